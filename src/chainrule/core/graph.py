@@ -1,0 +1,165 @@
+"""Constructors of nodes: one function per primitive, no broadcasting and no promotion.
+
+Movements that change nothing return their input, so rules can be written without special cases.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .dtypes import DType
+from .node import ConstantValue, Node, Shape, intern
+from .primitives import TABLE
+
+_input_ids = itertools.count()
+
+
+def apply(op: str, *inputs: Node, **params: Any) -> Node:
+    """The node of a primitive by name; parameters must be hashable and in the table's order."""
+    return intern(TABLE[op], inputs, params)
+
+
+# -- leaves ---------------------------------------------------------------------------------------------
+def input(shape: Shape, dtype: DType, name: str = "") -> Node:  # noqa: A001 - the primitive's name
+    """A new input: every call makes a different one."""
+    return apply("input", id=next(_input_ids), name=name, shape=tuple(shape), dtype=dtype)
+
+
+def constant(value: Any, dtype: DType | None = None) -> Node:
+    return apply("constant", value=ConstantValue(np.asarray(value, dtype)))
+
+
+def full(shape: Shape, value: Any, dtype: DType) -> Node:
+    """A scalar constant, broadcast."""
+    return expand(constant(value, dtype), shape)
+
+
+def zeros_like(x: Node) -> Node:
+    return full(x.shape, 0, x.dtype)
+
+
+def ones_like(x: Node) -> Node:
+    return full(x.shape, 1, x.dtype)
+
+
+def iota(shape: Shape, axis: int, dtype: DType) -> Node:
+    return apply("iota", shape=tuple(shape), axis=axis, dtype=dtype)
+
+
+def random_bits(key: Node, shape: Shape) -> Node:
+    return apply("random_bits", key, shape=tuple(shape))
+
+
+def fold_in(key: Node, data: Node) -> Node:
+    return apply("fold_in", key, data)
+
+
+# -- elementwise ------------------------------------------------------------------------------------------
+def _unary(op: str) -> Any:
+    return lambda x: apply(op, x)
+
+
+def _binary(op: str) -> Any:
+    return lambda a, b: apply(op, a, b)
+
+
+neg, exp, log, log1p, expm1, sqrt = map(_unary, ("neg", "exp", "log", "log1p", "expm1", "sqrt"))
+tanh, sigmoid, sin, cos, erf = map(_unary, ("tanh", "sigmoid", "sin", "cos", "erf"))
+abs, sign, floor, not_ = map(_unary, ("abs", "sign", "floor", "not"))  # noqa: A001
+add, sub, mul, div, pow = map(_binary, ("add", "sub", "mul", "div", "pow"))  # noqa: A001
+max, min, mod = map(_binary, ("max", "min", "mod"))  # noqa: A001
+eq, ne, lt, le, and_, or_ = map(_binary, ("eq", "ne", "lt", "le", "and", "or"))
+
+
+def where(condition: Node, a: Node, b: Node) -> Node:
+    return apply("where", condition, a, b)
+
+
+def cast(x: Node, dtype: DType) -> Node:
+    return x if x.dtype == dtype else apply("cast", x, dtype=dtype)
+
+
+# -- movement -----------------------------------------------------------------------------------------------
+def reshape(x: Node, shape: Sequence[int]) -> Node:
+    return x if x.shape == tuple(shape) else apply("reshape", x, shape=tuple(shape))
+
+
+def permute(x: Node, axes: Sequence[int]) -> Node:
+    return x if list(axes) == list(range(x.ndim)) else apply("permute", x, axes=tuple(axes))
+
+
+def broadcast(x: Node, shape: Sequence[int]) -> Node:
+    """Repeat axes of size 1; the rank stays."""
+    return x if x.shape == tuple(shape) else apply("broadcast", x, shape=tuple(shape))
+
+
+def expand(x: Node, shape: Sequence[int]) -> Node:
+    """NumPy's broadcast_to: axes are added on the left, then repeated."""
+    missing = len(shape) - x.ndim
+    return broadcast(reshape(x, (1,) * missing + x.shape), shape)
+
+
+def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> Node:  # noqa: A001
+    if all(a == 0 and b == n and s == 1 for a, b, s, n in zip(starts, stops, steps, x.shape, strict=True)):
+        return x
+    return apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+
+
+def flip(x: Node, axes: Sequence[int]) -> Node:
+    return apply("flip", x, axes=tuple(sorted(axes))) if axes else x
+
+
+def pad(x: Node, low: Sequence[int], high: Sequence[int]) -> Node:
+    """Zeros around ``x``."""
+    return apply("pad", x, low=tuple(low), high=tuple(high)) if any(low) or any(high) else x
+
+
+def concat(inputs: Sequence[Node], axis: int) -> Node:
+    return inputs[0] if len(inputs) == 1 else apply("concat", *inputs, axis=axis)
+
+
+# -- reduce, contract, index ----------------------------------------------------------------------------------
+def sum(x: Node, axes: Sequence[int]) -> Node:  # noqa: A001
+    return apply("sum", x, axes=tuple(sorted(axes))) if axes else x
+
+
+def reduce_max(x: Node, axes: Sequence[int]) -> Node:
+    return apply("reduce_max", x, axes=tuple(sorted(axes))) if axes else x
+
+
+def reduce_min(x: Node, axes: Sequence[int]) -> Node:
+    return apply("reduce_min", x, axes=tuple(sorted(axes))) if axes else x
+
+
+def argmax(x: Node, axis: int) -> Node:
+    return apply("argmax", x, axis=axis)
+
+
+def dot(a: Node, b: Node) -> Node:
+    return apply("dot", a, b)
+
+
+def gather(x: Node, index: Node) -> Node:
+    return apply("gather", x, index)
+
+
+def scatter_add(x: Node, index: Node, updates: Node) -> Node:
+    return apply("scatter_add", x, index, updates)
+
+
+def shuffle(position: Node, key: Node, n: int) -> Node:
+    return apply("shuffle", position, key, n=n)
+
+
+# -- identities ---------------------------------------------------------------------------------------------------
+def stop_gradient(x: Node) -> Node:
+    return apply("stop_gradient", x)
+
+
+def custom_vjp(out: Node, args: Sequence[Node], rule: Any) -> Node:
+    """``out``, with a gradient rule of the user's: rule(g, out, *args) -> cotangents of args."""
+    return apply("custom_vjp", out, *args, rule=rule)

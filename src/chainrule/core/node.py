@@ -1,0 +1,133 @@
+"""Node: one value of a computation, immutable and interned.
+
+Two nodes with the same primitive, inputs and parameters are the same object, so a common
+subexpression costs nothing and `is` means equality. A node's inputs always have smaller `id`s:
+sorting by `id` is a topological order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dtypes import DType
+
+if TYPE_CHECKING:
+    from .primitives import Primitive
+
+Shape = tuple[int, ...]
+Array = NDArray[Any]
+
+
+class Node:
+    """One value: a primitive applied to inputs, with static parameters, a shape and a dtype."""
+
+    __slots__ = ("__weakref__", "dtype", "id", "inputs", "params", "primitive", "shape")
+
+    primitive: Primitive
+    inputs: tuple[Node, ...]
+    params: Mapping[str, Any]
+    shape: Shape
+    dtype: DType
+    id: int
+
+    @property
+    def op(self) -> str:
+        """The primitive's name."""
+        return self.primitive.name
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def __repr__(self) -> str:
+        from_ = ", ".join(f"%{i.id}" for i in self.inputs)
+        shown = "".join(f", {k}={v}" for k, v in self.params.items())
+        return f"%{self.id}: {self.dtype}{list(self.shape)} = {self.op}({from_}{shown})"
+
+
+class ConstantValue:
+    """An array as a node's parameter: compared by value when small, by identity when large."""
+
+    __slots__ = ("_key", "array")
+
+    def __init__(self, array: Array) -> None:
+        array = np.array(array, copy=True, order="C")
+        array.setflags(write=False)
+        self.array = array
+        self._key = (array.dtype.str, array.shape, array.tobytes() if array.nbytes <= 256 else id(self))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConstantValue) and self._key == other._key
+
+    def __repr__(self) -> str:
+        return str(self.array.item()) if self.array.size == 1 else f"array{list(self.array.shape)}"
+
+
+_interned: WeakValueDictionary[Any, Node] = WeakValueDictionary()
+_source: WeakKeyDictionary[Node, tuple[str, int]] = WeakKeyDictionary()
+_ids = itertools.count()
+_package = __name__.rsplit(".", 2)[0]
+
+
+def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any]) -> Node:
+    """The node for ``primitive(*inputs, **params)``; its shape and dtype come from the primitive's rule."""
+    key = (primitive.name, tuple(i.id for i in inputs), tuple(params.items()))
+    found = _interned.get(key)
+    if found is not None:
+        return found
+    node = Node()
+    node.primitive, node.inputs, node.params = primitive, inputs, params
+    node.shape, node.dtype = primitive.infer(params, *inputs)
+    node.id = next(_ids)
+    _interned[key] = node
+    _source[node] = _user_line()
+    return node
+
+
+def _user_line() -> tuple[str, int]:
+    """File and line of the innermost frame outside this package."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_package):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def source_of(node: Node) -> tuple[str, int] | None:
+    """The user's line that made this node, where known."""
+    return _source.get(node)
+
+
+def copy_source(node: Node, origin: Node) -> None:
+    """Let ``node`` (made by a rewrite) point to the user's line of ``origin``."""
+    line = _source.get(origin)
+    if line is not None:
+        _source[node] = line
+
+
+def reachable(roots: Iterable[Node]) -> list[Node]:
+    """All nodes the roots depend on, the roots included, inputs before users."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(i for i in node.inputs if i not in seen)
+    return sorted(seen, key=lambda n: n.id)

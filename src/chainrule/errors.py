@@ -1,0 +1,43 @@
+"""Every error a user can meet. Messages say where, what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+
+class ChainruleError(Exception):
+    """Base of all errors raised by Chainrule."""
+
+
+class ShapeError(ChainruleError, ValueError):
+    """Shapes do not fit together."""
+
+
+class DTypeError(ChainruleError, TypeError):
+    """A data type an operation does not take."""
+
+
+class GradientError(ChainruleError, RuntimeError):
+    """A gradient was asked for that does not exist."""
+
+
+class DataError(ChainruleError, ValueError):
+    """The user's data cannot be used as they are (NaN, empty, labels out of range …)."""
+
+
+class OptionError(ChainruleError, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class CompileError(ChainruleError, RuntimeError):
+    """A function cannot be compiled (for example, it asks for a value while it is traced)."""
+
+
+class MissingExtraError(ChainruleError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+
+class CheckpointError(ChainruleError, OSError):
+    """A file of weights or a checkpoint is damaged, foreign or does not fit the model."""
+
+
+class InternalError(ChainruleError, AssertionError):
+    """A fault of Chainrule's own; please report it."""
