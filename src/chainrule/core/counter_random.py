@@ -20,6 +20,7 @@ PHILOX_ROUNDS = 10
 
 def philox(counter: Any, word: Any, key: Any) -> tuple[UInt32, UInt32]:
     """Two random words for the counter (counter, word) under ``key``; arrays broadcast."""
+    # The high word of the product carries on; 64-bit arithmetic holds a 32 x 32 product.
     low = np.asarray(counter, np.uint32).astype(np.uint64)
     high = np.asarray(word, np.uint32).astype(np.uint64)
     key = np.asarray(key, np.uint32).astype(np.uint64)
@@ -55,11 +56,11 @@ def swap_or_not(position: UInt32, word: UInt32, key: UInt32, n: int) -> UInt32:
     if n <= 1:
         return np.zeros_like(x)
     x, word, key = np.broadcast_arrays(x, word, key)
-    size = np.uint32(n)
+    first, second = philox(np.uint32(0xFFFFFFFF), word, key)
     for r in range(shuffle_rounds(n)):
-        first, salt = philox(np.uint32(r), word, key)
-        offset = first % size
-        partner = np.where(offset >= x, offset - x, offset + (size - x))
-        swap = (hash32(np.maximum(x, partner) ^ salt) >> np.uint32(31)).astype(bool)
+        step = np.uint32(r * PHILOX_WEYL & 0xFFFFFFFF)
+        offset = hash32(first + step) % np.uint32(n)
+        partner = np.where(offset >= x, offset - x, offset + (np.uint32(n) - x))
+        swap = (hash32(np.maximum(x, partner) ^ hash32(second + step)) >> np.uint32(31)).astype(bool)
         x = np.where(swap, partner, x)
     return x

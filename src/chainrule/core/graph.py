@@ -79,6 +79,10 @@ def where(condition: Node, a: Node, b: Node) -> Node:
     return apply("where", condition, a, b)
 
 
+def copy(x: Node) -> Node:
+    return apply("copy", x)
+
+
 def cast(x: Node, dtype: DType) -> Node:
     return x if x.dtype == dtype else apply("cast", x, dtype=dtype)
 

@@ -326,6 +326,7 @@ _define("erf", 1, "elementwise", _same("erf", "f"), _one(_erf))
 _define("abs", 1, "elementwise", _same("abs", "iuf"), _one(np.abs))
 _define("sign", 1, "elementwise", _same("sign", "iuf"), _one(np.sign))
 _define("floor", 1, "elementwise", _same("floor", "f"), _one(np.floor))
+_define("copy", 1, "elementwise", _same("copy", "biuf"), _one(np.copy))  # a buffer of its own
 _define("not", 1, "elementwise", _same("not", "b"), _one(np.logical_not))
 _define("cast", 1, "elementwise", lambda p, x: (x.shape, p["dtype"]), lambda p, x: cast_array(x, p["dtype"]))
 

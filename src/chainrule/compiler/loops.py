@@ -1,0 +1,251 @@
+"""The loop program: what the compiler makes of a graph and a backend turns into machine code.
+
+    Kernel      one or several of these run after another, with barriers where the plan says
+      Nest        loops over `outer` (independent iterations, shared among threads); inside, stages in order
+        Stage       loops over `inner`; inside, statements in order
+          Store       buffer[address] = expression
+          Keep        scratch[address] = expression   (a thread's own memory, one row long)
+          Accumulate  local = combine(local, expression); complete when the stage's loops end
+      Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each element then goes through the statements
+      ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
+
+Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
+iterations are shared among threads is not said here: that is the backend's schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.dtypes import DType
+from ..core.node import Shape
+
+Var = int  # a loop variable
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """constant + sum of coefficient * variable."""
+
+    constant: int = 0
+    terms: tuple[tuple[Var, int], ...] = ()  # sorted by variable, no zero coefficients
+
+    def __add__(self, other: Affine | int) -> Affine:
+        if isinstance(other, int):
+            return Affine(self.constant + other, self.terms)
+        sums = dict(self.terms)
+        for var, c in other.terms:
+            sums[var] = sums.get(var, 0) + c
+        return Affine(self.constant + other.constant, tuple(sorted((v, c) for v, c in sums.items() if c)))
+
+    def __mul__(self, factor: int) -> Affine:
+        return Affine(self.constant * factor, tuple((v, c * factor) for v, c in self.terms) if factor else ())
+
+    def coefficient(self, var: Var) -> int:
+        for v, c in self.terms:
+            if v == var:
+                return c
+        return 0
+
+    def __str__(self) -> str:
+        parts = [f"{c}*i{v}" if c != 1 else f"i{v}" for v, c in self.terms]
+        return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
+
+
+ZERO = Affine()
+
+
+def variable(var: Var) -> Affine:
+    return Affine(0, ((var, 1),))
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    var: Var
+    extent: int
+
+
+# -- expressions: interned within a kernel, so equal ones are computed once ---------------------------------
+@dataclass(frozen=True, slots=True, eq=False)
+class Expr:
+    """A value at the current iteration."""
+
+    dtype: DType
+    kind: str  # load kept local constant index gather random op
+    args: tuple[Expr, ...] = ()
+    name: str = ""  # op: the primitive
+    buffer: int = -1  # load, gather: which buffer; kept: which scratch; local: which accumulator
+    address: Affine = ZERO
+    extra: Any = None  # constant: its value; gather: (rows, row stride); op: the primitive's parameters
+
+
+@dataclass
+class Store:
+    buffer: int
+    address: Affine
+    value: Expr
+
+
+@dataclass
+class Keep:
+    scratch: int
+    address: Affine
+    value: Expr
+
+
+@dataclass
+class Accumulate:
+    local: int
+    combine: str  # sum reduce_max reduce_min argmax
+    value: Expr
+    dtype: DType
+    position: Affine = ZERO  # argmax: the index that is remembered
+
+
+Statement = Store | Keep | Accumulate
+
+
+@dataclass
+class Stage:
+    inner: tuple[Loop, ...]
+    statements: list[Statement] = field(default_factory=list)
+
+
+@dataclass
+class Nest:
+    outer: tuple[Loop, ...]
+    stages: list[Stage]
+    scratch: list[tuple[int, DType]] = field(default_factory=list)  # elements, dtype
+
+
+@dataclass
+class OperandAccess:
+    """buffer[address], affine in the contraction's loop variables."""
+
+    buffer: int
+    address: Affine
+
+
+@dataclass
+class Contract:
+    batch: tuple[Loop, ...]
+    m: Loop
+    n: Loop
+    k: Loop
+    a: OperandAccess
+    b: OperandAccess
+    dtype: DType
+    statements: list[Statement]  # of the accumulated sum: an Expr of kind "local" 0
+
+
+@dataclass
+class ScatterAdd:
+    rows: int  # of the output
+    row: int  # elements of a row
+    count: int  # indices
+    out: int
+    index: OperandAccess  # variable 0: i
+    updates: OperandAccess  # variables 0: i, 1: r
+    index_dtype: DType
+    dtype: DType
+
+
+Body = Nest | Contract | ScatterAdd
+
+
+@dataclass
+class Kernel:
+    """One body and what it touches; buffers are numbered as in the plan."""
+
+    name: str
+    body: Body
+    reads: frozenset[int]
+    writes: frozenset[int]
+    flops: float = 0.0
+    bytes: float = 0.0
+
+
+def walk(expr: Expr, seen: set[int] | None = None) -> Iterator[Expr]:
+    """An expression and everything below it, each once."""
+    seen = set() if seen is None else seen
+    if id(expr) in seen:
+        return
+    seen.add(id(expr))
+    for arg in expr.args:
+        yield from walk(arg, seen)
+    yield expr
+
+
+def all_statements(body: Body) -> list[Statement]:
+    if isinstance(body, Nest):
+        return [s for stage in body.stages for s in stage.statements]
+    return body.statements if isinstance(body, Contract) else []
+
+
+# -- text -----------------------------------------------------------------------------------------------------
+def show_expr(e: Expr, b: str = "b") -> str:
+    args = ", ".join(show_expr(a) for a in e.args)
+    match e.kind:
+        case "load":
+            return f"{b}{e.buffer}[{e.address}]"
+        case "kept":
+            return f"row{e.buffer}[{e.address}]"
+        case "local":
+            return f"acc{e.buffer}"
+        case "constant":
+            return str(e.extra)
+        case "index":
+            return f"({e.address})"
+        case "gather":
+            return f"{b}{e.buffer}[{args} * {e.extra[1]} + {e.address}]"
+        case "random":
+            return f"random({args}; {e.address})"
+    return f"{e.name}({args})"
+
+
+def show(kernel: Kernel) -> str:
+    """The kernel as indented loops."""
+    lines = [f"{kernel.name}:"]
+
+    def statements(items: list[Statement], indent: str) -> None:
+        for s in items:
+            if isinstance(s, Store):
+                lines.append(f"{indent}b{s.buffer}[{s.address}] = {show_expr(s.value)}")
+            elif isinstance(s, Keep):
+                lines.append(f"{indent}row{s.scratch}[{s.address}] = {show_expr(s.value)}")
+            else:
+                lines.append(f"{indent}acc{s.local} = {s.combine}(acc{s.local}, {show_expr(s.value)})")
+
+    body = kernel.body
+    if isinstance(body, Nest):
+        indent = "  "
+        for loop in body.outer:
+            lines.append(f"{indent}for i{loop.var} in range({loop.extent}):  # parallel")
+            indent += "  "
+        for stage in body.stages:
+            deeper = indent
+            for loop in stage.inner:
+                lines.append(f"{deeper}for i{loop.var} in range({loop.extent}):")
+                deeper += "  "
+            statements(stage.statements, deeper)
+    elif isinstance(body, Contract):
+        shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, body.k))
+        lines.append(
+            f"  acc0 = sum over i{body.k.var} of b{body.a.buffer}[{body.a.address}]"
+            f" * b{body.b.buffer}[{body.b.address}]  # {shape}"
+        )
+        statements(body.statements, "  ")
+    else:
+        lines.append(f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += b{body.updates.buffer}[...]")
+    return "\n".join(lines)
+
+
+def strides_of(shape: Shape) -> tuple[int, ...]:
+    """Row-major strides, in elements."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
