@@ -65,9 +65,9 @@ def promote(*dtypes: DType) -> DType:
     """
     floats = [d for d in dtypes if is_float(d)]
     kinds = floats or [d for d in dtypes if is_integer(d)] or list(dtypes)
-    result = kinds[0]
+    result: DType = kinds[0]
     for d in kinds[1:]:
-        result = np.promote_types(result, d)
+        result = np.dtype(np.promote_types(result, d))
     return result
 
 

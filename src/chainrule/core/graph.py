@@ -6,7 +6,7 @@ Movements that change nothing return their input, so rules can be written withou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,11 @@ def fold_in(key: Node, data: Node) -> Node:
 
 
 # -- elementwise ------------------------------------------------------------------------------------------
-def _unary(op: str) -> Any:
+def _unary(op: str) -> Callable[[Node], Node]:
     return lambda x: apply(op, x)
 
 
-def _binary(op: str) -> Any:
+def _binary(op: str) -> Callable[[Node, Node], Node]:
     return lambda a, b: apply(op, a, b)
 
 
@@ -126,7 +126,7 @@ def concat(inputs: Sequence[Node], axis: int) -> Node:
     return inputs[0] if len(inputs) == 1 else apply("concat", *inputs, axis=axis)
 
 
-# -- reduce, contract, index ----------------------------------------------------------------------------------
+# -- reduce, contract, index --------------------------------------------------------------------------
 def sum(x: Node, axes: Sequence[int]) -> Node:  # noqa: A001
     return apply("sum", x, axes=tuple(sorted(axes))) if axes else x
 
@@ -159,7 +159,7 @@ def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
 
 
-# -- identities ---------------------------------------------------------------------------------------------------
+# -- identities ---------------------------------------------------------------------------------------
 def stop_gradient(x: Node) -> Node:
     return apply("stop_gradient", x)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -83,7 +85,8 @@ class ConstantValue:
 _interned: WeakValueDictionary[Any, Node] = WeakValueDictionary()
 _source: WeakKeyDictionary[Node, tuple[str, int]] = WeakKeyDictionary()
 _ids = itertools.count()
-_package = __name__.rsplit(".", 2)[0]
+_package = __name__.partition(".")[0]
+_blamed: ContextVar[tuple[str, int] | None] = ContextVar("blamed", default=None)
 
 
 def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any]) -> Node:
@@ -97,14 +100,14 @@ def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any
     node.shape, node.dtype = primitive.infer(params, *inputs)
     node.id = next(_ids)
     _interned[key] = node
-    _source[node] = _user_line()
+    _source[node] = _blamed.get() or _user_line()
     return node
 
 
 def _user_line() -> tuple[str, int]:
     """File and line of the innermost frame outside this package."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_package):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _package:
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
@@ -114,6 +117,16 @@ def source_of(node: Node) -> tuple[str, int] | None:
     return _source.get(node)
 
 
+@contextmanager
+def blame(origin: Node) -> Iterator[None]:
+    """Let the nodes made inside point to the user's line of ``origin`` (a gradient, to its forward line)."""
+    token = _blamed.set(_source.get(origin))
+    try:
+        yield
+    finally:
+        _blamed.reset(token)
+
+
 def copy_source(node: Node, origin: Node) -> None:
     """Let ``node`` (made by a rewrite) point to the user's line of ``origin``."""
     line = _source.get(origin)
@@ -121,13 +134,16 @@ def copy_source(node: Node, origin: Node) -> None:
         _source[node] = line
 
 
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """All nodes the roots depend on, the roots included, inputs before users."""
+def reachable(roots: Iterable[Node], first: int = 0) -> list[Node]:
+    """All nodes the roots depend on, the roots included, inputs before users.
+
+    Nodes older than ``first`` (an id), and so all that they depend on, are left out.
+    """
     seen: set[Node] = set()
-    stack = list(roots)
+    stack = [root for root in roots if root.id >= first]
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            stack.extend(i for i in node.inputs if i not in seen)
+            stack.extend(i for i in node.inputs if i.id >= first and i not in seen)
     return sorted(seen, key=lambda n: n.id)

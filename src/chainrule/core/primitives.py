@@ -77,7 +77,8 @@ def _where(params: Params, condition: Node, a: Node, b: Node) -> tuple[Shape, DT
     if not condition.shape == a.shape == b.shape:
         raise ShapeError(f"where expects equal shapes, got {condition.shape}, {a.shape}, {b.shape}")
     if condition.dtype != dt.bool_ or a.dtype != b.dtype:
-        raise DTypeError(f"where expects bool and two equal dtypes, got {condition.dtype}, {a.dtype}, {b.dtype}")
+        raise DTypeError(f"where expects bool and two equal dtypes, "
+                         f"got {condition.dtype}, {a.dtype}, {b.dtype}")
     return a.shape, a.dtype
 
 
@@ -106,7 +107,7 @@ def _argmax(params: Params, x: Node) -> tuple[Shape, DType]:
 
 def _reshape(params: Params, x: Node) -> tuple[Shape, DType]:
     shape = params["shape"]
-    if math.prod(shape) != x.size:
+    if math.prod(shape) != x.size or min(shape, default=0) < 0:
         raise ShapeError(f"cannot reshape {x.shape} ({x.size} elements) to {shape} ({math.prod(shape)})")
     return shape, x.dtype
 
@@ -144,6 +145,8 @@ def _pad(params: Params, x: Node) -> tuple[Shape, DType]:
 
 def _concat(params: Params, *inputs: Node) -> tuple[Shape, DType]:
     axis, first = params["axis"], inputs[0]
+    if not 0 <= axis < first.ndim:
+        raise ShapeError(f"concat along axis {axis} of shape {first.shape}")
     for other in inputs[1:]:
         a, b = list(first.shape), list(other.shape)
         if len(a) != len(b) or a[:axis] + a[axis + 1 :] != b[:axis] + b[axis + 1 :]:
@@ -156,8 +159,9 @@ def _concat(params: Params, *inputs: Node) -> tuple[Shape, DType]:
 
 
 def _flip(params: Params, x: Node) -> tuple[Shape, DType]:
-    if any(not 0 <= a < x.ndim for a in params["axes"]):
-        raise ShapeError(f"flip over axes {params['axes']} of shape {x.shape}")
+    axes = params["axes"]
+    if list(axes) != sorted(set(axes)) or any(not 0 <= a < x.ndim for a in axes):
+        raise ShapeError(f"flip over axes {axes} of shape {x.shape}")
     return x.shape, x.dtype
 
 
@@ -198,7 +202,8 @@ def _random_bits(params: Params, key: Node) -> tuple[Shape, DType]:
 def _fold_in(params: Params, key: Node, data: Node) -> tuple[Shape, DType]:
     _key("fold_in", key)
     if data.dtype != dt.uint32 or data.shape != key.shape[:-1]:
-        raise ShapeError(f"fold_in expects data uint32{list(key.shape[:-1])}, got {data.dtype}{list(data.shape)}")
+        raise ShapeError(f"fold_in with key {list(key.shape)} expects data uint32{list(key.shape[:-1])}, "
+                         f"got {data.dtype}{list(data.shape)}")
     return key.shape, dt.uint32
 
 
@@ -209,8 +214,19 @@ def _shuffle(params: Params, position: Node, key: Node) -> tuple[Shape, DType]:
     return position.shape, dt.uint32
 
 
-def _declared(params: Params, *_: Node) -> tuple[Shape, DType]:
-    return params["shape"], params["dtype"]
+def _declared(params: Params) -> tuple[Shape, DType]:
+    shape, dtype = params["shape"], params["dtype"]
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"a shape has no negative sizes: {shape}")
+    if dtype not in dt.ALL:
+        raise DTypeError(f"dtype {dtype} is not supported; use one of {', '.join(d.name for d in dt.ALL)}")
+    return shape, dtype
+
+
+def _iota(params: Params) -> tuple[Shape, DType]:
+    if not 0 <= params["axis"] < len(params["shape"]):
+        raise ShapeError(f"iota along axis {params['axis']} of shape {params['shape']}")
+    return _declared(params)
 
 
 def _first(params: Params, first: Node, *_: Node) -> tuple[Shape, DType]:
@@ -252,14 +268,19 @@ def _mod(a: Array, b: Array) -> Array:
     return np.where(b == 0, 0, np.mod(a, np.where(b == 0, 1, b))).astype(a.dtype)
 
 
+def _clamp(index: Array, n: int) -> Array:
+    """Indices moved into range(n); in int64, as n - 1 may not fit the index's own type."""
+    return np.clip(index.astype(np.int64), 0, max(n - 1, 0))
+
+
 def _gather_meaning(params: Params, x: Array, index: Array) -> Array:
-    return x[np.clip(index, 0, max(x.shape[0] - 1, 0))]
+    return np.asarray(x[_clamp(index, x.shape[0])])
 
 
 def _scatter_add_meaning(params: Params, x: Array, index: Array, updates: Array) -> Array:
     out = x.copy()
     if index.size:
-        np.add.at(out, np.clip(index, 0, x.shape[0] - 1), updates)
+        np.add.at(out, _clamp(index, x.shape[0]), updates)
     return out
 
 
@@ -290,6 +311,10 @@ def _slice_meaning(params: Params, x: Array) -> Array:
     return x[tuple(slice(a, b, s) for a, b, s in triples)]
 
 
+def _where_meaning(params: Params, condition: Array, a: Array, b: Array) -> Array:
+    return np.where(condition, a, b)
+
+
 def _no_value(params: Params) -> Array:
     raise ValueError("an input has no value of its own; give one to the interpreter")
 
@@ -307,7 +332,7 @@ def _two(f: Callable[[Array, Array], Any]) -> Meaning:
 _define("input", 0, "leaf", _declared, _no_value)  # id, name: a value given from outside
 _define("constant", 0, "leaf", lambda p: (p["value"].array.shape, p["value"].array.dtype),
         lambda p: p["value"].array)
-_define("iota", 0, "leaf", _declared, _iota_meaning)  # out[i] = i[axis]
+_define("iota", 0, "leaf", _iota, _iota_meaning)  # out[i] = i[axis]
 _define("random_bits", 1, "leaf", _random_bits, _random_bits_meaning)  # Philox, by key and index
 _define("fold_in", 2, "leaf", _fold_in, _fold_in_meaning)  # a new key from a key and a number
 
@@ -345,7 +370,7 @@ _define("lt", 2, "elementwise", _same("lt", "biuf", dt.bool_), _two(np.less))
 _define("le", 2, "elementwise", _same("le", "biuf", dt.bool_), _two(np.less_equal))
 _define("and", 2, "elementwise", _same("and", "b"), _two(np.logical_and))
 _define("or", 2, "elementwise", _same("or", "b"), _two(np.logical_or))
-_define("where", 3, "elementwise", _where, lambda p, c, a, b: np.where(c, a, b))
+_define("where", 3, "elementwise", _where, _where_meaning)
 
 # Movement.
 _define("reshape", 1, "movement", _reshape, lambda p, x: x.reshape(p["shape"]))

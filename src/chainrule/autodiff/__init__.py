@@ -1,0 +1,1 @@
+"""Gradients, forward mode and batching: nodes in, nodes out."""

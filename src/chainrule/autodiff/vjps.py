@@ -1,0 +1,215 @@
+"""The rules of back-propagation: one entry per primitive, in the order of `core/primitives.py`.
+
+With ``y = f(a, b, ...)`` and ``g`` the cotangent of y (the gradient of the final scalar with respect
+to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry is
+
+* a tuple with one function ``(g, y, *inputs) -> Node`` per input, so only those asked for are built;
+  ``None`` in its place means that no gradient flows to that input; or
+* one function ``(g, y, *inputs) -> [cotangent or None, ...]`` for all inputs at once.
+
+Rules are written in primitives, so they can be differentiated again, batched and compiled.
+Every rule is linear in ``g``; `reverse.jvp` rests on that.
+
+Choices at the kinks (where the derivative jumps; the conventions of PyTorch and JAX):
+max(a, b) and min(a, b) give half to each side of a tie; reduce_max and reduce_min share evenly among
+the tied elements; abs'(0) = 0; sign and floor have gradient 0 everywhere; sqrt'(0) = inf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..core import graph as op
+from ..core.dtypes import is_float
+from ..core.node import Node
+from ..errors import GradientError
+
+PerInput = Callable[..., Node]
+AllInputs = Callable[..., Sequence[Node | None]]
+Rule = tuple[PerInput | None, ...] | AllInputs
+
+
+# -- rules of more than one line ------------------------------------------------------------------------
+def _one_minus(x: Node) -> Node:
+    return op.sub(op.ones_like(x), x)
+
+
+def _scaled(g: Node, factor: float) -> Node:
+    return op.mul(g, op.full(g.shape, factor, g.dtype))
+
+
+def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
+    """ā = g b a^(b-1). At a = b = 0 the exponent is replaced, as 0 * 0^-1 would be NaN instead of 0."""
+    zero = op.zeros_like(a)
+    both_zero = op.and_(op.eq(a, zero), op.eq(b, zero))
+    exponent = op.where(both_zero, op.ones_like(b), op.sub(b, op.ones_like(b)))
+    return op.mul(op.mul(g, b), op.pow(a, exponent))
+
+
+def _pow_exponent(g: Node, y: Node, a: Node, b: Node) -> Node:
+    """b̄ = g a^b log a where a > 0, else 0. With 1 in place of such an a, log 1 = 0 does it, at any order."""
+    positive = op.where(op.lt(op.zeros_like(a), a), a, op.ones_like(a))
+    return op.mul(op.mul(g, op.pow(positive, b)), op.log(positive))
+
+
+def _to_larger(g: Node, small: Node, large: Node) -> Node:
+    """g where small < large, g/2 where equal, 0 elsewhere."""
+    losing = op.where(op.lt(large, small), op.zeros_like(g), _scaled(g, 0.5))
+    return op.where(op.lt(small, large), g, losing)
+
+
+def _broadcast(g: Node, y: Node, x: Node) -> Node:
+    repeated = [i for i, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if n != m]
+    return op.reshape(op.sum(g, repeated), x.shape)
+
+
+def _slice(g: Node, y: Node, x: Node) -> Node:
+    """Put g back in its places, zeros elsewhere. At a step s, each element first gets s - 1 zeros behind it."""
+    starts, steps = y.params["starts"], y.params["steps"]
+    if any(s > 1 for s in steps):
+        spread = [n for count in g.shape for n in (count, 1)]
+        after = [n for s in steps for n in (0, s - 1)]
+        g = op.pad(op.reshape(g, spread), [0] * len(spread), after)
+        g = op.reshape(g, [count * s for count, s in zip(y.shape, steps, strict=True)])
+        room = [min(m, n - a) for m, n, a in zip(g.shape, x.shape, starts, strict=True)]
+        g = op.slice(g, [0] * g.ndim, room, [1] * g.ndim)  # the last element's zeros may stick out
+    return op.pad(g, starts, [n - a - m for n, a, m in zip(x.shape, starts, g.shape, strict=True)])
+
+
+def _pad(g: Node, y: Node, x: Node) -> Node:
+    low = y.params["low"]
+    return op.slice(g, low, [a + n for a, n in zip(low, x.shape, strict=True)], [1] * x.ndim)
+
+
+def _concat(g: Node, y: Node, *inputs: Node) -> list[Node]:
+    """Each input gets its part of g."""
+    axis, at, parts = y.params["axis"], 0, []
+    for x in inputs:
+        starts, stops = [0] * g.ndim, list(g.shape)
+        starts[axis], stops[axis] = at, at + x.shape[axis]
+        parts.append(op.slice(g, starts, stops, [1] * g.ndim))
+        at = stops[axis]
+    return parts
+
+
+def _as_before(reduced: Node, y: Node, x: Node) -> Node:
+    """Repeat a reduced array along the axes that were reduced: the shape of x."""
+    axes = y.params["axes"]
+    return op.broadcast(op.reshape(reduced, [1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
+
+
+def _sum(g: Node, y: Node, x: Node) -> Node:
+    return _as_before(g, y, x)
+
+
+def _extreme(g: Node, y: Node, x: Node) -> Node:
+    """g / (number of elements equal to y) at each of them, 0 elsewhere."""
+    chosen = op.eq(x, _as_before(y, y, x))
+    share = op.div(g, op.sum(op.cast(chosen, g.dtype), y.params["axes"]))
+    return op.where(chosen, _as_before(share, y, x), op.zeros_like(x))
+
+
+def _swap(x: Node) -> Node:
+    """The transpose of each matrix."""
+    return op.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
+
+
+def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
+    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule too."""
+    rule = y.params["rule"]
+    cotangents = list(rule(g, y, *args))
+    name = getattr(rule, "__name__", repr(rule))
+    if len(cotangents) != len(args):
+        raise GradientError(
+            f"gradient rule {name} gave {len(cotangents)} cotangents for {len(args)} arguments"
+        )
+    for i, (c, x) in enumerate(zip(cotangents, args, strict=True)):
+        if c is not None and (c.shape != x.shape or c.dtype != x.dtype) and is_float(x.dtype):
+            raise GradientError(
+                f"gradient rule {name} gave {c.dtype}{list(c.shape)} as cotangent of argument {i}, "
+                f"which is {x.dtype}{list(x.shape)}"
+            )
+    return [None, *cotangents]
+
+
+_ERF_SLOPE = 2 / math.sqrt(math.pi)  # erf'(0)
+
+# -- the table ------------------------------------------------------------------------------------------
+VJPS: dict[str, Rule] = {
+    # Leaves.
+    "input": (),
+    "constant": (),
+    "iota": (),
+    "random_bits": (None,),
+    "fold_in": (None, None),
+    # Elementwise, one input.                                                    y = f(x),  x̄ =
+    "neg": (lambda g, y, x: op.neg(g),),  # -g
+    "exp": (lambda g, y, x: op.mul(g, y),),  # g y
+    "log": (lambda g, y, x: op.div(g, x),),  # g / x
+    "log1p": (lambda g, y, x: op.div(g, op.add(x, op.ones_like(x))),),  # g / (1 + x)
+    "expm1": (lambda g, y, x: op.mul(g, op.add(y, op.ones_like(y))),),  # g (y + 1)
+    "sqrt": (lambda g, y, x: op.div(g, op.add(y, y)),),  # g / 2y
+    "tanh": (lambda g, y, x: op.mul(g, _one_minus(op.mul(y, y))),),  # g (1 - y²)
+    "sigmoid": (lambda g, y, x: op.mul(g, op.mul(y, _one_minus(y))),),  # g y (1 - y)
+    "sin": (lambda g, y, x: op.mul(g, op.cos(x)),),  # g cos x
+    "cos": (lambda g, y, x: op.neg(op.mul(g, op.sin(x))),),  # -g sin x
+    "erf": (lambda g, y, x: op.mul(g, _scaled(op.exp(op.neg(op.mul(x, x))), _ERF_SLOPE)),),  # g 2/√π e^(-x²)
+    "abs": (lambda g, y, x: op.mul(g, op.sign(x)),),  # g sign x
+    "sign": (None,),
+    "floor": (None,),
+    "copy": (lambda g, y, x: g,),
+    "not": (None,),
+    "cast": (lambda g, y, x: op.cast(g, x.dtype),),  # between floats: g, cast back
+    # Elementwise, two inputs.                                                   y = f(a, b)
+    "add": (lambda g, y, a, b: g, lambda g, y, a, b: g),  # ā = g, b̄ = g
+    "sub": (lambda g, y, a, b: g, lambda g, y, a, b: op.neg(g)),  # ā = g, b̄ = -g
+    "mul": (lambda g, y, a, b: op.mul(g, b), lambda g, y, a, b: op.mul(g, a)),  # ā = g b, b̄ = g a
+    "div": (  # ā = g / b, b̄ = -(g / b) y
+        lambda g, y, a, b: op.div(g, b),
+        lambda g, y, a, b: op.neg(op.mul(op.div(g, b), y)),
+    ),
+    "pow": (_pow_base, _pow_exponent),  # ā = g b a^(b-1), b̄ = g a^b log a
+    "max": (lambda g, y, a, b: _to_larger(g, b, a), lambda g, y, a, b: _to_larger(g, a, b)),
+    "min": (lambda g, y, a, b: _to_larger(g, a, b), lambda g, y, a, b: _to_larger(g, b, a)),
+    "mod": (  # y = a - b floor(a/b):  ā = g, b̄ = -g floor(a/b)
+        lambda g, y, a, b: g,
+        lambda g, y, a, b: op.neg(op.mul(g, op.floor(op.div(a, b)))),
+    ),
+    "eq": (None, None),
+    "ne": (None, None),
+    "lt": (None, None),
+    "le": (None, None),
+    "and": (None, None),
+    "or": (None, None),
+    "where": (  # ā = g where c, else 0; b̄ = 0 where c, else g. Chosen, not multiplied: 0 * NaN is NaN.
+        None,
+        lambda g, y, c, a, b: op.where(c, g, op.zeros_like(g)),
+        lambda g, y, c, a, b: op.where(c, op.zeros_like(g), g),
+    ),
+    # Movement: the transpose of a movement is a movement, or a sum where elements were repeated.
+    "reshape": (lambda g, y, x: op.reshape(g, x.shape),),
+    "permute": (lambda g, y, x: op.permute(g, sorted(range(x.ndim), key=y.params["axes"].__getitem__)),),
+    "broadcast": (_broadcast,),  # the sum over the repeats
+    "slice": (_slice,),  # g in its places, zeros around
+    "flip": (lambda g, y, x: op.flip(g, y.params["axes"]),),
+    "pad": (_pad,),  # the part of g that is not padding
+    "concat": _concat,
+    # Reductions.
+    "sum": (_sum,),  # g, repeated
+    "reduce_max": (_extreme,),
+    "reduce_min": (_extreme,),
+    "argmax": (None,),
+    # Contractions.
+    "dot": (  # y = a b:  ā = g bᵀ, b̄ = aᵀ g, for each batch element
+        lambda g, y, a, b: op.dot(g, _swap(b)),
+        lambda g, y, a, b: op.dot(_swap(a), g),
+    ),
+    # Positions as data.
+    "gather": (lambda g, y, x, i: op.scatter_add(op.zeros_like(x), i, g), None),  # x̄[i] += g
+    "scatter_add": (lambda g, y, x, i, u: g, None, lambda g, y, x, i, u: op.gather(g, i)),  # x̄ = g, ū = g[i]
+    "shuffle": (None, None),
+    # Identities for the reverse sweep.
+    "stop_gradient": (None,),
+    "custom_vjp": _custom,
+}
