@@ -1,0 +1,159 @@
+"""Packing: copies a strip of a matrix into the order in which the micro-kernel reads it.
+
+    destination[k * width + j] = source[k * k_stride + j * j_stride]     j < count, zero up to the width
+
+Three ways, by the source's layout: vectors copied (unit stride along j), vectors transposed in
+registers (unit stride along k), elements gathered (neither). Nothing outside the strip is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, const, i64, vector
+from chainrule.backends.cpu.microkernel import Panel
+
+
+def pack(
+    f: Function,
+    dtype: str,
+    source: Value,
+    destination: Value,
+    steps: int,
+    panel: Panel,
+    k_stride: int,
+    j_stride: int,
+    width: int,
+) -> None:
+    """Pack ``steps`` rows of ``panel.count`` elements, ``width`` apart; lanes past them become zero."""
+    scalar = SCALAR_OF_DTYPE[dtype]
+    block = 16 // SIZE_OF_SCALAR[scalar]
+    if j_stride == 1 or panel.width == 1:
+        copy(f, scalar, source, destination, steps, panel, k_stride, width)
+    elif k_stride == 1 and all(v.lanes % block == 0 for v in panel.vectors):
+        transpose(f, scalar, source, destination, steps, panel, j_stride, width)
+    else:
+        gather(f, scalar, source, destination, steps, panel, k_stride, j_stride, width)
+
+
+def copy(
+    f: Function,
+    scalar: str,
+    source: Value,
+    destination: Value,
+    steps: int,
+    panel: Panel,
+    k_stride: int,
+    width: int,
+) -> None:
+    """The source's rows are contiguous."""
+    with f.for_range(0, steps, hint="k") as k:
+        row = f.gep(source, f.mul(k, i64(k_stride)), scalar)
+        packed = f.gep(destination, f.mul(k, i64(width)), scalar)
+        for v in panel.vectors:
+            values = f.load_first(vector(scalar, v.lanes), f.gep(row, v.offset, scalar), v.count)
+            f.store(values, f.gep(packed, v.offset, scalar))
+
+
+def gather(
+    f: Function,
+    scalar: str,
+    source: Value,
+    destination: Value,
+    steps: int,
+    panel: Panel,
+    k_stride: int,
+    j_stride: int,
+    width: int,
+) -> None:
+    """Any strides, an element at a time."""
+    with f.for_range(0, steps, hint="k") as k:
+        row = f.gep(source, f.mul(k, i64(k_stride)), scalar)
+        packed = f.gep(destination, f.mul(k, i64(width)), scalar)
+        for v in panel.vectors:
+            values = strided_load(
+                f, scalar, f.gep(row, v.offset * j_stride, scalar), v.lanes, v.count, j_stride
+            )
+            f.store(values, f.gep(packed, v.offset, scalar))
+
+
+def strided_load(f: Function, scalar: str, pointer: Value, lanes: int, count: int, stride: int) -> Value:
+    """A vector of ``count`` elements ``stride`` apart and zeros."""
+    if stride == 1:
+        return f.load_first(vector(scalar, lanes), pointer, count)
+    if lanes == 1:
+        return f.load(scalar, pointer)
+    values = const(vector(scalar, lanes), 0)
+    for lane in range(count):
+        values = f.insert(values, f.load(scalar, f.gep(pointer, lane * stride, scalar)), lane)
+    return values
+
+
+def transpose(
+    f: Function,
+    scalar: str,
+    source: Value,
+    destination: Value,
+    steps: int,
+    panel: Panel,
+    j_stride: int,
+    width: int,
+) -> None:
+    """The source is contiguous along k: square blocks of 128 bits are turned in registers.
+
+    A destination vector is made of 128-bit groups. Loading into group g of register c the elements
+    k..k+D of source row D g + c leaves only D x D transposes *inside* the groups (D = 4 for 32 bits):
+    two shuffles for each vector written, and none that crosses groups.
+    """
+    block = 16 // SIZE_OF_SCALAR[scalar]
+    whole, rest = divmod(steps, block)
+
+    def step(k: Value, count: int) -> None:
+        at = f.gep(source, k, scalar)
+        packed = f.gep(destination, f.mul(k, i64(width)), scalar)
+        for v in panel.vectors:
+            registers = []
+            for c in range(block):
+                pieces: list[Value | None] = []
+                for row in range(c, v.lanes, block):
+                    if row < v.count:
+                        pointer = f.gep(at, (v.offset + row) * j_stride, scalar)
+                        pieces.append(f.load_first(vector(scalar, block), pointer, count))
+                    else:
+                        pieces.append(None)
+                registers.append(_concatenate(f, vector(scalar, block), pieces))
+            for i, values in enumerate(_turn_groups(f, registers, block)[:count]):
+                f.store(values, f.gep(packed, i * width + v.offset, scalar))
+
+    with f.for_range(0, whole * block, block, hint="k") as k:
+        step(k, block)
+    if rest:
+        step(i64(whole * block), rest)
+
+
+def _concatenate(f: Function, type_: str, pieces: Sequence[Value | None]) -> Value:
+    """Pieces of one type side by side; None is zeros."""
+    parts = [const(type_, 0) if p is None else p for p in pieces]
+    while len(parts) > 1:
+        mask = range(2 * parts[0].lanes)
+        parts = [f.shuffle(a, b, list(mask)) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def _turn_groups(f: Function, rows: Sequence[Value], block: int) -> list[Value]:
+    """Transpose the block x block matrix that each 128-bit group of ``rows`` holds."""
+    lanes = rows[0].lanes
+
+    def interleave(a: Value, b: Value, size: int, high: int) -> Value:
+        """Alternate runs of ``size`` lanes from the low (high) half of each group of a and of b."""
+        mask = []
+        for group in range(0, lanes, block):
+            for run in range(group + high * block // 2, group + (high + 1) * block // 2, size):
+                mask += [*range(run, run + size), *range(lanes + run, lanes + run + size)]
+        return f.shuffle(a, b, mask)
+
+    if block == 2:
+        return [interleave(rows[0], rows[1], 1, high) for high in (0, 1)]
+    assert block == 4, block
+    low, high = ([interleave(rows[i], rows[i + 1], 1, h) for i in (0, 2)] for h in (0, 1))
+    return [interleave(a, b, 2, h) for a, b in (low, high) for h in (0, 1)]

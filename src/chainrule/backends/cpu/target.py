@@ -1,0 +1,117 @@
+"""The machine code is made for: vector width, registers, caches, and the way from IR text to code.
+
+>>> preset("avx2").lanes("float32")
+8
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor as the emitters see it.
+
+    ``features`` is LLVM's feature string; ``vector_bytes`` the widest vector worth using;
+    ``vector_registers`` how many of them there are; cache sizes are per core.
+    """
+
+    name: str
+    cpu: str
+    features: str
+    vector_bytes: int
+    vector_registers: int
+    has_fma: bool
+    l1_bytes: int = 32 << 10
+    l2_bytes: int = 512 << 10
+
+    def lanes(self, dtype: str) -> int:
+        """Elements of ``dtype`` in one vector."""
+        return self.vector_bytes // np.dtype(dtype).itemsize
+
+
+def preset(name: str) -> Target:
+    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this machine."""
+    if name == "host":
+        return host()
+    return {
+        # LLVM halves 512-bit vectors on some processors unless told not to.
+        "avx512": Target("avx512", "x86-64-v4", "-prefer-256-bit", 64, 32, True),
+        "avx2": Target("avx2", "x86-64-v3", "", 32, 16, True),
+        "sse2": Target("sse2", "x86-64", "", 16, 16, False),
+    }[name]
+
+
+@functools.cache
+def host() -> Target:
+    """The machine this process runs on."""
+    _initialize()
+    features = llvm.get_host_cpu_features()
+    text = features.flatten()
+    l1, l2 = _cache_bytes(1, 32 << 10), _cache_bytes(2, 512 << 10)
+    if not llvm.get_process_triple().startswith(("x86_64", "amd64")):
+        return Target("host", llvm.get_host_cpu_name(), text, 16, 32, True, l1, l2)
+    has_fma = bool(features.get("fma"))
+    avx512 = all(features.get(f) for f in ("avx512f", "avx512vl", "avx512dq", "avx512bw"))
+    size, registers = (64, 32) if avx512 else (32, 16) if features.get("avx2") else (16, 16)
+    return Target(
+        "host", llvm.get_host_cpu_name(), f"{text},-prefer-256-bit", size, registers, has_fma, l1, l2
+    )
+
+
+def _cache_bytes(level: int, default: int) -> int:
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            if (index / "level").read_text().strip() != str(level):
+                continue
+            if (index / "type").read_text().strip() != "Instruction":
+                size = (index / "size").read_text().strip()
+                return int(size[:-1]) << {"K": 10, "M": 20}[size[-1]]
+        except (OSError, ValueError, KeyError):
+            return default  # a machine that does not say: any plausible size only costs speed
+    return default
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def machine(target: Target, level: int = 2) -> Any:
+    """LLVM's TargetMachine for ``target`` at optimization ``level``."""
+    _initialize()
+    chosen = llvm.Target.from_triple(llvm.get_process_triple())
+    return chosen.create_target_machine(cpu=target.cpu, features=target.features, opt=level, jit=True)
+
+
+class Executable:
+    """Machine code in this process; ``function`` gives the entry points. It lives as long as they."""
+
+    def __init__(self, ir: str, target: Target, level: int = 2) -> None:
+        code = machine(target, level)
+        module = llvm.parse_assembly(ir)
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        options.loop_unrolling = False  # kernels come unrolled as far as it pays
+        options.loop_vectorization = options.slp_vectorization = False  # and as vectors
+        builder = llvm.create_pass_builder(code, options)
+        builder.getModulePassManager().run(module, builder)
+        self.assembly_of = lambda: code.emit_assembly(module)
+        self._engine = llvm.create_mcjit_compiler(module, code)
+        self._engine.finalize_object()
+
+    def function(self, name: str, argtypes: Sequence[Any], restype: Any = None) -> Any:
+        """The function ``name`` as a ctypes callable."""
+        function = ctypes.CFUNCTYPE(restype, *argtypes)(self._engine.get_function_address(name))
+        function.code = self  # the code lives as long as any way into it
+        return function
