@@ -41,7 +41,7 @@ def dtype_of(spec: Any) -> DType:
     if isinstance(spec, str) and spec in _BY_NAME:
         return _BY_NAME[spec]
     try:
-        found = np.dtype(spec)
+        found: DType = np.dtype(spec)
     except TypeError:
         raise DTypeError(f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}") from None
     if found not in ALL:

@@ -223,6 +223,11 @@ def _declared(params: Params) -> tuple[Shape, DType]:
     return shape, dtype
 
 
+def _constant(params: Params) -> tuple[Shape, DType]:
+    array = params["value"].array
+    return _declared({"shape": array.shape, "dtype": array.dtype})
+
+
 def _iota(params: Params) -> tuple[Shape, DType]:
     if not 0 <= params["axis"] < len(params["shape"]):
         raise ShapeError(f"iota along axis {params['axis']} of shape {params['shape']}")
@@ -330,8 +335,7 @@ def _two(f: Callable[[Array, Array], Any]) -> Meaning:
 # -- the table -----------------------------------------------------------------------------------------
 # Leaves.
 _define("input", 0, "leaf", _declared, _no_value)  # id, name: a value given from outside
-_define("constant", 0, "leaf", lambda p: (p["value"].array.shape, p["value"].array.dtype),
-        lambda p: p["value"].array)
+_define("constant", 0, "leaf", _constant, lambda p: p["value"].array)
 _define("iota", 0, "leaf", _iota, _iota_meaning)  # out[i] = i[axis]
 _define("random_bits", 1, "leaf", _random_bits, _random_bits_meaning)  # Philox, by key and index
 _define("fold_in", 2, "leaf", _fold_in, _fold_in_meaning)  # a new key from a key and a number
