@@ -231,8 +231,8 @@ class Function:
 
     # -- vectors -------------------------------------------------------------------------------
     def splat(self, a: Value, lanes: int) -> Value:
-        """The scalar ``a`` in every lane."""
-        if lanes == 1:
+        """The scalar ``a`` in every lane; a vector stays as it is."""
+        if a.lanes == lanes:
             return a
         type_ = vector(a.type, lanes)
         if not a.text.startswith("%"):

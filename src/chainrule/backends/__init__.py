@@ -1,0 +1,1 @@
+"""Backends: loop programs to machines."""

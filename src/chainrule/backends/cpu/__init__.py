@@ -1,0 +1,1 @@
+"""The CPU: loop programs to machine code through LLVM."""

@@ -1,0 +1,250 @@
+"""Which nodes become one kernel.
+
+A group has a *frame*: the shape of its outer loops. Every member is computed row by row: at one
+iteration of the frame it needs other members at the same iteration only. So a chain of elementwise
+operations is one group (frame: the whole shape), softmax with its cross-entropy is one (frame: the
+rows; maximum, sum and quotient are inner loops), and an optimizer's update joins the contraction that
+makes the gradient (frame: the contraction's rows and columns).
+
+Nodes are taken in topological order; each joins the latest group of its inputs that it may join
+without making two groups wait for each other, or starts one of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..core import graph as g
+from ..core.node import Node, Shape, copy_source, intern, reachable
+from .views import Bind, is_view, merges, push_bind
+
+TINY = 256  # elements up to which a whole group may run on one thread
+FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
+ALONE = frozenset({"concat", "pad", "scatter_add"})
+
+
+@dataclass
+class Group:
+    """Nodes that become one kernel."""
+
+    number: int
+    frame: Shape
+    members: list[Node] = field(default_factory=list)
+    bind: dict[Node, Bind] = field(default_factory=dict)
+    waits_for: int = 0  # bit set of the groups that must run before, transitively
+
+    @property
+    def head(self) -> Node:
+        return self.members[0]
+
+    @property
+    def is_contraction(self) -> bool:
+        return self.head.primitive.kind == "contract"
+
+
+def is_buffer(node: Node) -> bool:
+    """Leaves that lie in memory: inputs, and constants of more than one element."""
+    return node.op == "input" or (node.op == "constant" and node.size != 1)
+
+
+def is_computed(node: Node) -> bool:
+    return not is_view(node) and node.op not in ("input", "constant", "iota")
+
+
+def legalize(outputs: Sequence[Node]) -> list[Node]:
+    """Put a copy under every reshape that merges axes of something that is not in memory row by row."""
+    done: dict[Node, Node] = {}
+    for node in reachable(outputs):
+        inputs = tuple(done[i] for i in node.inputs)
+        if node.op == "reshape":
+            (x,) = inputs
+            base = x
+            while base.op == "reshape":
+                base = base.inputs[0]
+            new = g.reshape(base, node.shape)
+            if new.op == "reshape" and merges(new) and not (is_buffer(base) or is_computed(base)):
+                new = g.reshape(g.copy(base), node.shape)
+            elif new.op == "reshape" and base.op in ("iota", "constant") and base.size != 1:
+                new = g.reshape(g.copy(base), node.shape)
+        elif node.op in _NEED_BUFFERS:
+            needed = _NEED_BUFFERS[node.op]
+            inputs = tuple(_in_memory(x, node.op) if i in needed else x for i, x in enumerate(inputs))
+            new = node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
+        elif inputs != node.inputs:
+            new = intern(node.primitive, inputs, dict(node.params))
+        else:
+            new = node
+        done[node] = new
+        if new is not node:
+            copy_source(new, node)
+    return [done[o] for o in outputs]
+
+
+# Inputs that are read at computed addresses: they must lie in memory.
+_NEED_BUFFERS: dict[str, tuple[int, ...]] = {"dot": (0, 1), "gather": (0,), "scatter_add": (1, 2)}
+
+
+def _in_memory(x: Node, op: str) -> Node:
+    base, views = base_of(x)
+    if not (is_buffer(base) or is_computed(base)):
+        return g.copy(x)
+    return g.copy(x) if views and op != "dot" else x
+
+
+def base_of(node: Node) -> tuple[Node, list[Node]]:
+    """The node below a chain of views, and the views from it upwards."""
+    views: list[Node] = []
+    while is_view(node):
+        views.append(node)
+        node = node.inputs[0]
+    return node, views[::-1]
+
+
+CHEAP = frozenset({
+    "neg", "abs", "sign", "copy", "not", "cast", "add", "sub", "mul", "max", "min",
+    "eq", "ne", "lt", "le", "and", "or", "where",
+})  # fmt: skip - rather computed again than kept
+
+
+def _inlined(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
+    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it itself."""
+    needed = set(roots)  # these must lie in memory
+    for node in order:
+        if node.op in ALONE or node.op in _NEED_BUFFERS or node.op in ("random_bits", "fold_in", "shuffle"):
+            needed.update(base_of(x)[0] for x in node.inputs)
+        if node.op == "reshape" and merges(node):
+            needed.add(node.inputs[0])
+    result: set[Node] = set()
+    for node in order:
+        if node.op in CHEAP and node not in needed:
+            below = [base_of(x)[0] for x in node.inputs]
+            if all(b in result or not is_computed(b) for b in below):
+                result.add(node)
+    return result
+
+
+class Fuser:
+    """Greedy grouping; see the module's text."""
+
+    def __init__(self, order: Sequence[Node], roots: Sequence[Node]) -> None:
+        self.groups: list[Group] = []
+        self.of: dict[Node, Group] = {}
+        self.inlined = _inlined(order, roots)
+        for node in order:
+            if is_computed(node) and node not in self.inlined:
+                self._place(node)
+
+    # -- placing one node ------------------------------------------------------------------------------
+    def _place(self, node: Node) -> None:
+        if node.primitive.kind in ("elementwise", "reduce"):
+            above = {self.of[b].number for b, _ in map(base_of, node.inputs) if b in self.of}
+            for number in sorted(above, reverse=True):
+                group = self.groups[number]
+                if group.head.op not in ALONE and self._can_wait(group, node) and self._join(group, node):
+                    return
+        self._start(node)
+
+    def _start(self, node: Node) -> None:
+        shape = node.shape
+        frame = tuple(n for n in shape if n != 1)
+        group = Group(len(self.groups), frame)
+        self.groups.append(group)
+        loops = iter(range(len(frame)))
+        self._add(group, node, tuple(None if n == 1 else next(loops) for n in shape))
+
+    def _add(self, group: Group, node: Node, bind: Bind) -> None:
+        group.members.append(node)
+        group.bind[node] = bind
+        self.of[node] = group
+        group.waits_for |= self._needs(node) & ~(1 << group.number)
+        for other in self.groups:
+            if other.waits_for >> group.number & 1:
+                other.waits_for |= group.waits_for
+
+    def _needs(self, node: Node) -> int:
+        mask = 0
+        for base, _ in map(base_of, node.inputs):
+            if base in self.of:
+                group = self.of[base]
+                mask |= 1 << group.number | group.waits_for
+        return mask
+
+    def _can_wait(self, group: Group, node: Node) -> bool:
+        """No input comes from a group that itself waits for this one."""
+        for base, _ in map(base_of, node.inputs):
+            other = self.of.get(base)
+            if other is not None and other is not group and other.waits_for >> group.number & 1:
+                return False
+        return True
+
+    def _join(self, group: Group, node: Node) -> bool:
+        binds: list[Bind] = []
+        for x in node.inputs:
+            base, views = base_of(x)
+            if self.of.get(base) is not group:
+                continue
+            bind: Bind | None = group.bind[base]
+            for view in views:
+                bind = push_bind(view, bind) if bind is not None else None
+            if bind is None:
+                return False
+            binds.append(bind)
+        if any(b != binds[0] for b in binds):
+            return False
+        if node.primitive.kind == "reduce":
+            return self._join_reduction(group, node, binds[0])
+        return self._join_elementwise(group, node, binds[0])
+
+    def _join_elementwise(self, group: Group, node: Node, bind: Bind) -> bool:
+        inside = math.prod(n for n, b in zip(node.shape, bind, strict=True) if b is None)
+        if inside != 1:
+            if group.is_contraction:
+                return False
+            few_rows = math.prod(group.frame) < FEWEST_ROWS
+            last_bound = bool(bind) and bind[-1] is not None and bind[-1] == len(group.frame) - 1
+            in_order = [b for b in bind if b is not None] == sorted(b for b in bind if b is not None)
+            leading = in_order and all(b is not None for b in bind[: len(group.frame)])
+            if node.size > TINY and (few_rows or not (leading or last_bound)):
+                return False
+        self._add(group, node, bind)
+        return True
+
+    def _join_reduction(self, group: Group, node: Node, bind: Bind) -> bool:
+        if group.is_contraction:
+            return False
+        axes = node.params["axes"] if "axes" in node.params else (node.params["axis"],)
+        kept = [b for a, b in enumerate(bind) if a not in axes]
+        shape = [n for a, n in enumerate(node.inputs[0].shape) if a not in axes]
+        dropped = {bind[a] for a in axes} - {None}
+        frame = tuple(n for i, n in enumerate(group.frame) if i not in dropped)
+        if any(b is None and n != 1 for b, n in zip(kept, shape, strict=True)):
+            return False
+        if dropped:
+            largest = max(m.size for m in group.members)
+            mixed = any(m.primitive.kind == "reduce" for m in group.members)
+            if mixed or (largest > TINY and math.prod(frame) < FEWEST_ROWS):
+                return False
+            renumber = {old: new for new, old in
+                        enumerate(i for i in range(len(group.frame)) if i not in dropped)}
+            for member, old in group.bind.items():
+                group.bind[member] = tuple(renumber.get(b) if b is not None else None for b in old)
+            group.frame = frame
+            kept = [renumber.get(b) if b is not None else None for b in kept]
+        self._add(group, node, tuple(kept))
+        return True
+
+
+def in_order(groups: Sequence[Group]) -> list[Group]:
+    """The groups so that each comes after those it waits for."""
+    done = 0
+    rest, result = list(groups), []
+    while rest:
+        ready = [g_ for g_ in rest if not g_.waits_for & ~done]
+        assert ready, "groups wait for each other"
+        for group in ready:
+            done |= 1 << group.number
+        result += ready
+        rest = [g_ for g_ in rest if not done >> g_.number & 1]
+    return result
