@@ -1,0 +1,575 @@
+"""Random graphs over all primitives, with values for their inputs.
+
+    graph = random_graph(np.random.default_rng(7))        # ~1 ms; for bulk runs
+    @given(graphs(smooth=True))                           # the same, for hypothesis
+
+Two ways to compute a graph may round differently, so values are kept tame: a range is tracked for
+every node and squashed before a steep function, and steps (floor, comparisons, argmax, casts to
+integers) are only applied to nodes whose value is exact: inputs, movements of them, integers, maxima.
+Two right answers then differ by rounding only; `assert_close` knows how much to allow.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+
+from chainrule.core import dtypes as dt
+from chainrule.core import graph as op
+from chainrule.core.dtypes import DType
+from chainrule.core.node import Array, Node, Shape
+
+SIZES = (1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33)
+LIMIT = 700  # elements of a node
+STEEP = 3.0  # the largest argument of exp and pow
+WIDE = 100.0  # what grows beyond is squashed before it grows again
+INFINITE = 1e30  # the range of integers that may have wrapped around
+
+
+@dataclass
+class Graph:
+    """Outputs, and an array for every input node."""
+
+    outputs: list[Node]
+    values: dict[Node, Array]
+    seed: int
+
+    def __repr__(self) -> str:
+        from chainrule.core.show import show
+
+        return f"random graph of seed {self.seed}\n{show(self.outputs, lines=False)}"
+
+
+def random_graph(
+    rng: np.random.Generator | int,
+    *,
+    steps: int = 12,
+    dtypes: Sequence[DType] = dt.ALL,
+    smooth: bool = False,
+    special: bool = False,
+    only: Sequence[str] | None = None,
+    outputs: int = 4,
+) -> Graph:
+    """A graph of about ``steps`` random primitives (and the casts and broadcasts they need).
+
+    smooth    float64, and gradients equal to finite differences (no stop_gradient)
+    special   some elements of the float inputs are NaN, infinities, zeros of both signs, denormals
+    only      names of the steps to draw from (keys of `STEPS`)
+    """
+    seed = int(rng) if isinstance(rng, int) else int(rng.integers(2**62))
+    b = Builder(random.Random(seed), (dt.float64,) if smooth else tuple(dtypes), smooth, special)
+    for _ in range(b.r.randint(1, 3)):
+        b.input(b.shape(), b.r.choice(b.dtypes))
+    names = [n for n in (only or STEPS) if not (smooth and n in NOT_SMOOTH)]
+    for _ in range(b.r.randint(1, steps)):
+        STEPS[b.r.choice(names)](b)
+    used = {i for node in b.pool for i in node.inputs}
+    sinks = [n for n in b.pool if n not in used and n not in b.values]
+    wanted = sinks[-outputs:] or b.pool[-1:]
+    if smooth:
+        wanted = [n for n in wanted if n.dtype == dt.float64] or [b.floating()]
+    return Graph(wanted, b.values, seed)
+
+
+def graphs(**options: object) -> st.SearchStrategy[Graph]:
+    """`random_graph` for hypothesis: it shrinks to fewer steps."""
+    most = int(options.pop("steps", 12))  # type: ignore[call-overload]
+    return st.builds(
+        lambda seed, steps: random_graph(seed, steps=steps, **options),  # type: ignore[arg-type]
+        st.integers(0, 2**32 - 1),
+        st.integers(1, most),
+    )
+
+
+def assert_close(graph: Graph, actual: Sequence[Array], expected: Sequence[Array], factor: float = 1.0) -> None:
+    """Equal up to rounding for floats (NaN and infinities in the same places), exactly for the others."""
+    for y, a, e in zip(graph.outputs, actual, expected, strict=True):
+        assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (y, a.shape, a.dtype)
+        if y.dtype.kind != "f":
+            np.testing.assert_array_equal(a, e, err_msg=repr(graph))
+            continue
+        finite = np.abs(e[np.isfinite(e)])
+        eps = (2e-4 if y.dtype == dt.float32 else 1e-10) * factor
+        scale = max(1.0, float(finite.max())) if finite.size else 1.0
+        np.testing.assert_allclose(a, e, rtol=eps, atol=eps * scale, equal_nan=True, err_msg=repr(graph))
+
+
+# -- the builder ---------------------------------------------------------------------------------------
+@dataclass
+class Builder:
+    """The nodes so far, with what is known of their values."""
+
+    r: random.Random
+    dtypes: tuple[DType, ...]
+    smooth: bool
+    special: bool
+    pool: list[Node] = field(default_factory=list)
+    values: dict[Node, Array] = field(default_factory=dict)
+    range: dict[Node, tuple[float, float]] = field(default_factory=dict)
+    exact: set[Node] = field(default_factory=set)
+
+    # making nodes
+    def put(self, node: Node, low: float, high: float, exact: bool) -> Node:
+        """Enter a node: its values lie in [low, high]; exact if no rounding entered them."""
+        if node.dtype.kind in "iu":
+            info = np.iinfo(node.dtype)
+            exact = True
+            if low < info.min or high > info.max:
+                low, high = -INFINITE, INFINITE
+        if node not in self.range:
+            self.pool.append(node)
+            self.range[node] = (low, high)
+            if exact:
+                self.exact.add(node)
+        return node
+
+    def moved(self, node: Node, *origins: Node, zeros: bool = False) -> Node:
+        """Enter a node whose elements are elements of ``origins`` (or zeros)."""
+        ranges = [self.range[x] for x in origins] + ([(0.0, 0.0)] if zeros else [])
+        low, high = min(a for a, _ in ranges), max(b for _, b in ranges)
+        return self.put(node, low, high, all(x in self.exact for x in origins))
+
+    def shape(self, most: int = 4) -> Shape:
+        shape: list[int] = []
+        for _ in range(self.r.choice((0, 1, 1, 2, 2, 2, 3, 3, 4)[: 2 * most])):
+            n = 0 if self.r.random() < 0.01 else self.r.choice(SIZES)
+            shape.append(n if math.prod(shape) * n <= LIMIT else 1)
+        return tuple(shape)
+
+    def input(self, shape: Shape, dtype: DType) -> Node:
+        node = op.input(shape, dtype)
+        rng = np.random.default_rng(self.r.getrandbits(32))
+        low, high = -2.0, 2.0
+        if dtype.kind == "f":
+            value = rng.uniform(-2, 2, shape).astype(dtype)
+            if self.special and self.r.random() < 0.7:
+                odd = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-310], shape)
+                value = np.where(rng.random(shape) < 0.2, odd, value).astype(dtype)
+        elif dtype.kind == "b":
+            value, low, high = rng.random(shape) < 0.5, 0.0, 1.0
+        else:
+            low, high = (0.0, 12.0) if dtype.kind == "u" else (-12.0, 12.0)
+            value = rng.integers(int(low), int(high), shape, endpoint=True).astype(dtype)
+        self.values[node] = np.asarray(value)
+        return self.put(node, low, high, True)
+
+    # choosing operands
+    def any(self, kinds: str = "biuf", exact: bool = False, rank: int = 0) -> Node:
+        """A node from the pool (late ones more often), or a new input if none fits."""
+        fitting = [
+            x
+            for x in self.pool
+            if x.dtype.kind in kinds and x.ndim >= rank and (not exact or x in self.exact)
+        ]
+        if fitting and self.r.random() < 0.95:
+            return fitting[-1 - int(len(fitting) * self.r.random() ** 3)]
+        shape = self.shape()
+        shape += tuple(self.r.choice((1, 2, 3, 5)) for _ in range(rank - len(shape)))
+        allowed = [d for d in self.dtypes if d.kind in kinds] or [d for d in dt.ALL if d.kind in kinds]
+        return self.input(shape, self.r.choice(allowed))
+
+    def floating(self, exact: bool = False, rank: int = 0) -> Node:
+        return self.any("f", exact, rank)
+
+    def like(self, x: Node, exact: bool = False, dtype: DType | None = None) -> Node:
+        """Another operand of x's shape: from the pool, or something broadcast."""
+        dtype = dtype or x.dtype
+        roll = self.r.random()
+        if roll < 0.5:
+            same = [y for y in self.pool if y.shape == x.shape and (not exact or y in self.exact)]
+            same = [y for y in same if y.dtype == dtype] or ([] if exact else same)
+            if same:
+                return self.as_type(self.r.choice(same), dtype)
+        if roll < 0.75:
+            number = self.r.choice((-1.5, -1, -0.5, 0, 0.5, 1, 2)) if dtype.kind == "f" else self.r.randint(0, 3)
+            return self.put(op.full(x.shape, number, dtype), float(number), float(number), True)
+        shape = [1 if self.r.random() < 0.4 else n for n in x.shape]
+        while shape and shape[0] == 1 and self.r.random() < 0.5:
+            shape.pop(0)
+        y = self.input(tuple(shape), dtype)
+        return self.moved(op.expand(y, x.shape), y)
+
+    def as_type(self, x: Node, dtype: DType) -> Node:
+        """x cast to ``dtype``; integers that may be large are clamped before they become floats."""
+        if x.dtype == dtype:
+            return x
+        if x.dtype.kind == "f" and dtype.kind != "f" and x not in self.exact:
+            fresh = self.input(x.shape, dtype)
+            return fresh
+        if dtype.kind == "f" and x.dtype.kind in "iu":
+            x = self.clamped(x, 0 if x.dtype.kind == "u" else -8, 8)
+        low, high = self.range[x]
+        if dtype.kind == "b":
+            low, high = 0, 1
+        if dtype.kind == "u" and low < 0:
+            low, high = -INFINITE, INFINITE
+        return self.put(op.cast(x, dtype), low, high, x in self.exact and dtype != dt.float32 or dtype.kind != "f")
+
+    def clamped(self, x: Node, low: int, high: int) -> Node:
+        a, b = self.range[x]
+        if low <= a and b <= high:
+            return x
+        above = op.max(x, op.full(x.shape, low, x.dtype))
+        return self.put(op.min(above, op.full(x.shape, high, x.dtype)), low, high, x in self.exact)
+
+    # keeping values tame
+    def within(self, x: Node, limit: float) -> Node:
+        """x if |x| <= limit, else tanh x."""
+        low, high = self.range[x]
+        if max(-low, high) <= limit:
+            return x
+        return self.put(op.tanh(x), -1, 1, False)
+
+    def positive(self, x: Node) -> Node:
+        """x if it stays away from 0, else |x| + 1/2."""
+        low, high = self.range[x]
+        if low >= 0.2:
+            return x
+        size = op.add(op.abs(x), op.full(x.shape, 0.5, x.dtype))
+        return self.put(size, 0.5, max(-low, high) + 0.5, False)
+
+    def axes(self, x: Node, nonempty: bool = False) -> tuple[int, ...]:
+        all_ = [i for i in range(x.ndim) if not (nonempty and x.shape[i] == 0)]
+        return tuple(sorted(self.r.sample(all_, self.r.randint(1, len(all_))))) if all_ else ()
+
+
+Step = Callable[[Builder], object]
+
+
+# -- elementwise -----------------------------------------------------------------------------------------
+def _monotone(name: str, f: Callable[[float], float], steep: bool = False, positive: bool = False) -> Step:
+    """A rising function of one float: its range is that of the ends."""
+
+    def step(b: Builder) -> None:
+        x = b.floating()
+        x = b.within(x, STEEP) if steep else x
+        x = b.positive(x) if positive else x
+        low, high = b.range[x]
+        b.put(op.apply(name, x), f(low), f(high), False)
+
+    return step
+
+
+def _wave(name: str) -> Step:
+    def step(b: Builder) -> None:
+        b.put(op.apply(name, b.within(b.floating(), 10)), -1, 1, False)
+
+    return step
+
+
+def _neg(b: Builder) -> None:
+    x = b.any("iuf")
+    low, high = b.range[x]
+    b.put(op.neg(x), -high, -low, x in b.exact)
+
+
+def _abs(b: Builder) -> None:
+    x = b.any("iuf")
+    low, high = b.range[x]
+    b.put(op.abs(x), 0, max(-low, high), x in b.exact)
+
+
+def _sign(b: Builder) -> None:
+    b.put(op.sign(b.any("iuf", exact=True)), -1, 1, True)
+
+
+def _floor(b: Builder) -> None:
+    x = b.floating(exact=True)
+    b.put(op.floor(x), b.range[x][0] - 1, b.range[x][1], True)
+
+
+def _not(b: Builder) -> None:
+    b.put(op.not_(b.any("b")), 0, 1, True)
+
+
+def _copy(b: Builder) -> None:
+    x = b.any()
+    b.moved(op.copy(x), x)
+
+
+def _cast(b: Builder) -> None:
+    b.as_type(b.any(), b.r.choice(b.dtypes))
+
+
+def _arithmetic(name: str) -> Step:
+    def step(b: Builder) -> None:
+        x = b.any("iuf")
+        y = b.like(x)
+        if x.dtype.kind == "f":
+            x, y = b.within(x, WIDE), b.within(y, WIDE)
+        (a, c), (d, e) = b.range[x], b.range[y]
+        corners = {
+            "add": (a + d, c + e),
+            "sub": (a - e, c - d),
+            "mul": (a * d, a * e, c * d, c * e),
+        }[name]
+        b.put(op.apply(name, x, y), min(corners), max(corners), False)
+
+    return step
+
+
+def _div(b: Builder) -> None:
+    x = b.any("iuf")
+    y = b.like(x)
+    if x.dtype.kind == "f":
+        x, y = b.within(x, WIDE), b.positive(y)
+    high = 5 * max(-b.range[x][0], b.range[x][1])
+    b.put(op.div(x, y), -high, high, False)
+
+
+def _mod(b: Builder) -> None:
+    x = b.any("iuf", exact=True)
+    y = b.like(x, exact=True)
+    if x.dtype.kind == "f":
+        size = b.r.choice((0.7, 1.0, 2.5)) * b.r.choice((-1, 1))
+        y = b.put(op.full(x.shape, size, x.dtype), size, size, True)
+    high = max(-b.range[y][0], b.range[y][1])
+    b.put(op.mod(x, y), -high, high, False)
+
+
+def _pow(b: Builder) -> None:
+    x = b.positive(b.within(b.floating(), STEEP))
+    y = b.within(b.like(x), 2)
+    b.put(op.pow(x, y), 0.02, 25, False)
+
+
+def _extreme(name: str) -> Step:
+    def step(b: Builder) -> None:
+        x = b.any()
+        y = b.like(x)
+        b.moved(op.apply(name, x, y), x, y)
+
+    return step
+
+
+def _compare(name: str) -> Step:
+    def step(b: Builder) -> None:
+        x = b.any(exact=True)
+        b.put(op.apply(name, x, b.like(x, exact=True)), 0, 1, True)
+
+    return step
+
+
+def _logic(name: str) -> Step:
+    def step(b: Builder) -> None:
+        x = b.any("b")
+        b.put(op.apply(name, x, b.like(x)), 0, 1, True)
+
+    return step
+
+
+def _where(b: Builder) -> None:
+    x = b.any()
+    y = b.like(x)
+    b.moved(op.where(b.like(x, exact=True, dtype=dt.bool_), x, y), x, y)
+
+
+# -- movement ------------------------------------------------------------------------------------------------
+def _reshape(b: Builder) -> None:
+    x = b.any()
+    rest, shape = x.size, []
+    while rest > 1 and len(shape) < 4:
+        divisors = [n for n in range(2, min(rest, 40) + 1) if rest % n == 0] or [rest]
+        shape.append(b.r.choice(divisors))
+        rest //= shape[-1]
+    if rest > 1:
+        shape[-1] *= rest
+    if x.size == 0:
+        shape = [0, *shape]
+    if b.r.random() < 0.3 and len(shape) < 5:
+        shape.insert(b.r.randint(0, len(shape)), 1)
+    b.moved(op.reshape(x, shape), x)
+
+
+def _permute(b: Builder) -> None:
+    x = b.any(rank=2)
+    b.moved(op.permute(x, b.r.sample(range(x.ndim), x.ndim)), x)
+
+
+def _broadcast(b: Builder) -> None:
+    x = b.any()
+    shape = [b.r.choice((1, 2, 3, 5)) if n == 1 and b.r.random() < 0.7 else n for n in x.shape]
+    if b.r.random() < 0.4 and x.ndim < 5:
+        shape.insert(0, b.r.choice((1, 2, 3)))
+    if math.prod(shape) <= LIMIT:
+        b.moved(op.expand(x, shape), x)
+
+
+def _slice(b: Builder) -> None:
+    x = b.any(rank=1)
+    starts, stops, steps = [], [], []
+    for n in x.shape:
+        start = b.r.randint(0, n) if b.r.random() < 0.05 else b.r.randint(0, n // 2)
+        starts.append(start)
+        stops.append(b.r.randint(min(start + 1, n), n))
+        steps.append(b.r.choice((1, 1, 2, 3)))
+    b.moved(op.slice(x, starts, stops, steps), x)
+
+
+def _flip(b: Builder) -> None:
+    x = b.any(rank=1)
+    b.moved(op.flip(x, b.axes(x)), x)
+
+
+def _pad(b: Builder) -> None:
+    x = b.any(rank=1)
+    low, high = ([b.r.choice((0, 0, 1, 3)) for _ in x.shape] for _ in range(2))
+    if math.prod(n + i + j for n, i, j in zip(x.shape, low, high, strict=True)) <= LIMIT:
+        b.moved(op.pad(x, low, high), x, zeros=True)
+
+
+def _concat(b: Builder) -> None:
+    x = b.any(rank=1)
+    others = [b.like(x) for _ in range(b.r.randint(1, 3))]
+    axis = b.r.randrange(x.ndim)
+    if b.r.random() < 0.5:  # one of another length
+        shape = (*x.shape[:axis], b.r.choice((0, 1, 2, 5)), *x.shape[axis + 1 :])
+        others.insert(b.r.randint(0, 1), b.input(shape, x.dtype))
+    if (len(others) + 5) * max(x.size, 1) <= 5 * LIMIT:
+        b.moved(op.concat([x, *others], axis), x, *others)
+
+
+# -- reduce, contract, index, leaves -----------------------------------------------------------------------------
+def _sum(b: Builder) -> None:
+    x = b.any("iuf")
+    x = b.within(x, WIDE) if x.dtype.kind == "f" else x
+    axes = b.axes(x)
+    n = math.prod(x.shape[a] for a in axes)
+    low, high = b.range[x]
+    b.put(op.sum(x, axes), min(0, n * low), max(0, n * high), x in b.exact and not axes)
+
+
+def _reduce_extreme(name: str) -> Step:
+    def step(b: Builder) -> None:
+        x = b.any()
+        axes = b.axes(x, nonempty=True)
+        if axes:
+            b.moved(op.apply(name, x, axes=axes), x)
+
+    return step
+
+
+def _argmax(b: Builder) -> None:
+    x = b.any("iuf", exact=True, rank=1)
+    axis = b.r.randrange(x.ndim)
+    if x.shape[axis]:
+        b.put(op.argmax(x, axis), 0, x.shape[axis] - 1, True)
+
+
+def _dot(b: Builder) -> None:
+    x = b.any("iuf", rank=2)
+    x = b.within(x, 10) if x.dtype.kind == "f" else x
+    *batch, m, k = x.shape
+    if b.r.random() < 0.2:
+        y = op.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
+        y = b.moved(y, x)
+    else:
+        n = b.r.choice(SIZES) if math.prod(batch) * m * 33 <= 4 * LIMIT else 1
+        y = b.input((*batch, k, n), x.dtype)
+    if m * y.shape[-1] * math.prod(batch) > 4 * LIMIT:
+        return
+    high = k * max(-b.range[x][0], b.range[x][1]) * max(-b.range[y][0], b.range[y][1])
+    b.put(op.dot(x, y), -high, high, False)
+
+
+def _index(b: Builder, n: int) -> Node:
+    """Indices, mostly inside range(n)."""
+    fitting = [i for i in b.pool if i.dtype.kind in "iu" and i.size <= 40]
+    if fitting and b.r.random() < 0.5:
+        return b.r.choice(fitting)
+    shape = tuple(b.r.choice((1, 2, 3, 5)) for _ in range(b.r.randint(0, 2)))
+    integers = [d for d in b.dtypes if d.kind in "iu"] or [dt.int32]
+    return b.input(shape, b.r.choice(integers))
+
+
+def _gather(b: Builder) -> None:
+    x = b.any(rank=1)
+    index = _index(b, x.shape[0])
+    if x.shape[0] and index.size * x.size // x.shape[0] <= LIMIT:
+        b.moved(op.gather(x, index), x)
+
+
+def _scatter_add(b: Builder) -> None:
+    x = b.any("iuf", rank=1)
+    index = _index(b, x.shape[0])
+    if x.shape[0] and index.size * x.size // x.shape[0] <= LIMIT:
+        updates = b.input(index.shape + x.shape[1:], x.dtype)
+        low, high = b.range[x]
+        most = 12 * (index.size + 1)
+        b.put(op.scatter_add(x, index, updates), low - most, high + most, False)
+
+
+def _key(b: Builder) -> Node:
+    if b.r.random() < 0.5:
+        return op.constant([b.r.getrandbits(32), b.r.getrandbits(32)], dt.uint32)
+    node = op.input((2,), dt.uint32)
+    b.values[node] = np.array([b.r.getrandbits(32), b.r.getrandbits(32)], np.uint32)
+    return node
+
+
+def _random_bits(b: Builder) -> None:
+    b.put(op.random_bits(_key(b), b.shape(2)), 0, 2.0**32 - 1, True)
+
+
+def _fold_in(b: Builder) -> None:
+    count = op.constant(b.r.randint(0, 5), dt.uint32)
+    b.put(op.random_bits(op.fold_in(_key(b), count), b.shape(2)), 0, 2.0**32 - 1, True)
+
+
+def _shuffle(b: Builder) -> None:
+    n = b.r.choice((1, 2, 7, 30))
+    position = op.iota((n,), 0, dt.uint32)
+    b.put(op.shuffle(position, _key(b), n=n), 0, n - 1, True)
+
+
+def _iota(b: Builder) -> None:
+    shape = b.shape() or (3,)
+    axis = b.r.randrange(len(shape))
+    dtype = b.r.choice([d for d in b.dtypes if d.kind != "b"] or [dt.int64])
+    b.put(op.iota(shape, axis, dtype), 0, max(shape[axis] - 1, 0), True)
+
+
+def _constant(b: Builder) -> None:
+    shape = b.shape(2)
+    dtype = b.r.choice([d for d in b.dtypes if d.kind != "b"] or [dt.int64])
+    value = [b.r.uniform(0, 2) for _ in range(math.prod(shape))]
+    b.put(op.constant(np.reshape(value, shape), dtype), 0, 2, True)
+
+
+def _stop_gradient(b: Builder) -> None:
+    x = b.any()
+    b.moved(op.stop_gradient(x), x)
+
+
+def sine_rule(g: Node, y: Node, x: Node) -> list[Node | None]:
+    """The gradient of a custom sin."""
+    return [op.mul(g, op.cos(x))]
+
+
+def _custom_vjp(b: Builder) -> None:
+    x = b.within(b.floating(), 10)
+    b.put(op.custom_vjp(op.sin(x), [x], sine_rule), -1, 1, False)
+
+
+STEPS: dict[str, Step] = {
+    "iota": _iota, "constant": _constant, "random_bits": _random_bits, "fold_in": _fold_in,
+    "neg": _neg, "exp": _monotone("exp", math.exp, steep=True), "log": _monotone("log", math.log, positive=True),
+    "log1p": _monotone("log1p", math.log1p, positive=True), "expm1": _monotone("expm1", math.expm1, steep=True),
+    "sqrt": _monotone("sqrt", math.sqrt, positive=True), "tanh": _wave("tanh"), "sigmoid": _wave("sigmoid"),
+    "sin": _wave("sin"), "cos": _wave("cos"), "erf": _wave("erf"), "abs": _abs, "sign": _sign, "floor": _floor,
+    "copy": _copy, "not": _not, "cast": _cast,
+    "add": _arithmetic("add"), "sub": _arithmetic("sub"), "mul": _arithmetic("mul"), "div": _div, "pow": _pow,
+    "max": _extreme("max"), "min": _extreme("min"), "mod": _mod, "eq": _compare("eq"), "ne": _compare("ne"),
+    "lt": _compare("lt"), "le": _compare("le"), "and": _logic("and"), "or": _logic("or"), "where": _where,
+    "reshape": _reshape, "permute": _permute, "broadcast": _broadcast, "slice": _slice, "flip": _flip,
+    "pad": _pad, "concat": _concat,
+    "sum": _sum, "reduce_max": _reduce_extreme("reduce_max"), "reduce_min": _reduce_extreme("reduce_min"),
+    "argmax": _argmax, "dot": _dot, "gather": _gather, "scatter_add": _scatter_add, "shuffle": _shuffle,
+    "stop_gradient": _stop_gradient, "custom_vjp": _custom_vjp,
+}  # fmt: skip
+NOT_SMOOTH = {"stop_gradient"}
