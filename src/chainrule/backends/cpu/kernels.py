@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...compiler.loops import Contract, Kernel, Nest, ScatterAdd
 from ...compiler.plan import Buffer
+from .contract import emit_contract
 from .blocks import SCALAR_OF_DTYPE, Function, Module, Value, i64
 from .nests import Emitter, emit_nest, scratch_bytes
 from .schedule import SERIAL_CYCLES, plan_nest
@@ -21,6 +22,7 @@ class EmittedKernel:
     buffers: tuple[int, ...]  # the buffers behind its pointer arguments
     scratch_bytes: int
     serial: bool
+    cycles: float  # estimated work on one thread
     note: str  # the schedule in words
 
 
@@ -38,15 +40,16 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
         schedule = plan_nest(body, target)
         emit_nest(f, body, schedule, pointers, scratch, tid, nt)
         need, serial = scratch_bytes(body, schedule), schedule.serial
+        cycles = schedule.cycles
         note = f"lanes {schedule.lanes}, {'one thread' if serial else 'shared'}"
     elif isinstance(body, Contract):
-        from .contract import emit_contract
-
         need, serial, note = emit_contract(f, body, target, pointers, scratch, tid, nt)
+        cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
     else:
         need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
+        cycles = 3.0 * body.count * body.row
     f.ret()
-    return EmittedKernel(str(module), used, need, serial, note)
+    return EmittedKernel(str(module), used, need, serial, cycles, note)
 
 
 def _scatter_add(f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value) -> tuple[bool, str]:

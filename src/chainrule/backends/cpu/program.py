@@ -1,0 +1,215 @@
+"""A signature as a native program: plan, code, memory, and the call that runs n steps.
+
+    signature --make_plan--> kernels --emit_kernel--> IR --compile_ir--> objects --StepLoop--> run(n)
+
+What was compiled is an :class:`Artifact`, plain data that the disk cache keeps; a later process that
+traces the same graph loads it and plans nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...compiler.plan import Plan, make_plan
+from ...core.node import Array, Node
+from ...errors import InternalError
+from .driver import Call, Schedule, StepLoop, program_objects
+from .kernels import EmittedKernel, emit_kernel
+from .target import Target, host
+
+ONE_THREAD_CYCLES = 12_000  # a step with less work than this runs on one thread
+PAGE = 4096
+
+
+class SignatureLike(Protocol):
+    """What is asked of a signature (runtime.program has the class)."""
+
+    @property
+    def inputs(self) -> tuple[Node, ...]: ...
+    @property
+    def state(self) -> tuple[Node, ...]: ...
+    @property
+    def updates(self) -> tuple[Node, ...]: ...
+    @property
+    def outputs(self) -> tuple[Node, ...]: ...
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One entry of the pointer table."""
+
+    kind: str  # input, state, output, constant, temporary
+    number: int  # of the input, state or output; of the constant; byte offset of a temporary
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled program as data."""
+
+    slots: tuple[Slot, ...]
+    calls: tuple[Call, ...]
+    whole_loop: bool
+    constants: tuple[Array, ...]
+    arena_bytes: int
+    scratch_bytes: int
+    one_thread: bool
+    objects: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        """Header (JSON), then constants and objects one after another."""
+        header = {
+            "slots": [[s.kind, s.number] for s in self.slots],
+            "calls": [list(asdict(c).values()) for c in self.calls],
+            "whole_loop": self.whole_loop, "arena_bytes": self.arena_bytes,
+            "scratch_bytes": self.scratch_bytes, "one_thread": self.one_thread,
+            "constants": [[c.dtype.name, list(c.shape)] for c in self.constants],
+            "objects": [len(o) for o in self.objects],
+        }
+        text = json.dumps(header).encode()
+        parts = [len(text).to_bytes(8, "little"), text, *(c.tobytes() for c in self.constants), *self.objects]
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Artifact:
+        size = int.from_bytes(payload[:8], "little")
+        header: dict[str, Any] = json.loads(payload[8 : 8 + size])
+        at = 8 + size
+        constants = []
+        for name, shape in header["constants"]:
+            dtype = np.dtype(name)
+            count = int(np.prod(shape, dtype=np.int64))
+            constants.append(np.frombuffer(payload, dtype, count, at).reshape(shape).copy())
+            at += count * dtype.itemsize
+        objects = []
+        for length in header["objects"]:
+            objects.append(payload[at : at + length])
+            at += length
+        calls = tuple(Call(k, tuple(p), s, b) for k, p, s, b in header["calls"])
+        return cls(tuple(Slot(k, n) for k, n in header["slots"]), calls, header["whole_loop"], tuple(constants),
+                   header["arena_bytes"], header["scratch_bytes"], header["one_thread"], tuple(objects))
+
+
+def compile_program(signature: SignatureLike, target: Target | None = None) -> CompiledProgram:
+    """The native program of a signature; compiled now, or taken from the disk cache."""
+    return CompiledProgram(signature, build_artifact(signature, target or host()))
+
+
+def make_plan_of(signature: SignatureLike) -> Plan:
+    return make_plan(signature.inputs, signature.state, signature.updates, signature.outputs)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A plan in LLVM IR: the distinct kernels by name, and each planned kernel's name."""
+
+    plan: Plan
+    emitted: list[EmittedKernel]
+    names: list[str]
+    texts: dict[str, str]
+
+
+def translate(plan: Plan, target: Target) -> Translation:
+    """Emit every kernel; kernels that differ in pointers only share one text."""
+    emitted = [emit_kernel(k, plan.buffers, target) for k in plan.kernels]
+    names, texts = [], {}
+    for kernel in emitted:
+        name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
+        names.append(name)
+        texts[name] = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
+    return Translation(plan, emitted, names, texts)
+
+
+def schedule_of(translation: Translation) -> tuple[Call, ...]:
+    """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads."""
+    plan, calls, serial = translation.plan, [], 0
+    for i, (kernel, name) in enumerate(zip(translation.emitted, translation.names, strict=True)):
+        last_of_level = i + 1 == len(plan.levels) or plan.levels[i + 1] != plan.levels[i]
+        calls.append(Call(name, kernel.buffers, serial if kernel.serial else None, last_of_level))
+        serial += kernel.serial
+    return tuple(calls)
+
+
+def build_artifact(signature: SignatureLike, target: Target) -> Artifact:
+    plan = make_plan_of(signature)
+    translation = translate(plan, target)
+    calls = schedule_of(translation)
+    slots, constants = [], []
+    for b in plan.buffers:
+        if b.kind == "constant":
+            slots.append(Slot("constant", len(constants)))
+            if b.value is None:
+                raise InternalError("a constant without a value")
+            constants.append(b.value)
+        else:
+            slots.append(Slot(b.kind, b.offset if b.kind == "temporary" else b.number))
+    work = sum(k.cycles for k in translation.emitted)
+    one_thread = work < ONE_THREAD_CYCLES or all(k.serial for k in translation.emitted)
+    objects = program_objects(list(translation.texts.values()), Schedule(calls), target)
+    return Artifact(tuple(slots), calls, False, tuple(constants), plan.arena_bytes,
+                    max((k.scratch_bytes for k in translation.emitted), default=0), one_thread, tuple(objects))
+
+
+class CompiledProgram:
+    """A native program; see :class:`chainrule.runtime.program.Program`."""
+
+    def __init__(self, signature: SignatureLike, artifact: Artifact, target: Target | None = None) -> None:
+        self.signature, self.artifact, self.target = signature, artifact, target or host()
+        self.schedule = Schedule(artifact.calls, artifact.whole_loop)
+        self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
+        self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
+        base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
+        pointers = []
+        for slot in artifact.slots:
+            if slot.kind == "constant":
+                pointers.append(self._constants[slot.number].ctypes.data)
+            else:
+                pointers.append(base + slot.number if slot.kind == "temporary" else 0)
+        self.loop = StepLoop(artifact.objects, self.schedule, self.target, pointers, artifact.scratch_bytes)
+        self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
+        for i, slot in enumerate(artifact.slots):
+            if slot.kind in self._places:
+                self._places[slot.kind].append((slot.number, i))
+        self._changed = [i for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True))
+                         if s is not u]
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
+        """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs returned."""
+        outputs, held = self._point(inputs, state)
+        if steps > 0 and self.artifact.calls:
+            self.loop.run(steps, 1 if self.artifact.one_thread else None)
+        del held
+        return outputs
+
+    def profile(self, inputs: Sequence[Array], state: Sequence[Array], steps: int) -> Array:
+        """Nanoseconds a step of each call and of the wait after it, shape (calls, 2)."""
+        outputs, held = self._point(inputs, state)
+        times = self.loop.profile(steps, 1 if self.artifact.one_thread else None)
+        del outputs, held
+        return times
+
+    def _point(self, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+        """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
+        table, held = self.loop.pointers, []
+        written = [state[i].ctypes.data for i in self._changed]
+        for number, place in self._places["input"]:
+            array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
+            if array.ctypes.data in written:  # an input that is also updated state keeps its old value
+                array = array.copy()
+            held.append(array)
+            table[place] = array.ctypes.data
+        for number, place in self._places["state"]:
+            array = state[number]
+            node = self.signature.state[number]
+            if array.dtype != node.dtype or array.shape != node.shape or not array.flags.c_contiguous:
+                raise InternalError(f"state {number}: {array.dtype}{list(array.shape)} is not {node}")
+            table[place] = array.ctypes.data
+        outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
+        for number, place in self._places["output"]:
+            table[place] = outputs[number].ctypes.data
+        return outputs, held
