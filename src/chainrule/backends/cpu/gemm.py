@@ -22,57 +22,27 @@ import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import prod
-from typing import Protocol
 
-from chainrule.backends.cpu.blocks import (
-    SCALAR_OF_DTYPE,
-    SIZE_OF_SCALAR,
-    Function,
-    Value,
-    i64,
-    vector,
+from chainrule.backends.cpu import matvec, tiny
+from chainrule.backends.cpu.blocks import Function, Value, i64, vector
+from chainrule.backends.cpu.contraction import (
+    Contraction,
+    Epilogue,
+    Operand,
+    base,
+    batch_indices,
+    batches,
+    divide,
+    least,
+    scaled,
 )
 from chainrule.backends.cpu.microkernel import Panel, micro_kernel, panel_of
 from chainrule.backends.cpu.pack import pack
 from chainrule.backends.cpu.target import Target
 
+__all__ = ["Contraction", "Epilogue", "Operand", "Plan", "emit_contraction", "plan_of", "scratch_bytes"]
+
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
-
-
-@dataclass(frozen=True)
-class Operand:
-    """Where element (batch, row, col) lies, in elements from the pointer given at emission:
-    ``offset + sum(batch[i] * batch_strides[i]) + row * row_stride + col * col_stride``.
-    Strides may be 0 or negative."""
-
-    row_stride: int
-    col_stride: int
-    batch_strides: tuple[int, ...] = ()
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """out[batch, m, n] = sum_k a[batch, m, k] * b[batch, k, n]; ``a`` is (m, k), ``b`` is (k, n)."""
-
-    m: int
-    n: int
-    k: int
-    a: Operand
-    b: Operand
-    dtype: str = "float32"
-    batch: tuple[int, ...] = ()
-
-
-class Epilogue(Protocol):
-    """What happens to finished sums."""
-
-    def __call__(
-        self, f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
-    ) -> None:
-        """Take ``acc``: the columns n, n+1, … of row m (a scalar where it has one lane). Only its first
-        ``count`` lanes are columns. Called for each output element once."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +78,7 @@ class Plan:
 @functools.lru_cache(maxsize=1024)
 def plan_of(c: Contraction, target: Target) -> Plan:
     """Choose tiles, panels and what is packed."""
-    lanes, size = target.lanes(c.dtype), SIZE_OF_SCALAR[SCALAR_OF_DTYPE[c.dtype]]
+    lanes, size = target.lanes(c.dtype), c.itemsize
     spare = 1 if target.has_fma and "float" in c.dtype else 2  # the broadcast element, the product
     registers = target.vector_registers - spare
     vectors = -(-c.n // lanes)
@@ -152,7 +122,9 @@ def scratch_bytes(c: Contraction, target: Target) -> int:
     """Scratch one thread needs (aligned to 64 bytes)."""
     if 0 in (c.m, c.n, *c.batch):
         return 0
-    plan, size = plan_of(c, target), SIZE_OF_SCALAR[SCALAR_OF_DTYPE[c.dtype]]
+    if tiny.suits(c, target) or matvec.suits(c, target):
+        return 0
+    plan, size = plan_of(c, target), c.itemsize
     return _b_bytes(c, plan, size) + _a_bytes(c, plan, target, size)
 
 
@@ -184,6 +156,10 @@ def emit_contraction(
     """
     if 0 in (c.m, c.n, *c.batch):
         return
+    for variant in (tiny, matvec):
+        if variant.suits(c, target):
+            variant.emit(f, c, target, a, b, tid, nt, epilogue)
+            return
     _Emitter(f, c, target, a, b, scratch, epilogue).emit(tid, nt)
 
 
@@ -202,8 +178,8 @@ class _Emitter:
     ) -> None:
         self.f, self.c, self.target, self.epilogue = f, c, target, epilogue
         self.a, self.b = a, b
-        self.scalar = SCALAR_OF_DTYPE[c.dtype]
-        self.size = SIZE_OF_SCALAR[self.scalar]
+        self.scalar = c.scalar
+        self.size = c.itemsize
         self.plan = plan = plan_of(c, target)
         self.packed_b = scratch
         self.packed_a = f.gep(scratch, _b_bytes(c, plan, self.size) // self.size, self.scalar)
@@ -213,15 +189,15 @@ class _Emitter:
     # -- shares -------------------------------------------------------------------------------
     def emit(self, tid: Value, nt: Value) -> None:
         f, plan = self.f, self.plan
-        batches = prod(self.c.batch)
-        if batches * plan.tiles * plan.groups == 1:
+        count = batches(self.c)
+        if count * plan.tiles * plan.groups == 1:
             with f.if_then(f.compare("eq", tid, i64(0))):
                 self.pass_over(i64(0), i64(0), i64(0), i64(0), i64(1), None)
             return
         per_group = [plan.weight(g) for g in range(plan.groups)]
-        total = batches * plan.tiles * sum(per_group)
+        total = count * plan.tiles * sum(per_group)
         start, stop = (
-            self._unit(f.sdiv(f.mul(f.add(tid, i64(extra)), i64(total)), nt), per_group) for extra in (0, 1)
+            self._unit(f.sdiv(scaled(f, f.add(tid, i64(extra)), total), nt), per_group) for extra in (0, 1)
         )
         self._walk(start, stop)
 
@@ -229,29 +205,23 @@ class _Emitter:
         """The first (batch, block, group, tile) in linear order with ``weight`` of work before it."""
         f, plan = self.f, self.plan
         row, each, last = sum(per_group), per_group[0], per_group[-1]
-        batch, inside = self._divide(weight, plan.tiles * row)
-        block, inside = self._divide(inside, plan.block * row)
+        batch, inside = divide(f, weight, plan.tiles * row)
+        block, inside = divide(f, inside, plan.block * row)
         tiles = self._tiles_in(block)
-        before = f.mul(tiles, i64((plan.groups - 1) * each))  # work of the groups but the last
+        before = scaled(f, tiles, (plan.groups - 1) * each)  # work of the groups but the last
         early = f.sdiv(f.add(inside, i64(each - 1)), i64(each))
         late = f.add(
-            f.mul(tiles, i64(plan.groups - 1)),
+            scaled(f, tiles, plan.groups - 1),
             f.sdiv(f.add(f.sub(inside, before), i64(last - 1)), i64(last)),
         )
         unit = f.select(f.compare("slt", inside, before), early, late)
-        unit = f.add(unit, f.mul(block, i64(plan.block * plan.groups)))
-        return f.add(unit, f.mul(batch, i64(plan.tiles * plan.groups)))
-
-    def _divide(self, value: Value, by: int) -> tuple[Value, Value]:
-        return self.f.sdiv(value, i64(by)), self.f.srem(value, i64(by))
+        unit = f.add(unit, scaled(f, block, plan.block * plan.groups))
+        return f.add(unit, scaled(f, batch, plan.tiles * plan.groups))
 
     def _tiles_in(self, block: Value) -> Value:
         """Tiles of a block: the last one may have fewer."""
         plan = self.plan
-        return self._min(i64(plan.block), self.f.sub(i64(plan.tiles), self.f.mul(block, i64(plan.block))))
-
-    def _min(self, a: Value, b: Value) -> Value:
-        return self.f.select(self.f.compare("slt", a, b), a, b)
+        return least(self.f, i64(plan.block), self.f.sub(i64(plan.tiles), scaled(self.f, block, plan.block)))
 
     def _walk(self, start: Value, stop: Value) -> None:
         """While units are left: one pass over the rest of the present group's tiles."""
@@ -267,19 +237,19 @@ class _Emitter:
         f.line(f"{seen.text} = phi i64 [ -1, %{before} ], [ {outer.text}, %{latch} ]")
         f.branch_if(f.compare("slt", unit, stop), body, done)
         f.start_block(body)
-        batch, inside = self._divide(unit, plan.tiles * plan.groups)
-        block, inside = self._divide(inside, plan.block * plan.groups)
+        batch, inside = divide(f, unit, plan.tiles * plan.groups)
+        block, inside = divide(f, inside, plan.block * plan.groups)
         tiles = self._tiles_in(block)
         group, first = f.sdiv(inside, tiles), f.srem(inside, tiles)
         left = f.sub(stop, unit)
-        last = self._min(tiles, f.add(first, left))
+        last = least(self.f, tiles, f.add(first, left))
         blocks = -(-plan.tiles // plan.block)
-        f.line(f"{outer.text} = add nsw i64 {f.mul(batch, i64(blocks)).text}, {block.text}")
+        f.line(f"{outer.text} = add nsw i64 {scaled(f, batch, blocks).text}, {block.text}")
         # A block of a is packed when it is met first: all of it, unless this pass is the only one.
         alone = f.compare("sle", left, f.sub(tiles, first))
         fresh = f.compare("ne", outer, seen)
         to_pack = (fresh, f.select(alone, first, i64(0)), f.select(alone, last, tiles))
-        self.pass_over(batch, f.mul(block, i64(plan.block)), group, first, last, to_pack)
+        self.pass_over(batch, scaled(f, block, plan.block), group, first, last, to_pack)
         f.branch(latch)
         f.start_block(latch)
         f.line(f"{after.text} = add nsw i64 {unit.text}, {f.sub(last, first).text}")
@@ -301,15 +271,15 @@ class _Emitter:
         ``to_pack`` says whether the block's rows of a must be packed now, and which tiles.
         """
         f, c, plan = self.f, self.c, self.plan
-        indices = self._batch_indices(batch)
-        a = self._base(self.a, c.a, indices)
-        b = self._base(self.b, c.b, indices)
+        indices = batch_indices(f, c, batch)
+        a = base(f, c, self.a, c.a, indices)
+        b = base(f, c, self.b, c.b, indices)
         if plan.pack_a:
             fresh, low, high = to_pack if to_pack else (Value("i1", "true"), first, last)
             with f.if_then(fresh), f.for_range(low, high, hint="tile") as tile:
                 self._pack_a(a, f.add(block, tile), tile)
-        panel = f.mul(group, i64(plan.group))
-        panels = self._min(i64(plan.group), f.sub(i64(plan.panels), panel))
+        panel = scaled(f, group, plan.group)
+        panels = least(self.f, i64(plan.group), f.sub(i64(plan.panels), panel))
         has_rest = f.compare("eq", group, i64(plan.groups - 1))
         if plan.pack_b:
             self._pack_b(b, panel, panels, has_rest)
@@ -318,39 +288,26 @@ class _Emitter:
             is_tall = f.compare("slt", index, i64(plan.tall))
             row = self._first_row(index)
             rows = f.select(is_tall, i64(plan.rows), i64(plan.rows - 1))
-            strip = f.gep(self.packed_a, f.mul(tile, i64(c.k * self.strip.width)), self.scalar)
-            source = strip if plan.pack_a else f.gep(a, f.mul(row, i64(c.a.row_stride)), self.scalar)
+            strip = f.gep(self.packed_a, scaled(f, tile, c.k * self.strip.width), self.scalar)
+            source = strip if plan.pack_a else f.gep(a, scaled(f, row, c.a.row_stride), self.scalar)
             if plan.full is not None:
                 with f.for_range(0, panels, hint="panel") as p:
                     self._tile(plan.full, source, b, f.add(panel, p), p, is_tall)
-                    column = f.mul(f.add(panel, p), i64(plan.full.width))
+                    column = scaled(f, f.add(panel, p), plan.full.width)
                     self._finish(plan.full, indices, row, rows, column)
             if plan.rest is not None:
                 with f.if_then(has_rest) if plan.groups > 1 else nullcontext():
                     self._tile(plan.rest, source, b, i64(plan.panels), panels, is_tall)
                     self._finish(plan.rest, indices, row, rows, i64(c.n - plan.rest.count))
 
-    def _batch_indices(self, batch: Value) -> list[Value]:
-        indices: list[Value] = []
-        for extent in reversed(self.c.batch):
-            batch, index = self._divide(batch, extent)
-            indices.insert(0, index)
-        return indices
-
-    def _base(self, pointer: Value, operand: Operand, indices: Sequence[Value]) -> Value:
-        pointer = self.f.gep(pointer, operand.offset, self.scalar)
-        for index, stride in zip(indices, operand.batch_strides, strict=True):
-            pointer = self.f.gep(pointer, self.f.mul(index, i64(stride)), self.scalar)
-        return pointer
-
     def _first_row(self, tile: Value) -> Value:
         plan = self.plan
-        return self.f.add(self.f.mul(tile, i64(plan.rows - 1)), self._min(tile, i64(plan.tall)))
+        return self.f.add(scaled(self.f, tile, plan.rows - 1), least(self.f, tile, i64(plan.tall)))
 
     def _pack_a(self, a: Value, index: Value, tile: Value) -> None:
         f, c = self.f, self.c
-        source = f.gep(a, f.mul(self._first_row(index), i64(c.a.row_stride)), self.scalar)
-        strip = f.gep(self.packed_a, f.mul(tile, i64(c.k * self.strip.width)), self.scalar)
+        source = f.gep(a, scaled(f, self._first_row(index), c.a.row_stride), self.scalar)
+        strip = f.gep(self.packed_a, scaled(f, tile, c.k * self.strip.width), self.scalar)
 
         def emit(rows: int) -> None:
             shape = panel_of(rows, self.target.lanes(c.dtype), 16 // self.size)
@@ -373,8 +330,8 @@ class _Emitter:
         f, c, plan = self.f, self.c, self.plan
         if plan.full is not None:
             with f.for_range(0, panels, hint="panel") as p:
-                column = f.mul(f.add(panel, p), i64(plan.full.width))
-                source = f.gep(b, f.mul(column, i64(c.b.col_stride)), self.scalar)
+                column = scaled(f, f.add(panel, p), plan.full.width)
+                source = f.gep(b, scaled(f, column, c.b.col_stride), self.scalar)
                 pack(
                     f,
                     c.dtype,
@@ -402,7 +359,7 @@ class _Emitter:
                 )
 
     def _panel_at(self, p: Value) -> Value:
-        return self.f.gep(self.packed_b, self.f.mul(p, i64(self.c.k * self.plan.width)), self.scalar)
+        return self.f.gep(self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.scalar)
 
     # -- one tile -------------------------------------------------------------------------------
     def _tile(self, shape: Panel, a: Value, b: Value, panel: Value, local: Value, is_tall: Value) -> None:
@@ -411,8 +368,8 @@ class _Emitter:
         if plan.pack_b:
             b, b_stride = self._panel_at(local), shape.width
         else:
-            column = f.mul(panel, i64(plan.full.width if plan.full else 0))
-            b, b_stride = f.gep(b, f.mul(column, i64(c.b.col_stride)), self.scalar), c.b.row_stride
+            column = scaled(f, panel, plan.full.width if plan.full else 0)
+            b, b_stride = f.gep(b, scaled(f, column, c.b.col_stride), self.scalar), c.b.row_stride
         a_strides = (1, self.strip.width) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
 
         def emit(rows: int) -> None:
@@ -428,7 +385,7 @@ class _Emitter:
         others = shape.vectors[len(equal) :]
 
         def finish(r: Value, offset: Value, lanes: int, count: int) -> None:
-            at = f.gep(self.buffer, f.add(f.mul(r, i64(shape.width)), offset), self.scalar)
+            at = f.gep(self.buffer, f.add(scaled(f, r, shape.width), offset), self.scalar)
             acc = f.load(vector(self.scalar, lanes), at)
             self.epilogue(f, indices, f.add(row, r), f.add(column, offset), acc, count)
 

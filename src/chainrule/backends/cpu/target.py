@@ -112,6 +112,6 @@ class Executable:
 
     def function(self, name: str, argtypes: Sequence[Any], restype: Any = None) -> Any:
         """The function ``name`` as a ctypes callable."""
-        function = ctypes.CFUNCTYPE(restype, *argtypes)(self._engine.get_function_address(name))
+        function: Any = ctypes.CFUNCTYPE(restype, *argtypes)(self._engine.get_function_address(name))
         function.code = self  # the code lives as long as any way into it
         return function

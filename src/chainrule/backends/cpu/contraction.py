@@ -1,0 +1,110 @@
+"""What a contraction is, apart from how it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Where element (batch, row, col) lies, in elements from the pointer given at emission:
+    ``offset + sum(batch[i] * batch_strides[i]) + row * row_stride + col * col_stride``.
+    Strides may be 0 or negative."""
+
+    row_stride: int
+    col_stride: int
+    batch_strides: tuple[int, ...] = ()
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """out[batch, m, n] = sum_k a[batch, m, k] * b[batch, k, n]; ``a`` is (m, k), ``b`` is (k, n)."""
+
+    m: int
+    n: int
+    k: int
+    a: Operand
+    b: Operand
+    dtype: str = "float32"
+    batch: tuple[int, ...] = ()
+
+    @property
+    def scalar(self) -> str:
+        """LLVM's type of an element."""
+        return SCALAR_OF_DTYPE[self.dtype]
+
+    @property
+    def itemsize(self) -> int:
+        return SIZE_OF_SCALAR[self.scalar]
+
+
+class Epilogue(Protocol):
+    """What happens to finished sums."""
+
+    def __call__(
+        self, f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
+    ) -> None:
+        """Take ``acc``: the columns n, n+1, … of row m (a scalar where it has one lane). Only its first
+        ``count`` lanes are columns. Called for each output element once."""
+
+
+def divide(f: Function, value: Value, by: int) -> tuple[Value, Value]:
+    """Quotient and remainder of a count; nothing is emitted where they are known."""
+    if by == 1:
+        return value, i64(0)
+    if not value.text.startswith("%"):
+        return tuple(map(i64, divmod(int(value.text), by)))  # type: ignore[return-value]
+    return f.emit("i64", f"udiv {value}, {by}"), f.emit("i64", f"urem {value}, {by}")
+
+
+def scaled(f: Function, value: Value, by: int) -> Value:
+    """value * by; nothing is emitted where it is known."""
+    if by == 0 or value.text == "0":
+        return i64(0)
+    if by == 1:
+        return value
+    return f.mul(value, i64(by)) if value.text.startswith("%") else i64(int(value.text) * by)
+
+
+def least(f: Function, a: Value, b: Value) -> Value:
+    return f.select(f.compare("slt", a, b), a, b)
+
+
+def batch_indices(f: Function, c: Contraction, batch: Value) -> list[Value]:
+    """The index of each batch axis, from their number in row-major order."""
+    indices: list[Value] = []
+    for extent in reversed(c.batch):
+        batch, index = divide(f, batch, extent)
+        indices.insert(0, index)
+    return indices
+
+
+def base(f: Function, c: Contraction, pointer: Value, operand: Operand, indices: Sequence[Value]) -> Value:
+    """Address of element (0, 0) of one matrix of the batch."""
+    pointer = f.gep(pointer, operand.offset, c.scalar)
+    for index, stride in zip(indices, operand.batch_strides, strict=True):
+        pointer = f.gep(pointer, scaled(f, index, stride), c.scalar)
+    return pointer
+
+
+@contextmanager
+def equal_share(f: Function, units: int, tid: Value, nt: Value) -> Iterator[Value]:
+    """Loop over thread ``tid``'s part of ``range(units)``."""
+    if units == 1:
+        with f.if_then(f.compare("eq", tid, i64(0))):
+            yield i64(0)
+        return
+    start, stop = (f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, f.add(tid, i64(1))))
+    with f.for_range(start, stop, hint="unit") as unit:
+        yield unit
+
+
+def batches(c: Contraction) -> int:
+    return prod(c.batch)
