@@ -1,0 +1,40 @@
+"""Machine code that all programs share: the pool's workers, the barrier, the step loop.
+
+Compiled once (or taken from the disk cache) and never unloaded: workers wait inside it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+from .engine import Library, ObjectCache, compile_ir
+from .loop_ir import loop_ir
+from .target import host
+from .threads_ir import code_ir
+
+_cache: ObjectCache | None = None
+
+
+def use_object_cache(cache: ObjectCache | None) -> None:
+    """Keep the shared machine code there, so that a process starts without compiling it."""
+    global _cache
+    _cache = cache
+
+
+@functools.cache
+def objects() -> tuple[bytes, ...]:
+    """The object files: with ``@chainrule_barrier`` and the pool, and with the loops."""
+    return tuple(compile_ir([code_ir(), loop_ir()], host(), opt=1, cache=_cache))
+
+
+@functools.cache
+def library() -> Library:
+    """The shared code in this process."""
+    return Library(objects(), host())
+
+
+def function(name: str, *argtypes: Any, restype: Any = None) -> Any:
+    """A function of the shared code as a ctypes callable."""
+    return ctypes.CFUNCTYPE(restype, *argtypes)(library().address(name))
