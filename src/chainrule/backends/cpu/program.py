@@ -19,6 +19,7 @@ import numpy as np
 from ...compiler.plan import Plan, make_plan
 from ...core.node import Array, Node
 from ...errors import InternalError
+from .fingerprint import fingerprint
 from .driver import Call, Schedule, StepLoop, program_objects
 from .kernels import EmittedKernel, emit_kernel
 from .target import Target, host
@@ -95,9 +96,26 @@ class Artifact:
                    header["arena_bytes"], header["scratch_bytes"], header["one_thread"], tuple(objects))
 
 
-def compile_program(signature: SignatureLike, target: Target | None = None) -> CompiledProgram:
-    """The native program of a signature; compiled now, or taken from the disk cache."""
-    return CompiledProgram(signature, build_artifact(signature, target or host()))
+class Cache(Protocol):
+    """Where artifacts are kept between processes."""
+
+    def get(self, key: str) -> bytes | None: ...
+    def put(self, key: str, payload: bytes) -> None: ...
+
+
+def compile_program(signature: SignatureLike, target: Target | None = None,
+                    cache: Cache | None = None) -> CompiledProgram:
+    """The native program of a signature; taken from the cache, or compiled now and put there."""
+    target = target or host()
+    if cache is None:
+        return CompiledProgram(signature, build_artifact(signature, target), target)
+    key = fingerprint(signature.inputs, signature.state, signature.updates, signature.outputs, target)
+    payload = cache.get(key)
+    if payload is not None:
+        return CompiledProgram(signature, Artifact.from_bytes(payload), target)
+    artifact = build_artifact(signature, target)
+    cache.put(key, artifact.to_bytes())
+    return CompiledProgram(signature, artifact, target)
 
 
 def make_plan_of(signature: SignatureLike) -> Plan:
@@ -170,7 +188,8 @@ class CompiledProgram:
                 pointers.append(self._constants[slot.number].ctypes.data)
             else:
                 pointers.append(base + slot.number if slot.kind == "temporary" else 0)
-        self.loop = StepLoop(artifact.objects, self.schedule, self.target, pointers, artifact.scratch_bytes)
+        self._table = np.array(pointers, np.uint64)
+        self.loop = StepLoop(artifact.objects, self.schedule, self.target, self._table, artifact.scratch_bytes)
         self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
         for i, slot in enumerate(artifact.slots):
             if slot.kind in self._places:
@@ -195,7 +214,7 @@ class CompiledProgram:
 
     def _point(self, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[list[Array], list[Array]]:
         """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
-        table, held = self.loop.pointers, []
+        table, held = self._table, []
         written = [state[i].ctypes.data for i in self._changed]
         for number, place in self._places["input"]:
             array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
@@ -212,4 +231,5 @@ class CompiledProgram:
         outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:
             table[place] = outputs[number].ctypes.data
+        self.loop.set_pointers(table)
         return outputs, held
