@@ -1,0 +1,125 @@
+"""Program: a graph with inputs, outputs and state, ready to run as often as wanted.
+
+`build` chooses who runs it: the compiler of `backends.cpu` where llvmlite is installed, otherwise the
+interpreter, which is the meaning of a program (every backend is tested against it).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+
+from ..core.interpret import evaluate
+from ..core.node import Array, Node, reachable
+from ..errors import InternalError, OptionError
+
+BACKENDS = ("cpu", "interpreter")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a program computes: ``updates[i]`` is the new value of ``state[i]`` (itself if only read)."""
+
+    inputs: tuple[Node, ...]
+    state: tuple[Node, ...]
+    updates: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.state) != len(self.updates):
+            raise InternalError(f"{len(self.state)} state inputs, {len(self.updates)} updates")
+        for old, new in zip(self.state, self.updates, strict=True):
+            if old.shape != new.shape or old.dtype != new.dtype:
+                raise InternalError(f"state {old} is updated by {new}")
+
+    def used(self) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+        """Which inputs, and which state, the program reads or updates at all."""
+        roots = [*self.outputs, *(u for s, u in zip(self.state, self.updates, strict=True) if u is not s)]
+        live = set(reachable(roots))
+        return (
+            tuple(n in live for n in self.inputs),
+            tuple(s in live or u is not s for s, u in zip(self.state, self.updates, strict=True)),
+        )
+
+    def pruned(self) -> Signature:
+        """Without the inputs and state that nothing uses."""
+        inputs, state = self.used()
+        return Signature(
+            tuple(n for n, keep in zip(self.inputs, inputs, strict=True) if keep),
+            tuple(n for n, keep in zip(self.state, state, strict=True) if keep),
+            tuple(n for n, keep in zip(self.updates, state, strict=True) if keep),
+            self.outputs,
+        )
+
+
+class Program(Protocol):
+    """A signature that can be run."""
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
+        """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh arrays).
+
+        The ``state`` arrays (C-contiguous, of the signature's dtypes) are updated in place. All updates
+        of a step read the state as it was when the step began.
+        """
+        ...
+
+
+class InterpretedProgram:
+    """A program run node by node with NumPy: the definition of what a program does."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
+        signature = self.signature
+        changed = [i for i, s in enumerate(signature.state) if signature.updates[i] is not s]
+        outputs: list[Array] = []
+        for step in range(steps):
+            known = dict(zip(signature.inputs, inputs, strict=True))
+            known.update(zip(signature.state, state, strict=True))
+            last = signature.outputs if step == steps - 1 else ()
+            results = evaluate([*(signature.updates[i] for i in changed), *last], known)
+            # An update may be a view of another state's buffer: copy all before writing any.
+            fresh = [np.array(a, order="C") for a in results]
+            for i, value in zip(changed, fresh, strict=False):
+                np.copyto(state[i], value)
+            outputs = fresh[len(changed) :]
+        return outputs
+
+
+_warned = False
+
+
+def backend() -> str:
+    """Who runs programs: "cpu" or "interpreter" (``CHAINRULE_BACKEND`` chooses, default "cpu")."""
+    chosen = os.environ.get("CHAINRULE_BACKEND", "cpu")
+    if chosen not in BACKENDS:
+        raise OptionError(f"CHAINRULE_BACKEND={chosen!r}: expected one of {', '.join(BACKENDS)}")
+    return chosen
+
+
+def build(signature: Signature) -> Program:
+    """A program for ``signature``: compiled where that is possible, otherwise interpreted."""
+    global _warned
+    if backend() == "interpreter":
+        return InterpretedProgram(signature)
+    if importlib.util.find_spec("llvmlite") is None:
+        if not _warned:
+            _warned = True
+            warnings.warn(
+                "llvmlite is not installed: programs are interpreted, which is slow; pip install llvmlite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return InterpretedProgram(signature)
+    if importlib.util.find_spec("chainrule.backends.cpu.program") is None:
+        return InterpretedProgram(signature)
+    module = importlib.import_module("chainrule.backends.cpu.program")
+    return cast(Program, module.compile_program(signature))

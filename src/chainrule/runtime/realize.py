@@ -1,0 +1,95 @@
+"""Realize: from nodes to numbers, at once, with the interpreter. Plain expressions never wait for a compiler.
+
+A leaf is an input node with an array. Arrays that are writeable belong to exactly one leaf (a compiled
+program may update them in place); everything computed here is read-only and shares memory with no leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..core import graph as g
+from ..core.interpret import evaluate
+from ..core.node import Array, Node
+from ..errors import CompileError
+
+values: WeakKeyDictionary[Node, Array] = WeakKeyDictionary()
+"""Arrays of leaves, and of nodes already computed that somebody still holds."""
+
+placeholders: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+"""Inputs that have no value yet, with the name of what made them: "cr.compile" or "cr.vmap"."""
+
+
+def leaf(array: Array, name: str = "") -> Node:
+    """A new input node that stands for ``array`` (not copied)."""
+    node = g.input(array.shape, array.dtype, name)
+    values[node] = array
+    return node
+
+
+def placeholder(shape: tuple[int, ...], dtype: np.dtype[np.generic], purpose: str) -> Node:
+    """A new input node whose value comes later."""
+    node = g.input(shape, dtype)
+    placeholders[node] = purpose
+    return node
+
+
+def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -> list[Array]:
+    """The values of ``nodes``. Values of nodes for which ``keep`` says yes are remembered on the way.
+
+    Raises CompileError if a node depends on a placeholder.
+    """
+    known, order = _needed(nodes)
+    wanted = list(nodes)
+    if keep is not None:
+        wanted += [n for n in order if n not in known and keep(n)]
+    results = evaluate(wanted, known)
+    leaves = {id(a) for a in known.values()}
+    for node, array in zip(wanted, results, strict=True):
+        if node not in values:
+            if array.base is not None or id(array) in leaves or not array.flags.c_contiguous:
+                array = np.array(array, order="C")
+            array.setflags(write=False)
+            values[node] = array
+    return [values[node] for node in nodes]
+
+
+def has_value(nodes: Sequence[Node]) -> bool:
+    """Whether ``nodes`` can be computed: they depend on no placeholder."""
+    return not any(n in placeholders for n in _needed(nodes)[1])
+
+
+def _needed(nodes: Sequence[Node]) -> tuple[dict[Node, Array], list[Node]]:
+    """Known values the nodes depend on, and the nodes that are neither known nor behind a known one."""
+    known: dict[Node, Array] = {}
+    open_nodes: set[Node] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node in known or node in open_nodes:
+            continue
+        array = values.get(node)
+        if array is not None:
+            known[node] = array
+            continue
+        open_nodes.add(node)
+        stack.extend(node.inputs)
+    return known, sorted(open_nodes, key=lambda n: n.id)
+
+
+def purpose_of(nodes: Sequence[Node]) -> str | None:
+    """What the nodes wait for (see `placeholders`); None if they have a value."""
+    for node in _needed(nodes)[1]:
+        if node.op == "input":
+            return placeholders.get(node, "a function that has ended")
+    return None
+
+
+def require_value(nodes: Sequence[Node], message: Callable[[str], str]) -> None:
+    """Raise CompileError with ``message(purpose)`` if a node waits for a placeholder."""
+    purpose = purpose_of(nodes)
+    if purpose is not None:
+        raise CompileError(message(purpose))

@@ -1,0 +1,156 @@
+"""Capture: what a function reads, assigns and depends on while it is traced for a program.
+
+While a capture is active, a tensor made outside is seen through a placeholder node (it becomes state of
+the program), an assignment is recorded instead of done, and nobody can ask for a number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..core import graph as g
+from ..core.node import Node, copy_source, reachable
+from ..runtime.realize import placeholder
+
+if TYPE_CHECKING:
+    from .value import Value
+
+_serials = itertools.count(1)
+_PACKAGE = __name__.split(".", 1)[0]
+
+
+@dataclass
+class Slot:
+    """A tensor from outside: its placeholder, and the node that is its value at this point of the trace."""
+
+    tensor: Value
+    placeholder: Node
+    current: Node
+    assigned: bool = False
+
+
+@dataclass
+class GradSlot:
+    """``tensor.grad``: the placeholder of what it was before (None: it was None or not read), and now."""
+
+    tensor: Value
+    before: Node | None
+    had_grad: bool
+    current: Value | None
+    changed: bool = False
+
+
+@dataclass
+class Capture:
+    """Everything recorded in one trace."""
+
+    name: str
+    make: Callable[[Node], Value]
+    on_new_leaf: Callable[[Node, Value], None]
+    serial: int = field(default_factory=lambda: next(_serials))
+    slots: dict[int, Slot] = field(default_factory=dict)
+    grads: dict[int, GradSlot] = field(default_factory=dict)
+    cuts: dict[Node, Node] = field(default_factory=dict)
+    guards: list[tuple[object, str, object]] = field(default_factory=list)
+
+    def slot(self, tensor: Value) -> Slot:
+        found = self.slots.get(id(tensor))
+        if found is None:
+            node = placeholder(tensor.shape, tensor.dtype, self.name)
+            found = self.slots[id(tensor)] = Slot(tensor, node, node)
+            if tensor.requires_grad:
+                self.on_new_leaf(node, tensor)
+        return found
+
+    def assign(self, tensor: Value, new: Node) -> None:
+        """From here on ``tensor`` is ``new``; a tensor that requires a gradient stays a leaf."""
+        slot = self.slot(tensor)
+        slot.current = self.cut(new, tensor) if tensor.requires_grad else new
+        slot.assigned = True
+
+    def cut(self, node: Node, tensor: Value) -> Node:
+        """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop there."""
+        leaf = placeholder(node.shape, node.dtype, self.name)
+        self.cuts[leaf] = node
+        self.on_new_leaf(leaf, tensor)
+        return leaf
+
+    def grad_slot(self, tensor: Value, before: Value | None) -> GradSlot:
+        found = self.grads.get(id(tensor))
+        if found is None:
+            current = node = None
+            if before is not None:
+                node = placeholder(before.shape, before.dtype, self.name)
+                current = self.make(node)
+            found = self.grads[id(tensor)] = GradSlot(tensor, node, before is not None, current)
+        return found
+
+    def resolve(self, nodes: Sequence[Node]) -> list[Node]:
+        """``nodes`` without cuts: what stands behind each cut is put in its place."""
+        return substitute(nodes, self.cuts) if self.cuts else list(nodes)
+
+
+def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
+    """``nodes`` with inputs replaced, also within the replacements (which must not be circular)."""
+    new: dict[Node, Node] = {}
+    order = reachable(nodes)
+    for leaf in [n for n in order if n in replacement]:
+        # A replacement may depend on other replaced inputs; these were made before it.
+        target = replacement[leaf]
+        inner = any(n in replacement for n in reachable([target]))
+        new[leaf] = substitute([target], replacement)[0] if inner else target
+    for node in order:
+        if node in new:
+            continue
+        inputs = tuple(new[i] for i in node.inputs)
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            new[node] = node
+        else:
+            new[node] = g.apply(node.op, *inputs, **node.params)
+            copy_source(new[node], node)
+    return [new[n] for n in nodes]
+
+
+class _Active(threading.local):
+    capture: Capture | None = None
+    grad_enabled: bool = True
+
+
+active = _Active()
+
+
+@contextmanager
+def capturing(capture: Capture) -> Iterator[Capture]:
+    """Make ``capture`` the active one."""
+    before = active.capture
+    active.capture = capture
+    try:
+        yield capture
+    finally:
+        active.capture = before
+
+
+def depends_on(owner: object, attribute: str) -> None:
+    """Tell the active capture that Python read ``owner.attribute``: if it changes, trace again.
+
+    For plain values that steer a function (`Module.training`); does nothing outside a capture.
+    """
+    if active.capture is not None:
+        active.capture.guards.append((owner, attribute, getattr(owner, attribute)))
+
+
+def user_line() -> str:
+    """The user's line that called us, as ``file.py:12: `text` ``."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE:
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"{file.rsplit('/', 1)[-1]}:{line}" + (f": `{text}`" if text else "")

@@ -1,0 +1,199 @@
+"""Creation: tensors from data, from a shape, from a range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.dtypes import DType
+from ..core.node import Node
+from ..errors import OptionError
+from .shape import sizes
+from .value import Value, array_of, as_tensor, constant, make, stored
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+def _dtype(dtype: Any, default: DType = dt.default_float) -> DType:
+    return default if dtype is None else dt.dtype_of(dtype)
+
+
+def _finish(tensor: Tensor, requires_grad: bool) -> Tensor:
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+def check_device(device: Any) -> None:
+    """Accept the only device there is."""
+    if device is not None and str(device) != "cpu":
+        raise OptionError(f"device {str(device)!r}: Chainrule runs on the CPU; leave the argument out")
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype is kept), tensors.
+
+    Python floats become float32, Python integers int64.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([[1, 2], [3, 4]], dtype="float32")
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    check_device(device)
+    wanted = None if dtype is None else dt.dtype_of(dtype)
+    if isinstance(data, list | tuple) and data and all(isinstance(i, Value) for i in data):
+        data = as_tensor(data)
+    if isinstance(data, Value):
+        copy = make(g.stop_gradient(g.cast(data.node, wanted or data.dtype)))
+        return _finish(copy, requires_grad)
+    return _finish(stored(np.array(array_of(data, wanted), order="C")), requires_grad)
+
+
+def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, without a copy where possible: do not change an array afterwards."""
+    check_device(device)
+    wanted = None if dtype is None else dt.dtype_of(dtype)
+    if isinstance(data, Value):
+        return data.to(wanted) if wanted is not None else data  # type: ignore[attr-defined,no-any-return]
+    array = array_of(data, wanted).view()
+    array.setflags(write=False)
+    return stored(array)
+
+
+def from_numpy(array: Any) -> Tensor:
+    """``array`` as a tensor, not copied: do not change it afterwards."""
+    return asarray(array)
+
+
+from_dlpack = asarray
+
+
+def _filled(name: str, shape: Sequence[Any], value: Any, dtype: DType, requires_grad: bool) -> Tensor:
+    lengths = sizes(name, shape)
+    if min(lengths, default=0) < 0:
+        raise OptionError(f"{name}: lengths are not negative, got {lengths}")
+    return _finish(make(g.expand(constant(value, dtype), lengths)), requires_grad)
+
+
+def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """All elements 0, float32 by default.
+
+    >>> import chainrule as cr
+    >>> cr.zeros(2, 2)
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
+    check_device(device)
+    return _filled("zeros", shape, 0, _dtype(dtype), requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """All elements 1, float32 by default."""
+    check_device(device)
+    return _filled("ones", shape, 1, _dtype(dtype), requires_grad)
+
+
+empty = zeros
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """All elements ``fill_value``, whose dtype is taken unless one is given."""
+    if isinstance(fill_value, Value):
+        value = as_tensor(fill_value)
+        cast = g.cast(value.node, _dtype(dtype, value.dtype))
+        return _finish(make(g.expand(cast, sizes("full", (shape,)))), requires_grad)
+    kind = as_tensor(fill_value).dtype
+    lengths = [shape] if isinstance(shape, int) else shape
+    return _filled("full", (lengths,), fill_value, _dtype(dtype, kind), requires_grad)
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Tensor:
+    """All elements 0, with the shape (and dtype) of ``x``."""
+    t = as_tensor(x)
+    return _filled("zeros_like", (t.shape,), 0, _dtype(dtype, t.dtype), False)
+
+
+def ones_like(x: Any, dtype: Any = None) -> Tensor:
+    """All elements 1, with the shape (and dtype) of ``x``."""
+    t = as_tensor(x)
+    return _filled("ones_like", (t.shape,), 1, _dtype(dtype, t.dtype), False)
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """All elements ``fill_value``, with the shape (and dtype) of ``x``."""
+    t = as_tensor(x)
+    return full(t.shape, fill_value, _dtype(dtype, t.dtype))
+
+
+empty_like = zeros_like
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+    """start, start + step, … up to, not including, ``stop``; int64 if all are integers, else float32.
+
+    >>> import chainrule as cr
+    >>> cr.arange(3), cr.arange(0, 1, 0.25)
+    (tensor([0, 1, 2]), tensor([0.  , 0.25, 0.5 , 0.75]))
+    """
+    if stop is None:
+        start, stop = 0, start
+    if step == 0:
+        raise OptionError("arange: the step cannot be 0")
+    whole = all(isinstance(i, int | np.integer) for i in (start, stop, step))
+    kind = _dtype(dtype, dt.default_int if whole else dt.default_float)
+    count = max(math.ceil((stop - start) / step), 0)
+    if whole:
+        count = len(range(int(start), int(stop), int(step)))
+        line = _affine(count, dt.int64, int(start), int(step))
+        return make(g.cast(line, kind))
+    return make(g.cast(_affine(count, dt.float64, start, step), kind))
+
+
+def _affine(count: int, dtype: DType, start: float, step: float) -> Node:
+    line = g.iota((count,), 0, dtype)
+    if step != 1:
+        line = g.mul(line, g.full((count,), step, dtype))
+    return line if start == 0 else g.add(line, g.full((count,), start, dtype))
+
+
+def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None, steps: int | None = None) -> Tensor:
+    """``num`` numbers from ``start`` to ``stop``, evenly spaced.
+
+    >>> import chainrule as cr
+    >>> cr.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
+    count = num if steps is None else steps
+    if count < 0:
+        raise OptionError(f"linspace: num is not negative, got {count}")
+    return asarray(np.linspace(start, stop, count, endpoint=endpoint), dtype=_dtype(dtype))
+
+
+def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
+    """1 on the k-th diagonal, 0 elsewhere; n rows, m columns (n by default)."""
+    shape = (n, n if m is None else m)
+    rows, columns = g.iota(shape, 0, dt.int64), g.iota(shape, 1, dt.int64)
+    on = g.eq(g.sub(columns, rows), g.full(shape, k, dt.int64))
+    return make(g.cast(on, _dtype(dtype)))
+
+
+def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:
+    """Coordinate grids of 1-d tensors; "xy" (NumPy's default) or "ij"."""
+    if indexing not in ("xy", "ij"):
+        raise OptionError(f'meshgrid: indexing is "xy" or "ij", got {indexing!r}')
+    tensors = [as_tensor(x).reshape(-1) for x in xs]
+    order = list(range(len(tensors)))
+    if indexing == "xy" and len(tensors) > 1:
+        order[0], order[1] = 1, 0
+    shape = [0] * len(tensors)
+    for t, place in zip(tensors, order, strict=True):
+        shape[place] = t.shape[0]
+    return [
+        t.reshape([t.shape[0] if i == place else 1 for i in range(len(shape))]).expand(shape)
+        for t, place in zip(tensors, order, strict=True)
+    ]

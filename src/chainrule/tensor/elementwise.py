@@ -1,0 +1,433 @@
+"""Elementwise functions: broadcasting and promotion happen here, then one primitive or a few.
+
+Shapes broadcast as in NumPy. Integer and bool arrays meet float arrays at the float dtype, Python
+numbers never widen, and float functions take integers as float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.dtypes import DType
+from ..core.node import Node, Shape
+from ..errors import DTypeError, ShapeError
+from .value import Value, array_of, as_tensor, constant, make, use
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Unary = Callable[[Any], "Tensor"]
+Binary = Callable[[Any, Any], "Tensor"]
+
+
+# -- operands ---------------------------------------------------------------------------------------
+def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
+    """The common shape, by NumPy's rule; the error names both shapes and the axis that differs."""
+    result: list[int] = []
+    for axis in range(1, max((len(s) for s in shapes), default=0) + 1):
+        lengths = {s[-axis] for s in shapes if len(s) >= axis} - {1}
+        if len(lengths) > 1:
+            shown = " and ".join(str(s) for s in shapes)
+            a, b = sorted(lengths)[:2]
+            raise ShapeError(
+                f"{name}: shapes {shown} do not broadcast: axis -{axis} has lengths {a} and {b}"
+                " (they must be equal, or one of them 1)"
+            )
+        result.append(lengths.pop() if lengths else 1)
+    return tuple(reversed(result))
+
+
+def is_number(x: Any) -> bool:
+    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's dtype."""
+    if isinstance(x, Value):
+        return x._weak
+    return isinstance(x, bool | int | float | np.generic) and not isinstance(x, complex | np.complexfloating)
+
+
+def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
+    """The operands as nodes of one shape and one dtype, and as tensors."""
+    numbers = [is_number(x) for x in operands]
+    tensors: list[Value | None] = [None if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)]
+    dtypes = [t.dtype for t in tensors if t is not None]
+    dtype = dt.promote(*dtypes) if dtypes else None
+    for x, n in zip(operands, numbers, strict=True):
+        if n:
+            dtype = _with_number(x, dtype)
+    assert dtype is not None
+    weak = all(numbers) and any(isinstance(x, Value) for x in operands)
+    if weak:  # arithmetic of Python floats is float64
+        dtype = dt.float64
+    found = [_node(x, t, dtype) for x, t in zip(operands, tensors, strict=True)]
+    shape = broadcast_shapes(name, *(n.shape for n in found))
+    used = [t if t is not None else x for x, t in zip(operands, tensors, strict=True)]
+    return [g.expand(n, shape) for n in found], [u for u in used if isinstance(u, Value)]
+
+
+def _with_number(x: Any, dtype: DType | None) -> DType:
+    number = 1.0 if isinstance(x, Value) else x.item() if isinstance(x, np.generic) else x
+    if isinstance(number, bool):
+        return dtype or dt.bool_
+    return dt.weak(number, dtype or dt.bool_)
+
+
+def _node(x: Any, tensor: Value | None, dtype: DType) -> Node:
+    if tensor is not None:
+        return g.cast(use(tensor), dtype)
+    if isinstance(x, Value):
+        return g.cast(use(x), dtype)
+    return constant(x.item() if isinstance(x, np.generic) else x, dtype)
+
+
+def finish(node: Node, operands: Sequence[Any], tensors: Sequence[Value]) -> Tensor:
+    """The result's tensor; what is made of Python numbers only is a Python number again."""
+    result = make(node, *tensors)
+    if node.dtype == dt.float64 and node.shape == () and all(is_number(x) for x in operands):
+        result._weak = any(isinstance(x, Value) for x in operands)
+    return result
+
+
+def float_node(x: Any) -> tuple[Node, Tensor]:
+    """The operand as a float node (integers and bools become float32)."""
+    tensor = as_tensor(x)
+    node = use(tensor)
+    if not dt.is_float(node.dtype) or tensor._weak:
+        node = g.cast(node, dt.default_float)
+    return node, tensor
+
+
+# -- one operand -------------------------------------------------------------------------------------
+def _unary(name: str, build: Callable[[Node], Node], formula: str, example: str = "") -> Unary:
+    def function(x: Any) -> Tensor:
+        node, tensor = float_node(x)
+        return make(build(node), tensor)
+
+    return _document(function, name, f"{formula}, elementwise.", example)
+
+
+def _document(function: Any, name: str, text: str, example: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    shown = f"\n\n>>> import chainrule as cr\n>>> {example}\n" if example else ""
+    function.__doc__ = text + (shown.replace(" -> ", "\n") if shown else "")
+    return function
+
+
+def _full(x: Node, value: float) -> Node:
+    return g.full(x.shape, value, x.dtype)
+
+
+def _square(x: Node) -> Node:
+    return g.mul(x, x)
+
+
+def _sinh(x: Node) -> Node:
+    # (e^x - e^-x) / 2 by expm1, exact near 0.
+    e = g.expm1(x)
+    return g.mul(_full(x, 0.5), g.add(e, g.div(e, g.add(e, _full(x, 1)))))
+
+
+def _cosh(x: Node) -> Node:
+    return g.mul(_full(x, 0.5), g.add(g.exp(x), g.exp(g.neg(x))))
+
+
+def _softplus(x: Node) -> Node:
+    # max(x, 0) + log1p(e^-|x|), with branches chosen so that the gradient at 0 is sigmoid(0) = 1/2.
+    positive = g.lt(_full(x, 0), x)
+    return g.add(g.where(positive, x, _full(x, 0)), g.log1p(g.exp(g.where(positive, g.neg(x), x))))
+
+
+exp = _unary("exp", g.exp, "eˣ", "cr.exp([0.0, 1.0]) -> tensor([1.    , 2.7183])")
+expm1 = _unary("expm1", g.expm1, "eˣ - 1, exact near 0")
+log = _unary("log", g.log, "The natural logarithm ln x", "cr.log([1.0, 2.0]) -> tensor([0.    , 0.6931])")
+log1p = _unary("log1p", g.log1p, "ln(1 + x), exact near 0")
+log2 = _unary("log2", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))), "log₂ x")
+log10 = _unary("log10", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))), "log₁₀ x")
+sqrt = _unary("sqrt", g.sqrt, "√x", "cr.sqrt([4.0, 9.0]) -> tensor([2., 3.])")
+rsqrt = _unary("rsqrt", lambda x: g.div(_full(x, 1), g.sqrt(x)), "1/√x")
+reciprocal = _unary("reciprocal", lambda x: g.div(_full(x, 1), x), "1/x")
+sin = _unary("sin", g.sin, "sin x")
+cos = _unary("cos", g.cos, "cos x")
+tan = _unary("tan", lambda x: g.div(g.sin(x), g.cos(x)), "sin x / cos x")
+sinh = _unary("sinh", _sinh, "(eˣ - e⁻ˣ)/2")
+cosh = _unary("cosh", _cosh, "(eˣ + e⁻ˣ)/2")
+tanh = _unary("tanh", g.tanh, "(eˣ - e⁻ˣ)/(eˣ + e⁻ˣ)", "cr.tanh(0.5) -> tensor(0.4621)")
+sigmoid = _unary("sigmoid", g.sigmoid, "1/(1 + e⁻ˣ)", "cr.sigmoid([0.0, 2.0]) -> tensor([0.5   , 0.8808])")
+softplus = _unary("softplus", _softplus, "ln(1 + eˣ), without overflow", "cr.softplus(0.0) -> tensor(0.6931)")
+erf = _unary("erf", g.erf, "The error function 2/√π ∫₀ˣ e^(-t²) dt", "cr.erf(0.5) -> tensor(0.5205)")
+
+
+def _any_unary(name: str, build: Callable[[Node], Node], text: str, example: str = "") -> Unary:
+    """For functions that keep integers."""
+
+    def function(x: Any) -> Tensor:
+        tensor = as_tensor(x)
+        if tensor.dtype == dt.bool_:
+            raise DTypeError(f"{name} does not take bool; convert it with .int() or .float()")
+        node = use(tensor)
+        if tensor._weak:
+            return finish(build(node), [tensor], [tensor])
+        return make(build(node), tensor)
+
+    return _document(function, name, f"{text}, elementwise.", example)
+
+
+def _abs(x: Node) -> Node:
+    return x if x.dtype.kind == "u" else g.abs(x)
+
+
+def _floor(x: Node) -> Node:
+    return g.floor(x) if dt.is_float(x.dtype) else x
+
+
+def _ceil(x: Node) -> Node:
+    return g.neg(g.floor(g.neg(x))) if dt.is_float(x.dtype) else x
+
+
+def _trunc(x: Node) -> Node:
+    return g.mul(g.sign(x), g.floor(g.abs(x))) if dt.is_float(x.dtype) else x
+
+
+def _round(x: Node) -> Node:
+    if not dt.is_float(x.dtype):
+        return x
+    low = g.floor(x)
+    rest = g.sub(x, low)
+    half = _full(x, 0.5)
+    odd = g.ne(g.mod(low, _full(x, 2)), _full(x, 0))
+    up = g.or_(g.lt(half, rest), g.and_(g.eq(rest, half), odd))
+    return g.where(up, g.add(low, _full(x, 1)), low)
+
+
+negative = _any_unary("negative", g.neg, "-x")
+absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
+abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
+sign = _any_unary("sign", g.sign, "-1, 0 or 1 as x is negative, zero or positive")
+square = _any_unary("square", _square, "x²")
+floor = _any_unary("floor", _floor, "The largest integer ≤ x")
+ceil = _any_unary("ceil", _ceil, "The smallest integer ≥ x")
+trunc = _any_unary("trunc", _trunc, "x without its fraction")
+round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
+    "round", _round, "The nearest integer, halves to the even one", "cr.round([0.5, 1.5, -0.7]) -> tensor([ 0.,  2., -1.])"
+)
+relu = _any_unary("relu", lambda x: g.max(x, g.zeros_like(x)), "max(x, 0)", "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])")
+
+
+def isnan(x: Any) -> Tensor:
+    """Whether x is NaN, elementwise.
+
+    >>> import chainrule as cr
+    >>> cr.isnan([1.0, float("nan")])
+    tensor([False,  True])
+    """
+    tensor = as_tensor(x)
+    return make(g.ne(tensor.node, tensor.node))
+
+
+def isinf(x: Any) -> Tensor:
+    """Whether x is +∞ or -∞, elementwise."""
+    tensor = as_tensor(x)
+    node = tensor.node
+    if not dt.is_float(node.dtype):
+        return make(g.full(node.shape, False, dt.bool_))
+    return make(g.eq(g.abs(node), _full(node, math.inf)))
+
+
+def isfinite(x: Any) -> Tensor:
+    """Whether x is neither NaN nor infinite, elementwise."""
+    tensor = as_tensor(x)
+    node = tensor.node
+    if not dt.is_float(node.dtype):
+        return make(g.full(node.shape, True, dt.bool_))
+    return make(g.lt(g.abs(node), _full(node, math.inf)))
+
+
+def logical_not(x: Any) -> Tensor:
+    """Not x; numbers count as x ≠ 0."""
+    return make(g.not_(g.cast(as_tensor(x).node, dt.bool_)))
+
+
+# -- two operands --------------------------------------------------------------------------------------
+def _binary(
+    name: str, build: Callable[[Node, Node], Node], text: str, example: str = "", kinds: str = "biuf"
+) -> Binary:
+    def function(a: Any, b: Any) -> Tensor:
+        (x, y), tensors = common(name, a, b)
+        if x.dtype.kind not in kinds:
+            x, y = _number(name, x, kinds), _number(name, y, kinds)
+        return finish(build(x, y), (a, b), tensors)
+
+    return _document(function, name, f"{text}, elementwise.", example)
+
+
+def _number(name: str, x: Node, kinds: str) -> Node:
+    if kinds == "f":
+        return g.cast(x, dt.default_float)
+    if x.dtype == dt.bool_:
+        raise DTypeError(f"{name} does not take two bools; use |, & or ^, or convert one with .int()")
+    return x
+
+
+def _true_divide(a: Node, b: Node) -> Node:
+    return g.div(a, b)
+
+
+def _floor_divide(a: Node, b: Node) -> Node:
+    return g.floor(g.div(a, b)) if dt.is_float(a.dtype) else g.div(a, b)
+
+
+def _logaddexp(a: Node, b: Node) -> Node:
+    larger = g.lt(b, a)
+    # Where both are the same infinity their difference is NaN; it must be 0.
+    same = g.and_(g.eq(a, b), g.eq(g.abs(a), _full(a, math.inf)))
+    distance = g.where(larger, g.sub(b, a), g.where(same, _full(a, 0), g.sub(a, b)))
+    return g.add(g.where(larger, a, b), g.log1p(g.exp(distance)))
+
+
+add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
+subtract = _binary("subtract", g.sub, "a - b", kinds="iuf")
+multiply = _binary("multiply", g.mul, "a · b", kinds="iuf")
+divide = _binary("divide", _true_divide, "a / b; integers are divided as float32", "cr.divide([1, 2], 2) -> tensor([0.5, 1. ])", "f")
+floor_divide = _binary(
+    "floor_divide", _floor_divide, "⌊a / b⌋; an integer divided by 0 gives 0", "cr.floor_divide(-7, 2) -> tensor(-4)", "iuf"
+)
+remainder = _binary(
+    "remainder", g.mod, "a - b⌊a / b⌋, with the sign of b", "cr.remainder(-7, 3) -> tensor(2)", "iuf"
+)
+maximum = _binary("maximum", g.max, "The larger of a and b; NaN if one is NaN", "cr.maximum([1, 5], 3) -> tensor([3, 5])")
+minimum = _binary("minimum", g.min, "The smaller of a and b; NaN if one is NaN")
+logaddexp = _binary("logaddexp", _logaddexp, "ln(eᵃ + eᵇ), without overflow", kinds="f")
+equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
+not_equal = _binary("not_equal", g.ne, "a ≠ b")
+less = _binary("less", g.lt, "a < b")
+less_equal = _binary("less_equal", g.le, "a ≤ b")
+greater = _binary("greater", lambda a, b: g.lt(b, a), "a > b")
+greater_equal = _binary("greater_equal", lambda a, b: g.le(b, a), "a ≥ b")
+
+
+def _logical(name: str, build: Callable[[Node, Node], Node], text: str) -> Binary:
+    def function(a: Any, b: Any) -> Tensor:
+        (x, y), _ = common(name, a, b)
+        return make(build(g.cast(x, dt.bool_), g.cast(y, dt.bool_)))
+
+    return _document(function, name, f"{text}, elementwise; numbers count as x ≠ 0.", "")
+
+
+logical_and = _logical("logical_and", g.and_, "a and b")
+logical_or = _logical("logical_or", g.or_, "a or b")
+logical_xor = _logical("logical_xor", g.ne, "Exactly one of a and b")
+
+
+def bitwise(name: str, a: Any, b: Any) -> Tensor:
+    """``&``, ``|`` or ``^`` of bools."""
+    (x, y), _ = common(name, a, b)
+    if x.dtype != dt.bool_:
+        raise DTypeError(
+            f"{name} is defined for bool tensors, got {x.dtype}; compare first, for example (x > 0) {name} (y > 0)"
+        )
+    return make({"&": g.and_, "|": g.or_, "^": g.ne}[name](x, y))
+
+
+def power(a: Any, b: Any) -> Tensor:
+    """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer a.
+
+    >>> import chainrule as cr
+    >>> cr.power(cr.tensor([1, 2, 3]), 2), cr.power(2.0, [1.0, 0.5])
+    (tensor([1, 4, 9]), tensor([2.    , 1.4142]))
+    """
+    number = b.item() if isinstance(b, np.generic) else b
+    if isinstance(number, int | float) and not isinstance(number, bool) and not is_number(a):
+        base = as_tensor(a)
+        if base.dtype == dt.bool_:
+            raise DTypeError("power does not take bool; convert it with .int() or .float()")
+        if number == 0.5:
+            return sqrt(base)
+        if number == int(number) if math.isfinite(number) else False:
+            exponent = int(number)
+            floating = dt.is_float(base.dtype) or isinstance(number, float)
+            if 0 <= exponent <= 8 or (not floating and exponent >= 0):
+                node = use(base)
+                node = g.cast(node, dt.default_float) if floating and not dt.is_float(node.dtype) else node
+                return make(_repeated_product(node, exponent), base)
+            if floating and -4 <= exponent < 0:
+                return divide(1.0, power(base, -exponent))
+    (x, y), tensors = common("power", a, b)
+    if not dt.is_float(x.dtype):
+        if isinstance(number, int) and number < 0:
+            raise DTypeError(f"integers cannot be raised to the power {number}; convert the base with .float()")
+        exact = g.pow(g.cast(x, dt.float64), g.cast(y, dt.float64))
+        return make(g.cast(exact, x.dtype if x.dtype != dt.bool_ else dt.default_int))
+    return finish(g.pow(x, y), (a, b), tensors)
+
+
+def _repeated_product(x: Node, exponent: int) -> Node:
+    result: Node | None = None
+    square = x
+    while exponent:
+        if exponent & 1:
+            result = square if result is None else g.mul(result, square)
+        exponent >>= 1
+        square = g.mul(square, square) if exponent else square
+    return result if result is not None else g.ones_like(x)
+
+
+# -- three operands ------------------------------------------------------------------------------------
+def where(condition: Any, a: Any = None, b: Any = None) -> Any:
+    """``a`` where ``condition`` holds, otherwise ``b``; the three broadcast.
+
+    With the condition alone: the positions where it holds (see `nonzero`).
+
+    >>> import chainrule as cr
+    >>> cr.where([True, False], [1.0, 2.0], 0.0)
+    tensor([1., 0.])
+    """
+    test = as_tensor(condition)
+    if a is None and b is None:
+        return nonzero(test)
+    (x, y), tensors = common("where", a, b)
+    shape = broadcast_shapes("where", test.shape, x.shape)
+    chosen = g.expand(g.cast(test.node, dt.bool_), shape)
+    return make(g.where(chosen, g.expand(x, shape), g.expand(y, shape)), *tensors)
+
+
+def nonzero(x: Any) -> tuple[Tensor, ...]:
+    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the values."""
+    return tuple(as_tensor(i.astype(np.int64)) for i in np.nonzero(array_of(x)))
+
+
+def clip(x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None) -> Tensor:  # noqa: A002
+    """x, but at least ``min`` and at most ``max``.
+
+    >>> import chainrule as cr
+    >>> cr.clip([-2.0, 0.5, 9.0], -1, 1)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    low, high = a_min if min is None else min, a_max if max is None else max
+    result = as_tensor(x)
+    if low is not None:
+        result = maximum(result, low)
+    return minimum(result, high) if high is not None else result
+
+
+def lerp(a: Any, b: Any, weight: Any) -> Tensor:
+    """a + weight · (b - a), elementwise."""
+    return add(a, multiply(weight, subtract(b, a)))
+
+
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether |a - b| ≤ atol + rtol·|b| everywhere. Needs the values.
+
+    >>> import chainrule as cr
+    >>> cr.allclose([1.0, 2.0], [1.0, 2.0 + 1e-7])
+    True
+    """
+    return bool(np.allclose(array_of(a), array_of(b), rtol, atol, equal_nan))
+
+
+def array_equal(a: Any, b: Any) -> bool:
+    """Whether shapes and all elements are equal. Needs the values."""
+    return bool(np.array_equal(array_of(a), array_of(b)))

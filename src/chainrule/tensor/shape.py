@@ -1,0 +1,490 @@
+"""Movement: each element of the result is an element of an operand, or a fixed value."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.node import Node, Shape
+from ..errors import OptionError, ShapeError
+from .elementwise import broadcast_shapes, where
+from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
+from .value import as_tensor, constant, make, use
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """The lengths in ``f(2, 3)`` or ``f((2, 3))`` as integers."""
+    listed = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    try:
+        return tuple(n.__index__() for n in listed)
+    except AttributeError:
+        raise OptionError(f"{name}: lengths are integers, got {tuple(listed)!r}") from None
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """The same elements in another shape; one length may be -1, it is then worked out.
+
+    >>> import chainrule as cr
+    >>> cr.reshape(cr.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    tensor = as_tensor(x)
+    node = use(tensor)
+    return make(g.reshape(node, _resolve(node.shape, sizes("reshape", shape))), tensor)
+
+
+def _resolve(old: Shape, new: Sequence[int]) -> Shape:
+    unknown = [i for i, n in enumerate(new) if n == -1]
+    known = math.prod(n for n in new if n != -1)
+    size = math.prod(old)
+    if len(unknown) > 1 or any(n < -1 for n in new):
+        raise ShapeError(f"reshape: at most one length may be -1, and none less, got {tuple(new)}")
+    if unknown and (known == 0 or size % known):
+        raise ShapeError(f"reshape: {old} has {size} elements, which {tuple(new)} does not divide")
+    result = tuple(size // known if n == -1 else n for n in new)
+    if math.prod(result) != size:
+        raise ShapeError(f"reshape: {old} has {size} elements, {result} has {math.prod(result)}")
+    return result
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes ``start_dim`` to ``end_dim`` (included) made one.
+
+    >>> import chainrule as cr
+    >>> cr.flatten(cr.zeros(2, 3, 4), 1).shape
+    (2, 12)
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        return reshape(tensor, (1,))
+    first = normalize_axis(start_dim, tensor.ndim, "flatten")
+    last = normalize_axis(end_dim, tensor.ndim, "flatten")
+    if first > last:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    s = tensor.shape
+    return reshape(tensor, (*s[:first], math.prod(s[first : last + 1]), *s[last + 1 :]))
+
+
+def ravel(x: Any) -> Tensor:
+    """All elements in one axis."""
+    return reshape(x, (-1,)) if as_tensor(x).node.size else reshape(x, (0,))
+
+
+def permute_dims(x: Any, *axes: Any) -> Tensor:
+    """The axes in another order; out.shape[i] = x.shape[axes[i]].
+
+    >>> import chainrule as cr
+    >>> cr.permute_dims(cr.zeros(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    tensor = as_tensor(x)
+    order = sizes("permute", axes)
+    found = [normalize_axis(a, tensor.ndim, "permute") for a in order]
+    if sorted(found) != list(range(tensor.ndim)):
+        raise ShapeError(f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once")
+    return make(g.permute(use(tensor), found), tensor)
+
+
+permute = permute_dims
+
+
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """All axes reversed; with two axes, these change places (PyTorch); otherwise as `permute_dims`."""
+    tensor = as_tensor(x)
+    order = sizes("transpose", axes) if axes and axes != (None,) else tuple(reversed(range(tensor.ndim)))
+    if len(order) == 2 and len(axes) == 2:
+        return swapaxes(tensor, *order)
+    return permute_dims(tensor, order)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+    """Two axes change places."""
+    tensor = as_tensor(x)
+    order = list(range(tensor.ndim))
+    a, b = (normalize_axis(i, tensor.ndim, "swapaxes") for i in (axis1, axis2))
+    order[a], order[b] = order[b], order[a]
+    return permute_dims(tensor, order)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes ``source`` moved to the places ``destination``; the others keep their order."""
+    tensor = as_tensor(x)
+    listed = [[i] if isinstance(i, int) else list(i) for i in (source, destination)]
+    if len(listed[0]) != len(listed[1]):
+        raise OptionError(f"moveaxis: {len(listed[0])} axes to {len(listed[1])} places")
+    old, new = ([normalize_axis(i, tensor.ndim, "moveaxis") for i in part] for part in listed)
+    order = [i for i in range(tensor.ndim) if i not in old]
+    for place, axis in sorted(zip(new, old, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(tensor, order)
+
+
+def matrix_transpose(x: Any) -> Tensor:
+    """The last two axes change places (``x.mT``)."""
+    if as_tensor(x).ndim < 2:
+        raise ShapeError(f"mT needs two axes, got shape {as_tensor(x).shape}")
+    return swapaxes(x, -1, -2)
+
+
+def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """Without axes of length 1 (all of them, or those named; a named axis of another length stays)."""
+    axis, _ = pick("squeeze", axis, dim, None, None)
+    tensor = as_tensor(x)
+    axes = normalize_axes(axis, tensor.ndim, "squeeze")
+    return reshape(tensor, [n for i, n in enumerate(tensor.shape) if n != 1 or i not in axes])
+
+
+def expand_dims(x: Any, axis: int | Sequence[int] | None = None, *, dim: int | None = None) -> Tensor:
+    """With new axes of length 1 at the places ``axis`` of the result.
+
+    >>> import chainrule as cr
+    >>> cr.expand_dims(cr.zeros(3), 0).shape
+    (1, 3)
+    """
+    axis, _ = pick("expand_dims", axis, dim, None, None)
+    tensor = as_tensor(x)
+    listed = [axis] if isinstance(axis, int) else list(axis or ())
+    if not listed:
+        raise OptionError("expand_dims: say at which axis")
+    axes = normalize_axes(listed, tensor.ndim + len(listed), "expand_dims")
+    shape = list(tensor.shape)
+    for a in axes:
+        shape.insert(a, 1)
+    return reshape(tensor, shape)
+
+
+unsqueeze = expand_dims
+
+
+def broadcast_to(x: Any, *shape: Any) -> Tensor:
+    """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``)."""
+    tensor = as_tensor(x)
+    wanted = sizes("broadcast_to", shape)
+    missing = len(wanted) - tensor.ndim
+    if missing >= 0:
+        wanted = tuple(tensor.shape[i - missing] if n == -1 and i >= missing else n for i, n in enumerate(wanted))
+    fits = missing >= 0 and all(a in (1, b) for a, b in zip(tensor.shape, wanted[missing:], strict=True))
+    if not fits or min(wanted, default=0) < 0:
+        raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
+    return make(g.expand(use(tensor), wanted), tensor)
+
+
+def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
+    """All arguments in their common shape."""
+    tensors = [as_tensor(x) for x in xs]
+    shape = broadcast_shapes("broadcast_tensors", *(t.shape for t in tensors))
+    return tuple(broadcast_to(t, shape) for t in tensors)
+
+
+# -- together and apart ------------------------------------------------------------------------------
+def _same_dtype(xs: Sequence[Any], name: str) -> tuple[list[Node], list[Any]]:
+    tensors = [as_tensor(x) for x in xs]
+    if not tensors:
+        raise OptionError(f"{name} needs at least one tensor")
+    dtype = dt.promote(*(t.dtype for t in tensors))
+    return [g.cast(use(t), dtype) for t in tensors], tensors
+
+
+def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = None) -> Tensor:
+    """The tensors one after the other along ``axis``; the other lengths are equal.
+
+    >>> import chainrule as cr
+    >>> cr.concatenate([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    nodes, tensors = _same_dtype(list(xs), "concatenate")
+    if axis is None and dim is None:
+        nodes, axis = [g.reshape(n, (n.size,)) for n in nodes], 0
+    along = normalize_axis(axis if dim is None else dim, nodes[0].ndim, "concatenate")  # type: ignore[arg-type]
+    for i, n in enumerate(nodes):
+        same = n.ndim == nodes[0].ndim
+        if not same or any(a != b for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True)) if k != along):
+            raise ShapeError(
+                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} has {n.shape};"
+                " all other axes must be equal"
+            )
+    return make(g.concat(nodes, along), *tensors)
+
+
+concat = cat = concatenate
+
+
+def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """The tensors (of one shape) side by side along a new axis.
+
+    >>> import chainrule as cr
+    >>> cr.stack([[1, 2], [3, 4]], axis=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    tensors = [as_tensor(x) for x in xs]
+    for i, t in enumerate(tensors):
+        if t.shape != tensors[0].shape:
+            raise ShapeError(f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal ones expected")
+    where_ = axis if dim is None else dim
+    return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None) -> list[Tensor]:
+    """Parts along ``axis``: a number of equal parts, or the positions to cut at (as in NumPy).
+
+    With ``dim=``, as in PyTorch: the length of each part, or the lengths of the parts.
+
+    >>> import chainrule as cr
+    >>> [p.shape for p in cr.split(cr.zeros(6), 3)], [p.shape for p in cr.split(cr.zeros(6), 4, dim=0)]
+    ([(2,), (2,), (2,)], [(4,), (2,)])
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "split")
+    n = tensor.shape[along]
+    if dim is not None:
+        return _split_by_length(tensor, indices_or_sections, along)
+    if isinstance(indices_or_sections, int):
+        sections = indices_or_sections
+        if sections < 1 or n % sections:
+            raise ShapeError(f"split: axis {along} of length {n} has no {sections} equal parts; see chunk")
+        cuts = [i * n // sections for i in range(1, sections)]
+    else:
+        cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
+    edges = [0, *cuts, n]
+    node = use(tensor)
+    return [make(part(node, along, a, max(a, b)), tensor) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
+    n = tensor.shape[along]
+    if isinstance(lengths, int):
+        if lengths < 1:
+            raise OptionError(f"split: a part has at least length 1, got {lengths}")
+        lengths = [min(lengths, n - i) for i in range(0, n, lengths)] or [0]
+    if builtins.sum(lengths) != n:
+        raise ShapeError(f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has length {n}")
+    result, start, node = [], 0, use(tensor)
+    for length in lengths:
+        result.append(make(part(node, along, start, start + length), tensor))
+        start += length
+    return result
+
+
+def chunk(x: Any, chunks: int, axis: int = 0, *, dim: int | None = None) -> list[Tensor]:
+    """At most ``chunks`` parts of equal length along ``axis``; the last may be shorter."""
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "chunk")
+    if chunks < 1:
+        raise OptionError(f"chunk: at least 1 part, got {chunks}")
+    return _split_by_length(tensor, max(-(-tensor.shape[along] // chunks), 1), along)
+
+
+def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
+    """The slices along ``axis``, without it."""
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
+    return tuple(squeeze(make(part(use(tensor), along, i, i + 1), tensor), along) for i in range(tensor.shape[along]))
+
+
+unbind = unstack
+
+
+def tile(x: Any, *repeats: Any) -> Tensor:
+    """``x`` repeated as a block, ``repeats[i]`` times along axis i.
+
+    >>> import chainrule as cr
+    >>> cr.tile([1, 2], 2)
+    tensor([1, 2, 1, 2])
+    """
+    tensor = as_tensor(x)
+    times = sizes("tile", repeats)
+    shape = (1,) * (len(times) - tensor.ndim) + tensor.shape
+    times = (1,) * (len(shape) - len(times)) + times
+    pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
+    wide = [n for pair in zip(times, shape, strict=True) for n in pair]
+    return reshape(broadcast_to(reshape(tensor, pairs), wide), [a * b for a, b in zip(times, shape, strict=True)])
+
+
+def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is `tile`).
+
+    >>> import chainrule as cr
+    >>> cr.repeat([1, 2], 2)
+    tensor([1, 1, 2, 2])
+    """
+    axis, _ = pick("repeat", axis, dim, None, None)
+    tensor = as_tensor(x)
+    if axis is None:
+        tensor, axis = ravel(tensor), 0
+    along = normalize_axis(axis, tensor.ndim, "repeat")
+    if isinstance(repeats, int):
+        s = tensor.shape
+        wide = broadcast_to(expand_dims(tensor, along + 1), (*s[: along + 1], repeats, *s[along + 1 :]))
+        return reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :]))
+    counts = [int(r) for r in repeats]
+    if len(counts) != tensor.shape[along]:
+        raise ShapeError(f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}")
+    node = use(tensor)
+    pieces = [repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)]
+    return concatenate(pieces, along)
+
+
+repeat_interleave = repeat
+
+
+# -- edges and directions ------------------------------------------------------------------------------
+def pad(x: Any, pad_width: Any, mode: str = "constant", value: float = 0, constant_values: float | None = None) -> Tensor:
+    """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per axis.
+
+    ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also "circular").
+
+    >>> import chainrule as cr
+    >>> cr.pad([1, 2], (1, 2))
+    tensor([0, 1, 2, 0, 0])
+    """
+    tensor = as_tensor(x)
+    pairs = np.broadcast_to(np.asarray(pad_width), (tensor.ndim, 2)).tolist()
+    fill = value if constant_values is None else constant_values
+    if mode != "constant":
+        return _pad_by_index(tensor, pairs, mode)
+    low, high = [max(a, 0) for a, _ in pairs], [max(b, 0) for _, b in pairs]
+    node = use(tensor)
+    starts = [max(-a, 0) for a, _ in pairs]
+    stops = [n - max(-b, 0) for n, (_, b) in zip(node.shape, pairs, strict=True)]
+    node = g.slice(node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim)
+    result = make(g.pad(node, low, high), tensor)
+    if fill == 0:
+        return result
+    inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
+    return where(inside, result, make(constant(fill, node.dtype)))
+
+
+def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
+    names = {"reflect": "reflect", "edge": "edge", "replicate": "edge", "wrap": "wrap", "circular": "wrap"}
+    if mode not in names:
+        raise OptionError(f"pad: mode is one of constant, {', '.join(names)}; got {mode!r}")
+    node = use(tensor)
+    for axis, (low, high) in enumerate(pairs):
+        n = node.shape[axis]
+        if min(low, high) < 0 or (names[mode] == "reflect" and max(low, high) >= n) or (n == 0 and max(low, high)):
+            raise ShapeError(f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}")
+        if low or high:
+            index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+            order = [axis, *(i for i in range(node.ndim) if i != axis)]
+            back = [order.index(i) for i in range(node.ndim)]
+            node = g.permute(g.gather(g.permute(node, order), index), back)
+    return make(node, tensor)
+
+
+def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """The elements in the opposite order along ``axis`` (all axes by default)."""
+    axis, _ = pick("flip", axis, dim, None, None)
+    tensor = as_tensor(x)
+    return make(g.flip(use(tensor), normalize_axes(axis, tensor.ndim, "flip")), tensor)
+
+
+def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """The elements moved ``shift`` places along ``axis``; what leaves at the end comes back at the start.
+
+    >>> import chainrule as cr
+    >>> cr.roll([1, 2, 3], 1)
+    tensor([3, 1, 2])
+    """
+    axis, _ = pick("roll", axis, dim, None, None)
+    tensor = as_tensor(x)
+    if axis is None:
+        return reshape(roll(ravel(tensor), shift, 0), tensor.shape)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    if len(shifts) != len(axes):
+        raise OptionError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+    node = use(tensor)
+    for by, along in zip(shifts, axes, strict=True):
+        a = normalize_axis(along, node.ndim, "roll")
+        cut = -by % node.shape[a] if node.shape[a] else 0
+        if cut:
+            node = g.concat([part(node, a, cut, node.shape[a]), part(node, a, 0, cut)], a)
+    return make(node, tensor)
+
+
+# -- triangles and diagonals -----------------------------------------------------------------------------
+def _below(shape: Shape, k: int) -> Node:
+    """Whether column - row ≤ k, in the last two axes."""
+    rows, columns = g.iota(shape[-2:], 0, dt.int64), g.iota(shape[-2:], 1, dt.int64)
+    return g.le(g.sub(columns, rows), g.full(shape[-2:], k, dt.int64))
+
+
+def tril(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The lower triangle, zero above the k-th diagonal, of the last two axes.
+
+    >>> import chainrule as cr
+    >>> cr.tril([[1, 2], [3, 4]])
+    tensor([[1, 0],
+            [3, 4]])
+    """
+    return _triangle("tril", x, k if diagonal is None else diagonal, lower=True)
+
+
+def triu(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The upper triangle, zero below the k-th diagonal, of the last two axes."""
+    return _triangle("triu", x, k if diagonal is None else diagonal, lower=False)
+
+
+def _triangle(name: str, x: Any, k: int, lower: bool) -> Tensor:
+    tensor = as_tensor(x)
+    if tensor.ndim < 2:
+        raise ShapeError(f"{name} needs a matrix, got shape {tensor.shape}")
+    node = use(tensor)
+    inside = _below(node.shape, k) if lower else g.not_(_below(node.shape, k - 1))
+    return make(g.where(g.expand(inside, node.shape), node, g.zeros_like(node)), tensor)
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """x[i, i + offset], with the diagonal as the last axis."""
+    tensor = as_tensor(x)
+    if tensor.ndim < 2:
+        raise ShapeError(f"diagonal needs a matrix, got shape {tensor.shape}")
+    moved = moveaxis(tensor, (axis1, axis2), (-2, -1))
+    rows, columns = moved.shape[-2:]
+    first, second = max(-offset, 0), max(offset, 0)
+    n = max(min(rows - first, columns - second), 0)
+    if n == 0:
+        return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
+    # Flattened, the diagonal is every (columns + 1)-th element.
+    flat = use(reshape(moved, (*moved.shape[:-2], rows * columns)))
+    start = first * columns + second
+    return make(part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1), tensor)
+
+
+_diagonal = diagonal  # `diag` has an argument of this name
+
+
+def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The k-th diagonal of a matrix; or the matrix with a vector as its k-th diagonal.
+
+    >>> import chainrule as cr
+    >>> cr.diag([1, 2])
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    tensor = as_tensor(x)
+    k = k if diagonal is None else diagonal
+    if tensor.ndim == 2:
+        return _diagonal(tensor, k)
+    if tensor.ndim != 1:
+        raise ShapeError(f"diag takes a vector or a matrix, got shape {tensor.shape}")
+    n = tensor.shape[0] + abs(k)
+    placed = pad(tensor, (max(k, 0), max(-k, 0)))
+    rows, columns = g.iota((n, n), 0, dt.int64), g.iota((n, n), 1, dt.int64)
+    on = make(g.eq(g.sub(columns, rows), g.full((n, n), k, dt.int64)))
+    return where(on, broadcast_to(placed, (n, n)), make(constant(0, tensor.dtype)))
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Σ x[i, i + offset]."""
+    return sum(diagonal(x, offset, axis1, axis2), -1)

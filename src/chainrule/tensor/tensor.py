@@ -1,0 +1,518 @@
+"""Tensor: operators and methods. Each is one line that calls the function of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.node import Array
+from ..errors import DTypeError, OptionError, ShapeError
+from ..runtime import realize as rt
+from . import contract, create, elementwise, index, reduce, shape
+from .value import Value, as_tensor, make, use
+
+
+Operator = Callable[["Tensor", Any], Any]
+
+
+def _operator(function: Callable[[Any, Any], Tensor], symbol: str) -> tuple[Operator, Operator, Operator]:
+    """The method, the reflected one (operand on the left), and the in-place one."""
+
+    def is_operand(x: Any) -> bool:
+        return isinstance(x, Value | np.ndarray | np.generic | bool | int | float | list | tuple)
+
+    def forward(self: Tensor, other: Any) -> Any:
+        return function(self, other) if is_operand(other) else NotImplemented
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        return function(other, self) if is_operand(other) else NotImplemented
+
+    def in_place(self: Tensor, other: Any) -> Any:
+        return self._become(function(self, other), symbol) if is_operand(other) else NotImplemented
+
+    return forward, reflected, in_place
+
+
+class Tensor(Value):
+    """An n-dimensional array of numbers of one dtype, with automatic differentiation.
+
+    Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's and
+    the Array API's, and PyTorch's where it has another.
+
+    >>> import chainrule as cr
+    >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x @ x).sum().backward()
+    >>> x.grad
+    tensor([[ 7., 11.],
+            [ 9., 13.]])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 100
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str = "") -> None:
+        wanted = None if dtype is None else dt.dtype_of(dtype)
+        made = create.tensor(data, wanted)
+        self._array, self._node, self._grad = made._array, made._node, None
+        self._serial, self._requires_grad = made._serial, False
+        self._spent = self._weak = False
+        self.name = name
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- numbers ------------------------------------------------------------------------------------
+    def numpy(self) -> Array:
+        """The numbers as a NumPy array of your own (a copy)."""
+        return np.array(self._read(), dtype=self.dtype, order="C")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self._read()
+        if copy is False:
+            if dtype is not None and np.dtype(dtype) != array.dtype:
+                raise ValueError(f"np.asarray(tensor, {dtype}, copy=False) of {array.dtype} needs a copy")
+            view = array.view()
+            view.setflags(write=False)
+            return view
+        return np.array(array, dtype=dtype or self.dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        function = _UFUNCS.get(ufunc.__name__)
+        if method != "__call__" or options or function is None:
+            raise TypeError(
+                f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} does not take a tensor;"
+                " convert it with .numpy(), or use the function of chainrule"
+            )
+        return function(*inputs)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return (1, 0)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        array = self._read()
+        if array.size != 1:
+            raise ShapeError(f"item() needs a tensor with one element, this one has shape {self.shape}")
+        return array.item()
+
+    def tolist(self) -> Any:
+        """The numbers as nested lists."""
+        return self._read().tolist()
+
+    def __bool__(self) -> bool:
+        array = self._read()
+        if array.size != 1:
+            raise ShapeError(
+                f"the truth value of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
+            )
+        return bool(array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if not dt.is_integer(self.dtype) or self.shape != ():
+            raise DTypeError(f"only an integer scalar is an index, this tensor is {self.dtype}{list(self.shape)}")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a scalar tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a scalar tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(elementwise.equal(self, item).any())
+
+    def __repr__(self) -> str:
+        extra = ", requires_grad=True" if self._requires_grad else ""
+        if self._is_outside() or rt.purpose_of([self.node]) is not None:
+            return f"tensor(shape={self.shape}, dtype={self.dtype}, no value yet{extra})"
+        array = self._read()
+        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=False)
+        plain = self.dtype in (dt.default_float, dt.default_int, dt.bool_) and array.size > 0
+        shown = "" if plain else f", dtype={self.dtype}" + (f", shape={self.shape}" if array.size == 0 else "")
+        return f"tensor({text}{shown}{extra})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.shape == () else format(repr(self), spec)
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self.numpy(), self._requires_grad, self.name)
+
+    def __copy__(self) -> Tensor:
+        return make(self.node, self)
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        copy = _restore(type(self), self.numpy(), self._requires_grad, self.name)
+        memo[id(self)] = copy
+        return copy
+
+    # -- kinds and copies -----------------------------------------------------------------------------
+    def to(self, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
+        """Converted to a dtype (or to that of another tensor); "cpu" is accepted and does nothing."""
+        for arg in args:
+            if isinstance(arg, Value):
+                dtype = arg.dtype
+            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
+                create.check_device(arg)
+            else:
+                dtype = arg
+        return self if dtype is None else self.astype(dtype)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Converted to ``dtype``; floats outside an integer type's range are clamped to it."""
+        wanted = dt.dtype_of(dtype)
+        return self if wanted == self.dtype else make(g.cast(use(self), wanted), self)
+
+    type = astype
+
+    def float(self) -> Tensor:
+        """Converted to float32."""
+        return self.astype(dt.float32)
+
+    def double(self) -> Tensor:
+        """Converted to float64."""
+        return self.astype(dt.float64)
+
+    def int(self) -> Tensor:
+        """Converted to int32."""
+        return self.astype(dt.int32)
+
+    def long(self) -> Tensor:
+        """Converted to int64."""
+        return self.astype(dt.int64)
+
+    def bool(self) -> Tensor:
+        """Whether each element is not zero."""
+        return self.astype(dt.bool_)
+
+    def cpu(self) -> Self:
+        """The tensor itself."""
+        return self
+
+    def contiguous(self) -> Self:
+        """The tensor itself."""
+        return self
+
+    def clone(self) -> Tensor:
+        """A tensor of its own with the same value; gradients flow through."""
+        return make(g.copy(use(self)), self)
+
+    copy = clone
+
+    def detach(self) -> Tensor:
+        """The same value, without gradient."""
+        return make(g.stop_gradient(self.node))
+
+    @property
+    def data(self) -> Tensor:
+        """The same value, without gradient; setting it assigns (see `assign`)."""
+        return self.detach()
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        self.assign(new)
+
+    def size(self, dim: Any = None) -> Any:
+        """The shape, or the length of axis ``dim``."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> Any:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def dim(self) -> Any:
+        """The number of axes."""
+        return self.ndim
+
+    @property
+    def nbytes(self) -> Any:
+        """The size of the numbers in bytes."""
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    @property
+    def is_floating(self) -> Any:
+        """Whether the dtype is a float."""
+        return dt.is_float(self.dtype)
+
+    def is_floating_point(self) -> Any:
+        """Whether the dtype is a float."""
+        return dt.is_float(self.dtype)
+
+    # -- shape with PyTorch's argument habits ---------------------------------------------------------------
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        """All axes reversed."""
+        return shape.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes change places."""
+        return shape.matrix_transpose(self)
+
+    def view_as(self, other: Any) -> Tensor:
+        """In the shape of ``other``."""
+        return shape.reshape(self, other.shape)
+
+    def expand_as(self, other: Any) -> Tensor:
+        """Broadcast to the shape of ``other``."""
+        return shape.broadcast_to(self, other.shape)
+
+    def repeat(self, *repeats: Any, axis: Any = None) -> Tensor:
+        """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see `cr.repeat`)."""
+        if axis is not None:
+            return shape.repeat(self, *repeats, axis=axis)
+        counts = shape.sizes("repeat", repeats)
+        if len(counts) < self.ndim or (len(counts) == 1 and self.ndim == 1):
+            raise OptionError(
+                "x.repeat is tile in PyTorch and repeats each element in NumPy: write x.tile(...),"
+                " x.repeat_interleave(n, axis) or x.repeat(n, axis=...)"
+            )
+        return shape.tile(self, counts)
+
+    def split(self, split_size: Any, dim: Any = 0) -> list[Tensor]:
+        """Parts of the given length (or lengths) along ``dim``, as in PyTorch."""
+        return shape.split(self, split_size, dim=dim)
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """``value`` where ``mask`` holds, otherwise the tensor."""
+        return elementwise.where(mask, as_tensor(value, self.dtype).to(self.dtype), self)  # type: ignore[no-any-return]
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """The tensor where ``condition`` holds, otherwise ``other``."""
+        return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
+
+    # -- items ------------------------------------------------------------------------------------------
+    def __getitem__(self, key: Any) -> Tensor:
+        return index.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._become(index.setitem(self, key, value), "x[...] =")
+
+    def __getattr__(self, name: str) -> Any:
+        """In-place methods (``add_``, ``mul_``, ``clamp_``, …): the method, then the tensor becomes the result."""
+        if name.endswith("_") and not name.startswith("_"):
+            method = getattr(type(self), name[:-1], None)
+            if callable(method):
+
+                def in_place(*args: Any, **options: Any) -> Tensor:
+                    return self._become(method(self, *args, **options), name)
+
+                return in_place
+        raise AttributeError(f"a Tensor has no attribute {name!r}")
+
+    def zero_(self) -> Self:
+        """All elements become 0."""
+        return self._become(create.zeros_like(self), "zero_")
+
+    def fill_(self, value: Any) -> Self:
+        """All elements become ``value``."""
+        return self._become(create.full_like(self, value), "fill_")
+
+    def copy_(self, other: Any) -> Self:
+        """Becomes ``other``, broadcast and converted."""
+        source = as_tensor(other, self.dtype).to(self.dtype)
+        return self._become(shape.broadcast_to(source, self.shape), "copy_")
+
+    # -- operators ----------------------------------------------------------------------------------------
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Tensor:
+        return elementwise.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return elementwise.absolute(self)
+
+    def __invert__(self) -> Tensor:
+        if self.dtype != dt.bool_:
+            raise DTypeError(f"~ is defined for bool tensors, got {self.dtype}; use -x, or compare first")
+        return elementwise.logical_not(self)
+
+    def __round__(self, ndigits: Any = None) -> Tensor:
+        return elementwise.round(self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return elementwise.bitwise("&", self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return elementwise.bitwise("|", self, other)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return elementwise.bitwise("^", self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    # -- operators with two operands -----------------------------------------------------------------------------
+    __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")
+    __sub__, __rsub__, __isub__ = _operator(elementwise.subtract, "-")
+    __mul__, __rmul__, __imul__ = _operator(elementwise.multiply, "*")
+    __truediv__, __rtruediv__, __itruediv__ = _operator(elementwise.divide, "/")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operator(elementwise.floor_divide, "//")
+    __mod__, __rmod__, __imod__ = _operator(elementwise.remainder, "%")
+    __pow__, __rpow__, __ipow__ = _operator(elementwise.power, "**")
+    __matmul__, __rmatmul__, __imatmul__ = _operator(contract.matmul, "@")
+    __eq__ = _operator(elementwise.equal, "==")[0]  # type: ignore[assignment]
+    __ne__ = _operator(elementwise.not_equal, "!=")[0]  # type: ignore[assignment]
+    __lt__ = _operator(elementwise.less, "<")[0]
+    __le__ = _operator(elementwise.less_equal, "<=")[0]
+    __gt__ = _operator(elementwise.greater, ">")[0]
+    __ge__ = _operator(elementwise.greater_equal, ">=")[0]
+
+    # -- functions as methods: the tensor is their first argument ------------------------------------------------
+    exp = elementwise.exp
+    expm1 = elementwise.expm1
+    log = elementwise.log
+    log1p = elementwise.log1p
+    log2 = elementwise.log2
+    log10 = elementwise.log10
+    sqrt = elementwise.sqrt
+    rsqrt = elementwise.rsqrt
+    reciprocal = elementwise.reciprocal
+    sin = elementwise.sin
+    cos = elementwise.cos
+    tan = elementwise.tan
+    sinh = elementwise.sinh
+    cosh = elementwise.cosh
+    tanh = elementwise.tanh
+    sigmoid = elementwise.sigmoid
+    softplus = elementwise.softplus
+    erf = elementwise.erf
+    abs = elementwise.abs
+    absolute = elementwise.absolute
+    sign = elementwise.sign
+    square = elementwise.square
+    floor = elementwise.floor
+    ceil = elementwise.ceil
+    trunc = elementwise.trunc
+    round = elementwise.round
+    relu = elementwise.relu
+    isnan = elementwise.isnan
+    isinf = elementwise.isinf
+    isfinite = elementwise.isfinite
+    logical_not = elementwise.logical_not
+    logical_and = elementwise.logical_and
+    logical_or = elementwise.logical_or
+    logical_xor = elementwise.logical_xor
+    maximum = elementwise.maximum
+    minimum = elementwise.minimum
+    nonzero = elementwise.nonzero
+    clip = elementwise.clip
+    lerp = elementwise.lerp
+    allclose = elementwise.allclose
+    add = elementwise.add
+    sub = elementwise.subtract
+    subtract = elementwise.subtract
+    mul = elementwise.multiply
+    multiply = elementwise.multiply
+    div = elementwise.divide
+    divide = elementwise.divide
+    true_divide = elementwise.divide
+    floor_divide = elementwise.floor_divide
+    remainder = elementwise.remainder
+    pow = elementwise.power
+    neg = elementwise.negative
+    eq = elementwise.equal
+    ne = elementwise.not_equal
+    lt = elementwise.less
+    le = elementwise.less_equal
+    gt = elementwise.greater
+    ge = elementwise.greater_equal
+    clamp = elementwise.clip
+    sum = reduce.sum
+    mean = reduce.mean
+    var = reduce.var
+    std = reduce.std
+    amax = reduce.amax
+    amin = reduce.amin
+    max = reduce.max
+    min = reduce.min
+    argmax = reduce.argmax
+    argmin = reduce.argmin
+    any = reduce.any
+    all = reduce.all
+    count_nonzero = reduce.count_nonzero
+    prod = reduce.prod
+    cumsum = reduce.cumsum
+    cumprod = reduce.cumprod
+    logsumexp = reduce.logsumexp
+    softmax = reduce.softmax
+    log_softmax = reduce.log_softmax
+    norm = reduce.norm
+    reshape = shape.reshape
+    flatten = shape.flatten
+    ravel = shape.ravel
+    permute = shape.permute
+    transpose = shape.transpose
+    swapaxes = shape.swapaxes
+    moveaxis = shape.moveaxis
+    squeeze = shape.squeeze
+    unsqueeze = shape.unsqueeze
+    chunk = shape.chunk
+    unbind = shape.unbind
+    tile = shape.tile
+    repeat_interleave = shape.repeat_interleave
+    flip = shape.flip
+    roll = shape.roll
+    tril = shape.tril
+    triu = shape.triu
+    diagonal = shape.diagonal
+    diag = shape.diag
+    trace = shape.trace
+    view = shape.reshape
+    expand = shape.broadcast_to
+    broadcast_to = shape.broadcast_to
+    t = shape.transpose
+    take = index.take
+    index_select = index.index_select
+    gather = index.gather
+    scatter_add = index.scatter_add
+    argsort = index.argsort
+    sort = index.sort
+    topk = index.topk
+    matmul = contract.matmul
+    dot = contract.dot
+    outer = contract.outer
+    mm = contract.matmul
+    bmm = contract.matmul
+
+
+def _restore(kind: Any, array: Array, requires_grad: bool, name: str) -> Tensor:
+    tensor: Tensor = object.__new__(kind)
+    Tensor.__init__(tensor, array, requires_grad=requires_grad, name=name)
+    return tensor
+
+
+Value.kind = Tensor
+
+
+_UFUNCS: dict[str, Callable[..., Tensor]] = {
+    name: getattr(elementwise, name)
+    for name in (
+        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal not_equal less"
+        " less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp expm1 log log1p log2"
+        " log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign square floor ceil trunc isnan"
+        " isinf isfinite"
+    ).split()
+} | {"matmul": contract.matmul, "rint": elementwise.round, "fabs": elementwise.absolute}

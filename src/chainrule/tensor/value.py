@@ -1,0 +1,499 @@
+"""Value: what a Tensor is, without its operators and methods: a buffer of numbers, or a node not computed yet."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from contextlib import ContextDecorator
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import numpy as np
+
+from ..autodiff import reverse
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.dtypes import DType
+from ..core.node import Array, Node, Shape, reachable
+from ..errors import CompileError, DTypeError, GradientError, ShapeError
+from ..runtime import realize as rt
+from .capture import Capture, active, user_line
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+_owners: WeakKeyDictionary[Node, weakref.ref[Value]] = WeakKeyDictionary()
+"""Leaf nodes of tensors that require a gradient."""
+_held: WeakValueDictionary[int, Value] = WeakValueDictionary()
+"""By node id: a tensor that holds the node, so its value is worth remembering."""
+
+
+class Value:
+    """A tensor's state. Either ``_array`` is its storage (then ``_node`` is that leaf's node, made when
+    first needed), or ``_array`` is None and ``_node`` is an expression.
+
+    A writeable ``_array`` belongs to this tensor alone: a program may update it in place.
+    """
+
+    __slots__ = (
+        "__weakref__", "_array", "_grad", "_node", "_requires_grad", "_serial", "_spent", "_weak", "name",
+    )  # fmt: skip
+
+    kind: ClassVar[type[Tensor]]  # set where Tensor is defined
+
+    _array: Array | None
+    _node: Node | None
+    _grad: Tensor | None
+    _requires_grad: bool
+    _serial: int  # of the capture it was made in; 0: outside
+    _spent: bool  # backward() has been called
+    _weak: bool  # stands for a Python float: never widens other operands
+    name: str
+
+    # -- what it is ---------------------------------------------------------------------------------
+    @property
+    def shape(self) -> Shape:
+        """The length of each axis."""
+        return self._array.shape if self._array is not None else self._node.shape  # type: ignore[union-attr]
+
+    @property
+    def dtype(self) -> DType:
+        """The data type, a NumPy dtype."""
+        found = self._array.dtype if self._array is not None else self._node.dtype  # type: ignore[union-attr]
+        return dt.default_float if self._weak else found
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def node(self) -> Node:
+        """The node of this tensor, as the code that runs now may use it."""
+        capture = active.capture
+        if capture is not None and self._serial != capture.serial:
+            return capture.slot(self).current
+        if self._node is None:
+            assert self._array is not None
+            self._node = rt.leaf(self._array, self.name)
+            if self._requires_grad:
+                _owners[self._node] = weakref.ref(self)
+        return self._node
+
+    def _is_outside(self) -> bool:
+        return active.capture is not None and self._serial != active.capture.serial
+
+    # -- numbers ------------------------------------------------------------------------------------
+    def _read(self) -> Array:
+        """The numbers (not to be written to), computed now if they were not."""
+        if active.capture is not None:
+            self._forbid_in_capture(active.capture)
+        elif self._array is not None:
+            return self._array
+        node = self.node
+        if node not in rt.values:
+            rt.require_value([node], _no_value_message)
+            rt.realize([node], _is_held)
+        array = rt.values[node]
+        if not self._requires_grad and not array.flags.writeable and self._array is None:
+            self._array, self._node = array, None  # the graph behind it is not needed any more
+        return array
+
+    def _forbid_in_capture(self, capture: Capture) -> None:
+        if self._is_outside() or rt.purpose_of([self.node]) is not None:
+            raise CompileError(_no_value_message(capture.name))
+
+    def _storage(self) -> Array:
+        """The array of a tensor that programs read: C-contiguous."""
+        array = self._array if self._array is not None else self._read()
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+            array.setflags(write=False)
+            if self._array is not None:
+                self._array, self._node = array, None
+        return array
+
+    def _storage_for_update(self) -> Array:
+        """The array a program may update in place. Expressions that use the old value keep it."""
+        array = self._array
+        if array is None:
+            array = self._read()
+        node, self._node = self._node, None
+        if not (array.flags.writeable and array.flags.c_contiguous):
+            array = np.array(array, order="C")
+        elif node is not None:
+            reference = weakref.ref(node)
+            del node
+            old = reference()
+            if old is not None:
+                kept = array.copy()
+                kept.setflags(write=False)
+                rt.values[old] = kept
+        self._array = array
+        return array
+
+    # -- state ----------------------------------------------------------------------------------------
+    def assign(self, new: Any) -> Self:
+        """Give this tensor a new value (same shape and dtype); expressions made before keep the old one.
+
+        No gradient flows through an assignment. Inside a compiled function it becomes an update of state.
+        """
+        value = as_tensor(new, self.dtype)
+        if value.shape != self.shape:
+            raise ShapeError(f"assign: this tensor has shape {self.shape}, the new value {value.shape}")
+        if value.dtype != self.dtype:
+            if dt.is_float(value.dtype) and not dt.is_float(self.dtype):
+                raise DTypeError(
+                    f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it with .to()"
+                )
+            value = make(g.cast(value.node, self.dtype))
+        if active.capture is not None:
+            node = value.node
+            if self._is_outside():
+                active.capture.assign(self, node)
+            else:
+                self._node = active.capture.cut(node, self) if self._requires_grad else node
+            return self
+        array = value._read()
+        if array.flags.writeable or value._array is None:
+            array = np.array(array, order="C")
+        self._array, self._node = array, None
+        return self
+
+    def _become(self, new: Value, what: str) -> Self:
+        """In-place change ``what``: this tensor object now means ``new``."""
+        if new.shape != self.shape:
+            raise ShapeError(f"{what} in place: the tensor has shape {self.shape}, the result {new.shape}")
+        if new.dtype != self.dtype:
+            raise DTypeError(
+                f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; write x = x {what} y"
+            )
+        if self._requires_grad and self.is_leaf:
+            if active.grad_enabled:
+                raise GradientError(
+                    f"{what} in place on a tensor that requires a gradient: the gradient would be of the old "
+                    "value; put it under `with cr.no_grad():`, or write x = x {what} y".replace("{what}", what)
+                )
+            return self.assign(new)
+        if self._is_outside():
+            return self.assign(new)
+        self._requires_grad = new.requires_grad
+        self._array, self._node = new._array, new._node
+        if self._array is not None and self._array.flags.writeable:
+            self._array, self._node = None, new.node
+        if self._node is not None:
+            _held[self._node.id] = self
+        return self
+
+    # -- gradients ------------------------------------------------------------------------------------
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, and not computed from tensors that require a gradient."""
+        if not self._requires_grad or self._array is not None:
+            return True
+        owner = _owners.get(self._node) if self._node is not None else None
+        return owner is not None and owner() is self and self._node is not None and self._node.op == "input"
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether `backward` computes a gradient for it, or for something it was computed from."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for (or no longer for) a gradient; returns the tensor itself."""
+        if requires_grad == self._requires_grad:
+            return self
+        if requires_grad and not dt.is_float(self.dtype):
+            raise GradientError(f"only float tensors have gradients, this one is {self.dtype}; use .float()")
+        if not requires_grad:
+            if not self.is_leaf:
+                raise GradientError("only a leaf can stop requiring a gradient; use x.detach()")
+            self._requires_grad = False
+            return self
+        if active.capture is not None:
+            if not self._is_outside():
+                self._node = active.capture.cut(self.node, self)
+            else:
+                _owners[self.node] = weakref.ref(self)
+        elif self._array is None:
+            array = self._read()
+            if self._array is None:
+                self._array, self._node = np.array(array, order="C"), None
+        elif self._node is not None:
+            _owners[self._node] = weakref.ref(self)
+        self._requires_grad = True
+        return self
+
+    def retain_grad(self) -> None:
+        """Let `backward` set ``.grad`` of this tensor although it is not a leaf."""
+        if not self._requires_grad:
+            raise GradientError("retain_grad: this tensor does not require a gradient")
+        _owners[self.node] = weakref.ref(self)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has summed up; None if there was none."""
+        if self._is_outside():
+            assert active.capture is not None
+            return active.capture.grad_slot(self, self._grad).current  # type: ignore[return-value]
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and value.shape != self.shape:
+            raise ShapeError(f"grad of a tensor of shape {self.shape} cannot have shape {value.shape}")
+        if self._is_outside():
+            assert active.capture is not None
+            slots = active.capture.grads
+            slot = slots.get(id(self))
+            if slot is None:  # set before it was read: what it was does not matter
+                slot = active.capture.grad_slot(self, None)
+                slot.had_grad = self._grad is not None
+            slot.current, slot.changed = value, True
+        else:
+            self._grad = value
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Back-propagate: add d self / d leaf to ``.grad`` of every leaf that requires a gradient.
+
+        ``gradient`` (of this tensor's shape) is needed unless the tensor is a scalar. ``create_graph``:
+        the gradients can be differentiated again. Raises GradientError where there is nothing to do.
+
+        >>> import chainrule as cr
+        >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        tensor([2., 4.])
+        """
+        retain = create_graph if retain_graph is None else retain_graph
+        cotangent = self._cotangent(gradient)
+        root = self.node
+        found = {n: owner for n in reachable([root]) if (owner := _owners.get(n)) is not None}
+        leaves = [(n, tensor) for n, owner in found.items() if (tensor := owner()) is not None]
+        leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
+        self._forbid_foreign_graph(leaves)
+        grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
+        reached = [(t, n) for (_, t), n in zip(leaves, grads, strict=True) if n is not None]
+        if active.capture is None and not create_graph:
+            rt.require_value([root, cotangent.node], _no_value_message)
+            rt.realize([root, *(n for _, n in reached)], _is_held)
+        self._spent = self._spent or not retain
+        for tensor, node in reached:
+            new = make(node, requires_grad=create_graph)
+            old = tensor.grad
+            if old is not None:
+                new = make(g.add(old.node, new.node), requires_grad=create_graph or old.requires_grad)
+            if active.capture is None and not create_graph:
+                new._read()
+            tensor.grad = new
+
+    def _cotangent(self, gradient: Any) -> Value:
+        if not self._requires_grad:
+            raise GradientError(
+                "backward: this tensor does not depend on any tensor with requires_grad=True"
+                " (was it computed under no_grad, detached, or returned by a compiled function?)"
+            )
+        if self._spent:
+            raise GradientError(
+                "backward was already called on this tensor; to call it again, say"
+                " backward(retain_graph=True) the first time"
+            )
+        if gradient is None:
+            if self.shape != () and self.node.size != 1:
+                raise GradientError(
+                    f"backward needs a scalar, this tensor has shape {self.shape}:"
+                    " reduce it with .sum() or .mean(), or pass gradient="
+                )
+            return make(g.ones_like(self.node))
+        cotangent = as_tensor(gradient, self.dtype)
+        if cotangent.shape != self.shape:
+            raise ShapeError(f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}")
+        return make(g.cast(cotangent.node, self.dtype))
+
+    @staticmethod
+    def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
+        for _, tensor in leaves:
+            if tensor._is_outside() and not tensor.is_leaf:
+                raise GradientError(
+                    f"backward inside a compiled function reaches a tensor of shape {tensor.shape} that was"
+                    " computed outside from tensors that require a gradient; compute it inside, or .detach() it"
+                )
+
+
+def _is_held(node: Node) -> bool:
+    return node.id in _held
+
+
+def _no_value_message(purpose: str) -> str:
+    if purpose == "a function that has ended":
+        return (
+            f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap traced and"
+            " has no value outside it; return it from the function"
+        )
+    return (
+        f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. Choose with"
+        " cr.where instead of if, keep shapes static, return the tensor, or move this line out of the function"
+    )
+
+
+def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Tensor:
+    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and gradients are on)."""
+    tensor = object.__new__(Value.kind)
+    tensor._node, tensor._array, tensor._grad = node, None, None
+    if requires_grad is None:
+        requires_grad = any(o._requires_grad for o in operands) and active.grad_enabled
+    tensor._requires_grad = requires_grad and node.dtype.kind == "f"
+    tensor._serial = active.capture.serial if active.capture is not None else 0
+    tensor._spent = tensor._weak = False
+    tensor.name = ""
+    _held[node.id] = tensor
+    return tensor
+
+
+def stored(array: Array) -> Tensor:
+    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written to)."""
+    if active.capture is not None:
+        return make(g.constant(array))
+    tensor = object.__new__(Value.kind)
+    tensor._node, tensor._array, tensor._grad = None, array, None
+    tensor._requires_grad = tensor._spent = tensor._weak = False
+    tensor._serial = 0
+    tensor.name = ""
+    return tensor
+
+
+def register_leaf(node: Node, tensor: Value) -> None:
+    """Let `backward` find ``tensor`` when it reaches ``node``."""
+    _owners[node] = weakref.ref(tensor)
+
+
+def use(value: Value) -> Node:
+    """The node of an operand: without gradient where gradients are off."""
+    node = value.node
+    return g.stop_gradient(node) if value._requires_grad and not active.grad_enabled else node
+
+
+def array_of(data: Any, dtype: DType | None = None) -> Array:
+    """A NumPy array of a supported dtype from anything array-like. May share memory with ``data``.
+
+    Python floats become float32, Python integers int64; arrays keep their dtype.
+    """
+    if isinstance(data, Value):
+        array = data._read()
+    elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
+        array = np.asarray(data)
+    elif hasattr(data, "__dlpack__"):
+        array = np.from_dlpack(data)
+    else:
+        array = _from_python(data)
+        if dtype is None and array.dtype == np.float64:
+            dtype = dt.default_float
+    if dtype is None:
+        dtype = dt.dtype_of(array.dtype) if array.dtype.kind in "biuf" else _reject(array, data)
+    elif array.dtype.kind not in "biuf":
+        _reject(array, data)
+    return array.astype(dtype, copy=False)
+
+
+def _from_python(data: Any) -> Array:
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(
+                "a tensor needs rows of equal length, got a ragged list; pad the rows to one length"
+            ) from None
+        raise
+
+
+def _reject(array: Array, data: Any) -> DType:
+    raise DTypeError(
+        f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools expected"
+    )
+
+
+def as_tensor(x: Any, like: DType | None = None) -> Tensor:
+    """``x`` if it is a tensor; otherwise a constant; a Python number takes the dtype ``like``, if it can."""
+    if isinstance(x, Value):
+        return x  # type: ignore[return-value]
+    if isinstance(x, bool | int | float | np.generic):
+        number = x.item() if isinstance(x, np.generic) else x
+        if isinstance(number, bool | int | float):
+            dtype = dt.bool_ if isinstance(number, bool) and like is None else None
+            dtype = dtype or dt.weak(number, like or (dt.default_int if isinstance(number, int) else dt.default_float))
+            return make(constant(number, dtype))
+    if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
+        return make(_stack(x), *x)
+    array = array_of(x)
+    return make(g.constant(array)) if array.size <= 64 else stored(np.array(array, order="C"))
+
+
+def _stack(tensors: Sequence[Value]) -> Node:
+    first = tensors[0]
+    for t in tensors:
+        if t.shape != first.shape or t.dtype != first.dtype:
+            raise ShapeError(
+                f"a list of tensors needs equal shapes and dtypes, got {first.dtype}{list(first.shape)}"
+                f" and {t.dtype}{list(t.shape)}"
+            )
+    return g.concat([g.reshape(use(t), (1, *t.shape)) for t in tensors], 0)
+
+
+def constant(number: bool | int | float, dtype: DType) -> Node:
+    """A scalar constant; raises DTypeError if an integer does not fit."""
+    try:
+        return g.constant(number, dtype)
+    except OverflowError:
+        raise DTypeError(f"{number} does not fit in {dtype}; convert the tensor first, with .to()") from None
+
+
+# -- gradients on and off -------------------------------------------------------------------------------
+class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
+    """Context or decorator: results computed inside require a gradient, or not."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(active.grad_enabled)
+        active.grad_enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        active.grad_enabled = self._before.pop()
+
+
+class no_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
+    """Context or decorator: what is computed inside has no gradient.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor(2.0, requires_grad=True)
+    >>> with cr.no_grad():
+    ...     y = w * 3
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
+    """Context or decorator: gradients are on again (inside `no_grad`)."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether results of tensors that require a gradient require one."""
+    return active.grad_enabled
