@@ -39,6 +39,11 @@ class Target:
         return self.vector_bytes // np.dtype(dtype).itemsize
 
 
+def runs_here(target: Target) -> bool:
+    """Whether this processor has the instructions of a preset."""
+    return target.vector_bytes <= host().vector_bytes and (host().has_fma or not target.has_fma)
+
+
 def preset(name: str) -> Target:
     """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this machine."""
     if name == "host":
