@@ -6,6 +6,7 @@ interpreter, which is the meaning of a program (every backend is tested against 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -19,6 +20,7 @@ import numpy as np
 from ..core.interpret import evaluate
 from ..core.node import Array, Node, reachable
 from ..errors import InternalError, OptionError
+from .cache import Cache, default_folder
 
 BACKENDS = ("cpu", "interpreter")
 
@@ -105,6 +107,13 @@ def backend() -> str:
     return chosen
 
 
+@functools.cache
+def disk_cache() -> Cache | None:
+    """The cache of compiled programs all of this process uses; None when it is switched off."""
+    folder = default_folder()
+    return Cache(folder) if folder is not None else None
+
+
 def build(signature: Signature) -> Program:
     """A program for ``signature``: compiled where that is possible, otherwise interpreted."""
     global _warned
@@ -119,7 +128,5 @@ def build(signature: Signature) -> Program:
                 stacklevel=2,
             )
         return InterpretedProgram(signature)
-    if importlib.util.find_spec("chainrule.backends.cpu.program") is None:
-        return InterpretedProgram(signature)
     module = importlib.import_module("chainrule.backends.cpu.program")
-    return cast(Program, module.compile_program(signature))
+    return cast(Program, module.compile_program(signature, cache=disk_cache()))

@@ -19,8 +19,9 @@ import numpy as np
 from ...compiler.plan import Plan, make_plan
 from ...core.node import Array, Node
 from ...errors import InternalError
-from .fingerprint import fingerprint
+from . import native
 from .driver import Call, Schedule, StepLoop, program_objects
+from .fingerprint import fingerprint
 from .kernels import EmittedKernel, emit_kernel
 from .target import Target, host
 
@@ -109,6 +110,7 @@ def compile_program(signature: SignatureLike, target: Target | None = None,
     target = target or host()
     if cache is None:
         return CompiledProgram(signature, build_artifact(signature, target), target)
+    native.use_object_cache(cache)
     key = fingerprint(signature.inputs, signature.state, signature.updates, signature.outputs, target)
     payload = cache.get(key)
     if payload is not None:
