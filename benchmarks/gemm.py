@@ -1,7 +1,7 @@
 """Contractions of the shapes that networks have: GFLOP/s of one thread and its share of the measured peak,
 beside NumPy's BLAS held to one thread.
 
-    python benchmarks/gemm.py [--only TEXT] [--repeats N] [--target host|avx2|sse2]
+    python benchmarks/gemm.py [--only TEXT] [--repeats N] [--target host|avx2|sse2] [--opt 1|2|3]
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 from chainrule.backends.cpu.blocks import Module, i64  # noqa: E402
+from chainrule.backends.cpu.engine import Library, compile_ir  # noqa: E402
 from chainrule.backends.cpu.gemm import Contraction, Operand, emit_contraction, scratch_bytes  # noqa: E402
 from chainrule.backends.cpu.peak import measure_peak  # noqa: E402
-from chainrule.backends.cpu.target import Executable, preset  # noqa: E402
+from chainrule.backends.cpu.target import preset  # noqa: E402
 
 # (what, m, n, k, layout, batch); layout: which of a, b is stored transposed
 SHAPES = [
@@ -99,7 +100,7 @@ def best_time(call, repeats: int) -> float:
     return best
 
 
-def compiled(c: Contraction, target, rounds: int):
+def compiled(c: Contraction, target, rounds: int, opt: int):
     """The kernel as a function (a, b, out, scratch) that runs ``rounds`` times, and its compile time."""
     module = Module("bench")
     f = module.function(
@@ -121,8 +122,9 @@ def compiled(c: Contraction, target, rounds: int):
         loop.line('call void asm sideeffect "", "~{memory}"()')
     loop.ret()
     start = time.perf_counter()
-    code = Executable(str(module).replace("@k(", "@k(", 1), target)
-    return code, time.perf_counter() - start
+    objects = compile_ir([str(module)], target, opt, jobs=1)
+    seconds = time.perf_counter() - start
+    return Library(objects, target), seconds
 
 
 def main() -> None:
@@ -130,13 +132,13 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--target", default="host")
+    parser.add_argument("--opt", type=int, default=1, help="LLVM passes, as compile_ir takes them")
     options = parser.parse_args()
     target = preset(options.target)
     peak = max(measure_peak(target=target) for _ in range(3))
     print(f"peak {peak / 1e9:.1f} GFLOP/s a core ({target.name}, {target.cpu})")
-    print(
-        f"{'':8}{'m x n x k':>22} {'layout':6} {'us':>9} {'GFLOP/s':>8} {'peak':>6} {'NumPy':>8} {'compile':>9}"
-    )
+    head = f"{'':8}{'m x n x k':>22} {'layout':6} {'us':>9} {'GFLOP/s':>8} {'peak':>6}"
+    print(f"{head} {'NumPy':>8} {'compile':>9}")
     rng = np.random.default_rng(0)
     for what, m, n, k, layout, batch in SHAPES:
         name = f"{'x'.join(map(str, batch))}{' ' if batch else ''}{m} {n} {k}"
@@ -153,8 +155,8 @@ def main() -> None:
         c = Contraction(m, n, k, *operands, "float32", batch)
         flops = 2.0 * m * n * k * int(np.prod(batch, dtype=int))
         rounds = max(1, int(2e6 / flops))
-        code, seconds = compiled(c, target, rounds)
-        entry = code.function("loop", [ctypes.c_void_p] * 4)
+        code, seconds = compiled(c, target, rounds, options.opt)
+        entry = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(code.address("loop"))
         out = np.zeros((*batch, m, n), np.float32)
         scratch = np.zeros(scratch_bytes(c, target) + 64, np.uint8)
         at = -(-scratch.ctypes.data // 64) * 64

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.backends.cpu.blocks import Function, Module, Value, i64
+from chainrule.backends.cpu.engine import Library, compile_ir
 from chainrule.backends.cpu.gemm import Contraction, Operand, emit_contraction, scratch_bytes
-from chainrule.backends.cpu.target import Executable, Target
+from chainrule.backends.cpu.target import Target
 
 POINTER = ctypes.c_void_p
 ARGTYPES = [POINTER] * 4 + [ctypes.c_int64] * 2
@@ -45,8 +46,8 @@ class Kernel:
 
     def __init__(self, c: Contraction, target: Target) -> None:
         self.c, self.target = c, target
-        self.code = Executable(contraction_ir(c, target), target)
-        self.entry = self.code.function("k", ARGTYPES)
+        self.code = Library(compile_ir([contraction_ir(c, target)], target), target)
+        self.entry = ctypes.CFUNCTYPE(None, *ARGTYPES)(self.code.address("k"))
         self.scratch = Guarded(np.zeros(scratch_bytes(c, target), np.uint8), align=64)
 
     def __call__(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int = 1) -> None:

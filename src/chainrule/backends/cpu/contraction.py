@@ -55,25 +55,53 @@ class Epilogue(Protocol):
         ``count`` lanes are columns. Called for each output element once."""
 
 
+def known(*values: Value) -> bool:
+    """Whether all are literals. The helpers below emit nothing for what is known: less for LLVM to do."""
+    return not any(v.text.startswith("%") for v in values)
+
+
 def divide(f: Function, value: Value, by: int) -> tuple[Value, Value]:
-    """Quotient and remainder of a count; nothing is emitted where they are known."""
+    """Quotient and remainder of a count."""
     if by == 1:
         return value, i64(0)
-    if not value.text.startswith("%"):
-        return tuple(map(i64, divmod(int(value.text), by)))  # type: ignore[return-value]
+    if known(value):
+        return i64(int(value.text) // by), i64(int(value.text) % by)
     return f.emit("i64", f"udiv {value}, {by}"), f.emit("i64", f"urem {value}, {by}")
 
 
+def divide_up(f: Function, value: Value, by: int) -> Value:
+    """value / by, rounded up, of a count."""
+    return divide(f, plus(f, value, by - 1), by)[0]
+
+
+def plus(f: Function, a: Value, b: Value | int) -> Value:
+    """a + b of indices."""
+    b = i64(b) if isinstance(b, int) else b
+    if known(a, b):
+        return i64(int(a.text) + int(b.text))
+    return b if a.text == "0" else a if b.text == "0" else f.add(a, b)
+
+
+def minus(f: Function, a: Value | int, b: Value) -> Value:
+    """a - b of indices."""
+    a = i64(a) if isinstance(a, int) else a
+    if known(a, b):
+        return i64(int(a.text) - int(b.text))
+    return a if b.text == "0" else f.sub(a, b)
+
+
 def scaled(f: Function, value: Value, by: int) -> Value:
-    """value * by; nothing is emitted where it is known."""
-    if by == 0 or value.text == "0":
-        return i64(0)
-    if by == 1:
-        return value
-    return f.mul(value, i64(by)) if value.text.startswith("%") else i64(int(value.text) * by)
+    """value * by of indices."""
+    if known(value):
+        return i64(int(value.text) * by)
+    return i64(0) if by == 0 else value if by == 1 else f.mul(value, i64(by))
 
 
-def least(f: Function, a: Value, b: Value) -> Value:
+def least(f: Function, a: Value | int, b: Value | int) -> Value:
+    """The lesser index."""
+    a, b = (i64(v) if isinstance(v, int) else v for v in (a, b))
+    if known(a, b):
+        return min(a, b, key=lambda v: int(v.text))
     return f.select(f.compare("slt", a, b), a, b)
 
 
@@ -101,7 +129,7 @@ def equal_share(f: Function, units: int, tid: Value, nt: Value) -> Iterator[Valu
         with f.if_then(f.compare("eq", tid, i64(0))):
             yield i64(0)
         return
-    start, stop = (f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, f.add(tid, i64(1))))
+    start, stop = (f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, plus(f, tid, 1)))
     with f.for_range(start, stop, hint="unit") as unit:
         yield unit
 

@@ -19,8 +19,8 @@ the tile it falls into changes its bits.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from chainrule.backends.cpu import matvec, tiny
@@ -33,7 +33,11 @@ from chainrule.backends.cpu.contraction import (
     batch_indices,
     batches,
     divide,
+    divide_up,
+    known,
     least,
+    minus,
+    plus,
     scaled,
 )
 from chainrule.backends.cpu.microkernel import Panel, micro_kernel, panel_of
@@ -43,6 +47,7 @@ from chainrule.backends.cpu.target import Target
 __all__ = ["Contraction", "Epilogue", "Operand", "Plan", "emit_contraction", "plan_of", "scratch_bytes"]
 
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
+PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: fewer than the first TLB holds
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,11 @@ class Plan:
     block: int  # tiles whose rows of a are packed at once
     pack_a: bool
     pack_b: bool
+    strip: int  # elements to a step of k in a packed tile of a
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.tiles // self.block)
 
     @property
     def groups(self) -> int:
@@ -112,10 +122,10 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     group = 1
     if a_bytes > target.l2_bytes // 4:
         group = max(1, min(total_panels, target.l2_bytes // 2 // panel_bytes))
-    tile_bytes = panel_of(rows, lanes, 16 // size).width * c.k * size
-    blocks = -(-tiles * tile_bytes // PACKED_A_LIMIT) if pack_a else 1
+    strip = panel_of(rows, lanes, 16 // size).width
+    blocks = -(-tiles * strip * c.k * size // PACKED_A_LIMIT) if pack_a else 1
     block = -(-tiles // max(blocks, 1))
-    return Plan(rows, tall, tiles, full, panels, rest, group, block, pack_a, pack_b)
+    return Plan(rows, tall, tiles, full, panels, rest, group, block, pack_a, pack_b, strip)
 
 
 def scratch_bytes(c: Contraction, target: Target) -> int:
@@ -124,18 +134,17 @@ def scratch_bytes(c: Contraction, target: Target) -> int:
         return 0
     if tiny.suits(c, target) or matvec.suits(c, target):
         return 0
-    plan, size = plan_of(c, target), c.itemsize
-    return _b_bytes(c, plan, size) + _a_bytes(c, plan, target, size)
+    plan = plan_of(c, target)
+    return _b_bytes(c, plan) + _a_bytes(c, plan)
 
 
-def _b_bytes(c: Contraction, plan: Plan, size: int) -> int:
+def _b_bytes(c: Contraction, plan: Plan) -> int:
     panels = min(plan.group, plan.panels + (plan.rest is not None))
-    return -(-c.k * plan.width * panels * size // 64) * 64 if plan.pack_b else 0
+    return -(-c.k * plan.width * panels * c.itemsize // 64) * 64 if plan.pack_b else 0
 
 
-def _a_bytes(c: Contraction, plan: Plan, target: Target, size: int) -> int:
-    width = panel_of(plan.rows, target.lanes(c.dtype), 16 // size).width
-    return -(-c.k * width * plan.block * size // 64) * 64 if plan.pack_a else 0
+def _a_bytes(c: Contraction, plan: Plan) -> int:
+    return -(-c.k * plan.strip * plan.block * c.itemsize // 64) * 64 if plan.pack_a else 0
 
 
 def emit_contraction(
@@ -167,105 +176,97 @@ class _Emitter:
     """The state of one emission."""
 
     def __init__(
-        self,
-        f: Function,
-        c: Contraction,
-        target: Target,
-        a: Value,
-        b: Value,
-        scratch: Value,
+        self, f: Function, c: Contraction, target: Target, a: Value, b: Value, scratch: Value,
         epilogue: Epilogue,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.f, self.c, self.target, self.epilogue = f, c, target, epilogue
         self.a, self.b = a, b
-        self.scalar = c.scalar
-        self.size = c.itemsize
         self.plan = plan = plan_of(c, target)
         self.packed_b = scratch
-        self.packed_a = f.gep(scratch, _b_bytes(c, plan, self.size) // self.size, self.scalar)
-        self.strip = panel_of(plan.rows, target.lanes(c.dtype), 16 // self.size)  # a tile of a, packed
-        self.buffer = f.alloca(self.scalar, plan.rows * plan.width, align=64)
+        self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
+        self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
 
     # -- shares -------------------------------------------------------------------------------
     def emit(self, tid: Value, nt: Value) -> None:
         f, plan = self.f, self.plan
-        count = batches(self.c)
-        if count * plan.tiles * plan.groups == 1:
+        units = batches(self.c) * plan.tiles * plan.groups
+        if units == 1:
             with f.if_then(f.compare("eq", tid, i64(0))):
                 self.pass_over(i64(0), i64(0), i64(0), i64(0), i64(1), None)
             return
-        per_group = [plan.weight(g) for g in range(plan.groups)]
-        total = count * plan.tiles * sum(per_group)
+        weights = [plan.weight(g) for g in range(plan.groups)]
+        even = len(set(weights)) == 1
+        total = units if even else batches(self.c) * plan.tiles * sum(weights)
         start, stop = (
-            self._unit(f.sdiv(scaled(f, f.add(tid, i64(extra)), total), nt), per_group) for extra in (0, 1)
+            f.emit("i64", f"udiv {scaled(f, t, total)}, {nt.text}") for t in (tid, plus(f, tid, 1))
         )
-        self._walk(start, stop)
+        self._walk(*((start, stop) if even else (self._unit(w, weights) for w in (start, stop))))
 
-    def _unit(self, weight: Value, per_group: Sequence[int]) -> Value:
-        """The first (batch, block, group, tile) in linear order with ``weight`` of work before it."""
+    def _unit(self, work: Value, weights: Sequence[int]) -> Value:
+        """The first (batch, block, group, tile) in linear order with ``work`` before it."""
         f, plan = self.f, self.plan
-        row, each, last = sum(per_group), per_group[0], per_group[-1]
-        batch, inside = divide(f, weight, plan.tiles * row)
-        block, inside = divide(f, inside, plan.block * row)
+        each, last = weights[0], weights[-1]
+        batch, inside = self._outer(work, plan.tiles * sum(weights), batches(self.c))
+        block, inside = self._outer(inside, plan.block * sum(weights), plan.blocks)
         tiles = self._tiles_in(block)
-        before = scaled(f, tiles, (plan.groups - 1) * each)  # work of the groups but the last
-        early = f.sdiv(f.add(inside, i64(each - 1)), i64(each))
-        late = f.add(
-            scaled(f, tiles, plan.groups - 1),
-            f.sdiv(f.add(f.sub(inside, before), i64(last - 1)), i64(last)),
-        )
-        unit = f.select(f.compare("slt", inside, before), early, late)
-        unit = f.add(unit, scaled(f, block, plan.block * plan.groups))
-        return f.add(unit, scaled(f, batch, plan.tiles * plan.groups))
+        others = scaled(f, tiles, plan.groups - 1)  # units of the groups but the last, and their work
+        before = scaled(f, others, each)
+        in_others = divide_up(f, inside, each)
+        in_last = plus(f, others, divide_up(f, minus(f, inside, before), last))
+        unit = f.select(f.compare("slt", inside, before), in_others, in_last)
+        unit = plus(f, unit, scaled(f, block, plan.block * plan.groups))
+        return plus(f, unit, scaled(f, batch, plan.tiles * plan.groups))
+
+    def _outer(self, value: Value, size: int, extent: int) -> tuple[Value, Value]:
+        """Index on an axis of ``extent`` elements of ``size`` and what is left inside."""
+        return (i64(0), value) if extent == 1 else divide(self.f, value, size)
 
     def _tiles_in(self, block: Value) -> Value:
         """Tiles of a block: the last one may have fewer."""
         plan = self.plan
-        return least(self.f, i64(plan.block), self.f.sub(i64(plan.tiles), scaled(self.f, block, plan.block)))
+        return least(self.f, plan.block, minus(self.f, plan.tiles, scaled(self.f, block, plan.block)))
 
     def _walk(self, start: Value, stop: Value) -> None:
         """While units are left: one pass over the rest of the present group's tiles."""
         f, plan = self.f, self.plan
         head, body, done = f.new_label("head"), f.new_label("body"), f.new_label("done")
-        before = f.block
-        unit, after = Value("i64", f._name("unit")), Value("i64", f._name("unit"))
-        seen, latch = Value("i64", f._name("seen")), f.new_label("latch")
+        before, position = f.block, 0
+        unit, seen = Value("i64", f._name("unit")), Value("i64", f._name("seen"))
         f.branch(head)
         f.start_block(head)
-        outer = Value("i64", f._name("outer"))
-        f.line(f"{unit.text} = phi i64 [ {start.text}, %{before} ], [ {after.text}, %{latch} ]")
-        f.line(f"{seen.text} = phi i64 [ -1, %{before} ], [ {outer.text}, %{latch} ]")
+        position = len(f._lines)
         f.branch_if(f.compare("slt", unit, stop), body, done)
         f.start_block(body)
-        batch, inside = divide(f, unit, plan.tiles * plan.groups)
-        block, inside = divide(f, inside, plan.block * plan.groups)
+        batch, inside = self._outer(unit, plan.tiles * plan.groups, batches(self.c))
+        block, inside = self._outer(inside, plan.block * plan.groups, plan.blocks)
         tiles = self._tiles_in(block)
-        group, first = f.sdiv(inside, tiles), f.srem(inside, tiles)
-        left = f.sub(stop, unit)
-        last = least(self.f, tiles, f.add(first, left))
-        blocks = -(-plan.tiles // plan.block)
-        f.line(f"{outer.text} = add nsw i64 {scaled(f, batch, blocks).text}, {block.text}")
-        # A block of a is packed when it is met first: all of it, unless this pass is the only one.
-        alone = f.compare("sle", left, f.sub(tiles, first))
-        fresh = f.compare("ne", outer, seen)
-        to_pack = (fresh, f.select(alone, first, i64(0)), f.select(alone, last, tiles))
+        if known(tiles):
+            group, first = divide(f, inside, plan.tiles)
+        else:
+            group, first = f.sdiv(inside, tiles), f.srem(inside, tiles)
+        left = minus(f, stop, unit)
+        last = least(f, tiles, plus(f, first, left))
+        to_pack, outer = None, i64(0)
+        if plan.pack_a:
+            # A block of a is packed when it is met first: all of it, unless this pass is the only one.
+            outer = plus(f, scaled(f, batch, plan.blocks), block)
+            alone = f.compare("sle", left, minus(f, tiles, first))
+            low, high = f.select(alone, first, i64(0)), f.select(alone, last, tiles)
+            to_pack = (f.compare("ne", outer, seen), low, high)
         self.pass_over(batch, scaled(f, block, plan.block), group, first, last, to_pack)
-        f.branch(latch)
-        f.start_block(latch)
-        f.line(f"{after.text} = add nsw i64 {unit.text}, {f.sub(last, first).text}")
+        after = plus(f, unit, minus(f, last, first))
+        phis = [f"  {unit.text} = phi i64 [ {start.text}, %{before} ], [ {after.text}, %{f.block} ]"]
+        if plan.pack_a:
+            phis.append(f"  {seen.text} = phi i64 [ -1, %{before} ], [ {outer.text}, %{f.block} ]")
+        f._lines[position:position] = phis
         f.branch(head)
         f.start_block(done)
 
     # -- one group of panels ------------------------------------------------------------------
     def pass_over(
-        self,
-        batch: Value,
-        block: Value,
-        group: Value,
-        first: Value,
-        last: Value,
+        self, batch: Value, block: Value, group: Value, first: Value, last: Value,
         to_pack: tuple[Value, Value, Value] | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Tiles ``block + first .. block + last`` over the panels of ``group``.
 
         ``to_pack`` says whether the block's rows of a must be packed now, and which tiles.
@@ -275,122 +276,141 @@ class _Emitter:
         a = base(f, c, self.a, c.a, indices)
         b = base(f, c, self.b, c.b, indices)
         if plan.pack_a:
-            fresh, low, high = to_pack if to_pack else (Value("i1", "true"), first, last)
-            with f.if_then(fresh), f.for_range(low, high, hint="tile") as tile:
-                self._pack_a(a, f.add(block, tile), tile)
-        panel = scaled(f, group, plan.group)
-        panels = least(self.f, i64(plan.group), f.sub(i64(plan.panels), panel))
-        has_rest = f.compare("eq", group, i64(plan.groups - 1))
+            fresh, low, high = to_pack or (Value("i1", "true"), first, last)
+            with f.if_then(fresh):
+                self._pack_a(a, block, low, high)
+        panels = self._panels(group)
         if plan.pack_b:
-            self._pack_b(b, panel, panels, has_rest)
+            for shape, each in panels:
+                with each as (p, column):
+                    source = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
+                    strides = (c.b.row_stride, c.b.col_stride)
+                    pack(f, c.dtype, source, self._panel_at(p), (0, c.k), shape, strides, shape.width)
+            panels = self._panels(group)
         with f.for_range(first, last, hint="tile") as tile:
-            index = f.add(block, tile)
-            is_tall = f.compare("slt", index, i64(plan.tall))
-            row = self._first_row(index)
-            rows = f.select(is_tall, i64(plan.rows), i64(plan.rows - 1))
-            strip = f.gep(self.packed_a, scaled(f, tile, c.k * self.strip.width), self.scalar)
-            source = strip if plan.pack_a else f.gep(a, scaled(f, row, c.a.row_stride), self.scalar)
-            if plan.full is not None:
-                with f.for_range(0, panels, hint="panel") as p:
-                    self._tile(plan.full, source, b, f.add(panel, p), p, is_tall)
-                    column = scaled(f, f.add(panel, p), plan.full.width)
-                    self._finish(plan.full, indices, row, rows, column)
-            if plan.rest is not None:
-                with f.if_then(has_rest) if plan.groups > 1 else nullcontext():
-                    self._tile(plan.rest, source, b, i64(plan.panels), panels, is_tall)
-                    self._finish(plan.rest, indices, row, rows, i64(c.n - plan.rest.count))
+            index = plus(f, block, tile)
+            row, rows, is_tall = self._rows(index)
+            strip = f.gep(a, scaled(f, row, c.a.row_stride), c.scalar)
+            if plan.pack_a:
+                strip = self._strip_at(tile)
+            for shape, each in panels:
+                with each as (p, column):
+                    panel = self._panel_at(p)
+                    if not plan.pack_b:
+                        panel = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
+                    self._multiply(shape, strip, panel, is_tall)
+                    self._finish(shape, indices, row, rows, column)
 
-    def _first_row(self, tile: Value) -> Value:
-        plan = self.plan
-        return self.f.add(scaled(self.f, tile, plan.rows - 1), least(self.f, tile, i64(plan.tall)))
+    def _panels(self, group: Value) -> list[tuple[Panel, AbstractContextManager[tuple[Value, Value]]]]:
+        """For each shape of panel a context whose body is run for every such panel of ``group``.
 
-    def _pack_a(self, a: Value, index: Value, tile: Value) -> None:
-        f, c = self.f, self.c
-        source = f.gep(a, scaled(f, self._first_row(index), c.a.row_stride), self.scalar)
-        strip = f.gep(self.packed_a, scaled(f, tile, c.k * self.strip.width), self.scalar)
-
-        def emit(rows: int) -> None:
-            shape = panel_of(rows, self.target.lanes(c.dtype), 16 // self.size)
-            pack(f, c.dtype, source, strip, c.k, shape, c.a.col_stride, c.a.row_stride, self.strip.width)
-
-        self._for_height(f.compare("slt", index, i64(self.plan.tall)), emit)
-
-    def _for_height(self, is_tall: Value, emit: Callable[[int], None]) -> None:
-        """``emit(rows)`` for the rows the present tile has: there are at most two heights."""
-        f, plan = self.f, self.plan
-        if plan.tall == plan.tiles:
-            emit(plan.rows)
-            return
-        with f.if_then(is_tall):
-            emit(plan.rows)
-        with f.if_then(f.binary("xor", is_tall, Value("i1", "true"))):
-            emit(plan.rows - 1)
-
-    def _pack_b(self, b: Value, panel: Value, panels: Value, has_rest: Value) -> None:
+        It yields the panel's place in the group and its first column.
+        """
         f, c, plan = self.f, self.c, self.plan
+        first = scaled(f, group, plan.group)
+        full = least(f, plan.group, minus(f, plan.panels, first))
+
+        @contextmanager
+        def full_panels(width: int) -> Iterator[tuple[Value, Value]]:
+            if plan.group > 1:
+                with f.for_range(0, full, hint="panel") as p:
+                    yield p, scaled(f, plus(f, first, p), width)
+            elif plan.rest is None:
+                yield i64(0), scaled(f, first, width)
+            else:
+                with f.if_then(f.compare("slt", first, i64(plan.panels))):
+                    yield i64(0), scaled(f, first, width)
+
+        @contextmanager
+        def rest_panel(columns: int) -> Iterator[tuple[Value, Value]]:
+            if plan.groups == 1:
+                yield full, i64(c.n - columns)
+            else:
+                with f.if_then(f.compare("eq", group, i64(plan.groups - 1))):
+                    yield (full if plan.group > 1 else i64(0)), i64(c.n - columns)
+
+        found: list[tuple[Panel, AbstractContextManager[tuple[Value, Value]]]] = []
         if plan.full is not None:
-            with f.for_range(0, panels, hint="panel") as p:
-                column = scaled(f, f.add(panel, p), plan.full.width)
-                source = f.gep(b, scaled(f, column, c.b.col_stride), self.scalar)
-                pack(
-                    f,
-                    c.dtype,
-                    source,
-                    self._panel_at(p),
-                    c.k,
-                    plan.full,
-                    c.b.row_stride,
-                    c.b.col_stride,
-                    plan.full.width,
-                )
+            found.append((plan.full, full_panels(plan.full.width)))
         if plan.rest is not None:
-            source = f.gep(b, (c.n - plan.rest.count) * c.b.col_stride, self.scalar)
-            with f.if_then(has_rest):
-                pack(
-                    f,
-                    c.dtype,
-                    source,
-                    self._panel_at(panels),
-                    c.k,
-                    plan.rest,
-                    c.b.row_stride,
-                    c.b.col_stride,
-                    plan.rest.width,
-                )
+            found.append((plan.rest, rest_panel(plan.rest.count)))
+        return found
 
     def _panel_at(self, p: Value) -> Value:
-        return self.f.gep(self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.scalar)
+        return self.f.gep(self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.c.scalar)
+
+    def _strip_at(self, tile: Value) -> Value:
+        return self.f.gep(self.packed_a, scaled(self.f, tile, self.c.k * self.plan.strip), self.c.scalar)
+
+    def _rows(self, tile: Value) -> tuple[Value, Value, Value]:
+        """First row of a tile, how many it has, whether it is a tall one."""
+        f, plan = self.f, self.plan
+        if plan.tall == plan.tiles:
+            return scaled(f, tile, plan.rows), i64(plan.rows), Value("i1", "true")
+        is_tall = f.compare("slt", tile, i64(plan.tall))
+        first = plus(f, scaled(f, tile, plan.rows - 1), least(f, tile, plan.tall))
+        return first, f.select(is_tall, i64(plan.rows), i64(plan.rows - 1)), is_tall
+
+    def _pack_a(self, a: Value, block: Value, low: Value, high: Value) -> None:
+        f, c, plan = self.f, self.c, self.plan
+        strides = (c.a.col_stride, c.a.row_stride)
+
+        def pack_tile(tile: Value, steps: tuple[Value | int, Value | int]) -> None:
+            row, _, is_tall = self._rows(plus(f, block, tile))
+            source = f.gep(a, scaled(f, row, c.a.row_stride), c.scalar)
+            for rows, context in self._heights(is_tall):
+                with context:
+                    shape = panel_of(rows, self.target.lanes(c.dtype), 16 // c.itemsize)
+                    pack(f, c.dtype, source, self._strip_at(tile), steps, shape, strides, plan.strip)
+
+        if c.a.row_stride == 1 and c.k > PACKED_A_PAGES:
+            # Each k is another page: pass over few of them for all tiles before the next ones.
+            with f.for_range(0, c.k, PACKED_A_PAGES, hint="k") as k:
+                stop = least(f, plus(f, k, PACKED_A_PAGES), c.k)
+                with f.for_range(low, high, hint="tile") as tile:
+                    pack_tile(tile, (k, stop))
+        else:
+            with f.for_range(low, high, hint="tile") as tile:
+                pack_tile(tile, (0, c.k))
+
+    def _heights(self, is_tall: Value) -> list[tuple[int, AbstractContextManager[None]]]:
+        """The numbers of rows tiles have, each with a context that holds for the tiles that have it."""
+        f, plan = self.f, self.plan
+        if plan.tall == plan.tiles:
+            return [(plan.rows, nullcontext())]
+        is_short = f.binary("xor", is_tall, Value("i1", "true"))
+        return [(plan.rows, f.if_then(is_tall)), (plan.rows - 1, f.if_then(is_short))]
 
     # -- one tile -------------------------------------------------------------------------------
-    def _tile(self, shape: Panel, a: Value, b: Value, panel: Value, local: Value, is_tall: Value) -> None:
+    def _multiply(self, shape: Panel, a: Value, b: Value, is_tall: Value) -> None:
         """The micro-kernel on a tile of a and a panel of b, into the buffer."""
         f, c, plan = self.f, self.c, self.plan
-        if plan.pack_b:
-            b, b_stride = self._panel_at(local), shape.width
-        else:
-            column = scaled(f, panel, plan.full.width if plan.full else 0)
-            b, b_stride = f.gep(b, scaled(f, column, c.b.col_stride), self.scalar), c.b.row_stride
-        a_strides = (1, self.strip.width) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
-
-        def emit(rows: int) -> None:
-            name = micro_kernel(f.module, self.target, c.dtype, rows, shape, a_strides, b_stride, plan.pack_b)
-            f.call_local(name, "void", a, b, self.buffer, i64(c.k))
-
-        self._for_height(is_tall, emit)
+        b_stride = shape.width if plan.pack_b else c.b.row_stride
+        a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
+        heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
+        kernels = [
+            Value("ptr", "@" + micro_kernel(
+                f.module, self.target, c.dtype, rows, shape, a_strides, b_stride, plan.pack_b))
+            for rows in heights
+        ]  # fmt: skip
+        kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
+        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, i64 {c.k})")
 
     def _finish(self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value) -> None:
         """The epilogue over the buffer: equal vectors in a loop, so that its code appears once."""
-        f = self.f
+        f, scalar = self.f, self.c.scalar
         equal = [v for v in shape.vectors if v.lanes == v.count == shape.vectors[0].lanes]
         others = shape.vectors[len(equal) :]
 
         def finish(r: Value, offset: Value, lanes: int, count: int) -> None:
-            at = f.gep(self.buffer, f.add(scaled(f, r, shape.width), offset), self.scalar)
-            acc = f.load(vector(self.scalar, lanes), at)
-            self.epilogue(f, indices, f.add(row, r), f.add(column, offset), acc, count)
+            at = f.gep(self.buffer, plus(f, scaled(f, r, shape.width), offset), scalar)
+            acc = f.load(vector(scalar, lanes), at)
+            self.epilogue(f, indices, plus(f, row, r), plus(f, column, offset), acc, count)
 
         with f.for_range(0, rows, hint="r") as r:
-            if equal:
+            if len(equal) == 1:
+                finish(r, i64(0), equal[0].lanes, equal[0].lanes)
+            elif equal:
                 lanes = equal[0].lanes
                 with f.for_range(0, len(equal) * lanes, lanes, hint="j") as j:
                     finish(r, j, lanes, lanes)

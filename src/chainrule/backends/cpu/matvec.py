@@ -71,8 +71,8 @@ def emit(
         if columns == 1:
             f.store(_sums_of_lanes(f, [s[0] for s in sums]), buffer)
         else:
-            for r, line in enumerate(sums):
-                f.store(_sums_of_lanes(f, line), f.gep(buffer, r * columns, c.scalar))
+            for i, line in enumerate(sums):
+                f.store(_sums_of_lanes(f, line), f.gep(buffer, i * columns, c.scalar))
         present = rows if c.m % rows == 0 else None
         last = i64(rows) if present else least(f, i64(rows), f.sub(i64(c.m), row))
         with f.for_range(0, last, hint="r") as r:

@@ -13,67 +13,38 @@ from collections.abc import Sequence
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, const, i64, vector
 from chainrule.backends.cpu.microkernel import Panel
 
+Steps = tuple[Value | int, Value | int]
+
 
 def pack(
-    f: Function,
-    dtype: str,
-    source: Value,
-    destination: Value,
-    steps: int,
-    panel: Panel,
-    k_stride: int,
-    j_stride: int,
-    width: int,
+    f: Function, dtype: str, source: Value, destination: Value, steps: Steps, panel: Panel,
+    strides: tuple[int, int], width: int,
 ) -> None:
-    """Pack ``steps`` rows of ``panel.count`` elements, ``width`` apart; lanes past them become zero."""
+    """Pack rows ``steps[0] .. steps[1]`` of ``panel.count`` elements; lanes past them become zero.
+
+    ``strides`` are the source's along k and along j. The steps are literals where its layout is
+    contiguous along k.
+    """
     scalar = SCALAR_OF_DTYPE[dtype]
     block = 16 // SIZE_OF_SCALAR[scalar]
-    if j_stride == 1 or panel.width == 1:
-        copy(f, scalar, source, destination, steps, panel, k_stride, width)
-    elif k_stride == 1 and all(v.lanes % block == 0 for v in panel.vectors):
-        transpose(f, scalar, source, destination, steps, panel, j_stride, width)
+    contiguous = strides[0] == 1 and all(v.lanes % block == 0 for v in panel.vectors)
+    if contiguous and strides[1] != 1 and steps[0] == 0 and isinstance(steps[1], int):
+        transpose(f, scalar, source, destination, steps[1], panel, strides[1], width)
     else:
-        gather(f, scalar, source, destination, steps, panel, k_stride, j_stride, width)
+        copy(f, scalar, source, destination, steps, panel, strides, width)
 
 
 def copy(
-    f: Function,
-    scalar: str,
-    source: Value,
-    destination: Value,
-    steps: int,
-    panel: Panel,
-    k_stride: int,
-    width: int,
+    f: Function, scalar: str, source: Value, destination: Value, steps: Steps, panel: Panel,
+    strides: tuple[int, int], width: int,
 ) -> None:
-    """The source's rows are contiguous."""
-    with f.for_range(0, steps, hint="k") as k:
-        row = f.gep(source, f.mul(k, i64(k_stride)), scalar)
+    """Vector by vector where the source is contiguous along j, element by element where it is not."""
+    with f.for_range(*steps, hint="k") as k:
+        row = f.gep(source, f.mul(k, i64(strides[0])), scalar)
         packed = f.gep(destination, f.mul(k, i64(width)), scalar)
         for v in panel.vectors:
-            values = f.load_first(vector(scalar, v.lanes), f.gep(row, v.offset, scalar), v.count)
-            f.store(values, f.gep(packed, v.offset, scalar))
-
-
-def gather(
-    f: Function,
-    scalar: str,
-    source: Value,
-    destination: Value,
-    steps: int,
-    panel: Panel,
-    k_stride: int,
-    j_stride: int,
-    width: int,
-) -> None:
-    """Any strides, an element at a time."""
-    with f.for_range(0, steps, hint="k") as k:
-        row = f.gep(source, f.mul(k, i64(k_stride)), scalar)
-        packed = f.gep(destination, f.mul(k, i64(width)), scalar)
-        for v in panel.vectors:
-            values = strided_load(
-                f, scalar, f.gep(row, v.offset * j_stride, scalar), v.lanes, v.count, j_stride
-            )
+            pointer = f.gep(row, v.offset * strides[1], scalar)
+            values = strided_load(f, scalar, pointer, v.lanes, v.count, strides[1])
             f.store(values, f.gep(packed, v.offset, scalar))
 
 
@@ -108,27 +79,35 @@ def transpose(
     block = 16 // SIZE_OF_SCALAR[scalar]
     whole, rest = divmod(steps, block)
 
-    def step(k: Value, count: int) -> None:
-        at = f.gep(source, k, scalar)
-        packed = f.gep(destination, f.mul(k, i64(width)), scalar)
-        for v in panel.vectors:
-            registers = []
-            for c in range(block):
-                pieces: list[Value | None] = []
-                for row in range(c, v.lanes, block):
-                    if row < v.count:
-                        pointer = f.gep(at, (v.offset + row) * j_stride, scalar)
-                        pieces.append(f.load_first(vector(scalar, block), pointer, count))
-                    else:
-                        pieces.append(None)
-                registers.append(_concatenate(f, vector(scalar, block), pieces))
-            for i, values in enumerate(_turn_groups(f, registers, block)[:count]):
-                f.store(values, f.gep(packed, i * width + v.offset, scalar))
+    def step(k: Value, rows: Value, column: Value | int, lanes: int, count: int, present: int) -> None:
+        at = f.gep(rows, k, scalar)
+        packed = f.gep(f.gep(destination, f.mul(k, i64(width)), scalar), column, scalar)
+        registers = []
+        for first in range(block):
+            pieces: list[Value | None] = []
+            for row in range(first, lanes, block):
+                pointer = f.gep(at, row * j_stride, scalar) if row < count else at
+                type_ = vector(scalar, block)
+                pieces.append(f.load_first(type_, pointer, present) if row < count else None)
+            registers.append(_concatenate(f, vector(scalar, block), pieces))
+        for i, values in enumerate(_turn_groups(f, registers, block)[:present]):
+            f.store(values, f.gep(packed, i * width, scalar))
 
-    with f.for_range(0, whole * block, block, hint="k") as k:
-        step(k, block)
-    if rest:
-        step(i64(whole * block), rest)
+    def strip(column: Value | int, lanes: int, count: int) -> None:
+        """One vector of columns for all k: its few source rows are followed along their cache lines."""
+        at = f.mul(column, i64(j_stride)) if isinstance(column, Value) else column * j_stride
+        rows = f.gep(source, at, scalar)
+        with f.for_range(0, whole * block, block, hint="k") as k:
+            step(k, rows, column, lanes, count, block)
+        if rest:
+            step(i64(whole * block), rows, column, lanes, count, rest)
+
+    equal = [v for v in panel.vectors if v.count == v.lanes == panel.vectors[0].lanes]
+    if len(equal) > 1:
+        with f.for_range(0, len(equal) * equal[0].lanes, equal[0].lanes, hint="j") as j:
+            strip(j, equal[0].lanes, equal[0].lanes)
+    for v in panel.vectors[0 if len(equal) <= 1 else len(equal) :]:
+        strip(v.offset, v.lanes, v.count)
 
 
 def _concatenate(f: Function, type_: str, pieces: Sequence[Value | None]) -> Value:

@@ -6,8 +6,9 @@ import ctypes
 import time
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, Module, const, i64, vector
+from chainrule.backends.cpu.engine import Library, compile_ir
 from chainrule.backends.cpu.microkernel import fold, multiply_add
-from chainrule.backends.cpu.target import Executable, Target, host
+from chainrule.backends.cpu.target import Target, host
 
 _CHAINS = 12  # more than latency x units of any present core, fewer than its registers
 _STEPS = 200_000
@@ -33,7 +34,8 @@ def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: 
         total = f.add(total, value)
     f.store(total, data)
     f.ret()
-    run = Executable(str(module), target).function("peak", [ctypes.c_void_p])
+    code = Library(compile_ir([str(module)], target), target)
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("peak"))
     buffer = (ctypes.c_double * 32)()  # zeros: no operand is denormal
     best = float("inf")
     for _ in range(repeats):
