@@ -13,7 +13,7 @@ without making two groups wait for each other, or starts one of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import graph as g
@@ -108,14 +108,19 @@ CHEAP = frozenset({
 })  # fmt: skip - rather computed again than kept
 
 
-def _inlined(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
-    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it itself."""
-    needed = set(roots)  # these must lie in memory
+def _in_memory_anyway(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
+    """Results, and what is read at computed addresses."""
+    needed = set(roots)
     for node in order:
         if node.op in ALONE or node.op in _NEED_BUFFERS or node.op in ("random_bits", "fold_in", "shuffle"):
             needed.update(base_of(x)[0] for x in node.inputs)
         if node.op == "reshape" and merges(node):
             needed.add(node.inputs[0])
+    return needed
+
+
+def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
+    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it itself."""
     result: set[Node] = set()
     for node in order:
         if node.op in CHEAP and node not in needed:
@@ -128,13 +133,55 @@ def _inlined(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
 class Fuser:
     """Greedy grouping; see the module's text."""
 
-    def __init__(self, order: Sequence[Node], roots: Sequence[Node]) -> None:
+    def __init__(self, order: Sequence[Node], roots: Sequence[Node],
+                 updates: Mapping[Node, Node] | None = None) -> None:
         self.groups: list[Group] = []
+        self.updates = updates or {}  # new values of state, and the state
+        self._note_readers(order)
         self.of: dict[Node, Group] = {}
-        self.inlined = _inlined(order, roots)
+        needed = _in_memory_anyway(order, roots)
+        self.inlined = _inlined(order, needed)
         for node in order:
             if is_computed(node) and node not in self.inlined:
                 self._place(node)
+        self._inline_late(order, needed)
+
+    def _inline_late(self, order: Sequence[Node], needed: set[Node]) -> None:
+        """A cheap formula of values that lie in memory anyway, used by other groups only, moves to them:
+        the mask of a ReLU is a comparison with the output that is stored in any case."""
+        users: dict[Node, list[Node]] = {}
+        for node in filter(is_computed, order):
+            for x in node.inputs:
+                users.setdefault(base_of(x)[0], []).append(node)
+
+        def stored(node: Node) -> bool:
+            return not is_computed(node) or node in self.inlined or node in needed or (
+                any(self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())))
+
+        def chain(node: Node, moved: set[Node]) -> set[Node] | None:
+            """``moved`` and ``node`` and what only they use, if all of it can be computed elsewhere."""
+            group = self.of[node]
+            if node.op not in CHEAP or node in needed or node is group.head:
+                return None
+            if any(u in self.inlined or (self.of[u] is group and u not in moved) for u in users.get(node, ())):
+                return None
+            moved = moved | {node}
+            for x in node.inputs:
+                base, _ = base_of(x)
+                if base in moved or stored(base):
+                    continue
+                longer = chain(base, moved) if self.of[base] is group and len(moved) < 4 else None
+                if longer is None:
+                    return None
+                moved = longer
+            return moved
+
+        for group in self.groups:
+            for node in group.members[:0:-1]:
+                for moving in chain(node, set()) or () if node in self.of else ():
+                    group.members.remove(moving)
+                    del group.bind[moving], self.of[moving]
+                    self.inlined.add(moving)
 
     # -- placing one node ------------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
@@ -179,7 +226,31 @@ class Fuser:
                 return False
         return True
 
+    def _note_readers(self, order: Sequence[Node]) -> None:
+        """For every state that is updated: its readers, each with all it depends on as a bit set."""
+        self.place = {node: i for i, node in enumerate(order)}
+        above: dict[Node, int] = {}
+        self.readers: dict[Node, list[tuple[Node, int]]] = {s: [] for s in self.updates.values()}
+        for node in order:
+            mask = 1 << self.place[node]
+            for x in node.inputs:
+                mask |= above[x]
+            above[node] = mask
+            if is_computed(node) and node not in self.updates:
+                for base in {base_of(x)[0] for x in node.inputs} & self.readers.keys():
+                    self.readers[base].append((node, mask))
+
+    def _would_need_a_copy(self, group: Group, node: Node) -> bool:
+        """Whether an update would have to wait in this group for readers of the old value that wait for it."""
+        state = self.updates.get(node)
+        if state is None:
+            return False
+        members = sum(1 << self.place[m] for m in group.members)
+        return any(mask & members for reader, mask in self.readers[state] if self.of.get(reader) is not group)
+
     def _join(self, group: Group, node: Node) -> bool:
+        if self._would_need_a_copy(group, node):
+            return False
         binds: list[Bind] = []
         for x in node.inputs:
             base, views = base_of(x)

@@ -81,7 +81,7 @@ class Planner:
         for node in order:
             if node.op == "constant" and node.size != 1:
                 self._buffer(node, "constant", value=node.params["value"].array)
-        fuser = Fuser(order, roots)
+        fuser = Fuser(order, roots, {r: state[i] for i, r in zip(changed, roots[len(outputs):], strict=True)})
         self.groups, self.of = fuser.groups, fuser.of
 
         stores: dict[Node, list[int]] = {}
@@ -124,13 +124,15 @@ class Planner:
 
     def _materialize(self, stores: dict[Node, list[int]]) -> None:
         """Nodes used outside their own group need a buffer (given later, where they have none)."""
-        self.pending: list[Node] = []
+        self.pending: dict[Node, None] = {}
         for group in self.groups:
-            for member in group.members:
-                for x in member.inputs:
-                    base, _ = base_of(x)
-                    if base in self.of and self.of[base] is not group and base not in self.pending:
-                        self.pending.append(base)
+            below = [x for m in group.members for x in m.inputs]
+            while below:
+                base, _ = base_of(below.pop())
+                if base not in self.of:  # a leaf, or a formula this kernel inlines
+                    below += base.inputs
+                elif self.of[base] is not group:
+                    self.pending.setdefault(base)
 
     # -- state ---------------------------------------------------------------------------------------------
     def _may_update(self, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]) -> bool:
