@@ -4,69 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from driver_harness import N, addresses, expected, kernel, mirror_ir, toy
 
-from chainrule.backends.cpu.blocks import Function, Module, i64
+from chainrule.backends.cpu.blocks import Module, i64
 from chainrule.backends.cpu.driver import Call, Schedule, StepLoop, program_objects
 from chainrule.backends.cpu.target import host
-
-N = 64  # elements; thread t owns every nt-th
-
-
-def kernel(name: str, pointers: int, attributes: str = "nounwind") -> tuple[Module, Function]:
-    module = Module(name)
-    args = [("ptr noalias", f"p{k}") for k in range(pointers)]
-    return module, module.function(
-        name, [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")], attributes=attributes)
-
-
-def mirror_ir(attributes: str = "nounwind") -> str:
-    """``y[i] = x[N-1-i] + 1`` for the thread's own i: reads what another thread wrote."""
-    module, f = kernel("mirror", 2, attributes)
-    with f.for_range(f.args["tid"], N, f.args["nt"]) as i:
-        x = f.load("i64", f.gep(f.args["p0"], f.sub(i64(N - 1), i), "i64"))
-        f.store(f.add(x, i64(1)), f.gep(f.args["p1"], i, "i64"))
-    f.ret()
-    return str(module)
-
-
-def total_ir() -> str:
-    """``p1 += sum(p0)``, by one thread; also notes in p2 that it saw tid 0 of 1."""
-    module, f = kernel("total", 3)
-    with f.for_range(0, N) as i:
-        x = f.load("i64", f.gep(f.args["p0"], i, "i64"))
-        f.store(f.add(f.load("i64", f.args["p1"]), x), f.args["p1"])
-    f.store(f.args["tid"], f.args["p2"])
-    f.store(f.args["nt"], f.gep(f.args["p2"], 1, "i64"))
-    f.ret()
-    return str(module)
-
-
-def addresses(*arrays: np.ndarray) -> list[int]:
-    return [a.ctypes.data for a in arrays]
-
-
-SCHEDULE = Schedule((
-    Call("mirror", (0, 1)),
-    Call("mirror", (1, 0), barrier_after=False),
-    Call("total", (1, 2, 3), serial=1),
-))
-
-
-def toy(inline: bool = False) -> tuple[StepLoop, tuple[np.ndarray, ...]]:
-    arrays = (np.arange(N), np.zeros(N, np.int64), np.zeros(1, np.int64), np.full(2, -1))
-    inline_ir = mirror_ir("nounwind alwaysinline").replace("define ", "define internal ") if inline else ""
-    kernels = [total_ir()] if inline else [mirror_ir(), total_ir()]
-    objects = program_objects(kernels, SCHEDULE, host(), inline_ir)
-    return StepLoop(objects, SCHEDULE, host(), addresses(*arrays), inline_ir=inline_ir), arrays
-
-
-def expected(steps: int) -> tuple[np.ndarray, int]:
-    x, total = np.arange(N), 0
-    for _ in range(steps):
-        y = x[::-1] + 1
-        x = y[::-1] + 1
-        total += int(y.sum())
-    return x, total
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -79,3 +21,73 @@ def test_many_steps_on_any_number_of_threads(num_threads: int, inline: bool) -> 
     np.testing.assert_array_equal(x, want_x)
     assert total[0] == want_total
     assert list(seen) == [0, 1]  # a serial call is told it is alone
+
+
+def test_profile_runs_the_same_steps_and_splits_the_time() -> None:
+    for inline in (False, True):
+        loop, (x, _, total, _) = toy(inline)
+        for num_threads in (1, 2):
+            times = loop.profile(500, num_threads)
+            assert times.shape == (3, 2)
+            assert (times[:, 0] > 0).all()
+            assert times.sum() < 1e6  # nanoseconds a step
+        want_x, want_total = expected(1000)
+        np.testing.assert_array_equal(x, want_x)
+        assert total[0] == want_total
+
+
+@pytest.mark.parametrize("serial", [None, 0])
+def test_whole_loop_is_called_once_with_the_number_of_steps(serial: int | None) -> None:
+    module = Module("whole")
+    f = module.function("whole", [("ptr noalias", "x"), ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"),
+                                  ("i64", "nsteps")])
+    at = f.gep(f.args["x"], f.args["tid"], "i64")
+    f.store(f.add(f.load("i64", at), f.add(f.args["nsteps"], f.mul(i64(1000), f.args["nt"]))), at)
+    f.ret()
+    x = np.zeros(4, np.int64)
+    schedule = Schedule((Call("whole", (0,), serial=serial),), whole_loop=True)
+    loop = StepLoop(program_objects([str(module)], schedule, host()), schedule, host(), addresses(x))
+    loop.run(7, 2)
+    assert list(x) == ([2007, 2007, 0, 0] if serial is None else [1007, 0, 0, 0])
+    x[:] = 0
+    loop.run(5, 1)
+    assert list(x) == [1005, 0, 0, 0]
+    assert loop.profile(5, 1).shape == (1, 2)
+
+
+def test_each_thread_has_aligned_scratch_of_its_own() -> None:
+    module, f = kernel("note", 1)
+    address = f.convert("ptrtoint", f.args["scratch"], "i64")
+    f.store(address, f.gep(f.args["p0"], f.args["tid"], "i64"))
+    with f.for_range(0, 1000) as i:  # writable to the end
+        f.store(i64(-1), f.gep(f.args["scratch"], i, "i64"))
+    f.ret()
+    x = np.zeros(3, np.int64)
+    schedule = Schedule((Call("note", (0,)),))
+    objects = program_objects([str(module)], schedule, host())
+    loop = StepLoop(objects, schedule, host(), addresses(x), scratch_bytes=8000)
+    loop.run(1, 1)
+    assert x[0] % 64 == 0 and x[1] == 0
+    loop.run(1, 3)
+    assert (x % 64 == 0).all()
+    assert (np.diff(np.sort(x)) >= 8000).all()
+
+
+def test_pointers_can_be_changed_between_runs() -> None:
+    for inline in (False, True):
+        loop, (x, *rest) = toy(inline)
+        loop.run(3, 2)
+        other = np.arange(N)
+        loop.set_pointers(addresses(other, *rest))
+        loop.run(5, 2)
+        np.testing.assert_array_equal(x, expected(3)[0])
+        np.testing.assert_array_equal(other, expected(5)[0])
+
+
+def test_same_kernel_in_many_calls_costs_no_compile() -> None:
+    schedule = Schedule(tuple(Call("mirror", (k % 2, 1 - k % 2)) for k in range(500)))
+    x, y = np.arange(N), np.zeros(N, np.int64)
+    (payload,) = program_objects([mirror_ir()], schedule, host())
+    assert len(payload) < 4000
+    StepLoop([payload], schedule, host(), addresses(x, y)).run(2, 2)
+    np.testing.assert_array_equal(x, np.arange(N) + 1000)

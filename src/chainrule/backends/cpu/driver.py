@@ -40,7 +40,7 @@ _WORD = {name: n for n, name in enumerate(CONTROL)}
 
 
 def program_objects(
-    kernels: Sequence[str], schedule: Schedule, target: Target, inline_ir: str = "", opt: int = 2,
+    kernels: Sequence[str], schedule: Schedule, target: Target, inline_ir: str = "", opt: int = 1,
     jobs: int = 2, cache: ObjectCache | None = None,
 ) -> list[bytes]:
     """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
@@ -99,7 +99,6 @@ class StepLoop:
         count = len(self._schedule.calls)
         ticks = np.zeros(2 * count, np.int64)
         self._control[_WORD["ticks"]] = ticks.ctypes.data
-        scale = _ns_per_tick() / max(steps, 1)
         if self._schedule.whole_loop:
             start = time.perf_counter_ns()
             self.run(steps, num_threads)
@@ -112,8 +111,7 @@ class StepLoop:
                 self._timed = Library([*self._objects, *compile_ir([text], self._target, 3)], self._target)
             entry = self._timed.address(RUN_INLINED_TIMED)
         self._run(entry, steps, num_threads)
-        nanoseconds: NDArray[np.float64] = ticks * scale
-        return nanoseconds.reshape(count, 2)
+        return np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64).reshape(count, 2)
 
     def _run(self, entry: int, steps: int, num_threads: int | None) -> None:
         wanted = threads.get_num_threads() if num_threads is None else num_threads

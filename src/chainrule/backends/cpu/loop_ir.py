@@ -125,8 +125,8 @@ def inlined_loop_ir(schedule: Schedule, inline_ir: str, timed: bool = False) -> 
     _inlined_steps(run, schedule, f.args["tid"], f.args["nt"])
     f.ret()
     known = set(re.findall(r"^(?:define|declare)[^@]*@([\w.$-]+)", inline_ir, re.M))
-    kept = [x for x in str(module).splitlines() if not (x.startswith("declare") and x.split("@")[1].split("(")[0] in known)]
-    return "\n".join(kept) + "\n" + inline_ir + "\n!0 = !{}\n"
+    module.declarations = {d for d in module.declarations if d.split("@")[1].split("(")[0] not in known}
+    return str(module) + inline_ir + "\n!0 = !{}\n"
 
 
 class _Loop:

@@ -126,8 +126,15 @@ class Pool:
             threading.Thread(target=worker, args=(self._at, tid, size), daemon=True, name=f"chainrule-{tid}")
             for tid in range(1, size)
         ]
-        for thread in self._workers:
-            thread.start()
+        started: list[threading.Thread] = []
+        try:
+            for thread in self._workers:
+                thread.start()
+                started.append(thread)
+        except RuntimeError:  # no more threads to be had
+            self._workers = started
+            self.close()
+            raise
 
     def run(self, entry: int, control: int, threads: int) -> None:
         """Call ``entry(control, tid, threads, lines)`` on each thread; returns when all have."""
@@ -172,7 +179,7 @@ def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
             if _pool is None or _pool.size != wanted:
                 if _pool is not None:
                     _pool.close()
-                    _pool = None
+                    _pool = None  # before the new one is tried
                 _pool = Pool(wanted)
             _pool.run(entry, control, wanted)
             return wanted

@@ -1,0 +1,214 @@
+"""The thread pool: many barriers, busy machines, several callers, fork, exit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from driver_harness import expected, toy
+
+from chainrule.backends.cpu import threads
+from chainrule.backends.cpu.driver import StepLoop
+from chainrule.errors import OptionError
+
+
+@pytest.fixture
+def own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_chosen", None)
+    threads._default_threads.cache_clear()
+
+
+def check(arrays: tuple[np.ndarray, ...], steps: int) -> None:
+    x, total = expected(steps)
+    np.testing.assert_array_equal(arrays[0], x)
+    assert arrays[2][0] == total
+
+
+def test_barrier_stress() -> None:
+    loop, arrays = toy()
+    for n in range(40):
+        loop.run(500, 2 + n % 2)  # also changes the pool's size
+    check(arrays, 20_000)
+
+
+def test_many_short_jobs_with_pauses_between() -> None:
+    loop, arrays = toy()
+    for n in range(600):
+        loop.run(1, 2)
+        if n % 50 == 0:
+            time.sleep(0.002)  # long enough for the worker to fall asleep
+    check(arrays, 600)
+
+
+def busy() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "while True: pass"])
+
+
+def timed(loop: StepLoop, steps: int, num_threads: int) -> float:
+    start = time.perf_counter()
+    loop.run(steps, num_threads)
+    return time.perf_counter() - start
+
+
+def test_a_machine_busy_with_other_work_does_not_crawl() -> None:
+    loop, arrays = toy()
+    loop.run(1000, 2)
+    hogs = [busy() for _ in range(threads.available_cpus())]
+    try:
+        time.sleep(0.3)
+        best = min(timed(loop, 1000, 2) for _ in range(3))
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    check(arrays, 4000)
+    # 2000 barriers; when each waits for a time slice of the hog's (3 ms) this takes 6 s
+    assert best < 1.5
+
+
+def test_more_threads_than_cores() -> None:
+    loop, arrays = toy()
+    assert timed(loop, 300, 4 * threads.available_cpus()) < 5
+    check(arrays, 300)
+
+
+def test_two_python_threads_each_run_a_program() -> None:
+    programs = [toy() for _ in range(2)]
+
+    def run(loop: StepLoop) -> None:
+        for _ in range(100):
+            loop.run(50, 2)
+
+    callers = [threading.Thread(target=run, args=(loop,)) for loop, _ in programs]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for _, arrays in programs:
+        check(arrays, 5000)
+
+
+def test_a_second_caller_runs_alone_and_does_not_wait() -> None:
+    loop, arrays = toy()
+    with threads._lock:
+        loop.run(10, 2)
+    check(arrays, 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_child_gets_a_pool_of_its_own() -> None:
+    loop, arrays = toy()
+    loop.run(10, 2)
+    child = os.fork()
+    if child == 0:
+        try:
+            loop.run(10, 2)
+            check(arrays, 20)
+            os._exit(0 if threads._pool is not None else 4)
+        except BaseException:
+            os._exit(3)
+    deadline = time.monotonic() + 20
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if done == (0, 0):
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert done == (child, 0)
+    loop.run(10, 2)
+    check(arrays, 20)  # the parent's memory is its own
+
+
+EXIT = """
+import sys, threading
+from driver_harness import toy
+loop, arrays = toy()
+loop.run(100, 3)
+{then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [
+        ("", 0),
+        ("sys.exit(3)", 3),
+        ("raise SystemExit(4)", 4),
+        ("threading.Thread(target=loop.run, args=(2_000_000, 3), daemon=True).start()", 0),  # mid-run
+        ("import atexit; atexit.register(lambda: loop.run(10, 3))", 0),
+        ("from chainrule.backends.cpu import threads; threads._close_at_exit(); loop.run(10, 3)", 0),
+    ],
+)
+def test_clean_exit(then: str, code: int) -> None:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT.format(then=then)], cwd=here, timeout=30, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_number_of_threads(own_count: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHAINRULE_NUM_THREADS", raising=False)
+    assert threads.get_num_threads() == threads.available_cpus()
+    threads.set_num_threads(3)
+    assert threads.get_num_threads() == 3
+    assert threads.run_parallel  # the pool itself follows on the next run
+
+
+def test_environment_variable(own_count: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_NUM_THREADS", " 5 ")
+    assert threads.get_num_threads() == 5
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_wrong_environment_variable(own_count: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("CHAINRULE_NUM_THREADS", text)
+    cpus = threads.available_cpus()
+    with pytest.raises(OptionError) as caught:
+        threads.get_num_threads()
+    assert str(caught.value) == (
+        f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads, 1 or more; "
+        f"unset it to use all {cpus} CPUs"
+    )
+
+
+@pytest.mark.parametrize("n", [0, -2, 1.5, "2", True, None])
+def test_wrong_number_of_threads(n: object) -> None:
+    with pytest.raises(OptionError) as caught:
+        threads.set_num_threads(n)  # type: ignore[arg-type]
+    assert str(caught.value) == f"set_num_threads({n!r}): expected a whole number of threads, 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "expected_quota"),
+    [
+        ({"cpu.max": "150000 100000"}, "0::/", 1.5),
+        ({"cpu.max": "max 100000"}, "0::/", None),
+        ({"a/b/cpu.max": "400000 100000", "a/cpu.max": "200000 100000"}, "0::/a/b", 2.0),
+        ({"cpu,cpuacct/d/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/d/cpu.cfs_period_us": "100000\n"},
+         "4:memory:/d\n3:cpu,cpuacct:/d", 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "3:cpu:/", None),
+        ({}, "0::/", None),
+    ],
+)
+def test_quota_of_the_control_group(
+    tmp_path: Path, files: dict[str, str], own: str, expected_quota: float | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    assert threads._cgroup_quota(tmp_path, tmp_path / "own") == expected_quota
+
+
+def test_asking_for_the_number_of_threads_does_not_load_llvm() -> None:
+    code = (
+        "import sys; from chainrule.backends.cpu.threads import get_num_threads; get_num_threads(); "
+        "assert 'llvmlite' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
