@@ -102,10 +102,28 @@ def base_of(node: Node) -> tuple[Node, list[Node]]:
     return node, views[::-1]
 
 
-CHEAP = frozenset({
-    "neg", "abs", "sign", "copy", "not", "cast", "add", "sub", "mul", "max", "min",
-    "eq", "ne", "lt", "le", "and", "or", "where",
-})  # fmt: skip - rather computed again than kept
+CHEAP = frozenset(
+    {
+        "neg",
+        "abs",
+        "sign",
+        "copy",
+        "not",
+        "cast",
+        "add",
+        "sub",
+        "mul",
+        "max",
+        "min",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "and",
+        "or",
+        "where",
+    }
+)  # fmt: skip - rather computed again than kept
 
 
 def _in_memory_anyway(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
@@ -133,8 +151,9 @@ def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
 class Fuser:
     """Greedy grouping; see the module's text."""
 
-    def __init__(self, order: Sequence[Node], roots: Sequence[Node],
-                 updates: Mapping[Node, Node] | None = None) -> None:
+    def __init__(
+        self, order: Sequence[Node], roots: Sequence[Node], updates: Mapping[Node, Node] | None = None
+    ) -> None:
         self.groups: list[Group] = []
         self.updates = updates or {}  # new values of state, and the state
         self._note_readers(order)
@@ -155,15 +174,21 @@ class Fuser:
                 users.setdefault(base_of(x)[0], []).append(node)
 
         def stored(node: Node) -> bool:
-            return not is_computed(node) or node in self.inlined or node in needed or (
-                any(self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())))
+            return (
+                not is_computed(node)
+                or node in self.inlined
+                or node in needed
+                or (any(self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())))
+            )
 
         def chain(node: Node, moved: set[Node]) -> set[Node] | None:
             """``moved`` and ``node`` and what only they use, if all of it can be computed elsewhere."""
             group = self.of[node]
             if node.op not in CHEAP or node in needed or node is group.head:
                 return None
-            if any(u in self.inlined or (self.of[u] is group and u not in moved) for u in users.get(node, ())):
+            if any(
+                u in self.inlined or (self.of[u] is group and u not in moved) for u in users.get(node, ())
+            ):
                 return None
             moved = moved | {node}
             for x in node.inputs:
@@ -183,7 +208,7 @@ class Fuser:
                     del group.bind[moving], self.of[moving]
                     self.inlined.add(moving)
 
-    # -- placing one node ------------------------------------------------------------------------------
+    # -- placing one node -------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
         if node.primitive.kind in ("elementwise", "reduce"):
             above = {self.of[b].number for b, _ in map(base_of, node.inputs) if b in self.of}
@@ -241,7 +266,7 @@ class Fuser:
                     self.readers[base].append((node, mask))
 
     def _would_need_a_copy(self, group: Group, node: Node) -> bool:
-        """Whether an update would have to wait in this group for readers of the old value that wait for it."""
+        """Whether readers of the old value wait for this group, so that the update could not be in place."""
         state = self.updates.get(node)
         if state is None:
             return False
@@ -297,8 +322,9 @@ class Fuser:
             mixed = any(m.primitive.kind == "reduce" for m in group.members)
             if mixed or (largest > TINY and math.prod(frame) < FEWEST_ROWS):
                 return False
-            renumber = {old: new for new, old in
-                        enumerate(i for i in range(len(group.frame)) if i not in dropped)}
+            renumber = {
+                old: new for new, old in enumerate(i for i in range(len(group.frame)) if i not in dropped)
+            }
             for member, old in group.bind.items():
                 group.bind[member] = tuple(renumber.get(b) if b is not None else None for b in old)
             group.frame = frame

@@ -67,7 +67,7 @@ class Loop:
     extent: int
 
 
-# -- expressions: interned within a kernel, so equal ones are computed once ---------------------------------
+# -- expressions: interned within a kernel, so equal ones are computed once ----------------------
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
     """A value at the current iteration."""
@@ -184,7 +184,7 @@ def all_statements(body: Body) -> list[Statement]:
     return body.statements if isinstance(body, Contract) else []
 
 
-# -- text -----------------------------------------------------------------------------------------------------
+# -- text ----------------------------------------------------------------------------------------
 def show_expr(e: Expr, b: str = "b") -> str:
     args = ", ".join(show_expr(a) for a in e.args)
     match e.kind:
@@ -238,7 +238,9 @@ def show(kernel: Kernel) -> str:
         )
         statements(body.statements, "  ")
     else:
-        lines.append(f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += b{body.updates.buffer}[...]")
+        lines.append(
+            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += b{body.updates.buffer}[...]"
+        )
     return "\n".join(lines)
 
 

@@ -34,7 +34,9 @@ class Lowering:
     """Lowers one group. ``buffers`` gives the number of each node that lies in memory, ``stores`` where
     a node's value has to be written."""
 
-    def __init__(self, group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]) -> None:
+    def __init__(
+        self, group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]
+    ) -> None:
         self.group, self.buffers, self.stores = group, buffers, stores
         self.frame = len(group.frame)
         self.exprs: dict[tuple[object, ...], Expr] = {}
@@ -46,9 +48,17 @@ class Lowering:
         self.now = 0  # the level being lowered
         self.members = set(group.members)
 
-    # -- expressions, interned --------------------------------------------------------------------------
-    def expr(self, dtype: object, kind: str, args: tuple[Expr, ...] = (), name: str = "", buffer: int = -1,
-             address: Affine = ZERO, extra: object = None) -> Expr:
+    # -- expressions, interned --------------------------------------------------------------------
+    def expr(
+        self,
+        dtype: object,
+        kind: str,
+        args: tuple[Expr, ...] = (),
+        name: str = "",
+        buffer: int = -1,
+        address: Affine = ZERO,
+        extra: object = None,
+    ) -> Expr:
         key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra)
         if key not in self.exprs:
             self.exprs[key] = Expr(dtype, kind, args, name, buffer, address, extra)  # type: ignore[arg-type]
@@ -103,19 +113,26 @@ class Lowering:
             case "shuffle":
                 position, key = node.inputs
                 words = tuple(self.value(key, (*index[: key.ndim - 1], Affine(w))) for w in (0, 1))
-                return self.expr(node.dtype, "op", (self.value(position, index), *words), "shuffle",
-                                 extra=node.params["n"])
+                return self.expr(
+                    node.dtype, "op", (self.value(position, index), *words), "shuffle", extra=node.params["n"]
+                )
             case "gather":
                 x, where = node.inputs
                 row = self.value(where, index[: where.ndim])
                 rest = index[where.ndim :]
                 row_size = math.prod(x.shape[1:])
-                return self.expr(node.dtype, "gather", (row,), buffer=self.buffers[x],
-                                 address=flat(rest, x.shape[1:]), extra=(x.shape[0], row_size))
+                return self.expr(
+                    node.dtype,
+                    "gather",
+                    (row,),
+                    buffer=self.buffers[x],
+                    address=flat(rest, x.shape[1:]),
+                    extra=(x.shape[0], row_size),
+                )
         args = tuple(self.value(i, index) for i in node.inputs)
         return self.expr(node.dtype, "op", args, node.op)
 
-    # -- loops of a member ---------------------------------------------------------------------------------
+    # -- loops of a member ------------------------------------------------------------------------
     def _canonical(self, node: Node) -> Index:
         """The index of a member in its own loops: outer variables, then inner ones by position."""
         inner = self.frame
@@ -150,16 +167,18 @@ class Lowering:
                 inner += 1
         return tuple(index)
 
-    # -- levels ----------------------------------------------------------------------------------------------
+    # -- levels -----------------------------------------------------------------------------------
     def _place_members(self) -> None:
         for node in self.group.members:
             if node.primitive.kind == "reduce":
                 self.inside[node] = tuple(
-                    n for a, n in enumerate(node.inputs[0].shape) if a in _axes(node) and n != 1)
+                    n for a, n in enumerate(node.inputs[0].shape) if a in _axes(node) and n != 1
+                )
                 start, inputs = self._reduced_index(node), node.inputs
             else:
                 self.inside[node] = tuple(
-                    n for n, b in zip(node.shape, self.group.bind[node], strict=True) if b is None and n != 1)
+                    n for n, b in zip(node.shape, self.group.bind[node], strict=True) if b is None and n != 1
+                )
                 start, inputs = self._canonical(node), node.inputs
             self.level[node] = self._ready(node, start, inputs)
 
@@ -208,10 +227,15 @@ class Lowering:
         if node.op not in CHEAP or depth == 0:
             return False
         below = [base_of(i)[0] for i in node.inputs]
-        return all(b not in self.members or b.primitive.kind == "reduce" or not self.inside[b]
-                   or self._quick(b, depth - 1) for b in below)
+        return all(
+            b not in self.members
+            or b.primitive.kind == "reduce"
+            or not self.inside[b]
+            or self._quick(b, depth - 1)
+            for b in below
+        )
 
-    # -- the kernel ------------------------------------------------------------------------------------------------
+    # -- the kernel -------------------------------------------------------------------------------
     def nest(self) -> Nest:
         self._place_members()
         self._keep_across_levels()
@@ -223,10 +247,20 @@ class Lowering:
             for extents in sorted({self.inside[m] for m in here}, key=lambda e: e != ()):
                 stages.append(self._stage(extents, [m for m in here if self.inside[m] == extents], finished))
             self.local |= finished
-            stages.append(Stage((), [
-                Store(buffer, flat(self._canonical(node), node.shape), self.value(node, self._canonical(node)))
-                for node in finished for buffer in self.stores.get(node, ())
-            ]))
+            stages.append(
+                Stage(
+                    (),
+                    [
+                        Store(
+                            buffer,
+                            flat(self._canonical(node), node.shape),
+                            self.value(node, self._canonical(node)),
+                        )
+                        for node in finished
+                        for buffer in self.stores.get(node, ())
+                    ],
+                )
+            )
         outer = tuple(Loop(i, n) for i, n in enumerate(self.group.frame))
         return Nest(outer, [s for s in stages if s.statements], self.scratch)
 
@@ -238,13 +272,21 @@ class Lowering:
                 index = self._reduced_index(node)
                 finished[node] = len(self.local) + len(finished)
                 position = index[node.params["axis"]] if node.op == "argmax" else ZERO
-                stage.statements.append(Accumulate(
-                    finished[node], node.op, self.value(node.inputs[0], index), node.inputs[0].dtype, position))
+                stage.statements.append(
+                    Accumulate(
+                        finished[node],
+                        node.op,
+                        self.value(node.inputs[0], index),
+                        node.inputs[0].dtype,
+                        position,
+                    )
+                )
                 continue
             index = self._canonical(node)
             if node in self.kept:
                 stage.statements.append(
-                    Keep(self.kept[node], self._inner_address(node, index), self.computed(node, index)))
+                    Keep(self.kept[node], self._inner_address(node, index), self.computed(node, index))
+                )
             for buffer in self.stores.get(node, ()):
                 stage.statements.append(Store(buffer, flat(index, node.shape), self.computed(node, index)))
         return stage
@@ -277,7 +319,9 @@ class Lowering:
                 index_of = self._canonical(node)
                 value = self.value(node, index_of)
                 statements.append(Store(buffer, flat(index_of, node.shape), value))
-        return Contract(tuple(batch), m, n_, k, self.access(a, rows), self.access(b, cols), head.dtype, statements)
+        return Contract(
+            tuple(batch), m, n_, k, self.access(a, rows), self.access(b, cols), head.dtype, statements
+        )
 
     def access(self, node: Node, index: Index) -> OperandAccess:
         e = self.value(node, index)
@@ -303,8 +347,14 @@ def lower(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Seque
     return [finish(name, lowering.contract() if group.is_contraction else lowering.nest())]
 
 
-def copy_kernel(source: Node, target: int, buffers: Mapping[Node, int], name: str,
-                place: Affine | None = None, strides: Sequence[int] | None = None) -> Kernel:
+def copy_kernel(
+    source: Node,
+    target: int,
+    buffers: Mapping[Node, int],
+    name: str,
+    place: Affine | None = None,
+    strides: Sequence[int] | None = None,
+) -> Kernel:
     """target[place + sum index * strides] = source."""
     group = Group(-1, tuple(source.shape))
     lowering = Lowering(group, buffers, {})
@@ -320,7 +370,9 @@ def copy_kernel(source: Node, target: int, buffers: Mapping[Node, int], name: st
     return finish(name, Nest(loops, [Stage((), [statement])]))
 
 
-def _concat(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str) -> list[Kernel]:
+def _concat(
+    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
+) -> list[Kernel]:
     node, kernels = group.head, []
     strides, axis = strides_of(node.shape), node.params["axis"]
     for target in stores[node]:
@@ -332,7 +384,9 @@ def _concat(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Seq
     return kernels
 
 
-def _pad(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str) -> list[Kernel]:
+def _pad(
+    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
+) -> list[Kernel]:
     node, kernels = group.head, []
     (x,) = node.inputs
     strides = strides_of(node.shape)
@@ -346,18 +400,34 @@ def _pad(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequen
     return kernels
 
 
-def _scatter(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str) -> list[Kernel]:
+def _scatter(
+    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
+) -> list[Kernel]:
     node, kernels = group.head, []
     x, where, updates = node.inputs
     row = math.prod(x.shape[1:])
     for target in stores[node]:
         kernels.append(copy_kernel(x, target, buffers, name))
         body = ScatterAdd(
-            x.shape[0], row, where.size, target,
-            OperandAccess(buffers[where], variable(0)), OperandAccess(buffers[updates], variable(0) * row + variable(1)),
-            where.dtype, node.dtype)
-        kernels.append(Kernel(name, body, frozenset({buffers[where], buffers[updates], target}), frozenset({target}),
-                              where.size * row, 3.0 * where.size * row * node.dtype.itemsize))
+            x.shape[0],
+            row,
+            where.size,
+            target,
+            OperandAccess(buffers[where], variable(0)),
+            OperandAccess(buffers[updates], variable(0) * row + variable(1)),
+            where.dtype,
+            node.dtype,
+        )
+        kernels.append(
+            Kernel(
+                name,
+                body,
+                frozenset({buffers[where], buffers[updates], target}),
+                frozenset({target}),
+                where.size * row,
+                3.0 * where.size * row * node.dtype.itemsize,
+            )
+        )
     return kernels
 
 
@@ -369,8 +439,22 @@ def _name(group: Group) -> str:
     return "_".join(ops[:4]) + (f"_{len(ops) - 4}more" if len(ops) > 4 else "")
 
 
-_COST = {"exp": 10, "log": 10, "tanh": 12, "sigmoid": 12, "erf": 15, "sin": 12, "cos": 12, "pow": 25, "log1p": 12,
-         "expm1": 12, "div": 4, "sqrt": 4, "shuffle": 500, "random": 50}
+_COST = {
+    "exp": 10,
+    "log": 10,
+    "tanh": 12,
+    "sigmoid": 12,
+    "erf": 15,
+    "sin": 12,
+    "cos": 12,
+    "pow": 25,
+    "log1p": 12,
+    "expm1": 12,
+    "div": 4,
+    "sqrt": 4,
+    "shuffle": 500,
+    "random": 50,
+}
 
 
 def finish(name: str, body: Nest | Contract) -> Kernel:
@@ -378,7 +462,9 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
     reads: set[int] = set()
     writes: set[int] = set()
     flops = bytes_ = 0.0
-    outer = math.prod(loop.extent for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n)))
+    outer = math.prod(
+        loop.extent for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
+    )
     if isinstance(body, Contract):
         reads |= {body.a.buffer, body.b.buffer}
         flops += 2.0 * outer * body.k.extent
@@ -387,7 +473,9 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
         bytes_ += batch * body.k.extent * (body.m.extent + body.n.extent) * size
         parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
     else:
-        parts = [(float(outer * math.prod(loop.extent for loop in s.inner)), s.statements) for s in body.stages]
+        parts = [
+            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements) for s in body.stages
+        ]
     for count, statements in parts:
         seen: set[int] = set()
         for s in statements:

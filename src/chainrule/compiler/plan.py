@@ -48,25 +48,30 @@ class Plan:
     kernels: list[Kernel] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)  # of the kernels, ascending; a barrier between levels
     arena_bytes: int = 0
-    roots: list[Node] = field(default_factory=list)  # the graph that was planned, for tiny programs and for show
+    roots: list[Node] = field(
+        default_factory=list
+    )  # the graph that was planned, for tiny programs and for show
 
 
-def prepare(inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node],
-            outputs: Sequence[Node]) -> list[Node]:
+def prepare(
+    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
+) -> list[Node]:
     """Simplified and legal roots: the outputs, then the updates that change something."""
     changed = [u for s, u in zip(state, updates, strict=True) if u is not s]
     return simplify([*outputs, *changed])
 
 
-def make_plan(inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node],
-              outputs: Sequence[Node]) -> Plan:
+def make_plan(
+    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
+) -> Plan:
     """The plan of a program with these inputs, state, updates and outputs."""
     return Planner(inputs, state, updates, outputs).plan
 
 
 class Planner:
-    def __init__(self, inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node],
-                 outputs: Sequence[Node]) -> None:
+    def __init__(
+        self, inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
+    ) -> None:
         self.plan = Plan()
         self.numbers: dict[Node, int] = {}  # nodes that lie in memory
         for i, node in enumerate(inputs):
@@ -81,17 +86,20 @@ class Planner:
         for node in order:
             if node.op == "constant" and node.size != 1:
                 self._buffer(node, "constant", value=node.params["value"].array)
-        fuser = Fuser(order, roots, {r: state[i] for i, r in zip(changed, roots[len(outputs):], strict=True)})
+        fuser = Fuser(
+            order, roots, {r: state[i] for i, r in zip(changed, roots[len(outputs) :], strict=True)}
+        )
         self.groups, self.of = fuser.groups, fuser.of
 
         stores: dict[Node, list[int]] = {}
         for i, root in enumerate(roots[: len(outputs)]):
             stores.setdefault(root, []).append(
-                self._new(Buffer("output", outputs[i].shape, root.dtype, i, node=root)))
+                self._new(Buffer("output", outputs[i].shape, root.dtype, i, node=root))
+            )
         state_numbers = {i: self.numbers[state[i]] for i in changed}
         self._materialize(stores)
         copies: list[tuple[Node, int]] = []
-        for i, root in zip(changed, roots[len(outputs):], strict=True):
+        for i, root in zip(changed, roots[len(outputs) :], strict=True):
             if self._may_update(state[i], root, state_numbers[i], stores):
                 stores.setdefault(root, []).insert(0, state_numbers[i])
             else:
@@ -113,7 +121,7 @@ class Planner:
         self._levels()
         self._arena()
 
-    # -- buffers -------------------------------------------------------------------------------------------
+    # -- buffers ----------------------------------------------------------------------------------
     def _new(self, buffer: Buffer) -> int:
         self.plan.buffers.append(buffer)
         return len(self.plan.buffers) - 1
@@ -134,7 +142,7 @@ class Planner:
                 elif self.of[base] is not group:
                     self.pending.setdefault(base)
 
-    # -- state ---------------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------
     def _may_update(self, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]) -> bool:
         group = self.of[new]
         if new.shape != old.shape or old.size == 0 or group.head.op in ("concat", "pad", "scatter_add"):
@@ -164,8 +172,9 @@ class Planner:
                 stack.extend(x.inputs)
         return False
 
-    def _reads_in_place(self, group: Group, old: Node, new: Node, buffer: int,
-                        stores: dict[Node, list[int]]) -> bool:
+    def _reads_in_place(
+        self, group: Group, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]
+    ) -> bool:
         """Whether the group reads the old value only at the element it writes, and not after."""
         stores_all = {m: [-3 - i] for i, m in enumerate(group.members) if m is not new} | {new: [-2]}
         (kernel,) = lower(group, _Everything(self.numbers, self.of), stores_all)
@@ -192,7 +201,7 @@ class Planner:
             written = written or any(isinstance(s, Store) and s.buffer == -2 for s in statements)
         return True
 
-    # -- order -----------------------------------------------------------------------------------------------
+    # -- order ------------------------------------------------------------------------------------
     def _levels(self) -> None:
         """Each kernel's level: after all that it must wait for. Kernels of one level need no barrier."""
         kernels = self.plan.kernels

@@ -63,11 +63,13 @@ def _apply_rules(node: Node) -> Node | None:
         if new is not None and new is not node:
             return new
     if node.primitive.kind in ("elementwise", "reduce", "movement"):
-        return fold_constants(node) or (sink_broadcast(node) if node.primitive.kind == "elementwise" else None)
+        return fold_constants(node) or (
+            sink_broadcast(node) if node.primitive.kind == "elementwise" else None
+        )
     return None
 
 
-# -- general rules ----------------------------------------------------------------------------------------
+# -- general rules -------------------------------------------------------------------------------
 def fold_constants(node: Node) -> Node | None:
     """f(constants) = constant, when small."""
     if node.size > FOLD_LIMIT or any(i.op != "constant" for i in node.inputs) or not node.inputs:
@@ -84,8 +86,9 @@ def sink_broadcast(node: Node) -> Node | None:
     shape = tuple(max(s.shape[d] for s in small) if small[0].ndim else 1 for d in range(node.ndim))
     if shape == node.shape or 0 in node.shape:
         return None
-    return g.broadcast(intern(node.primitive, tuple(g.broadcast(s, shape) for s in small), dict(node.params)),
-                       node.shape)
+    return g.broadcast(
+        intern(node.primitive, tuple(g.broadcast(s, shape) for s in small), dict(node.params)), node.shape
+    )
 
 
 def _before_broadcast(node: Node) -> Node:
@@ -105,7 +108,7 @@ def scalar_value(node: Node) -> float | None:
     return None
 
 
-# -- elementwise ---------------------------------------------------------------------------------------------
+# -- elementwise ---------------------------------------------------------------------------------
 def _neutral(right: float, both: bool) -> Rule:
     """x op c = x (and c op x = x when ``both``)."""
 
@@ -175,7 +178,7 @@ def identity(node: Node) -> Node | None:
     return node.inputs[0]
 
 
-# -- movement --------------------------------------------------------------------------------------------------
+# -- movement ------------------------------------------------------------------------------------
 def reshape_reshape(node: Node) -> Node | None:
     """reshape(reshape(x)) = reshape(x); reshape to its own shape = x"""
     (x,) = node.inputs
@@ -233,7 +236,7 @@ def broadcast_broadcast(node: Node) -> Node | None:
     return x if x.shape == node.shape else None
 
 
-# -- reductions and contractions ---------------------------------------------------------------------------------
+# -- reductions and contractions -----------------------------------------------------------------
 def sum_broadcast(node: Node) -> Node | None:
     """sum over axes that are only repeated = x * n"""
     (x,) = node.inputs
@@ -278,7 +281,9 @@ def split_reduction(node: Node) -> Node | None:
     if long < SPLIT_OVER or node.size > 8 or axes != tuple(range(x.ndim - len(axes), x.ndim)):
         return None
     kept = x.shape[: x.ndim - len(axes)]
-    chunks = next((c for c in (64, 60, 50, 48, 40, 32, 30, 24, 20, 16, 12, 10, 8, 6, 5, 4) if long % c == 0), None)
+    chunks = next(
+        (c for c in (64, 60, 50, 48, 40, 32, 30, 24, 20, 16, 12, 10, 8, 6, 5, 4) if long % c == 0), None
+    )
     if chunks is None:
         return None
     first = g.apply(node.op, g.reshape(x, (*kept, chunks, long // chunks)), axes=(len(kept) + 1,))

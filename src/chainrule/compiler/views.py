@@ -110,8 +110,12 @@ def push_bind(view: Node, bind: Bind) -> Bind | None:
         case "broadcast":
             return bind
         case "slice":
-            whole = (a == 0 and b == n and s == 1 for a, b, s, n in
-                     zip(view.params["starts"], view.params["stops"], view.params["steps"], x.shape, strict=True))
+            whole = (
+                a == 0 and b == n and s == 1
+                for a, b, s, n in zip(
+                    view.params["starts"], view.params["stops"], view.params["steps"], x.shape, strict=True
+                )
+            )
             return bind if all(w or b is None for w, b in zip(whole, bind, strict=True)) else None
         case "flip":
             return bind if all(bind[a] is None for a in view.params["axes"]) else None

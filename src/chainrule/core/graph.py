@@ -23,7 +23,7 @@ def apply(op: str, *inputs: Node, **params: Any) -> Node:
     return intern(TABLE[op], inputs, params)
 
 
-# -- leaves ---------------------------------------------------------------------------------------------
+# -- leaves --------------------------------------------------------------------------------------
 def input(shape: Shape, dtype: DType, name: str = "") -> Node:  # noqa: A001 - the primitive's name
     """A new input: every call makes a different one."""
     return apply("input", id=next(_input_ids), name=name, shape=tuple(shape), dtype=dtype)
@@ -58,7 +58,7 @@ def fold_in(key: Node, data: Node) -> Node:
     return apply("fold_in", key, data)
 
 
-# -- elementwise ------------------------------------------------------------------------------------------
+# -- elementwise ---------------------------------------------------------------------------------
 def _unary(op: str) -> Callable[[Node], Node]:
     return lambda x: apply(op, x)
 
@@ -87,7 +87,7 @@ def cast(x: Node, dtype: DType) -> Node:
     return x if x.dtype == dtype else apply("cast", x, dtype=dtype)
 
 
-# -- movement -----------------------------------------------------------------------------------------------
+# -- movement ------------------------------------------------------------------------------------
 def reshape(x: Node, shape: Sequence[int]) -> Node:
     return x if x.shape == tuple(shape) else apply("reshape", x, shape=tuple(shape))
 
@@ -126,7 +126,7 @@ def concat(inputs: Sequence[Node], axis: int) -> Node:
     return inputs[0] if len(inputs) == 1 else apply("concat", *inputs, axis=axis)
 
 
-# -- reduce, contract, index --------------------------------------------------------------------------
+# -- reduce, contract, index ---------------------------------------------------------------------
 def sum(x: Node, axes: Sequence[int]) -> Node:  # noqa: A001
     return apply("sum", x, axes=tuple(sorted(axes))) if axes else x
 
@@ -159,7 +159,7 @@ def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
 
 
-# -- identities ---------------------------------------------------------------------------------------
+# -- identities ----------------------------------------------------------------------------------
 def stop_gradient(x: Node) -> Node:
     return apply("stop_gradient", x)
 

@@ -55,7 +55,7 @@ def _define(name: str, arity: int | None, kind: str, infer: Infer, meaning: Mean
     TABLE[name] = Primitive(name, arity, kind, infer, meaning)
 
 
-# -- shape and dtype rules ---------------------------------------------------------------------------
+# -- shape and dtype rules -----------------------------------------------------------------------
 def _same(name: str, kinds: str, result: DType | None = None) -> Infer:
     """Equal shapes and dtypes, of one of ``kinds`` (NumPy kind letters)."""
 
@@ -238,7 +238,7 @@ def _first(params: Params, first: Node, *_: Node) -> tuple[Shape, DType]:
     return first.shape, first.dtype
 
 
-# -- meanings that are more than a NumPy function ------------------------------------------------------
+# -- meanings that are more than a NumPy function ------------------------------------------------
 def cast_array(x: Array, dtype: DType) -> Array:
     """Cast; a float outside an integer type's range saturates, NaN becomes 0; bool means ``!= 0``."""
     if dtype.kind == "b":
@@ -332,7 +332,7 @@ def _two(f: Callable[[Array, Array], Any]) -> Meaning:
     return lambda params, a, b: f(a, b)
 
 
-# -- the table -----------------------------------------------------------------------------------------
+# -- the table -----------------------------------------------------------------------------------
 # Leaves.
 _define("input", 0, "leaf", _declared, _no_value)  # id, name: a value given from outside
 _define("constant", 0, "leaf", _constant, lambda p: p["value"].array)

@@ -19,8 +19,13 @@ from ...core.node import ConstantValue, Node
 from .target import Target
 
 
-def fingerprint(inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node],
-                outputs: Sequence[Node], target: Target) -> str:
+def fingerprint(
+    inputs: Sequence[Node],
+    state: Sequence[Node],
+    updates: Sequence[Node],
+    outputs: Sequence[Node],
+    target: Target,
+) -> str:
     """A hexadecimal digest of everything that decides what the program's code is."""
     digest = hashlib.blake2b(digest_size=20)
     digest.update(f"{_compiler()} {llvmlite.__version__} {np.__version__} {target}\n".encode())
@@ -31,7 +36,9 @@ def fingerprint(inputs: Sequence[Node], state: Sequence[Node], updates: Sequence
         if node in places:
             text = places[node]
         else:
-            params = ",".join(f"{k}={_param(v)}" for k, v in node.params.items() if k not in ("rule", "id", "name"))
+            params = ",".join(
+                f"{k}={_param(v)}" for k, v in node.params.items() if k not in ("rule", "id", "name")
+            )
             text = f"{node.op}({','.join(str(numbers[i]) for i in node.inputs)};{params})"
         digest.update(f"{text}:{node.dtype.name}{node.shape}\n".encode())
     for nodes in (inputs, state, updates, outputs):
@@ -40,7 +47,7 @@ def fingerprint(inputs: Sequence[Node], state: Sequence[Node], updates: Sequence
 
 
 def _by_structure(roots: Sequence[Node]) -> list[Node]:
-    """Inputs before users, in an order that depends on the graph alone and not on when its nodes were made."""
+    """Inputs before users, in an order that depends on the graph alone, not on when nodes were made."""
     done: dict[Node, None] = {}
     stack = list(reversed(roots))
     while stack:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ...compiler.loops import Contract, Kernel, Nest, ScatterAdd
 from ...compiler.plan import Buffer
-from .contract import emit_contract
 from .blocks import SCALAR_OF_DTYPE, Function, Module, Value, i64
+from .contract import emit_contract
 from .nests import Emitter, emit_nest, scratch_bytes
 from .schedule import SERIAL_CYCLES, plan_nest
 from .target import Target
@@ -16,7 +16,7 @@ from .target import Target
 
 @dataclass(frozen=True)
 class EmittedKernel:
-    """A kernel's text and how to call it. ``text`` names the function ``@KERNEL``: equal texts are one kernel."""
+    """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one kernel."""
 
     text: str
     buffers: tuple[int, ...]  # the buffers behind its pointer arguments
@@ -52,7 +52,9 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
     return EmittedKernel(str(module), used, need, serial, cycles, note)
 
 
-def _scatter_add(f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value) -> tuple[bool, str]:
+def _scatter_add(
+    f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value
+) -> tuple[bool, str]:
     """Rows are added in the order of the indices; threads share the columns, so the sum's order is fixed."""
     memory = SCALAR_OF_DTYPE[body.dtype.name]
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
@@ -71,7 +73,9 @@ def _scatter_add(f: Function, body: ScatterAdd, pointers: dict[int, Value], tid:
         with f.for_range(first, last) as r:
             e.variables[1] = r
             place = f.gep(out, f.add(start, r), memory)
-            update = f.load(memory, f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory))
+            update = f.load(
+                memory, f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory)
+            )
             f.store(f.add(f.load(memory, place), update), place)
     serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
     return serial, "one thread" if serial else "columns shared"

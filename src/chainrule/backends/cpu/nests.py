@@ -35,7 +35,7 @@ class Emitter:
         self.scratch_lanes = 1
         self.dependencies: dict[int, frozenset[Var]] = {}
 
-    # -- what an expression depends on -----------------------------------------------------------------
+    # -- what an expression depends on ------------------------------------------------------------
     def depends(self, e: Expr) -> frozenset[Var]:
         found = self.dependencies.get(id(e))
         if found is None:
@@ -60,7 +60,8 @@ class Emitter:
             return True
         if -1 in d:
             return any(x.kind == "kept" and self.scratch_lanes > 1 for x in walk(e)) or any(
-                x.kind == "local" and (k := self._known(x)) is not None and k.lanes > 1 for x in walk(e))
+                x.kind == "local" and (k := self._known(x)) is not None and k.lanes > 1 for x in walk(e)
+            )
         return False
 
     def _known(self, e: Expr) -> Value | None:
@@ -69,7 +70,7 @@ class Emitter:
                 return scope[id(e)]
         return None
 
-    # -- hoisting --------------------------------------------------------------------------------------------
+    # -- hoisting ---------------------------------------------------------------------------------
     def hoist(self, statements: Iterable[Statement], variables: frozenset[Var]) -> None:
         """Compute now, in the innermost open scope, every largest subexpression free of ``variables``."""
         for s in statements:
@@ -84,7 +85,7 @@ class Emitter:
             for a in e.args:
                 self._hoist(a, variables)
 
-    # -- addresses -----------------------------------------------------------------------------------------------
+    # -- addresses --------------------------------------------------------------------------------
     def address(self, a: Affine) -> Value:
         """The value of an affine index at lane 0."""
         f, total = self.f, None
@@ -102,7 +103,7 @@ class Emitter:
             return i64(constant)
         return total if constant == 0 else f.emit("i64", f"add nsw i64 {total.text}, {constant}")
 
-    # -- expressions ------------------------------------------------------------------------------------------------
+    # -- expressions ------------------------------------------------------------------------------
     def emit(self, e: Expr) -> Value:
         found = self._known(e)
         if found is None:
@@ -208,7 +209,7 @@ class Emitter:
             value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
         return self._from_memory(value, e)
 
-    # -- a thread's own rows ------------------------------------------------------------------------------------------
+    # -- a thread's own rows ----------------------------------------------------------------------
     def _load_kept(self, e: Expr) -> Value:
         memory = SCALAR_OF_DTYPE[e.dtype.name]
         if self.scratch_lanes > 1:
@@ -218,7 +219,7 @@ class Emitter:
         lanes = self.lanes if self.vector is not None and e.address.coefficient(self.vector) else 1
         return self._load(e, self.scratch[e.buffer], self.address(e.address), lanes)
 
-    # -- statements ------------------------------------------------------------------------------------------------------
+    # -- statements -------------------------------------------------------------------------------
     def store(self, s: Store | Keep, value: Value) -> None:
         f = self.f
         memory = SCALAR_OF_DTYPE[s.value.dtype.name]
@@ -262,8 +263,16 @@ def pieces(extent: int, lanes: int) -> tuple[int, int, int]:
 class NestEmitter:
     """Emits one nest into a kernel function."""
 
-    def __init__(self, f: Function, nest: Nest, schedule: NestSchedule, pointers: Mapping[int, Value],
-                 scratch: Value, tid: Value, nt: Value) -> None:
+    def __init__(
+        self,
+        f: Function,
+        nest: Nest,
+        schedule: NestSchedule,
+        pointers: Mapping[int, Value],
+        scratch: Value,
+        tid: Value,
+        nt: Value,
+    ) -> None:
         self.f, self.nest, self.schedule = f, nest, schedule
         self.e = Emitter(f, pointers)
         self.tid, self.nt = tid, nt
@@ -281,7 +290,7 @@ class NestEmitter:
         self.e.hoist(statements, frozenset(every))
         self._loops(list(self.schedule.outer))
 
-    # -- outer loops --------------------------------------------------------------------------------------------
+    # -- outer loops ------------------------------------------------------------------------------
     def _share(self, count: int) -> tuple[Value, Value]:
         """This thread's part of ``count`` iterations."""
         f = self.f
@@ -301,7 +310,9 @@ class NestEmitter:
         if loop.var == self.schedule.vector_outer:
             self._vector_loop(loop)
             return
-        first, last = self._share(loop.extent) if loop.var == self.schedule.parallel else (i64(0), i64(loop.extent))
+        first, last = (
+            self._share(loop.extent) if loop.var == self.schedule.parallel else (i64(0), i64(loop.extent))
+        )
         with self.f.for_range(first, last) as i:
             self.e.variables[loop.var] = i
             self._loops(rest)
@@ -331,7 +342,7 @@ class NestEmitter:
                 e.scratch_lanes = saved
         e.vector, e.lanes, e.count = None, 1, 1
 
-    # -- stages ----------------------------------------------------------------------------------------------------
+    # -- stages -----------------------------------------------------------------------------------
     def _body(self) -> None:
         """One iteration of the outer loops."""
         self.e.scopes.append({})
@@ -350,7 +361,13 @@ class NestEmitter:
         width = 1
         if vector_var is not None:
             extent = next(loop.extent for loop in loops if loop.var == vector_var)
-            width = self.schedule.lanes if extent >= self.schedule.lanes else 1 << (extent - 1).bit_length() if extent else 1
+            width = (
+                self.schedule.lanes
+                if extent >= self.schedule.lanes
+                else 1 << (extent - 1).bit_length()
+                if extent
+                else 1
+            )
         outer_lanes = e.lanes
         cells = {id(s): self._start(s, max(width, outer_lanes)) for s in sums}
         self._inner(loops, stage, vector_var, width, cells)
@@ -375,8 +392,14 @@ class NestEmitter:
                         found[id(x)] = x
         return list(found.values())
 
-    def _inner(self, loops: list[Loop], stage: Stage, vector_var: Var | None, width: int,
-               cells: Mapping[int, tuple[Value, ...]]) -> None:
+    def _inner(
+        self,
+        loops: list[Loop],
+        stage: Stage,
+        vector_var: Var | None,
+        width: int,
+        cells: Mapping[int, tuple[Value, ...]],
+    ) -> None:
         f, e = self.f, self.e
         if not loops:
             e.scopes.append({})
@@ -405,7 +428,7 @@ class NestEmitter:
             self._inner(rest, stage, vector_var, width, cells)
         e.vector, e.lanes, e.count = None, 1, 1
 
-    # -- reductions -----------------------------------------------------------------------------------------------
+    # -- reductions -------------------------------------------------------------------------------
     def _start(self, s: Accumulate, lanes: int) -> tuple[Value, ...]:
         f = self.f
         type_ = ops.register_type(s.dtype, lanes)
@@ -431,21 +454,34 @@ class NestEmitter:
             narrow = f.select(mask, narrow, const(narrow.type, neutral))
         if narrow.lanes < lanes:  # the remainder is narrower than the accumulator
             filler = const(narrow.type, neutral)
-            narrow = f.shuffle(narrow, filler, [k if k < narrow.lanes else narrow.lanes for k in range(lanes)])\
-                if narrow.lanes > 1 else f.insert(const(type_, neutral), narrow, 0)
+            narrow = (
+                f.shuffle(narrow, filler, [k if k < narrow.lanes else narrow.lanes for k in range(lanes)])
+                if narrow.lanes > 1
+                else f.insert(const(type_, neutral), narrow, 0)
+            )
         if s.combine != "argmax":
             f.store(ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), narrow), cell[0])
             return
         index_type = vector("i64", lanes)
         index = f.splat(e._positions(s.position, "i64", e.lanes), e.lanes)
         if index.lanes < lanes:
-            index = f.shuffle(index, const(index.type, 2**62), [k if k < index.lanes else index.lanes for k in range(lanes)])\
-                if index.lanes > 1 else f.insert(const(index_type, 2**62), index, 0)
+            index = (
+                f.shuffle(
+                    index,
+                    const(index.type, 2**62),
+                    [k if k < index.lanes else index.lanes for k in range(lanes)],
+                )
+                if index.lanes > 1
+                else f.insert(const(index_type, 2**62), index, 0)
+            )
         best, where = f.load(type_, cell[0]), f.load(index_type, cell[1])
         empty = f.compare("eq", where, const(index_type, 2**62))
         if s.dtype.kind == "f":
-            better = f.binary("or", f.compare("ogt", narrow, best),
-                              f.binary("and", f.compare("uno", narrow, narrow), f.compare("ord", best, best)))
+            better = f.binary(
+                "or",
+                f.compare("ogt", narrow, best),
+                f.binary("and", f.compare("uno", narrow, narrow), f.compare("ord", best, best)),
+            )
         else:
             better = f.compare("sgt" if s.dtype.kind == "i" else "ugt", narrow, best)
         if lanes > 1 and e.count < lanes and e.vector not in self.outer_vars:
@@ -466,8 +502,11 @@ class NestEmitter:
                 best = ops.horizontal(f, "reduce_max", s.dtype.kind, total)
                 wide = f.splat(best, total.lanes)
                 if s.dtype.kind == "f":
-                    same = f.binary("or", f.compare("oeq", total, wide),
-                                    f.binary("and", f.compare("uno", total, total), f.compare("uno", wide, wide)))
+                    same = f.binary(
+                        "or",
+                        f.compare("oeq", total, wide),
+                        f.binary("and", f.compare("uno", total, total), f.compare("uno", wide, wide)),
+                    )
                 else:
                     same = f.compare("eq", total, wide)
                 where = f.select(same, where, const(where.type, 2**62))
@@ -479,7 +518,14 @@ class NestEmitter:
             e.scopes[-1][id(expr)] = result
 
 
-def emit_nest(f: Function, nest: Nest, schedule: NestSchedule, pointers: Mapping[int, Value], scratch: Value,
-              tid: Value, nt: Value) -> None:
+def emit_nest(
+    f: Function,
+    nest: Nest,
+    schedule: NestSchedule,
+    pointers: Mapping[int, Value],
+    scratch: Value,
+    tid: Value,
+    nt: Value,
+) -> None:
     """The nest's instructions; the caller opens and closes the function."""
     NestEmitter(f, nest, schedule, pointers, scratch, tid, nt).emit()

@@ -26,7 +26,9 @@ def register_type(dtype: DType, lanes: int = 1) -> str:
     return vector(REGISTER[dtype.name], lanes)
 
 
-def apply(f: Function, op: str, args: Sequence[Value], kind: str, source: DType, result: DType, extra: Any) -> Value:
+def apply(
+    f: Function, op: str, args: Sequence[Value], kind: str, source: DType, result: DType, extra: Any
+) -> Value:
     """The value of primitive ``op``; ``kind`` is the operands' NumPy kind letter (of ``source``)."""
     if op in _COMPARE:
         return compare(f, op, args[0], args[1], kind)
@@ -41,7 +43,7 @@ def apply(f: Function, op: str, args: Sequence[Value], kind: str, source: DType,
     return _OPS[op](f, kind, *args)
 
 
-# -- helpers --------------------------------------------------------------------------------------------------
+# -- helpers -------------------------------------------------------------------------------------
 def _and(f: Function, a: Value, b: Value) -> Value:
     return f.binary("and", a, b)
 
@@ -58,8 +60,12 @@ def _is_nan(f: Function, a: Value) -> Value:
     return f.compare("uno", a, a)
 
 
-_COMPARE = {"eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne"), "lt": ("olt", "slt", "ult"),
-            "le": ("ole", "sle", "ule")}
+_COMPARE = {
+    "eq": ("oeq", "eq", "eq"),
+    "ne": ("une", "ne", "ne"),
+    "lt": ("olt", "slt", "ult"),
+    "le": ("ole", "sle", "ule"),
+}
 
 
 def compare(f: Function, op: str, a: Value, b: Value, kind: str) -> Value:
@@ -128,7 +134,9 @@ def _modulo(f: Function, kind: str, a: Value, b: Value) -> Value:
     if kind == "f":
         remainder = f.binary("frem", a, b)
         nonzero = f.compare("une", remainder, const(a.type, 0.0))
-        signs = f.binary("xor", f.compare("olt", remainder, const(a.type, 0.0)), f.compare("olt", b, const(a.type, 0.0)))
+        signs = f.binary(
+            "xor", f.compare("olt", remainder, const(a.type, 0.0)), f.compare("olt", b, const(a.type, 0.0))
+        )
         shifted = f.select(_and(f, nonzero, signs), f.add(remainder, b), remainder)
         zero = f.intrinsic("copysign", a.type, const(a.type, 0.0), b)
         is_zero = f.compare("oeq", remainder, const(a.type, 0.0))
@@ -161,7 +169,9 @@ def _sign(f: Function, kind: str, a: Value) -> Value:
     if kind == "u":
         return f.select(f.compare("ne", a, zero), one, zero)
     less, more = ("olt", "ogt") if kind == "f" else ("slt", "sgt")
-    result = f.select(f.compare(more, a, zero), one, f.select(f.compare(less, a, zero), const(a.type, -1), zero))
+    result = f.select(
+        f.compare(more, a, zero), one, f.select(f.compare(less, a, zero), const(a.type, -1), zero)
+    )
     return f.select(_is_nan(f, a), a, result) if kind == "f" else result
 
 
@@ -187,7 +197,7 @@ _OPS: dict[str, Callable[..., Value]] = {
 }
 
 
-# -- reductions -------------------------------------------------------------------------------------------------
+# -- reductions ----------------------------------------------------------------------------------
 def identity_of(combine: str, dtype: DType) -> Any:
     """The number that changes nothing in a sum, maximum or minimum."""
     if combine == "sum":
@@ -217,7 +227,7 @@ def horizontal(f: Function, how: str, kind: str, a: Value) -> Value:
     return a
 
 
-# -- random numbers by counter -------------------------------------------------------------------------------------
+# -- random numbers by counter -------------------------------------------------------------------
 def _shift_right(f: Function, a: Value, bits: int) -> Value:
     return f.binary("lshr", a, const(a.type, bits))
 

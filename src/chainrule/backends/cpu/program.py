@@ -68,8 +68,10 @@ class Artifact:
         header = {
             "slots": [[s.kind, s.number] for s in self.slots],
             "calls": [list(asdict(c).values()) for c in self.calls],
-            "whole_loop": self.whole_loop, "arena_bytes": self.arena_bytes,
-            "scratch_bytes": self.scratch_bytes, "one_thread": self.one_thread,
+            "whole_loop": self.whole_loop,
+            "arena_bytes": self.arena_bytes,
+            "scratch_bytes": self.scratch_bytes,
+            "one_thread": self.one_thread,
             "constants": [[c.dtype.name, list(c.shape)] for c in self.constants],
             "objects": [len(o) for o in self.objects],
         }
@@ -93,8 +95,16 @@ class Artifact:
             objects.append(payload[at : at + length])
             at += length
         calls = tuple(Call(k, tuple(p), s, b) for k, p, s, b in header["calls"])
-        return cls(tuple(Slot(k, n) for k, n in header["slots"]), calls, header["whole_loop"], tuple(constants),
-                   header["arena_bytes"], header["scratch_bytes"], header["one_thread"], tuple(objects))
+        return cls(
+            tuple(Slot(k, n) for k, n in header["slots"]),
+            calls,
+            header["whole_loop"],
+            tuple(constants),
+            header["arena_bytes"],
+            header["scratch_bytes"],
+            header["one_thread"],
+            tuple(objects),
+        )
 
 
 class Cache(Protocol):
@@ -104,8 +114,9 @@ class Cache(Protocol):
     def put(self, key: str, payload: bytes) -> None: ...
 
 
-def compile_program(signature: SignatureLike, target: Target | None = None,
-                    cache: Cache | None = None) -> CompiledProgram:
+def compile_program(
+    signature: SignatureLike, target: Target | None = None, cache: Cache | None = None
+) -> CompiledProgram:
     """The native program of a signature; taken from the cache, or compiled now and put there."""
     target = target or host()
     if cache is None:
@@ -159,7 +170,8 @@ def build_artifact(signature: SignatureLike, target: Target) -> Artifact:
     plan = make_plan_of(signature)
     translation = translate(plan, target)
     calls = schedule_of(translation)
-    slots, constants = [], []
+    slots: list[Slot] = []
+    constants: list[Array] = []
     for b in plan.buffers:
         if b.kind == "constant":
             slots.append(Slot("constant", len(constants)))
@@ -171,8 +183,16 @@ def build_artifact(signature: SignatureLike, target: Target) -> Artifact:
     work = sum(k.cycles for k in translation.emitted)
     one_thread = work < ONE_THREAD_CYCLES or all(k.serial for k in translation.emitted)
     objects = program_objects(list(translation.texts.values()), Schedule(calls), target)
-    return Artifact(tuple(slots), calls, False, tuple(constants), plan.arena_bytes,
-                    max((k.scratch_bytes for k in translation.emitted), default=0), one_thread, tuple(objects))
+    return Artifact(
+        tuple(slots),
+        calls,
+        False,
+        tuple(constants),
+        plan.arena_bytes,
+        max((k.scratch_bytes for k in translation.emitted), default=0),
+        one_thread,
+        tuple(objects),
+    )
 
 
 class CompiledProgram:
@@ -191,13 +211,16 @@ class CompiledProgram:
             else:
                 pointers.append(base + slot.number if slot.kind == "temporary" else 0)
         self._table = np.array(pointers, np.uint64)
-        self.loop = StepLoop(artifact.objects, self.schedule, self.target, self._table, artifact.scratch_bytes)
+        self.loop = StepLoop(
+            artifact.objects, self.schedule, self.target, self._table, artifact.scratch_bytes
+        )
         self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
         for i, slot in enumerate(artifact.slots):
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
-        self._changed = [i for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True))
-                         if s is not u]
+        self._changed = [
+            i for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True)) if s is not u
+        ]
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs returned."""

@@ -104,7 +104,8 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
 
     best: tuple[float, Var | None, list[Var | None]] | None = None
     for candidate in [*(loop for loop in reversed(outer)), None]:
-        total, inner_vars = 0.0, []
+        total = 0.0
+        inner_vars: list[Var | None] = []
         for loops, stage in stages:
             count = rows * math.prod(loop.extent for loop in loops)
             if candidate is not None:
@@ -113,7 +114,8 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
                 inner_vars.append(None)
                 continue
             options: list[tuple[float, Var | None]] = [
-                (count * sum(_statement_cost(s, None, 1.0) for s in stage.statements), None)]
+                (count * sum(_statement_cost(s, None, 1.0) for s in stage.statements), None)
+            ]
             for loop in loops:
                 lanes = _useful(loop.extent, width)
                 cost = count * sum(_statement_cost(s, loop.var, lanes) for s in stage.statements)
@@ -134,27 +136,46 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
     for (loops, _), var in zip(stages, vector_inner, strict=True):
         if var is not None:
             loops.sort(key=lambda loop, v=var: loop.var == v)  # type: ignore[misc]
-    return NestSchedule(outer, stages, vector_outer, vector_inner, lanes,
-                        _parallel(outer, vector_outer, lanes), cycles < SERIAL_CYCLES, cycles)
+    return NestSchedule(
+        outer,
+        stages,
+        vector_outer,
+        vector_inner,
+        lanes,
+        _parallel(outer, vector_outer, lanes),
+        cycles < SERIAL_CYCLES,
+        cycles,
+    )
 
 
-def _unroll(nest: Nest, vector_outer: Var | None, outer: list[Loop],
-            stages: list[tuple[list[Loop], Stage]], vector_inner: list[Var | None], width: int) -> int:
+def _unroll(
+    nest: Nest,
+    vector_outer: Var | None,
+    outer: list[Loop],
+    stages: list[tuple[list[Loop], Stage]],
+    vector_inner: list[Var | None],
+    width: int,
+) -> int:
     """How many registers make one vector: several short dependency chains side by side hide latency."""
     statements = [s for st in nest.stages for s in st.statements]
     exprs = [e for s in statements for e in walk(s.value)]
     strided = any(
-        e.kind in ("load", "kept", "gather") and
-        any(abs(c) not in (0, 1) for v, c in e.address.terms if v == vector_outer or v in vector_inner)
-        for e in exprs)
+        e.kind in ("load", "kept", "gather")
+        and any(abs(c) not in (0, 1) for v, c in e.address.terms if v == vector_outer or v in vector_inner)
+        for e in exprs
+    )
     heavy = sum(_COST.get(e.name or e.kind, 1) for e in exprs if e.kind in ("op", "random"))
     if strided or heavy > 24:
         return 1
     if vector_outer is not None:
         extent = next(o.extent for o in outer if o.var == vector_outer)
     else:
-        extents = [loop.extent for (loops, _), v in zip(stages, vector_inner, strict=True)
-                   for loop in loops if loop.var == v]
+        extents = [
+            loop.extent
+            for (loops, _), v in zip(stages, vector_inner, strict=True)
+            for loop in loops
+            if loop.var == v
+        ]
         extent = max(extents, default=1)
     reduces = any(isinstance(s, Accumulate) for s in statements)
     for unroll in (4, 2) if reduces or heavy <= 6 else (2,):
@@ -165,7 +186,9 @@ def _unroll(nest: Nest, vector_outer: Var | None, outer: list[Loop],
 
 def _parallel(outer: list[Loop], vector_outer: Var | None, lanes: int) -> Var | None:
     """The outermost loop with iterations enough to share evenly, else the one with most."""
-    counts = [(loop.var, -(-loop.extent // lanes) if loop.var == vector_outer else loop.extent) for loop in outer]
+    counts = [
+        (loop.var, -(-loop.extent // lanes) if loop.var == vector_outer else loop.extent) for loop in outer
+    ]
     for var, count in counts:
         if count >= 16:
             return var
