@@ -91,7 +91,8 @@ def with_thunks(text: str, schedule: Schedule) -> str:
 def ticks(f: Function) -> Value:
     """Read the processor's clock: constant rate, a few ns to read, no permission needed."""
     if platform.machine().lower() in ("arm64", "aarch64"):  # its cycle counter is not for users
-        return f.emit("i64", 'call i64 asm sideeffect "mrs $0, cntvct_el0", "=r"()')
+        f.module.declarations.add("declare i64 @llvm.read_volatile_register.i64(metadata)")
+        return f.emit("i64", 'call i64 @llvm.read_volatile_register.i64(metadata !{!"cntvct_el0"})')
     return f.call("llvm.readcyclecounter", "i64")
 
 
