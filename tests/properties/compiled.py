@@ -7,13 +7,13 @@ import mmap
 from collections.abc import Sequence
 
 import numpy as np
+from graphs import Graph
 
-from chainrule.backends.cpu.program import CompiledProgram, build_artifact, make_plan_of
+from chainrule.backends.cpu.build import build_artifact, make_plan_of
+from chainrule.backends.cpu.program import CompiledProgram
 from chainrule.backends.cpu.target import Target, host
 from chainrule.core.node import Array
 from chainrule.runtime.program import Signature
-
-from graphs import Graph
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,8 +37,14 @@ def signature_of(graph: Graph, rng: np.random.Generator) -> tuple[Signature, lis
     return signature, [values[n] for n in inputs], [np.array(values[n], order="C") for n in state]
 
 
-def run_compiled(signature: Signature, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1,
-                 threads: int = 1, target: Target | None = None) -> tuple[list[Array], list[Array]]:
+def run_compiled(
+    signature: Signature,
+    inputs: Sequence[Array],
+    state: Sequence[Array],
+    steps: int = 1,
+    threads: int = 1,
+    target: Target | None = None,
+) -> tuple[list[Array], list[Array]]:
     """Outputs and state after ``steps`` steps on ``threads`` threads, whatever the program's own choice."""
     target = target or host()
     program = CompiledProgram(signature, build_artifact(signature, target), target)
@@ -66,8 +72,9 @@ class Guarded:
         self.array = np.frombuffer(buffer, dtype).reshape(shape) if size else np.empty(shape, dtype)
 
 
-def run_guarded(signature: Signature, inputs: Sequence[Array], state: Sequence[Array], at_end: bool,
-                threads: int = 2) -> tuple[list[Array], list[Array]]:
+def run_guarded(
+    signature: Signature, inputs: Sequence[Array], state: Sequence[Array], at_end: bool, threads: int = 2
+) -> tuple[list[Array], list[Array]]:
     """As `run_compiled`, with every buffer between guard pages: an access outside is a fault."""
     plan = make_plan_of(signature)
     program = CompiledProgram(signature, build_artifact(signature, host()))

@@ -97,8 +97,9 @@ def i64(number: int) -> Value:
 class Module:
     """A bag of function texts and the declarations they need."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, has_fma: bool = True) -> None:
         self.name = name
+        self.has_fma = has_fma  # without it llvm.fma is a call into libm for each lane
         self.functions: list[Function] = []
         self.declarations: set[str] = set()
         self.globals: list[str] = []
@@ -135,6 +136,11 @@ class Function:
     def _name(self, hint: str = "v") -> str:
         self._count += 1
         return f"%{hint}{self._count}"
+
+    @property
+    def length(self) -> int:
+        """Lines written so far."""
+        return len(self._lines)
 
     def line(self, text: str) -> None:
         self._lines.append("  " + text)
