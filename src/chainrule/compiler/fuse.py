@@ -216,7 +216,45 @@ class Fuser:
                 group = self.groups[number]
                 if group.head.op not in ALONE and self._can_wait(group, node) and self._join(group, node):
                     return
+            if node.primitive.kind == "reduce" and self._join_beside(node):
+                return
         self._start(node)
+
+    def _join_beside(self, node: Node) -> bool:
+        """A reduction whose rows another group already reads runs in that group's row loop."""
+        x = node.inputs[0]
+        axes = _reduced_axes(node)
+        frame = tuple(n for a, n in enumerate(x.shape) if a not in axes and n != 1)
+        sources = self._sources(node)
+        for group in reversed(self.groups):
+            if (
+                group.frame == frame
+                and not group.is_contraction
+                and group.head.op not in ALONE
+                and any(
+                    m.primitive.kind == "reduce" and m.inputs[0].shape == x.shape and _reduced_axes(m) == axes
+                    for m in group.members
+                )
+                and any(self._sources(m) & sources for m in group.members)
+                and self._can_wait(group, node)
+                and not any(self.of.get(b) is group for b in sources)
+            ):
+                loops = iter(range(len(frame)))
+                self._add(group, node, tuple(None if n == 1 else next(loops) for n in node.shape))
+                return True
+        return False
+
+    def _sources(self, node: Node) -> set[Node]:
+        """What lies in memory and a node's formula reads."""
+        found: set[Node] = set()
+        below = list(node.inputs)
+        while below:
+            base, _ = base_of(below.pop())
+            if base in self.inlined:
+                below += base.inputs
+            elif base.op != "constant":
+                found.add(base)
+        return found
 
     def _start(self, node: Node) -> None:
         shape = node.shape
@@ -310,7 +348,7 @@ class Fuser:
     def _join_reduction(self, group: Group, node: Node, bind: Bind) -> bool:
         if group.is_contraction:
             return False
-        axes = node.params["axes"] if "axes" in node.params else (node.params["axis"],)
+        axes = _reduced_axes(node)
         kept = [b for a, b in enumerate(bind) if a not in axes]
         shape = [n for a, n in enumerate(node.inputs[0].shape) if a not in axes]
         dropped = {bind[a] for a in axes} - {None}
@@ -331,6 +369,11 @@ class Fuser:
             kept = [renumber.get(b) if b is not None else None for b in kept]
         self._add(group, node, tuple(kept))
         return True
+
+
+def _reduced_axes(node: Node) -> tuple[int, ...]:
+    axes: tuple[int, ...] = node.params["axes"] if "axes" in node.params else (node.params["axis"],)
+    return axes
 
 
 def in_order(groups: Sequence[Group]) -> list[Group]:

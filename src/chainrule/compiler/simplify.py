@@ -72,7 +72,12 @@ def _apply_rules(node: Node) -> Node | None:
 # -- general rules -------------------------------------------------------------------------------
 def fold_constants(node: Node) -> Node | None:
     """f(constants) = constant, when small."""
-    if node.size > FOLD_LIMIT or any(i.op != "constant" for i in node.inputs) or not node.inputs:
+    if (
+        node.op == "broadcast"
+        or node.size > FOLD_LIMIT
+        or any(i.op != "constant" for i in node.inputs)
+        or not node.inputs
+    ):
         return None
     with np.errstate(all="ignore"):
         return g.constant(evaluate_node(node, *(i.params["value"].array for i in node.inputs)), node.dtype)

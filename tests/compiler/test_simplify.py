@@ -1,0 +1,79 @@
+"""Rewrites: each keeps the value and reaches a fixed point."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graphs import assert_close, random_graph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainrule.compiler.simplify import simplify
+from chainrule.core import dtypes as dt
+from chainrule.core import graph as g
+from chainrule.core.interpret import evaluate
+
+X = g.input((3, 4), dt.float32, "x")
+Y = g.input((4, 3), dt.float32, "y")
+S = g.input((), dt.float32, "s")
+ROW = g.input((1, 4), dt.float32, "row")
+
+
+def one(node):
+    return simplify([node])[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (g.neg(g.neg(X)), X),
+        (g.mul(X, g.ones_like(X)), X),
+        (g.sub(X, g.zeros_like(X)), X),
+        (g.div(X, g.full(X.shape, 4.0, dt.float32)), g.mul(X, g.full(X.shape, 0.25, dt.float32))),
+        (g.pow(X, g.full(X.shape, 2.0, dt.float32)), g.mul(X, X)),
+        (g.stop_gradient(X), X),
+        (g.permute(g.permute(X, (1, 0)), (1, 0)), X),
+        (g.reshape(g.reshape(X, (12,)), (2, 6)), g.reshape(X, (2, 6))),
+        (g.permute(g.dot(X, Y), (1, 0)), g.dot(g.permute(Y, (1, 0)), g.permute(X, (1, 0)))),
+        (g.sum(g.reshape(X, (3, 1, 4)), (1,)), X),
+        (g.exp(g.expand(S, (3, 4))), g.broadcast(g.exp(g.reshape(S, (1, 1))), (3, 4))),
+        (g.where(g.eq(X, X), X, X), X),
+    ],
+    ids=lambda n: n.op,
+)
+def test_rule(before, after):
+    assert one(before) is one(after)
+
+
+def test_zero_times_x_stays():
+    """0 * NaN is NaN."""
+    product = g.mul(X, g.zeros_like(X))
+    assert one(product).op == "mul"
+
+
+def test_constants_fold():
+    assert one(g.exp(g.constant(1.0, dt.float64))).op == "constant"
+
+
+def test_an_outer_product_is_a_multiplication():
+    a, b = g.input((5, 1), dt.float32), g.input((1, 7), dt.float32)
+    assert one(g.dot(a, b)).op == "mul"
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**31))
+def test_value_and_fixed_point(seed):
+    graph = random_graph(seed, special=seed % 2 == 0)
+    simple = simplify(graph.outputs)
+    assert_close(graph, evaluate(simple, graph.values), evaluate(graph.outputs, graph.values))
+    assert simplify(simple) == simple
+
+
+def test_a_long_sum_is_cut_the_same_way_whatever_the_threads():
+    x = g.input((100_000,), dt.float32)
+    cut = one(g.sum(x, (0,)))
+    assert cut.op == "sum" and cut.inputs[0].op == "sum"
+    values = {x: np.random.default_rng(0).normal(size=100_000).astype(np.float32)}
+    np.testing.assert_allclose(
+        evaluate([cut], values)[0], values[x].sum(dtype=np.float64), rtol=1e-3, atol=1e-3
+    )
