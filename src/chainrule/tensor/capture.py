@@ -45,6 +45,7 @@ class GradSlot:
     had_grad: bool
     current: Value | None
     changed: bool = False
+    read: bool = False  # the value it had before the call was looked at
 
 
 @dataclass
@@ -121,6 +122,7 @@ def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[
 class _Active(threading.local):
     capture: Capture | None = None
     grad_enabled: bool = True
+    transforms: int = 0  # how many transformations run their function on tracers now
 
 
 active = _Active()

@@ -37,7 +37,9 @@ def matmul(a: Any, b: Any) -> Tensor:
     """
     (x, y), tensors = _operands("matmul", a, b)
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(f"matmul takes vectors and matrices, got shapes {x.shape} and {y.shape}; use * with a scalar")
+        raise ShapeError(
+            f"matmul takes vectors and matrices, got shapes {x.shape} and {y.shape}; use * with a scalar"
+        )
     if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
         raise ShapeError(
             f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, must equal"
@@ -149,10 +151,14 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[str], str, dict
         letters = term.replace("...", "", 1)
         if letters and not (letters.isalpha() and letters.isascii()):
             raise OptionError(f"einsum {subscripts!r}: axes are letters, got {term!r}")
-    extra = [n.ndim - len(t.replace("...", "")) if "..." in t else 0 for n, t in zip(nodes, terms, strict=True)]
+    extra = [
+        n.ndim - len(t.replace("...", "")) if "..." in t else 0 for n, t in zip(nodes, terms, strict=True)
+    ]
     for i, (term, node, e) in enumerate(zip(terms, nodes, extra, strict=True)):
         if e < 0 or ("..." not in term and len(term) != node.ndim):
-            raise ShapeError(f"einsum {subscripts!r}: {term!r} does not fit operand {i} of shape {node.shape}")
+            raise ShapeError(
+                f"einsum {subscripts!r}: {term!r} does not fit operand {i} of shape {node.shape}"
+            )
     # The axes behind "..." get private letters, aligned at the right as in broadcasting.
     hidden = "".join(chr(0xE000 + i) for i in range(max(extra, default=0)))
     full = [t.replace("...", hidden[len(hidden) - e :]) for t, e in zip(terms, extra, strict=True)]
@@ -193,7 +199,9 @@ def _diagonals(node: Node, term: str) -> tuple[Node, str]:
             b = term.index(c, a + 1)
             shape = [n for i, n in enumerate(node.shape) if i != b]
             if node.shape[a] != node.shape[b]:
-                raise ShapeError(f"einsum: the diagonal of axes of lengths {node.shape[a]} and {node.shape[b]}")
+                raise ShapeError(
+                    f"einsum: the diagonal of axes of lengths {node.shape[a]} and {node.shape[b]}"
+                )
             on = g.eq(g.iota(node.shape, a, dt.int64), g.iota(node.shape, b, dt.int64))
             node = g.reshape(g.sum(g.where(on, node, g.zeros_like(node)), (b,)), shape)
             term = term[:b] + term[b + 1 :]

@@ -161,7 +161,14 @@ def _affine(count: int, dtype: DType, start: float, step: float) -> Node:
     return line if start == 0 else g.add(line, g.full((count,), start, dtype))
 
 
-def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None, steps: int | None = None) -> Tensor:
+def linspace(
+    start: float,
+    stop: float,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    steps: int | None = None,
+) -> Tensor:
     """``num`` numbers from ``start`` to ``stop``, evenly spaced.
 
     >>> import chainrule as cr

@@ -53,7 +53,9 @@ def is_number(x: Any) -> bool:
 def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
     """The operands as nodes of one shape and one dtype, and as tensors."""
     numbers = [is_number(x) for x in operands]
-    tensors: list[Value | None] = [None if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)]
+    tensors: list[Value | None] = [
+        None if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)
+    ]
     dtypes = [t.dtype for t in tensors if t is not None]
     dtype = dt.promote(*dtypes) if dtypes else None
     for x, n in zip(operands, numbers, strict=True):
@@ -212,9 +214,14 @@ floor = _any_unary("floor", _floor, "The largest integer ≤ x")
 ceil = _any_unary("ceil", _ceil, "The smallest integer ≥ x")
 trunc = _any_unary("trunc", _trunc, "x without its fraction")
 round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
-    "round", _round, "The nearest integer, halves to the even one", "cr.round([0.5, 1.5, -0.7]) -> tensor([ 0.,  2., -1.])"
+    "round",
+    _round,
+    "The nearest integer, halves to the even one",
+    "cr.round([0.5, 1.5, -0.7]) -> tensor([ 0.,  2., -1.])",
 )
-relu = _any_unary("relu", lambda x: g.max(x, g.zeros_like(x)), "max(x, 0)", "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])")
+relu = _any_unary(
+    "relu", lambda x: g.max(x, g.zeros_like(x)), "max(x, 0)", "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])"
+)
 
 
 def isnan(x: Any) -> Tensor:
@@ -291,14 +298,26 @@ def _logaddexp(a: Node, b: Node) -> Node:
 add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
 subtract = _binary("subtract", g.sub, "a - b", kinds="iuf")
 multiply = _binary("multiply", g.mul, "a · b", kinds="iuf")
-divide = _binary("divide", _true_divide, "a / b; integers are divided as float32", "cr.divide([1, 2], 2) -> tensor([0.5, 1. ])", "f")
+divide = _binary(
+    "divide",
+    _true_divide,
+    "a / b; integers are divided as float32",
+    "cr.divide([1, 2], 2) -> tensor([0.5, 1. ])",
+    "f",
+)
 floor_divide = _binary(
-    "floor_divide", _floor_divide, "⌊a / b⌋; an integer divided by 0 gives 0", "cr.floor_divide(-7, 2) -> tensor(-4)", "iuf"
+    "floor_divide",
+    _floor_divide,
+    "⌊a / b⌋; an integer divided by 0 gives 0",
+    "cr.floor_divide(-7, 2) -> tensor(-4)",
+    "iuf",
 )
 remainder = _binary(
     "remainder", g.mod, "a - b⌊a / b⌋, with the sign of b", "cr.remainder(-7, 3) -> tensor(2)", "iuf"
 )
-maximum = _binary("maximum", g.max, "The larger of a and b; NaN if one is NaN", "cr.maximum([1, 5], 3) -> tensor([3, 5])")
+maximum = _binary(
+    "maximum", g.max, "The larger of a and b; NaN if one is NaN", "cr.maximum([1, 5], 3) -> tensor([3, 5])"
+)
 minimum = _binary("minimum", g.min, "The smaller of a and b; NaN if one is NaN")
 logaddexp = _binary("logaddexp", _logaddexp, "ln(eᵃ + eᵇ), without overflow", kinds="f")
 equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
@@ -358,7 +377,9 @@ def power(a: Any, b: Any) -> Tensor:
     (x, y), tensors = common("power", a, b)
     if not dt.is_float(x.dtype):
         if isinstance(number, int) and number < 0:
-            raise DTypeError(f"integers cannot be raised to the power {number}; convert the base with .float()")
+            raise DTypeError(
+                f"integers cannot be raised to the power {number}; convert the base with .float()"
+            )
         exact = g.pow(g.cast(x, dt.float64), g.cast(y, dt.float64))
         return make(g.cast(exact, x.dtype if x.dtype != dt.bool_ else dt.default_int))
     return finish(g.pow(x, y), (a, b), tensors)

@@ -69,7 +69,9 @@ def _as_index(item: Any) -> Any:
         return _integers("an index", as_tensor(item))
     if hasattr(item, "__index__"):
         return int(item.__index__())
-    raise DTypeError(f"an index is an integer, a slice, None, ..., or integers or bools in a tensor; got {item!r}")
+    raise DTypeError(
+        f"an index is an integer, a slice, None, ..., or integers or bools in a tensor; got {item!r}"
+    )
 
 
 def _integers(name: str, tensor: Tensor) -> Tensor:
@@ -96,8 +98,13 @@ class _MaskAxis(NamedTuple):
 def _masked(mask: Any) -> list[Any]:
     values = mask_values(mask)
     if values.ndim == 0:
-        raise OptionError("a single True or False is not an index; use where, or a mask of the tensor's shape")
-    return [_MaskAxis(as_tensor(i.astype(np.int64)), n) for i, n in zip(np.nonzero(values), values.shape, strict=True)]
+        raise OptionError(
+            "a single True or False is not an index; use where, or a mask of the tensor's shape"
+        )
+    return [
+        _MaskAxis(as_tensor(i.astype(np.int64)), n)
+        for i, n in zip(np.nonzero(values), values.shape, strict=True)
+    ]
 
 
 def mask_values(mask: Any) -> Array:
@@ -239,9 +246,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         new = as_tensor(value, x.dtype)
         shape = broadcast_shapes("x[mask] = value", x.shape, new.shape)
         if shape == x.shape:
-            return make(
-                g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
-            )
+            return make(g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new)
     positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
     new = as_tensor(value, x.dtype)
     if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
@@ -318,7 +323,9 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
     index = _integers("an index", as_tensor(indices))
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "take_along_axis")
     if index.ndim != tensor.ndim:
-        raise ShapeError(f"take_along_axis: x has shape {tensor.shape}, indices {index.shape}; equal ranks expected")
+        raise ShapeError(
+            f"take_along_axis: x has shape {tensor.shape}, indices {index.shape}; equal ranks expected"
+        )
     last = tensor.ndim - 1
     others = [i for i in range(tensor.ndim) if i != along]
     shape = broadcast_shapes(
@@ -410,7 +417,9 @@ class Sorted(NamedTuple):
     indices: Tensor
 
 
-def argsort(x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(
+    x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
+) -> Tensor:
     """The positions that would sort ``x`` along ``axis``; equal elements keep their order, NaN comes last.
 
     >>> import chainrule as cr
@@ -426,7 +435,9 @@ def argsort(x: Any, axis: int = -1, *, dim: int | None = None, descending: bool 
     return as_tensor(np.flip(values.shape[along] - 1 - backwards, along))
 
 
-def sort(x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True) -> Any:
+def sort(
+    x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
+) -> Any:
     """``x`` sorted along ``axis``. With ``dim=`` (PyTorch): the pair (values, indices)."""
     order = argsort(x, axis, dim=dim, descending=descending)
     values = take_along_axis(x, order, axis, dim=dim)

@@ -132,7 +132,9 @@ def _draw(
     return result.requires_grad_() if requires_grad else result
 
 
-def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform on [0, 1).
 
     >>> import chainrule as cr
@@ -142,17 +144,23 @@ def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, req
     return _draw(_uniform, "rand", shape, dtype, generator, requires_grad)
 
 
-def randn(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
     """Normal with mean 0 and standard deviation 1."""
     return _draw(_normal, "randn", shape, dtype, generator, requires_grad)
 
 
-def uniform(low: float = 0, high: float = 1, size: Any = (), dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def uniform(
+    low: float = 0, high: float = 1, size: Any = (), dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
     """Uniform on [low, high), of shape ``size``."""
     return rand(_shape(size), dtype=dtype, generator=generator) * (high - low) + low
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
     """Normal with the given mean and standard deviation; shape ``size``, or that of mean and std."""
     if size is None:
         size = broadcast_shapes("normal", as_tensor(mean).shape, as_tensor(std).shape)
@@ -175,7 +183,9 @@ def randn_like(x: Any, generator: Generator | None = None) -> Tensor:
     return randn(t.shape, dtype=t.dtype, generator=generator)
 
 
-def randint(low: int, high: int | None = None, size: Any = (), dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def randint(
+    low: int, high: int | None = None, size: Any = (), dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
     """Integers from ``low`` up to, not including, ``high`` (from 0 if only one is given), int64 by default.
 
     >>> import chainrule as cr
@@ -188,7 +198,9 @@ def randint(low: int, high: int | None = None, size: Any = (), dtype: Any = None
         raise OptionError("randint: write randint(low, high, size)")
     span = high - low
     if not 0 < span <= 2**31:
-        raise OptionError(f"randint: expected low < high and at most 2**31 values, got low={low}, high={high}")
+        raise OptionError(
+            f"randint: expected low < high and at most 2**31 values, got low={low}, high={high}"
+        )
     shape = _shape(size)
     # The high word of bits · span is uniform on 0 … span - 1.
     bits = g.cast(g.random_bits(_key(generator), shape), dt.int64)
@@ -227,7 +239,9 @@ def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> T
     return make(g.cast(drawn, node.dtype))
 
 
-def multinomial(probs: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    probs: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
+) -> Tensor:
     """Positions drawn with probability proportional to ``probs`` (..., K), int64 (..., num_samples).
 
     Without replacement the positions differ, which needs the values: not inside a compiled function.
@@ -262,7 +276,9 @@ def dropout_mask(shape: Shape, p: float, dtype: DType, generator: Generator | No
     return make(g.where(kept, _scalar(shape, scale, dtype), _scalar(shape, 0, dtype)))
 
 
-def exponential(scale: float = 1.0, size: Any = (), dtype: Any = None, generator: Generator | None = None) -> Tensor:
+def exponential(
+    scale: float = 1.0, size: Any = (), dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
     """Exponentially distributed with mean ``scale``."""
     shape, kind = _shape(size), dt.dtype_of(dtype or dt.default_float)
     drawn = g.neg(g.log(_positive_uniform(_key(generator), shape, kind, 0)))

@@ -61,7 +61,9 @@ def keep(node: Node, before: Node, axes: Sequence[int]) -> Node:
     return g.reshape(node, [1 if i in axes else n for i, n in enumerate(before.shape)])
 
 
-def _reduced(x: Node, axes: Sequence[int], keepdims: bool, reduce: Callable[[Node, Sequence[int]], Node]) -> Node:
+def _reduced(
+    x: Node, axes: Sequence[int], keepdims: bool, reduce: Callable[[Node, Sequence[int]], Node]
+) -> Node:
     result = reduce(x, axes)
     return keep(result, x, axes) if keepdims else result
 

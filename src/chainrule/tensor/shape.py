@@ -90,7 +90,9 @@ def permute_dims(x: Any, *axes: Any) -> Tensor:
     order = sizes("permute", axes)
     found = [normalize_axis(a, tensor.ndim, "permute") for a in order]
     if sorted(found) != list(range(tensor.ndim)):
-        raise ShapeError(f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once")
+        raise ShapeError(
+            f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once"
+        )
     return make(g.permute(use(tensor), found), tensor)
 
 
@@ -171,7 +173,9 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     wanted = sizes("broadcast_to", shape)
     missing = len(wanted) - tensor.ndim
     if missing >= 0:
-        wanted = tuple(tensor.shape[i - missing] if n == -1 and i >= missing else n for i, n in enumerate(wanted))
+        wanted = tuple(
+            tensor.shape[i - missing] if n == -1 and i >= missing else n for i, n in enumerate(wanted)
+        )
     fits = missing >= 0 and all(a in (1, b) for a, b in zip(tensor.shape, wanted[missing:], strict=True))
     if not fits or min(wanted, default=0) < 0:
         raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
@@ -207,7 +211,9 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = No
     along = normalize_axis(axis if dim is None else dim, nodes[0].ndim, "concatenate")  # type: ignore[arg-type]
     for i, n in enumerate(nodes):
         same = n.ndim == nodes[0].ndim
-        if not same or any(a != b for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True)) if k != along):
+        if not same or any(
+            a != b for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True)) if k != along
+        ):
             raise ShapeError(
                 f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} has {n.shape};"
                 " all other axes must be equal"
@@ -229,12 +235,16 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     tensors = [as_tensor(x) for x in xs]
     for i, t in enumerate(tensors):
         if t.shape != tensors[0].shape:
-            raise ShapeError(f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal ones expected")
+            raise ShapeError(
+                f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal ones expected"
+            )
     where_ = axis if dim is None else dim
     return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
 
 
-def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None) -> list[Tensor]:
+def split(
+    x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None
+) -> list[Tensor]:
     """Parts along ``axis``: a number of equal parts, or the positions to cut at (as in NumPy).
 
     With ``dim=``, as in PyTorch: the length of each part, or the lengths of the parts.
@@ -267,7 +277,9 @@ def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -
             raise OptionError(f"split: a part has at least length 1, got {lengths}")
         lengths = [min(lengths, n - i) for i in range(0, n, lengths)] or [0]
     if builtins.sum(lengths) != n:
-        raise ShapeError(f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has length {n}")
+        raise ShapeError(
+            f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has length {n}"
+        )
     result, start, node = [], 0, use(tensor)
     for length in lengths:
         result.append(make(part(node, along, start, start + length), tensor))
@@ -288,7 +300,9 @@ def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, .
     """The slices along ``axis``, without it."""
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
-    return tuple(squeeze(make(part(use(tensor), along, i, i + 1), tensor), along) for i in range(tensor.shape[along]))
+    return tuple(
+        squeeze(make(part(use(tensor), along, i, i + 1), tensor), along) for i in range(tensor.shape[along])
+    )
 
 
 unbind = unstack
@@ -307,10 +321,14 @@ def tile(x: Any, *repeats: Any) -> Tensor:
     times = (1,) * (len(shape) - len(times)) + times
     pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
     wide = [n for pair in zip(times, shape, strict=True) for n in pair]
-    return reshape(broadcast_to(reshape(tensor, pairs), wide), [a * b for a, b in zip(times, shape, strict=True)])
+    return reshape(
+        broadcast_to(reshape(tensor, pairs), wide), [a * b for a, b in zip(times, shape, strict=True)]
+    )
 
 
-def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None) -> Tensor:
+def repeat(
+    x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None
+) -> Tensor:
     """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is `tile`).
 
     >>> import chainrule as cr
@@ -338,7 +356,9 @@ repeat_interleave = repeat
 
 
 # -- edges and directions ------------------------------------------------------------------------------
-def pad(x: Any, pad_width: Any, mode: str = "constant", value: float = 0, constant_values: float | None = None) -> Tensor:
+def pad(
+    x: Any, pad_width: Any, mode: str = "constant", value: float = 0, constant_values: float | None = None
+) -> Tensor:
     """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per axis.
 
     ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also "circular").
@@ -371,8 +391,14 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
     node = use(tensor)
     for axis, (low, high) in enumerate(pairs):
         n = node.shape[axis]
-        if min(low, high) < 0 or (names[mode] == "reflect" and max(low, high) >= n) or (n == 0 and max(low, high)):
-            raise ShapeError(f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}")
+        if (
+            min(low, high) < 0
+            or (names[mode] == "reflect" and max(low, high) >= n)
+            or (n == 0 and max(low, high))
+        ):
+            raise ShapeError(
+                f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
+            )
         if low or high:
             index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
             order = [axis, *(i for i in range(node.ndim) if i != axis)]

@@ -15,7 +15,6 @@ from ..runtime import realize as rt
 from . import contract, create, elementwise, index, reduce, shape
 from .value import Value, as_tensor, make, use
 
-
 Operator = Callable[["Tensor", Any], Any]
 
 
@@ -121,7 +120,9 @@ class Tensor(Value):
 
     def __index__(self) -> int:
         if not dt.is_integer(self.dtype) or self.shape != ():
-            raise DTypeError(f"only an integer scalar is an index, this tensor is {self.dtype}{list(self.shape)}")
+            raise DTypeError(
+                f"only an integer scalar is an index, this tensor is {self.dtype}{list(self.shape)}"
+            )
         return int(self.item())
 
     def __len__(self) -> int:
@@ -144,7 +145,9 @@ class Tensor(Value):
         array = self._read()
         text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=False)
         plain = self.dtype in (dt.default_float, dt.default_int, dt.bool_) and array.size > 0
-        shown = "" if plain else f", dtype={self.dtype}" + (f", shape={self.shape}" if array.size == 0 else "")
+        shown = (
+            "" if plain else f", dtype={self.dtype}" + (f", shape={self.shape}" if array.size == 0 else "")
+        )
         return f"tensor({text}{shown}{extra})"
 
     def __format__(self, spec: str) -> str:

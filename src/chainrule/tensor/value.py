@@ -172,7 +172,9 @@ class Value:
             if active.grad_enabled:
                 raise GradientError(
                     f"{what} in place on a tensor that requires a gradient: the gradient would be of the old "
-                    "value; put it under `with cr.no_grad():`, or write x = x {what} y".replace("{what}", what)
+                    "value; put it under `with cr.no_grad():`, or write x = x {what} y".replace(
+                        "{what}", what
+                    )
                 )
             return self.assign(new)
         if self._is_outside():
@@ -239,7 +241,9 @@ class Value:
         """The gradient that `backward` has summed up; None if there was none."""
         if self._is_outside():
             assert active.capture is not None
-            return active.capture.grad_slot(self, self._grad).current  # type: ignore[return-value]
+            slot = active.capture.grad_slot(self, self._grad)
+            slot.read = slot.read or not slot.changed
+            return slot.current  # type: ignore[return-value]
         return self._grad
 
     @grad.setter
@@ -252,7 +256,6 @@ class Value:
             slot = slots.get(id(self))
             if slot is None:  # set before it was read: what it was does not matter
                 slot = active.capture.grad_slot(self, None)
-                slot.had_grad = self._grad is not None
             slot.current, slot.changed = value, True
         else:
             self._grad = value
@@ -376,6 +379,23 @@ def register_leaf(node: Node, tensor: Value) -> None:
     _owners[node] = weakref.ref(tensor)
 
 
+def depends_on_leaf(node: Node) -> bool:
+    """Whether a gradient flows from ``node`` to a tensor that requires one."""
+    seen: set[Node] = set()
+    stack = [node]
+    while stack:
+        n = stack.pop()
+        if n in seen or n.dtype.kind != "f" or n.op == "stop_gradient":
+            continue
+        seen.add(n)
+        owner = _owners.get(n)
+        tensor = owner() if owner is not None else None
+        if tensor is not None and tensor._requires_grad:
+            return True
+        stack.extend(n.inputs)
+    return False
+
+
 def use(value: Value) -> Node:
     """The node of an operand: without gradient where gradients are off."""
     node = value.node
@@ -429,7 +449,9 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
         number = x.item() if isinstance(x, np.generic) else x
         if isinstance(number, bool | int | float):
             dtype = dt.bool_ if isinstance(number, bool) and like is None else None
-            dtype = dtype or dt.weak(number, like or (dt.default_int if isinstance(number, int) else dt.default_float))
+            dtype = dtype or dt.weak(
+                number, like or (dt.default_int if isinstance(number, int) else dt.default_float)
+            )
             return make(constant(number, dtype))
     if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
         return make(_stack(x), *x)
