@@ -150,7 +150,7 @@ class Trace:
             target = leaves[grad.target]
             target._grad = new if target._grad is None or new is None else target._grad + new
         else:
-            grad.target._grad = new  # type: ignore[assignment]
+            grad.target._grad = new
 
 
 @dataclass
@@ -353,16 +353,17 @@ class Compiled:
                     hash(x)
                 except TypeError:
                     raise CompileError(
-                        f"{self.name}: an argument of type {type(x).__name__} is neither a tensor, an array, a"
-                        " number nor hashable; convert it with cr.tensor, or pass its parts"
+                        f"{self.name}: an argument of type {type(x).__name__} is neither a tensor, an array,"
+                        " a number nor hashable; convert it with cr.tensor, or pass its parts"
                     ) from None
 
     def _warn_if_many(self) -> None:
         if not self._warned and sum(map(len, self.traces.values())) >= MANY_TRACES:
             self._warned = True
             warnings.warn(
-                f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a plain argument or"
-                " global changes at every call. Keep shapes constant, and pass changing numbers as floats or tensors",
+                f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a plain argument"
+                " or global changes at every call. Keep shapes constant, and pass changing numbers as floats"
+                " or tensors",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -10,8 +10,9 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node
 from ..errors import DTypeError, OptionError, ShapeError
-from .elementwise import broadcast_shapes
-from .reduce import normalize_axis
+from .elementwise import broadcast_shapes, multiply
+from .reduce import normalize_axis, sum
+from .shape import reshape
 from .value import Value, as_tensor, make, use
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ def matmul(a: Any, b: Any) -> Tensor:
         raise ShapeError(
             f"matmul takes vectors and matrices, got shapes {x.shape} and {y.shape}; use * with a scalar"
         )
-    if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
+    last = y.shape[max(y.ndim - 2, 0)]
+    if x.shape[-1] != last:
         raise ShapeError(
-            f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, must equal"
-            f" the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {y.shape[max(y.ndim - 2, 0)]}"
+            f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, must"
+            f" equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
         )
     row, column = x.ndim == 1, y.ndim == 1
     x = g.reshape(x, (1, *x.shape)) if row else x
@@ -70,13 +72,13 @@ def dot(a: Any, b: Any) -> Tensor:
     """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a and the second-last of b, as in NumPy."""
     x, y = as_tensor(a), as_tensor(b)
     if x.ndim == 0 or y.ndim == 0:
-        return x * y
+        return multiply(x, y)
     return tensordot(x, y, ([-1], [-1 if y.ndim == 1 else -2]))
 
 
 def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
     """Σ aᵢ bᵢ along ``axis``."""
-    return (as_tensor(a) * as_tensor(b)).sum(axis=axis)
+    return sum(multiply(a, b), axis)
 
 
 def outer(a: Any, b: Any) -> Tensor:
@@ -88,7 +90,7 @@ def outer(a: Any, b: Any) -> Tensor:
             [6, 8]])
     """
     x, y = as_tensor(a), as_tensor(b)
-    return x.reshape(math.prod(x.shape), 1) * y.reshape(1, math.prod(y.shape))
+    return multiply(reshape(x, (math.prod(x.shape), 1)), reshape(y, (1, math.prod(y.shape))))
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
@@ -185,7 +187,8 @@ def _lengths(subscripts: str, terms: Sequence[str], nodes: Sequence[Node]) -> di
             seen = lengths.get(c, 1)
             if seen != 1 and n not in (1, seen):
                 raise ShapeError(
-                    f"einsum {subscripts!r}: axis {c!r} has length {seen} and, in operand {i} of shape {node.shape}, {n}"
+                    f"einsum {subscripts!r}: axis {c!r} has length {seen} and, in operand {i}"
+                    f" of shape {node.shape}, {n}"
                 )
             lengths[c] = n if seen == 1 else seen
     return lengths

@@ -59,7 +59,8 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device)
     wanted = None if dtype is None else dt.dtype_of(dtype)
     if isinstance(data, Value):
-        return data.to(wanted) if wanted is not None else data  # type: ignore[attr-defined,no-any-return]
+        found = as_tensor(data)
+        return found if wanted is None else found.astype(wanted)
     array = array_of(data, wanted).view()
     array.setflags(write=False)
     return stored(array)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Unary = Callable[[Any], "Tensor"]
 Binary = Callable[[Any, Any], "Tensor"]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 # -- operands ---------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def _unary(name: str, build: Callable[[Node], Node], formula: str, example: str 
     return _document(function, name, f"{formula}, elementwise.", example)
 
 
-def _document(function: Any, name: str, text: str, example: str) -> Any:
+def _document(function: F, name: str, text: str, example: str) -> F:
     function.__name__ = function.__qualname__ = name
     shown = f"\n\n>>> import chainrule as cr\n>>> {example}\n" if example else ""
     function.__doc__ = text + (shown.replace(" -> ", "\n") if shown else "")
@@ -346,7 +347,8 @@ def bitwise(name: str, a: Any, b: Any) -> Tensor:
     (x, y), _ = common(name, a, b)
     if x.dtype != dt.bool_:
         raise DTypeError(
-            f"{name} is defined for bool tensors, got {x.dtype}; compare first, for example (x > 0) {name} (y > 0)"
+            f"{name} is defined for bool tensors, got {x.dtype}; compare first, for example"
+            f" (x > 0) {name} (y > 0)"
         )
     return make({"&": g.and_, "|": g.or_, "^": g.ne}[name](x, y))
 
@@ -406,9 +408,12 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     >>> cr.where([True, False], [1.0, 2.0], 0.0)
     tensor([1., 0.])
     """
+    return nonzero(condition) if a is None and b is None else select(condition, a, b)
+
+
+def select(condition: Any, a: Any, b: Any) -> Tensor:
+    """`where` with three arguments."""
     test = as_tensor(condition)
-    if a is None and b is None:
-        return nonzero(test)
     (x, y), tensors = common("where", a, b)
     shape = broadcast_shapes("where", test.shape, x.shape)
     chosen = g.expand(g.cast(test.node, dt.bool_), shape)

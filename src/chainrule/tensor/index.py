@@ -1,4 +1,4 @@
-"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors and bool masks, and its relatives."""
+"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors, bool masks; and its relatives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Advanced(NamedTuple):
     """An index by position, for one axis of the tensor after the basic part."""
 
     axis: int
-    index: Node
+    positions: Node
 
 
 def _expand(shape: Shape, key: Any) -> list[Any]:
@@ -91,7 +91,7 @@ def _is_mask(item: Any) -> bool:
 class _MaskAxis(NamedTuple):
     """Positions a mask selects along an axis whose length must be ``length``."""
 
-    index: Tensor
+    positions: Tensor
     length: int
 
 
@@ -181,7 +181,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
     if isinstance(item, _MaskAxis):
         if item.length != n:
             raise IndexError(f"the mask has length {item.length} where the tensor's axis {axis} has {n}")
-        return item.index.node
+        return item.positions.node
     return wrap_index(item, n, axis)
 
 
@@ -212,20 +212,20 @@ def _known(index: Value) -> Array | None:
         return rt.values[node]
     if active.capture is None and rt.purpose_of([node]) is None:
         return index._read()
-    return node.params["value"].array if node.op == "constant" else None  # type: ignore[no-any-return]
+    return node.params["value"].array if node.op == "constant" else None
 
 
 def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool) -> Node:
     """Gather by the indices' linear position over their axes, which come first; then put them in place."""
     axes = [a.axis for a in arrays]
-    shape = broadcast_shapes("index", *(a.index.shape for a in arrays))
+    shape = broadcast_shapes("index", *(a.positions.shape for a in arrays))
     rest = [i for i in range(node.ndim) if i not in axes]
     lengths = [node.shape[a] for a in axes]
     moved = g.permute(node, [*axes, *rest])
     table = g.reshape(moved, (math.prod(lengths), *(node.shape[i] for i in rest)))
     linear: Node | None = None
     for a, n in zip(arrays, lengths, strict=True):
-        index = g.expand(a.index, shape)
+        index = g.expand(a.positions, shape)
         linear = index if linear is None else g.add(g.mul(linear, g.full(shape, n, dt.int64)), index)
     assert linear is not None
     if table.shape[0] == 0 and linear.size == 0:

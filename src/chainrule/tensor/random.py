@@ -17,7 +17,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, OptionError, ShapeError
-from .elementwise import broadcast_shapes, float_node
+from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
 from .value import array_of, as_tensor, make, stored
 
@@ -155,7 +155,7 @@ def uniform(
     low: float = 0, high: float = 1, size: Any = (), dtype: Any = None, generator: Generator | None = None
 ) -> Tensor:
     """Uniform on [low, high), of shape ``size``."""
-    return rand(_shape(size), dtype=dtype, generator=generator) * (high - low) + low
+    return add(multiply(rand(_shape(size), dtype=dtype, generator=generator), high - low), low)
 
 
 def normal(
@@ -164,7 +164,7 @@ def normal(
     """Normal with the given mean and standard deviation; shape ``size``, or that of mean and std."""
     if size is None:
         size = broadcast_shapes("normal", as_tensor(mean).shape, as_tensor(std).shape)
-    return randn(_shape(size), dtype=dtype, generator=generator) * std + mean
+    return add(multiply(randn(_shape(size), dtype=dtype, generator=generator), std), mean)
 
 
 def _shape(size: Any) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Reductions: axes disappear. ``axis``/``keepdims`` (NumPy) and ``dim``/``keepdim`` (PyTorch) are the same."""
+"""Reductions: axes disappear. ``axis``, ``keepdims`` (NumPy) are ``dim``, ``keepdim`` (PyTorch)."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def amin(
 
 
 def max(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None, keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None,
+    keepdim: bool | None = None,
 ) -> Any:  # fmt: skip
     """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
 
@@ -181,7 +182,8 @@ def max(  # noqa: A001 - NumPy's name
 
 
 def min(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None, keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None,
+    keepdim: bool | None = None,
 ) -> Any:  # fmt: skip
     """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices)."""
     values = amin(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)

@@ -13,7 +13,7 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
-from .elementwise import broadcast_shapes, where
+from .elementwise import broadcast_shapes, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
 from .value import as_tensor, constant, make, use
 
@@ -215,8 +215,8 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = No
             a != b for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True)) if k != along
         ):
             raise ShapeError(
-                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} has {n.shape};"
-                " all other axes must be equal"
+                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} has"
+                f" {n.shape}; all other axes must be equal"
             )
     return make(g.concat(nodes, along), *tensors)
 
@@ -381,7 +381,7 @@ def pad(
     if fill == 0:
         return result
     inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
-    return where(inside, result, make(constant(fill, node.dtype)))
+    return select(inside, result, make(constant(fill, node.dtype)))
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
@@ -508,7 +508,7 @@ def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
     placed = pad(tensor, (max(k, 0), max(-k, 0)))
     rows, columns = g.iota((n, n), 0, dt.int64), g.iota((n, n), 1, dt.int64)
     on = make(g.eq(g.sub(columns, rows), g.full((n, n), k, dt.int64)))
-    return where(on, broadcast_to(placed, (n, n)), make(constant(0, tensor.dtype)))
+    return select(on, broadcast_to(placed, (n, n)), make(constant(0, tensor.dtype)))
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:

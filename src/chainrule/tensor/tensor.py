@@ -15,7 +15,7 @@ from ..runtime import realize as rt
 from . import contract, create, elementwise, index, reduce, shape
 from .value import Value, as_tensor, make, use
 
-Operator = Callable[["Tensor", Any], Any]
+Operator = Callable[["Tensor", Any], "Tensor"]
 
 
 def _operator(function: Callable[[Any, Any], Tensor], symbol: str) -> tuple[Operator, Operator, Operator]:
@@ -283,7 +283,7 @@ class Tensor(Value):
     def repeat(self, *repeats: Any, axis: Any = None) -> Tensor:
         """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see `cr.repeat`)."""
         if axis is not None:
-            return shape.repeat(self, *repeats, axis=axis)
+            return shape.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
         counts = shape.sizes("repeat", repeats)
         if len(counts) < self.ndim or (len(counts) == 1 and self.ndim == 1):
             raise OptionError(
@@ -298,11 +298,11 @@ class Tensor(Value):
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where ``mask`` holds, otherwise the tensor."""
-        return elementwise.where(mask, as_tensor(value, self.dtype).to(self.dtype), self)  # type: ignore[no-any-return]
+        return elementwise.select(mask, as_tensor(value, self.dtype).to(self.dtype), self)
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """The tensor where ``condition`` holds, otherwise ``other``."""
-        return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
+        return elementwise.select(condition, self, other)
 
     # -- items ------------------------------------------------------------------------------------------
     def __getitem__(self, key: Any) -> Tensor:
@@ -312,7 +312,7 @@ class Tensor(Value):
         self._become(index.setitem(self, key, value), "x[...] =")
 
     def __getattr__(self, name: str) -> Any:
-        """In-place methods (``add_``, ``mul_``, ``clamp_``, …): the method, then the tensor becomes the result."""
+        """In-place methods (``add_``, ``clamp_``, …): the tensor becomes the method's result."""
         if name.endswith("_") and not name.startswith("_"):
             method = getattr(type(self), name[:-1], None)
             if callable(method):
@@ -367,7 +367,7 @@ class Tensor(Value):
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    # -- operators with two operands -----------------------------------------------------------------------------
+    # -- operators with two operands ----------------------------------------
     __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")
     __sub__, __rsub__, __isub__ = _operator(elementwise.subtract, "-")
     __mul__, __rmul__, __imul__ = _operator(elementwise.multiply, "*")
@@ -376,14 +376,14 @@ class Tensor(Value):
     __mod__, __rmod__, __imod__ = _operator(elementwise.remainder, "%")
     __pow__, __rpow__, __ipow__ = _operator(elementwise.power, "**")
     __matmul__, __rmatmul__, __imatmul__ = _operator(contract.matmul, "@")
-    __eq__ = _operator(elementwise.equal, "==")[0]  # type: ignore[assignment]
-    __ne__ = _operator(elementwise.not_equal, "!=")[0]  # type: ignore[assignment]
+    __eq__ = _operator(elementwise.equal, "==")[0]
+    __ne__ = _operator(elementwise.not_equal, "!=")[0]
     __lt__ = _operator(elementwise.less, "<")[0]
     __le__ = _operator(elementwise.less_equal, "<=")[0]
     __gt__ = _operator(elementwise.greater, ">")[0]
     __ge__ = _operator(elementwise.greater_equal, ">=")[0]
 
-    # -- functions as methods: the tensor is their first argument ------------------------------------------------
+    # -- functions as methods: the tensor is their first argument ----------------------------------
     exp = elementwise.exp
     expm1 = elementwise.expm1
     log = elementwise.log
@@ -513,9 +513,9 @@ Value.kind = Tensor
 _UFUNCS: dict[str, Callable[..., Tensor]] = {
     name: getattr(elementwise, name)
     for name in (
-        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal not_equal less"
-        " less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp expm1 log log1p log2"
-        " log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign square floor ceil trunc isnan"
-        " isinf isfinite"
+        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal not_equal"
+        " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp expm1 log"
+        " log1p log2 log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign square floor"
+        " ceil trunc isnan isinf isfinite"
     ).split()
 } | {"matmul": contract.matmul, "rint": elementwise.round, "fabs": elementwise.absolute}

@@ -132,7 +132,9 @@ def _or_zeros(grads: Sequence[Node | None], like: Sequence[Node]) -> list[Node]:
 
 # -- reverse mode ---------------------------------------------------------------------------------------
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that returns ``(f(*args), gradient)``; see `grad`. With ``has_aux``: ``((loss, aux), gradient)``.
+    """A function that returns ``(f(*args), gradient)``; see `grad`.
+
+    With ``has_aux``: ``((loss, aux), gradient)``.
 
     >>> import chainrule as cr
     >>> cr.value_and_grad(lambda x: (x * x).sum())(cr.tensor([1.0, 3.0]))
@@ -233,7 +235,8 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     given = [as_tensor(t) for t in flatten(list(tangents))[0]]
     if [t.shape for t in given] != [t.shape for t in tracers.originals]:
         raise ShapeError(
-            f"jvp: primals have shapes {[t.shape for t in tracers.originals]}, tangents {[t.shape for t in given]}"
+            f"jvp: primals have shapes {[t.shape for t in tracers.originals]},"
+            f" tangents {[t.shape for t in given]}"
         )
     with transforming():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "jvp")
@@ -366,7 +369,7 @@ def _placed(node: Node, mapped: bool, axis: Any, length: int) -> Node:
     return g.permute(node, order)
 
 
-# -- rules of one's own -------------------------------------------------------------------------------------
+# -- rules of one's own ---------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Rule:
     """The user's rule as `core.graph.custom_vjp` wants it; equal for equal static arguments."""
@@ -443,13 +446,14 @@ class custom_vjp:  # noqa: N801 - a decorator
             hash(statics)
         except TypeError:
             raise OptionError(
-                f"custom_vjp: arguments of {self.__name__} must be tensors or hashable; pass arrays as tensors"
+                f"custom_vjp: arguments of {self.__name__} must be tensors or hashable;"
+                " pass arrays as tensors"
             ) from None
         nodes = [t.node if active.grad_enabled else g.stop_gradient(t.node) for t in tensors]
         return make(g.custom_vjp(out.node, nodes, _Rule(self, statics, len(args))), *tensors)
 
 
-# -- checks ---------------------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------------
 def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any) -> None:
     """Compare the gradients of ``f(*args)`` with finite differences, in float64; see `autodiff.check`.
 

@@ -1,4 +1,4 @@
-"""Value: what a Tensor is, without its operators and methods: a buffer of numbers, or a node not computed yet."""
+"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node not computed yet."""
 
 from __future__ import annotations
 
@@ -328,7 +328,7 @@ class Value:
             if tensor._is_outside() and not tensor.is_leaf:
                 raise GradientError(
                     f"backward inside a compiled function reaches a tensor of shape {tensor.shape} that was"
-                    " computed outside from tensors that require a gradient; compute it inside, or .detach() it"
+                    " computed outside from tensors that require a gradient; compute it inside, or detach it"
                 )
 
 
@@ -344,7 +344,7 @@ def _no_value_message(purpose: str) -> str:
         )
     return (
         f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. Choose with"
-        " cr.where instead of if, keep shapes static, return the tensor, or move this line out of the function"
+        " cr.where instead of if, keep shapes static, return the tensor, or move the line out of the function"
     )
 
 
