@@ -1,0 +1,338 @@
+"""Activations as layers: each calls the function of `nn.functional` with the same arguments."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import OptionError
+from ..tensor.tensor import Tensor
+from . import functional as F  # noqa: N812 - PyTorch's name
+from .module import Module
+from .options import Constraint, check, choice, integer, number
+from .parameter import Parameter
+
+
+class Activation(Module):
+    """A function of each element without parameters; ``options`` are checked once, when it is made."""
+
+    constraints: ClassVar[dict[str, Constraint]] = {}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._check(options)
+        self.__dict__.update(options)
+        self._options = options
+
+    def _check(self, options: dict[str, Any]) -> None:
+        check(type(self).__name__, self.constraints, options)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return ", ".join(f"{k}={v!r}" for k, v in self._options.items())
+
+
+class ReLU(Activation):
+    """max(x, 0). ``inplace`` is accepted and changes nothing: memory is the compiler's affair."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.relu(x)
+
+
+class ReLU6(Activation):
+    """min(max(x, 0), 6)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.relu6(x)
+
+
+class LeakyReLU(Activation):
+    """x where x > 0, else negative_slope · x."""
+
+    constraints = {"negative_slope": number()}
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__(negative_slope=negative_slope)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.leaky_relu(x, self.negative_slope)
+
+
+class PReLU(Module):
+    """x where x > 0, else weight · x; weight (num_parameters,) is learned (He et al., 2015)."""
+
+    weight: Parameter
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        check("PReLU", {"num_parameters": integer(1), "init": number()},
+              {"num_parameters": num_parameters, "init": init})  # fmt: skip
+        self.num_parameters = num_parameters
+        self.weight = Parameter(np.full(num_parameters, init, dtype or np.float32))
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape; the slopes go along axis 1."""
+        return F.prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class ELU(Activation):
+    """x where x > 0, else alpha (eˣ - 1)."""
+
+    constraints = {"alpha": number()}
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(alpha=alpha)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.elu(x, self.alpha)
+
+
+class SELU(Activation):
+    """The self-normalizing elu (Klambauer et al., 2017)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.selu(x)
+
+
+class CELU(Activation):
+    """x where x > 0, else alpha (e^(x/alpha) - 1)."""
+
+    constraints = {"alpha": Constraint(lambda a: number().holds(a) and a != 0, "a number that is not 0")}
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(alpha=alpha)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.celu(x, self.alpha)
+
+
+class GELU(Activation):
+    """x Φ(x); ``approximate="tanh"`` for the approximation (Hendrycks & Gimpel, 2016)."""
+
+    constraints = {"approximate": choice("none", "tanh")}
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__(approximate=approximate)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.gelu(x, self.approximate)
+
+
+class SiLU(Activation):
+    """x sigmoid(x)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.silu(x)
+
+
+class Mish(Activation):
+    """x tanh(ln(1 + eˣ))."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.mish(x)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + e⁻ˣ)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.sigmoid(x)
+
+
+class LogSigmoid(Activation):
+    """ln(1 / (1 + e⁻ˣ))."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.logsigmoid(x)
+
+
+class Hardsigmoid(Activation):
+    """relu6(x + 3) / 6."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.hardsigmoid(x)
+
+
+class Hardswish(Activation):
+    """x · relu6(x + 3) / 6."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.hardswish(x)
+
+
+class Hardtanh(Activation):
+    """x, but at least min_val and at most max_val."""
+
+    constraints = {"min_val": number(), "max_val": number()}
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(min_val=min_val, max_val=max_val)
+        if not min_val < max_val:
+            raise OptionError(f"Hardtanh: min_val must be below max_val, got {min_val!r} and {max_val!r}")
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.hardtanh(x, self.min_val, self.max_val)
+
+
+class Tanh(Activation):
+    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.tanh(x)
+
+
+class Tanhshrink(Activation):
+    """x - tanh(x)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.tanhshrink(x)
+
+
+class Softplus(Activation):
+    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold."""
+
+    constraints = {"beta": number(0, brackets="()"), "threshold": number()}
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__(beta=beta, threshold=threshold)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.softplus(x, self.beta, self.threshold)
+
+
+class Softsign(Activation):
+    """x / (1 + |x|)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.softsign(x)
+
+
+class Softshrink(Activation):
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+
+    constraints = {"lambd": number(0)}
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd=lambd)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.softshrink(x, self.lambd)
+
+
+class Hardshrink(Activation):
+    """x where |x| > lambd, else 0."""
+
+    constraints = {"lambd": number()}
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd=lambd)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.hardshrink(x, self.lambd)
+
+
+class Threshold(Activation):
+    """x where x > threshold, else value."""
+
+    constraints = {"threshold": number(), "value": number()}
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(threshold=threshold, value=value)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.threshold(x, self.threshold, self.value)
+
+
+class GLU(Activation):
+    """a · sigmoid(b), a and b the halves of x along ``dim``."""
+
+    constraints = {"dim": integer()}
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, x: Any) -> Tensor:
+        """Half as long along ``dim``."""
+        return F.glu(x, self.dim)
+
+
+class Softmax(Activation):
+    """eˣ / Σ eˣ along ``dim``. Not before CrossEntropyLoss, which takes logits."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.softmax(x, self.dim)
+
+
+class LogSoftmax(Activation):
+    """ln softmax(x) along ``dim``."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.log_softmax(x, self.dim)
+
+
+class Softmin(Activation):
+    """softmax(-x) along ``dim``."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__(dim=dim)
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.softmin(x, self.dim)

@@ -1,0 +1,199 @@
+"""Modules that hold modules or parameters."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from ..errors import OptionError
+from ..tensor.value import Value
+from .module import Module
+from .parameter import Parameter
+
+
+def _place(index: Any, length: int, owner: str) -> int:
+    i = operator.index(index)
+    if not -length <= i < length:
+        raise IndexError(f"{owner}: index {i} of {length} entries")
+    return i % length
+
+
+def _require_module(owner: str, name: object, module: Any) -> Module:
+    if isinstance(module, Module):
+        return module
+    hint = "; call it: add ()" if isinstance(module, type) and issubclass(module, Module) else ""
+    shown = module.__name__ if isinstance(module, type) else type(module).__name__
+    raise OptionError(f"{owner}: entry {name} must be an nn.Module, got {shown}{hint}")
+
+
+class _ModuleSequence(Module):
+    """Modules under the names 0, 1, 2, …"""
+
+    def _extend(self, modules: Iterable[Module]) -> None:
+        for module in modules:
+            name = str(len(self._modules))
+            self._modules[name] = _require_module(type(self).__name__, name, module)
+
+    def _reset(self, modules: list[Module]) -> None:
+        self._modules.clear()
+        self._extend(modules)
+
+    def _list(self) -> list[Module]:
+        return [m for m in self._modules.values() if m is not None]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._list())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return type(self)._of(self._list()[index])
+        return self._list()[_place(index, len(self), type(self).__name__)]
+
+    @classmethod
+    def _of(cls, modules: list[Module]) -> Self:
+        new = cls()
+        new._extend(modules)
+        return new
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        name = list(self._modules)[_place(index, len(self), type(self).__name__)]
+        self._modules[name] = _require_module(type(self).__name__, name, module)
+
+    def __delitem__(self, index: Any) -> None:
+        modules = self._list()
+        del modules[index]
+        self._reset(modules)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self._extend([module])
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        self._extend(modules)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before the entry ``index``."""
+        modules = self._list()
+        modules.insert(index, module)
+        self._reset(modules)
+        return self
+
+
+class Sequential(_ModuleSequence):
+    """Layers one after another: the output of each is the input of the next.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    >>> net(cr.zeros(5, 4)).shape, len(net)
+    ((5, 2), 3)
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            for name, module in args[0].items():
+                self.add_module(name, _require_module("Sequential", name, module))
+        elif len(args) == 1 and isinstance(args[0], list | tuple):
+            raise OptionError("Sequential takes its layers one by one: write nn.Sequential(*layers)")
+        else:
+            self._extend(args)
+
+    def forward(self, x: Any) -> Any:
+        """Through all layers."""
+        for module in self._list():
+            x = module(x)
+        return x
+
+
+class ModuleList(_ModuleSequence):
+    """A list of modules whose parameters count; it computes nothing itself."""
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self._extend(modules or ())
+
+
+class ModuleDict(Module):
+    """A dictionary of modules whose parameters count; it computes nothing itself."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, _require_module("ModuleDict", repr(key), module))
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and modules."""
+        return self._modules.items()
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add modules."""
+        for key, module in modules.items():
+            self[key] = module
+
+
+class ParameterList(Module):
+    """A list of parameters; tensors become parameters."""
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def append(self, value: Any) -> Self:
+        """Add a parameter at the end."""
+        if not isinstance(value, Parameter) and not isinstance(value, Value):
+            raise OptionError(f"ParameterList: entries are parameters or tensors, got {type(value).__name__}")
+        name = str(len(self._parameters))
+        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
+        return self
+
+    def extend(self, values: Iterable[Any]) -> Self:
+        """Add parameters at the end."""
+        for value in values:
+            self.append(value)
+        return self
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self._parameters.values())[_place(index, len(self), "ParameterList")]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        name = str(_place(index, len(self), "ParameterList"))
+        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parameters.values())

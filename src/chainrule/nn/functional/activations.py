@@ -1,0 +1,293 @@
+"""Activations as functions, with the names and choices of ``torch.nn.functional``.
+
+Where a derivative jumps, the choice is PyTorch's: relu'(0) = 0, and 0 at both ends of hardtanh.
+Rules that need only the result (relu, leaky_relu) say so, and the argument need not be kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ...core import graph as g
+from ...core.dtypes import is_float
+from ...core.node import Node
+from ...errors import DTypeError, OptionError, ShapeError
+from ...tensor import elementwise as e
+from ...tensor import reduce as r
+from ...tensor.tensor import Tensor
+from ...tensor.value import make
+from ..options import check, choice, number
+
+SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al., 2017
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _full(x: Node, value: float) -> Node:
+    return g.full(x.shape, value, x.dtype)
+
+
+# -- piecewise linear ---------------------------------------------------------------------------------
+def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g where y > 0, else 0; NaN passes."""
+    return [g.where(g.le(y, g.zeros_like(y)), g.zeros_like(grad), grad)]
+
+
+def relu(x: Any, inplace: bool = False) -> Tensor:
+    """max(x, 0).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.relu([-1.0, 0.0, 2.0]).tolist()
+    [0.0, 0.0, 2.0]
+    """
+    node, tensor = e.float_node(x)
+    return make(g.custom_vjp(g.max(node, g.zeros_like(node)), [node], _relu_rule), tensor)
+
+
+@dataclass(frozen=True)
+class _SlopeRule:
+    """x̄ = g where y > 0, else slope · g."""
+
+    slope: float
+
+    def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
+        return [g.where(g.lt(_full(x, 0), x), grad, g.mul(grad, _full(grad, self.slope)))]
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where x > 0, else negative_slope · x."""
+    check("leaky_relu", {"negative_slope": number()}, {"negative_slope": negative_slope})
+    node, tensor = e.float_node(x)
+    y = g.where(g.lt(_full(node, 0), node), node, g.mul(node, _full(node, negative_slope)))
+    return make(g.custom_vjp(y, [node], _SlopeRule(float(negative_slope))), tensor)
+
+
+def prelu(x: Any, weight: Any) -> Tensor:
+    """x where x > 0, else weight · x; weight has one element, or one for each channel (axis 1)."""
+    x, weight = e.as_tensor(x), e.as_tensor(weight)
+    if weight.ndim != 1:
+        raise ShapeError(f"prelu: weight has shape (1,) or (channels,), got {weight.shape}")
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if weight.shape[0] not in (1, channels):
+        raise ShapeError(
+            f"prelu: weight has {weight.shape[0]} slopes, the input {x.shape} has {channels} channels;"
+            f" set num_parameters={channels} or 1"
+        )
+    if x.ndim > 2 and weight.shape[0] != 1:
+        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
+    return e.where(x > 0, x, weight * x)
+
+
+@dataclass(frozen=True)
+class _InsideRule:
+    """x̄ = g where low < x < high, else 0."""
+
+    low: float
+    high: float
+
+    def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
+        outside = g.or_(g.le(y, _full(y, self.low)), g.le(_full(y, self.high), y))
+        return [g.where(outside, g.zeros_like(grad), grad)]
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x, but at least min_val and at most max_val."""
+    if not min_val <= max_val:
+        raise OptionError(f"hardtanh: min_val must be at most max_val, got {min_val} and {max_val}")
+    node, tensor = e.float_node(x)
+    y = g.min(g.max(node, _full(node, min_val)), _full(node, max_val))
+    return make(g.custom_vjp(y, [node], _InsideRule(float(min_val), float(max_val))), tensor)
+
+
+def relu6(x: Any, inplace: bool = False) -> Tensor:
+    """min(max(x, 0), 6)."""
+    return hardtanh(x, 0.0, 6.0)
+
+
+def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
+    """relu6(x + 3) / 6."""
+    return relu6(e.add(x, 3.0)) * (1 / 6)
+
+
+def hardswish(x: Any, inplace: bool = False) -> Tensor:
+    """x · relu6(x + 3) / 6."""
+    return e.multiply(x, hardsigmoid(x))
+
+
+def threshold(x: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where x > threshold, else value."""
+    x = e.as_tensor(x)
+    return e.where(x <= threshold, value, x)
+
+
+def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
+    """x where |x| > lambd, else 0."""
+    x = e.as_tensor(x)
+    return e.where(e.abs(x) <= lambd, 0.0, x)
+
+
+def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+    check("softshrink", {"lambd": number(0)}, {"lambd": lambd})
+    x = e.as_tensor(x)
+    return e.where(e.abs(x) <= lambd, 0.0, x - e.sign(x) * lambd)
+
+
+# -- of exponentials ------------------------------------------------------------------------------------
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + e⁻ˣ)."""
+    return e.sigmoid(x)
+
+
+def tanh(x: Any) -> Tensor:
+    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return e.tanh(x)
+
+
+def _softplus_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g sigmoid(x)."""
+    return [g.mul(grad, g.sigmoid(x))]
+
+
+def softplus_node(x: Node) -> Node:
+    """ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|), without overflow."""
+    y = g.add(g.max(x, _full(x, 0)), g.log1p(g.exp(g.neg(g.abs(x)))))
+    return g.custom_vjp(y, [x], _softplus_rule)
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold."""
+    check("softplus", {"beta": number(0, brackets="()")}, {"beta": beta})
+    node, tensor = e.float_node(x)
+    scaled = node if beta == 1 else g.mul(node, _full(node, beta))
+    y = softplus_node(scaled)
+    y = y if beta == 1 else g.mul(y, _full(y, 1 / beta))
+    return make(g.where(g.lt(_full(node, threshold), scaled), node, y), tensor)
+
+
+def logsigmoid(x: Any) -> Tensor:
+    """ln(1 / (1 + e⁻ˣ)), without overflow."""
+    node, tensor = e.float_node(x)
+    return make(g.neg(softplus_node(g.neg(node))), tensor)
+
+
+def _below(x: Tensor) -> Tensor:
+    """x where it is not positive, else 0: what e^x - 1 is taken of without overflow."""
+    return e.where(x > 0, 0.0, x)  # type: ignore[no-any-return]
+
+
+def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha (eˣ - 1)."""
+    x = e.as_tensor(x)
+    return e.where(x > 0, x, alpha * e.expm1(_below(x)))
+
+
+def selu(x: Any, inplace: bool = False) -> Tensor:
+    """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+    return SELU_SCALE * elu(x, SELU_ALPHA)
+
+
+def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha (e^(x/alpha) - 1)."""
+    if alpha == 0:
+        raise OptionError("celu: alpha must not be 0")
+    x = e.as_tensor(x)
+    return e.where(x > 0, x, alpha * e.expm1(_below(x) * (1 / alpha)))
+
+
+def gelu(x: Any, approximate: str = "none") -> Tensor:
+    """x Φ(x), with Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel, 2016.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.gelu([-1.0, 0.0, 1.0])
+    tensor([-0.1587,  0.    ,  0.8413])
+    """
+    check("gelu", {"approximate": choice("none", "tanh")}, {"approximate": approximate})
+    node, tensor = e.float_node(x)
+    if approximate == "none":
+        inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
+    else:
+        cubic = g.mul(g.mul(node, node), _full(node, 0.044715))
+        slope = g.mul(node, g.add(_full(node, 1), cubic))
+        inner = g.tanh(g.mul(slope, _full(node, math.sqrt(2 / math.pi))))
+    half = g.mul(node, _full(node, 0.5))
+    return make(g.mul(half, g.add(inner, _full(node, 1))), tensor)
+
+
+def silu(x: Any, inplace: bool = False) -> Tensor:
+    """x sigmoid(x), also called swish."""
+    return e.multiply(x, e.sigmoid(x))
+
+
+def mish(x: Any, inplace: bool = False) -> Tensor:
+    """x tanh(ln(1 + eˣ)) (Misra, 2019)."""
+    node, tensor = e.float_node(x)
+    return make(g.mul(node, g.tanh(softplus_node(node))), tensor)
+
+
+def softsign(x: Any) -> Tensor:
+    """x / (1 + |x|)."""
+    return e.divide(x, 1.0 + e.abs(x))
+
+
+def tanhshrink(x: Any) -> Tensor:
+    """x - tanh(x)."""
+    return e.subtract(x, e.tanh(x))
+
+
+def glu(x: Any, dim: int = -1) -> Tensor:
+    """a · sigmoid(b), where x is split along ``dim`` into a and b (Dauphin et al., 2016)."""
+    node, tensor = e.float_node(x)
+    axis = r.normalize_axis(dim, node.ndim, "glu")
+    half, odd = divmod(node.shape[axis], 2)
+    if odd:
+        raise ShapeError(f"glu halves axis {dim}: its length must be even, got shape {node.shape}")
+    a, b = r.part(node, axis, 0, half), r.part(node, axis, half, 2 * half)
+    return make(g.mul(a, g.sigmoid(b)), tensor)
+
+
+# -- along an axis --------------------------------------------------------------------------------------
+def _axis(name: str, x: Any, dim: int | None) -> tuple[Tensor, int]:
+    x = e.as_tensor(x)
+    if dim is None and x.ndim > 2:
+        raise OptionError(
+            f"{name}: say which axis sums to 1, as in dim=-1; the input has {x.ndim} axes: {x.shape}"
+        )
+    return x, -1 if dim is None else dim
+
+
+def softmax(x: Any, dim: int | None = None) -> Tensor:
+    """eˣ / Σ eˣ along ``dim``; of vectors and matrices along the last axis if None.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.softmax([0.0, 1.0], dim=0)
+    tensor([0.2689, 0.7311])
+    """
+    x, axis = _axis("softmax", x, dim)
+    return r.softmax(x, axis)
+
+
+def softmin(x: Any, dim: int | None = None) -> Tensor:
+    """softmax(-x)."""
+    x, axis = _axis("softmin", x, dim)
+    return r.softmax(-x, axis)
+
+
+def log_softmax(x: Any, dim: int | None = None) -> Tensor:
+    """ln softmax(x), computed as x - ln Σ eˣ."""
+    x, axis = _axis("log_softmax", x, dim)
+    return r.log_softmax(x, axis)
+
+
+def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(‖x‖ₚ, eps) along ``dim``."""
+    x = e.as_tensor(x)
+    return e.divide(x, e.maximum(r.norm(x, p, dim, keepdims=True), eps))
+
+
+def require_float(name: str, x: Tensor) -> Tensor:
+    """``x``, or DTypeError."""
+    if not is_float(x.dtype):
+        raise DTypeError(f"{name} expects a float tensor, got {x.dtype}; convert it with .float()")
+    return x

@@ -1,0 +1,335 @@
+"""Losses of classifiers: cross-entropy, negative log-likelihood, binary cross-entropy, divergence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import DTypeError, OptionError, ShapeError
+from ...tensor import elementwise as e
+from ...tensor.reduce import keep
+from ...tensor.tensor import Tensor
+from ...tensor.value import Value, as_tensor, make, use
+from ..options import check, check_reduction, number
+from .activations import require_float, softplus_node
+from .targets import check_finite, check_labels, check_range, same_shape
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The loss of each element, their mean, or their sum."""
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _full(x: Node, value: float) -> Node:
+    return g.full(x.shape, value, x.dtype)
+
+
+def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node | None:
+    if weight is None:
+        return None
+    w = as_tensor(weight)
+    if w.shape != (classes,):
+        raise ShapeError(f"{name}: weight has one entry per class, ({classes},), got shape {w.shape}")
+    return g.stop_gradient(g.cast(w.node, like.dtype))
+
+
+def _log_sum_exp(x: Node, axis: int) -> tuple[Node, Node]:
+    """x - max x, and ln Σ exp(x - max x), along ``axis``. Its gradient is softmax(x)."""
+    m = g.stop_gradient(g.reduce_max(x, [axis]))
+    m = g.where(g.lt(g.abs(m), _full(m, math.inf)), m, g.zeros_like(m))
+    shifted = g.sub(x, g.broadcast(keep(m, x, [axis]), x.shape))
+    return shifted, g.log(g.sum(g.exp(shifted), [axis]))
+
+
+def _picked(x: Node, label: Node, axis: int) -> Node:
+    """x[label] along ``axis``, by comparison: no gather, so gradient and loss are one pass over x."""
+    wide = g.broadcast(keep(label, x, [axis]), x.shape)
+    return g.sum(g.where(g.eq(g.iota(x.shape, axis, dt.int32), wide), x, g.zeros_like(x)), [axis])
+
+
+def _over_rows(
+    rows: Node, label: Node, classes: int, weight: Node | None, ignore_index: int | None, reduction: str
+) -> Node:
+    """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the others.
+
+    A label outside the classes makes its row NaN (outside compiled functions it was refused before).
+    """
+    inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
+    rows = g.where(inside, rows, _full(rows, math.nan))
+    w = None if weight is None else g.gather(weight, label)
+    if ignore_index is not None:
+        counted = g.ne(label, _full(label, ignore_index))
+        rows = g.where(counted, rows, g.zeros_like(rows))
+        ones = g.ones_like(rows) if w is None else w
+        w = g.where(counted, ones, g.zeros_like(rows))
+    if reduction == "none":
+        return rows
+    total = g.sum(rows, range(rows.ndim))
+    if reduction == "sum":
+        return total
+    count = _full(total, rows.size) if w is None else g.sum(w, range(rows.ndim))
+    return g.div(total, count)
+
+
+def _rows(name: str, x: Any) -> tuple[Tensor, int]:
+    """The input as a float tensor, and its class axis."""
+    x = require_float(name, as_tensor(x))
+    if x.ndim == 0:
+        raise ShapeError(f"{name} expects an input (classes,) or (batch, classes, ...), got a scalar")
+    return x, min(x.ndim - 1, 1)
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = -100,  # noqa: A002
+    reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), and q the one-hot of a label or probabilities.
+
+    ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,) weighs
+    the classes, and the mean divides by the sum of the weights of the rows. Rows with the label
+    ``ignore_index`` do not count. ``label_smoothing`` ε: q becomes (1 - ε) q + ε / C.
+    Raises DataError for a label outside the classes, DTypeError and ShapeError for other targets.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.cross_entropy(cr.tensor([[0.0, 0.0], [0.0, 2.0]]), cr.tensor([0, 1]))
+    tensor(0.41)
+    """
+    name = "cross_entropy"
+    check_reduction(name, reduction)
+    check(name, {"label_smoothing": number(0, 1)}, {"label_smoothing": label_smoothing})
+    x, axis = _rows(name, input)
+    target = as_tensor(target)
+    classes = x.shape[axis]
+    w = _class_weights(name, weight, classes, x)
+    if dt.is_float(target.dtype) and target.shape == x.shape:
+        return _soft_cross_entropy(x, target, axis, w, reduction, label_smoothing)
+    check_labels(name, x, target, ignore_index)
+    label = g.cast(target.node, dt.int32)
+    shifted, log_sum = _log_sum_exp(use(x), axis)
+    rows = g.sub(log_sum, _picked(shifted, label, axis))
+    row_weight = None if w is None else g.gather(w, label)
+    if row_weight is not None:
+        rows = g.mul(rows, row_weight)
+    if label_smoothing:
+        # ε/C Σ_c w_c (ln Σ e^z - z_c), a second term beside the label's own.
+        by_class = g.ones_like(shifted) if w is None else _along(w, shifted, axis)
+        spread = g.mul(g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted), by_class)
+        smooth = g.mul(g.sum(spread, [axis]), _full(rows, label_smoothing / classes))
+        rows = g.add(g.mul(rows, _full(rows, 1 - label_smoothing)), smooth)
+    return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
+
+
+def _along(w: Node, like: Node, axis: int) -> Node:
+    return g.expand(g.reshape(w, (w.shape[0], *[1] * (like.ndim - axis - 1))), like.shape)
+
+
+def _soft_cross_entropy(
+    x: Tensor, target: Tensor, axis: int, weight: Node | None, reduction: str, smoothing: float
+) -> Tensor:
+    check_finite("cross_entropy", target)
+    q = g.cast(use(target), x.dtype)
+    if smoothing:
+        q = g.add(g.mul(q, _full(q, 1 - smoothing)), _full(q, smoothing / x.shape[axis]))
+    if weight is not None:
+        q = g.mul(q, _along(weight, q, axis))
+    shifted, log_sum = _log_sum_exp(use(x), axis)
+    spread = g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted)
+    rows = g.sum(g.mul(q, spread), [axis])
+    return reduced(make(rows, x, target), reduction)
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = -100,  # noqa: A002
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in `cross_entropy`."""
+    check_reduction("nll_loss", reduction)
+    x, axis = _rows("nll_loss", input)
+    target = as_tensor(target)
+    classes = x.shape[axis]
+    w = _class_weights("nll_loss", weight, classes, x)
+    check_labels("nll_loss", x, target, ignore_index)
+    label = g.cast(target.node, dt.int32)
+    rows = g.neg(_picked(use(x), label, axis))
+    rows = rows if w is None else g.mul(rows, g.gather(w, label))
+    return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
+
+
+# -- two classes ----------------------------------------------------------------------------------------
+def _binary_target(name: str, x: Tensor, target: Any) -> Tensor:
+    target = as_tensor(target)
+    same_shape(name, x, target)
+    check_finite(name, target)
+    return target.to(x.dtype)
+
+
+def _bce_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
+    """x̄ = g (x - t) / max(x (1 - x), 1e-12), t̄ = g (ln(1 - x) - ln x), as PyTorch bounds them."""
+    one = _full(x, 1)
+    spread = g.max(g.mul(x, g.sub(one, x)), _full(x, 1e-12))
+    odds = g.sub(_bounded_log(g.sub(one, x)), _bounded_log(x))
+    return [g.div(g.mul(grad, g.sub(x, t)), spread), g.mul(grad, odds)]
+
+
+def _bounded_log(x: Node) -> Node:
+    return g.max(g.log(x), _full(x, -100))
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """-t ln x - (1 - t) ln(1 - x) for probabilities x and targets t in [0, 1]; logarithms end at -100.
+
+    ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
+    """
+    name = "binary_cross_entropy"
+    check_reduction(name, reduction)
+    x = require_float(name, as_tensor(input))
+    t = _binary_target(name, x, target)
+    hint = "for logits use binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss)"
+    check_range(name, x, 0, 1, "input", hint)
+    check_range(name, t, 0, 1, "target", "targets are 0, 1 or a probability")
+    p, q = use(x), use(t)
+    one = _full(p, 1)
+    y = g.neg(g.add(g.mul(q, _bounded_log(p)), g.mul(g.sub(one, q), _bounded_log(g.sub(one, p)))))
+    loss = make(g.custom_vjp(y, [p, q], _bce_rule), x, t)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def _bce_logits_rule(grad: Node, y: Node, x: Node, t: Node, w: Node) -> list[Node | None]:
+    """x̄ = g ((w t + 1 - t) σ(x) - w t), t̄ = g ((w - 1) ln(1 + e⁻ˣ) - x)."""
+    one, wt = _full(x, 1), g.mul(w, t)
+    slope = g.sub(g.mul(g.sub(g.add(wt, one), t), g.sigmoid(x)), wt)
+    by_target = g.sub(g.mul(g.sub(w, one), softplus_node(g.neg(x))), x)
+    return [g.mul(grad, slope), g.mul(grad, by_target), None]
+
+
+def _plain_bce_logits_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
+    """x̄ = g (σ(x) - t), t̄ = -g x."""
+    return [g.mul(grad, g.sub(g.sigmoid(x), t)), g.neg(g.mul(grad, x))]
+
+
+def binary_cross_entropy_with_logits(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Any = None,  # noqa: A002
+) -> Tensor:
+    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, and w the weight of positives.
+
+    ``weight`` multiplies the loss of each element; ``pos_weight`` is broadcast to the input.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.binary_cross_entropy_with_logits(cr.tensor([0.0, 2.0]), cr.tensor([1.0, 1.0]))
+    tensor(0.41)
+    """
+    name = "binary_cross_entropy_with_logits"
+    check_reduction(name, reduction)
+    x = require_float(name, as_tensor(input))
+    t = _binary_target(name, x, target)
+    z, q = use(x), use(t)
+    one = _full(z, 1)
+    tail = softplus_node(g.neg(z))
+    if pos_weight is None:
+        y = g.custom_vjp(g.add(g.mul(g.sub(one, q), z), tail), [z, q], _plain_bce_logits_rule)
+    else:
+        w = g.expand(g.stop_gradient(g.cast(as_tensor(pos_weight).node, x.dtype)), z.shape)
+        factor = g.add(one, g.mul(g.sub(w, one), q))
+        y = g.custom_vjp(g.add(g.mul(g.sub(one, q), z), g.mul(factor, tail)), [z, q, w], _bce_logits_rule)
+    loss = make(y, x, t)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+# -- distributions ----------------------------------------------------------------------------------------
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:  # noqa: A002
+    """t (ln t - x) for log-probabilities x and probabilities t (their logarithms with ``log_target``).
+
+    ``reduction="batchmean"`` divides the sum by the batch: the divergence itself.
+    """
+    check_reduction("kl_div", reduction, ("none", "mean", "sum", "batchmean"))
+    x = require_float("kl_div", as_tensor(input))
+    target = as_tensor(target)
+    same_shape("kl_div", x, target)
+    t = target.to(x.dtype)
+    if log_target:
+        loss = e.exp(t) * (t - x)
+    else:
+        check_finite("kl_div", target)
+        positive = e.where(t == 0, 1.0, t)  # 0 ln 0 = 0
+        loss = e.where(t == 0, 0.0, t * e.log(positive)) - t * x
+    if reduction == "batchmean":
+        return loss.sum() / x.shape[0] if x.ndim else loss
+    return reduced(loss, reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    reduction: str = "mean",  # noqa: A002
+) -> Tensor:
+    """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0 and 1."""
+    check_reduction("multilabel_soft_margin_loss", reduction)
+    loss = binary_cross_entropy_with_logits(input, target, reduction="none")
+    return reduced((loss if weight is None else loss * weight).mean(axis=-1), reduction)
+
+
+def multi_margin_loss(
+    input: Any,
+    target: Any,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Any = None,
+    *,
+    reduction: str = "mean",  # noqa: A002
+) -> Tensor:
+    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,)."""
+    check_reduction("multi_margin_loss", reduction)
+    if p not in (1, 2):
+        raise OptionError(f"multi_margin_loss: p must be 1 or 2, got {p!r}")
+    x, axis = _rows("multi_margin_loss", input)
+    if x.ndim > 2:
+        raise ShapeError(f"multi_margin_loss expects an input (batch, classes), got {x.shape}")
+    target = as_tensor(target)
+    check_labels("multi_margin_loss", x, target, None)
+    classes = x.shape[axis]
+    label = g.cast(target.node, dt.int32)
+    own = make(_picked(use(x), label, axis), x).unsqueeze(axis)
+    others = make(g.iota(x.shape, axis, dt.int32)) != make(label).unsqueeze(axis)
+    from_margin = margin - own + x
+    loss = e.where(others & (from_margin > 0), from_margin, 0.0)
+    loss = loss if p == 1 else loss * loss
+    w = _class_weights("multi_margin_loss", weight, classes, x)
+    rows = loss.sum(axis=axis) / classes
+    return reduced(rows if w is None else rows * make(g.gather(w, label)), reduction)
+
+
+def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C for scores x (N, C).
+
+    ``target`` (N, C): the labels of each row, ended by -1.
+    """
+    name = "multilabel_margin_loss"
+    check_reduction(name, reduction)
+    x = require_float(name, as_tensor(input))
+    target = as_tensor(target)
+    if not isinstance(target, Value) or not dt.is_integer(target.dtype):
+        raise DTypeError(f"{name}: labels are integers, got {target.dtype}")
+    same_shape(name, x, target)
+    classes = x.shape[-1]
+    valid = (target < 0).to(dt.int32).cumsum(axis=-1) == 0  # before the first -1
+    every = make(g.iota((classes,), 0, dt.int64))
+    hot = (target.long().unsqueeze(-1) == every) & valid.unsqueeze(-1)  # (..., j, c)
+    is_label = hot.any(axis=-2)
+    picked = e.where(hot, x.unsqueeze(-2), 0.0).sum(axis=-1)  # (..., j): x[y_j]
+    gap = 1.0 - picked.unsqueeze(-1) + x.unsqueeze(-2)
+    counts = valid.unsqueeze(-1) & ~is_label.unsqueeze(-2) & (gap > 0)
+    return reduced(e.where(counts, gap, 0.0).sum(axis=(-2, -1)) / classes, reduction)

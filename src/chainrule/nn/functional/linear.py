@@ -1,0 +1,113 @@
+"""Linear maps and table look-up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...errors import DataError, DTypeError, ShapeError
+from ...tensor import elementwise as e
+from ...tensor.index import one_hot as build_one_hot
+from ...tensor.tensor import Tensor
+from ...tensor.value import as_tensor, make, use
+from .known import known_values
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
+    """y = x Wᵀ + b for x (..., in), W (out, in), b (out,): y (..., out).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.linear(cr.tensor([1.0, 2.0]), cr.tensor([[3.0, 4.0]]), cr.tensor([0.5])).tolist()
+    [11.5]
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(f"linear expects x (..., in) and weight (out, in), got {x.shape} and {weight.shape}")
+    w = use(weight)
+    node = g.cast(use(x), w.dtype) if not dt.is_float(x.dtype) else use(x)
+    if node.dtype != w.dtype:
+        raise DTypeError(
+            f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), as in"
+            f" x.to('{weight.dtype}')"
+        )
+    rows = g.reshape(node, (math.prod(node.shape[:-1]), node.shape[-1]))
+    y = g.dot(rows, g.permute(w, (1, 0)))
+    tensors = [x, weight]
+    if bias is not None:
+        b = as_tensor(bias)
+        if b.shape != (weight.shape[0],):
+            raise ShapeError(f"linear expects bias ({weight.shape[0]},), got {b.shape}")
+        tensors.append(b)
+        y = g.add(y, g.expand(g.cast(use(b), y.dtype), y.shape))
+    return make(g.reshape(y, (*node.shape[:-1], w.shape[0])), *tensors)
+
+
+def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2): y (..., out)."""
+    x1, x2, weight = as_tensor(x1), as_tensor(x2), as_tensor(weight)
+    fits = weight.ndim == 3 and x1.ndim == x2.ndim >= 1 and x1.shape[:-1] == x2.shape[:-1]
+    if not fits or weight.shape[1:] != (x1.shape[-1], x2.shape[-1]):
+        raise ShapeError(
+            "bilinear expects x1 (..., in1), x2 (..., in2) and weight (out, in1, in2),"
+            f" got {x1.shape}, {x2.shape} and {weight.shape}"
+        )
+    out, in1, in2 = weight.shape
+    pairs = (x1.reshape(-1, in1, 1) * x2.reshape(-1, 1, in2)).reshape(-1, in1 * in2)
+    y = linear(pairs, weight.reshape(out, in1 * in2), bias)
+    return y.reshape(*x1.shape[:-1], out)
+
+
+def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+    """weight[index]: index (...) of integers below V, weight (V, D); result (..., D).
+
+    Row ``padding_idx`` gets no gradient. Raises DTypeError for indices that are no integers, DataError
+    for an index outside the table.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.embedding(cr.tensor([1, 0]), cr.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[3.0, 4.0], [1.0, 2.0]]
+    """
+    index, weight = as_tensor(index), as_tensor(weight)
+    if not dt.is_integer(index.dtype):
+        raise DTypeError(f"embedding expects integer indices, got {index.dtype}; convert them with .long()")
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding expects a table (rows, features), got {weight.shape}")
+    rows = weight.shape[0]
+    known = known_values(index)
+    if known is not None and known.size and (known.min() < 0 or known.max() >= rows):
+        wrong = int(known.min()) if known.min() < 0 else int(known.max())
+        at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
+        raise DataError(
+            f"embedding: index {wrong} at position {at} is outside the table of {rows} rows (0 … {rows - 1})"
+        )
+    found = g.gather(use(weight), index.node)
+    if padding_idx is not None and weight.requires_grad:
+        row = padding_idx % rows
+        padded = g.eq(index.node, g.full(index.shape, row, index.dtype))
+        wide = g.broadcast(g.reshape(padded, (*index.shape, 1)), found.shape)
+        found = g.where(wide, g.stop_gradient(found), found)
+    return make(found, weight)
+
+
+def one_hot(index: Any, num_classes: int = -1) -> Tensor:
+    """1 at the position ``index``, 0 elsewhere, in a new last axis, int64."""
+    return build_one_hot(index, num_classes)
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Σ x1 x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    n1 = e.maximum(x1.norm(axis=dim, keepdims=True), eps)
+    n2 = e.maximum(x2.norm(axis=dim, keepdims=True), eps)
+    return ((x1 / n1) * (x2 / n2)).sum(axis=dim)
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """‖x1 - x2 + eps‖ₚ along the last axis."""
+    return (as_tensor(x1) - as_tensor(x2) + eps).norm(p, axis=-1, keepdims=keepdim)

@@ -1,0 +1,155 @@
+"""Normalization: subtract a mean, divide by a standard deviation, over some axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import DataError, OptionError, ShapeError
+from ...tensor.elementwise import float_node
+from ...tensor.tensor import Tensor
+from ...tensor.value import Value, as_tensor, make, no_grad, use
+
+
+def _full(x: Node, value: float) -> Node:
+    return g.full(x.shape, value, x.dtype)
+
+
+def _mean(x: Node, axes: Sequence[int]) -> Node:
+    total = g.sum(x, axes)
+    return g.div(total, _full(total, math.prod(x.shape[a] for a in axes)))
+
+
+def _wide(x: Node, like: Node, axes: Sequence[int]) -> Node:
+    """A reduced array in the shape it had before."""
+    return g.broadcast(g.reshape(x, [1 if i in axes else n for i, n in enumerate(like.shape)]), like.shape)
+
+
+def _inverse_root(variance: Node, eps: float) -> Node:
+    """1 / √(σ² + ε)."""
+    return g.div(_full(variance, 1), g.sqrt(g.add(variance, _full(variance, eps))))
+
+
+def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
+    """(x - μ) / √(σ² + ε) over ``axes``; one division a row, not an element."""
+    centred = g.sub(x, _wide(_mean(x, axes), x, axes))
+    variance = _mean(g.mul(centred, centred), axes)
+    return g.mul(centred, _wide(_inverse_root(variance, eps), x, axes))
+
+
+def _affine(y: Node, weight: Any, bias: Any, view: Sequence[int]) -> Node:
+    """y w + b, the two reshaped to ``view`` and broadcast."""
+    if weight is not None:
+        y = g.mul(y, g.expand(g.reshape(g.cast(use(weight), y.dtype), view), y.shape))
+    if bias is not None:
+        y = g.add(y, g.expand(g.reshape(g.cast(use(bias), y.dtype), view), y.shape))
+    return y
+
+
+def _tensors(*values: Any) -> list[Value]:
+    return [v for v in values if isinstance(v, Value)]
+
+
+def _last_axes(name: str, x: Node, shape: Sequence[int]) -> tuple[tuple[int, ...], list[int]]:
+    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not wanted or x.shape[-len(wanted) :] != wanted:
+        raise ShapeError(f"{name} normalizes the last axes {wanted}, the input has shape {x.shape}")
+    return wanted, list(range(x.ndim - len(wanted), x.ndim))
+
+
+def layer_norm(
+    x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """(x - μ) / √(σ² + ε) · w + b with mean and variance over the last axes (Ba et al., 2016).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.layer_norm([[1.0, 3.0]], (2,))
+    tensor([[-1.,  1.]])
+    """
+    node, x = float_node(x)
+    shape, axes = _last_axes("layer_norm", node, normalized_shape)
+    return make(_affine(_standardized(node, axes, eps), weight, bias, shape), x, *_tensors(weight, bias))
+
+
+def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if None."""
+    node, x = float_node(x)
+    shape, axes = _last_axes("rms_norm", node, normalized_shape)
+    eps = float(np.finfo(node.dtype).eps) if eps is None else eps
+    scale = _inverse_root(_mean(g.mul(node, node), axes), eps)
+    y = g.mul(node, _wide(scale, node, axes))
+    return make(_affine(y, weight, None, shape), x, *_tensors(weight))
+
+
+def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He, 2018)."""
+    node, x = float_node(x)
+    if node.ndim < 2:
+        raise ShapeError(f"group_norm expects (batch, channels, ...), got {node.shape}")
+    channels = node.shape[1]
+    if num_groups < 1 or channels % num_groups:
+        raise OptionError(f"group_norm: {channels} channels cannot be divided into {num_groups} groups")
+    grouped = g.reshape(node, (node.shape[0], num_groups, node.size // max(node.shape[0] * num_groups, 1)))
+    y = g.reshape(_standardized(grouped, [2], eps), node.shape)
+    view = (channels, *[1] * (node.ndim - 2))
+    return make(_affine(y, weight, bias, view), x, *_tensors(weight, bias))
+
+
+def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Mean and variance of each channel of each example: `group_norm` with one channel a group."""
+    return group_norm(x, as_tensor(x).shape[1], weight, bias, eps)
+
+
+def batch_norm(
+    x: Any, running_mean: Tensor | None, running_var: Tensor | None, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy, 2015).
+
+    In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1) move
+    by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a channel has
+    only one value in training.
+    """
+    node, x = float_node(x)
+    if node.ndim < 2:
+        raise ShapeError(f"batch_norm expects (batch, channels, ...), got {node.shape}")
+    axes = [0, *range(2, node.ndim)]
+    view = (node.shape[1], *[1] * (node.ndim - 2))
+    count = math.prod(node.shape[a] for a in axes)
+    if training:
+        if count < 2:
+            raise DataError(
+                f"batch_norm in training needs more than one value per channel, the input has shape {node.shape};"
+                " use a larger batch, or .eval()"
+            )
+        mean = _mean(node, axes)
+        centred = g.sub(node, _wide(mean, node, axes))
+        variance = _mean(g.mul(centred, centred), axes)
+        unbiased = g.mul(variance, _full(variance, count / (count - 1)))
+        _move(running_mean, mean, momentum)
+        _move(running_var, unbiased, momentum)
+    else:
+        if running_mean is None or running_var is None:
+            raise OptionError("batch_norm in evaluation needs running_mean and running_var")
+        mean, variance = (g.cast(use(s), node.dtype) for s in (running_mean, running_var))
+        centred = g.sub(node, g.expand(g.reshape(mean, view), node.shape))
+    scale = _inverse_root(variance, eps)
+    if weight is not None:
+        scale = g.mul(scale, g.cast(use(weight), node.dtype))
+    y = g.mul(centred, g.expand(g.reshape(scale, view), node.shape))
+    return make(_affine(y, None, bias, view), x, *_tensors(weight, bias))
+
+
+def _move(running: Tensor | None, new: Node, momentum: Any) -> None:
+    """running ← running + momentum (new - running)."""
+    if running is None:
+        return
+    with no_grad():
+        target = make(g.cast(g.stop_gradient(new), running.dtype))
+        weight = momentum.to(running.dtype) if isinstance(momentum, Value) else momentum  # type: ignore[attr-defined]
+        running.assign(running * (1 - weight) + target * weight)

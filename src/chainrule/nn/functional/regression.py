@@ -1,0 +1,186 @@
+"""Losses of numbers, and of distances and rankings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...errors import DataError, ShapeError
+from ...tensor import elementwise as e
+from ...tensor.tensor import Tensor
+from ...tensor.value import as_tensor
+from ..options import check, check_reduction, number
+from .activations import relu, require_float
+from .classification import reduced
+from .known import known_values
+from .linear import pairwise_distance
+from .targets import check_finite, same_shape
+
+
+def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
+    """Input and target as float tensors of one shape and dtype."""
+    check_reduction(name, reduction)
+    x = require_float(name, as_tensor(x))
+    target = as_tensor(target)
+    same_shape(name, x, target)
+    check_finite(name, target)
+    return x, target.to(x.dtype)
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """(x - t)². Shapes must be equal: nothing is broadcast.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.mse_loss(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+    x, t = _pair("mse_loss", input, target, reduction)
+    difference = x - t
+    return reduced(difference * difference, reduction)
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """|x - t|."""
+    x, t = _pair("l1_loss", input, target, reduction)
+    return reduced(e.abs(x - t), reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:  # noqa: A002
+    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2 (Girshick, 2015)."""
+    x, t = _pair("smooth_l1_loss", input, target, reduction)
+    check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    d = x - t
+    size = e.abs(d)
+    return reduced(e.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+
+
+def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Tensor:  # noqa: A002
+    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2) (Huber, 1964)."""
+    x, t = _pair("huber_loss", input, target, reduction)
+    check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
+    d = x - t
+    size = e.abs(d)
+    return reduced(e.where(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
+
+
+def poisson_nll_loss(
+    input: Any, target: Any, log_input: bool = True, full: bool = False, *, eps: float = 1e-8,  # noqa: A002
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """eˣ - t x for the logarithm x of a rate (x - t ln(x + eps) for a rate) and counts t.
+
+    ``full`` adds Stirling's t ln t - t + ln(2πt)/2 where t > 1.
+    """
+    x, t = _pair("poisson_nll_loss", input, target, reduction)
+    loss = e.exp(x) - t * x if log_input else x - t * e.log(x + eps)
+    if full:
+        counts = e.where(t > 1, t, 1.0)
+        stirling = counts * e.log(counts) - counts + 0.5 * e.log(2 * math.pi * counts)
+        loss = loss + e.where(t > 1, stirling, 0.0)
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",  # noqa: A002
+) -> Tensor:
+    """(ln v + (x - t)² / v) / 2 for a mean x, a target t, and a variance v of at least eps.
+
+    ``var`` has the input's shape, or 1 (or nothing) as its last axis. ``full`` adds ln(2π)/2.
+    """
+    name = "gaussian_nll_loss"
+    x, t = _pair(name, input, target, reduction)
+    check(name, {"eps": number(0, brackets="()")}, {"eps": eps})
+    v = as_tensor(var).to(x.dtype)
+    if v.shape != x.shape:
+        if v.shape == x.shape[:-1]:
+            v = v.unsqueeze(-1)
+        elif v.ndim and v.shape[:-1] != x.shape[:-1] or v.shape[-1:] != (1,):
+            raise ShapeError(
+                f"{name}: the input has shape {x.shape}, var {v.shape}; equal, or 1 as last axis"
+            )
+    known = known_values(v)
+    if known is not None and (known < 0).any():
+        raise DataError(f"{name}: a variance is not negative, got {known.min():g}")
+    # The value is bounded below by eps, its gradient is not (PyTorch's choice).
+    bounded = v + e.maximum(eps - v.detach(), 0.0)
+    d = x - t
+    loss = 0.5 * (e.log(bounded) + d * d / bounded)
+    return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+# -- distances and rankings -----------------------------------------------------------------------------
+def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
+    """A target of 1 and -1."""
+    target = as_tensor(target)
+    known = known_values(target)
+    if known is not None and known.size and (abs(known) != 1).any():
+        raise DataError(f"{name}: targets are 1 or -1, got {known[abs(known) != 1].flat[0]:g}")
+    if target.shape != shape and target.shape != ():
+        raise ShapeError(f"{name}: expects a target of shape {shape}, got {target.shape}")
+    return target
+
+
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Tensor:
+    """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or (D,)."""
+    name = "cosine_embedding_loss"
+    check_reduction(name, reduction)
+    x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
+    same_shape(name, x1, x2, "second input")
+    sign = _signs(name, target, x1.shape[:-1])
+    size1, size2 = ((x * x).sum(axis=-1) + 1e-12 for x in (x1, x2))
+    cosine = (x1 * x2).sum(axis=-1) / e.sqrt(size1 * size2)
+    return reduced(e.where(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+
+
+def triplet_margin_loss(
+    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+    swap: bool = False, *, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """max(0, margin + d(a, p) - d(a, n)); ``swap`` takes the smaller of d(a, n) and d(p, n)."""
+    name = "triplet_margin_loss"
+    check_reduction(name, reduction)
+    a, b, c = (require_float(name, as_tensor(x)) for x in (anchor, positive, negative))
+    same_shape(name, a, b, "positive")
+    same_shape(name, a, c, "negative")
+    near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
+    if swap:
+        far = e.minimum(far, pairwise_distance(b, c, p, eps))
+    return reduced(relu(margin + near - far), reduction)
+
+
+def margin_ranking_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Tensor:
+    """max(0, margin - y (x1 - x2)): x1 should rank above x2 where y = 1, below where y = -1."""
+    name = "margin_ranking_loss"
+    check_reduction(name, reduction)
+    x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
+    same_shape(name, x1, x2, "second input")
+    y = _signs(name, target, x1.shape)
+    return reduced(relu(margin - y.to(x1.dtype) * (x1 - x2)), reduction)
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """x where target = 1, max(0, margin - x) where target = -1."""
+    check_reduction("hinge_embedding_loss", reduction)
+    x = require_float("hinge_embedding_loss", as_tensor(input))
+    y = _signs("hinge_embedding_loss", target, x.shape)
+    return reduced(e.where(y == 1, x, relu(margin - x)), reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """ln(1 + e^(-y x)) for scores x and y = 1 or -1."""
+    check_reduction("soft_margin_loss", reduction)
+    x = require_float("soft_margin_loss", as_tensor(input))
+    y = _signs("soft_margin_loss", target, x.shape)
+    return reduced(e.softplus(-y.to(x.dtype) * x), reduction)

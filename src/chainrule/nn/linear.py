@@ -1,0 +1,260 @@
+"""Linear layers, table look-up, and changes of shape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core import dtypes as dt
+from ..errors import DTypeError, OptionError, ShapeError
+from ..tensor.create import zeros
+from ..tensor.tensor import Tensor
+from ..tensor.value import as_tensor
+from . import functional as F  # noqa: N812 - PyTorch's name
+from . import init, trail
+from .module import Module
+from .options import check, integer, optional
+from .parameter import Parameter
+
+_LENGTH = integer(1)
+
+
+def empty_parameter(shape: tuple[int, ...], dtype: Any) -> Parameter:
+    """A parameter to be initialized."""
+    return Parameter(zeros(shape, dtype=dtype))
+
+
+class Identity(Module):
+    """Returns its input. Takes any arguments, so that it can replace any layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Any:
+        """X itself."""
+        return x
+
+
+class Linear(Module):
+    """y = x Wᵀ + b for x (..., in_features).
+
+    weight (out, in) and bias (out,) start uniform on ±1/√in. Raises ShapeError if x has another number
+    of features, DTypeError if it has another float type.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Linear(3, 2)(cr.zeros(5, 3)).shape
+    (5, 2)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        values = {"in_features": in_features, "out_features": out_features}
+        check("Linear", dict.fromkeys(values, _LENGTH), values)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        self.weight = empty_parameter((self.out_features, self.in_features), dtype)
+        self.register_parameter("bias", empty_parameter((self.out_features,), dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial numbers again."""
+        bound = 1 / math.sqrt(self.in_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Any) -> Tensor:
+        """X (..., in_features) -> (..., out_features)."""
+        x = as_tensor(x)
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ShapeError(self._wrong_features(x))
+        if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
+            raise DTypeError(
+                f"{trail.title(self)} has {self.weight.dtype} weights, got {x.dtype} input:"
+                f" convert the input with x.to('{self.weight.dtype}'), or the model with .to('{x.dtype}')"
+            )
+        return F.linear(x, self.weight, self.bias)
+
+    def _wrong_features(self, x: Tensor) -> str:
+        if x.ndim == 0:
+            return f"{trail.title(self)} expects {self.in_features} features, got a scalar"
+        lines = [
+            f"{trail.title(self)} expects {self.in_features} features, got {x.shape[-1]}{trail.product(x)}"
+        ]
+        origin = trail.origin(x)
+        if origin:
+            lines.append(origin)
+        elif x.ndim > 2 and math.prod(x.shape[1:]) == self.in_features:
+            return "\n    ".join([*lines, f"input {x.shape}: put nn.Flatten() before it"])
+        else:
+            lines.append(f"input {x.shape}")
+        return "\n    ".join([*lines, f"set in_features={x.shape[-1]}"])
+
+    def headline(self) -> str:
+        """The layer in one short line."""
+        return f"Linear({self.in_features}, {self.out_features})"
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+class Bilinear(Module):
+    """y_k = x1ᵀ W_k x2 + b_k for x1 (..., in1), x2 (..., in2).
+
+    weight (out, in1, in2) and bias (out,) start uniform on ±1/√in1.
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        values = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
+        check("Bilinear", dict.fromkeys(values, _LENGTH), values)
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.weight = empty_parameter((out_features, in1_features, in2_features), dtype)
+        self.register_parameter("bias", empty_parameter((out_features,), dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial numbers again."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x1: Any, x2: Any) -> Tensor:
+        """x1 (..., in1), x2 (..., in2) -> (..., out)."""
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features},"
+            f" out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+class Embedding(Module):
+    """A table of vectors: index (...) -> (..., embedding_dim).
+
+    weight (num_embeddings, embedding_dim) starts normal(0, 1); the row ``padding_idx`` starts 0 and
+    gets no gradient. Raises DataError for an index outside the table.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Embedding(10, 4)(cr.tensor([[1, 2], [3, 4]])).shape
+    (2, 2, 4)
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        values = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim}
+        check("Embedding", dict.fromkeys(values, _LENGTH), values)
+        row = {"padding_idx": optional(integer(-num_embeddings, num_embeddings - 1))}
+        check("Embedding", row, {"padding_idx": padding_idx})
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.weight = empty_parameter((num_embeddings, embedding_dim), dtype)
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """A layer with the given table; frozen unless you say otherwise."""
+        table = as_tensor(embeddings)
+        if table.ndim != 2:
+            raise ShapeError(f"Embedding.from_pretrained expects a table (rows, features), got {table.shape}")
+        layer = cls(*table.shape, padding_idx=padding_idx, dtype=table.dtype)
+        layer.weight.assign(table.detach())
+        layer.weight.requires_grad_(not freeze)
+        return layer
+
+    def reset_parameters(self) -> None:
+        """Draw the initial numbers again."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            numbers = self.weight.numpy()
+            numbers[self.padding_idx] = 0
+            self.weight.assign(numbers)
+
+    def forward(self, index: Any) -> Tensor:
+        """Index (...) -> (..., embedding_dim)."""
+        return F.embedding(index, self.weight, self.padding_idx)
+
+    def headline(self) -> str:
+        """The layer in one short line."""
+        return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+class Flatten(Module):
+    """Makes one axis of the axes start_dim … end_dim: (N, C, H, W) -> (N, C·H·W)."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        check(
+            "Flatten",
+            {"start_dim": integer(), "end_dim": integer()},
+            {"start_dim": start_dim, "end_dim": end_dim},
+        )
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> Tensor:
+        """X (N, ...) -> (N, features)."""
+        return as_tensor(x).flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Splits the axis ``dim`` into axes of the given lengths; one of them may be -1."""
+
+    def __init__(self, dim: int, unflattened_size: Any) -> None:
+        super().__init__()
+        check("Unflatten", {"dim": integer()}, {"dim": dim})
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        if not self.unflattened_size:
+            raise OptionError("Unflatten: unflattened_size needs at least one length")
+
+    def forward(self, x: Any) -> Tensor:
+        """X (..., n, ...) -> (..., *unflattened_size, ...)."""
+        x = as_tensor(x)
+        axis = self.dim % x.ndim if -x.ndim <= self.dim < x.ndim else -1
+        if axis < 0:
+            raise ShapeError(f"Unflatten: no axis {self.dim} in an input of shape {x.shape}")
+        known = math.prod(n for n in self.unflattened_size if n != -1)
+        length = x.shape[axis]
+        if (known == 0 or length % known) if -1 in self.unflattened_size else known != length:
+            raise ShapeError(
+                f"Unflatten: axis {self.dim} has length {length}, which is not the product of {self.unflattened_size}"
+            )
+        sizes = [length // known if n == -1 else n for n in self.unflattened_size]
+        return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

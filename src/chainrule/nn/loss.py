@@ -1,0 +1,307 @@
+"""Losses as modules: each calls the function of `nn.functional` with its options."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..tensor.tensor import Tensor
+from ..tensor.value import as_tensor
+from . import functional as F  # noqa: N812 - PyTorch's name
+from .module import Module
+from .options import REDUCTIONS, Constraint, check, check_reduction, integer, number, optional
+
+
+class Loss(Module):
+    """Base of the losses: options, and ``reduction`` "none", "mean" or "sum"."""
+
+    constraints: ClassVar[dict[str, Constraint]] = {}
+    reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
+
+    def __init__(self, reduction: str = "mean", **options: Any) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_reduction(name, reduction, self.reductions)
+        check(name, self.constraints, options)
+        self.reduction = reduction
+        self.__dict__.update(options)
+
+    def _weight(self, name: str, value: Any) -> None:
+        """A tensor of weights, as a buffer that moves with ``to``."""
+        self.register_buffer(name, None if value is None else as_tensor(value).detach())
+
+
+class MSELoss(Loss):
+    """(x - t)²; the shapes must be equal.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.MSELoss()(cr.tensor([1.0, 2.0]), cr.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.mse_loss(input, target, reduction=self.reduction)
+
+
+class L1Loss(Loss):
+    """|x - t|."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.l1_loss(input, target, reduction=self.reduction)
+
+
+class SmoothL1Loss(Loss):
+    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2."""
+
+    constraints = {"beta": number(0)}
+
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction, beta=beta)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
+class HuberLoss(Loss):
+    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2)."""
+
+    constraints = {"delta": number(0, brackets="()")}
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction, delta=delta)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
+
+
+class CrossEntropyLoss(Loss):
+    """-Σ_c q_c ln softmax(z)_c of logits (N, C, ...); labels (N, ...), or probabilities (N, C, ...).
+
+    Takes logits: no softmax before it. See `nn.functional.cross_entropy`.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.CrossEntropyLoss()(cr.tensor([[0.0, 0.0], [0.0, 2.0]]), cr.tensor([0, 1]))
+    tensor(0.41)
+    """
+
+    constraints = {"ignore_index": optional(integer()), "label_smoothing": number(0, 1)}
+
+    def __init__(
+        self, weight: Any = None, *, ignore_index: int | None = -100, reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(reduction, ignore_index=ignore_index, label_smoothing=label_smoothing)
+        self._weight("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Logits (N, C, ...), target (N, ...) or (N, C, ...)."""
+        return F.cross_entropy(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+
+
+class NLLLoss(Loss):
+    """-z[label] of log-probabilities z (N, C, ...); after LogSoftmax."""
+
+    constraints = {"ignore_index": optional(integer())}
+
+    def __init__(
+        self, weight: Any = None, *, ignore_index: int | None = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction, ignore_index=ignore_index)
+        self._weight("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Log-probabilities (N, C, ...), labels (N, ...)."""
+        return F.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
+
+class BCELoss(Loss):
+    """-t ln x - (1 - t) ln(1 - x) of probabilities x."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self._weight("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape, in [0, 1]."""
+        return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
+
+
+class BCEWithLogitsLoss(Loss):
+    """Binary cross-entropy of logits: no sigmoid before it. ``pos_weight`` weighs the positives."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self._weight("weight", weight)
+        self._weight("pos_weight", pos_weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Logits and targets of one shape."""
+        return F.binary_cross_entropy_with_logits(
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
+        )
+
+
+class KLDivLoss(Loss):
+    """t (ln t - x) of log-probabilities x; use ``reduction="batchmean"`` for the divergence."""
+
+    reductions = (*REDUCTIONS, "batchmean")
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction, log_target=log_target)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class PoissonNLLLoss(Loss):
+    """eˣ - t x for the logarithm x of a rate and counts t."""
+
+    constraints = {"eps": number(0, brackets="()")}
+
+    def __init__(
+        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction, log_input=log_input, full=full, eps=eps)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.poisson_nll_loss(
+            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction
+        )
+
+
+class GaussianNLLLoss(Loss):
+    """(ln v + (x - t)² / v) / 2 for a mean x, a target t and a variance v."""
+
+    constraints = {"eps": number(0, brackets="()")}
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction, full=full, eps=eps)
+
+    def forward(self, input: Any, target: Any, var: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape; var of that shape, or with 1 or nothing as last axis."""
+        return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
+
+
+class CosineEmbeddingLoss(Loss):
+    """1 - cos(x1, x2) where target = 1, max(0, cos - margin) where it is -1."""
+
+    constraints = {"margin": number()}
+
+    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction, margin=margin)
+
+    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
+        """Inputs (N, D), target (N,) of 1 and -1."""
+        return F.cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction)
+
+
+class TripletMarginLoss(Loss):
+    """max(0, margin + d(anchor, positive) - d(anchor, negative))."""
+
+    constraints = {"margin": number(0, brackets="()"), "p": number(0, brackets="()"), "eps": number(0)}
+
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, *,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(reduction, margin=margin, p=p, eps=eps, swap=swap)
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+        """All of one shape (N, D)."""
+        return F.triplet_margin_loss(
+            anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction
+        )
+
+
+class MarginRankingLoss(Loss):
+    """max(0, margin - y (x1 - x2)) for y = 1 or -1."""
+
+    constraints = {"margin": number()}
+
+    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction, margin=margin)
+
+    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
+        """All of one shape."""
+        return F.margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction)
+
+
+class HingeEmbeddingLoss(Loss):
+    """x where target = 1, max(0, margin - x) where it is -1."""
+
+    constraints = {"margin": number()}
+
+    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction, margin=margin)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
+
+
+class SoftMarginLoss(Loss):
+    """ln(1 + e^(-y x)) for y = 1 or -1."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Input and target of one shape."""
+        return F.soft_margin_loss(input, target, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(Loss):
+    """Binary cross-entropy of logits (N, C), averaged over the classes."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self._weight("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Logits and targets (N, C) of 0 and 1."""
+        return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+
+
+class MultiMarginLoss(Loss):
+    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C."""
+
+    constraints = {"margin": number()}
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction, p=p, margin=margin)
+        self._weight("weight", weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Scores (N, C), labels (N,)."""
+        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(Loss):
+    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C; labels of a row end with -1."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+        """Scores and labels (N, C)."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)

@@ -1,0 +1,39 @@
+"""Parameter: a tensor that a module trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..errors import GradientError
+from ..tensor.tensor import Tensor
+from ..tensor.value import array_of
+
+
+class Parameter(Tensor):
+    """A tensor that is a module's parameter as soon as it is assigned to one of its attributes.
+
+    ``data`` (array-like) is copied. Raises GradientError if it is not of a float type and
+    ``requires_grad`` is true.
+
+    >>> from chainrule import nn
+    >>> p = nn.Parameter([1.0, 2.0])
+    >>> p.requires_grad, p.is_leaf
+    (True, True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
+        array = np.array(array_of(data), order="C")
+        if requires_grad and not dt.is_float(array.dtype):
+            raise GradientError(
+                f"nn.Parameter: only float tensors have gradients, this one is {array.dtype}; convert it with"
+                " .float(), or say requires_grad=False"
+            )
+        super().__init__(array, requires_grad=requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"

@@ -1,0 +1,126 @@
+"""Where in a model a call is: for messages like "Linear(30, 10) `net[3]` (train.py:12) expects ...".
+
+While a model runs, the stack of modules being called and the modules that have returned are kept, by
+thread. They are looked at only when an error is to be explained.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ChainruleError
+from ..tensor.value import Value
+
+if TYPE_CHECKING:
+    from .module import Module
+
+_PACKAGE = __name__.split(".", 1)[0]
+
+
+class _Trail(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[Module] = []
+        self.returned: dict[int, tuple[Module, tuple[int, ...]]] = {}  # by the id of the result's node
+
+
+_now = _Trail()
+
+
+@contextmanager
+def entered(module: Module) -> Iterator[None]:
+    """``module`` is being called."""
+    _now.stack.append(module)
+    try:
+        yield
+    finally:
+        _now.stack.pop()
+        if not _now.stack:
+            _now.returned.clear()
+
+
+def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
+    """``module`` has returned ``result``. What returned first is kept: a Sequential adds nothing."""
+    if isinstance(result, Value) and result._node is not None and args and isinstance(args[0], Value):
+        _now.returned.setdefault(result._node.id, (module, args[0].shape))
+
+
+def where_made() -> str:
+    """``file.py:12`` of the innermost frame outside the package."""
+    frame: Any = _user_frame()
+    return f"{frame.f_code.co_filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frame.f_lineno}"
+
+
+def _user_frame() -> Any:
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE:
+        frame = frame.f_back
+    return frame
+
+
+def title(module: Module) -> str:
+    """``Linear(30, 10) `net[3]` (train.py:12)``: what it is, where in the model, where it was made."""
+    name = path_of(module)
+    return f"{headline(module)}{f' `{name}`' if name else ''} ({module._made_at})"
+
+
+def headline(module: Module) -> str:
+    """The module in one line: ``Linear(30, 10)``."""
+    text = getattr(module, "headline", None)
+    return text() if callable(text) else type(module).__name__
+
+
+def path_of(module: Module) -> str:
+    """The Python expression for ``module`` from the user's variable: ``net[3].norm``."""
+    root = _now.stack[0] if _now.stack else module
+    variable = _variable(root)
+    for path, found in root.named_modules():
+        if found is module:
+            parts = path.split(".") if path else []
+            steps = [f"[{p}]" if p.isdigit() else f".{p}" for p in parts]
+            return (variable or "model") + "".join(steps) if variable or steps else ""
+    return ""
+
+
+def _variable(root: Module) -> str:
+    """The name of the user's variable that holds ``root``."""
+    frame = _user_frame()
+    for names in (frame.f_locals, frame.f_globals):
+        for name, value in names.items():
+            if value is root and name != "self" and not name.startswith("_"):
+                return str(name)
+    return ""
+
+
+def origin(x: Any) -> str:
+    """``from Flatten `net[2]`, input (batch, 3, 188, 188)``: the module whose result ``x`` is; or nothing."""
+    found = _now.returned.get(x._node.id) if isinstance(x, Value) and x._node is not None else None
+    if found is None:
+        return ""
+    module, shape = found
+    name = path_of(module)
+    sizes = ", ".join(["batch", *map(str, shape[1:])]) if len(shape) > 1 else str(shape[0]) if shape else ""
+    return f"from {headline(module)}{f' `{name}`' if name else ''}, input ({sizes})"
+
+
+def product(x: Any) -> str:
+    """`` = 16·47·47`` if ``x`` was flattened from (batch, 16, 47, 47); otherwise nothing."""
+    found = _now.returned.get(x._node.id) if isinstance(x, Value) and x._node is not None else None
+    if found is None or type(found[0]).__name__ != "Flatten" or len(found[1]) < 3:
+        return ""
+    return " = " + "·".join(map(str, found[1][1:]))
+
+
+def explain(error: ChainruleError, module: Module, args: tuple[Any, ...]) -> None:
+    """Add a line to ``error`` that names the innermost module it came from, unless it has one."""
+    if getattr(error, "_module_named", False):
+        return
+    error._module_named = True  # type: ignore[attr-defined]
+    name = title(module)
+    if name not in str(error):
+        shapes = ", ".join(f"{a.dtype}{list(a.shape)}" for a in args if isinstance(a, Value))
+        message = f"{error}\n    in {name}" + (f", called with {shapes}" if shapes else "")
+        error.args = (message, *error.args[1:])
