@@ -250,7 +250,8 @@ class Unflatten(Module):
         length = x.shape[axis]
         if (known == 0 or length % known) if -1 in self.unflattened_size else known != length:
             raise ShapeError(
-                f"Unflatten: axis {self.dim} has length {length}, which is not the product of {self.unflattened_size}"
+                f"Unflatten: axis {self.dim} has length {length},"
+                f" which is not the product of {self.unflattened_size}"
             )
         sizes = [length // known if n == -1 else n for n in self.unflattened_size]
         return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])

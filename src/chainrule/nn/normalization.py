@@ -125,8 +125,9 @@ class _BatchNorm(Module):
         track_running_stats: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        check(type(self).__name__, {"num_features": integer(1), "eps": _EPS, "momentum": optional(number(0, 1))},
-              {"num_features": num_features, "eps": eps, "momentum": momentum})  # fmt: skip
+        options = {"num_features": num_features, "eps": eps, "momentum": momentum}
+        table = {"num_features": integer(1), "eps": _EPS, "momentum": optional(number(0, 1))}
+        check(type(self).__name__, table, options)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.register_parameter("weight", _parameter(num_features, 1, dtype) if affine else None)

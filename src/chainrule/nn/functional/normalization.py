@@ -124,8 +124,8 @@ def batch_norm(
     if training:
         if count < 2:
             raise DataError(
-                f"batch_norm in training needs more than one value per channel, the input has shape {node.shape};"
-                " use a larger batch, or .eval()"
+                f"batch_norm in training needs more than one value per channel, got an input of shape"
+                f" {node.shape}; use a larger batch, or .eval()"
             )
         mean = _mean(node, axes)
         centred = g.sub(node, _wide(mean, node, axes))

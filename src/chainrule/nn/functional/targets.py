@@ -52,7 +52,8 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
     if not dt.is_integer(labels.dtype):
         hint = f"convert them with .long(), or give probabilities of the input's shape {x.shape}"
         raise DTypeError(
-            f"{name}: class labels are integers of shape {wanted}, got {labels.dtype}{list(labels.shape)}; {hint}"
+            f"{name}: class labels are integers of shape {wanted}, got {labels.dtype}{list(labels.shape)};"
+            f" {hint}"
         )
     if labels.shape != wanted:
         if labels.shape == x.shape:
@@ -62,7 +63,8 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
         else:
             hint = ""
         raise ShapeError(
-            f"{name}: for an input of shape {x.shape} the labels have shape {wanted}, got {labels.shape}{hint}"
+            f"{name}: for an input of shape {x.shape} the labels have shape {wanted},"
+            f" got {labels.shape}{hint}"
         )
     known = known_values(labels)
     if known is None or not known.size:
@@ -79,5 +81,6 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
         elif classes == 1:
             hint = "; with one output use binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss)"
         raise DataError(
-            f"{name}: label {label} at position {at}, but the input has {classes} classes (0 … {classes - 1}){hint}"
+            f"{name}: label {label} at position {at}, but the input has {classes} classes"
+            f" (0 … {classes - 1}){hint}"
         )

@@ -1,0 +1,103 @@
+"""Gradient descent with momentum, and the paper's own rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..nn.options import number
+from ..tensor import elementwise as e
+from ..tensor.tensor import Tensor
+from .group import ParamGroup, cast
+from .optimizer import Optimizer, State, require, zeros
+
+
+class SGD(Optimizer):
+    """b ← μ b + (1 - τ) g;  p ← p - lr b, with g = ∂L/∂p + λ p, momentum μ, dampening τ, weight_decay λ.
+
+    The first b is g itself. Nesterov: p ← p - lr (g + μ b). Without momentum: p ← p - lr g.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.SGD([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.tolist()
+    [0.5]
+    """
+
+    constraints = {
+        "lr": number(0, brackets="[)"), "momentum": number(0), "dampening": number(),
+        "weight_decay": number(0),
+    }  # fmt: skip
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
+        nesterov: bool = False, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "maximize": maximize,
+        })  # fmt: skip
+
+    def check_group(self, group: ParamGroup) -> None:
+        """Nesterov's rule needs momentum and no dampening."""
+        require(
+            not group["nesterov"] or (group["momentum"] > 0 and group["dampening"] == 0),
+            "SGD: nesterov=True needs momentum > 0 and dampening = 0,"
+            f" got momentum={group['momentum']}, dampening={group['dampening']}",
+        )
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The running sum of gradients."""
+        return {"momentum_buffer": zeros(p)} if group["momentum"] else {}
+
+    def prepare(self, group: ParamGroup, scalars: State) -> Any:
+        """Whether this is the first step."""
+        return scalars["step"] == 1 if group["dampening"] else None
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        if group["weight_decay"]:
+            grad = grad + group["weight_decay"] * p
+        if "momentum_buffer" in state:
+            buffer, momentum = state["momentum_buffer"], cast(group.number("momentum"), p)
+            if group["dampening"]:
+                damped = momentum * buffer + (1 - group["dampening"]) * grad
+                buffer.assign(e.where(common, grad, damped))
+            else:
+                buffer.assign(momentum * buffer + grad)
+            grad = grad + momentum * buffer if group["nesterov"] else buffer
+        p.assign(p - cast(group.number("lr"), p) * grad)
+
+
+class Backprop1986(Optimizer):
+    """Δw(t) = -ε ∂E/∂w(t) + α Δw(t-1);  w ← w + Δw(t): the rule of the paper, lr ε and momentum α.
+
+    Unlike SGD's, a step keeps the learning rate it was made with when ε changes later.
+    Source: Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+    Nature 323 (1986), equation 9. The gradients should be of an error summed over the cases.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Backprop1986([p], lr=0.25, momentum=0.9)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.tolist()
+    [0.5]
+    """
+
+    constraints = {"lr": number(0, brackets="[)"), "momentum": number(0, 1, "[)")}
+    shared = {}
+
+    def __init__(self, params: Any, lr: Any = 0.1, momentum: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The last change."""
+        return {"delta": zeros(p)}
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        delta = state["delta"]
+        delta.assign(cast(group.number("momentum"), p) * delta - cast(group.number("lr"), p) * grad)
+        p.assign(p + delta)
