@@ -146,7 +146,7 @@ def _extreme(
     tensor = as_tensor(x)
     node = use(tensor)
     axes = normalize_axes(axis, node.ndim, name)
-    if any(node.shape[a] == 0 for a in axes):
+    if builtins.any(node.shape[a] == 0 for a in axes):
         raise ShapeError(f"{name} over an empty axis has no value: shape {node.shape}, axis {axis}")
     return make(_reduced(node, axes, keepdims, reduce), tensor)
 
@@ -239,7 +239,7 @@ def _truth(
     axes = normalize_axes(axis, node.ndim, name)
 
     def reduce_or_empty(n: Node, over: Sequence[int]) -> Node:
-        if any(n.shape[a] == 0 for a in over):
+        if builtins.any(n.shape[a] == 0 for a in over):
             return g.full([m for i, m in enumerate(n.shape) if i not in over], empty, dt.bool_)  # type: ignore[arg-type]
         return reduce(n, over)
 

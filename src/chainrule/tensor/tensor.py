@@ -376,8 +376,8 @@ class Tensor(Value):
     __mod__, __rmod__, __imod__ = _operator(elementwise.remainder, "%")
     __pow__, __rpow__, __ipow__ = _operator(elementwise.power, "**")
     __matmul__, __rmatmul__, __imatmul__ = _operator(contract.matmul, "@")
-    __eq__ = _operator(elementwise.equal, "==")[0]
-    __ne__ = _operator(elementwise.not_equal, "!=")[0]
+    __eq__ = _operator(elementwise.equal, "==")[0]  # type: ignore[assignment]
+    __ne__ = _operator(elementwise.not_equal, "!=")[0]  # type: ignore[assignment]
     __lt__ = _operator(elementwise.less, "<")[0]
     __le__ = _operator(elementwise.less_equal, "<=")[0]
     __gt__ = _operator(elementwise.greater, ">")[0]
