@@ -44,10 +44,11 @@ def run_compiled(
     steps: int = 1,
     threads: int = 1,
     target: Target | None = None,
+    registers: bool = False,
 ) -> tuple[list[Array], list[Array]]:
     """Outputs and state after ``steps`` steps on ``threads`` threads, whatever the program's own choice."""
     target = target or host()
-    program = CompiledProgram(signature, build_artifact(signature, target), target)
+    program = CompiledProgram(signature, build_artifact(signature, target, registers), target)
     mine = [s.copy() for s in state]
     outputs, held = program._point(inputs, mine)
     if program.artifact.calls:
@@ -77,7 +78,7 @@ def run_guarded(
 ) -> tuple[list[Array], list[Array]]:
     """As `run_compiled`, with every buffer between guard pages: an access outside is a fault."""
     plan = make_plan_of(signature)
-    program = CompiledProgram(signature, build_artifact(signature, host()))
+    program = CompiledProgram(signature, build_artifact(signature, host(), registers=False))
     kept, outputs, states = [], {}, {}
     for place, buffer in enumerate(plan.buffers):
         guarded = Guarded(buffer.shape, buffer.dtype, at_end)

@@ -17,9 +17,7 @@ from chainrule.core.show import show
 from chainrule.core.verify import verify
 from chainrule.errors import GradientError
 
-quick = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def check_off_the_kinks(graph: Graph, order: int, tolerance: float) -> None:

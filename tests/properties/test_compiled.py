@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compiled import run_compiled, run_guarded, signature_of
+from graphs import assert_close, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +14,6 @@ from chainrule.backends.cpu.target import preset, runs_here
 from chainrule.core import graph as g
 from chainrule.core.interpret import evaluate
 from chainrule.runtime.program import InterpretedProgram, Signature
-
-from compiled import run_compiled, run_guarded, signature_of
-from graphs import assert_close, random_graph
 
 seeds = st.integers(0, 2**31)
 
@@ -59,7 +58,9 @@ def test_state_in_place(seed):
     InterpretedProgram(signature).run(inputs, expected, 1)
     for a, e, u in zip(one, expected, signature.updates, strict=True):
         tolerance = 1e-4 if u.dtype == np.float32 else 1e-9
-        np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * max(1.0, np.abs(e).max(initial=0.0)))
+        np.testing.assert_allclose(
+            a, e, rtol=tolerance, atol=tolerance * max(1.0, np.abs(e).max(initial=0.0))
+        )
 
 
 @settings(max_examples=40)

@@ -305,6 +305,18 @@ class Function:
             self.store(value, pointer)
             return
         align = SIZE_OF_SCALAR[value.scalar]
+        if value.lanes * align <= 32:
+            # Masked stores of AVX take many cycles on some processors: stores of 2^i lanes instead.
+            done = 0
+            while done < count:
+                part = 1 << ((count - done).bit_length() - 1)
+                if part == 1:
+                    piece = self.extract(value, done)
+                else:
+                    piece = self.shuffle(value, None, range(done, done + part))
+                self.store(piece, self.gep(pointer, done, value.scalar))
+                done += part
+            return
         mask = const(vector("i1", value.lanes), [k < count for k in range(value.lanes)])
         name = f"llvm.masked.store.{mangled(value.type)}.p0"
         self.module.declarations.add(f"declare void @{name}({value.type}, ptr, i32 immarg, {mask.type})")

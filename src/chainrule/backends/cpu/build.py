@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from ...compiler.plan import Plan, make_plan
+from ...compiler.plan import Plan, make_plan, prepare
 from ...core.node import Array
 from ...errors import InternalError
 from .driver import Call, Schedule, program_objects
 from .kernels import EmittedKernel, emit_kernel
 from .program import Artifact, SignatureLike, Slot
+from .registers import register_program
 from .target import Target
 
 ONE_THREAD_CYCLES = 12_000  # a step with less work than this runs on one thread
@@ -54,7 +55,11 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
     return tuple(calls)
 
 
-def build_artifact(signature: SignatureLike, target: Target) -> Artifact:
+def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
+    """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated programs."""
+    found = _in_registers(signature, target) if registers else None
+    if found is not None:
+        return found
     plan = make_plan_of(signature)
     translation = translate(plan, target)
     calls = schedule_of(translation)
@@ -81,3 +86,23 @@ def build_artifact(signature: SignatureLike, target: Target) -> Artifact:
         one_thread,
         tuple(objects),
     )
+
+
+def _in_registers(signature: SignatureLike, target: Target) -> Artifact | None:
+    """The program as one function with the step loop inside, if it is of that form."""
+    inputs, state, outputs = signature.inputs, signature.state, signature.outputs
+    changed = [i for i, (s, u) in enumerate(zip(state, signature.updates, strict=True)) if u is not s]
+    roots = prepare(inputs, state, signature.updates, outputs)
+    updates = list(state)
+    for i, root in zip(changed, roots[len(outputs) :], strict=True):
+        updates[i] = root
+    kernel = register_program(inputs, state, updates, roots[: len(outputs)], target)
+    if kernel is None:
+        return None
+    kinds = (("input", inputs), ("state", state), ("output", outputs))
+    slots = tuple(Slot(kind, i) for kind, nodes in kinds for i in range(len(nodes)))
+    name = "r" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
+    text = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
+    calls = (Call(name, tuple(range(len(slots))), 0 if kernel.serial else None, True),)
+    objects = program_objects([text], Schedule(calls, whole_loop=True), target, opt=kernel.opt)
+    return Artifact(slots, calls, True, (), 0, kernel.scratch_bytes, kernel.serial, tuple(objects))

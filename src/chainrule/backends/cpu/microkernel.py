@@ -51,12 +51,17 @@ class Panel:
 
 
 def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
-    """``columns`` cut into full vectors and, for the rest, the narrowest vector (of at least ``minimum``
-    lanes) that holds it; a single column is a scalar."""
+    """``columns`` cut into full vectors and one for the rest; a single column is a scalar.
+
+    A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it. Beside
+    full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two widths.
+    """
     full, rest = divmod(columns, lanes)
     vectors = [Columns(v * lanes, lanes, lanes) for v in range(full)]
-    if rest:
-        narrow = max(minimum, 1 << (rest - 1).bit_length()) if columns > 1 else 1
+    if columns == 1:
+        vectors.append(Columns(0, 1, 1))
+    elif rest:
+        narrow = lanes if full else max(minimum, 1 << (rest - 1).bit_length())
         vectors.append(Columns(full * lanes, narrow, rest))
     return Panel(tuple(vectors))
 
