@@ -1,0 +1,242 @@
+"""What this machine offers: versions, processor, caches, cores, measured speed, the state of the disk cache."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.cache import Cache, default_folder
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold for Chainrule to work; ``detail`` says what was found and what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional part: the packages it needs and those that are not there."""
+
+    name: str
+    packages: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def install(self) -> str:
+        """The line that installs it."""
+        return f"pip install 'chainrule[{self.name}]'"
+
+
+@dataclass
+class Machine:
+    """Facts in groups, each a flat dictionary, and the checks."""
+
+    versions: dict[str, str]
+    processor: dict[str, Any]
+    speed: dict[str, Any]
+    cache: dict[str, Any]
+    extras: list[Extra]
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing essential is broken."""
+        return all(c.ok for c in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        extras = [asdict(e) | {"install": e.install} for e in self.extras]
+        return asdict(self) | {"extras": extras, "ok": self.ok}
+
+
+def describe(measure: bool = True) -> Machine:
+    """Look at the machine; with ``measure``, also time it (about a second)."""
+    has_llvm = importlib.util.find_spec("llvmlite") is not None
+    return Machine(
+        versions=versions(),
+        processor=processor(has_llvm),
+        speed=speed() if measure and has_llvm else {},
+        cache=cache_state(),
+        extras=extras(),
+        checks=checks(has_llvm),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and what Chainrule stands on."""
+    found = {"chainrule": _version("chainrule"), "python": platform.python_version(),
+             "numpy": _version("numpy"), "llvmlite": _version("llvmlite")}  # fmt: skip
+    if importlib.util.find_spec("llvmlite") is not None:
+        llvm: Any = importlib.import_module("chainrule.backends.cpu.target").llvm
+        found["llvm"] = ".".join(map(str, llvm.llvm_version_info))
+    return found | {"platform": platform.platform()}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+# -- processor ----------------------------------------------------------------------------------------
+def processor(has_llvm: bool = True) -> dict[str, Any]:
+    """Name, vector width, caches, and how many cores may be used."""
+    facts: dict[str, Any] = {"name": processor_name(), "cpus": os.cpu_count() or 1}
+    if hasattr(os, "sched_getaffinity"):
+        facts["cpus_by_affinity"] = len(os.sched_getaffinity(0))
+    threads: Any = importlib.import_module("chainrule.backends.cpu.threads")
+    facts |= {"cpus_usable": threads.available_cpus(), "threads": threads.get_num_threads()}
+    if has_llvm:
+        target = importlib.import_module("chainrule.backends.cpu.target").host()
+        facts |= {
+            "llvm_cpu": target.cpu, "vector_bits": 8 * target.vector_bytes,
+            "vector_registers": target.vector_registers, "fma": target.has_fma,
+        }  # fmt: skip
+    return facts | caches()
+
+
+def processor_name() -> str:
+    """As the system calls it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = re.search(r"^(?:model name|Processor)\s*:\s*(.+)$", text, re.M)
+    return named[1].strip() if named else platform.machine()
+
+
+def caches(cpu: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:
+    """Bytes of each data cache, ``{"l1d_bytes": 32768, ...}``; empty where the system does not say."""
+    sizes: dict[str, int] = {}
+    for index in sorted(cpu.glob("index*")):
+        try:
+            kind = (index / "type").read_text().strip()
+            level = (index / "level").read_text().strip()
+            size = (index / "size").read_text().strip()
+        except OSError:
+            continue
+        scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(size[-1:], 0)
+        if kind != "Instruction" and scale and size[:-1].isdecimal():
+            sizes[f"l{level}{'d' if kind == 'Data' else ''}_bytes"] = int(size[:-1]) * scale
+    return sizes
+
+
+# -- measured speed ----------------------------------------------------------------------------------
+def speed() -> dict[str, Any]:
+    """Peak GFLOP/s of a core, and nanoseconds of a barrier between the threads in use."""
+    return {
+        "peak_gflops_float32": peak_flops("float32") / 1e9,
+        "peak_gflops_float64": peak_flops("float64") / 1e9,
+        "barrier_ns": barrier_ns(),
+    }
+
+
+def peak_flops(dtype: str = "float32", repeats: int = 40) -> float:
+    """Floating-point operations a second of one core, a multiply-add counted as two: the best of ``repeats``."""
+    peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
+    return float(peak.measure_peak(dtype, repeats=repeats))
+
+
+def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | None:
+    """Nanoseconds from one barrier to the next, with all threads in use; None with one thread."""
+    driver: Any = importlib.import_module("chainrule.backends.cpu.driver")
+    threads: Any = importlib.import_module("chainrule.backends.cpu.threads")
+    target = importlib.import_module("chainrule.backends.cpu.target").host()
+    count = threads.get_num_threads()
+    if count == 1:
+        return None
+    text = "define void @nothing(ptr %scratch, i64 %tid, i64 %nt) {\n  ret void\n}\n"
+    schedule = driver.Schedule(tuple(driver.Call("nothing", ()) for _ in range(calls)))
+    loop = driver.StepLoop(driver.program_objects([text], schedule, target), schedule, target, [])
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter_ns()
+        loop.run(steps, count)
+        best = min(best, (time.perf_counter_ns() - start) / (steps * calls))
+    return best
+
+
+# -- cache, extras, checks ---------------------------------------------------------------------------------
+def cache_state() -> dict[str, Any]:
+    """Folder, number and size of the compiled programs on disk."""
+    folder = default_folder()
+    if folder is None:
+        return {"folder": None, "state": "switched off by CHAINRULE_CACHE", "entries": 0, "bytes": 0}
+    if not folder.exists():
+        return {"folder": str(folder), "state": "not made yet", "entries": 0, "bytes": 0}
+    stats = Cache(folder).stats()
+    state = "usable" if stats.folder is not None and os.access(folder, os.W_OK) else "not usable"
+    return {"folder": str(folder), "state": state, "entries": stats.entries, "bytes": stats.bytes}
+
+
+def extras() -> list[Extra]:
+    """The optional parts that the package declares, without those for development."""
+    needs: dict[str, list[str]] = {}
+    for line in importlib.metadata.requires("chainrule") or []:
+        found = re.match(r"([\w.-]+)[^;]*;\s*extra\s*==\s*['\"]([\w-]+)['\"]", line)
+        if found and found[2] not in ("all", "dev"):
+            needs.setdefault(found[2], []).append(found[1])
+    return [
+        Extra(name, tuple(packages), tuple(p for p in packages if _version(p) == "not installed"))
+        for name, packages in needs.items()
+    ]
+
+
+def checks(has_llvm: bool) -> list[Check]:
+    """What must hold, tried out."""
+    found = [
+        Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()}, 3.11 or newer is needed"),
+        Check("NumPy", _number(np.__version__) >= (1, 26), f"{np.__version__}, 1.26 or newer is needed"),
+    ]
+    interpreter = os.environ.get("CHAINRULE_BACKEND") == "interpreter"
+    if interpreter:
+        found.append(Check("compiler", True, "not used: CHAINRULE_BACKEND=interpreter"))
+    elif not has_llvm:
+        found.append(Check("compiler", False, "llvmlite is missing, programs are interpreted (slow): pip install llvmlite"))
+    else:
+        found.append(_compiles())
+    state = cache_state()["state"]
+    found.append(Check("cache folder", state != "not usable", state))
+    return found
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _compiles() -> Check:
+    """Compile a small program and compare it with the interpreter."""
+    from ..core import dtypes as dt  # what a broken installation may fail to import
+    from ..core import graph as g
+    from ..runtime.program import InterpretedProgram, Signature
+
+    x, w = g.input((3, 4), dt.float32), g.input((4,), dt.float32)
+    new = g.sub(w, g.sum(g.tanh(g.mul(x, g.expand(w, x.shape))), (0,)))
+    signature = Signature((x,), (w,), (new,), (g.sum(new, (0,)),))
+    data = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    states = [np.ones(4, np.float32), np.ones(4, np.float32)]
+    try:
+        compile_program: Any = importlib.import_module("chainrule.backends.cpu.program").compile_program
+        got = compile_program(signature).run([data], [states[0]], 3)
+    except Exception as error:  # whatever it is, it is the finding
+        return Check("compiler", False, f"compiling a small program failed: {type(error).__name__}: {error}")
+    want = InterpretedProgram(signature).run([data], [states[1]], 3)
+    same = np.allclose(states[0], states[1], rtol=1e-5) and np.allclose(got[0], want[0], rtol=1e-5)
+    return Check("compiler", bool(same), "a small program compiles and agrees with the interpreter" if same
+                 else f"a small program gives {states[0]}, the interpreter {states[1]}; please report it")  # fmt: skip

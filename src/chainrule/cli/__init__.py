@@ -1,0 +1,3 @@
+"""The command line: ``chainrule COMMAND``."""
+
+from .main import main as main

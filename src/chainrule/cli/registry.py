@@ -1,0 +1,13 @@
+"""The commands: name, module that defines it as ``command``, and one line of help.
+
+A module is imported when its command is called, so `chainrule --help` is quick.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("chainrule.cli.demo", "Train XOR and handwritten digits; draw what the nets learned."),
+    "bench": ("chainrule.cli.bench", "Time training steps beside PyTorch, JAX, scikit-learn and NumPy."),
+    "explain": ("chainrule.cli.explain", "Show the program of a training step and where its time goes."),
+    "doctor": ("chainrule.cli.doctor", "Tell what this machine offers, and what is missing."),
+}
