@@ -127,7 +127,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix (of any two lengths)."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills a matrix, got shape {tensor.shape}")
-    return _array(tensor, np.eye(*tensor.shape))
+    return _array(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -> Tensor:

@@ -182,7 +182,7 @@ class Embedding(Module):
         table = as_tensor(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained expects a table (rows, features), got {table.shape}")
-        layer = cls(*table.shape, padding_idx=padding_idx, dtype=table.dtype)
+        layer = cls(table.shape[0], table.shape[1], padding_idx=padding_idx, dtype=table.dtype)
         layer.weight.assign(table.detach())
         layer.weight.requires_grad_(not freeze)
         return layer
@@ -242,7 +242,7 @@ class Unflatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         """X (..., n, ...) -> (..., *unflattened_size, ...)."""
-        x = as_tensor(x)
+        x = tensor = as_tensor(x)
         axis = self.dim % x.ndim if -x.ndim <= self.dim < x.ndim else -1
         if axis < 0:
             raise ShapeError(f"Unflatten: no axis {self.dim} in an input of shape {x.shape}")
@@ -254,7 +254,7 @@ class Unflatten(Module):
                 f" which is not the product of {self.unflattened_size}"
             )
         sizes = [length // known if n == -1 else n for n in self.unflattened_size]
-        return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
+        return tensor.reshape((*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
 
     def extra_repr(self) -> str:
         """The arguments."""

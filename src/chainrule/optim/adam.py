@@ -21,7 +21,7 @@ def decayed(p: Any, grad: Tensor, group: ParamGroup, decoupled: bool) -> tuple[A
     if not rate:
         return p, grad
     if decoupled:
-        return p * cast(1 - group.number("lr") * rate, p), grad
+        return p * cast(1 - group["lr"] * rate, p), grad
     return p, grad + rate * p
 
 
@@ -78,7 +78,7 @@ class Adam(Optimizer):
         t = scalars["step"].double()
         beta1, beta2 = group["betas"]
         s = e.sqrt(1 - beta2**t)
-        return Corrections(group.number("lr") / (1 - beta1**t) * s, group["eps"] * s)
+        return Corrections(group["lr"] / (1 - beta1**t) * s, group["eps"] * s)
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""

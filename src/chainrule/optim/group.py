@@ -10,7 +10,7 @@ import numpy as np
 from ..nn.options import Constraint, check
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, as_tensor, no_grad, stored
+from ..tensor.value import no_grad, stored
 
 
 def scalar(value: float) -> Tensor:
@@ -30,47 +30,51 @@ class ParamGroup(MutableMapping[str, Any]):
         self._owner, self._constraints = owner, constraints
         self._options: dict[str, Any] = {}
         self._tensors: dict[str, Tensor] = {}
+        self._rest: dict[str, tuple[Any, ...]] = {}
         for name, value in options.items():
             self[name] = value
         self.track("lr")
 
     def track(self, name: str) -> None:
-        """Keep a number (of a pair: both numbers) as a tensor from now on: a schedule will change it."""
-        if name not in self._tensors:
-            value = self._options.pop(name)
-            before, active.capture = active.capture, None
-            try:
-                self._tensors[name] = scalar(float(value))
-            finally:
-                active.capture = before
-
-    def number(self, name: str) -> Any:
-        """The option to compute with: a float64 tensor if it is tracked, else a Python number."""
-        return self._tensors[name] if name in self._tensors else self._options[name]
+        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes it."""
+        if name in self._tensors:
+            return
+        value = self._options.pop(name)
+        first, *rest = value if isinstance(value, tuple) else (value,)
+        before, active.capture = active.capture, None  # it is state, not part of a trace
+        try:
+            self._tensors[name] = scalar(float(first))
+        finally:
+            active.capture = before
+        if isinstance(value, tuple):
+            self._rest[name] = tuple(rest)
 
     @property
     def static(self) -> tuple[Any, ...]:
         """The options a compiled step has built in."""
-        return tuple((k, v) for k, v in self._options.items() if k not in ("params", "param_names"))
+        fixed = [(k, v) for k, v in self._options.items() if k not in ("params", "param_names")]
+        return (*fixed, *self._rest.items(), *self._tensors)
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._tensors:
-            return self._tensors[name] if active.capture is not None else self._tensors[name].item()
-        return self._options[name]
+        if name not in self._tensors:
+            return self._options[name]
+        tensor = self._tensors[name]
+        value = tensor if active.capture is not None else tensor.item()
+        return (value, *self._rest[name]) if name in self._rest else value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name in self._constraints and not isinstance(value, Value):
-            check(self._owner, {name: self._constraints[name]}, {name: value})
-        if name in self._tensors:
-            if isinstance(value, Value) and active.capture is None:
-                check(self._owner, self._constraints, {name: value.item()})  # type: ignore[attr-defined]
-            with no_grad():
-                number = value if isinstance(value, Value) else scalar(float(value))
-                self._tensors[name].assign(as_tensor(number).double())
-        elif isinstance(value, Value) and name in self._constraints:
-            self._options[name] = value.item()  # type: ignore[attr-defined]
-        else:
-            self._options[name] = tuple(value) if isinstance(value, list) and name != "params" else value
+        value = tuple(value) if isinstance(value, list) and name != "params" else value
+        if active.capture is None and name in self._constraints:
+            value = value.item() if isinstance(value, Tensor) else value
+            check(self._owner, self._constraints, {name: value})
+        if name not in self._tensors:
+            self._options[name] = value
+            return
+        if name in self._rest:
+            value, *rest = value
+            self._rest[name] = tuple(rest)
+        with no_grad():
+            self._tensors[name].assign(value.double() if isinstance(value, Tensor) else scalar(float(value)))
 
     def __delitem__(self, name: str) -> None:
         del self._options[name]

@@ -69,10 +69,10 @@ class Optimizer:
         params: list[Value] = []
         names: list[str] = []
         for entry in listed:
-            pair = isinstance(entry, tuple) and len(entry) == 2
-            p = entry[1] if pair else entry
-            if pair:
+            p: Any = entry
+            if isinstance(entry, tuple) and len(entry) == 2:
                 names.append(entry[0])
+                p = entry[1]
             if not isinstance(p, Value):
                 raise OptionError(f"{name}: parameters are tensors, got {type(p).__name__}")
             if not p.is_leaf:
@@ -233,7 +233,8 @@ class Optimizer:
         if unknown:
             raise CheckpointError(
                 f"{name}: the state of parameter {key} has {', '.join(unknown)},"
-                f" expected {', '.join(self.state[p]) or 'nothing'}; was it saved by another optimizer, or other options?"
+                f" expected {', '.join(self.state[p]) or 'nothing'};"
+                " was it saved by another optimizer, or with other options?"
             )
         fresh = {**self.shared, **{k: v.numpy() for k, v in self.new_state(group, p).items()}}
         arrays = {}

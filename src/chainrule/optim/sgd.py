@@ -60,14 +60,14 @@ class SGD(Optimizer):
         if group["weight_decay"]:
             grad = grad + group["weight_decay"] * p
         if "momentum_buffer" in state:
-            buffer, momentum = state["momentum_buffer"], cast(group.number("momentum"), p)
+            buffer, momentum = state["momentum_buffer"], cast(group["momentum"], p)
             if group["dampening"]:
                 damped = momentum * buffer + (1 - group["dampening"]) * grad
                 buffer.assign(e.where(common, grad, damped))
             else:
                 buffer.assign(momentum * buffer + grad)
             grad = grad + momentum * buffer if group["nesterov"] else buffer
-        p.assign(p - cast(group.number("lr"), p) * grad)
+        p.assign(p - cast(group["lr"], p) * grad)
 
 
 class Backprop1986(Optimizer):
@@ -99,5 +99,5 @@ class Backprop1986(Optimizer):
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
         delta = state["delta"]
-        delta.assign(cast(group.number("momentum"), p) * delta - cast(group.number("lr"), p) * grad)
+        delta.assign(cast(group["momentum"], p) * delta - cast(group["lr"], p) * grad)
         p.assign(p + delta)

@@ -17,8 +17,9 @@ from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.tensor import Tensor
-from ...tensor.value import make
+from ...tensor.value import as_tensor, make
 from ..options import check, choice, number
+from .known import select
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al., 2017
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -65,7 +66,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
 
 def prelu(x: Any, weight: Any) -> Tensor:
     """x where x > 0, else weight · x; weight has one element, or one for each channel (axis 1)."""
-    x, weight = e.as_tensor(x), e.as_tensor(weight)
+    x, weight = as_tensor(x), as_tensor(weight)
     if weight.ndim != 1:
         raise ShapeError(f"prelu: weight has shape (1,) or (channels,), got {weight.shape}")
     channels = x.shape[1] if x.ndim > 1 else 1
@@ -76,7 +77,7 @@ def prelu(x: Any, weight: Any) -> Tensor:
         )
     if x.ndim > 2 and weight.shape[0] != 1:
         weight = weight.reshape(-1, *[1] * (x.ndim - 2))
-    return e.where(x > 0, x, weight * x)
+    return select(x > 0, x, weight * x)
 
 
 @dataclass(frozen=True)
@@ -117,21 +118,21 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
 
 def threshold(x: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value."""
-    x = e.as_tensor(x)
-    return e.where(x <= threshold, value, x)
+    x = as_tensor(x)
+    return select(x <= threshold, value, x)
 
 
 def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
-    x = e.as_tensor(x)
-    return e.where(e.abs(x) <= lambd, 0.0, x)
+    x = as_tensor(x)
+    return select(e.abs(x) <= lambd, 0.0, x)
 
 
 def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
     """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
     check("softshrink", {"lambd": number(0)}, {"lambd": lambd})
-    x = e.as_tensor(x)
-    return e.where(e.abs(x) <= lambd, 0.0, x - e.sign(x) * lambd)
+    x = as_tensor(x)
+    return select(e.abs(x) <= lambd, 0.0, x - e.sign(x) * lambd)
 
 
 # -- of exponentials ------------------------------------------------------------------------------------
@@ -174,13 +175,13 @@ def logsigmoid(x: Any) -> Tensor:
 
 def _below(x: Tensor) -> Tensor:
     """x where it is not positive, else 0: what e^x - 1 is taken of without overflow."""
-    return e.where(x > 0, 0.0, x)  # type: ignore[no-any-return]
+    return select(x > 0, 0.0, x)
 
 
 def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha (eˣ - 1)."""
-    x = e.as_tensor(x)
-    return e.where(x > 0, x, alpha * e.expm1(_below(x)))
+    x = as_tensor(x)
+    return select(x > 0, x, alpha * e.expm1(_below(x)))
 
 
 def selu(x: Any, inplace: bool = False) -> Tensor:
@@ -192,8 +193,8 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha (e^(x/alpha) - 1)."""
     if alpha == 0:
         raise OptionError("celu: alpha must not be 0")
-    x = e.as_tensor(x)
-    return e.where(x > 0, x, alpha * e.expm1(_below(x) * (1 / alpha)))
+    x = as_tensor(x)
+    return select(x > 0, x, alpha * e.expm1(_below(x) * (1 / alpha)))
 
 
 def gelu(x: Any, approximate: str = "none") -> Tensor:
@@ -249,7 +250,7 @@ def glu(x: Any, dim: int = -1) -> Tensor:
 
 # -- along an axis --------------------------------------------------------------------------------------
 def _axis(name: str, x: Any, dim: int | None) -> tuple[Tensor, int]:
-    x = e.as_tensor(x)
+    x = as_tensor(x)
     if dim is None and x.ndim > 2:
         raise OptionError(
             f"{name}: say which axis sums to 1, as in dim=-1; the input has {x.ndim} axes: {x.shape}"
@@ -282,7 +283,7 @@ def log_softmax(x: Any, dim: int | None = None) -> Tensor:
 
 def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x / max(‖x‖ₚ, eps) along ``dim``."""
-    x = e.as_tensor(x)
+    x = as_tensor(x)
     return e.divide(x, e.maximum(r.norm(x, p, dim, keepdims=True), eps))
 
 

@@ -12,9 +12,10 @@ from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor.reduce import keep
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, as_tensor, make, use
+from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float, softplus_node
+from .known import select
 from .targets import check_finite, check_labels, check_range, same_shape
 
 
@@ -163,10 +164,10 @@ def nll_loss(
 
 # -- two classes ----------------------------------------------------------------------------------------
 def _binary_target(name: str, x: Tensor, target: Any) -> Tensor:
-    target = as_tensor(target)
-    same_shape(name, x, target)
-    check_finite(name, target)
-    return target.to(x.dtype)
+    t: Tensor = as_tensor(target)
+    same_shape(name, x, t)
+    check_finite(name, t)
+    return t.to(x.dtype)
 
 
 def _bce_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
@@ -262,10 +263,10 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         loss = e.exp(t) * (t - x)
     else:
         check_finite("kl_div", target)
-        positive = e.where(t == 0, 1.0, t)  # 0 ln 0 = 0
-        loss = e.where(t == 0, 0.0, t * e.log(positive)) - t * x
+        positive = select(t == 0, 1.0, t)  # 0 ln 0 = 0
+        loss = select(t == 0, 0.0, t * e.log(positive)) - t * x
     if reduction == "batchmean":
-        return loss.sum() / x.shape[0] if x.ndim else loss
+        return e.divide(loss.sum(), x.shape[0] if x.ndim else 1)
     return reduced(loss, reduction)
 
 
@@ -305,7 +306,7 @@ def multi_margin_loss(
     own = make(_picked(use(x), label, axis), x).unsqueeze(axis)
     others = make(g.iota(x.shape, axis, dt.int32)) != make(label).unsqueeze(axis)
     from_margin = margin - own + x
-    loss = e.where(others & (from_margin > 0), from_margin, 0.0)
+    loss = select(others & (from_margin > 0), from_margin, 0.0)
     loss = loss if p == 1 else loss * loss
     w = _class_weights("multi_margin_loss", weight, classes, x)
     rows = loss.sum(axis=axis) / classes
@@ -321,7 +322,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     check_reduction(name, reduction)
     x = require_float(name, as_tensor(input))
     target = as_tensor(target)
-    if not isinstance(target, Value) or not dt.is_integer(target.dtype):
+    if not dt.is_integer(target.dtype):
         raise DTypeError(f"{name}: labels are integers, got {target.dtype}")
     same_shape(name, x, target)
     classes = x.shape[-1]
@@ -329,7 +330,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     every = make(g.iota((classes,), 0, dt.int64))
     hot = (target.long().unsqueeze(-1) == every) & valid.unsqueeze(-1)  # (..., j, c)
     is_label = hot.any(axis=-2)
-    picked = e.where(hot, x.unsqueeze(-2), 0.0).sum(axis=-1)  # (..., j): x[y_j]
+    picked = select(hot, x.unsqueeze(-2), 0.0).sum(axis=-1)  # (..., j): x[y_j]
     gap = 1.0 - picked.unsqueeze(-1) + x.unsqueeze(-2)
     counts = valid.unsqueeze(-1) & ~is_label.unsqueeze(-2) & (gap > 0)
-    return reduced(e.where(counts, gap, 0.0).sum(axis=(-2, -1)) / classes, reduction)
+    return reduced(select(counts, gap, 0.0).sum(axis=(-2, -1)) / classes, reduction)

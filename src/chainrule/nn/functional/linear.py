@@ -11,6 +11,8 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DataError, DTypeError, ShapeError
 from ...tensor import elementwise as e
+from ...tensor import reduce as r
+from ...tensor import shape as s
 from ...tensor.index import one_hot as build_one_hot
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
@@ -59,7 +61,7 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
     out, in1, in2 = weight.shape
     pairs = (x1.reshape(-1, in1, 1) * x2.reshape(-1, 1, in2)).reshape(-1, in1 * in2)
     y = linear(pairs, weight.reshape(out, in1 * in2), bias)
-    return y.reshape(*x1.shape[:-1], out)
+    return s.reshape(y, (*x1.shape[:-1], out))
 
 
 def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
@@ -105,9 +107,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     x1, x2 = as_tensor(x1), as_tensor(x2)
     n1 = e.maximum(x1.norm(axis=dim, keepdims=True), eps)
     n2 = e.maximum(x2.norm(axis=dim, keepdims=True), eps)
-    return ((x1 / n1) * (x2 / n2)).sum(axis=dim)
+    return r.sum((x1 / n1) * (x2 / n2), dim)
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """‖x1 - x2 + eps‖ₚ along the last axis."""
-    return (as_tensor(x1) - as_tensor(x2) + eps).norm(p, axis=-1, keepdims=keepdim)
+    return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)

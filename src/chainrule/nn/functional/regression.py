@@ -12,7 +12,7 @@ from ...tensor.value import as_tensor
 from ..options import check, check_reduction, number
 from .activations import relu, require_float
 from .classification import reduced
-from .known import known_values
+from .known import known_values, select
 from .linear import pairwise_distance
 from .targets import check_finite, same_shape
 
@@ -54,7 +54,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
         return l1_loss(input, target, reduction=reduction)
     d = x - t
     size = e.abs(d)
-    return reduced(e.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+    return reduced(select(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
 def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Tensor:  # noqa: A002
@@ -63,7 +63,7 @@ def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
     d = x - t
     size = e.abs(d)
-    return reduced(e.where(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
+    return reduced(select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
 
 
 def poisson_nll_loss(
@@ -77,9 +77,9 @@ def poisson_nll_loss(
     x, t = _pair("poisson_nll_loss", input, target, reduction)
     loss = e.exp(x) - t * x if log_input else x - t * e.log(x + eps)
     if full:
-        counts = e.where(t > 1, t, 1.0)
+        counts = select(t > 1, t, 1.0)
         stirling = counts * e.log(counts) - counts + 0.5 * e.log(2 * math.pi * counts)
-        loss = loss + e.where(t > 1, stirling, 0.0)
+        loss = loss + select(t > 1, stirling, 0.0)
     return reduced(loss, reduction)
 
 
@@ -119,13 +119,13 @@ def gaussian_nll_loss(
 # -- distances and rankings -----------------------------------------------------------------------------
 def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
     """A target of 1 and -1."""
-    target = as_tensor(target)
-    known = known_values(target)
+    signs: Tensor = as_tensor(target)
+    known = known_values(signs)
     if known is not None and known.size and (abs(known) != 1).any():
         raise DataError(f"{name}: targets are 1 or -1, got {known[abs(known) != 1].flat[0]:g}")
-    if target.shape != shape and target.shape != ():
-        raise ShapeError(f"{name}: expects a target of shape {shape}, got {target.shape}")
-    return target
+    if signs.shape not in (shape, ()):
+        raise ShapeError(f"{name}: expects a target of shape {shape}, got {signs.shape}")
+    return signs
 
 
 def cosine_embedding_loss(
@@ -139,7 +139,7 @@ def cosine_embedding_loss(
     sign = _signs(name, target, x1.shape[:-1])
     size1, size2 = ((x * x).sum(axis=-1) + 1e-12 for x in (x1, x2))
     cosine = (x1 * x2).sum(axis=-1) / e.sqrt(size1 * size2)
-    return reduced(e.where(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+    return reduced(select(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
 
 
 def triplet_margin_loss(
@@ -175,7 +175,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduct
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))
     y = _signs("hinge_embedding_loss", target, x.shape)
-    return reduced(e.where(y == 1, x, relu(margin - x)), reduction)
+    return reduced(select(y == 1, x, relu(margin - x)), reduction)
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002

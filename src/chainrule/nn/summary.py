@@ -1,0 +1,165 @@
+"""summary: a table of a model's layers: output shapes, parameters, operations, memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.node import Node, reachable
+from ..errors import OptionError
+from ..tensor.create import zeros
+from ..tensor.value import Value, no_grad
+from .module import Module
+
+
+@dataclass
+class Row:
+    """One layer of the table."""
+
+    name: str
+    kind: str
+    output: str
+    parameters: int
+    flops: int
+    bytes: int
+    depth: int
+
+
+@dataclass
+class Summary:
+    """The table and its sums; its text form is the table."""
+
+    rows: list[Row] = field(default_factory=list)
+    parameters: int = 0
+    trainable: int = 0
+    flops: int = 0
+    parameter_bytes: int = 0
+    activation_bytes: int = 0
+
+    def __str__(self) -> str:
+        head = ["layer", "output shape", "parameters", "flops", "memory"]
+        table = [head]
+        for row in self.rows:
+            label = "  " * row.depth + (f"{row.name}: " if row.name else "") + row.kind
+            table.append([label, row.output, f"{row.parameters:,}", _count(row.flops), _size(row.bytes)])
+        table.append(["total", "", f"{self.parameters:,}", _count(self.flops), _size(self.activation_bytes)])
+        widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+        lines = [
+            "  ".join(
+                c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in table
+        ]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        notes = f"trainable parameters {self.trainable:,}; their memory {_size(self.parameter_bytes)}"
+        return "\n".join([*(x.rstrip() for x in [lines[0], rule, *lines[1:-1], rule, lines[-1]]), notes])
+
+    __repr__ = __str__
+
+
+def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summary:
+    """A table of the layers as they are called for an input of ``input_shape`` (batch included).
+
+    ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward pass:
+    2 m n k for a product of matrices, 1 for each element otherwise. Memory is that of the outputs.
+
+    >>> from chainrule import nn
+    >>> print(nn.summary(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), (2, 4)))
+    layer        output shape  parameters  flops  memory
+    ----------------------------------------------------
+    Sequential   (2, 3)                15     60    24 B
+      0: Linear  (2, 3)                15     54    24 B
+      1: Tanh    (2, 3)                 0      6    24 B
+    ----------------------------------------------------
+    total                              15     60    48 B
+    trainable parameters 15; their memory 60 B
+    """
+    shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    if not all(isinstance(s, tuple) and all(isinstance(n, int) for n in s) for s in shapes):
+        raise OptionError(f"summary: input_shape is a tuple like (1, 784), got {input_shape!r}")
+    result = Summary()
+    open_rows: dict[int, Row] = {}  # by the id of the module being called
+    handles = []
+    for path, module in model.named_modules():
+
+        def before(module: Module, args: Any, path: str = path) -> None:
+            depth = path.count(".") + 1 if path else 0
+            name = path.rsplit(".", 1)[-1]
+            row = Row(name, type(module).__name__, "", _parameters(module), 0, 0, depth)
+            result.rows.append(row)
+            open_rows[id(module)] = row
+
+        def after(module: Module, args: Any, output: Any) -> None:
+            row = open_rows[id(module)]
+            tensors = [
+                t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Value)
+            ]
+            row.output = ", ".join(str(t.shape) for t in tensors)
+            row.bytes = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors)
+            inputs = {a.node for a in args if isinstance(a, Value)}
+            row.flops = _flops([t.node for t in tensors], inputs)
+
+        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    was_training = model.training
+    try:
+        with no_grad():
+            model.eval()
+            model(*(zeros(s, dtype=dtype) for s in shapes))
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.train(was_training)
+    _total(result, model)
+    return result
+
+
+def _total(result: Summary, model: Module) -> None:
+    leaves = [
+        row for row, after in zip(result.rows, [*result.rows[1:], None], strict=True)
+        if after is None or after.depth <= row.depth
+    ]  # fmt: skip
+    parameters = list(model.parameters())
+    result.parameters = sum(math.prod(p.shape) for p in parameters)
+    result.trainable = sum(math.prod(p.shape) for p in parameters if p.requires_grad)
+    result.parameter_bytes = sum(math.prod(p.shape) * p.dtype.itemsize for p in parameters)
+    result.flops = result.rows[0].flops if result.rows else 0
+    result.activation_bytes = sum(row.bytes for row in leaves)
+
+
+def _parameters(module: Module) -> int:
+    return sum(math.prod(p.shape) for p in module.parameters())
+
+
+def _flops(outputs: list[Node], inputs: set[Node]) -> int:
+    """Operations between the inputs and the outputs."""
+    total = 0
+    blocked: set[Node] = set()
+    for i in inputs:
+        blocked.update(reachable([i]))
+    for node in reachable(outputs):
+        if node in blocked:
+            continue
+        if node.primitive.kind == "elementwise":
+            total += node.size
+        elif node.primitive.kind == "reduce":
+            total += node.inputs[0].size
+        elif node.primitive.kind == "contract":
+            total += 2 * node.size * node.inputs[0].shape[-1]
+    return total
+
+
+def _count(n: float) -> str:
+    for unit in ("", "K", "M", "G", "T"):
+        if n < 1000:
+            return f"{n:.1f} {unit}" if unit else f"{n:.0f}"
+        n /= 1000
+    return f"{n:.0f} P"
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"

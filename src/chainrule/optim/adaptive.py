@@ -1,0 +1,195 @@
+"""Rules with a rate for each weight: from sums or means of squared gradients, or from their signs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..nn.options import Constraint, number, pair
+from ..tensor import elementwise as e
+from ..tensor.tensor import Tensor
+from .adam import COMMON, LR, decayed
+from .group import ParamGroup, cast
+from .optimizer import Optimizer, State, zeros
+
+
+class RMSprop(Optimizer):
+    """v ← α v + (1 - α) g²;  p ← p - lr g / (√v + eps).
+
+    ``centered`` takes v - (mean g)² in place of v; with momentum μ: b ← μ b + g / (√v + eps), p ← p - lr b.
+    Source: Hinton, lecture 6 of "Neural networks for machine learning", 2012; Graves, 2013 (centered).
+    """
+
+    constraints = {
+        "lr": LR, "alpha": number(0, 1), "eps": number(0), "weight_decay": number(0), "momentum": number(0),
+    }  # fmt: skip
+    shared = {}
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
+        momentum: float = 0, centered: bool = False, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
+            "centered": centered, "maximize": maximize,
+        })  # fmt: skip
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """Running means of the squared gradient (and of the gradient), and the momentum."""
+        names = ["square_avg"]
+        names += ["momentum_buffer"] if group["momentum"] else []
+        names += ["grad_avg"] if group["centered"] else []
+        return {name: zeros(p) for name in names}
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        start, grad = decayed(p, grad, group, False)
+        alpha, lr = group["alpha"], cast(group["lr"], p)
+        v = state["square_avg"]
+        v.assign(alpha * v + ((1 - alpha) * grad) * grad)
+        spread: Any = v
+        if group["centered"]:
+            mean = state["grad_avg"]
+            mean.assign(mean + (1 - alpha) * (grad - mean))
+            spread = v - mean * mean
+        scaled = grad / (e.sqrt(spread) + group["eps"])
+        if group["momentum"]:
+            buffer = state["momentum_buffer"]
+            buffer.assign(cast(group["momentum"], p) * buffer + scaled)
+            scaled = buffer
+        p.assign(start - lr * scaled)
+
+
+class Adagrad(Optimizer):
+    """s ← s + g²;  p ← p - lr / (1 + (t - 1) lr_decay) · g / (√s + eps) (Duchi et al., 2011)."""
+
+    constraints = {
+        "lr": LR, "lr_decay": number(0), "weight_decay": number(0), "initial_accumulator_value": number(0),
+        "eps": number(0),
+    }  # fmt: skip
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+        initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {
+            "lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value, "eps": eps, "maximize": maximize,
+        })  # fmt: skip
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The sum of squared gradients."""
+        return {"sum": zeros(p, group["initial_accumulator_value"])}
+
+    def prepare(self, group: ParamGroup, scalars: State) -> Any:
+        """The rate of this step."""
+        return group["lr"] / (1 + (scalars["step"].double() - 1) * group["lr_decay"])
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        start, grad = decayed(p, grad, group, False)
+        total = state["sum"]
+        total.assign(total + grad * grad)
+        p.assign(start - cast(common, p) * grad / (e.sqrt(total) + group["eps"]))
+
+
+class Adadelta(Optimizer):
+    """v ← ρ v + (1 - ρ) g²;  Δ = √(u + eps) / √(v + eps) · g;  u ← ρ u + (1 - ρ) Δ²;  p ← p - lr Δ.
+
+    Source: Zeiler, 2012.
+    """
+
+    constraints = {"lr": LR, "rho": number(0, 1), "eps": number(0), "weight_decay": number(0)}
+    shared = {}
+
+    def __init__(
+        self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, *,
+        maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        )
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """Running means of the squared gradients and of the squared changes."""
+        return {"square_avg": zeros(p), "acc_delta": zeros(p)}
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        start, grad = decayed(p, grad, group, False)
+        rho, eps = group["rho"], group["eps"]
+        v, u = state["square_avg"], state["acc_delta"]
+        v.assign(rho * v + ((1 - rho) * grad) * grad)
+        change = e.sqrt(u + eps) / e.sqrt(v + eps) * grad
+        u.assign(rho * u + ((1 - rho) * change) * change)
+        p.assign(start - cast(group["lr"], p) * change)
+
+
+class Rprop(Optimizer):
+    """Steps of a size of their own for each weight, by the sign of the gradient only.
+
+    The size grows by η⁺ where the sign stays and shrinks by η⁻ where it changes (there the weight waits
+    for one step). For full batches. Source: Riedmiller & Braun, 1993.
+    """
+
+    constraints = {
+        "lr": LR,
+        "etas": Constraint(
+            lambda x: isinstance(x, tuple | list) and len(x) == 2 and 0 < x[0] < 1 < x[1],
+            "a pair (below 1, above 1)",
+        ),
+        "step_sizes": pair(number(0)),
+    }
+    shared = {}
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize})
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The last gradient, and the size of the step of each weight."""
+        return {"prev": zeros(p), "step_size": zeros(p, group["lr"])}
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
+        before, size = state["prev"], state["step_size"]
+        agreement = grad * before
+        factor = e.where(agreement > 0, grow, e.where(agreement < 0, shrink, 1.0)).to(p.dtype)
+        size.assign(e.clip(size * factor, low, high))
+        grad = e.where(agreement < 0, 0.0, grad)
+        p.assign(p - e.sign(grad) * size)
+        before.assign(grad)
+
+
+class Lion(Optimizer):
+    """p ← p (1 - lr λ) - lr sign(β₁ m + (1 - β₁) g);  m ← β₂ m + (1 - β₂) g.
+
+    Needs a smaller lr and a larger weight_decay λ than AdamW. Source: Chen et al., "Symbolic discovery of
+    optimization algorithms", 2023.
+    """
+
+    constraints = {k: v for k, v in COMMON.items() if k != "eps"}
+    shared = {}
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0,
+        *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
+        )
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The running mean of the gradient."""
+        return {"exp_avg": zeros(p)}
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter."""
+        start, grad = decayed(p, grad, group, True)
+        beta1, beta2 = group["betas"]
+        m = state["exp_avg"]
+        change = e.sign(beta1 * m + (1 - beta1) * grad)
+        m.assign(beta2 * m + (1 - beta2) * grad)
+        p.assign(start - cast(group["lr"], p) * change)
