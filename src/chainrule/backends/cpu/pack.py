@@ -27,7 +27,8 @@ def pack(
     """
     scalar = SCALAR_OF_DTYPE[dtype]
     block = 16 // SIZE_OF_SCALAR[scalar]
-    contiguous = strides[0] == 1 and all(v.lanes % block == 0 for v in panel.vectors)
+    # the transpose is written for 32- and 64-bit elements
+    contiguous = block <= 4 and strides[0] == 1 and all(v.lanes % block == 0 for v in panel.vectors)
     if contiguous and strides[1] != 1 and steps[0] == 0 and isinstance(steps[1], int):
         transpose(f, scalar, source, destination, steps[1], panel, strides[1], width)
     else:
