@@ -18,12 +18,12 @@ ON_X86 = platform.machine() in ("x86_64", "AMD64")
 TARGETS = ["host", *(t for t in ("avx2", "sse2") if ON_X86 and runs_here(preset(t)))]
 WIDE = np.finfo(np.longdouble).nmant > 60
 
-# Largest errors allowed, in ulp: a little above what the whole range of float32, or 10^7 random
-# float64, showed with and without fused multiply-add.
+# Largest errors allowed, in ulp: a little above what every float32 of the binades that matter, or
+# a million random float64, showed with and without fused multiply-add.
 BOUNDS = {
     "float32": {
-        "exp": 1.9, "log": 0.9, "log1p": 1.5, "expm1": 1.9, "tanh": 3.6, "sigmoid": 3.6,
-        "sin": 2.3, "cos": 2.5, "erf": 1.7, "pow": 0.51,
+        "exp": 1.9, "log": 0.95, "log1p": 1.5, "expm1": 1.9, "tanh": 3.6, "sigmoid": 3.75,
+        "sin": 2.4, "cos": 2.5, "erf": 1.7, "pow": 0.51,
     },
     "float64": {
         "exp": 1.9, "log": 0.9, "log1p": 1.5, "expm1": 2.2, "tanh": 2.8, "sigmoid": 3.4,

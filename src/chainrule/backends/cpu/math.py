@@ -83,7 +83,7 @@ def exp(f: Function, x: Value) -> Value:
 
 
 def sigmoid(f: Function, x: Value) -> Value:
-    """1 / (1 + e^-x), within 3.6 ulp."""
+    """1 / (1 + e^-x), within 3.75 ulp."""
     # = e^x / (1 + e^x) for x < 0, where e^-x would overflow
     v = Var(f, x)
     e = _exp(-v.magnitude())
