@@ -1,8 +1,8 @@
 """Compiled programs that run: objects, pointer table, scratch, and steps on all threads.
 
-    >>> objects = program_objects(kernels, schedule, target)     # compile, or take from a cache
-    >>> loop = StepLoop(objects, schedule, target, pointers)      # load
-    >>> loop.run(1000)
+    objects = program_objects(kernels, schedule, target)     # compile, or take from a cache
+    loop = StepLoop(objects, schedule, target, pointers)      # load
+    loop.run(1000)
 """
 
 from __future__ import annotations
