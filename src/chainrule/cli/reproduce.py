@@ -1,0 +1,103 @@
+"""``chainrule reproduce``: the experiments of the literature, over many seeds, reported beside measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import OptionError
+from ..experiments import EXPERIMENTS, Result
+from ..experiments import reproduce as run_experiment
+from .output import data, print_json, progress
+
+Watch = Callable[[str, int, int, int, int], None]
+VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", "")}
+
+
+@click.command(name="reproduce")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--list", "as_list", is_flag=True, help="List the experiments.")
+@click.option("--seeds", type=click.IntRange(min=1), help="How many seeds (default: as the criteria ask).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG).")
+def command(names: tuple[str, ...], as_list: bool, seeds: int | None, as_json: bool, out: Path | None) -> int:
+    """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
+
+    Prints what was reported, the criterion, and what was measured. Exit code 1 if a criterion is missed.
+    """
+    if as_list:
+        _print_list(as_json)
+        return 0
+    if not names:
+        raise click.UsageError("which experiment? `chainrule reproduce --list` names them; `all` runs all")
+    unknown = [n for n in names if n != "all" and n not in EXPERIMENTS]
+    if unknown:
+        raise click.UsageError(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise OptionError(f"--out {out}: not a folder")
+    chosen = list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))
+    results = []
+    for name in chosen:
+        with _watching() as watch:
+            result = run_experiment(name, seeds, watch)
+        results.append(result)
+        if not as_json:
+            _print(result)
+        for path in result.save_figures(out) if out is not None else ():
+            progress().print(f"wrote {path}", soft_wrap=True, markup=False)
+    if as_json:
+        found: Any = [r.to_dict() for r in results]
+        print_json(found if len(chosen) > 1 or "all" in names else found[0])
+    return 0 if all(r.passed for r in results) else 1
+
+
+def _print_list(as_json: bool) -> None:
+    if as_json:
+        print_json([{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "what", "source"):
+        table.add_column(column, no_wrap=column == "name")
+    for e in EXPERIMENTS.values():
+        table.add_row(e.name, e.title, Text(e.source, "dim"))
+    data().print(table)
+
+
+def _print(result: Result) -> None:
+    out = data()
+    out.print(f"[bold]{escape(result.title)}[/]  [dim]{escape(result.source)}[/]", soft_wrap=True)
+    for m in result.measurements:
+        word, style = VERDICT[m.passed]
+        out.print(Text.assemble((f"{word:6}", style), f" {m.system}: ", (m.measured, "bold")), soft_wrap=True)
+        for label, text in (("criterion", m.criterion), ("reported", m.reported)):
+            if text:
+                out.print(Text(f"{'':7}{label}: {text}", "dim"), soft_wrap=True)
+    out.print(Text(f"{result.seconds:.1f} s", "dim"))
+
+
+@contextmanager
+def _watching() -> Iterator[Watch | None]:
+    """A live display on stderr, where that is a terminal."""
+    console = progress()
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, state="")
+
+        def watch(what: str, done: int, total: int, solved: int, seeds: int) -> None:
+            state = f"{done:,} of {total:,} sweeps, {solved} of {seeds} seeds solved"
+            bar.update(task, description=escape(what), completed=done, total=total, state=state)
+
+        yield watch

@@ -1,0 +1,203 @@
+"""What every experiment is made of: a run, its measurements beside what was reported, and its figures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.node import Array
+from ..errors import OptionError
+from .figures import Draw, save
+from .networks import Net
+from .replicas import Measure, Replicas, Runs, squared_error
+
+Watch = Callable[[str, int, int, int, int], None]  # what, sweeps done, sweeps in all, seeds solved, seeds
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the results: a system, what was reported of it, the criterion, and what was measured.
+
+    ``passed`` is None where there is no criterion.
+    """
+
+    system: str
+    reported: str
+    criterion: str
+    measured: str
+    passed: bool | None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """What an experiment found. ``figures`` maps a name to the function that draws it."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    figures: dict[str, Draw] = field(default_factory=dict)
+
+    def add(
+        self, system: str, measured: str, passed: bool | None = None, *, reported: str = "",
+        criterion: str = "", **numbers: Any,
+    ) -> None:  # fmt: skip
+        """One more measurement."""
+        self.measurements.append(Measurement(system, reported, criterion, measured, passed, numbers))
+
+    def add_solved(
+        self, system: str, runs: Runs, limit: int, *, share: float | None = None,
+        median: tuple[float, float] | None = None, reported: str = "",
+    ) -> None:  # fmt: skip
+        """How many seeds solved the task within ``limit`` sweeps, of which at least ``share`` must."""
+        s = runs.statistics(limit)
+        wanted, passed = [], None
+        if share is not None:
+            needed = math.ceil(share * s.seeds - 1e-9)
+            wanted.append(f"at least {needed} of {s.seeds} in {limit:,} sweeps")
+            passed = s.solved >= needed
+        if median is not None:
+            low, high = median
+            wanted.append(f"median between {low:,g} and {high:,g}" if low else f"median under {high:,g}")
+            passed = passed is not False and low <= s.median <= high
+        self.add(
+            system, str(s), passed, reported=reported, criterion=", ".join(wanted), seeds=s.seeds,
+            solved=s.solved, median=_number(s.median), p10=_number(s.p10), p90=_number(s.p90),
+            seconds=round(runs.seconds, 3),
+        )  # fmt: skip
+
+
+def _number(x: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(x) else x
+
+
+class Lab:
+    """Where an experiment runs: how many seeds were asked for, and who watches.
+
+    ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things out).
+    """
+
+    def __init__(
+        self, seeds: int | None = None, watch: Watch | None = None, sweeps: int | None = None
+    ) -> None:
+        self._seeds, self._watch, self._sweeps = seeds, watch, sweeps
+
+    def seeds(self, wanted: int) -> int:
+        """How many seeds to run where ``wanted`` is the usual number."""
+        return wanted if self._seeds is None else self._seeds
+
+    def train(
+        self, what: str, net: Net, inputs: Array, targets: Array, *, seeds: int, eps: float, alpha: float,
+        init: float, sweeps: int, error: Measure = squared_error, solved: Measure | None = None,
+        freeze: bool = True, own_cases: bool = False,
+    ) -> Runs:  # fmt: skip
+        """Train ``net`` from ``seeds`` (or as many as were asked for) different weights; see `Replicas`."""
+        nets = Replicas(
+            net, inputs, targets, seeds=self.seeds(seeds), init=init, error=error, solved=solved,
+            freeze=freeze, own_cases=own_cases,
+        )  # fmt: skip
+        self.go_on(what, nets, sweeps, eps, alpha)
+        return nets.runs()
+
+    def go_on(
+        self, what: str, nets: Replicas, sweeps: int, eps: float, alpha: float, shrink: float = 0.0
+    ) -> None:
+        """Train these nets at most ``sweeps`` sweeps more."""
+        count = len(nets.solved)
+
+        def progress(done: int, total: int, solved: int) -> None:
+            if self._watch is not None:
+                self._watch(what, done, total, solved, count)
+
+        sweeps = sweeps if self._sweeps is None else min(sweeps, self._sweeps)
+        nets.train(sweeps, eps, alpha, shrink=shrink, progress=progress)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of the literature: ``run`` repeats it in a `Lab`."""
+
+    name: str
+    title: str
+    source: str
+    run: Callable[[Lab], Report]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `reproduce` returns."""
+
+    name: str
+    title: str
+    source: str
+    measurements: tuple[Measurement, ...]
+    seconds: float
+    drawings: dict[str, Draw] = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion is met."""
+        return all(m.passed is not False for m in self.measurements)
+
+    def save_figures(self, folder: str | Path) -> list[Path]:
+        """Draw every figure into ``folder`` as PNG. Needs matplotlib."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        return [save(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the figures, ready for JSON."""
+        return {
+            "name": self.name, "title": self.title, "source": self.source, "passed": self.passed,
+            "seconds": round(self.seconds, 2),
+            "measurements": [
+                {
+                    "system": m.system, "reported": m.reported, "criterion": m.criterion,
+                    "measured": m.measured, "passed": m.passed, "numbers": m.numbers,
+                }
+                for m in self.measurements
+            ],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        lines = [f"{self.title} ({self.source})"]
+        for m in self.measurements:
+            mark = {True: "pass", False: "MISSED", None: "      "}[m.passed]
+            lines.append(f"  {mark:6} {m.system}: {m.measured}")
+            lines += [f"         {label}: {text}" for label, text in
+                      (("wanted", m.criterion), ("reported", m.reported)) if text]  # fmt: skip
+        return "\n".join(lines)
+
+
+def run_experiment(
+    experiment: Experiment, seeds: int | None, watch: Watch | None, sweeps: int | None = None
+) -> Result:
+    """Run ``experiment`` once, with the clock on."""
+    if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
+        raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
+    start = time.perf_counter()
+    report = experiment.run(Lab(seeds, watch, sweeps))
+    return Result(
+        experiment.name, experiment.title, experiment.source, tuple(report.measurements),
+        time.perf_counter() - start, report.figures,
+    )  # fmt: skip
+
+
+# -- data that several experiments use -------------------------------------------------------------------
+def bits(count: int) -> Array:
+    """All 2ⁿ vectors of n bits, the first bit the highest: (2ⁿ, n)."""
+    numbers = np.arange(2**count)[:, None]
+    return (numbers >> np.arange(count)[::-1] & 1).astype(np.float64)
+
+
+def spread(values: Sequence[float] | Array, digits: int = 2) -> str:
+    """Mean and range in words."""
+    v = np.asarray(values, float)
+    if not len(v):
+        return "none"
+    return f"mean {v.mean():.{digits}f} ({v.min():.{digits}f} to {v.max():.{digits}f})"
