@@ -6,7 +6,7 @@ program may update them in place); everything computed here is read-only and sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,6 +35,16 @@ def placeholder(shape: tuple[int, ...], dtype: np.dtype[np.generic], purpose: st
     node = g.input(shape, dtype)
     placeholders[node] = purpose
     return node
+
+
+ENDED = "a function that has ended"
+
+
+def end(nodes: Iterable[Node]) -> None:
+    """The function these placeholders were made for has returned: they will never have a value."""
+    for node in nodes:
+        if node in placeholders:
+            placeholders[node] = ENDED
 
 
 def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -> list[Array]:
@@ -84,7 +94,7 @@ def purpose_of(nodes: Sequence[Node]) -> str | None:
     """What the nodes wait for (see `placeholders`); None if they have a value."""
     for node in _needed(nodes)[1]:
         if node.op == "input":
-            return placeholders.get(node, "a function that has ended")
+            return placeholders.get(node, ENDED)
     return None
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core import graph as g
-from ..core.node import Node, copy_source, reachable
-from ..runtime.realize import placeholder
+from ..core.dtypes import DType
+from ..core.node import Node, Shape, copy_source, reachable
+from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
     from .value import Value
@@ -60,11 +61,18 @@ class Capture:
     grads: dict[int, GradSlot] = field(default_factory=dict)
     cuts: dict[Node, Node] = field(default_factory=dict)
     guards: list[tuple[object, str, object]] = field(default_factory=list)
+    placeholders: list[Node] = field(default_factory=list)
+
+    def placeholder(self, shape: Shape, dtype: DType) -> Node:
+        """A new input node of the trace."""
+        node = placeholder(shape, dtype, self.name)
+        self.placeholders.append(node)
+        return node
 
     def slot(self, tensor: Value) -> Slot:
         found = self.slots.get(id(tensor))
         if found is None:
-            node = placeholder(tensor.shape, tensor.dtype, self.name)
+            node = self.placeholder(tensor.shape, tensor.dtype)
             found = self.slots[id(tensor)] = Slot(tensor, node, node)
             if tensor.requires_grad:
                 self.on_new_leaf(node, tensor)
@@ -78,7 +86,7 @@ class Capture:
 
     def cut(self, node: Node, tensor: Value) -> Node:
         """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop there."""
-        leaf = placeholder(node.shape, node.dtype, self.name)
+        leaf = self.placeholder(node.shape, node.dtype)
         self.cuts[leaf] = node
         self.on_new_leaf(leaf, tensor)
         return leaf
@@ -88,7 +96,7 @@ class Capture:
         if found is None:
             current = node = None
             if before is not None:
-                node = placeholder(before.shape, before.dtype, self.name)
+                node = self.placeholder(before.shape, before.dtype)
                 current = self.make(node)
             found = self.grads[id(tensor)] = GradSlot(tensor, node, before is not None, current)
         return found
@@ -137,6 +145,7 @@ def capturing(capture: Capture) -> Iterator[Capture]:
         yield capture
     finally:
         active.capture = before
+        end(capture.placeholders)
 
 
 def depends_on(owner: object, attribute: str) -> None:

@@ -21,7 +21,6 @@ from ..core import graph as g
 from ..core.node import Array, Node
 from ..errors import CompileError, OptionError
 from ..runtime.program import Program, Signature, build
-from ..runtime.realize import placeholder
 from .capture import Capture, active, capturing
 from .pytree import Structure, flatten, unflatten
 from .value import Value, array_of, make, register_leaf, stored
@@ -54,9 +53,9 @@ def _array(leaf: Any) -> Array:
     return np.array(leaf, np.float64)
 
 
-def _tracer(key: tuple[Any, ...], name: str) -> Tensor:
+def _tracer(key: tuple[Any, ...], capture: Capture) -> Tensor:
     _, shape, dtype, requires_grad, weak = key
-    node = placeholder(shape, dt.float64 if weak else dt.dtype_of(dtype), name)
+    node = capture.placeholder(shape, dt.float64 if weak else dt.dtype_of(dtype))
     tensor = make(node, requires_grad=requires_grad)
     tensor._weak = weak
     if requires_grad:
@@ -205,7 +204,7 @@ def trace(
     watched = _watched(function)
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
-        inner = [_tracer(k, name) if k[0] == "tensor" else x for k, x in zip(keys, leaves, strict=True)]
+        inner = [_tracer(k, capture) if k[0] == "tensor" else x for k, x in zip(keys, leaves, strict=True)]
         nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))

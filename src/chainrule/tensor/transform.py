@@ -345,6 +345,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             results, out_structure = flatten(out)
             nodes = [as_tensor(t).node for t in results]
             batched = batching.vmap_nodes(nodes, mapped)
+        rt.end(mapped)
         places = broadcast_prefix(out_axes, out)
         found = [
             _placed(n, m, place, next(iter(lengths))) for (n, m), place in zip(batched, places, strict=True)

@@ -166,15 +166,13 @@ class Value:
             raise ShapeError(f"{what} in place: the tensor has shape {self.shape}, the result {new.shape}")
         if new.dtype != self.dtype:
             raise DTypeError(
-                f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; write x = x {what} y"
+                f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; {_instead(what)}"
             )
         if self._requires_grad and self.is_leaf:
             if active.grad_enabled:
                 raise GradientError(
-                    f"{what} in place on a tensor that requires a gradient: the gradient would be of the old "
-                    "value; put it under `with cr.no_grad():`, or write x = x {what} y".replace(
-                        "{what}", what
-                    )
+                    f"{what} in place on a tensor that requires a gradient: the gradient would be of the old"
+                    f" value; put it under `with cr.no_grad():`, or {_instead(what)}"
                 )
             return self.assign(new)
         if self._is_outside():
@@ -332,12 +330,19 @@ class Value:
                 )
 
 
+def _instead(what: str) -> str:
+    """What to write in place of the in-place change ``what``: an operator, a method or an assignment."""
+    if what.endswith("="):
+        return "change a copy: y = x.clone()"
+    return f"write x = x.{what[:-1]}(...)" if what.endswith("_") else f"write x = x {what} y"
+
+
 def _is_held(node: Node) -> bool:
     return node.id in _held
 
 
 def _no_value_message(purpose: str) -> str:
-    if purpose == "a function that has ended":
+    if purpose == rt.ENDED:
         return (
             f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap traced and"
             " has no value outside it; return it from the function"
