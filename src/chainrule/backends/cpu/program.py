@@ -9,6 +9,7 @@ traces the same graph loads it and plans nothing.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -139,6 +140,7 @@ class CompiledProgram:
     def __init__(self, signature: SignatureLike, artifact: Artifact, target: Target | None = None) -> None:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
+        self._lock = threading.Lock()  # one run at a time: the pointer table and the arena are shared
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -162,17 +164,19 @@ class CompiledProgram:
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs returned."""
-        outputs, held = self._point(inputs, state)
-        if steps > 0 and self.artifact.calls:
-            self.loop.run(steps, 1 if self.artifact.one_thread else None)
-        del held
+        with self._lock:
+            outputs, held = self._point(inputs, state)
+            if steps > 0 and self.artifact.calls:
+                self.loop.run(steps, 1 if self.artifact.one_thread else None)
+            del held
         return outputs
 
     def profile(self, inputs: Sequence[Array], state: Sequence[Array], steps: int) -> Array:
         """Nanoseconds a step of each call and of the wait after it, shape (calls, 2)."""
-        outputs, held = self._point(inputs, state)
-        times = self.loop.profile(steps, 1 if self.artifact.one_thread else None)
-        del outputs, held
+        with self._lock:
+            outputs, held = self._point(inputs, state)
+            times = self.loop.profile(steps, 1 if self.artifact.one_thread else None)
+            del outputs, held
         return times
 
     def _point(self, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[list[Array], list[Array]]:
