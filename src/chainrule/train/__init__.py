@@ -1,0 +1,19 @@
+"""Training: the Trainer, metrics, callbacks, checkpoints."""
+
+from .callbacks import Callback as Callback
+from .callbacks import EarlyStopping as EarlyStopping
+from .fitting import NonFiniteLossError as NonFiniteLossError
+from .history import History as History
+from .metrics import AUC as AUC
+from .metrics import F1 as F1
+from .metrics import METRICS as METRICS
+from .metrics import R2 as R2
+from .metrics import Accuracy as Accuracy
+from .metrics import MeanAbsoluteError as MeanAbsoluteError
+from .metrics import MeanSquaredError as MeanSquaredError
+from .metrics import Metric as Metric
+from .metrics import Precision as Precision
+from .metrics import Recall as Recall
+from .metrics import RootMeanSquaredError as RootMeanSquaredError
+from .metrics import TopKAccuracy as TopKAccuracy
+from .trainer import Trainer as Trainer

@@ -1,0 +1,180 @@
+"""Callbacks: what a user lets happen during training; early stopping is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+Logs = Mapping[str, float]
+
+
+class Callback:
+    """Base of callbacks; a subclass overrides what it needs.
+
+    ``trainer.stop("why")`` ends the training after the method returns. With ``every`` = n, `on_steps` is
+    called after every n steps; the native loop returns to Python there, so let n be large.
+
+    >>> from chainrule.train import Callback
+    >>> class Print(Callback):
+    ...     def on_epoch_end(self, trainer, epoch, logs):
+    ...         print(epoch, logs["loss"])
+    """
+
+    every: int = 0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first step."""
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Before an epoch (counted from 0)."""
+
+    def on_steps(self, trainer: Trainer, step: int, logs: Logs) -> None:
+        """After every ``every`` steps; ``logs``: the means over the epoch so far."""
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """After an epoch and its validation."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last step, also where training was stopped."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a resume, as JSON values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+class EpochFunction(Callback):
+    """A plain function as a callback: called as ``f(trainer, epoch, logs)`` after each epoch."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        """Wrap ``function``."""
+        self.function = function
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Call the function."""
+        self.function(trainer, epoch, logs)
+
+
+class EarlyStopping(Callback):
+    """Stop when a measure has not improved by more than ``min_delta`` for ``patience`` epochs.
+
+    ``monitor``: a measure's name; by default "val_loss" where there is validation, otherwise "loss".
+    ``mode``: "min", "max", or "auto" (by the name). ``restore_best``: end with the best epoch's weights.
+
+    >>> from chainrule.train import EarlyStopping
+    >>> EarlyStopping("val_accuracy", patience=5).mode
+    'max'
+    """
+
+    MAXIMIZED = ("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "top")
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+        start_from: int = 0,
+    ) -> None:
+        """Set what to watch; raises OptionError for values that make no sense."""
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise OptionError(f"EarlyStopping: patience is a number of epochs, at least 1; got {patience!r}")
+        if not math.isfinite(min_delta) or min_delta < 0:
+            raise OptionError(f"EarlyStopping: min_delta is not negative, got {min_delta!r}")
+        if mode not in ("auto", "min", "max"):
+            raise OptionError(f'EarlyStopping: mode is "min", "max" or "auto", got {mode!r}')
+        self.monitor, self.patience, self.min_delta = monitor, patience, float(min_delta)
+        self.restore_best, self.start_from, self._mode = restore_best, start_from, mode
+        self.best: float | None = None
+        self.best_epoch = -1
+        self.waited = 0
+
+    @property
+    def mode(self) -> str:
+        """ "min" or "max": which way is better."""
+        if self._mode != "auto":
+            return self._mode
+        name = (self.monitor or "loss").removeprefix("val_")
+        return "max" if name.startswith(self.MAXIMIZED) else "min"
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Choose what to watch; forget an earlier run (a resume puts its state back after this)."""
+        if self.monitor is None:
+            self.monitor = "val_loss" if trainer.has_validation else "loss"
+        self.best, self.best_epoch, self.waited = None, -1, 0
+
+    def improved(self, value: float) -> bool:
+        """Whether ``value`` is better than the best so far."""
+        if value != value:
+            return False
+        if self.best is None:
+            return True
+        if self.mode == "min":
+            return value < self.best - self.min_delta
+        return value > self.best + self.min_delta
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Compare, remember the weights of the best epoch, stop."""
+        assert self.monitor is not None
+        if self.monitor not in logs:
+            raise OptionError(
+                f"EarlyStopping: monitor={self.monitor!r} is not measured; measured are {', '.join(logs)}"
+                + ("" if trainer.has_validation or not self.monitor.startswith("val_")
+                   else ". Give validation_data or validation_split")
+            )  # fmt: skip
+        value = float(logs[self.monitor])
+        if self.improved(value):
+            self.best, self.best_epoch, self.waited = value, epoch, 0
+            if self.restore_best:
+                trainer.remember_best()
+            return
+        if epoch < self.start_from:
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            trainer.stop(
+                f"{self.monitor} has not improved for {self.waited} epochs"
+                f" (best: {'none' if self.best is None else f'{self.best:.5g}'} in epoch {self.best_epoch + 1})"
+            )
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Go back to the best weights."""
+        if self.restore_best:
+            trainer.restore_best()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Best number, its epoch, epochs waited."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue as if there had been no interruption."""
+        self.best = None if state["best"] is None else float(state["best"])
+        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+
+
+def as_callbacks(given: Any) -> list[Callback]:
+    """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch, logs)``."""
+    if given is None:
+        return []
+    items = list(given) if isinstance(given, list | tuple) else [given]
+    found: list[Callback] = []
+    for item in items:
+        if isinstance(item, Callback):
+            found.append(item)
+        elif callable(item) and not isinstance(item, type):
+            found.append(EpochFunction(item))
+        else:
+            raise OptionError(
+                f"callbacks: expected Callback objects or functions f(trainer, epoch, logs), got {item!r}"
+                + (" (a class: add parentheses)" if isinstance(item, type) else "")
+            )
+    return found

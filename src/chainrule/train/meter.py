@@ -1,0 +1,114 @@
+"""Meter: sums of loss and metrics over batches, kept in tensors that the compiled steps update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.node import Array
+from ..errors import OptionError
+from ..tensor.tensor import Tensor
+from ..tensor.value import stored
+from .metrics import Metric
+from .objective import BatchLoss, Objective, match_target
+
+
+def scalar(value: float = 0.0) -> Tensor:
+    """A float64 tensor that is state."""
+    return stored(np.array(value, np.float64))
+
+
+class Meter:
+    """Loss and metrics of one pass over a data set."""
+
+    def __init__(self, objective: Objective, metrics: Sequence[tuple[Any, str, Metric]]) -> None:
+        """``metrics``: the output each is about (None: the only one), its name, the metric."""
+        self.objective, self.metrics = objective, list(metrics)
+        self.loss, self.count = scalar(), scalar()
+        self.parts = {p.name: scalar() for p in objective.parts} if not objective.single else {}
+        self.states: list[dict[str, Tensor]] = []
+        self.rows = 0.0
+        """What the batches so far count, as far as it is known without looking at numbers."""
+        self._shapes: Any = None
+        self._zeros: list[dict[str, Array]] = []
+
+    def prepare(self, prediction: Any, target: Any) -> None:
+        """Make the metrics' tensors for the shapes of a batch (kept while only the rows differ)."""
+        pairs = [self._pair(key, name, prediction, target) for key, name, _ in self.metrics]
+        shapes = [(p.shape[1:], t.shape[1:]) if isinstance(p, Tensor) and isinstance(t, Tensor) else None for p, t in pairs]
+        if shapes == self._shapes:
+            return
+        self._shapes = shapes
+        self._zeros = []
+        for (_, _, metric), (p, t) in zip(self.metrics, pairs, strict=True):
+            start = metric.init(getattr(p, "shape", ()), getattr(t, "shape", ()))
+            self._zeros.append({k: np.array(v, order="C") for k, v in start.items()})
+        self.states = [{k: stored(v.copy()) for k, v in zeros.items()} for zeros in self._zeros]
+
+    def _pair(self, key: Any, name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
+        if key is None:
+            loss = self.objective.parts[0].loss
+            return prediction, match_target(loss, prediction, target)
+        for part, p, t in self.objective.pairs(prediction, target):
+            if part.key == key:
+                return p, match_target(part.loss, p, t)
+        raise OptionError(f"metric {name}: there is no loss, so no target, for output {key!r}")
+
+    def add(self, batch: BatchLoss, prediction: Any, target: Any) -> None:
+        """Add a batch; called while a step is traced."""
+        factor: Any = 1.0 if self.objective.sums else batch.count
+        if isinstance(batch.count, Tensor) and not self.objective.sums:
+            self.count.assign(self.count + batch.count)
+        self.loss.assign(self.loss + batch.total.detach().double() * factor)
+        for name, value in batch.parts.items():
+            self.parts[name].assign(self.parts[name] + value.detach().double() * factor)
+        if prediction is None:
+            return
+        for (key, name, metric), state in zip(self.metrics, self.states, strict=True):
+            p, t = self._pair(key, name, prediction, target)
+            new = metric.update(state, p.detach() if isinstance(p, Tensor) else p, t)
+            for k, value in new.items():
+                state[k].assign(value)
+
+    def reset(self) -> None:
+        """Start again from nothing."""
+        self.rows = 0.0
+        for tensor in (self.loss, self.count, *self.parts.values()):
+            _write(tensor, np.zeros(()))
+        for state, zeros in zip(self.states, self._zeros, strict=True):
+            for k, tensor in state.items():
+                _write(tensor, zeros[k])
+
+    @property
+    def total(self) -> float:
+        """The sum of the losses: NaN or infinite from the first bad step on."""
+        return float(self.loss.item())
+
+    def logs(self, prefix: str = "") -> dict[str, float]:
+        """The means so far."""
+        count = float(self.count.item()) or self.rows
+        count = 1.0 if self.objective.sums else count
+        mean = self.total / count if count else math.nan
+        found = {f"{prefix}loss": mean}
+        for name, tensor in self.parts.items():
+            found[f"{prefix}{name}_loss"] = float(tensor.item()) / count if count else math.nan
+        for (_, name, metric), state in zip(self.metrics, self.states, strict=True):
+            numbers: Mapping[str, Array] = {k: np.asarray(t) for k, t in state.items()}
+            found[f"{prefix}{name}"] = float(metric.compute(numbers)) if self.rows else math.nan
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, for a checkpoint."""
+        found = {"loss": self.loss, "count": self.count}
+        found |= {f"part.{k}": t for k, t in self.parts.items()}
+        for i, state in enumerate(self.states):
+            found |= {f"metric.{i}.{k}": t for k, t in state.items()}
+        return found
+
+
+def _write(tensor: Tensor, value: Array) -> None:
+    """Overwrite the numbers of a tensor that no expression refers to."""
+    np.copyto(tensor._storage_for_update(), value)

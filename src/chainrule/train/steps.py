@@ -1,0 +1,277 @@
+"""Steps: what one training or evaluation step computes, as compiled functions, and the tensors they share.
+
+A step draws its minibatch itself: row i of batch b is shuffle(b·B + i), a permutation of range(N) that
+is a function of (seed, epoch) and needs no table. Everything a step changes is a tensor, so a step is a
+function of that state, and can be run again from a copy of it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import graph as g
+from ..core.counter_random import philox
+from ..core.node import Array
+from ..errors import CompileError, GradientError, OptionError
+from ..nn.utils import clip_grad_norm_, clip_grad_value_
+from ..tensor.capture import Capture, capturing
+from ..tensor.compiled import Compiled, Trace
+from ..tensor.create import asarray, zeros_like
+from ..tensor.tensor import Tensor
+from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
+from .arrays import Arrays
+from .meter import Meter, _write
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+@dataclass
+class Dataset:
+    """Inputs, targets and row weights as tensors; rows are taken in batches of ``batch`` rows."""
+
+    x: Arrays
+    y: Arrays | None
+    weights: Array | None
+    batch: int
+    shuffle: bool
+    to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
+
+    def __post_init__(self) -> None:
+        self.rows = self.x.rows
+        self.batch = min(self.batch, self.rows)
+        self.full, self.rest = divmod(self.rows, self.batch)
+        self.steps = self.full + (self.rest > 0)
+        tensors = [tuple(asarray(a) for a in self.x.arrays)]
+        tensors.append(tuple(asarray(a) for a in self.y.arrays) if self.y is not None else ())
+        tensors.append((asarray(self.weights),) if self.weights is not None else ())
+        self.tensors = tuple(tensors)
+
+    def batch_rows(self, index: int) -> int:
+        """The rows of batch ``index``."""
+        return self.batch if index < self.full else self.rest
+
+
+class Cursor:
+    """Where a pass over a data set is: the next row, and the key of the order."""
+
+    def __init__(self) -> None:
+        self.position = stored(np.zeros((), np.uint32))
+        self.order = stored(np.zeros(2, np.uint32))
+
+    def start(self, seed: int = 0, epoch: int = 0) -> None:
+        """Go to the first row, in the order of (seed, epoch)."""
+        _write(self.position, np.zeros((), np.uint32))
+        words = philox(np.uint32(epoch), np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
+        _write(self.order, np.array(words, np.uint32))
+
+    def rows(self, count: int, total: int, shuffle: bool) -> Any:
+        """The row numbers of the next batch (a node), and the step to the batch after it."""
+        here = self.position.node
+        index = g.add(g.expand(here, (count,)), g.iota((count,), 0, dt.uint32))
+        self.position.assign(make(g.add(here, g.constant(count, dt.uint32))))
+        return g.shuffle(index, self.order.node, total) if shuffle else index
+
+
+class Steps:
+    """The compiled functions of one `Trainer`."""
+
+    def __init__(self, trainer: Trainer, meter: Meter, eval_meter: Meter) -> None:
+        self.trainer, self.meter, self.eval_meter = trainer, meter, eval_meter
+        self.cursor, self.eval_cursor = Cursor(), Cursor()
+        self.train = Compiled(self._train_step, "training step")
+        self.evaluate = Compiled(self._evaluation_step, "evaluation step")
+        self.predict = Compiled(self._prediction_step, "prediction")
+        self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
+        self.sum_count = stored(np.zeros((), np.float64))
+
+    # -- what is traced ------------------------------------------------------------------------------
+    def _batch(
+        self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+        total = parts[0][0].shape[0]
+        if rows < total:
+            index = cursor.rows(rows, total, shuffle)
+            parts = [tuple(make(g.gather(use(t), index)) for t in group) for group in parts]
+        x, y, w = parts
+        return self._floats(x, to_float), y, w[0] if w else None
+
+    @staticmethod
+    def _floats(x: Any, to_float: tuple[bool, ...]) -> tuple[Tensor, ...]:
+        return tuple(t.float() if wanted else t for t, wanted in zip(x, to_float, strict=True))
+
+    def _train_step(
+        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, build: Any
+    ) -> None:
+        trainer = self.trainer
+        xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
+        inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
+        loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight)
+        if not loss.requires_grad:
+            raise GradientError(
+                "the loss does not depend on any parameter that requires a gradient; was the prediction detached,"
+                " computed under no_grad, or are all parameters frozen?"
+            )
+        params = trainer.trained
+        loss.backward()
+        self._check_reached(params)
+        self.meter.add(batch, prediction, targets)
+        if trainer.accumulate > 1:
+            self._accumulate(params, batch.count, update)
+        if update:
+            if trainer.clip_value is not None:
+                clip_grad_value_(params, trainer.clip_value)
+            if trainer.clip_norm is not None:
+                clip_grad_norm_(params, trainer.clip_norm)
+            try:
+                trainer.optimizer.step()
+            except (TypeError, CompileError) as error:
+                if type(trainer.optimizer).__name__ != "LBFGS":
+                    raise
+                raise OptionError(
+                    "Trainer: LBFGS evaluates the loss several times in a step and cannot be part of a compiled loop;"
+                    " call optimizer.step(closure) in a loop of your own"
+                ) from error
+            if trainer.scheduler is not None and trainer.schedule == "step":
+                trainer.scheduler.step()
+        for p in trainer.model.parameters():
+            if p.requires_grad:
+                p.grad = None
+
+    def _check_reached(self, params: list[Any]) -> None:
+        missing = [self.trainer.name_of(p) for p in params if p.grad is None]
+        if missing:
+            one = len(missing) == 1
+            raise GradientError(
+                f"the loss does not depend on {'parameter' if one else 'parameters'} {', '.join(missing)}: "
+                f"{'it' if one else 'they'} would never change. Use {'it' if one else 'them'} in forward, or leave"
+                f" {'it' if one else 'them'} out of the optimizer (p.requires_grad_(False))"
+            )
+
+    def _accumulate(self, params: list[Any], count: Any, update: bool) -> None:
+        """Sum gradients times what their batch counts; with ``update``, leave the weighted mean in ``.grad``."""
+        sums = self.trainer.objective.sums
+        factor: Any = 1.0 if sums else count
+        with no_grad():
+            if not sums:
+                total = self.sum_count + factor
+                self.sum_count.assign(zeros_like(total) if update else total)
+            for p in params:
+                held = self.sums[id(p)]
+                by = factor.to(p.dtype) if isinstance(factor, Tensor) else factor
+                new = held + p.grad * by
+                held.assign(zeros_like(new) if update else new)
+                p.grad = (new if sums else new / total.to(p.dtype)) if update else None
+
+    def _evaluation_step(
+        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
+    ) -> None:
+        xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
+        inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
+        _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight)
+        self.eval_meter.add(batch, prediction, targets)
+
+    def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
+        return self.trainer.forward(build.value[0].build(self._floats(x, to_float)))
+
+    # -- running -------------------------------------------------------------------------------------
+    def prepare(self, data: Dataset) -> None:
+        """Tensors for accumulated gradients."""
+        if self.trainer.accumulate > 1:
+            for p in self.trainer.trained:
+                if id(p) not in self.sums:
+                    self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
+
+    def train_arguments(self, data: Dataset, rows: int, update: bool = True) -> tuple[Any, ...]:
+        """Arguments of `train` for a batch of ``rows`` rows."""
+        return (*data.tensors, rows, data.shuffle, data.to_float, update, Static.of(data))
+
+    def train_trace(self, data: Dataset, rows: int, update: bool = True) -> Trace:
+        """The compiled training step for a batch of ``rows`` rows."""
+        return self.train.program(*self.train_arguments(data, rows, update))
+
+    def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
+        """``n`` training steps in one native run; returns the seconds they took."""
+        start = time.perf_counter()
+        self.train.repeat(n, *self.train_arguments(data, rows, update))
+        self.meter.rows += n * rows
+        return time.perf_counter() - start
+
+    def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
+        """``n`` evaluation steps in one native run."""
+        with no_grad():
+            self.evaluate.repeat(n, *data.tensors, rows, False, data.to_float, Static.of(data))
+        self.eval_meter.rows += n * rows
+
+    def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
+        """The outputs for one batch."""
+        with no_grad():
+            return self.predict(tensors, data.to_float, Static.of(data))
+
+    def probe(self, data: Dataset) -> Any:
+        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the model.
+
+        Where the model does not take integers, ``data.to_float`` is set.
+        """
+        count = min(data.batch, data.rows)
+        whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
+        data.to_float = tuple(False for _ in whole)
+        try:
+            return self._probe(data, count)
+        except (TypeError, GradientError):  # DTypeError is a TypeError
+            if not any(whole):
+                raise
+        data.to_float = whole
+        return self._probe(data, count)
+
+    def _probe(self, data: Dataset, count: int) -> tuple[Any, Any]:
+        capture = Capture("Trainer", make, register_leaf)
+        with capturing(capture), no_grad():
+            x = [make(_placeholder(a, count)) for a in data.x.arrays]
+            y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
+            prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
+            return prediction, data.y.build(y) if data.y is not None else None
+
+
+def _placeholder(array: Array, rows: int) -> Any:
+    return g.input((rows, *array.shape[1:]), dt.dtype_of(array.dtype))
+
+
+class Static:
+    """Plain values as one argument of a compiled function: equal structures are the same trace."""
+
+    def __init__(self, value: Any, key: Any) -> None:
+        self.value, self.key = value, key
+
+    @staticmethod
+    def of(data: Dataset) -> Static:
+        """The structures in which the user gave inputs and targets."""
+        x, y = data.x, data.y
+        key = (x.keys, x.single, None if y is None else (y.keys, y.single))
+        return Static((_empty(x), None if y is None else _empty(y)), key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and self.key == other.key
+
+
+def _empty(arrays: Arrays) -> Arrays:
+    """The structure alone: a trace must not keep the user's data alive."""
+    return Arrays(arrays.names, (), arrays.keys, arrays.single)
+
+
+def updated_tensors(traces: list[Trace]) -> list[Value]:
+    """Every tensor that one of the steps changes, in a fixed order."""
+    found: dict[int, Value] = {}
+    for trace in traces:
+        for tensor, updated in zip(trace.state, trace.updated, strict=True):
+            if updated:
+                found.setdefault(id(tensor), tensor)
+    return list(found.values())

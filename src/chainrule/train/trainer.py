@@ -1,0 +1,452 @@
+"""Trainer: fit, evaluate and predict, with the whole loop in native code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.node import Array
+from ..errors import DataError, OptionError
+from ..nn.module import Module
+from ..nn.options import Constraint, check, choice, integer, number, optional
+from ..optim.optimizer import Optimizer
+from ..tensor.capture import active
+from ..tensor.tensor import Tensor
+from ..tensor.value import Value, stored
+from .arrays import Arrays, arrays_of, check_same_rows, row_weights
+from .callbacks import EarlyStopping, as_callbacks
+from .fitting import Fit, Plan
+from .history import History
+from .meter import Meter
+from .metrics import Metric, as_metric
+from .objective import BatchLoss, Objective, prepare_targets, wants_probabilities
+from .steps import Dataset, Steps
+
+_FIT: dict[str, Constraint] = {
+    "epochs": integer(1), "batch_size": integer(1), "validation_split": number(0, 1, "[)"),
+    "max_seconds": optional(number(0, brackets="()")),
+}  # fmt: skip
+_TRAINER: dict[str, Constraint] = {
+    "accumulate": integer(1), "clip_norm": optional(number(0, brackets="()")),
+    "clip_value": optional(number(0, brackets="()")), "seed": integer(), "schedule": choice("epoch", "step"),
+}  # fmt: skip
+PREDICTION_BATCH = 1024
+
+
+class Trainer:
+    """Trains a model: draws minibatches, back-propagates and updates in one native program.
+
+    ``loss``: a loss of `nn`, or a function (prediction, target) -> scalar tensor; a list or dict of them
+    for a model with several outputs, weighed by ``loss_weights``. ``metrics``: names, `Metric` objects or
+    functions, computed in the program (for several outputs: a dict output -> metrics).
+    ``scheduler``: a learning rate schedule, stepped after each epoch or, with ``schedule="step"``,
+    inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``: batches per
+    update. ``seed``: of the order of the rows.
+
+    A subclass may override `training_step` (and `forward`).
+
+    >>> import numpy as np, chainrule as cr
+    >>> from chainrule import nn, optim
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+    >>> y = np.array([[0], [1], [1], [0]], "float32")
+    >>> _ = cr.manual_seed(4)
+    >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+    >>> trainer = cr.Trainer(net, loss=nn.BCEWithLogitsLoss(), optimizer=optim.Adam(net.parameters(), lr=0.1))
+    >>> history = trainer.fit(x, y, epochs=100, batch_size=4, metrics=["accuracy"], progress=False)
+    >>> history["accuracy"][-1]
+    1.0
+    """
+
+    def __init__(
+        self, model: Module, loss: Any, optimizer: Optimizer | None = None, scheduler: Any = None,
+        metrics: Any = None, seed: int = 0, clip_norm: float | None = None, clip_value: float | None = None,
+        accumulate: int = 1, loss_weights: Any = None, schedule: str = "epoch",
+    ) -> None:  # fmt: skip
+        """Raises OptionError for arguments that do not fit together."""
+        if not isinstance(model, Module):
+            raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
+        if optimizer is None:
+            raise OptionError("Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)")
+        if not isinstance(optimizer, Optimizer):
+            raise OptionError(f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}")
+        check("Trainer", _TRAINER, {
+            "accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value, "seed": seed,
+            "schedule": schedule,
+        })  # fmt: skip
+        self.model, self.optimizer, self.scheduler, self.schedule = model, optimizer, scheduler, schedule
+        self.objective = Objective(loss, loss_weights)
+        self.metrics, self.seed = metrics, int(seed)
+        self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
+        self._modules = [model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
+        self._check_optimizer()
+        self.history = History()
+        self.epoch = 0
+        """Epochs finished, over all calls of `fit`."""
+        self.step = 0
+        """Batches used, over all calls of `fit`."""
+        self.has_validation = False
+        self._best: dict[str, Array] | None = None
+        self._stop = ""
+        self._used_metrics: list[tuple[Any, str, Metric]] = []
+        self._given_metrics: Any = ()
+        self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
+
+    def _check_optimizer(self) -> None:
+        own = {id(p) for m in self._modules for p in m.parameters()}
+        used = [p for group in self.optimizer.param_groups for p in group["params"]]
+        strangers = [p for p in used if id(p) not in own]
+        if strangers:
+            shapes = ", ".join(str(p.shape) for p in strangers[:4]) + (", ..." if len(strangers) > 4 else "")
+            raise OptionError(
+                f"Trainer: {len(strangers)} of {len(used)} parameters of the optimizer (shapes {shapes}) are not in the"
+                " model; make the optimizer from model.parameters() of the model that is trained"
+            )
+        frozen = [p for p in used if p.requires_grad]
+        if not frozen:
+            raise OptionError("Trainer: all parameters of the optimizer are frozen (requires_grad=False)")
+
+    # -- what a subclass may change --------------------------------------------------------------------
+    def forward(self, x: Any) -> Any:
+        """The prediction for a batch: ``model(x)``; a tuple of inputs are arguments, a dict named ones."""
+        if isinstance(x, Mapping):
+            return self.model(**x)
+        return self.model(*x) if isinstance(x, tuple) else self.model(x)
+
+    def training_step(self, x: Any, y: Any) -> Any:
+        """The loss of a batch, or (loss, prediction); a subclass may compute anything here.
+
+        Runs once, to be compiled: only tensor operations. Metrics need the prediction.
+
+        >>> import chainrule as cr
+        >>> class L1(cr.Trainer):
+        ...     def training_step(self, x, y):
+        ...         prediction = self.forward(x)
+        ...         penalty = sum(abs(p).sum() for p in self.model.parameters())
+        ...         return self.compute_loss(prediction, y) + 1e-4 * penalty, prediction
+        """
+        prediction = self.forward(x)
+        return self.compute_loss(prediction, y), prediction
+
+    def compute_loss(self, prediction: Any, y: Any) -> Tensor:
+        """The loss of this trainer for a prediction, with the row weights of the batch."""
+        rows, weight = self._batch
+        self._batch_loss = self.objective(prediction, y, rows, weight)
+        return self._batch_loss.total
+
+    def _loss_of_step(self, x: Any, y: Any, rows: int, weight: Tensor | None) -> tuple[Tensor, Any, BatchLoss]:
+        self._batch: tuple[int, Tensor | None] = (rows, weight)
+        self._batch_loss: BatchLoss | None = None
+        result = self.training_step(x, y)
+        loss, prediction = result if isinstance(result, tuple) else (result, None)
+        if not isinstance(loss, Tensor):
+            raise OptionError(
+                f"training_step must return a scalar tensor, or (loss, prediction); got {_kind(loss)}"
+            )
+        if loss.shape != ():
+            raise OptionError(f"training_step must return a scalar loss, got shape {loss.shape}; end with .mean()")
+        if prediction is None and self._used_metrics:
+            raise OptionError("metrics need the prediction: let training_step return (loss, prediction)")
+        made = self._batch_loss
+        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {})
+        return loss, prediction, batch
+
+    # -- training -------------------------------------------------------------------------------------
+    def fit(
+        self, x: Any, y: Any = None, epochs: int = 10, batch_size: int = 32, *, validation_data: Any = None,
+        validation_split: float = 0.0, metrics: Any = None, shuffle: bool = True, sample_weight: Any = None,
+        class_weight: Any = None, progress: bool | None = None, callbacks: Any = None, checkpoint: Any = None,
+        early_stopping: EarlyStopping | int | bool | None = None, max_seconds: float | None = None,
+    ) -> History:  # fmt: skip
+        """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
+
+        ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for several
+        inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured after each epoch;
+        or ``validation_split``, the share of rows taken from the end. ``sample_weight``: one number per
+        row, of which only ratios matter; ``class_weight``: a dict or "balanced". ``early_stopping``: an
+        `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run found there is continued.
+        ``progress``: a live display (None: if stderr is a terminal).
+
+        Raises DataError, ShapeError, DTypeError or OptionError before any training if something is wrong;
+        `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises KeyboardInterrupt
+        between two steps, and the model is as trained so far.
+        """
+        check("fit", _FIT, {
+            "epochs": epochs, "batch_size": batch_size, "validation_split": validation_split,
+            "max_seconds": max_seconds,
+        })  # fmt: skip
+        if active.capture is not None:
+            raise OptionError("fit: call it outside of compiled functions")
+        stopping = _early_stopping(early_stopping)
+        listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
+        data, validation = self._data(
+            x, y, int(batch_size), shuffle, validation_data, validation_split, sample_weight, class_weight
+        )
+        self.has_validation = validation is not None
+        with self._mode(True):
+            self._use_metrics(self.metrics if metrics is None else metrics, data)
+            plan = Plan(data, validation, int(epochs), max_seconds, progress, listeners, checkpoint)
+            return Fit(self, self._steps, plan).run()
+
+    def _data(
+        self, x: Any, y: Any, batch: int, shuffle: bool, validation_data: Any, split: float,
+        sample_weight: Any, class_weight: Any,
+    ) -> tuple[Dataset, Dataset | None]:  # fmt: skip
+        where, kind = "fit", self._float_dtype()
+        xs, ys = arrays_of(where, "x", x, kind), arrays_of(where, "y", y, kind)
+        check_same_rows(where, xs, ys)
+        if xs.rows > 2**32 - 1:
+            raise DataError(f"fit: x has {xs.rows} rows; at most 2**32 - 1 are supported")
+        validation: Dataset | None = None
+        weights = row_weights(where, sample_weight, class_weight, ys)
+        if validation_data is not None and split:
+            raise OptionError("fit: give validation_data or validation_split, not both")
+        if split:
+            held = int(xs.rows * split)
+            if held == 0:
+                raise DataError(f"fit: validation_split={split:g} of {xs.rows} rows is no row; give more data or a larger share")
+            cut = xs.rows - held
+            xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
+            wv = None if weights is None or class_weight is not None else weights[cut:]
+            xs, ys = xs.slice(0, cut), ys.slice(0, cut)
+            weights = None if weights is None else weights[:cut]
+            validation = self._evaluation_data(where, xv, yv, wv, max(batch, PREDICTION_BATCH))
+        data = Dataset(xs, ys, weights, batch, bool(shuffle))
+        data = self._checked(where, data)
+        if validation_data is not None:
+            parts = tuple(validation_data) if isinstance(validation_data, tuple | list) else (validation_data,)
+            if len(parts) not in (2, 3):
+                raise OptionError(f"fit: validation_data is (x, y) or (x, y, sample_weight), got {_kind(validation_data)}")
+            v = "fit: validation_data"
+            xv, yv = arrays_of(v, "x", parts[0], kind), arrays_of(v, "y", parts[1], kind)
+            check_same_rows(v, xv, yv)
+            for a, b, name in ((xs, xv, "x"), (ys, yv, "y")):
+                for own, other, label in zip(a.arrays, b.arrays, b.names, strict=False):
+                    if own.shape[1:] != other.shape[1:]:
+                        raise DataError(
+                            f"{v}: {label} has rows of shape {other.shape[1:]}, the training {name} {own.shape[1:]}"
+                        )
+            wv = row_weights(v, parts[2], None, yv) if len(parts) == 3 else None
+            validation = self._evaluation_data(v, xv, yv, wv, max(batch, PREDICTION_BATCH))
+        return data, validation
+
+    def _evaluation_data(
+        self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int
+    ) -> Dataset:
+        return self._checked(where, Dataset(x, y, weights, batch, False))
+
+    def _checked(self, where: str, data: Dataset) -> Dataset:
+        """The data after a look at what the model makes of it: layers fit, labels are in range."""
+        with self._mode(False):
+            prediction, _ = self._steps.probe(data)
+        assert data.y is not None
+        y = prepare_targets(where, self.objective, data.y, prediction)
+        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
+
+    def _use_metrics(self, given: Any, data: Dataset) -> None:
+        """Make meters for these metrics (the compiled steps are kept while the metrics stay the same)."""
+        key = _metric_key(given)
+        if key != self._given_metrics:
+            self._used_metrics = self._named_metrics(given, data)
+            self._given_metrics = key
+            self._steps = Steps(self, Meter(self.objective, self._used_metrics), Meter(self.objective, self._used_metrics))
+        with self._mode(False):
+            prediction, target = self._steps.probe(data)
+        self._steps.meter.prepare(prediction, target)
+        self._steps.eval_meter.prepare(prediction, target)
+
+    def _named_metrics(self, given: Any, data: Dataset) -> list[tuple[Any, str, Metric]]:
+        if given is None:
+            return []
+        if not self.objective.single and not isinstance(given, Mapping):
+            raise OptionError(
+                f"metrics: the model has several outputs; give a dict such as {{{self.objective.parts[0].key!r}: ['mae']}}"
+            )
+        table = given if isinstance(given, Mapping) else {None: given}
+        found: list[tuple[Any, str, Metric]] = []
+        for key, items in table.items():
+            parts = [p for p in self.objective.parts if p.key == key]
+            if not parts:
+                raise OptionError(f"metrics: there is no output {key!r}; the losses are for {[p.key for p in self.objective.parts]}")
+            listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
+            probabilities = wants_probabilities(parts[0].loss)
+            for item in listed:
+                metric = as_metric(item, not probabilities, self._is_multilabel(parts[0].loss, data))
+                name = metric.name if key is None else f"{key}_{metric.name}"
+                if any(n == name for _, n, _ in found):
+                    raise OptionError(f"metrics: {name!r} occurs twice")
+                found.append((key, name, metric))
+        return found
+
+    def _is_multilabel(self, loss: Any, data: Dataset) -> bool:
+        """Whether the rows have several yes-or-no targets."""
+        binary = wants_probabilities(loss) or "BCE" in type(loss).__name__ or "binary" in getattr(loss, "__name__", "")
+        y = data.y
+        return bool(binary and y is not None and y.arrays[0].ndim > 1 and y.arrays[0].shape[1] > 1)
+
+    # -- evaluation -----------------------------------------------------------------------------------
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int = PREDICTION_BATCH, *, sample_weight: Any = None,
+        metrics: Any = None,
+    ) -> dict[str, float]:  # fmt: skip
+        """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is changed."""
+        check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        kind = self._float_dtype()
+        xs, ys = arrays_of("evaluate", "x", x, kind), arrays_of("evaluate", "y", y, kind)
+        check_same_rows("evaluate", xs, ys)
+        weights = row_weights("evaluate", sample_weight, None, ys)
+        data = self._evaluation_data("evaluate", xs, ys, weights, int(batch_size))
+        if metrics is not None or not self._used_metrics:
+            self._use_metrics(self.metrics if metrics is None else metrics, data)
+        else:
+            with self._mode(False):
+                self._steps.eval_meter.prepare(*self._steps.probe(data))
+        return self._evaluate(data)
+
+    def _evaluate(self, data: Dataset, prefix: str = "") -> dict[str, float]:
+        steps = self._steps
+        steps.eval_meter.reset()
+        steps.eval_cursor.start()
+        with self._mode(False):
+            if data.full:
+                steps.run_evaluation(data, data.batch, data.full)
+            if data.rest:
+                steps.run_evaluation(data, data.rest, 1)
+        return steps.eval_meter.logs(prefix)
+
+    def predict(self, x: Any, batch_size: int = PREDICTION_BATCH) -> Any:
+        """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
+
+        A last batch that is smaller is filled up with copies of its last row, so that few sizes are compiled.
+        """
+        check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        xs = arrays_of("predict", "x", x, self._float_dtype())
+        data = Dataset(xs, None, None, int(batch_size), False)
+        outputs: list[Any] = []
+        with self._mode(False):
+            self._steps.probe(data)
+            for start in range(0, data.rows, data.batch):
+                stop = min(start + data.batch, data.rows)
+                wanted = stop - start
+                padded = min(1 << (wanted - 1).bit_length(), int(batch_size))
+                tensors = tuple(stored(_rows(a, start, stop, padded)) for a in xs.arrays)
+                outputs.append(_numpy(self._steps.run_prediction(data, tensors), wanted))
+        return _joined(outputs)
+
+    # -- state ----------------------------------------------------------------------------------------
+    @property
+    def trained(self) -> list[Any]:
+        """The parameters the optimizer changes."""
+        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+
+    def name_of(self, parameter: Any) -> str:
+        """The name of a parameter in the model."""
+        for module in self._modules:
+            for name, p in module.named_parameters():
+                if p is parameter:
+                    return f"`{name}`"
+        return f"of shape {parameter.shape}"
+
+    def stop(self, reason: str = "stopped by a callback") -> None:
+        """End the training after the callback that calls this."""
+        self._stop = reason
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the model (and of losses that have some), by name."""
+        found: dict[str, Tensor] = {}
+        for i, module in enumerate(self._modules):
+            prefix = "" if i == 0 else f"loss{i - 1}."
+            found |= {prefix + k: p for k, p in module.named_parameters()}
+            found |= {prefix + k: b for k, b in module.named_buffers()}
+        return found
+
+    def remember_best(self) -> None:
+        """Keep a copy of the weights as they are now."""
+        self._best = {k: np.array(t._read()) for k, t in self.model_tensors().items()}
+
+    def restore_best(self) -> None:
+        """Go back to the weights kept by `remember_best`, if there are some."""
+        if self._best is not None:
+            for name, tensor in self.model_tensors().items():
+                np.copyto(tensor._storage_for_update(), self._best[name])
+            self._best = None
+
+    def _float_dtype(self) -> dt.DType:
+        for p in self.model.parameters():
+            return dt.float64 if p.dtype == dt.float64 else dt.float32
+        return dt.float32
+
+    @contextmanager
+    def _mode(self, training: bool) -> Iterator[None]:
+        """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay in eval)."""
+        before = [(m, m._training) for root in self._modules for m in root.modules()]
+        try:
+            if not training or not self.model._training:
+                for root in self._modules:
+                    root.train(training)
+            yield
+        finally:
+            for module, mode in before:
+                module.training = mode
+
+    def __repr__(self) -> str:
+        return f"Trainer({type(self.model).__name__}, {type(self.optimizer).__name__}, epoch {self.epoch}, step {self.step})"
+
+
+def _kind(x: Any) -> str:
+    return f"the class {x.__name__} (add parentheses)" if isinstance(x, type) else type(x).__name__
+
+
+def _metric_key(given: Any) -> Any:
+    """What makes two lists of metrics the same."""
+    if isinstance(given, Mapping):
+        return tuple((k, _metric_key(v)) for k, v in given.items())
+    if isinstance(given, list | tuple):
+        return tuple(_metric_key(v) for v in given)
+    return given if isinstance(given, str) or given is None else id(given)
+
+
+def _early_stopping(given: Any) -> EarlyStopping | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        return EarlyStopping()
+    if isinstance(given, int):
+        return EarlyStopping(patience=given)
+    if isinstance(given, EarlyStopping):
+        return given
+    raise OptionError(f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}")
+
+
+def _rows(array: Array, start: int, stop: int, padded: int) -> Array:
+    part = array[start:stop]
+    if padded > stop - start:
+        part = np.concatenate([part, np.repeat(part[-1:], padded - (stop - start), axis=0)])
+    part = part.view()
+    part.setflags(write=False)
+    return part
+
+
+def _numpy(output: Any, rows: int) -> Any:
+    if isinstance(output, Mapping):
+        return {k: _numpy(v, rows) for k, v in output.items()}
+    if isinstance(output, tuple | list):
+        return tuple(_numpy(v, rows) for v in output)
+    return np.asarray(output._read())[:rows] if isinstance(output, Value) else output
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, dict):
+        return {k: _joined([p[k] for p in parts]) for k in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(list(p)) for p in zip(*parts, strict=True))
+    return np.concatenate(parts) if len(parts) > 1 else np.array(first)
+
+
+def _finite(value: float) -> bool:
+    return math.isfinite(value)
