@@ -162,7 +162,7 @@ class Packed(Arithmetic):
             out = self._merge(out, v, wanted, lanes)
         for v in scalars:
             for k, c in enumerate(wanted):
-                if c is not None and c.value is given[v.text] or c is not None and c.value.text == v.text:
+                if c is not None and c.value.text == v.text:
                     out = f.insert(out or Value(type_, "poison"), v, k)
         assert out is not None
         return out
@@ -181,11 +181,14 @@ class Packed(Arithmetic):
         return f.shuffle(out, v, both)
 
 
-def _append(results: list[list[Cell]], result: Value | tuple[Value, ...], lanes: list[int]) -> list[list[Cell]]:
+Columns = list[list[Cell]]
+
+
+def _append(results: Columns, result: Value | tuple[Value, ...], lanes: list[int]) -> Columns:
+    """The results' columns, longer by the cells of one more value each."""
     values = result if isinstance(result, tuple) else (result,)
     if len(results) != len(values):
         results = [[] for _ in values]
     for column, value in zip(results, values, strict=True):
-        # an operation may give one literal for all lanes
         column.extend(Cell(value, lane) for lane in lanes)
     return results

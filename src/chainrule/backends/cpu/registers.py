@@ -19,8 +19,8 @@ import numpy as np
 
 from ...core.node import Node, reachable
 from . import ops
-from .blocks import SCALAR_OF_DTYPE, Function, Module, Value, const, i64, vector
-from .cells import Arithmetic, Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
+from .blocks import SCALAR_OF_DTYPE, Module, Value, const, i64, vector
+from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
 from .target import Target
 from .unrolled import ELEMENTS, LOADED, Held, Unroller, from_memory, in_memory, to_memory
 
@@ -31,9 +31,10 @@ FEW = 4  # replicas: fewer are a tiny program, if they fit
 
 @dataclass(frozen=True)
 class RegisterKernel:
-    """A program as one function ``@KERNEL(ptr of each input, state, output, ptr scratch, i64 tid, i64 nt, i64 steps)``.
+    """A program as one function ``@KERNEL(ptr…, ptr scratch, i64 tid, i64 nt, i64 steps)``.
 
-    ``serial``: one thread runs it alone, as tid 0 of 1. ``steps`` is at least 1. Compile it with ``opt``.
+    The pointers are those of the inputs, the state and the outputs. ``steps`` is at least 1.
+    ``serial``: one thread runs it alone, as tid 0 of 1. Compile it with ``opt``.
     """
 
     text: str
@@ -44,7 +45,8 @@ class RegisterKernel:
 
 
 def register_program(
-    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node], target: Target
+    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node],
+    target: Target,
 ) -> RegisterKernel | None:
     """The program of a simplified graph; None if it is too large, or replicas meet in it.
 
@@ -176,10 +178,7 @@ class _Tiny(_Frame):
     def _in_memory(self, node: Node) -> Held:
         if node.size > ELEMENTS:
             raise Unsuited
-        return in_memory(self.program_pointer(node), node.shape, node.dtype)
-
-    def program_pointer(self, node: Node) -> Value:
-        return self.pointer_of[node]
+        return in_memory(self.pointer_of[node], node.shape, node.dtype)
 
     def _types(self, node: Node) -> list[str]:
         return [ops.register_type(node.dtype, lanes) for _, _, lanes in chunks(node.size, self.program.width)]
@@ -187,10 +186,11 @@ class _Tiny(_Frame):
     def _load_chunks(self, node: Node) -> list[Value]:
         f, memory = self.f, self.memory(node)
         pointer = self.pointer_of[node]
-        return [
-            from_memory(f, f.load_first(vector(memory, lanes), f.gep(pointer, start, memory), count), node.dtype)
+        loaded = [
+            f.load_first(vector(memory, lanes), f.gep(pointer, start, memory), count)
             for start, count, lanes in chunks(node.size, self.program.width)
         ]
+        return [from_memory(f, value, node.dtype) for value in loaded]
 
     def _load(self, node: Node) -> Held:
         return Held(_cells(self._load_chunks(node), node, self.program.width))
@@ -200,7 +200,8 @@ def _cells(values: Sequence[Value], node: Node, width: int) -> Cells:
     """The cells of a tensor that lies in chunks."""
     found = [
         Cell(value, k if lanes > 1 else -1)
-        for value, (_, count, lanes) in zip(values, chunks(node.size, width), strict=True) for k in range(count)
+        for value, (_, count, lanes) in zip(values, chunks(node.size, width), strict=True)
+        for k in range(count)
     ]
     return array_of(found, node.shape)
 
@@ -273,9 +274,9 @@ class _Replicated(_Frame):
             for node, at in places.items():
                 shared = node in self.common_state
                 type_ = ops.register_type(node.dtype, 1 if shared else self.lanes)
-                cells = [Cell(f.load(type_, p)) for p in at]
+                old = [Cell(f.load(type_, p)) for p in at]
                 shape = node.shape if shared else (1, *node.shape[1:])
-                known[node] = Held(array_of(cells, shape), None if shared else 0)
+                known[node] = Held(array_of(old, shape), None if shared else 0)
             unroller = Unroller(arithmetic, known, self.replicas)
             results.extend(unroller.loaded(r) for r in unroller.evaluate(program.roots))
             new = results[len(program.outputs) :]
@@ -290,8 +291,9 @@ class _Replicated(_Frame):
 
         self.steps(body)
         for node in self.own_state:
-            cells = [Cell(f.load(ops.register_type(node.dtype, self.lanes), p)) for p in places[node]]
-            self._scatter(node, Held(array_of(cells, (1, *node.shape[1:])), 0), self.pointer_of[node], arithmetic)
+            last = [Cell(f.load(ops.register_type(node.dtype, self.lanes), p)) for p in places[node]]
+            held = Held(array_of(last, (1, *node.shape[1:])), 0)
+            self._scatter(node, held, self.pointer_of[node], arithmetic)
         shared_outputs = []
         for node, held, pointer in zip(program.outputs, results, self.output_pointers, strict=False):
             if held.axis is None:
@@ -331,9 +333,9 @@ class _Replicated(_Frame):
         for k in range(size):
             f.store(const(type_, 0), f.gep(self.staging, k * lanes, memory), align=8)
         base = f.gep(self.pointer_of[node], f.mul(self.first, i64(size)), memory)
-        with f.for_range(0, self.active) as lane, f.for_range(0, size) as k:
-            value = f.load(memory, f.gep(base, f.add(f.mul(lane, i64(size)), k), memory))
-            f.store(value, f.gep(self.staging, f.add(f.mul(k, i64(lanes)), lane), memory))
+        with f.for_range(0, self.active) as lane, f.for_range(0, size) as element:
+            value = f.load(memory, f.gep(base, f.add(f.mul(lane, i64(size)), element), memory))
+            f.store(value, f.gep(self.staging, f.add(f.mul(element, i64(lanes)), lane), memory))
         loaded = [f.load(type_, f.gep(self.staging, k * lanes, memory), align=8) for k in range(size)]
         return [from_memory(f, v, node.dtype) for v in loaded]
 
@@ -351,7 +353,8 @@ class _Replicated(_Frame):
         with f.for_range(0, self.active) as lane:
             own = f.mul(lane, i64(step))
             for outer in range(int(np.prod(local[:axis]))):
-                with f.for_range(0, step) as k:
-                    at = f.add(f.mul(f.add(k, i64(outer * step)), i64(lanes)), lane)
+                with f.for_range(0, step) as element:
+                    at = f.add(f.mul(f.add(element, i64(outer * step)), i64(lanes)), lane)
                     value = f.load(memory, f.gep(self.staging, at, memory))
-                    f.store(value, f.gep(base, f.add(f.add(own, k), i64(outer * full)), memory))
+                    place = f.add(f.add(own, element), i64(outer * full))
+                    f.store(value, f.gep(base, place, memory))

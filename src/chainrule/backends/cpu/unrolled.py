@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.dtypes import DType, float32
 from ...core.interpret import evaluate
@@ -22,10 +20,10 @@ from . import ops
 from .blocks import SCALAR_OF_DTYPE, Function, Value, const, vector
 from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
 
-
 ELEMENTS = 1 << 20  # of arrays handled while compiling
 LOADED = 256  # elements of an input held in registers; larger ones stay in memory
 _TRAPS = ("sin", "cos", "shuffle", "div", "mod")  # branch or divide: no undefined lanes
+_CONTRACTED = ("add", "sub", "mul")
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Unroller:
             return args[0]
         return _RULES[node.op](self, node, *args)
 
-    # -- bringing values together --------------------------------------------------------------------------
+    # -- bringing values together -----------------------------------------------------------------------
     def loaded(self, x: Held) -> Held:
         """The value in registers."""
         if x.table is None:
@@ -122,6 +120,9 @@ class Unroller:
         source = node.inputs[0].dtype
 
         def operation(*values: Value) -> Value:
+            if source.kind == "f" and node.op in _CONTRACTED:
+                # LLVM may make one multiply-add of a product and the sum it goes into
+                return self.f.binary(f"f{node.op} contract", *values)
             return ops.apply(self.f, node.op, values, source.kind, source, node.dtype, None)
 
         return Held(self.a.elementwise(operation, *cells, whole=node.op in _TRAPS), axis)
@@ -130,7 +131,7 @@ class Unroller:
         type_ = ops.register_type(values.dtype)
         return array_of([Cell(const(type_, v)) for v in values.reshape(-1).tolist()], values.shape)
 
-    # -- leaves ------------------------------------------------------------------------------------------------
+    # -- leaves -----------------------------------------------------------------------------------------
     def _constant(self, node: Node) -> Held:
         value: Array = node.params["value"].array
         if value.size <= LOADED:
@@ -148,7 +149,8 @@ class Unroller:
         if node.shape[axis] > 4096:
             raise Unsuited
         line = self._literals(np.arange(node.shape[axis]).astype(node.dtype))
-        return Held(np.broadcast_to(line.reshape([-1 if i == axis else 1 for i in range(node.ndim)]), node.shape))
+        line = line.reshape([-1 if i == axis else 1 for i in range(node.ndim)])
+        return Held(np.broadcast_to(line, node.shape))
 
     def _random_bits(self, node: Node, key: Held) -> Held:
         shape = node.params["shape"]
@@ -183,7 +185,8 @@ class Unroller:
             shape = list(position.cells.shape)
             if position.axis is None and key.axis is not None:
                 shape[key.axis] = cells.shape[key.axis]
-            words.append(Held(np.broadcast_to(cells, shape), key.axis if key.axis is not None else position.axis))
+            lead = key.axis if key.axis is not None else position.axis
+            words.append(Held(np.broadcast_to(cells, shape), lead))
         (p, w, k), axis = self.aligned(position, *words)
         n = node.params["n"]
 
@@ -192,7 +195,7 @@ class Unroller:
 
         return Held(self.a.elementwise(operation, p, w, k, whole=True), axis)
 
-    # -- movement -------------------------------------------------------------------------------------------------
+    # -- movement ---------------------------------------------------------------------------------------
     def _reshape(self, node: Node, x: Held) -> tuple[Cells, int | None]:
         if x.axis is None:
             return x.cells.reshape(node.shape), None
@@ -248,7 +251,7 @@ class Unroller:
         inner = lead.cells.shape[lead.axis]
         return Held(np.concatenate([self.narrow(x, lead.axis, inner) for x in xs], along), lead.axis)
 
-    # -- reductions -------------------------------------------------------------------------------------------------
+    # -- reductions -------------------------------------------------------------------------------------
     def _reduce(self, node: Node, x: Held) -> Held:
         axes = node.params["axes"]
         cells, dtype = self.loaded(x).cells, node.dtype
@@ -256,7 +259,8 @@ class Unroller:
             raise Unsuited
         if any(cells.shape[a] == 0 for a in axes):
             zero = self._literals(np.zeros((), dtype))
-            return Held(np.broadcast_to(zero, [n for i, n in enumerate(cells.shape) if i not in axes]), x.axis)
+            lead = None if x.axis is None else x.axis - sum(a < x.axis for a in axes)
+            return Held(np.broadcast_to(zero, [n for i, n in enumerate(cells.shape) if i not in axes]), lead)
         for a in axes:
             cells = self.fold(node.op, dtype.kind, cells, a)
         kept = np.squeeze(cells, tuple(axes))
@@ -292,7 +296,7 @@ class Unroller:
             best, where = self.a.elementwise(better, cells[k, ...], position, best, where)
         return Held(where, None if x.axis is None else x.axis - (axis < x.axis))
 
-    # -- contraction ------------------------------------------------------------------------------------------------
+    # -- contraction ------------------------------------------------------------------------------------
     def _dot(self, node: Node, a: Held, b: Held) -> Held:
         a, b = self.loaded(a), self.loaded(b)
         row, column = node.ndim - 2, node.ndim - 1
@@ -335,7 +339,7 @@ class Unroller:
             total = self.a.elementwise(multiply_add, p[i : i + 1], q[i : i + 1], total)
         return total[0]
 
-    # -- positions as data ------------------------------------------------------------------------------------------
+    # -- positions as data ------------------------------------------------------------------------------
     def _gather(self, node: Node, x: Held, index: Held) -> Held:
         kind, index_type = node.inputs[1].dtype.kind, node.inputs[1].dtype
         if own_index(node.inputs[1], node.inputs[0].shape[0], self.replicas) is not None:
@@ -375,7 +379,8 @@ class Unroller:
         memory = SCALAR_OF_DTYPE[node.dtype.name]
         table = x.table
         assert table is not None
-        if rows > 1 and not (offsets == offsets[0] + stride * np.arange(rows).reshape(-1, *[1] * (offsets.ndim - 1))).all():
+        steps = stride * np.arange(rows).reshape(-1, *[1] * (offsets.ndim - 1))
+        if rows > 1 and not (offsets == offsets[0] + steps).all():
             raise Unsuited
         first = np.broadcast_to(self._literals(offsets[0].astype(np.int64)), where.shape)
 
@@ -411,12 +416,12 @@ class Unroller:
                          else updates.cells.shape[axis + count - 1])
                 out, new = self.narrow(x, axis, inner), self.narrow(updates, axis + count - 1, inner)
         rows, rest = out.shape[0], out.shape[1:]
+        if index.cells.size == 0 or out.size == 0:
+            return Held(out, axis)
         new = new.reshape(-1, 1, *rest)
         level = self._literals(np.arange(rows).astype(np.int64)).reshape(-1, *[1] * len(rest))
         level = np.broadcast_to(level, out.shape)
         places = index.cells.reshape(-1)
-        if len(places) == 0 or rows == 0:
-            return Held(out, axis)
         clamped = self.a.elementwise(lambda i: self._clamp(i, dtype.kind, rows), places)
         for at, update in zip(clamped, new, strict=True):
             out = self.a.elementwise(
@@ -447,12 +452,13 @@ def to_memory(f: Function, value: Value) -> Value:
 
 
 def own_index(index: Node, rows: int, replicas: int) -> Node | None:
-    """i, where ``index`` is i + r (rows / replicas) for replica r: a row of the replica's own table in a stack."""
+    """i, where ``index`` is i + r (rows / replicas) for replica r: into its own table in a stack."""
     if replicas == 1 or index.op != "add" or index.shape[:1] != (replicas,) or rows % replicas:
         return None
     first = np.arange(replicas).reshape(-1, *[1] * (index.ndim - 1)) * (rows // replicas)
     for own, offset in (index.inputs, index.inputs[::-1]):
-        fixed = offset.size <= ELEMENTS and all(n.inputs or n.op in ("constant", "iota") for n in reachable([offset]))
+        leaves = [n for n in reachable([offset]) if not n.inputs]
+        fixed = offset.size <= ELEMENTS and all(n.op in ("constant", "iota") for n in leaves)
         if fixed and (evaluate([offset], {})[0] == first).all():
             return own
     return None
