@@ -156,8 +156,8 @@ class Rprop(Optimizer):
         (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
         before, size = state["prev"], state["step_size"]
         agreement = grad * before
-        factor = e.where(agreement > 0, grow, e.where(agreement < 0, shrink, 1.0)).to(p.dtype)
-        size.assign(e.clip(size * factor, low, high))
+        changed = e.where(agreement > 0, size * grow, e.where(agreement < 0, size * shrink, size))
+        size.assign(e.clip(changed, low, high))
         grad = e.where(agreement < 0, 0.0, grad)
         p.assign(p - e.sign(grad) * size)
         before.assign(grad)

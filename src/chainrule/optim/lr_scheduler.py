@@ -17,7 +17,8 @@ from ..errors import OptionError
 from ..nn.options import Constraint, check, choice, integer, number
 from ..tensor import elementwise as e
 from ..tensor.capture import active
-from ..tensor.value import as_tensor, no_grad, stored
+from ..tensor.tensor import Tensor
+from ..tensor.value import no_grad, stored
 from .group import ParamGroup, scalar
 from .optimizer import Optimizer
 
@@ -67,7 +68,7 @@ class LRScheduler:
         t = self._count.double()
         with no_grad():
             for i, (factor, initial) in enumerate(zip(self._factors, self.base_lrs, strict=True)):
-                factor.assign(as_tensor(self.factor(t, initial, i)).double())
+                factor.assign(_double(self.factor(t, initial, i)))
             self._apply()
 
     def _apply(self) -> None:
@@ -104,6 +105,11 @@ def schedulers(optimizer: Optimizer) -> list[LRScheduler]:
     """The schedules of an optimizer, in the order they were made."""
     found: list[LRScheduler] = optimizer.__dict__.setdefault("_schedulers", [])
     return found
+
+
+def _double(value: Number) -> Tensor:
+    """As a float64 tensor; a Python number keeps all its digits."""
+    return value.double() if isinstance(value, Tensor) else scalar(float(value))
 
 
 def _power(base: float, exponent: Number) -> Number:
@@ -231,7 +237,7 @@ class ConstantLR(LRScheduler):
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The factor, or 1."""
-        return e.where(t < self.total_iters, self.factor_, 1.0)
+        return e.where(t < self.total_iters, scalar(self.factor_), 1.0)
 
 
 class LinearLR(LRScheduler):

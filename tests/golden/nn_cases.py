@@ -1,0 +1,386 @@
+"""Layers, losses, optimizers and schedules as code that PyTorch and Chainrule both run.
+
+``make_torch_goldens.py`` runs it with PyTorch and stores the numbers; the tests run it with Chainrule
+and compare. Inputs and parameters are drawn by NumPy from fixed seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    """Normal numbers."""
+    return np.random.default_rng([len(shape), *shape, seed]).normal(size=shape)
+
+
+def uniform(*shape: int, seed: int = 0, low: float = 0.05, high: float = 0.95) -> np.ndarray:
+    """Uniform numbers."""
+    return np.random.default_rng([len(shape), *shape, seed]).uniform(low, high, size=shape)
+
+
+def labels(*shape: int, n: int, seed: int = 0) -> np.ndarray:
+    """Integers below n."""
+    return np.random.default_rng([len(shape), *shape, seed]).integers(0, n, size=shape)
+
+
+def signs(*shape: int, seed: int = 0) -> np.ndarray:
+    """1.0 and -1.0."""
+    return 2.0 * labels(*shape, n=2, seed=seed) - 1
+
+
+def simplex(*shape: int, seed: int = 0) -> np.ndarray:
+    """Probabilities along axis 1."""
+    e = np.exp(normal(*shape, seed=seed))
+    return e / e.sum(1, keepdims=True)
+
+
+def ignoring(x: np.ndarray, value: int) -> np.ndarray:
+    """The labels, the first and the last two of which are ``value``."""
+    x = x.copy()
+    x.flat[0] = x.flat[-1] = x.flat[-2] = value
+    return x
+
+
+class Case(NamedTuple):
+    """A module made by ``make(nn, T)`` (T makes a tensor of an array), and its inputs."""
+
+    make: Callable[[Any, Callable[[np.ndarray], Any]], Any]
+    inputs: tuple[np.ndarray, ...]
+    evaluate: bool = False
+
+
+X = normal(4, 6)
+LAYERS: dict[str, Case] = {
+    "Linear": Case(lambda nn, T: nn.Linear(6, 3), (X,)),
+    "Linear without bias": Case(lambda nn, T: nn.Linear(6, 3, bias=False), (X,)),
+    "Linear of one vector": Case(lambda nn, T: nn.Linear(6, 3), (normal(6),)),
+    "Linear with leading axes": Case(lambda nn, T: nn.Linear(6, 3), (normal(2, 3, 6),)),
+    "Bilinear": Case(lambda nn, T: nn.Bilinear(6, 5, 3), (X, normal(4, 5))),
+    "Embedding": Case(lambda nn, T: nn.Embedding(7, 3), (labels(4, 2, n=7),)),
+    "Embedding with padding": Case(lambda nn, T: nn.Embedding(7, 3, padding_idx=2), (labels(4, 5, n=7),)),
+    "LayerNorm": Case(lambda nn, T: nn.LayerNorm(6), (X,)),
+    "LayerNorm of two axes": Case(lambda nn, T: nn.LayerNorm((3, 4), eps=1e-3), (normal(2, 3, 4),)),
+    "LayerNorm without bias": Case(lambda nn, T: nn.LayerNorm(6, bias=False), (X,)),
+    "LayerNorm plain": Case(lambda nn, T: nn.LayerNorm(6, elementwise_affine=False), (X,)),
+    "RMSNorm": Case(lambda nn, T: nn.RMSNorm(6), (X,)),
+    "RMSNorm with eps": Case(lambda nn, T: nn.RMSNorm(6, eps=1e-2), (X,)),
+    "GroupNorm": Case(lambda nn, T: nn.GroupNorm(3, 6), (normal(4, 6, 5),)),
+    "GroupNorm of one group": Case(lambda nn, T: nn.GroupNorm(1, 6), (X,)),
+    "BatchNorm1d": Case(lambda nn, T: nn.BatchNorm1d(6), (X,)),
+    "BatchNorm1d of sequences": Case(lambda nn, T: nn.BatchNorm1d(6, momentum=0.3), (normal(4, 6, 5),)),
+    "BatchNorm1d averaging": Case(lambda nn, T: nn.BatchNorm1d(6, momentum=None), (X,)),
+    "BatchNorm1d evaluation": Case(lambda nn, T: nn.BatchNorm1d(6), (X,), True),
+    "BatchNorm1d untracked": Case(lambda nn, T: nn.BatchNorm1d(6, track_running_stats=False), (X,), True),
+    "BatchNorm1d plain": Case(lambda nn, T: nn.BatchNorm1d(6, affine=False), (X,)),
+    "BatchNorm2d": Case(lambda nn, T: nn.BatchNorm2d(3), (normal(2, 3, 4, 5),)),
+    "Flatten": Case(lambda nn, T: nn.Flatten(), (normal(2, 3, 4),)),
+    "Unflatten": Case(lambda nn, T: nn.Unflatten(1, (2, -1)), (X,)),
+    "Identity": Case(lambda nn, T: nn.Identity(), (X,)),
+    "Dropout evaluation": Case(lambda nn, T: nn.Dropout(0.5), (X,), True),
+    "AlphaDropout evaluation": Case(lambda nn, T: nn.AlphaDropout(0.5), (X,), True),
+    "Sequential": Case(
+        lambda nn, T: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, 2)), (X,)
+    ),
+}
+
+WIDE = np.concatenate([normal(3, 5) * 3, [[-0.5, 0.25, 4.5, -7.0, 30.0]]])
+for _name, _make in {
+    "ReLU": lambda nn: nn.ReLU(),
+    "ReLU6": lambda nn: nn.ReLU6(),
+    "LeakyReLU": lambda nn: nn.LeakyReLU(),
+    "LeakyReLU 0.2": lambda nn: nn.LeakyReLU(0.2),
+    "PReLU": lambda nn: nn.PReLU(),
+    "PReLU by channel": lambda nn: nn.PReLU(5),
+    "ELU": lambda nn: nn.ELU(),
+    "ELU 0.5": lambda nn: nn.ELU(0.5),
+    "SELU": lambda nn: nn.SELU(),
+    "CELU": lambda nn: nn.CELU(),
+    "CELU 2": lambda nn: nn.CELU(2.0),
+    "GELU": lambda nn: nn.GELU(),
+    "GELU tanh": lambda nn: nn.GELU(approximate="tanh"),
+    "SiLU": lambda nn: nn.SiLU(),
+    "Mish": lambda nn: nn.Mish(),
+    "Sigmoid": lambda nn: nn.Sigmoid(),
+    "LogSigmoid": lambda nn: nn.LogSigmoid(),
+    "Hardsigmoid": lambda nn: nn.Hardsigmoid(),
+    "Hardswish": lambda nn: nn.Hardswish(),
+    "Hardtanh": lambda nn: nn.Hardtanh(),
+    "Hardtanh wide": lambda nn: nn.Hardtanh(-2.0, 3.0),
+    "Tanh": lambda nn: nn.Tanh(),
+    "Tanhshrink": lambda nn: nn.Tanhshrink(),
+    "Softplus": lambda nn: nn.Softplus(),
+    "Softplus 2": lambda nn: nn.Softplus(2.0, 5.0),
+    "Softsign": lambda nn: nn.Softsign(),
+    "Softshrink": lambda nn: nn.Softshrink(),
+    "Hardshrink": lambda nn: nn.Hardshrink(1.0),
+    "Threshold": lambda nn: nn.Threshold(0.1, -20.0),
+    "Softmax": lambda nn: nn.Softmax(dim=1),
+    "Softmax of rows": lambda nn: nn.Softmax(dim=0),
+    "LogSoftmax": lambda nn: nn.LogSoftmax(dim=-1),
+    "Softmin": lambda nn: nn.Softmin(dim=1),
+}.items():
+    LAYERS[_name] = Case(lambda nn, T, make=_make: make(nn), (WIDE,))
+LAYERS["GLU"] = Case(lambda nn, T: nn.GLU(), (X,))
+LAYERS["GLU of rows"] = Case(lambda nn, T: nn.GLU(dim=0), (X,))
+# Exactly at the kinks, where the choice of the derivative is PyTorch's.
+KINKS = np.array([[-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0]])
+for _name in (
+    "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "SELU",
+    "CELU",
+    "Hardtanh",
+    "Hardsigmoid",
+    "Softplus",
+    "Softshrink",
+    "Hardshrink",
+    "Softsign",
+    "LogSigmoid",
+    "Tanhshrink",
+    "PReLU",
+):
+    LAYERS[f"{_name} at kinks"] = Case(lambda nn, T, name=_name: getattr(nn, name)(), (KINKS,))
+
+A, B = normal(5, 4), normal(5, 4, seed=1)
+C = normal(6, 5, seed=2)  # logits
+D = normal(2, 5, 3, 2, seed=3)  # logits with positions
+Y, YD = labels(6, n=5), labels(2, 3, 2, n=5)
+W = uniform(5, seed=4, low=0.2, high=2.0)
+P = uniform(5, 4)
+LOSSES: dict[str, Case] = {}
+
+
+def _loss(
+    name: str, make: Callable[..., Any], *inputs: np.ndarray, reductions: str = "none mean sum"
+) -> None:
+    for reduction in reductions.split():
+        LOSSES[f"{name}, {reduction}"] = Case(
+            lambda nn, T, make=make, reduction=reduction: make(nn, T, reduction), inputs
+        )
+
+
+_loss("MSELoss", lambda nn, T, r: nn.MSELoss(reduction=r), A, B)
+_loss("L1Loss", lambda nn, T, r: nn.L1Loss(reduction=r), A, B)
+_loss("SmoothL1Loss", lambda nn, T, r: nn.SmoothL1Loss(reduction=r), A, B)
+_loss("SmoothL1Loss beta", lambda nn, T, r: nn.SmoothL1Loss(reduction=r, beta=0.3), A, B)
+_loss("HuberLoss", lambda nn, T, r: nn.HuberLoss(reduction=r), A, B)
+_loss("HuberLoss delta", lambda nn, T, r: nn.HuberLoss(reduction=r, delta=0.4), A, B)
+_loss("CrossEntropyLoss", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, Y)
+_loss("CrossEntropyLoss of one", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C[0], Y[0])
+_loss("CrossEntropyLoss large", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), 200 * C, Y)
+_loss("CrossEntropyLoss weight", lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r), C, Y)
+_loss("CrossEntropyLoss ignore", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, ignoring(Y, -100))
+_loss(
+    "CrossEntropyLoss ignore 2 weight",
+    lambda nn, T, r: nn.CrossEntropyLoss(T(W), ignore_index=2, reduction=r),
+    C,
+    ignoring(Y, 2),
+)
+_loss("CrossEntropyLoss smooth", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r, label_smoothing=0.1), C, Y)
+_loss(
+    "CrossEntropyLoss smooth weight ignore",
+    lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r, label_smoothing=0.2),
+    C,
+    ignoring(Y, -100),
+)
+_loss("CrossEntropyLoss positions", lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r), D, YD)
+_loss(
+    "CrossEntropyLoss positions smooth",
+    lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r, label_smoothing=0.1),
+    D,
+    YD,
+)
+_loss("CrossEntropyLoss probabilities", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, simplex(6, 5))
+_loss(
+    "CrossEntropyLoss probabilities weight smooth",
+    lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r, label_smoothing=0.1),
+    D,
+    simplex(2, 5, 3, 2),
+)
+_loss("NLLLoss", lambda nn, T, r: nn.NLLLoss(reduction=r), C, Y)
+_loss(
+    "NLLLoss weight ignore",
+    lambda nn, T, r: nn.NLLLoss(T(W), ignore_index=-1, reduction=r),
+    D,
+    ignoring(YD, -1),
+)
+_loss("BCELoss", lambda nn, T, r: nn.BCELoss(reduction=r), P, uniform(5, 4, seed=1))
+_loss("BCELoss weight", lambda nn, T, r: nn.BCELoss(T(uniform(4)), reduction=r), P, uniform(5, 4, seed=1))
+_loss(
+    "BCELoss at the ends",
+    lambda nn, T, r: nn.BCELoss(reduction=r),
+    np.array([0.0, 0.0, 1.0, 1.0]),
+    np.array([0.0, 1.0, 0.0, 1.0]),
+)
+_loss("BCEWithLogitsLoss", lambda nn, T, r: nn.BCEWithLogitsLoss(reduction=r), 9 * A, uniform(5, 4))
+_loss(
+    "BCEWithLogitsLoss weights",
+    lambda nn, T, r: nn.BCEWithLogitsLoss(T(uniform(5, 1)), reduction=r, pos_weight=T(uniform(4, high=3.0))),
+    A,
+    uniform(5, 4),
+)
+_loss(
+    "KLDivLoss",
+    lambda nn, T, r: nn.KLDivLoss(reduction=r),
+    A,
+    uniform(5, 4),
+    reductions="none mean sum batchmean",
+)
+_loss(
+    "KLDivLoss log target",
+    lambda nn, T, r: nn.KLDivLoss(reduction=r, log_target=True),
+    A,
+    B,
+    reductions="none mean sum batchmean",
+)
+_loss("PoissonNLLLoss", lambda nn, T, r: nn.PoissonNLLLoss(reduction=r), A, labels(5, 4, n=5) * 1.0)
+_loss(
+    "PoissonNLLLoss full rate",
+    lambda nn, T, r: nn.PoissonNLLLoss(False, True, reduction=r),
+    P,
+    labels(5, 4, n=5) * 1.0,
+)
+_loss("GaussianNLLLoss", lambda nn, T, r: nn.GaussianNLLLoss(reduction=r), A, B, uniform(5, 4))
+_loss(
+    "GaussianNLLLoss full",
+    lambda nn, T, r: nn.GaussianNLLLoss(full=True, eps=0.5, reduction=r),
+    A,
+    B,
+    uniform(5, 1),
+)
+_loss("CosineEmbeddingLoss", lambda nn, T, r: nn.CosineEmbeddingLoss(0.1, reduction=r), A, B, signs(5))
+_loss("TripletMarginLoss", lambda nn, T, r: nn.TripletMarginLoss(reduction=r), A, B, normal(5, 4, seed=2))
+_loss(
+    "TripletMarginLoss swap",
+    lambda nn, T, r: nn.TripletMarginLoss(2.0, p=1.0, swap=True, reduction=r),
+    A,
+    B,
+    normal(5, 4, seed=2),
+)
+_loss("MarginRankingLoss", lambda nn, T, r: nn.MarginRankingLoss(0.2, reduction=r), A, B, signs(5, 4))
+_loss("HingeEmbeddingLoss", lambda nn, T, r: nn.HingeEmbeddingLoss(reduction=r), A, signs(5, 4))
+_loss("SoftMarginLoss", lambda nn, T, r: nn.SoftMarginLoss(reduction=r), A, signs(5, 4))
+_loss(
+    "MultiLabelSoftMarginLoss",
+    lambda nn, T, r: nn.MultiLabelSoftMarginLoss(T(uniform(4)), reduction=r),
+    A,
+    labels(5, 4, n=2) * 1.0,
+)
+_loss("MultiMarginLoss", lambda nn, T, r: nn.MultiMarginLoss(reduction=r), C, Y)
+_loss("MultiMarginLoss squared", lambda nn, T, r: nn.MultiMarginLoss(2, 0.7, T(W), reduction=r), C, Y)
+_loss(
+    "MultiLabelMarginLoss",
+    lambda nn, T, r: nn.MultiLabelMarginLoss(reduction=r),
+    normal(3, 4),
+    np.array([[3, 0, -1, 1], [-1, 2, 1, 0], [0, 1, 2, 3]]),
+)
+
+OPTIMIZERS: dict[str, Callable[[Any, Any], Any]] = {
+    "SGD": lambda o, p: o.SGD(p, lr=0.1),
+    "SGD momentum": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9),
+    "SGD dampening decay": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9, dampening=0.3, weight_decay=0.01),
+    "SGD nesterov": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "SGD maximize": lambda o, p: o.SGD(p, lr=0.01, maximize=True, weight_decay=0.1),
+    "Adam": lambda o, p: o.Adam(p, lr=0.01),
+    "Adam defaults": lambda o, p: o.Adam(p),
+    "Adam amsgrad decay": lambda o, p: o.Adam(p, lr=0.01, amsgrad=True, weight_decay=0.1),
+    "Adam betas eps": lambda o, p: o.Adam(p, lr=0.01, betas=(0.5, 0.7), eps=0.01, maximize=True),
+    "AdamW": lambda o, p: o.AdamW(p, lr=0.01),
+    "AdamW amsgrad": lambda o, p: o.AdamW(p, lr=0.01, weight_decay=0.2, amsgrad=True),
+    "RMSprop": lambda o, p: o.RMSprop(p, lr=0.01),
+    "RMSprop centered momentum": lambda o, p: o.RMSprop(
+        p, lr=0.01, momentum=0.8, centered=True, weight_decay=0.1, alpha=0.9, eps=1e-3
+    ),
+    "Adagrad": lambda o, p: o.Adagrad(p, lr=0.1),
+    "Adagrad decay": lambda o, p: o.Adagrad(
+        p, lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.2
+    ),
+    "Adadelta": lambda o, p: o.Adadelta(p, weight_decay=0.1),
+    "Adamax": lambda o, p: o.Adamax(p, lr=0.01, weight_decay=0.1),
+    "NAdam": lambda o, p: o.NAdam(p, lr=0.01),
+    "NAdam decay": lambda o, p: o.NAdam(p, lr=0.01, weight_decay=0.1),
+    "NAdam decoupled": lambda o, p: o.NAdam(p, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    "RAdam": lambda o, p: o.RAdam(p, lr=0.01),
+    "RAdam decoupled": lambda o, p: o.RAdam(
+        p, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, decoupled_weight_decay=True
+    ),
+    "Rprop": lambda o, p: o.Rprop(p, lr=0.01),
+    "LBFGS": lambda o, p: o.LBFGS(p, lr=0.5, max_iter=3, history_size=5),
+}
+NET = {"0.weight": normal(8, 4), "0.bias": normal(8), "2.weight": normal(3, 8), "2.bias": normal(3)}
+NET_X, NET_Y = normal(16, 4, seed=7), labels(16, n=3, seed=7)
+STEPS = 20
+
+SCHEDULES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {}
+
+
+def _schedule(
+    name: str, make: Callable[[Any, Any], Any], optimizer: Callable[[Any, Any], Any] | None = None
+) -> None:
+    SCHEDULES[name] = (optimizer or (lambda o, p: o.SGD(p, lr=0.5)), make)
+
+
+_schedule("LambdaLR", lambda s, o: s.LambdaLR(o, lambda t: 0.9**t))
+_schedule("MultiplicativeLR", lambda s, o: s.MultiplicativeLR(o, lambda t: 0.9))
+_schedule("StepLR", lambda s, o: s.StepLR(o, 7, 0.3))
+_schedule("MultiStepLR", lambda s, o: s.MultiStepLR(o, [3, 10, 11], 0.2))
+_schedule("ExponentialLR", lambda s, o: s.ExponentialLR(o, 0.8))
+_schedule("ConstantLR", lambda s, o: s.ConstantLR(o, 0.25, 6))
+_schedule("LinearLR", lambda s, o: s.LinearLR(o, 0.1, 0.9, 8))
+_schedule("PolynomialLR", lambda s, o: s.PolynomialLR(o, 12, 2.0))
+_schedule("CosineAnnealingLR", lambda s, o: s.CosineAnnealingLR(o, 9, 0.05))
+_schedule("CosineAnnealingWarmRestarts", lambda s, o: s.CosineAnnealingWarmRestarts(o, 5))
+_schedule("CosineAnnealingWarmRestarts growing", lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, 0.01))
+_schedule("OneCycleLR", lambda s, o: s.OneCycleLR(o, 1.0, 30), lambda o, p: o.SGD(p, lr=0.5, momentum=0.9))
+_schedule(
+    "OneCycleLR linear three phases",
+    lambda s, o: s.OneCycleLR(
+        o, 1.0, epochs=5, steps_per_epoch=6, anneal_strategy="linear", three_phase=True
+    ),
+    lambda o, p: o.Adam(p),
+)
+_schedule("OneCycleLR plain", lambda s, o: s.OneCycleLR(o, 1.0, 26, pct_start=0.2, cycle_momentum=False))
+_schedule(
+    "SequentialLR",
+    lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9), s.StepLR(o, 2, 0.5)], [4, 11]
+    ),
+)
+_schedule(
+    "ChainedScheduler", lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)])
+)
+_schedule("two schedules", lambda s, o: (s.LinearLR(o, 0.2, 1.0, 5), s.StepLR(o, 4, 0.5)))
+COUNT = 25  # steps of a schedule
+METRICS = [
+    1.0,
+    0.9,
+    0.95,
+    0.94,
+    0.93,
+    0.92,
+    0.91,
+    0.899,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+]
+PLATEAUS: dict[str, dict[str, Any]] = {
+    "defaults": {"patience": 2},
+    "cooldown": {"patience": 1, "factor": 0.5, "cooldown": 2, "min_lr": 0.2},
+    "max abs": {"mode": "max", "patience": 3, "threshold_mode": "abs", "threshold": 0.2},
+}
