@@ -253,8 +253,8 @@ def test_a_tensor_that_escaped() -> None:
         with pytest.raises(CompileError) as caught:
             tensor.numpy()
         assert str(caught.value).endswith(
-            "`tensor.numpy()`: this tensor was made inside a function that cr.compile or cr.vmap traced and has"
-            " no value outside it; return it from the function"
+            "`tensor.numpy()`: this tensor was made inside a function that cr.compile or cr.vmap traced and"
+            " has no value outside it; return it from the function"
         )
 
 

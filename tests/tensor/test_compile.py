@@ -386,6 +386,28 @@ def test_numbers_known_while_tracing_can_be_used() -> None:
     check(f(cr.arange(3).float()), [0.0, 6.0])
 
 
+def test_a_constant_that_was_looked_at_stays_a_constant() -> None:
+    @cr.compile
+    def f(x):
+        table = cr.arange(3) * 2
+        assert table.sum().item() == 6
+        assert table.tolist() == [0, 2, 4]
+        return x + table
+
+    check(f(cr.ones(3)), [1.0, 3.0, 5.0])
+
+
+def test_the_argument_of_a_gradient_may_be_assigned_inside() -> None:
+    w = cr.tensor([3.0])
+
+    def f(x):
+        w.assign(w * 10)
+        return (x * x).sum()
+
+    check(cr.compile(lambda: cr.grad(f)(w))(), [6.0])
+    check(w, [30.0])
+
+
 def test_empty_tensors_and_scalars() -> None:
     f = cr.compile(lambda x, s: (x.sum(), x * s, s * 2))
     total, product, double = f(cr.zeros(0, 3), cr.tensor(2.0))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.node import Node, Shape, copy_source, reachable
+from ..core.node import Node, Shape, copy_source
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
@@ -107,16 +107,21 @@ class Capture:
 
 
 def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
-    """``nodes`` with inputs replaced, also within the replacements (which must not be circular)."""
+    """``nodes`` with some input nodes replaced, also within the replacements.
+
+    A replacement is older than the input it stands for, so the order of ids is the order of computation.
+    """
+    needed: set[Node] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node not in needed:
+            needed.add(node)
+            stack.extend((replacement[node],) if node in replacement else node.inputs)
     new: dict[Node, Node] = {}
-    order = reachable(nodes)
-    for leaf in [n for n in order if n in replacement]:
-        # A replacement may depend on other replaced inputs; these were made before it.
-        target = replacement[leaf]
-        inner = any(n in replacement for n in reachable([target]))
-        new[leaf] = substitute([target], replacement)[0] if inner else target
-    for node in order:
-        if node in new:
+    for node in sorted(needed, key=lambda n: n.id):
+        if node in replacement:
+            new[node] = new[replacement[node]]
             continue
         inputs = tuple(new[i] for i in node.inputs)
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):

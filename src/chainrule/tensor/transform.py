@@ -47,6 +47,7 @@ class Tracers:
 
     def __init__(self, name: str, leaves: Sequence[Any]) -> None:
         self.originals = [_differentiable(name, x) for x in leaves]
+        self.given = [x.node for x in self.originals]
         self.nodes: list[Node] = []
         self.tensors: list[Tensor] = []
         for x in self.originals:
@@ -58,7 +59,7 @@ class Tracers:
 
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no gradient."""
-        nodes = substitute(nodes, {t: x.node for t, x in zip(self.nodes, self.originals, strict=True)})
+        nodes = substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
         if now and plain and active.capture is None and rt.has_value([t.node for t in plain]):

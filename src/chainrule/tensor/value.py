@@ -95,7 +95,8 @@ class Value:
             rt.require_value([node], _no_value_message)
             rt.realize([node], _is_held)
         array = rt.values[node]
-        if not self._requires_grad and not array.flags.writeable and self._array is None:
+        settled = self._array is not None or self._requires_grad or array.flags.writeable
+        if not settled and active.capture is None:
             self._array, self._node = array, None  # the graph behind it is not needed any more
         return array
 

@@ -1,0 +1,43 @@
+"""`import chainrule`: what it brings, and what it must not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import chainrule as cr
+
+HEAVY = [
+    "llvmlite",
+    "click",
+    "rich",
+    "matplotlib",
+    "polars",
+    "sklearn",
+    "pandas",
+    "chainrule.nn",
+    "chainrule.train",
+]
+
+
+def test_import_is_light() -> None:
+    code = f"import chainrule, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_folders_and_names_load_when_used() -> None:
+    assert cr.nn.Linear
+    assert cr.optim.Adam
+    assert cr.Trainer is cr.train.Trainer
+    assert {"nn", "Trainer", "tensor"} <= set(dir(cr))
+    with pytest.raises(AttributeError, match="module 'chainrule' has no attribute 'nothing'"):
+        cr.nothing  # noqa: B018
+
+
+def test_every_public_name_is_listed_once_in_one_place() -> None:
+    assert cr.cat is cr.concat is cr.concatenate
+    assert cr.tensor([1]).dtype == cr.int64
+    assert isinstance(cr.__version__, str)
