@@ -1,4 +1,4 @@
-"""Nothing in the documentation is unexecuted: docstrings of the package, code blocks of README.md and docs/."""
+"""Nothing in the documentation is unexecuted: docstrings; code blocks of README.md and docs/."""
 
 from __future__ import annotations
 
