@@ -34,6 +34,7 @@ class Group:
     members: list[Node] = field(default_factory=list)
     bind: dict[Node, Bind] = field(default_factory=dict)
     waits_for: int = 0  # bit set of the groups that must run before, transitively
+    level: int = 0  # the longest chain of groups that must run before
 
     @property
     def head(self) -> Node:
@@ -130,7 +131,7 @@ def _in_memory_anyway(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]
     """Results, and what is read at computed addresses."""
     needed = set(roots)
     for node in order:
-        if node.op in ALONE or node.op in _NEED_BUFFERS or node.op in ("random_bits", "fold_in", "shuffle"):
+        if node.op in ALONE or node.op in _NEED_BUFFERS:
             needed.update(base_of(x)[0] for x in node.inputs)
         if node.op == "reshape" and merges(node):
             needed.add(node.inputs[0])
@@ -157,6 +158,10 @@ class Fuser:
         self.groups: list[Group] = []
         self.updates = updates or {}  # new values of state, and the state
         self._note_readers(order)
+        self.users: dict[Node, list[Node]] = {}
+        for node in filter(is_computed, order):
+            for x in node.inputs:
+                self.users.setdefault(base_of(x)[0], []).append(node)
         self.of: dict[Node, Group] = {}
         needed = _in_memory_anyway(order, roots)
         self.inlined = _inlined(order, needed)
@@ -168,16 +173,14 @@ class Fuser:
     def _inline_late(self, order: Sequence[Node], needed: set[Node]) -> None:
         """A cheap formula of values that lie in memory anyway, used by other groups only, moves to them:
         the mask of a ReLU is a comparison with the output that is stored in any case."""
-        users: dict[Node, list[Node]] = {}
-        for node in filter(is_computed, order):
-            for x in node.inputs:
-                users.setdefault(base_of(x)[0], []).append(node)
+        users = self.users
 
         def stored(node: Node) -> bool:
             return (
                 not is_computed(node)
                 or node in self.inlined
                 or node in needed
+                or node.op == "gather"
                 or (any(self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())))
             )
 
@@ -212,8 +215,7 @@ class Fuser:
     def _place(self, node: Node) -> None:
         if node.primitive.kind in ("elementwise", "reduce"):
             above = {self.of[b].number for b, _ in map(base_of, node.inputs) if b in self.of}
-            for number in sorted(above, reverse=True):
-                group = self.groups[number]
+            for group in sorted(map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)):
                 if group.head.op not in ALONE and self._can_wait(group, node) and self._join(group, node):
                     return
             if node.primitive.kind == "reduce" and self._join_beside(node):
@@ -269,9 +271,18 @@ class Fuser:
         group.bind[node] = bind
         self.of[node] = group
         group.waits_for |= self._needs(node) & ~(1 << group.number)
+        before = group.level
+        group.level = max(group.level, self._level_after(group.waits_for))
         for other in self.groups:
             if other.waits_for >> group.number & 1:
                 other.waits_for |= group.waits_for
+        if group.level > before:
+            for other in sorted(self.groups, key=lambda h: h.waits_for.bit_count()):
+                if other.waits_for >> group.number & 1:
+                    other.level = max(other.level, self._level_after(other.waits_for))
+
+    def _level_after(self, groups: int) -> int:
+        return max((h.level + 1 for h in self.groups if groups >> h.number & 1), default=0)
 
     def _needs(self, node: Node) -> int:
         mask = 0
@@ -282,12 +293,18 @@ class Fuser:
         return mask
 
     def _can_wait(self, group: Group, node: Node) -> bool:
-        """No input comes from a group that itself waits for this one."""
+        """No input comes from a group that itself waits for this one, and nobody has to wait longer: a group
+        may run later for a node's sake only if its members serve nobody else."""
+        later = False
         for base, _ in map(base_of, node.inputs):
             other = self.of.get(base)
-            if other is not None and other is not group and other.waits_for >> group.number & 1:
-                return False
-        return True
+            if other is not None and other is not group:
+                if other.waits_for >> group.number & 1:
+                    return False
+                later |= other.level >= group.level
+        return not later or all(
+            u is node or self.of.get(u) is group for m in group.members for u in self.users.get(m, ())
+        )
 
     def _note_readers(self, order: Sequence[Node]) -> None:
         """For every state that is updated: its readers, each with all it depends on as a bit set."""
