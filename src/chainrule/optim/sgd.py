@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..nn.options import number
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
+from ..tensor.value import stored
 from .group import ParamGroup, cast
 from .optimizer import Optimizer, State, require, zeros
 
@@ -29,6 +32,7 @@ class SGD(Optimizer):
         "lr": number(0, brackets="[)"), "momentum": number(0), "dampening": number(),
         "weight_decay": number(0),
     }  # fmt: skip
+    shared = {}
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
@@ -48,12 +52,11 @@ class SGD(Optimizer):
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
-        """The running sum of gradients."""
-        return {"momentum_buffer": zeros(p)} if group["momentum"] else {}
-
-    def prepare(self, group: ParamGroup, scalars: State) -> Any:
-        """Whether this is the first step."""
-        return scalars["step"] == 1 if group["dampening"] else None
+        """The running sum of gradients; a count of steps where the first is another."""
+        if not group["momentum"]:
+            return {}
+        buffer = {"momentum_buffer": zeros(p)}
+        return {"step": stored(np.zeros((), np.int64)), **buffer} if group["dampening"] else buffer
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
@@ -61,9 +64,10 @@ class SGD(Optimizer):
             grad = grad + group["weight_decay"] * p
         if "momentum_buffer" in state:
             buffer, momentum = state["momentum_buffer"], cast(group["momentum"], p)
-            if group["dampening"]:
+            if "step" in state:
                 damped = momentum * buffer + (1 - group["dampening"]) * grad
-                buffer.assign(e.where(common, grad, damped))
+                buffer.assign(e.where(state["step"] == 0, grad, damped))
+                state["step"].assign(state["step"] + 1)
             else:
                 buffer.assign(momentum * buffer + grad)
             grad = grad + momentum * buffer if group["nesterov"] else buffer
