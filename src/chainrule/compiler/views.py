@@ -90,6 +90,8 @@ def through(node: Node, index: Index) -> Index:
             )
         case "reshape":
             result = [ZERO] * x.ndim
+            if 0 in x.shape:
+                return tuple(result)  # there is no element to find
             for left, right in axis_groups(x.shape, node.shape):
                 if left and right:
                     (axis,) = left
@@ -120,6 +122,8 @@ def push_bind(view: Node, bind: Bind) -> Bind | None:
         case "flip":
             return bind if all(bind[a] is None for a in view.params["axes"]) else None
         case "reshape":
+            if 0 in x.shape:
+                return None
             result: list[int | None] = [None] * view.ndim
             for left, right in axis_groups(x.shape, view.shape):
                 if len(left) == 1 and len(right) == 1:
