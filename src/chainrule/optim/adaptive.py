@@ -105,9 +105,7 @@ class Adadelta(Optimizer):
         self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, *,
         maximize: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(
-            params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        )
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradients and of the squared changes."""
@@ -177,9 +175,7 @@ class Lion(Optimizer):
         self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0,
         *, maximize: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        )
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean of the gradient."""

@@ -68,9 +68,7 @@ class LBFGS(Optimizer):
         return np.concatenate([p.numpy().ravel() for p in self._params])
 
     def _gather_gradients(self) -> Array:
-        parts = [
-            np.zeros(p.numel(), p.dtype) if p.grad is None else p.grad.numpy().ravel() for p in self._params
-        ]
+        parts = [np.zeros(p.numel(), p.dtype) if p.grad is None else p.grad.numpy().ravel() for p in self._params]
         return np.concatenate(parts)
 
     def _scatter(self, vector: Array) -> None:

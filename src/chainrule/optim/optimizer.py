@@ -46,16 +46,13 @@ class Optimizer:
         if isinstance(params, Value):
             raise OptionError(f"{name}: params is a list of parameters, got one tensor; write [parameter]")
         if isinstance(params, Module):
-            raise OptionError(
-                f"{name}: params is a list of parameters, got a module; write model.parameters()"
-            )
+            raise OptionError(f"{name}: params is a list of parameters, got a module; write model.parameters()")
         if callable(params):
             raise OptionError(f"{name}: params is a method; call it: model.parameters()")
         listed = list(params)
         if not listed:
             raise OptionError(
-                f"{name}: the list of parameters is empty"
-                " (an iterator like model.parameters() can be used once)"
+                f"{name}: the list of parameters is empty (an iterator like model.parameters() can be used once)"
             )
         return listed if isinstance(listed[0], Mapping) else [{"params": listed}]
 
@@ -76,9 +73,7 @@ class Optimizer:
             if not isinstance(p, Value):
                 raise OptionError(f"{name}: parameters are tensors, got {type(p).__name__}")
             if not p.is_leaf:
-                raise OptionError(
-                    f"{name}: cannot change a tensor that was computed from others (not a leaf)"
-                )
+                raise OptionError(f"{name}: cannot change a tensor that was computed from others (not a leaf)")
             if any(p is q for q in params) or p in self.state:
                 raise OptionError(f"{name}: a parameter of shape {p.shape} occurs twice")
             params.append(p)
@@ -114,9 +109,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         with no_grad():
-            work = [
-                (group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups
-            ]
+            work = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
             for group, ready in work:
                 self._separate(group, ready)
             depends_on(self, "_sharing")
@@ -185,13 +178,10 @@ class Optimizer:
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {
             "state": {
-                number[id(p)]: {k: v.detach() for k, v in entry.items()}
-                for p, entry in self.state.items()
-                if entry
+                number[id(p)]: {k: v.detach() for k, v in entry.items()} for p, entry in self.state.items() if entry
             },
             "param_groups": [
-                {**dict(group), "params": [number[id(p)] for p in group["params"]]}
-                for group in self.param_groups
+                {**dict(group), "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
             ],
         }
 
@@ -210,8 +200,7 @@ class Optimizer:
         for i, (new, own) in enumerate(zip(groups, self.param_groups, strict=True)):
             if len(new["params"]) != len(own["params"]):
                 raise CheckpointError(
-                    f"{name}: group {i} of the state has {len(new['params'])} parameters,"
-                    f" here {len(own['params'])}"
+                    f"{name}: group {i} of the state has {len(new['params'])} parameters, here {len(own['params'])}"
                 )
             for key, p in zip(new["params"], own["params"], strict=True):
                 entry = saved.get(key, saved.get(str(key), {}))
@@ -242,8 +231,7 @@ class Optimizer:
             array = array_of(entry[k]) if entry.get(k) is not None else np.asarray(value)
             if array.shape != np.shape(value):
                 raise CheckpointError(
-                    f"{name}: {k} of parameter {key} has shape {array.shape} in the state,"
-                    f" here {np.shape(value)}"
+                    f"{name}: {k} of parameter {key} has shape {array.shape} in the state, here {np.shape(value)}"
                 )
             arrays[k] = np.array(array, np.asarray(value).dtype)
         return arrays

@@ -1,0 +1,148 @@
+"""Schedules one after another, together, and by a metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import OptionError
+from ...nn.options import choice, integer, number
+from ...tensor import elementwise as e
+from ...tensor.capture import active
+from ..group import scalar
+from ..optimizer import Optimizer
+from .base import LRScheduler, Number, schedulers
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after another: the next begins, at its count 0, when t reaches a milestone."""
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if len(schedulers) != len(milestones) + 1:
+            raise OptionError(
+                f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones,"
+                f" got {len(milestones)}"
+            )
+        self._take(optimizer, schedulers)
+        self.milestones = list(milestones)
+        super().__init__(optimizer, last_epoch)
+
+    def _take(self, optimizer: Optimizer, listed: Sequence[LRScheduler]) -> None:
+        self.schedulers = list(listed)
+        for schedule in self.schedulers:
+            if schedule.optimizer is not optimizer or schedule not in schedulers(optimizer):
+                raise OptionError(f"{type(self).__name__}: the schedules must be of the optimizer given, each once")
+        for schedule in self.schedulers:
+            schedulers(optimizer).remove(schedule)
+
+    def factor(self, t: Number, initial: float, index: int) -> Number:
+        """The factor of the schedule whose turn it is."""
+        starts = [0, *self.milestones]
+        if active.capture is None:
+            k = sum(m <= t.item() for m in self.milestones)
+            return self.schedulers[k].factor(t - starts[k], initial, index)
+        result: Number = None
+        for k in reversed(range(len(starts))):
+            value = self.schedulers[k].factor(e.maximum(t - starts[k], 0.0), initial, index)
+            result = value if result is None else e.where(t < starts[k + 1], value, result)
+        return result
+
+
+class ChainedScheduler(SequentialLR):
+    """All schedules together: the product of their factors."""
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        if not schedulers:
+            raise OptionError("ChainedScheduler: there are no schedules")
+        owner = schedulers[0].optimizer if optimizer is None else optimizer
+        self._take(owner, schedulers)
+        LRScheduler.__init__(self, owner)
+
+    def factor(self, t: Number, initial: float, index: int) -> Number:
+        """The product."""
+        result: Number = 1.0
+        for schedule in self.schedulers:
+            result = result * schedule.factor(t, initial, index)
+        return result
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """lr ← lr · factor when ``step(metric)`` has not seen an improvement for ``patience`` steps.
+
+    Better means below best · (1 - threshold) (mode "min", threshold_mode "rel"; "abs": best - threshold).
+    Looks at the value of the metric, so not inside a compiled function.
+    """
+
+    constraints = {
+        "mode": choice("min", "max"), "factor_": number(0, 1, "[)"), "patience": integer(0),
+        "threshold": number(0), "threshold_mode": choice("rel", "abs"), "cooldown": integer(0),
+        "min_lr": number(0), "eps": number(0),
+    }  # fmt: skip
+    mode: str
+    factor_: float
+    patience: int
+    threshold: float
+    threshold_mode: str
+    cooldown: int
+    min_lr: float
+    eps: float
+
+    def __init__(
+        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
+        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: float = 0,
+        eps: float = 1e-8,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            optimizer, -1, mode=mode, factor_=factor, patience=patience, threshold=threshold,
+            threshold_mode=threshold_mode, cooldown=cooldown, min_lr=min_lr, eps=eps,
+        )  # fmt: skip
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = 0
+
+    def factor(self, t: Number, initial: float, index: int) -> Number:
+        """What it is: `step` changes it."""
+        return self._factors[index]
+
+    def _is_better(self, value: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            return sign * value < sign * self.best * (1 - sign * self.threshold) if math.isfinite(self.best) \
+                else sign * value < sign * self.best  # fmt: skip
+        return sign * value < sign * self.best - self.threshold
+
+    def step(self, metrics: Any = None) -> None:
+        """Look at the metric of this epoch."""
+        if metrics is None:
+            raise OptionError("ReduceLROnPlateau: step needs the metric to watch: scheduler.step(validation_loss)")
+        value = float(metrics)
+        self._count.assign(self._count + 1)
+        if self._is_better(value):
+            self.best, self.num_bad_epochs = value, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            for factor, group in zip(self._factors, self.optimizer.param_groups, strict=True):
+                old = group["lr"]
+                new = max(old * self.factor_, self.min_lr)
+                if old - new > self.eps:
+                    factor.assign(scalar(factor.item() * new / old))
+            self._apply()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Count, factors, and what it remembers of the metric."""
+        own = {k: getattr(self, k) for k in ("best", "num_bad_epochs", "cooldown_counter")}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue as the schedule whose `state_dict` this was."""
+        super().load_state_dict(state_dict)
+        for k in ("best", "num_bad_epochs", "cooldown_counter"):
+            setattr(self, k, state_dict[k])
