@@ -11,7 +11,8 @@ from rich.console import Console
 
 def data() -> Console:
     """The console for results."""
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def progress() -> Console:

@@ -1,0 +1,192 @@
+"""The comparison: every mode of a workload in a process of its own, timed in turns."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from .modes.workload import Workload
+from .processes import Process, WorkerError, close_all, interpreter_of
+
+CHECKED_STEPS = 8
+TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
+"""How far losses may differ from the first mode's, relatively, over the checked steps."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Measured:
+    """One mode on one workload. Times are medians over the rounds; None where not measured."""
+
+    mode: str
+    microseconds: float | None = None
+    rounds: list[float] = field(default_factory=list)
+    first_cold_seconds: float | None = None
+    first_warm_seconds: float | None = None
+    import_seconds: float | None = None
+    peak_bytes: int | None = None
+    losses: list[float] = field(default_factory=list)
+    agrees: bool | None = None
+    error: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is Chainrule."""
+        return self.mode.startswith("chainrule")
+
+
+@dataclass
+class Comparison:
+    """All modes of one workload."""
+
+    workload: Workload
+    threads: int
+    floor_microseconds: float
+    measured: list[Measured]
+
+    @property
+    def ours(self) -> Measured | None:
+        """Chainrule's quickest mode."""
+        return quickest(m for m in self.measured if m.is_ours)
+
+    @property
+    def best_peer(self) -> Measured | None:
+        """The quickest mode of another library."""
+        return quickest(m for m in self.measured if not m.is_ours)
+
+    @property
+    def over_floor(self) -> float | None:
+        """Our time in floors."""
+        return self.ours.microseconds / self.floor_microseconds if self.ours and self.ours.microseconds else None
+
+    @property
+    def speedup(self) -> float | None:
+        """The best peer's time in ours; the median over rounds of the ratio within each round."""
+        if not self.ours or not self.best_peer:
+            return None
+        pairs = zip(self.best_peer.rounds, self.ours.rounds, strict=False)
+        return statistics.median(peer / own for peer, own in pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        best = self.best_peer
+        return {
+            "workload": asdict(self.workload), "threads": self.threads,
+            "floor_microseconds": self.floor_microseconds, "over_floor": self.over_floor,
+            "ours": self.ours.mode if self.ours else None,
+            "best_peer": best.mode if best else None, "speedup": self.speedup,
+            "modes": [asdict(m) for m in self.measured],
+        }  # fmt: skip
+
+
+def quickest(measured: Iterable[Measured]) -> Measured | None:
+    """The one with the least time; None where none has a time."""
+    timed = [m for m in measured if m.microseconds]
+    return min(timed, key=lambda m: m.microseconds or math.inf, default=None)
+
+
+def floor_microseconds(workload: Workload, threads: int, peak: float) -> float:
+    """The time of a step's contractions at ``peak`` flops a second on each of ``threads`` cores."""
+    return workload.flops / (peak * threads) * 1e6
+
+
+def compare(
+    workload: Workload, modes: Sequence[str], threads: int, peak: float, rounds: int = 7, seconds: float = 0.3,
+    peers_python: str | None = None, progress: Progress = lambda text: None, log: IO[str] | None = None,
+) -> Comparison:  # fmt: skip
+    """Measure ``modes`` on ``workload``.
+
+    Each mode is a process. A first process, with empty caches, tells the first step's time; a second one
+    finds what the first left in the caches and is then timed, ``rounds`` times about ``seconds``, in turns
+    with the other modes. ``log`` takes what the libraries print.
+    """
+    found = [Measured(m) for m in modes]
+    running: list[tuple[Measured, Process]] = []
+    with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder, _log(log, Path(folder)) as output:
+        try:
+            for m in found:
+                progress(f"{workload.name}: {m.mode}, first step")
+                python = interpreter_of(m.mode, peers_python)
+                if python is None:
+                    m.error = "not installed"
+                    continue
+                try:
+                    process = _first_steps(m, python, workload, threads, Path(folder) / m.mode, output)
+                    running.append((m, process))
+                except WorkerError as error:
+                    m.error = str(error)
+            for turn in range(rounds + 1):  # the first turn finds the number of steps
+                for m, process in list(running):
+                    progress(f"{workload.name}: {m.mode}, round {turn} of {rounds}")
+                    answer = process.ask("run", seconds=seconds)
+                    if turn:
+                        m.rounds.append(answer["seconds"] / answer["steps"] * 1e6)
+            for m, process in running:
+                m.microseconds = statistics.median(m.rounds)
+                _finish(m, process)
+        finally:
+            close_all([process for _, process in running])
+    _agree(found, workload.dtype)
+    return Comparison(workload, threads, floor_microseconds(workload, threads, peak), found)
+
+
+def _log(log: IO[str] | None, folder: Path) -> IO[str]:
+    """``log`` itself (a duplicate that may be closed), or a file that nobody reads."""
+    if log is None:
+        return open(folder / "log.txt", "w")
+    return open(log.fileno(), "w", closefd=False)
+
+
+def _first_steps(
+    m: Measured, python: str, workload: Workload, threads: int, caches: Path, log: IO[str]
+) -> Process:
+    caches.mkdir()
+    cold = Process(python, m.mode, workload, threads, caches, log)
+    try:
+        first = cold.ask("first")
+        if first["steps"] > 1:
+            steady = cold.ask("run", seconds=0.0)
+            m.first_cold_seconds = _first(first, steady)
+        else:
+            m.first_cold_seconds = first["seconds"]
+    finally:
+        cold.close()
+    warm = Process(python, m.mode, workload, threads, caches, log)
+    try:
+        m.import_seconds = warm.import_seconds
+        first = warm.ask("first")
+        m.first_warm_seconds = _first(first, warm.ask("run", seconds=0.0)) if first["steps"] > 1 else first["seconds"]
+        m.peak_bytes = warm.ask("memory")["peak_bytes"]
+    except WorkerError:
+        warm.close()
+        raise
+    return warm
+
+
+def _first(first: Any, steady: Any) -> float:
+    """Seconds of the first step, from those of the first ``steps`` steps and of later ones."""
+    rest = (first["steps"] - 1) * steady["seconds"] / max(steady["steps"], 1)
+    return float(max(first["seconds"] - rest, 0.0))
+
+
+def _finish(m: Measured, process: Process) -> None:
+    """Memory before the check, because a check may compile something else."""
+    m.peak_bytes = process.ask("memory")["peak_bytes"]
+    m.losses = list(process.ask("check", steps=CHECKED_STEPS)["losses"])
+
+
+def _agree(found: Sequence[Measured], dtype: str) -> None:
+    """Compare every mode's losses with those of the first mode that has any."""
+    reference = next((m.losses for m in found if m.losses), None)
+    for m in found:
+        if m.losses and reference:
+            m.agrees = all(
+                math.isclose(a, b, rel_tol=TOLERANCE[dtype], abs_tol=1e-6)
+                for a, b in zip(m.losses, reference, strict=True)
+            )

@@ -1,0 +1,62 @@
+"""``chainrule bench``: training steps beside other libraries, in one run."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from typing import Any
+
+import click
+
+from ..bench.compare import Comparison, compare
+from ..bench.machine import peak_flops, processor_name
+from ..bench.processes import choose
+from ..bench.report import markdown, summary, table
+from .options import net_options, workloads_of
+from .output import data, print_json, progress
+
+
+@click.command()
+@click.argument("workloads", nargs=-1)
+@net_options
+@click.option("--threads", type=click.IntRange(1), help="Threads for every library (default: all cores).")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Turns; medians are shown.")
+@click.option("--seconds", type=click.FloatRange(0.01), default=0.3, show_default=True, help="Of one turn of a mode.")
+@click.option("--peers", default="all", show_default=True,
+              help="all, none, or names: torch, torch-compile, jax, jax-scan, sklearn, numpy.")  # fmt: skip
+@click.option("--peers-python", envvar="CHAINRULE_PEERS_PYTHON", metavar="PATH",
+              help="Interpreter that has the other libraries [env: CHAINRULE_PEERS_PYTHON].")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document with every number.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown tables.")
+def command(
+    workloads: tuple[str, ...], threads: int | None, rounds: int, seconds: float, peers: str,
+    peers_python: str | None, as_json: bool, as_markdown: bool, **net: Any,
+) -> None:  # fmt: skip
+    """Time a training step of this library and, where installed, of PyTorch, JAX, scikit-learn and NumPy.
+
+    WORKLOADS: xor, digits, tabular, mnist, wide (default: all), or a net of your own by --sizes.
+    Every mode is a process; they are timed in turns, with the same threads, weights and arithmetic.
+    """
+    chosen = workloads_of(workloads, net)
+    modes = ["chainrule", "chainrule-compile", *choose(peers)]
+    count = threads or importlib.import_module("chainrule.backends.cpu.threads").get_num_threads()
+    console = progress()
+    found: list[Comparison] = []
+    with console.status("measuring the peak") as status:
+        for workload in chosen:
+            peak = peak_flops(workload.dtype)
+            result = compare(workload, modes, count, peak, rounds, seconds, peers_python,
+                             status.update if console.is_terminal else lambda text: None, sys.stderr)  # fmt: skip
+            found.append(result)
+            if not (as_json or as_markdown):
+                data().print(table(result), "")
+            elif not console.is_terminal:
+                console.print(f"{workload.name} done")
+    if as_json:
+        machine = {"processor": processor_name(), "platform": platform.platform()}
+        print_json({"machine": machine, "rounds": rounds, "comparisons": [c.to_dict() for c in found]})
+    elif as_markdown:
+        click.echo(markdown(found))
+    else:
+        data().print(summary(found))

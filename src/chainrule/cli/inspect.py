@@ -1,0 +1,41 @@
+"""``chainrule inspect``: what is in a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..data.preprocess import NumberColumn
+from ..estimators.table_model import TableModel
+from .output import data, print_json
+
+
+@click.command(name="inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: all that is in the file but the weights.")
+def command(model: Path, as_json: bool) -> int:
+    """Tell what MODEL predicts, from which columns, by which network, and how good it was."""
+    net = TableModel.load(model)
+    if as_json:
+        print_json(net.describe())
+        return 0
+    p, s = net.preprocessor, net.spec
+    weights = sum(v.size for v in net.weights.values())
+    lines = [
+        ("target", ", ".join(p.target_names)),
+        ("task", p.task + (f": {', '.join(p.classes[:12])}{' ...' if len(p.classes) > 12 else ''}" if p.classes else "")),
+        ("network", f"{' - '.join(map(str, s.sizes))}, {s.activation}, dropout {s.dropout:g}; {weights:,} weights"),
+        ("training", ", ".join(f"{k} {v}" for k, v in net.training.items())),
+        ("held out", ", ".join(f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})" for k, v in net.metrics.items())),
+    ]  # fmt: skip
+    for name, text in lines:
+        data().print(f"{name:9} {text}", markup=False, soft_wrap=True)
+    data().print("columns", markup=False)
+    for c in p.columns:
+        if isinstance(c, NumberColumn):
+            what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (f", missing: {c.median:g}" if c.indicator else "")
+        else:
+            what = f"{len(c.categories)} categories: {', '.join(c.categories[:8])}{' ...' if len(c.categories) > 8 else ''}"
+        data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)
+    return 0

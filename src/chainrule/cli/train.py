@@ -1,0 +1,131 @@
+"""``chainrule train``: a table in, a trained net out."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..data import read_table
+from ..errors import MissingExtraError, OptionError
+from ..estimators.network import ACTIVATIONS, OPTIMIZERS
+from ..estimators.table_model import TableModel
+from .output import data, print_json, progress
+
+
+def _configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Options from a TOML file; those on the command line win."""
+    if path is None:
+        return
+    try:
+        held = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path}: not TOML: {error}") from None
+    known = {p.name for p in context.command.params if isinstance(p, click.Option)} - {"config"}
+    options = {k.replace("-", "_"): v for k, v in held.items()}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise click.UsageError(f"{path}: unknown option {unknown[0]!r}; known are {', '.join(sorted(map(str, known)))}")
+    for name, value in options.items():
+        if isinstance(value, list):
+            options[name] = ",".join(str(v) for v in value)
+    context.default_map = options
+
+
+def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    words = [w for w in str(value).split(",") if w.strip()]
+    try:
+        sizes = tuple(int(w) for w in words)
+    except ValueError:
+        sizes = (0,)
+    if any(n < 1 for n in sizes):
+        raise click.BadParameter(f"{value!r} is not a list of layer sizes such as 64,64")
+    return sizes
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(w.strip() for w in (value or "").split(",") if w.strip())
+
+
+@click.command(name="train")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), is_eager=True,
+              expose_value=False, callback=_configure, help="Options from a TOML file, such as epochs = 50.")
+@click.option("--target", required=True, callback=_names, help="The column to predict (several: A,B).")
+@click.option("--out", "--model", "out", type=click.Path(dir_okay=False, path_type=Path), help="The model file (default: FILE.safetensors).")
+@click.option("--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto")
+@click.option("--drop", callback=_names, help="Columns not to use: A,B.")
+@click.option("--header/--no-header", default=True, help="Whether the first line names the columns.")
+@click.option("--hidden", default="64,64", callback=_sizes, show_default=True, help="Sizes of the hidden layers.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0), default=1e-5, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--patience", type=click.IntRange(0), default=10, show_default=True, help="Epochs without progress before it stops; 0: never.")
+@click.option("--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2, show_default=True, help="Share of rows held out.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--figure/--no-figure", default=True, help="Draw the learning curve beside the model (needs matplotlib).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool, figure: bool, **options: Any) -> int:
+    """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet; .npz).
+
+    The model file holds the weights and all that `chainrule predict` needs to read such a table.
+    Metrics are of rows held out of the training, beside always answering the most frequent class or the mean.
+    """
+    if not target:
+        raise click.UsageError("--target: name a column")
+    out = out or file.with_name(file.name.split(".")[0] + ".safetensors")
+    if out.resolve() == file.resolve():
+        raise OptionError(f"--out {out}: this is the table itself")
+    if not out.parent.is_dir():
+        raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
+    table = read_table(file, options["header"])
+    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
+    model = TableModel.fit(
+        table, target if len(target) > 1 else target[0], task=options["task"], drop=options["drop"],
+        hidden=options["hidden"], activation=options["activation"], dropout=options["dropout"],
+        validation=options["validation"], patience=options["patience"] or None,
+        training={k: options[k] for k in names}, progress=True,
+    )  # fmt: skip
+    model.save(out)
+    console = progress()
+    for note in model.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    if model.history.stopped:
+        console.print(f"stopped: {model.history.stopped}", markup=False, soft_wrap=True)
+    picture = None
+    if figure:
+        try:
+            picture = model.history.plot(out.with_suffix(".png"))
+        except MissingExtraError as error:
+            console.print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"model": str(out), "figure": picture and str(picture), "task": model.preprocessor.task,
+                    "notes": model.notes, "stopped": model.history.stopped, **_report(model)})  # fmt: skip
+        return 0
+    print_metrics(model.metrics, model.baseline)
+    data().print(f"model {out}", markup=False, soft_wrap=True)
+    if picture:
+        data().print(f"figure {picture}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _report(model: TableModel) -> dict[str, Any]:
+    keys = ("rows", "held_out_rows", "epochs_run")
+    return {"metrics": model.metrics, "baseline": model.baseline, **{k: model.training[k] for k in keys}}
+
+
+def print_metrics(metrics: dict[str, float], baseline: dict[str, float]) -> None:
+    """A table on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("held-out rows", "model", "baseline"):
+        table.add_column(name, justify="left" if name == "held-out rows" else "right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.5g}", f"{baseline[name]:.5g}" if name in baseline else "")
+    data().print(table)
