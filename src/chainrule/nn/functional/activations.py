@@ -30,11 +30,6 @@ def _full(x: Node, value: float) -> Node:
 
 
 # -- piecewise linear ---------------------------------------------------------------------------------
-def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
-    """x̄ = g where y > 0, else 0; NaN passes."""
-    return [g.where(g.le(y, g.zeros_like(y)), g.zeros_like(grad), grad)]
-
-
 def relu(x: Any, inplace: bool = False) -> Tensor:
     """max(x, 0).
 
@@ -43,7 +38,7 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
     [0.0, 0.0, 2.0]
     """
     node, tensor = e.float_node(x)
-    return make(g.custom_vjp(g.max(node, g.zeros_like(node)), [node], _relu_rule), tensor)
+    return make(g.custom_vjp(g.max(node, g.zeros_like(node)), [node], e.relu_rule), tensor)
 
 
 @dataclass(frozen=True)
