@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from ..errors import OptionError
-from . import symmetry, xor
+from . import (
+    addition,
+    encoder,
+    family_trees,
+    intermediate_values,
+    iterative_nets,
+    negation,
+    parity,
+    perceptron,
+    sequence_completion,
+    shift_register,
+    symmetry,
+    t_c,
+    xor,
+)
 from .base import Experiment, Result, Watch, run_experiment
 
-EXPERIMENTS: dict[str, Experiment] = {m.EXPERIMENT.name: m.EXPERIMENT for m in (xor, symmetry)}
+EXPERIMENTS: dict[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (
+        perceptron, xor, symmetry, family_trees, iterative_nets, parity, encoder, intermediate_values, addition,
+        negation, t_c, shift_register, sequence_completion,
+    )
+}  # fmt: skip
 
 
 def reproduce(name: str, seeds: int | None = None, watch: Watch | None = None) -> Result:
@@ -16,9 +36,11 @@ def reproduce(name: str, seeds: int | None = None, watch: Watch | None = None) -
     is told of the progress.
 
     >>> from chainrule.experiments import reproduce
-    >>> result = reproduce("xor", seeds=10)
-    >>> print(result.measurements[0].system, "|", result.measurements[0].measured)
-    published weights, Figure 3 (2-1-1) | outputs 0.103, 0.877, 0.877, 0.109
+    >>> result = reproduce("intermediate-values", seeds=10)
+    >>> result.passed
+    True
+    >>> print(result.measurements[1].system, "| in the book:", result.measurements[1].reported)
+    activity of the single unit, sorted | in the book: 0, 0.2, 0.6, 1
     """
     if name not in EXPERIMENTS:
         raise OptionError(f"reproduce: no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
