@@ -34,7 +34,8 @@ class History:
         """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no number."""
         done = len(self)
         for name in logs:
-            self.history.setdefault(name, [float("nan")] * done)
+            if name not in self.history:
+                self.history[name] = [float("nan")] * done
         for name, line in self.history.items():
             line.append(float(logs.get(name, float("nan"))))
 
