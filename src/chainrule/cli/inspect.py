@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,12 +23,14 @@ def command(model: Path, as_json: bool) -> int:
         return 0
     p, s = net.preprocessor, net.spec
     weights = sum(v.size for v in net.weights.values())
+    classes = f": {_some(p.classes, 12)}" if p.classes else ""
+    scores = [f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})" for k, v in net.metrics.items()]
     lines = [
         ("target", ", ".join(p.target_names)),
-        ("task", p.task + (f": {', '.join(p.classes[:12])}{' ...' if len(p.classes) > 12 else ''}" if p.classes else "")),
+        ("task", p.task + classes),
         ("network", f"{' - '.join(map(str, s.sizes))}, {s.activation}, dropout {s.dropout:g}; {weights:,} weights"),
         ("training", ", ".join(f"{k} {v}" for k, v in net.training.items())),
-        ("held out", ", ".join(f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})" for k, v in net.metrics.items())),
+        ("held out", ", ".join(scores)),
     ]  # fmt: skip
     for name, text in lines:
         data().print(f"{name:9} {text}", markup=False, soft_wrap=True)
@@ -36,6 +39,10 @@ def command(model: Path, as_json: bool) -> int:
         if isinstance(c, NumberColumn):
             what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (f", missing: {c.median:g}" if c.indicator else "")
         else:
-            what = f"{len(c.categories)} categories: {', '.join(c.categories[:8])}{' ...' if len(c.categories) > 8 else ''}"
+            what = f"{len(c.categories)} categories: {_some(c.categories, 8)}"
         data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)
     return 0
+
+
+def _some(words: Sequence[str], most: int) -> str:
+    return ", ".join(words[:most]) + (" ..." if len(words) > most else "")

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -55,7 +55,7 @@ def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool
     return 0
 
 
-def _write(file: TextIO, columns: dict[str, Array]) -> None:
+def _write(file: Any, columns: dict[str, Array]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*(_plain(v) for v in columns.values()), strict=True))

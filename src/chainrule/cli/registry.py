@@ -6,6 +6,10 @@ A module is imported when its command is called, so `chainrule --help` is quick.
 from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("chainrule.cli.train", "Train a net to predict a column of a table."),
+    "predict": ("chainrule.cli.predict", "Predict the rows of a table with a trained net."),
+    "evaluate": ("chainrule.cli.evaluate", "Measure a trained net on a table."),
+    "inspect": ("chainrule.cli.inspect", "Tell what is in a model file."),
     "demo": ("chainrule.cli.demo", "Train XOR and handwritten digits; draw what the nets learned."),
     "bench": ("chainrule.cli.bench", "Time training steps beside PyTorch, JAX, scikit-learn and NumPy."),
     "reproduce": ("chainrule.cli.reproduce", "Repeat the experiments of the literature over many seeds."),

@@ -55,7 +55,8 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), is_eager=True,
               expose_value=False, callback=_configure, help="Options from a TOML file, such as epochs = 50.")
 @click.option("--target", required=True, callback=_names, help="The column to predict (several: A,B).")
-@click.option("--out", "--model", "out", type=click.Path(dir_okay=False, path_type=Path), help="The model file (default: FILE.safetensors).")
+@click.option("--out", "--model", "out", type=click.Path(dir_okay=False, path_type=Path),
+              help="The model file (default: FILE.safetensors).")
 @click.option("--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto")
 @click.option("--drop", callback=_names, help="Columns not to use: A,B.")
 @click.option("--header/--no-header", default=True, help="Whether the first line names the columns.")
@@ -67,8 +68,10 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--weight-decay", type=click.FloatRange(0), default=1e-5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--patience", type=click.IntRange(0), default=10, show_default=True, help="Epochs without progress before it stops; 0: never.")
-@click.option("--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2, show_default=True, help="Share of rows held out.")
+@click.option("--patience", type=click.IntRange(0), default=10, show_default=True,
+              help="Epochs without progress before it stops; 0: never.")
+@click.option("--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2,
+              show_default=True, help="Share of rows held out.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--figure/--no-figure", default=True, help="Draw the learning curve beside the model (needs matplotlib).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -133,7 +133,8 @@ class Preprocessor:
         if absent:
             raise DataError(
                 f"{table.source}: {'column' if len(absent) == 1 else 'columns'} {_listed(absent)}"
-                f" {'is' if len(absent) == 1 else 'are'} missing; the model needs {_listed([c.name for c in self.columns])}"
+                f" {'is' if len(absent) == 1 else 'are'} missing; the model needs"
+                f" {_listed([c.name for c in self.columns])}"
             )
         known = {c.name for c in self.columns} | set(self.target_names)
         unknown = [n for n in table.columns if n not in known]
@@ -185,7 +186,7 @@ class Preprocessor:
                 raise DataError(f"{table.source}: the target {name!r} is missing in {missing} rows; drop these rows")
         if self.task == "regression":
             raw = np.stack([_as_numbers(table, n) for n in self.target_names], 1)
-            return ((raw - self.target_mean) / self.target_std).astype(np.float32)
+            return np.asarray((raw - self.target_mean) / self.target_std, np.float32)
         words = _as_words(table, self.target_names[0])
         index = {k: i for i, k in enumerate(self.classes)}
         odd = list(dict.fromkeys(w for w in words if w not in index))
@@ -203,13 +204,15 @@ class Preprocessor:
 
     def numbers(self, outputs: Array) -> Array:
         """Standardised outputs (rows, targets) in the units of the targets."""
-        return np.asarray(outputs, np.float64) * self.target_std + self.target_mean
+        return np.asarray(np.asarray(outputs, np.float64) * self.target_std + self.target_mean)
 
     # -- JSON ----------------------------------------------------------------------------------------
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
         return {
-            "columns": [{"kind": "number" if isinstance(c, NumberColumn) else "words", **asdict(c)} for c in self.columns],
+            "columns": [
+                {"kind": "number" if isinstance(c, NumberColumn) else "words", **asdict(c)} for c in self.columns
+            ],
             "target": self.target_names, "task": self.task, "classes": self.classes,
             "target_mean": self.target_mean, "target_std": self.target_std,
         }  # fmt: skip
@@ -249,7 +252,8 @@ def _learn_column(table: Table, name: str, notes: list[str]) -> NumberColumn | W
         values = table.columns[name]
         infinite = np.isinf(values)
         if infinite.any():
-            raise DataError(f"{table.source}: column {name!r} is infinite in row {int(infinite.argmax())}; drop or change it")
+            row = int(infinite.argmax())
+            raise DataError(f"{table.source}: column {name!r} is infinite in row {row}; drop or change it")
         median = float(np.median(values[~missing]))
         filled = np.where(missing, median, values)
         std = float(filled.std())
@@ -281,17 +285,24 @@ def _learn_target(
             if not np.isfinite(std):
                 raise DataError(f"{table.source}: the target {name!r} has infinite values")
             if std == 0:
-                raise DataError(f"{table.source}: the target {name!r} has the same value in all rows; nothing can be learned")
+                raise DataError(
+                    f"{table.source}: the target {name!r} has the same value in all rows; nothing can be learned"
+                )
         return task, [], raw.mean(0).tolist(), raw.std(0).tolist()
     words = _as_words(kept, names[0])
     numbers = kept.is_number(names[0])
     classes = sorted(set(words.tolist()), key=lambda w: (float(w), w) if numbers else (0.0, w))
     if len(classes) < 2:
-        raise DataError(f"{table.source}: the target {names[0]!r} has one class only ({classes[0]!r}); at least 2 are needed")
+        raise DataError(
+            f"{table.source}: the target {names[0]!r} has one class only ({classes[0]!r}); at least 2 are needed"
+        )
     if task == "binary" and len(classes) != 2:
         raise DataError(f"{table.source}: task \"binary\" needs 2 classes, the target {names[0]!r} has {len(classes)}")
     if len(classes) > max(MAX_CATEGORIES, 2) and len(classes) > kept.rows // 2:
-        raise DataError(f"{table.source}: the target {names[0]!r} has {len(classes)} classes in {kept.rows} rows; use task regression, or another target")
+        raise DataError(
+            f"{table.source}: the target {names[0]!r} has {len(classes)} classes in {kept.rows} rows; use task"
+            " regression, or another target"
+        )
     return "binary" if len(classes) == 2 else "multiclass", classes, [], []
 
 

@@ -45,7 +45,7 @@ class Table:
     def missing(self, name: str) -> Array:
         """bool (rows,): where a column has no value."""
         column = self.columns[name]
-        return np.isnan(column) if column.dtype.kind == "f" else np.equal(column, None)
+        return np.isnan(column) if column.dtype.kind == "f" else np.array([v is None for v in column])
 
     def take(self, index: Array) -> Table:
         """The rows at ``index`` (numbers or a mask)."""
@@ -108,7 +108,9 @@ def _of_frame(data: Any, source: str) -> dict[str, Array]:
         elif dtype.is_temporal() and dtype in (nw.Date, nw.Datetime):
             found[name] = _days(column.to_numpy())
         else:
-            raise DataError(f"{source}: column {name!r} has type {dtype}; numbers, words, booleans or dates are expected")
+            raise DataError(
+                f"{source}: column {name!r} has type {dtype}; numbers, words, booleans or dates are expected"
+            )
     return found
 
 

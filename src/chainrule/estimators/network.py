@@ -166,7 +166,9 @@ def loss_of(spec: Spec, weighted: bool) -> Any:
     """The loss module, or, with weights, a function of (prediction, (target, weights with mean 1))."""
     name = spec.loss
     if not weighted:
-        return {"cross_entropy": nn.CrossEntropyLoss, "binary_cross_entropy": nn.BCEWithLogitsLoss, "mse": nn.MSELoss}[name]()
+        if name == "cross_entropy":
+            return nn.CrossEntropyLoss()
+        return nn.MSELoss() if name == "mse" else nn.BCEWithLogitsLoss()
 
     def loss(prediction: Any, target: Any) -> Any:
         y, w = target

@@ -90,7 +90,8 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             self._spec, self._seed, session = spec, seed, None
             self._weights = spec.new_weights(seed, x.dtype)
-            self.t_, self.n_iter_, self.loss_curve_ = 0, 0, []
+            self.t_ = 0
+            self.loss_curve_: list[float] = []
         dtype = next(iter(self._weights.values())).dtype
         x = x.astype(dtype, copy=False)
         training = self._training(len(x))
@@ -183,6 +184,8 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
     True
     """
 
+    classes_: Array
+
     def __init__(
         self, hidden_layer_sizes: Any = (100,), activation: str = "relu", *, dropout: float = 0.0,
         solver: str = "adam", learning_rate_init: float = 0.001, alpha: float = 0.0001, momentum: float = 0.9,
@@ -220,7 +223,8 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
         classes = np.arange(y.shape[1]) if several else np.unique(y)
         if not first and not np.array_equal(classes, self.classes_):
             raise DataError(
-                f"warm_start can only be used where y has the same classes as in the last fit: {self.classes_}, got {classes}"
+                f"warm_start can only be used where y has the same classes as in the last fit: {self.classes_},"
+                f" got {classes}"
             )
         if len(classes) < 2 and not several:
             raise DataError(f"y has one class only ({classes[0]!r}); a classifier needs at least 2 classes")
