@@ -94,3 +94,16 @@ def test_no_access_outside_the_buffers(seed):
     for at_end in (True, False):
         outputs, _ = run_guarded(signature, inputs, state, at_end)
         assert_close(graph, outputs, evaluate(graph.outputs, graph.values))
+
+
+@settings(max_examples=120)
+@given(seeds)
+def test_register_programs(seed):
+    """The form for tiny programs, with state over two steps."""
+    graph = random_graph(seed, steps=3 + seed % 6, special=False)
+    signature, inputs, state = signature_of(graph, np.random.default_rng(seed))
+    outputs, after = run_compiled(signature, inputs, state, steps=1, threads=1 + seed % 2, registers=True)
+    assert_close(graph, outputs, evaluate(graph.outputs, graph.values))
+    _, plain_after = run_compiled(signature, inputs, state, steps=1)
+    for a, e in zip(after, plain_after, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(e).max(initial=0.0)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Unroller:
         every = np.moveaxis(cells, axis, 0)
         first = every[:inner]
         if every.strides[0] != 0 and every.size:
-            ids = np.frompyfunc(id, 1, 1)(every).reshape(-1, *first.shape)
+            ids = np.asarray(np.frompyfunc(id, 1, 1)(every)).reshape(-1, *first.shape)
             if not (ids == ids[0]).all():
                 raise Unsuited
         return np.moveaxis(first, 0, axis)
@@ -224,7 +225,8 @@ class Unroller:
             if node.shape[x.axis] != node.inputs[0].shape[x.axis]:
                 raise Unsuited
             parts[x.axis] = slice(None)
-        return x.cells[(*parts, ...)], x.axis
+        everywhere: Any = (*parts, ...)
+        return x.cells[everywhere], x.axis
 
     def _flip(self, node: Node, x: Held) -> tuple[Cells, int | None]:
         if x.axis in node.params["axes"]:
@@ -337,7 +339,8 @@ class Unroller:
         total = self.fold("sum", "f", total, 0)
         for i in range(k - k % parts, k):
             total = self.a.elementwise(multiply_add, p[i : i + 1], q[i : i + 1], total)
-        return total[0]
+        row: Cells = total[0]
+        return row
 
     # -- positions as data ------------------------------------------------------------------------------
     def _gather(self, node: Node, x: Held, index: Held) -> Held:
@@ -395,12 +398,14 @@ class Unroller:
                 out = f.insert(out, f.load(memory, f.gep(table, f.extract(at, lane), memory)), lane)
             return from_memory(f, out, node.dtype)
 
-        return self.a.elementwise(operation, where, first, whole=True)
+        found: Cells = self.a.elementwise(operation, where, first, whole=True)
+        return found
 
     def _scatter_add(self, node: Node, x: Held, index: Held, updates: Held) -> Held:
         f, dtype = self.f, node.inputs[1].dtype
         x, index, updates = self.loaded(x), self.loaded(index), self.loaded(updates)
         count = node.inputs[1].ndim
+        axis: int | None
         if own_index(node.inputs[1], node.shape[0], self.replicas) is not None:
             out, axis = self.narrow(x, 0, node.shape[0] // self.replicas), 0
             index, new = Held(self.narrow(index, 0, 1), 0), self.narrow(updates, 0, 1)
