@@ -83,12 +83,12 @@ def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool
     """
     if not target:
         raise click.UsageError("--target: name a column")
+    table = read_table(file, options["header"])
     out = out or file.with_name(file.name.split(".")[0] + ".safetensors")
     if out.resolve() == file.resolve():
         raise OptionError(f"--out {out}: this is the table itself")
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    table = read_table(file, options["header"])
     names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
     model = TableModel.fit(
         table, target if len(target) > 1 else target[0], task=options["task"], drop=options["drop"],

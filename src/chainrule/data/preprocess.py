@@ -200,7 +200,7 @@ class Preprocessor:
     def known_targets(self, data: Any) -> Array:
         """bool (rows,): where no target is missing."""
         table = table_of(data)
-        return ~np.any([table.missing(n) for n in self.target_names], axis=0)
+        return np.asarray(~np.any([table.missing(n) for n in self.target_names], axis=0))
 
     def numbers(self, outputs: Array) -> Array:
         """Standardised outputs (rows, targets) in the units of the targets."""

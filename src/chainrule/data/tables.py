@@ -245,7 +245,7 @@ def _read_parquet(path: Path) -> Table:
 def _read_npz(path: Path) -> Table:
     columns: dict[str, Array] = {}
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             if not isinstance(held, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: not an NPZ file")
             for name in held.files:

@@ -22,7 +22,7 @@ from ..train import EarlyStopping, History
 from .network import Session, Spec, Training, outputs, softmax
 from .split import split_rows
 
-FORMAT = "chainrule table model"
+FORMAT = "chainrule_table_model"
 VERSION = 1
 
 
@@ -91,9 +91,9 @@ class TableModel:
             metrics=["accuracy"] if p.task != "regression" else ["mae"], progress=progress,
         )  # fmt: skip
         model = cls(p, spec, session.weights(), {**options.__dict__, "validation": validation, "patience": patience})
-        model.history, model.notes = history, notes
         test = table.take(held)
         model.metrics, model.baseline = model.measure(test), model._measure_baseline(table.take(kept), test)
+        model.history, model.notes = history, notes
         model.training |= {"rows": len(kept), "held_out_rows": len(held), "epochs_run": len(history)}
         return model
 
@@ -145,9 +145,8 @@ class TableModel:
         """Write a safetensors file whose metadata describe the model; the file is whole or not there."""
         path = Path(path)
         text = json.dumps(self.describe(), default=lambda v: v.item())
-        content = safetensors_bytes(
-            {k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {"format": FORMAT, "model": text}
-        )
+        # One entry of metadata: safetensors writes several in any order, and equal models shall be equal files.
+        content = safetensors_bytes({k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {FORMAT: text})
         folder = path.parent
         if not folder.is_dir():
             raise OptionError(f"{path}: the folder {str(folder)!r} does not exist")
@@ -175,7 +174,7 @@ class TableModel:
         try:
             with safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                if FORMAT not in metadata:
                     raise CheckpointError(f"{path}: a safetensors file, but not a model written by `chainrule train`")
                 weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError) as error:
@@ -183,7 +182,7 @@ class TableModel:
                 raise
             raise CheckpointError(f"{path}: damaged, or not a model file ({error})") from None
         try:
-            held = json.loads(metadata["model"])
+            held = json.loads(metadata[FORMAT])
             if held["version"] != VERSION:
                 raise CheckpointError(
                     f"{path}: written in version {held['version']!r} of the format; this program reads {VERSION}"
