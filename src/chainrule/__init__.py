@@ -194,7 +194,7 @@ __version__ = "0.1.0"
 
 # Loaded when first used: `import chainrule` stays quick.
 _LAZY_MODULES = ("data", "estimators", "experiments", "nn", "optim", "train")
-_LAZY_NAMES: dict[str, str] = {"Trainer": "train"}
+_LAZY_NAMES: dict[str, str] = {"Trainer": "train", "explain": "train.explain"}
 
 
 def __getattr__(name: str) -> Any:

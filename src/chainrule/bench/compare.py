@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .modes.workload import Workload
 from .processes import Process, WorkerError, close_all, interpreter_of
@@ -98,17 +98,17 @@ def floor_microseconds(workload: Workload, threads: int, peak: float) -> float:
 
 def compare(
     workload: Workload, modes: Sequence[str], threads: int, peak: float, rounds: int = 7, seconds: float = 0.3,
-    peers_python: str | None = None, progress: Progress = lambda text: None, log: IO[str] | None = None,
+    peers_python: str | None = None, progress: Progress = lambda text: None,
 ) -> Comparison:  # fmt: skip
     """Measure ``modes`` on ``workload``.
 
     Each mode is a process. A first process, with empty caches, tells the first step's time; a second one
     finds what the first left in the caches and is then timed, ``rounds`` times about ``seconds``, in turns
-    with the other modes. ``log`` takes what the libraries print.
+    with the other modes.
     """
     found = [Measured(m) for m in modes]
     running: list[tuple[Measured, Process]] = []
-    with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder, _log(log, Path(folder)) as output:
+    with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:
         try:
             for m in found:
                 progress(f"{workload.name}: {m.mode}, first step")
@@ -117,7 +117,7 @@ def compare(
                     m.error = "not installed"
                     continue
                 try:
-                    process = _first_steps(m, python, workload, threads, Path(folder) / m.mode, output)
+                    process = _first_steps(m, python, workload, threads, Path(folder) / m.mode)
                     running.append((m, process))
                 except WorkerError as error:
                     m.error = str(error)
@@ -136,18 +136,9 @@ def compare(
     return Comparison(workload, threads, floor_microseconds(workload, threads, peak), found)
 
 
-def _log(log: IO[str] | None, folder: Path) -> IO[str]:
-    """``log`` itself (a duplicate that may be closed), or a file that nobody reads."""
-    if log is None:
-        return open(folder / "log.txt", "w")
-    return open(log.fileno(), "w", closefd=False)
-
-
-def _first_steps(
-    m: Measured, python: str, workload: Workload, threads: int, caches: Path, log: IO[str]
-) -> Process:
+def _first_steps(m: Measured, python: str, workload: Workload, threads: int, caches: Path) -> Process:
     caches.mkdir()
-    cold = Process(python, m.mode, workload, threads, caches, log)
+    cold = Process(python, m.mode, workload, threads, caches)
     try:
         first = cold.ask("first")
         if first["steps"] > 1:
@@ -157,7 +148,7 @@ def _first_steps(
             m.first_cold_seconds = first["seconds"]
     finally:
         cold.close()
-    warm = Process(python, m.mode, workload, threads, caches, log)
+    warm = Process(python, m.mode, workload, threads, caches)
     try:
         m.import_seconds = warm.import_seconds
         first = warm.ask("first")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.cache import Cache, default_folder
+from ..runtime.explain import peak_flops
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,6 @@ def speed() -> dict[str, Any]:
     }
 
 
-def peak_flops(dtype: str = "float32", repeats: int = 40) -> float:
-    """Floating-point operations a second of one core, a multiply-add counted as two: the best of ``repeats``."""
-    peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
-    return float(peak.measure_peak(dtype, repeats=repeats))
-
-
 def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | None:
     """Nanoseconds from one barrier to the next, with all threads in use; None with one thread."""
     driver: Any = importlib.import_module("chainrule.backends.cpu.driver")
@@ -208,7 +203,8 @@ def checks(has_llvm: bool) -> list[Check]:
     if interpreter:
         found.append(Check("compiler", True, "not used: CHAINRULE_BACKEND=interpreter"))
     elif not has_llvm:
-        found.append(Check("compiler", False, "llvmlite is missing, programs are interpreted (slow): pip install llvmlite"))
+        missing = "llvmlite is missing, programs are interpreted (slow): pip install llvmlite"
+        found.append(Check("compiler", False, missing))
     else:
         found.append(_compiles())
     state = cache_state()["state"]

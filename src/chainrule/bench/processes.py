@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from ..errors import ChainruleError, OptionError
 from .modes.workload import Workload
@@ -88,17 +88,17 @@ def environment(threads: int, caches: Path) -> dict[str, str]:
 class Process:
     """A worker process with one workload in one mode."""
 
-    def __init__(
-        self, python: str, mode: str, workload: Workload, threads: int, caches: Path, log: IO[str]
-    ) -> None:
-        self.mode, self.log = mode, log
+    def __init__(self, python: str, mode: str, workload: Workload, threads: int, caches: Path) -> None:
+        self.mode = mode
+        self._said = caches / "stderr.txt"
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         pin = (lambda: os.sched_setaffinity(0, cpus[:threads])) if threads < len(cpus) else None
         main = _OWN_MAIN if mode.startswith("chainrule") else _MAIN
-        self._process = subprocess.Popen(
-            [python, "-W", "ignore", "-c", main], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            text=True, preexec_fn=pin, env={**os.environ, **environment(threads, caches)},
-        )  # fmt: skip
+        with open(self._said, "w") as said:
+            self._process = subprocess.Popen(
+                [python, "-W", "ignore", "-c", main], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
+                text=True, preexec_fn=pin, env={**os.environ, **environment(threads, caches)},
+            )  # fmt: skip
         prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
         self.import_seconds = float(prepared["import_seconds"])
 
@@ -116,7 +116,9 @@ class Process:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise WorkerError(f"{self.mode}: the worker ended with code {self._process.wait()}")
+            said = self._said.read_text(errors="replace").strip().splitlines()[-3:]
+            code = self._process.wait()
+            raise WorkerError("\n".join([f"{self.mode}: the worker ended with code {code}", *said]))
         answer = cast("dict[str, Any]", json.loads(line))
         if "error" in answer:
             raise WorkerError(f"{self.mode}: {answer['error']}")

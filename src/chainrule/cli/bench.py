@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import platform
-import sys
 from typing import Any
 
 import click
 
 from ..bench.compare import Comparison, compare
-from ..bench.machine import peak_flops, processor_name
+from ..bench.machine import processor_name
 from ..bench.processes import choose
 from ..bench.report import markdown, summary, table
+from ..runtime.explain import peak_flops
 from .options import net_options, workloads_of
 from .output import data, print_json, progress
 
@@ -45,9 +45,10 @@ def command(
     found: list[Comparison] = []
     with console.status("measuring the peak") as status:
         for workload in chosen:
-            peak = peak_flops(workload.dtype)
-            result = compare(workload, modes, count, peak, rounds, seconds, peers_python,
-                             status.update if console.is_terminal else lambda text: None, sys.stderr)  # fmt: skip
+            result = compare(
+                workload, modes, count, peak_flops(workload.dtype), rounds, seconds, peers_python,
+                status.update if console.is_terminal else lambda text: None,
+            )  # fmt: skip
             found.append(result)
             if not (as_json or as_markdown):
                 data().print(table(result), "")

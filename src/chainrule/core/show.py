@@ -22,13 +22,13 @@ _COMMENT_COLUMN = 72
 
 def show(outputs: Sequence[Node], *, lines: bool = True) -> str:
     """The text of all nodes the outputs depend on; with ``lines``, each with the user's source line."""
-    order = _by_structure(outputs)
+    order = by_structure(outputs)
     number = {node: i for i, node in enumerate(order)}
     text = [_line(node, number, lines) for node in order]
     return "\n".join([*text, "return " + ", ".join(f"%{number[y]}" for y in outputs)]) + "\n"
 
 
-def _by_structure(outputs: Sequence[Node]) -> list[Node]:
+def by_structure(outputs: Sequence[Node]) -> list[Node]:
     """All nodes, in depth-first order: each after its inputs, first inputs first."""
     order: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(outputs)]

@@ -171,11 +171,13 @@ class CompiledProgram:
             del held
         return outputs
 
-    def profile(self, inputs: Sequence[Array], state: Sequence[Array], steps: int) -> Array:
-        """Nanoseconds a step of each call and of the wait after it, shape (calls, 2)."""
+    def profile(
+        self, inputs: Sequence[Array], state: Sequence[Array], steps: int, num_threads: int | None = None
+    ) -> Array:
+        """Nanoseconds a step of each call and of the wait after it on the first thread, shape (calls, 2)."""
         with self._lock:
             outputs, held = self._point(inputs, state)
-            times = self.loop.profile(steps, 1 if self.artifact.one_thread else None)
+            times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
             del outputs, held
         return times
 

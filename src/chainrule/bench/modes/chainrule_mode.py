@@ -14,40 +14,43 @@ from .base import Mode
 from .workload import Workload
 
 
-class Compile(Mode):
+class Native(Mode):
+    """Model, loss and optimizer with the workload's initial weights."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        self.model = build_model(workload)
+        for p, a in zip(self.model.parameters(), self.initial, strict=True):
+            p.assign(a)
+        self.criterion: Any = nn.MSELoss() if workload.loss == "mse" else nn.CrossEntropyLoss()
+        parameters = self.model.parameters()
+        self.optimizer: Any = (
+            optim.SGD(parameters, lr=workload.lr, momentum=workload.momentum)
+            if workload.optimizer == "sgd"
+            else optim.Adam(parameters, lr=workload.lr)
+        )
+        self.start = [t.numpy().copy() for t in self.changing()]
+
+    def changing(self) -> list[Any]:
+        """The tensors that a step changes: weights, moments, counts."""
+        moments = [t for held in self.optimizer.state.values() for t in held.values()]
+        return list({id(t): t for t in [*self.model.parameters(), *moments]}.values())
+
+    def reset(self) -> None:
+        """Everything goes back to what it was."""
+        for tensor, value in zip(self.changing(), self.start, strict=True):
+            tensor.assign(value)
+
+
+class Compile(Native):
     """``@cr.compile`` of draw a minibatch, forward, backward, update; ``step.repeat(n)`` runs n of them."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
-        self._make()
         self.key = cr.tensor([0, 1], dtype="uint32")
         self.position = cr.tensor(0, dtype="uint32")
         self.tx, self.ty = cr.tensor(self.x), cr.tensor(self.y)
         self.step = cr.compile(self._step)
-        self.start = {k: v.numpy().copy() for k, v in self._state().items()}
-
-    def _make(self) -> None:
-        w = self.workload
-        self.model = build_model(w)
-        for p, a in zip(self.model.parameters(), self.initial, strict=True):
-            p.assign(a)
-        self.criterion: Any = nn.MSELoss() if w.loss == "mse" else nn.CrossEntropyLoss()
-        parameters = self.model.parameters()
-        self.optimizer: Any = (
-            optim.SGD(parameters, lr=w.lr, momentum=w.momentum)
-            if w.optimizer == "sgd"
-            else optim.Adam(parameters, lr=w.lr)
-        )
-
-    def _state(self) -> dict[str, Any]:
-        moments = [t for held in self.optimizer.state.values() for t in held.values()]
-        tensors = [*self.model.parameters(), *{id(t): t for t in moments}.values()]
-        return {str(i): t for i, t in enumerate(tensors)}
-
-    def reset(self) -> None:
-        """Everything the steps change goes back to what it was, in place."""
-        for name, tensor in self._state().items():
-            tensor.assign(self.start[name])
 
     def _step(self, shuffled: bool) -> Any:
         w = self.workload
@@ -77,39 +80,28 @@ class Compile(Mode):
         return [float(self.step(False)) for _ in range(n)]
 
 
-class Trainer(Mode):
+class Trainer(Native):
     """``cr.Trainer(model, loss, optimizer).fit(x, y, epochs=…)``: the loop that users run."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
         self.granularity = workload.steps_an_epoch
-        self._make()
-        self.start = {k: v.numpy().copy() for k, v in self._state().items()}
         self.trainer = cr.Trainer(self.model, loss=self.criterion, optimizer=self.optimizer)
 
-    _make, _state, reset = Compile._make, Compile._state, Compile.reset
-
-    def _fit(self, epochs: int, rows: int, shuffle: bool) -> Any:
-        w = self.workload
-        return self.trainer.fit(
-            self.x[:rows], self.y[:rows], epochs=epochs, batch_size=w.batch, shuffle=shuffle, progress=False
-        )
+    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> float:
+        size = self.workload.batch
+        history = self.trainer.fit(x, y, epochs=epochs, batch_size=size, shuffle=shuffle, progress=False)
+        return float(history["loss"][-1])
 
     def steps(self, n: int) -> float:
         """n / steps_an_epoch epochs in one `fit`."""
-        history = self._fit(n // self.granularity, self.workload.rows, not self.workload.full_batch)
-        return float(history["loss"][-1])
+        return self._fit(self.x, self.y, n // self.granularity, not self.workload.full_batch)
 
     def losses(self, n: int) -> list[float]:
         """See Mode: each step is an epoch over the rows of one minibatch."""
         self.reset()
-        found = []
-        for rows in self.workload.batches_in_order(n):
-            history = self.trainer.fit(
-                self.x[rows], self.y[rows], epochs=1, batch_size=self.workload.batch, shuffle=False, progress=False
-            )
-            found.append(float(history["loss"][-1]))
-        return found
+        batches = self.workload.batches_in_order(n)
+        return [self._fit(self.x[rows], self.y[rows], 1, False) for rows in batches]
 
 
 def build_model(workload: Workload) -> Any:

@@ -24,7 +24,8 @@ class Jit(Mode):
             jax.config.update("jax_enable_x64", True)
         if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        self.jx, self.jy = jnp.asarray(self.x), jnp.asarray(self.y.astype(np.int32) if workload.loss == "ce" else self.y)
+        y = self.y.astype(np.int32) if workload.loss == "ce" else self.y
+        self.jx, self.jy = jnp.asarray(self.x), jnp.asarray(y)
         self.jitted = jax.jit(self._step, donate_argnums=0)
         self.reset()
 
@@ -77,7 +78,8 @@ class Jit(Mode):
         self.reset()
         found = []
         for rows in self.workload.batches_in_order(n):
-            self.state, loss = self.jitted(self.state, self.jx, self.jy, None if self.workload.full_batch else rows)
+            given = None if self.workload.full_batch else rows
+            self.state, loss = self.jitted(self.state, self.jx, self.jy, given)
             found.append(float(loss))
         return found
 

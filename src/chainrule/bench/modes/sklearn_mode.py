@@ -27,8 +27,8 @@ class ScikitLearn(Mode):
         # Its squared error is half the sum over outputs: SGD gets the same steps from a larger rate.
         lr = w.lr * 2 / w.sizes[-1] if w.loss == "mse" and w.optimizer == "sgd" else w.lr
         return kind(
-            hidden_layer_sizes=w.sizes[1:-1], activation=w.activation, solver=w.optimizer, alpha=0.0, batch_size=w.batch,
-            learning_rate_init=lr, momentum=w.momentum, nesterovs_momentum=False, tol=0.0,
+            hidden_layer_sizes=w.sizes[1:-1], activation=w.activation, solver=w.optimizer, alpha=0.0,
+            batch_size=w.batch, learning_rate_init=lr, momentum=w.momentum, nesterovs_momentum=False, tol=0.0,
             n_iter_no_change=10**9, warm_start=True, random_state=0, **options,
         )  # fmt: skip
 

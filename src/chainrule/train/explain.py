@@ -1,0 +1,58 @@
+"""explain: the program behind a compiled function or a Trainer's step, and where its time goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import OptionError
+from ..runtime.explain import Explanation, explain_program
+from ..tensor.compiled import Compiled, Trace, _array
+from .trainer import Trainer
+
+
+def explain(target: Any, *args: Any, **options: Any) -> Explanation:
+    """Explain the program of a compiled function, ``explain(step, *its arguments)``, or of a Trainer's
+    training step, ``explain(trainer, x, y, batch_size=32)``.
+
+    The program runs for about 0.2 s on copies of its state: nothing is trained. Returns an `Explanation`:
+    ``print`` it for the kernels with their loops, times, GFLOP/s and GB/s; ``.graph()`` is the graph after
+    each pass, ``.ir()`` LLVM IR and ``.assembly()`` machine code.
+
+    Raises OptionError for anything else than a compiled function or a Trainer.
+
+    >>> import chainrule as cr
+    >>> @cr.compile
+    ... def f(x):
+    ...     return (cr.tanh(x) * 2).sum()
+    >>> explanation = cr.explain(f, cr.ones(1000))
+    >>> print(explanation)
+    f: ... µs a step, ...
+    """
+    if isinstance(target, Trainer):
+        return _trainer(target, *args, **options)
+    if not isinstance(target, Compiled):
+        raise OptionError(
+            f"explain takes a function made by cr.compile or a Trainer, got {type(target).__name__}"
+        )
+    trace, leaves = target._find(args, options)
+    return _trace(trace, leaves, str(target.name))
+
+
+def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
+    data, _ = trainer._data(x, y, batch_size, True, None, 0.0, None, None)
+    with trainer._mode(True):
+        trainer._use_metrics(trainer.metrics, data)
+        steps = trainer._steps
+        steps.prepare(data)
+        steps.cursor.start(trainer.seed, trainer.epoch)
+        trace, leaves = steps.train._find(steps.train_arguments(data, data.batch), {})
+        return _trace(trace, leaves, "training step")
+
+
+def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:
+    inputs = [_array(leaves[i]) for i in trace.arguments]
+    inputs += [t._grad._storage() for t in trace.grads_read if t._grad is not None]
+    state = [t._storage() for t in trace.state]
+    floats = [n.dtype.name for n in (*trace.signature.state, *trace.signature.inputs) if n.dtype.kind == "f"]
+    dtype = max(set(floats), key=floats.count, default="float32")
+    return explain_program(trace.program, trace.signature, inputs, state, name, dtype)
