@@ -16,6 +16,7 @@ from rich.text import Text
 from ..errors import OptionError
 from ..experiments import EXPERIMENTS, Result
 from ..experiments import reproduce as run_experiment
+from ..experiments.page import update_page
 from .output import data, print_json, progress
 
 Watch = Callable[[str, int, int, int, int], None]
@@ -28,7 +29,11 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
 @click.option("--seeds", type=click.IntRange(min=1), help="How many seeds (default: as the criteria ask).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG).")
-def command(names: tuple[str, ...], as_list: bool, seeds: int | None, as_json: bool, out: Path | None) -> int:
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), hidden=True,
+              help="Write the tables and figures into this Markdown page.")  # fmt: skip
+def command(
+    names: tuple[str, ...], as_list: bool, seeds: int | None, as_json: bool, out: Path | None, page: Path | None
+) -> int:
     """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
 
     Prints what was reported, the criterion, and what was measured. Exit code 1 if a criterion is missed.
@@ -53,6 +58,9 @@ def command(names: tuple[str, ...], as_list: bool, seeds: int | None, as_json: b
             _print(result)
         for path in result.save_figures(out) if out is not None else ():
             progress().print(f"wrote {path}", soft_wrap=True, markup=False)
+    if page is not None:
+        update_page(page, results)
+        progress().print(f"wrote {page}", soft_wrap=True, markup=False)
     if as_json:
         found: Any = [r.to_dict() for r in results]
         print_json(found if len(chosen) > 1 or "all" in names else found[0])

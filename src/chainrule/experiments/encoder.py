@@ -64,7 +64,7 @@ def codes(report: Report, name: str, runs: Runs) -> None:
 
 def draw(figure: Any, runs: dict[str, Runs]) -> None:
     """The code of two 8-3-8 nets: a binary one, and one with values between; and who is through when."""
-    figure.set_size_inches(9, 3.6)
+    figure.set_size_inches(9, 4.4)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 2.2))
     r = runs["8-3-8, ε 0.1"]
     code = hidden_activities(r.weights, r.inputs)
@@ -73,10 +73,7 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
         seeds = np.flatnonzero(chosen)
         if len(seeds):
             table = code[seeds[0]]
-            hinton(axes, np.maximum(table, 1e-6), [f"input {i + 1}" for i in range(8)], ("h1", "h2", "h3"))
-            for (i, j), value in np.ndenumerate(table):
-                axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7,
-                          color="white" if value > 0.4 else "black")  # fmt: skip
+            hinton(axes, table, [f"input {i + 1}" for i in range(8)], ("h1", "h2", "h3"), numbers=1)
             axes.set_title(f"{title}, seed {seeds[0]}", fontsize=9)
     solved_curves(right, runs, 10_000)
 

@@ -14,7 +14,7 @@ from ..errors import MissingExtraError
 Draw = Callable[[Any], None]  # draws on a matplotlib Figure
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#f28e2b", "#8a8a8a"
-COLOURS = (BLUE, ORANGE, "#3a9d6e", "#b0508e", GREY)
+COLOURS = (BLUE, ORANGE, "#3a9d6e", "#b0508e", GREY, "#b8960c", "#17a2b8", "#7b4fb0")
 
 
 def save(draw: Draw, path: Path) -> Path:
@@ -73,8 +73,14 @@ def solved_curves(axes: Any, runs: dict[str, Any], limit: int) -> None:
         last = share[-1] if len(took) else 0.0
         axes.step([*took, limit], [*share, last], where="post", color=colour, label=label)
     axes.set_xscale("log")
+    first = min((r.sweeps[r.solved].min() for r in runs.values() if r.solved.any()), default=1)
+    marks = [m * 10**k for k in range(6) for m in (1, 2, 5)]
+    marks = [m for m in marks if 0.8 * first <= m <= limit]
+    axes.set_xticks(marks, [f"{m:,}" for m in marks], rotation=45, fontsize=8)
+    axes.minorticks_off()
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("sweeps")
     axes.set_ylabel("share of seeds that solved it")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if runs:
+        axes.legend(fontsize=8)

@@ -64,7 +64,7 @@ def ideal(n: int) -> Array:
     """Unit k on when at least k inputs are on; output weights +1 -1 +1 …, threshold ½."""
     count = bits(n).sum(1, keepdims=True)
     hidden = count - (np.arange(n) + 0.5) > 0
-    return (hidden @ (-1.0) ** np.arange(n) - 0.5 > 0).astype(float)
+    return np.asarray(hidden @ (-1.0) ** np.arange(n) - 0.5 > 0, float)
 
 
 def activity_by_count(runs: Runs) -> tuple[Array, Array]:
@@ -79,28 +79,30 @@ def thermometers(runs: Runs) -> Array:
     """Which nets are solved, with hidden units that depend on the number of ones only, and monotonely."""
     mean, deviation = activity_by_count(runs)
     steps = np.diff(mean, axis=1)
-    monotone = (steps >= -1e-3).all(1) | (steps <= 1e-3).all(1)
-    return runs.solved & (deviation < 0.1).all((1, 2)) & monotone.all(1)
+    monotone = np.all(steps >= -1e-3, axis=1) | np.all(steps <= 1e-3, axis=1)
+    return np.asarray(runs.solved & np.all(deviation < 0.1, axis=(1, 2)) & np.all(monotone, axis=1))
 
 
 def draw(figure: Any, runs: dict[str, Runs]) -> None:
     """A thermometer found by a 4-4-1 net (or the nearest to one), and who is through when."""
-    figure.set_size_inches(9, 3.4)
-    left, right = figure.subplots(1, 2)
-    r = runs["4-4-1"]
-    if r.solved.any():
+    figure.set_size_inches(11, 3.4)
+    *left, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
+    for axes, name in zip(left, ("3-3-1", "4-4-1"), strict=True):
+        r = runs[name]
+        if not r.solved.any():
+            continue
         mean, deviation = activity_by_count(r)
-        spread = np.where(r.solved, deviation.max((1, 2)), np.inf)
-        seed = int(np.argmin(spread))
-        for k, colour in zip(range(4), COLOURS, strict=False):
-            left.errorbar(range(5), mean[seed, :, k], deviation[seed, :, k], color=colour, marker="o", capsize=3,
+        seed = int(np.argmin(np.where(r.solved, deviation.max((1, 2)), np.inf)))
+        for k, colour in zip(range(mean.shape[2]), COLOURS, strict=False):
+            axes.errorbar(range(mean.shape[1]), mean[seed, :, k], deviation[seed, :, k], color=colour,
+                          marker="o", ms=4, capsize=3,
                           label=f"unit {k + 1}, to output {r.weights['W2'][seed, k, 0]:+.1f}")  # fmt: skip
-        left.set_xlabel("number of ones in the input")
-        left.set_ylabel("activity (mean and deviation)")
-        kind = "a thermometer" if thermometers(r)[seed] else "nearest to a thermometer"
-        left.set_title(f"hidden units of 4-4-1, seed {seed}: {kind}", fontsize=9)
-        left.legend(fontsize=7)
-        left.grid(alpha=0.3)
+        axes.set_xlabel("number of ones in the input")
+        axes.set_ylabel("activity (mean and deviation)")
+        kind = "a thermometer" if thermometers(r)[seed] else "the nearest to one"
+        axes.set_title(f"hidden units of {name}, seed {seed}: {kind}", fontsize=9)
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
     solved_curves(right, runs, 8000)
 
 

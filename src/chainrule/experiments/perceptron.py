@@ -31,7 +31,7 @@ def present(w: Array, x: Array, d: Array) -> Array:
 
 def sweep(w: Array, x: Array, d: Array) -> Array:
     """Present all cases (R, P, m) with targets (R, P), once; returns how often each was corrected."""
-    return np.sum([present(w, x[:, k], d[:, k]) for k in range(x.shape[1])], axis=0)
+    return np.asarray(np.sum([present(w, x[:, k], d[:, k]) for k in range(x.shape[1])], axis=0))
 
 
 def with_bias(x: Array) -> Array:
@@ -213,7 +213,8 @@ def cards() -> tuple[Array, Array]:
 
 def association(seeds: int) -> Array:
     """The fixed connections (R, 400, A): each unit has 10 points with +1 and 10 with -1."""
-    order = random_orders(seeds * UNITS, SIDE * SIDE, stream=7).reshape(seeds, UNITS, -1)
+    numbers = random_numbers(seeds, UNITS * SIDE * SIDE, stream=7).reshape(seeds, UNITS, SIDE * SIDE)
+    order = np.argsort(numbers, axis=2)
     weights = np.zeros((seeds, UNITS, SIDE * SIDE))
     np.put_along_axis(weights, order[..., :EXCITING], 1.0, axis=2)
     np.put_along_axis(weights, order[..., EXCITING : 2 * EXCITING], -1.0, axis=2)

@@ -109,7 +109,8 @@ def draw(figure: Any, runs: dict[float, Runs]) -> None:
     right.set_ylabel("largest / smallest")
     right.set_title("every solved seed (+: 1:2:4 and 2:3:4)", fontsize=9)
     right.grid(alpha=0.3)
-    right.legend(fontsize=8)
+    if any(one.solved.any() for one in runs.values()):
+        right.legend(fontsize=8)
 
 
 EXPERIMENT = Experiment(

@@ -74,7 +74,7 @@ def run(lab: Lab) -> Report:
     kinds = Counter(kind(w) for w in solved["field"])
     report.add(
         "receptive fields", ", ".join(f"{k}: {n}" for k, n in kinds.most_common()) or "none",
-        reported="on-centre off-surround, bars, diagonals, compactness", **{k: n for k, n in kinds.items()},
+        reported="on-centre off-surround, bars, diagonals, compactness", kinds=dict(kinds),
     )  # fmt: skip
     report.figures["t-c"] = lambda figure: draw(figure, solved["field"], np.flatnonzero(runs.solved))
     return report
@@ -97,17 +97,26 @@ def moved(w: dict[str, Array], side: int) -> float:
     return largest
 
 
+def dilation(shape: Array) -> int:
+    """How many hidden units see at least one square of ``shape``: 20 for a C, 21 for a T."""
+    side = 7
+    return int(windows(retina(shape, side, MARGIN, MARGIN)).any(1).sum())
+
+
 def templates() -> dict[str, list[Array]]:
     """The patterns a field is compared with, up to sign."""
-    centre = np.full((3, 3), -1 / 8)
-    centre[1, 1] = 1
+    ones = np.eye(9).reshape(9, 3, 3)
+    wide = np.pad(C, ((0, 0), (0, 1)))
     bars = [np.zeros((3, 3)) for _ in range(3)]
     for k, b in enumerate(bars):
         b[k] = 1
     return {
-        "on-centre": [centre],
+        "on-centre": [ones[4]],
+        "off-centre": [*ones[:4], *ones[5:]],
         "bar": [m for b in bars for m in (b, b.T)],
         "diagonal": [np.eye(3), np.eye(3)[::-1]],
+        "a T": SHAPES[:4],
+        "a C": [np.rot90(m, k) for m in (wide, wide[:, ::-1], np.roll(wide, 1, 1)) for k in range(4)],
     }
 
 
