@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import re
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -206,6 +207,9 @@ class Library:
         except RuntimeError as error:
             raise InternalError(f"compiled objects do not link: {error}") from error
         self._addresses: dict[str, tuple[int, Any]] = {}
+        # The garbage collector takes the parts of a cycle in any order; LLVM needs the code gone before its JIT.
+        end = weakref.finalize(self, _free, self._jit, self._code, self._addresses)
+        end.atexit = False  # threads may still wait inside; the process takes its memory with it
 
     def address(self, name: str) -> int:
         """The address of a function or global defined in the objects."""
@@ -216,3 +220,10 @@ class Library:
                 raise InternalError(f"no code for {name!r}: {error}") from error
             self._addresses[name] = (found[name], found)
         return self._addresses[name][0]
+
+
+def _free(jit: Any, code: Any, addresses: dict[str, tuple[int, Any]]) -> None:
+    for _, found in addresses.values():
+        found.close()
+    code.close()
+    jit.close()

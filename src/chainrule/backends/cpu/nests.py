@@ -352,6 +352,8 @@ class NestEmitter:
 
     def _stage(self, loops: list[Loop], stage: Stage, vector_var: Var | None) -> None:
         e = self.e
+        for loop in stage.inner:  # stages share their variables: one that is collapsed away counts as 0
+            e.variables.pop(loop.var, None)
         if not loops:
             self._statements_once(stage)
             return
