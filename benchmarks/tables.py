@@ -1,0 +1,123 @@
+"""Tables against scikit-learn: scores and times of the same nets, over several seeds, in one run.
+
+    python benchmarks/tables.py [--seeds 5] [--only abalone] [--json]
+
+adult, california_housing and abalone are read from the folder CHAINRULE_DATA (default: ../shared/data).
+Each library gets the same float32 matrices, layer sizes, batch size, learning rate and number of epochs,
+and none stops early. Times are of ``fit`` alone, compiling included. The two libraries take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from chainrule.data import Preprocessor, Table, read_table
+from chainrule.estimators import BackpropClassifier, BackpropRegressor
+from chainrule.estimators.split import split_rows
+
+DATA = Path(os.environ.get("CHAINRULE_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"))
+HIDDEN = (64, 64)
+BATCH = 128
+ALPHA = 1e-4
+
+
+def adult() -> tuple[Table, Table, str]:
+    """Income above 50K: the data set's own test rows."""
+    train = read_table(DATA / "adult" / "adult-train.csv.gz", header=False)
+    test = read_table(DATA / "adult" / "adult-test.csv.gz", header=False)
+    answers = test.columns["column_15"]
+    test.columns["column_15"] = np.array([a.rstrip(".") for a in answers], object)
+    return train, test, "column_15"
+
+
+def california_housing() -> tuple[Table, Table, str]:
+    """Median house value of a block."""
+    return *_split(read_table(DATA / "california_housing" / "housing.csv.gz")), "median_house_value"
+
+
+def abalone() -> tuple[Table, Table, str]:
+    """Rings of a shell."""
+    return *_split(read_table(DATA / "abalone" / "abalone.csv", header=False)), "column_9"
+
+
+def _split(table: Table) -> tuple[Table, Table]:
+    kept, held = split_rows(table.rows, 0.2, seed=0)
+    return table.take(kept), table.take(held)
+
+
+TASKS = {"adult": (adult, 30), "california_housing": (california_housing, 40), "abalone": (abalone, 60)}
+
+
+def compare(name: str, seeds: int) -> dict[str, Any]:
+    """Scores (accuracy or R²) and seconds of both libraries for each seed."""
+    load, epochs = TASKS[name]
+    train, test, target = load()
+    p = Preprocessor.fit(train, target)
+    x, y, xt, yt = p.features(train), p.targets(train), p.features(test), p.targets(test)
+    regression = p.task == "regression"
+    if regression:
+        y, yt = y[:, 0], yt[:, 0]
+    same = {
+        "hidden_layer_sizes": HIDDEN, "batch_size": BATCH, "max_iter": epochs, "tol": 0.0,
+        "n_iter_no_change": epochs,
+    }  # fmt: skip
+    found: dict[str, list[list[float]]] = {"chainrule": [], "scikit-learn": []}
+    for seed in range(seeds):
+        # scikit-learn divides alpha by the rows of the batch
+        ours = (BackpropRegressor if regression else BackpropClassifier)(**same, alpha=ALPHA / BATCH, random_state=seed)
+        theirs = (MLPRegressor if regression else MLPClassifier)(**same, alpha=ALPHA, random_state=seed)
+        for library, model in (("chainrule", ours), ("scikit-learn", theirs)):
+            start = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # scikit-learn warns that it was not yet converged
+                model.fit(x, y)
+            seconds = time.perf_counter() - start
+            assert model.n_iter_ == epochs, (library, model.n_iter_)
+            found[library].append([model.score(xt, yt), seconds])
+    result: dict[str, Any] = {"table": name, "rows": len(x), "inputs": x.shape[1], "epochs": epochs,
+                              "measure": "R2" if regression else "accuracy"}  # fmt: skip
+    for library, pairs in found.items():
+        scores, seconds = zip(*pairs, strict=True)
+        result[library] = {
+            "score": statistics.mean(scores), "score_std": statistics.pstdev(scores),
+            "seconds": statistics.median(seconds), "first_seconds": seconds[0],
+        }  # fmt: skip
+    result["ratio"] = result["scikit-learn"]["seconds"] / result["chainrule"]["seconds"]
+    return result
+
+
+def main() -> None:
+    """Print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", choices=list(TASKS), action="append")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    results = [compare(name, arguments.seeds) for name in arguments.only or TASKS]
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return
+    print(f"layers {HIDDEN}, batch {BATCH}, adam, {arguments.seeds} seeds; score mean ± std, median seconds of fit")
+    head = ("table", "rows", "inputs", "epochs", "measure", "chainrule", "s", "scikit-learn", "s", "faster")
+    print(("{:18} {:>6} {:>6} {:>6} {:>8} {:>17} {:>6} {:>17} {:>6} {:>7}").format(*head))
+    for r in results:
+        a, b = r["chainrule"], r["scikit-learn"]
+        print(
+            f"{r['table']:18} {r['rows']:>6} {r['inputs']:>6} {r['epochs']:>6} {r['measure']:>8}"
+            f" {a['score']:>8.4f} ± {a['score_std']:.4f} {a['seconds']:>6.2f}"
+            f" {b['score']:>8.4f} ± {b['score_std']:.4f} {b['seconds']:>6.2f} {r['ratio']:>6.1f}x"
+        )
+
+
+if __name__ == "__main__":
+    main()
