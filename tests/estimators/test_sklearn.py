@@ -134,10 +134,6 @@ def test_several_targets_in_their_units():
     assert model.score(x, 1e4 * y + 1e6) > 0.95
 
 
-@pytest.mark.xfail(
-    reason="register programs take the two words of the shuffle's key for two replicas (the classes)",
-    raises=IndexError, strict=True,
-)  # fmt: skip
 def test_two_classes_in_minibatches():
     x, y = make_classification(300, 4, random_state=0)
     assert BackpropClassifier((4,), max_iter=60, learning_rate_init=0.05, random_state=0).fit(x, y).score(x, y) > 0.8

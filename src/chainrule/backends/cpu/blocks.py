@@ -84,6 +84,7 @@ def const(type_: str, number: float | int | bool | Sequence[float]) -> Value:
     scalar, lanes = scalar_of(type_), lanes_of(type_)
     if isinstance(number, (list, tuple, np.ndarray)):
         return Value(type_, "<" + ", ".join(f"{scalar} {_literal(scalar, n)}" for n in number) + ">")
+    assert not isinstance(number, Sequence)
     text = _literal(scalar, number)
     if lanes == 1:
         return Value(type_, text)
