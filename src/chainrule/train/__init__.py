@@ -2,7 +2,7 @@
 
 from .callbacks import Callback as Callback
 from .callbacks import EarlyStopping as EarlyStopping
-from .fitting import NonFiniteLossError as NonFiniteLossError
+from .checkpoint import Checkpoint as Checkpoint
 from .history import History as History
 from .metrics import AUC as AUC
 from .metrics import F1 as F1
@@ -16,4 +16,5 @@ from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
+from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer

@@ -12,20 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ChainruleError
+import numpy as np
+
+from ..errors import CheckpointError
 from .callbacks import Callback
+from .checkpoint import Checkpoint, State
 from .history import History
 from .progress import Progress, progress_display
-from .steps import Dataset, Steps
+from .sentinel import Sentinel
+from .snapshot import fingerprint, restore, state_of
+from .steps import RECORD, Dataset, Steps
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 CHUNK_SECONDS = 0.05
-
-
-class NonFiniteLossError(ChainruleError, ArithmeticError):
-    """The loss became NaN or infinite; the model is as it was before that step where that is known."""
 
 
 @dataclass
@@ -38,22 +39,29 @@ class Plan:
     max_seconds: float | None
     progress: bool | None
     callbacks: list[Callback]
-    checkpoint: Any
+    checkpoint: Checkpoint | None
 
 
 class Fit:
     """Runs a plan."""
 
     def __init__(self, trainer: Trainer, steps: Steps, plan: Plan) -> None:
-        self.trainer, self.steps, self.plan = trainer, steps, plan
-        self.data = plan.data
+        self.trainer, self.steps, self.plan, self.data = trainer, steps, plan, plan.data
         self.batch = 0  # the next batch of this epoch
         self.epoch = 0  # of this fit
         self.per_step = 0.0  # seconds, measured
         self.interrupted = False
         self.started = time.perf_counter()
+        self.sentinel = Sentinel(trainer, steps, plan.data)
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
+        self.quick = self._is_quick()
+
+    def _is_quick(self) -> bool:
+        """Whether many epochs can be run without Python: of one step each, and only the loss is asked for."""
+        trainer, plan = self.trainer, self.plan
+        nothing = not (plan.callbacks or plan.validation or trainer._used_metrics or self.steps.meter.parts)
+        return nothing and self.data.steps == 1 and not trainer.schedulers and trainer.accumulate == 1
 
     # -- the run --------------------------------------------------------------------------------------
     def run(self) -> History:
@@ -68,23 +76,39 @@ class Fit:
         with progress_display(plan.progress, plan.epochs) as display, self._interruptible():
             for callback in plan.callbacks:
                 callback.on_fit_begin(trainer)
-            self._start_epoch()
-            while self.epoch < plan.epochs and not trainer._stop:
-                self._run_epoch(display)
-                if self.batch >= self.data.steps:
-                    self._end_epoch(display)
+            if not (plan.checkpoint is not None and self._resume(plan.checkpoint)):
+                self._start_epoch()
+            if trainer._stop or self.epoch >= plan.epochs:
+                return trainer.history
+            try:
+                while self.epoch < plan.epochs and not trainer._stop:
+                    self._run_epoch(display)
+                    if self.batch >= self.data.steps:
+                        self._end_epoch(display)
+            except KeyboardInterrupt:
+                self._write(force=True)
+                raise
             for callback in plan.callbacks:
                 callback.on_fit_end(trainer)
-        trainer.history.stopped = trainer._stop
+            trainer.history.stopped = trainer._stop
+            self._write(force=True)
         return trainer.history
 
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
-        data, last = self.data, self.trainer.accumulate == 1
-        self.steps.train_trace(data, data.batch, last or data.steps == 1)
-        if data.rest and data.full > 1:
+        data, k = self.data, self.trainer.accumulate
+        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
+        if data.rest and data.full > 1 and k == 1:
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
+
+    def _compile_all(self) -> None:
+        """Every kind of step: only then are all tensors known that training changes."""
+        self._wait_for_rest()
+        data = self.data
+        for batch in range(data.steps):
+            if batch < self.trainer.accumulate or batch >= data.full - 1:
+                self.steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.quick)
 
     def _compile_rest(self) -> None:
         try:
@@ -103,7 +127,9 @@ class Fit:
     def _start_epoch(self) -> None:
         self.batch = 0
         self.steps.meter.reset()
-        self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
+        if self.data.steps > 1:
+            self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
+        self.sentinel.new_epoch()
         for callback in self.plan.callbacks:
             callback.on_epoch_begin(self.trainer, self.epoch)
 
@@ -111,37 +137,72 @@ class Fit:
         """Run to the end of the epoch, or until something stops the training."""
         trainer, data = self.trainer, self.data
         while self.batch < data.steps and not trainer._stop:
-            n, rows, update = self._next_chunk()
-            if rows == data.rest and data.full:
-                self._wait_for_rest()
-            seconds = self.steps.run_training(data, rows, update, n)
-            self.per_step = seconds / n if n > 1 or not self.per_step else 0.5 * (self.per_step + seconds)
-            self.batch += n
-            trainer.step += n
+            self.sentinel.keep(self.batch)
+            if self.quick:
+                self._run_many_epochs()
+            else:
+                n, rows, update = self._next_chunk()
+                self._run(n, rows, update)
             self._after_chunk(display)
+
+    def _run(self, n: int, rows: int, update: bool) -> None:
+        data = self.data
+        if rows == data.rest and data.full:
+            self._wait_for_rest()
+        seconds = self.steps.run_training(data, rows, update, n)
+        self.per_step = seconds / n if n > 1 or not self.per_step else 0.5 * (self.per_step + seconds)
+        self.batch += n
+        self.trainer.step += n
+
+    def _run_many_epochs(self) -> None:
+        """Epochs of one step each: the program notes their losses. The last one is left to `_end_epoch`."""
+        trainer, left = self.trainer, self.plan.epochs - self.epoch
+        limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
+        n = min(left, max(limit, 1), RECORD)
+        if self.plan.checkpoint is not None and self.plan.checkpoint.every_steps is not None:
+            n = min(n, self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps)
+        losses = self.steps.run_recorded(self.data, n)
+        self.per_step = losses.seconds / n
+        good = int(np.isfinite(losses.values).cumprod().sum())
+        for value in losses.values[: min(good, n - 1)]:
+            trainer.history.append({"loss": float(value)})
+        self.batch = 1
+        trainer.step += n
+        if good < n:
+            self._report_nonfinite(n)
+        self.epoch += n - 1
+        trainer.epoch += n - 1
+        self.steps.meter.set_last(float(losses.values[-1]), self.data.rows)
 
     def _next_chunk(self) -> tuple[int, int, bool]:
         """How many steps to run natively, of how many rows, and whether they update."""
-        data, k = self.data, self.trainer.accumulate
+        data = self.data
         rows = data.batch_rows(self.batch)
         n = 1 if self.batch >= data.full else data.full - self.batch
         limit = max(int(CHUNK_SECONDS / self.per_step), 1) if self.per_step else 1
         n = min(n, limit, 1 << 30)
-        for callback in self.plan.callbacks:
-            if callback.every > 0:
-                n = min(n, callback.every - self.trainer.step % callback.every)
+        stops = [c.every for c in self.plan.callbacks]
+        if self.plan.checkpoint is not None:
+            stops.append(self.plan.checkpoint.every_steps or 0)
+        for every in stops:
+            if every > 0:
+                n = min(n, every - self.trainer.step % every)
+        k = self.trainer.accumulate
         if k == 1:
             return n, rows, True
-        position = self.batch % k
-        last = data.steps - 1
-        if position == k - 1 or self.batch == last:
+        if self._updates(self.batch):
             return 1, rows, True
-        return min(n, k - 1 - position, max(last - self.batch, 1)), rows, False
+        return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
+
+    def _updates(self, batch: int) -> bool:
+        """Whether parameters change after this batch: it is the last of its group, or of the epoch."""
+        k = self.trainer.accumulate
+        return k == 1 or batch % k == k - 1 or batch == self.data.steps - 1
 
     def _after_chunk(self, display: Progress) -> None:
         trainer = self.trainer
         if not math.isfinite(self.steps.meter.total):
-            self._report_nonfinite()
+            self._report_nonfinite(self.batch)
         for callback in self.plan.callbacks:
             if callback.every > 0 and trainer.step % callback.every == 0:
                 callback.on_steps(trainer, trainer.step, self.steps.meter.logs())
@@ -151,13 +212,24 @@ class Fit:
         limit = self.plan.max_seconds
         if limit is not None and time.perf_counter() - self.started > limit:
             trainer.stop(f"{limit:g} seconds are over")
+        if self.batch < self.data.steps:  # at the end of an epoch that is done after it
+            self._write()
+            self._answer_interrupt()
+
+    def _answer_interrupt(self) -> None:
         if self.interrupted:
             self._wait_for_rest()
             raise KeyboardInterrupt
 
-    def _report_nonfinite(self) -> None:
+    def _report_nonfinite(self, last: int) -> None:
         self._wait_for_rest()
-        raise NonFiniteLossError(f"the loss is {self.steps.meter.total} in step {self.trainer.step}")
+
+        def run(batch: int) -> int:
+            self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
+            return 1
+
+        epoch = self.epoch
+        raise self.sentinel.explain(epoch, last, run)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan
@@ -165,10 +237,10 @@ class Fit:
         logs = self.steps.meter.logs()
         if plan.validation is not None:
             logs |= trainer._evaluate(plan.validation, "val_")
-        if trainer.scheduler is not None:
+        if trainer.schedulers:
             logs["lr"] = float(trainer.optimizer.param_groups[0]["lr"])
             if trainer.schedule == "epoch":
-                self._step_scheduler(logs)
+                self._step_schedulers(logs)
         trainer.history.append(logs)
         trainer.epoch += 1
         for callback in plan.callbacks:
@@ -177,23 +249,85 @@ class Fit:
         self.epoch += 1
         if self.epoch < plan.epochs and not trainer._stop:
             self._start_epoch()
+            self._write()
+            self._answer_interrupt()
 
-    def _step_scheduler(self, logs: dict[str, float]) -> None:
-        step = self.trainer.scheduler.step
-        if "metrics" in inspect.signature(step).parameters:  # plateau: by what is measured
-            step(logs.get("val_loss", logs["loss"]))
-        else:
-            step()
+    def _step_schedulers(self, logs: dict[str, float]) -> None:
+        for scheduler in self.trainer.schedulers:
+            if "metrics" in inspect.signature(scheduler.step).parameters:  # plateau: by what is measured
+                scheduler.step(logs.get("val_loss", logs["loss"]))
+            else:
+                scheduler.step()
+
+    # -- checkpoints -----------------------------------------------------------------------------------
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to be the same run."""
+        data = self.data
+        return {
+            "rows": data.rows, "batch_size": data.batch, "shuffle": data.shuffle, "seed": self.trainer.seed,
+            "accumulate": self.trainer.accumulate, "data": fingerprint(data),
+        }  # fmt: skip
+
+    def _write(self, force: bool = False) -> None:
+        checkpoint = self.plan.checkpoint
+        if checkpoint is None or not (force or checkpoint.due(self.trainer.step)):
+            return
+        state = state_of(self.trainer, self.steps)
+        state.meta["fit"] = {
+            "epoch": self.epoch, "batch": self.batch, "rows": self.steps.meter.rows, "settings": self._settings(),
+            "callbacks": [c.state_dict() for c in self.plan.callbacks],
+        }  # fmt: skip
+        checkpoint.write(self.trainer.step, state)
+
+    def _resume(self, checkpoint: Checkpoint) -> bool:
+        """Continue the run whose checkpoint is in the folder; False if there is none."""
+        checkpoint.prepare()
+        state = checkpoint.read()
+        if state is None:
+            return False
+        where = f"the checkpoint in {checkpoint.folder}"
+        self._check_settings(state, where)
+        self._compile_all()
+        restore(self.trainer, self.steps, state, where)
+        fit = state.meta["fit"]
+        self.epoch, self.batch = int(fit["epoch"]), int(fit["batch"])
+        self.steps.meter.rows = float(fit["rows"])
+        for callback, saved in zip(self.plan.callbacks, fit["callbacks"], strict=True):
+            callback.load_state_dict(saved)
+        stopped = self.trainer.history.stopped
+        self.trainer._stop = "" if "seconds are over" in stopped else stopped
+        self.trainer.history.stopped = self.trainer._stop
+        if self.batch >= self.data.steps and self.epoch < self.plan.epochs and not self.trainer._stop:
+            self._start_epoch()  # it had ended with fewer epochs, or between epochs
+        return True
+
+    def _check_settings(self, state: State, where: str) -> None:
+        there = state.meta.get("fit", {}).get("settings")
+        if there is None:
+            raise CheckpointError(f"{where} was not written by fit")
+        here = self._settings()
+        words = {"data": "the training data"}
+        different = [
+            f"{words.get(k, k)} differ" + ("" if k in words else f": {there.get(k)} there, {here[k]} here")
+            for k in here if there.get(k) != here[k]
+        ]  # fmt: skip
+        if different:
+            raise CheckpointError(
+                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose another one"
+            )
+        saved = state.meta["fit"]["callbacks"]
+        if len(saved) != len(self.plan.callbacks):
+            raise CheckpointError(
+                f"{where} has the state of {len(saved)} callbacks, this call of fit has {len(self.plan.callbacks)}"
+            )
 
     # -- Ctrl-C ---------------------------------------------------------------------------------------
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """Ctrl-C is answered between chunks; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
         before = signal.getsignal(signal.SIGINT)
-        if before is not signal.default_int_handler:
+        main = threading.current_thread() is threading.main_thread()
+        if not main or before is not signal.default_int_handler:
             yield
             return
 

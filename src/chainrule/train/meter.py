@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes as dt
+from ..core import graph as g
 from ..core.node import Array
 from ..errors import OptionError
+from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
-from ..tensor.value import stored
+from ..tensor.value import make, stored
 from .metrics import Metric
 from .objective import BatchLoss, Objective, match_target
+
+RECORD = 512
+"""How many epochs of one step each a program notes the losses of."""
 
 
 def scalar(value: float = 0.0) -> Tensor:
@@ -30,6 +36,7 @@ class Meter:
         self.loss, self.count = scalar(), scalar()
         self.parts = {p.name: scalar() for p in objective.parts} if not objective.single else {}
         self.states: list[dict[str, Tensor]] = []
+        self.record, self.slot = stored(np.zeros(RECORD)), stored(np.zeros((), np.uint32))
         self.rows = 0.0
         """What the batches so far count, as far as it is known without looking at numbers."""
         self._shapes: Any = None
@@ -72,6 +79,22 @@ class Meter:
             new = metric.update(state, p.detach() if isinstance(p, Tensor) else p, t)
             for k, value in new.items():
                 state[k].assign(value)
+
+    def note(self, batch: BatchLoss) -> None:
+        """Write the loss into its place in ``record``; called while a step is traced."""
+        value = batch.total.detach().double()
+        places = make(g.iota((RECORD,), 0, dt.uint32))
+        self.record.assign(e.where(places == self.slot, value, self.record))
+        self.slot.assign(make(g.add(self.slot.node, g.constant(1, dt.uint32))))
+
+    def start_record(self) -> None:
+        """The next loss goes to the first place."""
+        _write(self.slot, np.zeros((), np.uint32))
+
+    def set_last(self, loss: float, rows: int) -> None:
+        """Make `logs` say the loss of an epoch whose sum was not kept."""
+        self.rows = float(rows)
+        _write(self.loss, np.array(loss * (1.0 if self.objective.sums else rows)))
 
     def reset(self) -> None:
         """Start again from nothing."""

@@ -25,10 +25,19 @@ from ..tensor.create import asarray, zeros_like
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
+from .meter import RECORD as RECORD
 from .meter import Meter, _write
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+
+@dataclass
+class Recorded:
+    """Losses of epochs of one step each, and the seconds they took."""
+
+    values: Array
+    seconds: float
 
 
 @dataclass
@@ -106,7 +115,7 @@ class Steps:
         return tuple(t.float() if wanted else t for t, wanted in zip(x, to_float, strict=True))
 
     def _train_step(
-        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, build: Any
+        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, record: bool, build: Any
     ) -> None:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
@@ -120,7 +129,10 @@ class Steps:
         params = trainer.trained
         loss.backward()
         self._check_reached(params)
-        self.meter.add(batch, prediction, targets)
+        if record:
+            self.meter.note(batch)
+        else:
+            self.meter.add(batch, prediction, targets)
         if trainer.accumulate > 1:
             self._accumulate(params, batch.count, update)
         if update:
@@ -137,8 +149,10 @@ class Steps:
                     "Trainer: LBFGS evaluates the loss several times in a step and cannot be part of a compiled loop;"
                     " call optimizer.step(closure) in a loop of your own"
                 ) from error
-            if trainer.scheduler is not None and trainer.schedule == "step":
-                trainer.scheduler.step()
+            if trainer.schedule == "step":
+                for scheduler in trainer.schedulers:
+                    scheduler.step()
+            trainer.after_update()
         for p in trainer.model.parameters():
             if p.requires_grad:
                 p.grad = None
@@ -187,13 +201,15 @@ class Steps:
                 if id(p) not in self.sums:
                     self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
 
-    def train_arguments(self, data: Dataset, rows: int, update: bool = True) -> tuple[Any, ...]:
+    def train_arguments(
+        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+    ) -> tuple[Any, ...]:
         """Arguments of `train` for a batch of ``rows`` rows."""
-        return (*data.tensors, rows, data.shuffle, data.to_float, update, Static.of(data))
+        return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
 
-    def train_trace(self, data: Dataset, rows: int, update: bool = True) -> Trace:
+    def train_trace(self, data: Dataset, rows: int, update: bool = True, record: bool = False) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
-        return self.train.program(*self.train_arguments(data, rows, update))
+        return self.train.program(*self.train_arguments(data, rows, update, record))
 
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
         """``n`` training steps in one native run; returns the seconds they took."""
@@ -201,6 +217,14 @@ class Steps:
         self.train.repeat(n, *self.train_arguments(data, rows, update))
         self.meter.rows += n * rows
         return time.perf_counter() - start
+
+    def run_recorded(self, data: Dataset, n: int) -> Recorded:
+        """``n`` ≤ RECORD epochs of one step each, and the loss of each."""
+        start = time.perf_counter()
+        self.meter.start_record()
+        self.train.repeat(n, *self.train_arguments(data, data.batch, True, True))
+        losses = self.meter.record._read()[:n].copy()
+        return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""

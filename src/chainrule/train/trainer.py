@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
 from .arrays import Arrays, arrays_of, check_same_rows, row_weights
 from .callbacks import EarlyStopping, as_callbacks
+from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
 from .fitting import Fit, Plan
 from .history import History
 from .meter import Meter
 from .metrics import Metric, as_metric
 from .objective import BatchLoss, Objective, prepare_targets, wants_probabilities
+from .snapshot import restore, state_of
 from .steps import Dataset, Steps
 
 _FIT: dict[str, Constraint] = {
@@ -78,7 +80,8 @@ class Trainer:
             "accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value, "seed": seed,
             "schedule": schedule,
         })  # fmt: skip
-        self.model, self.optimizer, self.scheduler, self.schedule = model, optimizer, scheduler, schedule
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.schedulers = _schedulers(scheduler, optimizer)
         self.objective = Objective(loss, loss_weights)
         self.metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
@@ -92,6 +95,8 @@ class Trainer:
         self.has_validation = False
         self._best: dict[str, Array] | None = None
         self._stop = ""
+        self._batch: tuple[int, Tensor | None] = (0, None)
+        self._batch_loss: BatchLoss | None = None
         self._used_metrics: list[tuple[Any, str, Metric]] = []
         self._given_metrics: Any = ()
         self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
@@ -135,12 +140,15 @@ class Trainer:
     def compute_loss(self, prediction: Any, y: Any) -> Tensor:
         """The loss of this trainer for a prediction, with the row weights of the batch."""
         rows, weight = self._batch
-        self._batch_loss = self.objective(prediction, y, rows, weight)
-        return self._batch_loss.total
+        self._batch_loss = found = self.objective(prediction, y, rows, weight)
+        return found.total
+
+    def after_update(self) -> None:
+        """After each update, inside the compiled step: tensor operations and ``assign`` (an average of weights)."""
 
     def _loss_of_step(self, x: Any, y: Any, rows: int, weight: Tensor | None) -> tuple[Tensor, Any, BatchLoss]:
-        self._batch: tuple[int, Tensor | None] = (rows, weight)
-        self._batch_loss: BatchLoss | None = None
+        self._batch = (rows, weight)
+        self._batch_loss = None
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
         if not isinstance(loss, Tensor):
@@ -189,7 +197,7 @@ class Trainer:
         self.has_validation = validation is not None
         with self._mode(True):
             self._use_metrics(self.metrics if metrics is None else metrics, data)
-            plan = Plan(data, validation, int(epochs), max_seconds, progress, listeners, checkpoint)
+            plan = Plan(data, validation, int(epochs), max_seconds, progress, listeners, as_checkpoint(checkpoint))
             return Fit(self, self._steps, plan).run()
 
     def _data(
@@ -351,6 +359,25 @@ class Trainer:
                     return f"`{name}`"
         return f"of shape {parameter.shape}"
 
+    def save(self, path: str | Path) -> Path:
+        """Write the whole state (weights, optimizer, schedule, counters, random numbers, history) into a file.
+
+        Weights alone: `Module.state_dict`. The file is written whole or not at all.
+        """
+        target = Path(path)
+        write_file(target, to_bytes(state_of(self, self._steps)))
+        return target
+
+    def load(self, path: str | Path) -> None:
+        """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from there.
+
+        Raises CheckpointError, and changes nothing, if the file is damaged or of another model or optimizer.
+        """
+        state = read_file(Path(path))
+        kept = ("model.", "optimizer.", "generator.", "best.")
+        state.arrays = {k: v for k, v in state.arrays.items() if k.startswith(kept)}
+        restore(self, self._steps, state, str(path), only=kept)
+
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End the training after the callback that calls this."""
         self._stop = reason
@@ -395,6 +422,17 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"Trainer({type(self.model).__name__}, {type(self.optimizer).__name__}, epoch {self.epoch}, step {self.step})"
+
+
+def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
+    """One or several schedules, of this optimizer."""
+    listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    for s in listed:
+        if isinstance(s, type) or not hasattr(s, "step"):
+            raise OptionError(f"Trainer: scheduler must be a schedule of optim.lr_scheduler, got {_kind(s)}")
+        if getattr(s, "optimizer", optimizer) is not optimizer:
+            raise OptionError(f"Trainer: the {type(s).__name__} was made for another optimizer")
+    return listed
 
 
 def _kind(x: Any) -> str:
@@ -446,7 +484,3 @@ def _joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(_joined(list(p)) for p in zip(*parts, strict=True))
     return np.concatenate(parts) if len(parts) > 1 else np.array(first)
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)

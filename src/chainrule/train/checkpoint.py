@@ -1,0 +1,202 @@
+"""Checkpoints: the whole state of a training in one safetensors file, written whole or not at all.
+
+A file is written beside its place, synced and renamed; the file before it is removed only after that.
+So there is a whole checkpoint at any moment, whenever the process dies. A checksum over all numbers
+tells a damaged file from a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..core.node import Array
+from ..errors import CheckpointError, OptionError
+
+FORMAT = 1
+_KEY = "chainrule_checkpoint"
+_NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
+_TEMPORARY = ".writing-"
+COST = 0.02
+"""The share of the time that writing may take at the default interval."""
+
+
+@dataclass
+class State:
+    """Arrays by name, and everything else as JSON values."""
+
+    arrays: dict[str, Array]
+    meta: dict[str, Any]
+
+
+def to_bytes(state: State) -> bytes:
+    """The file of a state."""
+    arrays = {k: np.array(v, order="C") for k, v in state.arrays.items()}
+    meta = json.dumps({"format": FORMAT, **state.meta})
+    return save(arrays, {_KEY: meta, "checksum": _checksum(arrays, meta)})
+
+
+def _checksum(arrays: Mapping[str, Array], meta: str) -> str:
+    digest = hashlib.blake2b(meta.encode(), digest_size=16)
+    for name in sorted(arrays):
+        a = arrays[name]
+        digest.update(f"{name} {a.dtype.name} {a.shape}".encode())
+        digest.update(a.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside its place, synced, renamed."""
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        with open(temporary, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def read_file(path: Path) -> State:
+    """The state in a file. Raises CheckpointError with what is wrong with it."""
+    try:
+        with safe_open(path, framework="np") as f:
+            info = f.metadata() or {}
+            if _KEY not in info:
+                raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Chainrule's Trainer")
+            arrays = {k: np.array(f.get_tensor(k)) for k in f.keys()}  # noqa: SIM118 - not a dict
+        meta = json.loads(info[_KEY])
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise CheckpointError(
+            f"{path} ({size} bytes) is damaged or not a checkpoint: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    if _checksum(arrays, info[_KEY]) != info.get("checksum"):
+        raise CheckpointError(f"{path} is damaged: its checksum does not match its contents")
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        found = meta.get("format") if isinstance(meta, dict) else None
+        raise CheckpointError(f"{path} has format {found}, this version of Chainrule reads format {FORMAT}; update it")
+    return State(arrays, meta)
+
+
+class Checkpoint:
+    """A folder of checkpoints: when to write, and which to read.
+
+    ``every_steps``: write after that many steps; otherwise as often as writing costs at most 2 % of the
+    time (``every_seconds`` sets a shortest pause). The two newest files are kept.
+
+    >>> from chainrule.train import Checkpoint
+    >>> Checkpoint("run/", every_steps=1000).every_steps
+    1000
+    """
+
+    def __init__(self, folder: str | Path, every_steps: int | None = None, every_seconds: float = 1.0) -> None:
+        """Nothing is written yet."""
+        if every_steps is not None and (isinstance(every_steps, bool) or not isinstance(every_steps, int) or every_steps < 1):
+            raise OptionError(f"Checkpoint: every_steps is at least 1, got {every_steps!r}")
+        self.folder = Path(folder)
+        self.every_steps, self.every_seconds = every_steps, every_seconds
+        self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def prepare(self) -> None:
+        """Make the folder; remove what processes that died have left half written."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CheckpointError(f"checkpoint: {self.folder} is a file; a folder is needed")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"checkpoint: cannot make the folder {self.folder}: {error.strerror}") from error
+        for path in self.folder.glob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self._last = time.perf_counter()
+
+    def files(self) -> list[Path]:
+        """The checkpoints in the folder, newest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted((p for p in self.folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+
+    def due(self, step: int) -> bool:
+        """Whether it is time to write."""
+        if self.every_steps is not None:
+            return step % self.every_steps == 0
+        return time.perf_counter() - self._last > max(self.every_seconds, self._cost / COST)
+
+    def write(self, step: int, state: State) -> Path:
+        """Write a checkpoint and remove those before the last one."""
+        start = time.perf_counter()
+        path = self.folder / f"checkpoint-{step:012d}.safetensors"
+        write_file(path, to_bytes(state))
+        for old in self.files()[2:]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+        self._last = time.perf_counter()
+        self._cost = self._last - start
+        return path
+
+    def read(self) -> State | None:
+        """The newest whole checkpoint; None if there is none. Damaged ones are named in a warning.
+
+        Raises CheckpointError if there are files and all are damaged.
+        """
+        reasons = []
+        for path in self.files():
+            try:
+                state = read_file(path)
+            except CheckpointError as error:
+                reasons.append(str(error))
+                continue
+            if reasons:
+                warnings.warn(
+                    "checkpoint: " + "; ".join(reasons) + f". The one before it is used: {path.name}",
+                    RuntimeWarning, stacklevel=5,
+                )  # fmt: skip
+            return state
+        if reasons:
+            raise CheckpointError(
+                f"no checkpoint in {self.folder} can be read; remove the folder to start anew:\n    " + "\n    ".join(reasons)
+            )
+        return None
+
+
+def as_checkpoint(given: Any) -> Checkpoint | None:
+    """A Checkpoint from a folder's name, or as given."""
+    if given is None or given is False:
+        return None
+    if isinstance(given, Checkpoint):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Checkpoint(os.fspath(given))
+    raise OptionError(f"fit: checkpoint is a folder or a Checkpoint, got {type(given).__name__}")

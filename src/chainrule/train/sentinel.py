@@ -1,0 +1,261 @@
+"""Sentinel: finds the step, the operation and the rows where a loss became NaN or infinite.
+
+The program sums the losses of an epoch, and a sum keeps NaN and infinity: looking at that one number
+whenever the program returns to Python finds every bad step, at no cost inside the loop. Now and then a
+copy of the state is kept; as a step is a function of the state, the steps since the copy can be run
+again one by one, and the first bad one node by node with the interpreter.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autodiff.reverse import gradients
+from ..core import graph as g
+from ..core.interpret import evaluate_node
+from ..core.node import Array, Node, reachable, source_of
+from ..errors import ChainruleError
+from ..nn.module import Module
+from ..nn.trail import headline
+from ..runtime import realize as rt
+from ..tensor.value import Value, stored, use
+from .steps import Dataset, Steps, updated_tensors
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+COST = 0.005
+"""The share of the time that copies may take."""
+
+
+class NonFiniteLossError(ChainruleError, ArithmeticError):
+    """The loss became NaN or infinite. The model is as it was before that step, where a copy was kept."""
+
+
+@dataclass
+class Kept:
+    """A copy of the state before some step of an epoch."""
+
+    batch: int
+    step: int
+    rows: float
+    arrays: list[tuple[Value, Array]]
+
+
+class Sentinel:
+    """Keeps copies, and explains."""
+
+    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset) -> None:
+        self.trainer, self.steps, self.data = trainer, steps, data
+        self.kept: Kept | None = None
+        self._cost, self._last = 0.0, -math.inf
+
+    def keep(self, batch: int) -> None:
+        """Copy the state, unless that was done too short a time ago."""
+        now = time.perf_counter()
+        if now - self._last < self._cost / COST:
+            return
+        traces = [t for listed in self.steps.train.traces.values() for t in listed]
+        arrays = [(t, t._read().copy()) for t in updated_tensors(traces)]
+        self.kept = Kept(batch, self.trainer.step, self.steps.meter.rows, arrays)
+        self._last = time.perf_counter()
+        self._cost = self._last - now
+
+    def new_epoch(self) -> None:
+        """Steps are not run again across the end of an epoch."""
+        self.kept = None
+        if self._cost * 1000 < 0.2:  # a copy costs next to nothing
+            self._last = -math.inf
+
+    def explain(self, epoch: int, last: int, run: Callable[[int], int]) -> NonFiniteLossError:
+        """The error for a bad loss among the batches up to ``last``.
+
+        ``run(batch)`` runs one batch and returns how many it ran (1).
+        """
+        kept = self.kept
+        where = f"epoch {epoch + 1}"
+        if kept is None:
+            return NonFiniteLossError(
+                f"the loss became {_word(self.steps.meter.total)} in {where}, up to step {self.trainer.step}.\n"
+                f"    {ADVICE}"
+            )
+        bad = self._first_bad(kept, last, run)
+        self._restore(kept)
+        for batch in range(kept.batch, bad):
+            run(batch)
+        step = kept.step + bad - kept.batch
+        self.trainer.step = step
+        rows = self._rows(bad)
+        here = [(t, t._read().copy()) for t, _ in kept.arrays]
+        lines = [f"the loss became NaN or infinite in step {step + 1} ({where}, batch {bad + 1} of {self.data.steps})"]
+        try:
+            lines += Replay(self.trainer, self.steps, self.data, rows).lines()
+        except ChainruleError as error:
+            lines.append(f"(running the step again did not work: {error})")
+        for tensor, array in here:  # dropout and running means have moved on
+            np.copyto(tensor._storage_for_update(), array)
+        lines += [ADVICE, "The model is as it was before this step."]
+        return NonFiniteLossError("\n    ".join(lines))
+
+    def _first_bad(self, kept: Kept, last: int, run: Callable[[int], int]) -> int:
+        """The first batch whose loss, or after which a parameter, is not finite."""
+        self._restore(kept)
+        for batch in range(kept.batch, last):
+            run(batch)
+            if not math.isfinite(self.steps.meter.total) or self._bad_parameters():
+                return batch
+        return max(last - 1, kept.batch)
+
+    def _bad_parameters(self) -> bool:
+        with np.errstate(all="ignore"):
+            return not all(np.isfinite(p._read().sum(dtype=np.float64)) for p in self.trainer.trained)
+
+    def _restore(self, kept: Kept) -> None:
+        for tensor, array in kept.arrays:
+            np.copyto(tensor._storage_for_update(), array)
+        self.trainer.step, self.steps.meter.rows = kept.step, kept.rows
+
+    def _rows(self, batch: int) -> Array:
+        """The rows of the data that a batch has; the cursor stands before it."""
+        data, cursor = self.data, self.steps.cursor
+        count = data.batch_rows(batch)
+        if count == data.rows:
+            return np.arange(data.rows)
+        start = int(cursor.position.item())
+        index = g.add(g.full((count,), start, np.dtype(np.uint32)), g.iota((count,), 0, np.dtype(np.uint32)))
+        if data.shuffle:
+            index = g.shuffle(index, g.constant(cursor.order._read()), data.rows)
+        return rt.realize([index])[0].astype(np.int64)
+
+
+ADVICE = (
+    "Often helps: a lower learning rate, clip_norm=1.0, inputs scaled to about -1 to 1, an eps where something is"
+    " divided or its logarithm taken"
+)
+
+
+def _word(value: float) -> str:
+    return "NaN" if value != value else "infinite"
+
+
+class Replay:
+    """One step with the interpreter, looking for where it goes wrong."""
+
+    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset, rows: Array) -> None:
+        self.trainer, self.rows = trainer, rows
+        self.spans: list[tuple[int, int, Module, str]] = []
+        self.values: dict[Node, Array] = {}
+        x = tuple(stored(np.ascontiguousarray(a[rows])) for a in data.x.arrays)
+        assert data.y is not None
+        y = tuple(stored(np.ascontiguousarray(a[rows])) for a in data.y.arrays)
+        weight = stored(np.ascontiguousarray(data.weights[rows])) if data.weights is not None else None
+        inputs = data.x.build(steps._floats(x, data.to_float))
+        with self._watched():
+            loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), len(rows), weight)
+        self.loss = use(loss)
+        self.params = [p for p in trainer.trained]
+        self.grads = gradients([self.loss], [g.ones_like(self.loss)], [p.node for p in self.params])
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note which nodes are made while which module runs."""
+        handles: list[Any] = []
+        open_: list[int] = []
+        for name, module in self.trainer.model.named_modules():
+            def enter(m: Module, args: Any) -> None:
+                open_.append(g.input((), np.dtype(np.float32)).id)
+
+            def leave(m: Module, args: Any, out: Any, name: str = name) -> None:
+                self.spans.append((open_.pop(), g.input((), np.dtype(np.float32)).id, m, name))
+
+            handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def lines(self) -> list[str]:
+        """What was found, for a message."""
+        roots = [self.loss, *(n for n in self.grads if n is not None)]
+        with np.errstate(all="ignore"):
+            for node in reachable(roots):
+                known = rt.values.get(node)
+                self.values[node] = (
+                    known if known is not None else evaluate_node(node, *(self.values[i] for i in node.inputs))
+                )
+        if not self._finite(self.loss):
+            return self._described(self._origin(self.loss), "it begins")
+        for p, node in zip(self.params, self.grads, strict=True):
+            if node is not None and not self._finite(node):
+                name = self.trainer.name_of(p)
+                return [f"the loss is still finite, the gradient of {name} is not:", *self._described(self._origin(node), "it begins")]
+        return self._overflow()
+
+    def _overflow(self) -> list[str]:
+        sizes = [
+            (float(np.abs(self.values[n]).max()), self.trainer.name_of(p))
+            for p, n in zip(self.params, self.grads, strict=True) if n is not None and n.size
+        ]  # fmt: skip
+        largest = max(sizes, default=(0.0, "none"))
+        return [
+            "loss and gradients of this step are finite when computed one by one; the update, or rounding, overflows."
+            f" The largest gradient is {largest[0]:.3g}, of {largest[1]}"
+        ]
+
+    def _finite(self, node: Node) -> bool:
+        array = self.values[node]
+        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+    def _origin(self, node: Node) -> Node:
+        """Back along what is not finite (NaN before infinity) to where all inputs are finite."""
+        while True:
+            wrong = [i for i in node.inputs if not self._finite(i)]
+            if not wrong:
+                return node
+            nan = [i for i in wrong if np.isnan(self.values[i]).any()]
+            node = (nan or wrong)[0]
+
+    def _described(self, node: Node, verb: str) -> list[str]:
+        array = self.values[node]
+        if node.op == "input":
+            for p in self.params:
+                if p.node is node:
+                    return [f"{verb} in the parameter {self.trainer.name_of(p)}, which is not finite before this step"]
+            return [f"{verb} in an array that is not finite before this step"]
+        module = self._module(node)
+        source = source_of(node)
+        line = f", line {source[0].rsplit('/', 1)[-1]}:{source[1]}" if source else ""
+        lines = [f"{verb} in the operation {node.op}{f' in {module}' if module else ''}{line}"]
+        bad = ~np.isfinite(array)
+        kind = "NaN" if np.isnan(array).any() else "infinite"
+        rows = ""
+        if array.ndim and array.shape[0] == len(self.rows):
+            which = self.rows[np.flatnonzero(bad.reshape(len(bad), -1).any(1))]
+            more = f" and {len(which) - 5} more" if len(which) > 5 else ""
+            rows = f", for {'row' if len(which) == 1 else 'rows'} {', '.join(map(str, which[:5]))}{more} of the data"
+        shape = f"{array.dtype}{list(array.shape)}"
+        lines.append(f"its result {shape} is {kind} in {int(bad.sum())} of {array.size} elements{rows}")
+        for i, source_node in enumerate(node.inputs):
+            a = self.values[source_node]
+            if a.size:
+                lines.append(f"operand {i + 1} {a.dtype}{list(a.shape)} is from {a.min():.6g} to {a.max():.6g}")
+        return lines
+
+    def _module(self, node: Node) -> str:
+        """The innermost module that ran when the node was made."""
+        inside = [(end - start, m, name) for start, end, m, name in self.spans if start < node.id < end]
+        if not inside:
+            return ""
+        _, module, name = min(inside, key=lambda s: s[0])
+        parts = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
+        return f"{headline(module)} `model{parts}` ({module._made_at})"
+
+

@@ -1,0 +1,303 @@
+"""Checkpoints: a run that is cut off anywhere and continued ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.errors import CheckpointError
+from chainrule.train import Checkpoint, EarlyStopping
+from chainrule.train.checkpoint import State, read_file, to_bytes
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 6)).astype("float32")
+Y = RNG.integers(0, 3, 60)
+
+
+class Cut(Exception):
+    """Stands for the death of the process."""
+
+
+def trainer_with(dropout: float = 0.3, seed: int = 5, **options: Any) -> cr.Trainer:
+    cr.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 3))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    return cr.Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"], **options)
+
+
+def weights(trainer: cr.Trainer) -> bytes:
+    return b"".join(t.numpy().tobytes() for t in trainer.model_tensors().values())
+
+
+FIT: dict[str, Any] = {"epochs": 6, "batch_size": 16, "validation_data": (X[:20], Y[:20])}
+
+
+def cut_off_at(step: int, folder: Path, make: Any = trainer_with, **options: Any) -> None:
+    """Train until ``step``, then drop everything without a last checkpoint."""
+    trainer = make()
+
+    class Dying(cr.train.Callback):
+        every = 1
+
+        def on_steps(self, trainer: cr.Trainer, now: int, logs: Any) -> None:
+            if now == step:
+                raise Cut
+
+    with pytest.raises(Cut):
+        trainer.fit(X, Y, **FIT | options, checkpoint=Checkpoint(folder, every_steps=3), callbacks=[Dying()])
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 8, 11, 16, 23])
+def test_a_run_that_is_cut_off_ends_with_the_same_bits(step: int, tmp_path: Path) -> None:
+    straight = trainer_with()
+    expected = straight.fit(X, Y, **FIT, callbacks=[cr.train.Callback()], early_stopping=50)
+    options: dict[str, Any] = {"early_stopping": 50}
+    cut_off_at(step, tmp_path, **options)
+    resumed = trainer_with(seed=99)  # other weights, other random numbers: all comes from the checkpoint
+    if step <= 3:  # nothing was written yet
+        resumed = trainer_with()
+    history = resumed.fit(X, Y, **FIT, **options, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    assert weights(resumed) == weights(straight)
+    assert history.history == expected.history
+    assert resumed.step == straight.step == 24
+
+
+def test_schedules_accumulation_and_stopping_continue(tmp_path: Path) -> None:
+    def make(seed: int = 5) -> cr.Trainer:
+        trainer = trainer_with(seed=seed, accumulate=2, clip_norm=1.0)
+        trainer.schedulers = [optim.lr_scheduler.StepLR(trainer.optimizer, 3, 0.5)]
+        trainer.schedule = "step"
+        return trainer
+
+    options: dict[str, Any] = {"early_stopping": EarlyStopping(patience=1), "epochs": 40}
+    straight = make()
+    expected = straight.fit(X, Y, **FIT | options, callbacks=[cr.train.Callback()])
+    assert expected.stopped
+    options["early_stopping"] = EarlyStopping(patience=1)
+    cut_off_at(7, tmp_path, make, **options)
+    options["early_stopping"] = EarlyStopping(patience=1)
+    resumed = make(seed=8)
+    history = resumed.fit(X, Y, **FIT | options, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    assert weights(resumed) == weights(straight)
+    assert history.history == expected.history and history.stopped == expected.stopped
+    # A run that is over is only read.
+    again = make(seed=9)
+    options["early_stopping"] = EarlyStopping(patience=1)
+    over = again.fit(X, Y, **FIT | options, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    assert weights(again) == weights(straight) and over.history == expected.history
+
+
+def test_epochs_of_one_step_are_continued_too(tmp_path: Path) -> None:
+    def run(epochs: int, **options: Any) -> cr.Trainer:
+        trainer = trainer_with()
+        trainer.metrics = None
+        trainer.fit(X, Y, epochs=epochs, batch_size=60, **options)
+        return trainer
+
+    straight = run(300)
+    run(130, checkpoint=Checkpoint(tmp_path, every_steps=50))
+    resumed = run(300, checkpoint=tmp_path)
+    assert weights(resumed) == weights(straight)
+    assert resumed.history.history == straight.history.history and len(resumed.history) == 300
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_a_model_that_goes_on(tmp_path: Path) -> None:
+    straight = trainer_with()
+    straight.fit(X, Y, **FIT | {"epochs": 400})
+    trainer = trainer_with()
+
+    class Press(cr.train.Callback):
+        every = 1
+
+        def on_steps(self, trainer: cr.Trainer, now: int, logs: Any) -> None:
+            if now == 101:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    press = Press()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, **FIT | {"epochs": 400}, checkpoint=tmp_path, callbacks=[press])
+    assert 101 <= trainer.step <= 102
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = trainer_with(seed=1)
+    resumed.fit(X, Y, **FIT | {"epochs": 400}, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    assert weights(resumed) == weights(straight)
+
+
+def test_the_previous_checkpoint_is_used_where_the_newest_is_damaged(tmp_path: Path) -> None:
+    straight = trainer_with()
+    straight.fit(X, Y, **FIT)
+    cut_off_at(11, tmp_path)
+    newest, previous = sorted(tmp_path.iterdir(), reverse=True)
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+    (tmp_path / ".writing-1-checkpoint").write_bytes(b"half")
+    resumed = trainer_with(seed=2)
+    with pytest.warns(RuntimeWarning, match=f"is damaged.*{previous.name}"):
+        resumed.fit(X, Y, **FIT, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    assert weights(resumed) == weights(straight)
+    assert not list(tmp_path.glob(".writing*"))
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "empty", "text", "foreign", "future"])
+def test_a_file_that_is_no_whole_checkpoint_is_refused_and_nothing_changes(how: str, tmp_path: Path) -> None:
+    trainer = trainer_with()
+    path = trainer.save(tmp_path / "state.safetensors")
+    content = bytearray(path.read_bytes())
+    if how == "flip":
+        content[-5] ^= 1
+        message = "is damaged: its checksum does not match its contents"
+    elif how == "cut":
+        content, message = content[:-7], "is damaged or not a checkpoint"
+    elif how == "empty":
+        content, message = bytearray(), r"\(0 bytes\) is damaged or not a checkpoint"
+    elif how == "text":
+        content, message = bytearray(b"hello, world, this is not it"), "is damaged or not a checkpoint"
+    elif how == "foreign":
+        from safetensors.numpy import save
+
+        content = bytearray(save({"a": np.zeros(3)}))
+        message = "is a safetensors file, but not a checkpoint of Chainrule's Trainer"
+    else:
+        state = read_file(path)
+        state.meta["format"] = 2
+        content = bytearray(to_bytes(State(state.arrays, state.meta)))
+        content = content.replace(b'\\"format\\": 1, ', b"")
+        message = "has format 2, this version of Chainrule reads format 1"
+    path.write_bytes(bytes(content))
+    before = weights(trainer)
+    with pytest.raises(CheckpointError, match=message):
+        trainer.load(path)
+    assert weights(trainer) == before
+
+
+def test_random_damage_never_goes_unnoticed(tmp_path: Path) -> None:
+    trainer = trainer_with()
+    path = trainer.save(tmp_path / "state.safetensors")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(150):
+        content = bytearray(whole)
+        at = int(rng.integers(len(content)))
+        if rng.random() < 0.3:
+            content = content[:at]
+        else:
+            content[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(content))
+        with pytest.raises(CheckpointError):
+            read_file(path)
+
+
+def test_save_and_load_carry_on_exactly(tmp_path: Path) -> None:
+    straight = trainer_with()
+    straight.fit(X, Y, epochs=2, batch_size=16)
+    path = straight.save(tmp_path / "state.safetensors")
+    straight.fit(X, Y, epochs=2, batch_size=16)
+    other = trainer_with(seed=3)
+    other.load(path)
+    assert len(other.history) == 2 and other.epoch == 2
+    other.fit(X, Y, epochs=2, batch_size=16)
+    assert weights(other) == weights(straight)
+
+
+def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> None:
+    cut_off_at(5, tmp_path)
+    callbacks = [cr.train.Callback()]
+    with pytest.raises(CheckpointError) as error:
+        trainer_with().fit(X + 1, Y, **FIT | {"batch_size": 8}, checkpoint=tmp_path, callbacks=callbacks)
+    assert str(error.value) == (
+        f"the checkpoint in {tmp_path} is of another run (batch_size differ: 16 there, 8 here; the training data"
+        " differ); remove the folder, or choose another one"
+    )
+    other = trainer_with()
+    other.optimizer.param_groups[0]["weight_decay"] = 0.1
+    other.model[0] = nn.Linear(6, 9)
+    with pytest.raises(CheckpointError) as error:
+        cr.Trainer(other.model[0], nn.MSELoss(), optim.SGD(other.model[0].parameters())).load(
+            next(tmp_path.iterdir())
+        )
+    assert "does not fit this trainer:\n    it is of the model Sequential, here it is Linear" in str(error.value)
+    assert "it is of the optimizer Adam, here it is SGD" in str(error.value)
+
+
+def test_the_default_interval_costs_little(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.prepare()
+    assert not checkpoint.due(1)
+    checkpoint.every_seconds = 0.0
+    checkpoint.write(1, State({"a": np.zeros(1000)}, {}))
+    checkpoint._cost = 0.001
+    checkpoint._last = time.perf_counter() - 0.04
+    assert not checkpoint.due(2)
+    checkpoint._last = time.perf_counter() - 0.06
+    assert checkpoint.due(2)
+
+
+SCRIPT = """
+    import sys, numpy as np, chainrule as cr
+    sys.path.insert(0, {tests!r})
+    from test_resume import trainer_with, weights, X, Y, FIT
+    from chainrule.train import Checkpoint
+    trainer = trainer_with()
+    print("ready", flush=True)
+    trainer.fit(X, Y, **FIT | {{"epochs": {epochs}}}, checkpoint=Checkpoint({folder!r}, every_steps=7), early_stopping=10**6)
+    open({out!r}, "wb").write(weights(trainer))
+"""
+
+
+def killed_and_continued(folder: Path, delays: Any, epochs: int) -> tuple[bytes, int]:
+    """Start the script, kill it after each delay, let the last one finish; its weights, and the kills."""
+    out = folder / "weights"
+    text = SCRIPT.format(tests=str(Path(__file__).parent), epochs=epochs, folder=str(folder / "run"), out=str(out))
+    kills = 0
+    for delay in [*delays, None]:
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        try:
+            assert process.wait(delay) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+        process.stdout.close()
+        if out.exists():
+            break
+    return out.read_bytes(), kills
+
+
+def expected_weights(epochs: int) -> bytes:
+    trainer = trainer_with()
+    trainer.fit(X, Y, **FIT | {"epochs": epochs}, early_stopping=10**6)
+    return weights(trainer)
+
+
+def test_killed_twice_and_continued(tmp_path: Path) -> None:
+    found, kills = killed_and_continued(tmp_path, [0.5, 0.9], 1500)
+    assert kills >= 1
+    assert found == expected_weights(1500)
+
+
+@pytest.mark.slow
+def test_killed_fifty_times_at_random(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kills = runs = 0
+    expected = expected_weights(1500)
+    while kills < 50:
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        found, count = killed_and_continued(folder, rng.uniform(0.05, 1.5, 12), 1500)
+        assert found == expected
+        kills += count
+        runs += 1
+    print(json.dumps({"kills": kills, "runs": runs}))
