@@ -73,6 +73,12 @@ class Comparison:
         pairs = zip(self.best_peer.rounds, self.ours.rounds, strict=False)
         return statistics.median(peer / own for peer, own in pairs)
 
+    @classmethod
+    def from_dict(cls, held: dict[str, Any]) -> Comparison:
+        """From JSON."""
+        measured = [Measured(**m) for m in held["modes"]]
+        return cls(Workload.from_dict(held["workload"]), held["threads"], held["floor_microseconds"], measured)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         best = self.best_peer

@@ -64,6 +64,22 @@ def packages_of(python: str) -> frozenset[str]:
     return frozenset(done.stdout.split())
 
 
+def versions(peers_python: str | None) -> list[str]:
+    """Names and versions of what is compared."""
+    names = ("chainrule", "torch", "jax", "scikit-learn", "numpy")
+    code = (
+        f"import importlib.metadata as m\nfor n in {names!r}:\n"
+        "  try: print(n, m.version(n))\n  except m.PackageNotFoundError: pass"
+    )
+    found: dict[str, str] = {}
+    for python in filter(None, [sys.executable, peers_python]):
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        for line in done.stdout.splitlines():
+            name, version = line.split()
+            found.setdefault(name, version)
+    return [f"{n} {found[n]}" for n in names if n in found]
+
+
 def interpreter_of(mode: str, peers_python: str | None) -> str | None:
     """This interpreter or the peers' one, whichever has the mode's packages; None: neither."""
     candidates = [sys.executable] if mode.startswith("chainrule") else [sys.executable, peers_python]

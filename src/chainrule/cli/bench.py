@@ -10,7 +10,7 @@ import click
 
 from ..bench.compare import Comparison, compare
 from ..bench.machine import processor_name
-from ..bench.processes import choose
+from ..bench.processes import choose, versions
 from ..bench.report import markdown, summary, table
 from ..runtime.explain import peak_flops
 from .options import net_options, workloads_of
@@ -56,7 +56,10 @@ def command(
                 console.print(f"{workload.name} done")
     if as_json:
         machine = {"processor": processor_name(), "platform": platform.platform()}
-        print_json({"machine": machine, "rounds": rounds, "comparisons": [c.to_dict() for c in found]})
+        print_json({
+            "machine": machine, "rounds": rounds, "versions": ", ".join(versions(peers_python)),
+            "comparisons": [c.to_dict() for c in found],
+        })  # fmt: skip
     elif as_markdown:
         click.echo(markdown(found))
     else:

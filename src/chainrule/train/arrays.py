@@ -206,7 +206,8 @@ def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) ->
     mean = weights.mean()
     if mean == 0:
         raise DataError(f"{where}: all weights are 0; at least one row must count")
-    return (weights / mean).astype(np.float32)
+    scaled: Array = (weights / mean).astype(np.float32)
+    return scaled
 
 
 def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:

@@ -46,7 +46,8 @@ def to_bytes(state: State) -> bytes:
     """The file of a state."""
     arrays = {k: np.array(v, order="C") for k, v in state.arrays.items()}
     meta = json.dumps({"format": FORMAT, **state.meta})
-    return save(arrays, {_KEY: meta, "checksum": _checksum(arrays, meta)})
+    whole: bytes = save(arrays, {_KEY: meta, "checksum": _checksum(arrays, meta)})
+    return whole
 
 
 def _checksum(arrays: Mapping[str, Array], meta: str) -> str:
@@ -54,7 +55,7 @@ def _checksum(arrays: Mapping[str, Array], meta: str) -> str:
     for name in sorted(arrays):
         a = arrays[name]
         digest.update(f"{name} {a.dtype.name} {a.shape}".encode())
-        digest.update(a.reshape(-1).view(np.uint8))
+        digest.update(a.tobytes())
     return digest.hexdigest()
 
 

@@ -139,7 +139,8 @@ class TopKAccuracy(_Mean):
         _, truth, classes = _decisions(self.name, prediction, target, True)
         hot = _one_hot(truth, classes)
         own = e.where(hot, prediction, 0.0).sum(axis=1, keepdims=True)
-        return (prediction > own).to(dt.int32).sum(axis=1) < self.k
+        found: Tensor = (prediction > own).to(dt.int32).sum(axis=1) < self.k
+        return found
 
 
 def _one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -189,7 +189,8 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
     if per_row.ndim > 1:
         per_row = per_row.reshape((rows, -1)).sum(axis=1)
     weighted = (per_row * row_weight.to(per_row.dtype)).sum()
-    return weighted / rows if divide else weighted
+    total: Tensor = weighted / rows if divide else weighted
+    return total
 
 
 def _count(loss: Any, y: Any, rows: int) -> Any:

@@ -193,10 +193,11 @@ class Replay:
                 )
         if not self._finite(self.loss):
             return self._described(self._origin(self.loss), "it begins")
-        for p, node in zip(self.params, self.grads, strict=True):
-            if node is not None and not self._finite(node):
+        for p, gradient in zip(self.params, self.grads, strict=True):
+            if gradient is not None and not self._finite(gradient):
                 name = self.trainer.name_of(p)
-                return [f"the loss is still finite, the gradient of {name} is not:", *self._described(self._origin(node), "it begins")]
+                found = self._described(self._origin(gradient), "it begins")
+                return [f"the loss is still finite, the gradient of {name} is not:", *found]
         return self._overflow()
 
     def _overflow(self) -> list[str]:
