@@ -111,6 +111,13 @@ class EarlyStopping(Callback):
         if self.monitor is None:
             self.monitor = "val_loss" if trainer.has_validation else "loss"
         self.best, self.best_epoch, self.waited = None, -1, 0
+        measured = trainer.measures
+        if self.monitor not in measured:
+            needs = self.monitor.startswith("val_") and not trainer.has_validation
+            raise OptionError(
+                f"EarlyStopping: monitor={self.monitor!r} is not measured; measured are {', '.join(measured)}"
+                + (". Give validation_data or validation_split" if needs else "")
+            )
 
     def improved(self, value: float) -> bool:
         """Whether ``value`` is better than the best so far."""
@@ -125,12 +132,6 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Compare, remember the weights of the best epoch, stop."""
         assert self.monitor is not None
-        if self.monitor not in logs:
-            raise OptionError(
-                f"EarlyStopping: monitor={self.monitor!r} is not measured; measured are {', '.join(logs)}"
-                + ("" if trainer.has_validation or not self.monitor.startswith("val_")
-                   else ". Give validation_data or validation_split")
-            )  # fmt: skip
         value = float(logs[self.monitor])
         if self.improved(value):
             self.best, self.best_epoch, self.waited = value, epoch, 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CheckpointError
-from .callbacks import Callback
+from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
 from .history import History
 from .progress import Progress, progress_display
@@ -52,10 +52,13 @@ class Fit:
         self.per_step = 0.0  # seconds, measured
         self.interrupted = False
         self.started = time.perf_counter()
-        self.sentinel = Sentinel(trainer, steps, plan.data)
+        self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
+        # Callbacks and schedules may change anything between epochs.
+        listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
+        self._replayable = not listeners and not (trainer.schedulers and trainer.schedule == "epoch")
 
     def _is_quick(self) -> bool:
         """Whether many epochs can be run without Python: of one step each, and only the loss is asked for."""
@@ -129,7 +132,8 @@ class Fit:
         self.steps.meter.reset()
         if self.data.steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
-        self.sentinel.new_epoch()
+        if not self._replayable:
+            self.sentinel.forget()
         for callback in self.plan.callbacks:
             callback.on_epoch_begin(self.trainer, self.epoch)
 
@@ -137,7 +141,7 @@ class Fit:
         """Run to the end of the epoch, or until something stops the training."""
         trainer, data = self.trainer, self.data
         while self.batch < data.steps and not trainer._stop:
-            self.sentinel.keep(self.batch)
+            self.sentinel.keep(self.epoch * data.steps + self.batch)
             if self.quick:
                 self._run_many_epochs()
             else:
@@ -224,12 +228,10 @@ class Fit:
     def _report_nonfinite(self, last: int) -> None:
         self._wait_for_rest()
 
-        def run(batch: int) -> int:
+        def run(batch: int) -> None:
             self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
-            return 1
 
-        epoch = self.epoch
-        raise self.sentinel.explain(epoch, last, run)
+        raise self.sentinel.explain(self.epoch * self.data.steps + last, run)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan
@@ -290,6 +292,7 @@ class Fit:
         self._compile_all()
         restore(self.trainer, self.steps, state, where)
         fit = state.meta["fit"]
+        self.sentinel.first_epoch = self.trainer.epoch - int(fit["epoch"])
         self.epoch, self.batch = int(fit["epoch"]), int(fit["batch"])
         self.steps.meter.rows = float(fit["rows"])
         for callback, saved in zip(self.plan.callbacks, fit["callbacks"], strict=True):

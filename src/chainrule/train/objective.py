@@ -13,7 +13,19 @@ from ..core import dtypes as dt
 from ..core.node import Array
 from ..errors import DataError, DTypeError, OptionError, ShapeError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
-from ..nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MultiMarginLoss, NLLLoss
+from ..nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from ..nn.module import Module
 from ..tensor import elementwise as e
 from ..tensor.index import take
@@ -22,6 +34,9 @@ from .arrays import Arrays
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
+
+ELEMENTWISE_LOSSES = (MSELoss, L1Loss, SmoothL1Loss, HuberLoss, BCELoss, BCEWithLogitsLoss, PoissonNLLLoss)
+"""Losses whose target has the shape of the prediction."""
 
 _FUNCTIONS = {
     F.cross_entropy: CrossEntropyLoss,
@@ -228,6 +243,8 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
 
 def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) -> Array:
     if not is_label_loss(loss):
+        if isinstance(loss, ELEMENTWISE_LOSSES):
+            _check_rows(where, name, y, prediction)
         if wants_probabilities(loss) or isinstance(loss, BCEWithLogitsLoss):
             _check_interval(where, loss, name, y)
         return y
@@ -257,6 +274,8 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
     at = np.argwhere(wrong)[0]
     label = int(y[tuple(at)])
     hint = f"; set the outputs of the last layer to {high + 1}" if label >= classes else ""
+    if label < 0:
+        hint = f"; rows to leave out have the label {ignore} (ignore_index)"
     if low == 1 and high == classes:
         hint = "; classes count from 0: subtract 1"
     if classes == 1:
@@ -265,6 +284,15 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
         f"{where}: {name} has the label {label} at row {at[0]} ({int(wrong.sum())} of {y.size} labels are outside),"
         f" the model has {classes} {'output' if classes == 1 else 'outputs'}: labels are 0 to {classes - 1}{hint}"
     )
+
+
+def _check_rows(where: str, name: str, y: Array, prediction: Tensor) -> None:
+    """The rows of target and prediction have the same shape, but for axes of length 1."""
+    wanted, got = prediction.shape[1:], y.shape[1:]
+    if [n for n in wanted if n != 1] == [n for n in got if n != 1]:
+        return
+    hint = f"; set the outputs of the last layer to {got[0] if got else 1}" if len(wanted) == 1 and len(got) <= 1 else ""
+    raise ShapeError(f"{where}: {name} has rows of shape {got}, the model's predictions {wanted}{hint}")
 
 
 def _check_interval(where: str, loss: Any, name: str, y: Array) -> None:

@@ -41,7 +41,7 @@ class NonFiniteLossError(ChainruleError, ArithmeticError):
 
 @dataclass
 class Kept:
-    """A copy of the state before some step of an epoch."""
+    """A copy of the state before some batch, counted over all epochs of the fit."""
 
     batch: int
     step: int
@@ -52,13 +52,14 @@ class Kept:
 class Sentinel:
     """Keeps copies, and explains."""
 
-    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset) -> None:
-        self.trainer, self.steps, self.data = trainer, steps, data
+    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset, first_epoch: int) -> None:
+        """``first_epoch``: the trainer's count of epochs where this fit began."""
+        self.trainer, self.steps, self.data, self.first_epoch = trainer, steps, data, first_epoch
         self.kept: Kept | None = None
         self._cost, self._last = 0.0, -math.inf
 
     def keep(self, batch: int) -> None:
-        """Copy the state, unless that was done too short a time ago."""
+        """Copy the state before ``batch``, unless that was done too short a time ago."""
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
@@ -68,47 +69,54 @@ class Sentinel:
         self._last = time.perf_counter()
         self._cost = self._last - now
 
-    def new_epoch(self) -> None:
-        """Steps are not run again across the end of an epoch."""
-        self.kept = None
-        if self._cost * 1000 < 0.2:  # a copy costs next to nothing
-            self._last = -math.inf
+    def forget(self) -> None:
+        """Something outside the program has changed the state: steps before cannot be run again."""
+        self.kept, self._last = None, min(self._last, time.perf_counter() - 0.75 * self._cost / COST)
 
-    def explain(self, epoch: int, last: int, run: Callable[[int], int]) -> NonFiniteLossError:
-        """The error for a bad loss among the batches up to ``last``.
-
-        ``run(batch)`` runs one batch and returns how many it ran (1).
-        """
-        kept = self.kept
-        where = f"epoch {epoch + 1}"
+    def explain(self, last: int, run: Callable[[int], None]) -> NonFiniteLossError:
+        """The error for a bad loss among the batches before ``last``; ``run(rows)`` runs one batch."""
+        kept, steps = self.kept, self.data.steps
         if kept is None:
             return NonFiniteLossError(
-                f"the loss became {_word(self.steps.meter.total)} in {where}, up to step {self.trainer.step}.\n"
-                f"    {ADVICE}"
+                f"the loss became {_word(self.steps.meter.total)} in epoch {(last - 1) // steps + 1}, at step"
+                f" {self.trainer.step} or before\n    {ADVICE}"
             )
-        bad = self._first_bad(kept, last, run)
+
+        def replay(batch: int) -> None:
+            if batch % steps == 0 and batch > kept.batch:
+                self.steps.meter.reset()
+                if steps > 1:
+                    self.steps.cursor.start(self.trainer.seed, self.first_epoch + batch // steps)
+            run(batch % steps)
+
+        bad = self._first_bad(kept, last, replay)
+        word = _word(self.steps.meter.total)
+        what = f"the loss became {word}" if not math.isfinite(self.steps.meter.total) else "weights became NaN or infinite"
         self._restore(kept)
         for batch in range(kept.batch, bad):
-            run(batch)
-        step = kept.step + bad - kept.batch
-        self.trainer.step = step
-        rows = self._rows(bad)
+            replay(batch)
+        self.trainer.step = kept.step + bad - kept.batch
+        if bad % steps == 0 and steps > 1:
+            self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
+        rows = self._rows(bad % steps)
         here = [(t, t._read().copy()) for t, _ in kept.arrays]
-        lines = [f"the loss became NaN or infinite in step {step + 1} ({where}, batch {bad + 1} of {self.data.steps})"]
+        lines = [
+            f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"
+        ]
         try:
             lines += Replay(self.trainer, self.steps, self.data, rows).lines()
         except ChainruleError as error:
-            lines.append(f"(running the step again did not work: {error})")
+            lines.append(f"run again by itself, the step says: {error}")
         for tensor, array in here:  # dropout and running means have moved on
             np.copyto(tensor._storage_for_update(), array)
         lines += [ADVICE, "The model is as it was before this step."]
         return NonFiniteLossError("\n    ".join(lines))
 
-    def _first_bad(self, kept: Kept, last: int, run: Callable[[int], int]) -> int:
+    def _first_bad(self, kept: Kept, last: int, replay: Callable[[int], None]) -> int:
         """The first batch whose loss, or after which a parameter, is not finite."""
         self._restore(kept)
         for batch in range(kept.batch, last):
-            run(batch)
+            replay(batch)
             if not math.isfinite(self.steps.meter.total) or self._bad_parameters():
                 return batch
         return max(last - 1, kept.batch)
@@ -168,7 +176,10 @@ class Replay:
         """Note which nodes are made while which module runs."""
         handles: list[Any] = []
         open_: list[int] = []
-        for name, module in self.trainer.model.named_modules():
+        named = list(self.trainer.model.named_modules())
+        named += [("loss", m) for m in self.trainer._modules[1:]]
+        for name, module in named:
+
             def enter(m: Module, args: Any) -> None:
                 open_.append(g.input((), np.dtype(np.float32)).id)
 
@@ -257,6 +268,8 @@ class Replay:
             return ""
         _, module, name = min(inside, key=lambda s: s[0])
         parts = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
+        if module in self.trainer._modules[1:]:
+            return f"the loss {headline(module)}"
         return f"{headline(module)} `model{parts}` ({module._made_at})"
 
 

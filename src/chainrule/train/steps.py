@@ -17,7 +17,7 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.counter_random import philox
 from ..core.node import Array
-from ..errors import CompileError, GradientError, OptionError
+from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..tensor.capture import Capture, capturing
 from ..tensor.compiled import Compiled, Trace
@@ -140,15 +140,7 @@ class Steps:
                 clip_grad_value_(params, trainer.clip_value)
             if trainer.clip_norm is not None:
                 clip_grad_norm_(params, trainer.clip_norm)
-            try:
-                trainer.optimizer.step()
-            except (TypeError, CompileError) as error:
-                if type(trainer.optimizer).__name__ != "LBFGS":
-                    raise
-                raise OptionError(
-                    "Trainer: LBFGS evaluates the loss several times in a step and cannot be part of a compiled loop;"
-                    " call optimizer.step(closure) in a loop of your own"
-                ) from error
+            trainer.optimizer.step()
             if trainer.schedule == "step":
                 for scheduler in trainer.schedulers:
                     scheduler.step()

@@ -14,6 +14,7 @@ from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
+from ..optim.lbfgs import LBFGS
 from ..optim.optimizer import Optimizer
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
@@ -76,6 +77,11 @@ class Trainer:
             raise OptionError("Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)")
         if not isinstance(optimizer, Optimizer):
             raise OptionError(f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}")
+        if isinstance(optimizer, LBFGS):
+            raise OptionError(
+                "Trainer: LBFGS computes the loss several times in a step and cannot be part of a compiled loop; call"
+                " optimizer.step(closure) in a loop of your own"
+            )
         check("Trainer", _TRAINER, {
             "accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value, "seed": seed,
             "schedule": schedule,
@@ -390,6 +396,13 @@ class Trainer:
             found |= {prefix + k: p for k, p in module.named_parameters()}
             found |= {prefix + k: b for k, b in module.named_buffers()}
         return found
+
+    @property
+    def measures(self) -> list[str]:
+        """The names of what `fit` measures in each epoch."""
+        own = ["loss", *(f"{p.name}_loss" for p in self.objective.parts if p.name)]
+        own += [name for _, name, _ in self._used_metrics]
+        return own + ([f"val_{name}" for name in own] if self.has_validation else [])
 
     def remember_best(self) -> None:
         """Keep a copy of the weights as they are now."""
