@@ -146,30 +146,27 @@ def _first_steps(m: Measured, python: str, workload: Workload, threads: int, cac
     caches.mkdir()
     cold = Process(python, m.mode, workload, threads, caches)
     try:
-        first = cold.ask("first")
-        if first["steps"] > 1:
-            steady = cold.ask("run", seconds=0.0)
-            m.first_cold_seconds = _first(first, steady)
-        else:
-            m.first_cold_seconds = first["seconds"]
+        m.first_cold_seconds = _first(cold)
     finally:
         cold.close()
     warm = Process(python, m.mode, workload, threads, caches)
     try:
         m.import_seconds = warm.import_seconds
-        first = warm.ask("first")
-        m.first_warm_seconds = _first(first, warm.ask("run", seconds=0.0)) if first["steps"] > 1 else first["seconds"]
-        m.peak_bytes = warm.ask("memory")["peak_bytes"]
+        m.first_warm_seconds = _first(warm)
     except WorkerError:
         warm.close()
         raise
     return warm
 
 
-def _first(first: Any, steady: Any) -> float:
-    """Seconds of the first step, from those of the first ``steps`` steps and of later ones."""
-    rest = (first["steps"] - 1) * steady["seconds"] / max(steady["steps"], 1)
-    return float(max(first["seconds"] - rest, 0.0))
+def _first(process: Process) -> float:
+    """Seconds of the first step: those of the first ``steps`` steps, less the others' at their later pace."""
+    first = process.ask("first")
+    if first["steps"] == 1:
+        return float(first["seconds"])
+    later = (process.ask("run", seconds=0.0) for _ in range(3))
+    pace = min(r["seconds"] / r["steps"] for r in later)
+    return float(max(first["seconds"] - (first["steps"] - 1) * pace, 0.0))
 
 
 def _finish(m: Measured, process: Process) -> None:
