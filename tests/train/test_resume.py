@@ -224,9 +224,7 @@ def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> 
     other.optimizer.param_groups[0]["weight_decay"] = 0.1
     other.model[0] = nn.Linear(6, 9)
     with pytest.raises(CheckpointError) as error:
-        cr.Trainer(other.model[0], nn.MSELoss(), optim.SGD(other.model[0].parameters())).load(
-            next(tmp_path.iterdir())
-        )
+        cr.Trainer(other.model[0], nn.MSELoss(), optim.SGD(other.model[0].parameters())).load(next(tmp_path.iterdir()))
     assert "does not fit this trainer:\n    it is of the model Sequential, here it is Linear" in str(error.value)
     assert "it is of the optimizer Adam, here it is SGD" in str(error.value)
 

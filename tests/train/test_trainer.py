@@ -116,6 +116,14 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     assert found["top2_accuracy"] == pytest.approx(sklearn.top_k_accuracy_score(Y, scores, k=2))
 
 
+def test_targets_of_another_shape_do_not_disturb_metrics() -> None:
+    trainer = classifier(metrics=["accuracy", "f1"])
+    labels = trainer.evaluate(X, Y)
+    one_hot = trainer.evaluate(X, np.eye(3, dtype="float32")[Y])
+    assert one_hot["accuracy"] == labels["accuracy"] and one_hot["f1"] == labels["f1"]
+    assert trainer.evaluate(X, Y) == labels
+
+
 def test_regression_metrics_are_those_of_scikit_learn() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     model = net(2)
@@ -278,9 +286,7 @@ def test_several_inputs_outputs_and_losses(as_dict: bool) -> None:
     )  # fmt: skip
     history = trainer.fit(x, {"label": Y, "size": T}, epochs=2, batch_size=16)
     assert set(history) == {"loss", "label_loss", "size_loss", "label_accuracy", "size_mae"}
-    np.testing.assert_allclose(
-        history["loss"], np.array(history["label_loss"]) + 0.5 * np.array(history["size_loss"]), rtol=1e-5
-    )
+    np.testing.assert_allclose(history["loss"], np.array(history["label_loss"]) + 0.5 * np.array(history["size_loss"]), rtol=1e-5)
     found = trainer.predict(x)
     assert found["label"].shape == (50, 3) and found["size"].shape == (50, 2)
 
@@ -331,9 +337,7 @@ def test_early_stopping_goes_back_to_the_best_weights() -> None:
     trainer = classifier()
     trainer.optimizer.param_groups[0]["lr"] = 0.3
     random_labels = RNG.permutation(Y)
-    history = trainer.fit(
-        X, Y, epochs=200, batch_size=16, validation_data=(X, random_labels), early_stopping=EarlyStopping(patience=4)
-    )
+    history = trainer.fit(X, Y, epochs=200, batch_size=16, validation_data=(X, random_labels), early_stopping=EarlyStopping(patience=4))
     epoch, best = history.best("val_loss")
     assert len(history) == epoch + 1 + 4 < 200
     assert history.stopped.startswith("val_loss has not improved for 4 epochs")

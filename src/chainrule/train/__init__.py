@@ -3,7 +3,9 @@
 from .callbacks import Callback as Callback
 from .callbacks import EarlyStopping as EarlyStopping
 from .checkpoint import Checkpoint as Checkpoint
+from .diagnosis import Diagnosis as Diagnosis
 from .history import History as History
+from .lr_finder import LRSearch as LRSearch
 from .metrics import AUC as AUC
 from .metrics import F1 as F1
 from .metrics import METRICS as METRICS

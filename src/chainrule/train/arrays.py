@@ -90,10 +90,7 @@ def arrays_of(where: str, name: str, data: Any, float_dtype: DType, allow_nan: b
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
     if hasattr(data, "toarray"):
-        raise DTypeError(
-            f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), or train on"
-            " blocks of rows"
-        )
+        raise DTypeError(f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), or train on blocks of rows")
     if isinstance(data, Value):
         array = data._read()
     else:
@@ -171,20 +168,14 @@ def check_finite(where: str, name: str, array: Array) -> None:
     rows = int(bad.reshape(len(array), -1).any(1).sum())
     counts = " and ".join(f"{n} {kind}" for n, kind in ((nan, "NaN"), (inf, "infinite")) if n)
     noun = "value" if nan + inf == 1 else "values"
-    advice = (
-        "impute or drop these rows" if name.startswith("x") else "drop these rows: a target must be known"
-    )
-    raise DataError(
-        f"{where}: {name} has {counts} {noun} in {rows} of {len(array)} rows, the first at {_place(at)}; {advice}"
-    )
+    advice = "impute or drop these rows" if name.startswith("x") else "drop these rows: a target must be known"
+    raise DataError(f"{where}: {name} has {counts} {noun} in {rows} of {len(array)} rows, the first at {_place(at)}; {advice}")
 
 
 def check_same_rows(where: str, x: Arrays, y: Arrays) -> None:
     """Raise DataError unless both have as many rows."""
     if x.rows != y.rows:
-        raise DataError(
-            f"{where}: {x.names[0]} has {x.rows} rows, {y.names[0]} has {y.rows}; every example needs one target"
-        )
+        raise DataError(f"{where}: {x.names[0]} has {x.rows} rows, {y.names[0]} has {y.rows}; every example needs one target")
 
 
 def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) -> Array | None:

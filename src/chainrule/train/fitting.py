@@ -315,14 +315,10 @@ class Fit:
             for k in here if there.get(k) != here[k]
         ]  # fmt: skip
         if different:
-            raise CheckpointError(
-                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose another one"
-            )
+            raise CheckpointError(f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose another one")
         saved = state.meta["fit"]["callbacks"]
         if len(saved) != len(self.plan.callbacks):
-            raise CheckpointError(
-                f"{where} has the state of {len(saved)} callbacks, this call of fit has {len(self.plan.callbacks)}"
-            )
+            raise CheckpointError(f"{where} has the state of {len(saved)} callbacks, this call of fit has {len(self.plan.callbacks)}")
 
     # -- Ctrl-C ---------------------------------------------------------------------------------------
     @contextmanager

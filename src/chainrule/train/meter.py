@@ -39,21 +39,22 @@ class Meter:
         self.record, self.slot = stored(np.zeros(RECORD)), stored(np.zeros((), np.uint32))
         self.rows = 0.0
         """What the batches so far count, as far as it is known without looking at numbers."""
-        self._shapes: Any = None
+        self._made: dict[Any, tuple[list[dict[str, Array]], list[dict[str, Tensor]]]] = {}
         self._zeros: list[dict[str, Array]] = []
 
     def prepare(self, prediction: Any, target: Any) -> None:
         """Make the metrics' tensors for the shapes of a batch (kept while only the rows differ)."""
         pairs = [self._pair(key, name, prediction, target) for key, name, _ in self.metrics]
         shapes = [(p.shape[1:], t.shape[1:]) if isinstance(p, Tensor) and isinstance(t, Tensor) else None for p, t in pairs]
-        if shapes == self._shapes:
-            return
-        self._shapes = shapes
-        self._zeros = []
-        for (_, _, metric), (p, t) in zip(self.metrics, pairs, strict=True):
-            start = metric.init(getattr(p, "shape", ()), getattr(t, "shape", ()))
-            self._zeros.append({k: np.array(v, order="C") for k, v in start.items()})
-        self.states = [{k: stored(v.copy()) for k, v in zeros.items()} for zeros in self._zeros]
+        key = tuple(shapes)
+        if key not in self._made:  # steps already compiled go on using the tensors they were compiled with
+            zeros = []
+            for (_, _, metric), (p, t) in zip(self.metrics, pairs, strict=True):
+                start = metric.init(getattr(p, "shape", ()), getattr(t, "shape", ()))
+                zeros.append({k: np.array(v, order="C") for k, v in start.items()})
+            states = [{k: stored(v.copy()) for k, v in z.items()} for z in zeros]
+            self._made[key] = (zeros, states)
+        self._zeros, self.states = self._made[key]
 
     def _pair(self, key: Any, name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
         if key is None:

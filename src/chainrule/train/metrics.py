@@ -169,10 +169,7 @@ class _Counts(Metric):
         """Count."""
         chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
-        return {
-            k: state[k] + v.to(dt.float32).sum(axis=0).double()
-            for k, v in (("right", p & t), ("predicted", p), ("true", t))
-        }
+        return {k: state[k] + v.to(dt.float32).sum(axis=0).double() for k, v in (("right", p & t), ("predicted", p), ("true", t))}
 
     def scores(self, right: Array, predicted: Array, true: Array) -> Array:
         """One score per class; 0/0 is 0."""
@@ -328,9 +325,7 @@ class AUC(Metric):
             z = e.log(e.maximum(z, 1e-30)) - e.log(e.maximum(1.0 - z, 1e-30))
         place = (z / (1.0 + e.abs(z)) * 0.5 + 0.5) * float(self.bins)
         place = e.minimum(e.maximum(place, 0.0), float(self.bins - 1)).to(dt.int32)
-        index = place + (truth.reshape(-1) > 0.5 if dt.is_float(truth.dtype) else truth.reshape(-1) > 0).to(
-            dt.int32
-        ) * self.bins
+        index = place + (truth.reshape(-1) > 0.5 if dt.is_float(truth.dtype) else truth.reshape(-1) > 0).to(dt.int32) * self.bins
         ones = g.full(index.shape, 1.0, dt.float64)
         return {"histogram": make(g.scatter_add(state["histogram"].node, index.node, ones))}
 

@@ -180,9 +180,7 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
         if not isinstance(value, Tensor):
             raise OptionError(f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected")
         if value.shape != () and value.node.size != 1:
-            raise ShapeError(
-                f"the loss {name} has shape {value.shape}; a scalar is expected: use reduction=\"mean\", or end with .mean()"
-            )
+            raise ShapeError(f'the loss {name} has shape {value.shape}; a scalar is expected: use reduction="mean", or end with .mean()')
         return value.reshape(()) if value.shape else value
     if isinstance(loss, Loss):
         each: Loss = copy.copy(loss)
@@ -198,7 +196,7 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
     if value.ndim == 0 or value.shape[0] != rows:
         raise OptionError(
             f"sample_weight and class_weight need the loss of each row: {name} gives shape {value.shape}; let it take"
-            f" reduction=\"none\" and return shape ({rows},)"
+            f' reduction="none" and return shape ({rows},)'
         )
     per_row = value.reshape((rows, -1)).mean(axis=1) if value.ndim > 1 and divide else value
     if per_row.ndim > 1:
@@ -304,6 +302,4 @@ def _check_interval(where: str, loss: Any, name: str, y: Array) -> None:
     hint = "; for classes numbered 0, 1, 2, ... use nn.CrossEntropyLoss()" if y.dtype.kind in "iu" or y.ndim == 1 else ""
     if set(np.unique(y[:1000]).tolist()) <= {-1, 1}:
         hint = "; for labels -1 and 1 use nn.SoftMarginLoss(), or (y + 1) / 2"
-    raise DataError(
-        f"{where}: {name} is {y[tuple(at)]:g} at row {at[0]}; {type(loss).__name__} needs targets between 0 and 1{hint}"
-    )
+    raise DataError(f"{where}: {name} is {y[tuple(at)]:g} at row {at[0]}; {type(loss).__name__} needs targets between 0 and 1{hint}")

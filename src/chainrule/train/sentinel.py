@@ -100,9 +100,7 @@ class Sentinel:
             self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
         rows = self._rows(bad % steps)
         here = [(t, t._read().copy()) for t, _ in kept.arrays]
-        lines = [
-            f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"
-        ]
+        lines = [f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"]
         try:
             lines += Replay(self.trainer, self.steps, self.data, rows).lines()
         except ChainruleError as error:
@@ -199,9 +197,7 @@ class Replay:
         with np.errstate(all="ignore"):
             for node in reachable(roots):
                 known = rt.values.get(node)
-                self.values[node] = (
-                    known if known is not None else evaluate_node(node, *(self.values[i] for i in node.inputs))
-                )
+                self.values[node] = known if known is not None else evaluate_node(node, *(self.values[i] for i in node.inputs))
         if not self._finite(self.loss):
             return self._described(self._origin(self.loss), "it begins")
         for p, gradient in zip(self.params, self.grads, strict=True):
@@ -271,5 +267,3 @@ class Replay:
         if module in self.trainer._modules[1:]:
             return f"the loss {headline(module)}"
         return f"{headline(module)} `model{parts}` ({module._made_at})"
-
-

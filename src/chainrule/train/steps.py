@@ -114,9 +114,7 @@ class Steps:
     def _floats(x: Any, to_float: tuple[bool, ...]) -> tuple[Tensor, ...]:
         return tuple(t.float() if wanted else t for t, wanted in zip(x, to_float, strict=True))
 
-    def _train_step(
-        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, record: bool, build: Any
-    ) -> None:
+    def _train_step(self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, record: bool, build: Any) -> None:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
@@ -174,9 +172,7 @@ class Steps:
                 held.assign(zeros_like(new) if update else new)
                 p.grad = (new if sums else new / total.to(p.dtype)) if update else None
 
-    def _evaluation_step(
-        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
-    ) -> None:
+    def _evaluation_step(self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any) -> None:
         xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
         _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight)
@@ -193,9 +189,7 @@ class Steps:
                 if id(p) not in self.sums:
                     self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
 
-    def train_arguments(
-        self, data: Dataset, rows: int, update: bool = True, record: bool = False
-    ) -> tuple[Any, ...]:
+    def train_arguments(self, data: Dataset, rows: int, update: bool = True, record: bool = False) -> tuple[Any, ...]:
         """Arguments of `train` for a batch of ``rows`` rows."""
         return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
 

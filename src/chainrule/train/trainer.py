@@ -22,8 +22,10 @@ from ..tensor.value import Value, stored
 from .arrays import Arrays, arrays_of, check_same_rows, row_weights
 from .callbacks import EarlyStopping, as_callbacks
 from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
+from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
 from .history import History
+from .lr_finder import LRSearch, find_lr
 from .meter import Meter
 from .metrics import Metric, as_metric
 from .objective import BatchLoss, Objective, prepare_targets, wants_probabilities
@@ -158,9 +160,7 @@ class Trainer:
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
         if not isinstance(loss, Tensor):
-            raise OptionError(
-                f"training_step must return a scalar tensor, or (loss, prediction); got {_kind(loss)}"
-            )
+            raise OptionError(f"training_step must return a scalar tensor, or (loss, prediction); got {_kind(loss)}")
         if loss.shape != ():
             raise OptionError(f"training_step must return a scalar loss, got shape {loss.shape}; end with .mean()")
         if prediction is None and self._used_metrics:
@@ -197,9 +197,7 @@ class Trainer:
             raise OptionError("fit: call it outside of compiled functions")
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
-        data, validation = self._data(
-            x, y, int(batch_size), shuffle, validation_data, validation_split, sample_weight, class_weight
-        )
+        data, validation = self._data(x, y, int(batch_size), shuffle, validation_data, validation_split, sample_weight, class_weight)
         self.has_validation = validation is not None
         with self._mode(True):
             self._use_metrics(self.metrics if metrics is None else metrics, data)
@@ -225,9 +223,9 @@ class Trainer:
                 raise DataError(f"fit: validation_split={split:g} of {xs.rows} rows is no row; give more data or a larger share")
             cut = xs.rows - held
             xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
-            wv = None if weights is None or class_weight is not None else weights[cut:]
+            wv = None if weights is None or class_weight is not None else _mean_one(weights[cut:])
             xs, ys = xs.slice(0, cut), ys.slice(0, cut)
-            weights = None if weights is None else weights[:cut]
+            weights = None if weights is None else _mean_one(weights[:cut])
             validation = self._evaluation_data(where, xv, yv, wv, max(batch, PREDICTION_BATCH))
         data = Dataset(xs, ys, weights, batch, bool(shuffle))
         data = self._checked(where, data)
@@ -241,16 +239,12 @@ class Trainer:
             for a, b, name in ((xs, xv, "x"), (ys, yv, "y")):
                 for own, other, label in zip(a.arrays, b.arrays, b.names, strict=False):
                     if own.shape[1:] != other.shape[1:]:
-                        raise DataError(
-                            f"{v}: {label} has rows of shape {other.shape[1:]}, the training {name} {own.shape[1:]}"
-                        )
+                        raise DataError(f"{v}: {label} has rows of shape {other.shape[1:]}, the training {name} {own.shape[1:]}")
             wv = row_weights(v, parts[2], None, yv) if len(parts) == 3 else None
             validation = self._evaluation_data(v, xv, yv, wv, max(batch, PREDICTION_BATCH))
         return data, validation
 
-    def _evaluation_data(
-        self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int
-    ) -> Dataset:
+    def _evaluation_data(self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int) -> Dataset:
         return self._checked(where, Dataset(x, y, weights, batch, False))
 
     def _checked(self, where: str, data: Dataset) -> Dataset:
@@ -277,9 +271,7 @@ class Trainer:
         if given is None:
             return []
         if not self.objective.single and not isinstance(given, Mapping):
-            raise OptionError(
-                f"metrics: the model has several outputs; give a dict such as {{{self.objective.parts[0].key!r}: ['mae']}}"
-            )
+            raise OptionError(f"metrics: the model has several outputs; give a dict such as {{{self.objective.parts[0].key!r}: ['mae']}}")
         table = given if isinstance(given, Mapping) else {None: given}
         found: list[tuple[Any, str, Metric]] = []
         for key, items in table.items():
@@ -350,6 +342,32 @@ class Trainer:
                 tensors = tuple(stored(_rows(a, start, stop, padded)) for a in xs.arrays)
                 outputs.append(_numpy(self._steps.run_prediction(data, tensors), wanted))
         return _joined(outputs)
+
+    # -- looking at it -----------------------------------------------------------------------------------
+    def find_lr(
+        self, x: Any, y: Any = None, batch_size: int = 32, *, start: float = 1e-6, stop: float = 10.0, steps: int = 100
+    ) -> LRSearch:  # fmt: skip
+        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches; the model stays as it is.
+
+        Ends early where the loss grows fourfold. See ``.suggestion``, ``.table()`` and ``.plot(path)``.
+        """
+        check("find_lr", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        data, _ = self._data(x, y, int(batch_size), True, None, 0.0, None, None)
+        with self._mode(True):
+            self._use_metrics(None, data)
+            return find_lr(self, self._steps, data, start, stop, steps)
+
+    def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
+        """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and updates by layer.
+
+        Nothing is changed; ``print`` the result.
+        """
+        check("diagnose", {"rows": integer(1)}, {"rows": rows})
+        data, _ = self._data(x, y, int(rows), False, None, 0.0, None, None)
+        assert data.y is not None
+        some = Dataset(data.x.slice(0, rows), data.y.slice(0, rows), None, int(rows), False, data.to_float)
+        with self._mode(True):
+            return diagnose(self, self._steps, some)
 
     # -- state ----------------------------------------------------------------------------------------
     @property
@@ -458,7 +476,15 @@ def _metric_key(given: Any) -> Any:
         return tuple((k, _metric_key(v)) for k, v in given.items())
     if isinstance(given, list | tuple):
         return tuple(_metric_key(v) for v in given)
-    return given if isinstance(given, str) or given is None else id(given)
+    return given
+
+
+def _mean_one(weights: Array) -> Array:
+    """Weights of some rows, scaled to the mean 1."""
+    mean = float(weights.mean(dtype=np.float64))
+    if mean == 0:
+        raise DataError("fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows")
+    return (weights / mean).astype(np.float32)
 
 
 def _early_stopping(given: Any) -> EarlyStopping | None:
