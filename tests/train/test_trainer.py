@@ -413,3 +413,29 @@ def test_progress_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture
     assert lines[-1].startswith("epoch 2/2  loss ") and "accuracy" in lines[-1]
     classifier().fit(X, Y, epochs=1, batch_size=16)
     assert capsys.readouterr().err == ""
+
+
+def test_an_average_of_the_weights_is_kept_inside_the_step() -> None:
+    class Averaging(cr.Trainer):
+        def after_update(self) -> None:
+            self.average.update_parameters(self.model)
+
+    model = net()
+    average = optim.swa_utils.AveragedModel(model, optim.swa_utils.get_ema_avg_fn(0.5))
+    trainer = Averaging(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    trainer.average = average
+    start = weights(model)
+    history = []
+
+    class Watch(Callback):
+        every = 1
+
+        def on_steps(self, trainer: Any, step: int, logs: Any) -> None:
+            history.append(weights(trainer.model))
+
+    trainer.fit(X, Y, epochs=1, batch_size=16, callbacks=[Watch()])
+    expected = history[0]
+    for w in history[1:]:
+        expected = 0.5 * expected + 0.5 * w
+    np.testing.assert_allclose(weights(average.module), expected, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(start, expected)
