@@ -14,6 +14,7 @@ from .modes.workload import Workload
 from .processes import Process, WorkerError, close_all, interpreter_of
 
 CHECKED_STEPS = 8
+TRIAL_SECONDS = 0.2
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
 """How far losses may differ from the first mode's, relatively, over the checked steps."""
 
@@ -150,13 +151,23 @@ def _first_steps(m: Measured, python: str, workload: Workload, threads: int, cac
     finally:
         cold.close()
     warm = Process(python, m.mode, workload, threads, caches)
+    other: Process | None = None
     try:
         m.import_seconds = warm.import_seconds
         m.first_warm_seconds = _first(warm)
-    except WorkerError:
+        if not m.mode.startswith("torch"):
+            return warm
+        # Spinning OpenMP threads are quicker on a quiet machine, and a hundred times slower on a busy one.
+        other = Process(python, m.mode, workload, threads, caches, passive=True)
+        _first(other)
+        pace = [p.ask("run", seconds=TRIAL_SECONDS) for p in (warm, other)]
+        if pace[0]["seconds"] / pace[0]["steps"] <= pace[1]["seconds"] / pace[1]["steps"]:
+            warm, other = other, warm
         warm.close()
+        return other
+    except WorkerError:
+        close_all([p for p in (warm, other) if p is not None])
         raise
-    return warm
 
 
 def _first(process: Process) -> float:

@@ -90,11 +90,13 @@ def interpreter_of(mode: str, peers_python: str | None) -> str | None:
     return None
 
 
-def environment(threads: int, caches: Path) -> dict[str, str]:
-    """So many threads in every library, and its compile caches under one folder."""
+def environment(threads: int, caches: Path, passive: bool = False) -> dict[str, str]:
+    """So many threads in every library, and its compile caches under one folder.
+
+    ``passive``: threads of OpenMP sleep while they wait, instead of spinning.
+    """
     count = str(threads)
-    return {
-        "OMP_WAIT_POLICY": "PASSIVE",  # GNU OpenMP's spinning stalls for milliseconds on a busy machine
+    return ({"OMP_WAIT_POLICY": "PASSIVE"} if passive else {}) | {
         "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count,
         "CHAINRULE_NUM_THREADS": count, "CHAINRULE_CACHE": str(caches / "chainrule"),
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"), "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
@@ -105,7 +107,10 @@ def environment(threads: int, caches: Path) -> dict[str, str]:
 class Process:
     """A worker process with one workload in one mode."""
 
-    def __init__(self, python: str, mode: str, workload: Workload, threads: int, caches: Path) -> None:
+    def __init__(
+        self, python: str, mode: str, workload: Workload, threads: int, caches: Path,
+        passive: bool = False,
+    ) -> None:  # fmt: skip
         self.mode = mode
         self._said = caches / "stderr.txt"
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -114,7 +119,7 @@ class Process:
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(
                 [python, "-W", "ignore", "-c", main], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
-                text=True, preexec_fn=pin, env={**os.environ, **environment(threads, caches)},
+                text=True, preexec_fn=pin, env={**os.environ, **environment(threads, caches, passive)},
             )  # fmt: skip
         prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
         self.import_seconds = float(prepared["import_seconds"])
