@@ -1,5 +1,5 @@
-"""Contractions of the shapes that networks have: GFLOP/s of one thread and its share of the measured peak,
-beside NumPy's BLAS held to one thread.
+"""Contractions of the shapes that networks have: GFLOP/s of one thread and its share of the
+measured peak, beside NumPy's BLAS held to one thread.
 
     python benchmarks/gemm.py [--only TEXT] [--repeats N] [--target host|avx2|sse2] [--opt 1|2|3]
 """
@@ -101,10 +101,13 @@ def best_time(call, repeats: int) -> float:
 
 
 def compiled(c: Contraction, target, rounds: int, opt: int):
-    """The kernel as a function (a, b, out, scratch) that runs ``rounds`` times, and its compile time."""
+    """The kernel as a function (a, b, out, scratch) that runs ``rounds`` times, and its compile
+    time."""
     module = Module("bench")
     f = module.function(
-        "k", [("ptr noalias", n) for n in ("a", "b", "out", "scratch")] + [("i64", "tid"), ("i64", "nt")]
+        "k",
+        [("ptr noalias", n) for n in ("a", "b", "out", "scratch")]
+        + [("i64", "tid"), ("i64", "nt")],
     )
     a, b, out, scratch, tid, nt = f.args.values()
 
@@ -162,7 +165,9 @@ def main() -> None:
         at = -(-scratch.ctypes.data // 64) * 64
         args = [a.ctypes.data, b.ctypes.data, out.ctypes.data, at]
         ours = best_time(lambda args=args, entry=entry: entry(*args), options.repeats) / rounds
-        theirs = best_time(lambda a=a_view, b=b_view, o=out: np.matmul(a, b, out=o), options.repeats)
+        theirs = best_time(
+            lambda a=a_view, b=b_view, o=out: np.matmul(a, b, out=o), options.repeats
+        )
         rate = flops / ours
         print(
             f"{what:8}{name:>22} {layout:6} {ours * 1e6:9.2f} {rate / 1e9:8.1f} {rate / peak:6.0%}"

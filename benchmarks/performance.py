@@ -24,7 +24,8 @@ def section(path: str) -> str:
     held = json.loads(Path(path).read_text())
     found = [Comparison.from_dict(c) for c in held["comparisons"]]
     about = (
-        f"{held['machine']['processor']}, {found[0].threads} threads, medians of {held['rounds']} interleaved"
+        f"{held['machine']['processor']}, {found[0].threads} threads, medians of {held['rounds']} "
+        "interleaved"
         f" rounds, {held['versions']}."
     )
     return f"{about}\n\n{markdown(found)}"

@@ -1,10 +1,11 @@
-"""XOR trained from many seeds at once: nanoseconds per network and step, beside JAX's vmap and scan.
+"""XOR trained from many seeds at once: nanoseconds per network and step, beside JAX's vmap and
+scan.
 
     python benchmarks/seeds.py [--seeds 10000] [--epochs 1000] [--repeats 5]
 
-Each network is 2-2-1 with tanh, full batch of 4, mean squared error, SGD with momentum. JAX runs in the
-interpreter named by CHAINRULE_PEERS_PYTHON, in turns with ours; both start from the same weights, and the
-fractions of networks that learn XOR are compared.
+Each network is 2-2-1 with tanh, full batch of 4, mean squared error, SGD with momentum. JAX runs in
+the interpreter named by CHAINRULE_PEERS_PYTHON, in turns with ours; both start from the same
+weights, and the fractions of networks that learn XOR are compared.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def jax(seeds: int, epochs: int) -> Run:
             v = [MOMENTUM * a + b for a, b in zip(v, g, strict=True)]
             return ([a - RATE * b for a, b in zip(p, v, strict=True)], v), loss
 
-        (p, _), losses = jax.lax.scan(step, (p, [jnp.zeros_like(a) for a in p]), None, length=epochs)
+        (p, _), losses = jax.lax.scan(
+            step, (p, [jnp.zeros_like(a) for a in p]), None, length=epochs
+        )
         return p, losses[-1]
 
     compiled = jax.jit(jax.vmap(train))
@@ -98,8 +101,12 @@ def serve(run: Run) -> None:
 
 
 def peer(python: str, arguments: list[str]) -> tuple[subprocess.Popen[str], Run]:
-    process = subprocess.Popen([python, __file__, "--serve", *arguments], text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [python, __file__, "--serve", *arguments],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdin and process.stdout
     put, get = process.stdin, process.stdout
 
@@ -113,7 +120,9 @@ def peer(python: str, arguments: list[str]) -> tuple[subprocess.Popen[str], Run]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -134,7 +143,9 @@ def main() -> None:
         for name, run in runs.items():
             seconds, learnt = run()
             if turn == 0:  # compiles
-                print(f"{name:10} first run {seconds:.2f} s, {learnt:.1%} of the networks learn XOR")
+                print(
+                    f"{name:10} first run {seconds:.2f} s, {learnt:.1%} of the networks learn XOR"
+                )
             else:
                 best[name] = min(best.get(name, seconds), seconds)
     for name, seconds in best.items():

@@ -2,9 +2,10 @@
 
     python benchmarks/tables.py [--seeds 5] [--only abalone] [--json]
 
-adult, california_housing and abalone are read from the folder CHAINRULE_DATA (default: ../shared/data).
-Each library gets the same float32 matrices, layer sizes, batch size, learning rate and number of epochs,
-and none stops early. Times are of ``fit`` alone, compiling included. The two libraries take turns.
+adult, california_housing and abalone are read from the folder CHAINRULE_DATA (default:
+../shared/data). Each library gets the same float32 matrices, layer sizes, batch size, learning rate
+and number of epochs, and none stops early. Times are of ``fit`` alone, compiling included. The two
+libraries take turns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from chainrule.data import Preprocessor, Table, read_table
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
 from chainrule.estimators.split import split_rows
 
-DATA = Path(os.environ.get("CHAINRULE_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"))
+DATA = Path(
+    os.environ.get("CHAINRULE_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
+)
 HIDDEN = (64, 64)
 BATCH = 128
 ALPHA = 1e-4
@@ -55,7 +58,11 @@ def _split(table: Table) -> tuple[Table, Table]:
     return table.take(kept), table.take(held)
 
 
-TASKS = {"abalone": (abalone, 40), "california_housing": (california_housing, 20), "adult": (adult, 10)}
+TASKS = {
+    "abalone": (abalone, 40),
+    "california_housing": (california_housing, 20),
+    "adult": (adult, 10),
+}
 
 
 def compare(name: str, seeds: int) -> dict[str, Any]:
@@ -68,14 +75,21 @@ def compare(name: str, seeds: int) -> dict[str, Any]:
     if regression:
         y, yt = y[:, 0], yt[:, 0]
     same = {
-        "hidden_layer_sizes": HIDDEN, "batch_size": BATCH, "max_iter": epochs, "tol": 0.0,
+        "hidden_layer_sizes": HIDDEN,
+        "batch_size": BATCH,
+        "max_iter": epochs,
+        "tol": 0.0,
         "n_iter_no_change": epochs,
-    }  # fmt: skip
+    }
     found: dict[str, list[list[float]]] = {"chainrule": [], "scikit-learn": []}
     for seed in range(seeds):
         # scikit-learn divides alpha by the rows of the batch
-        ours = (BackpropRegressor if regression else BackpropClassifier)(**same, alpha=ALPHA / BATCH, random_state=seed)
-        theirs = (MLPRegressor if regression else MLPClassifier)(**same, alpha=ALPHA, random_state=seed)
+        ours = (BackpropRegressor if regression else BackpropClassifier)(
+            **same, alpha=ALPHA / BATCH, random_state=seed
+        )
+        theirs = (MLPRegressor if regression else MLPClassifier)(
+            **same, alpha=ALPHA, random_state=seed
+        )
         for library, model in (("chainrule", ours), ("scikit-learn", theirs)):
             start = time.perf_counter()
             with warnings.catch_warnings():
@@ -84,21 +98,30 @@ def compare(name: str, seeds: int) -> dict[str, Any]:
             seconds = time.perf_counter() - start
             assert model.n_iter_ == epochs, (library, model.n_iter_)
             found[library].append([model.score(xt, yt), seconds])
-    result: dict[str, Any] = {"table": name, "rows": len(x), "inputs": x.shape[1], "epochs": epochs,
-                              "measure": "R2" if regression else "accuracy"}  # fmt: skip
+    result: dict[str, Any] = {
+        "table": name,
+        "rows": len(x),
+        "inputs": x.shape[1],
+        "epochs": epochs,
+        "measure": "R2" if regression else "accuracy",
+    }
     for library, pairs in found.items():
         scores, seconds = zip(*pairs, strict=True)
         result[library] = {
-            "score": statistics.mean(scores), "score_std": statistics.pstdev(scores),
-            "seconds": statistics.median(seconds), "first_seconds": seconds[0],
-        }  # fmt: skip
+            "score": statistics.mean(scores),
+            "score_std": statistics.pstdev(scores),
+            "seconds": statistics.median(seconds),
+            "first_seconds": seconds[0],
+        }
     result["ratio"] = result["scikit-learn"]["seconds"] / result["chainrule"]["seconds"]
     return result
 
 
 def main() -> None:
     """Print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=list(TASKS), action="append")
     parser.add_argument("--json", action="store_true")
@@ -107,8 +130,22 @@ def main() -> None:
     if arguments.json:
         print(json.dumps([compare(name, arguments.seeds) for name in names], indent=2))
         return
-    print(f"layers {HIDDEN}, batch {BATCH}, adam, {arguments.seeds} seeds; score mean ± std, median seconds of fit")
-    head = ("table", "rows", "inputs", "epochs", "measure", "chainrule", "s", "scikit-learn", "s", "faster")
+    print(
+        f"layers {HIDDEN}, batch {BATCH}, adam, {arguments.seeds} seeds; score mean ± std, median "
+        "seconds of fit"
+    )
+    head = (
+        "table",
+        "rows",
+        "inputs",
+        "epochs",
+        "measure",
+        "chainrule",
+        "s",
+        "scikit-learn",
+        "s",
+        "faster",
+    )
     print(("{:18} {:>6} {:>6} {:>6} {:>8} {:>17} {:>6} {:>17} {:>6} {:>7}").format(*head))
     for name in names:
         r = compare(name, arguments.seeds)

@@ -37,7 +37,9 @@ def imported(path: Path) -> set[str]:
             base = ".".join(parts[: len(parts) - node.level]) if node.level else ""
             module = ".".join(filter(None, [base, node.module]))
             found |= {f"{module}.{a.name}" for a in node.names} | {module}
-    return {n.split(".")[1] for n in found if n.startswith("chainrule.") and n.split(".")[1] in RANK}
+    return {
+        n.split(".")[1] for n in found if n.startswith("chainrule.") and n.split(".")[1] in RANK
+    }
 
 
 def test_every_folder_has_its_place():
@@ -49,7 +51,9 @@ def test_every_folder_has_its_place():
 def test_imports_point_left(path):
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for name in imported(path):
-        assert name == own or RANK[name] < RANK[own], f"{path.name} imports {name}, which is not left of {own}"
+        assert name == own or RANK[name] < RANK[own], (
+            f"{path.name} imports {name}, which is not left of {own}"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

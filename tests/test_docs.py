@@ -39,7 +39,9 @@ def same_start() -> object:
 @pytest.mark.parametrize("name", modules())
 def test_docstrings(name: str) -> None:
     if name.startswith("chainrule.bench.modes."):
-        pytest.importorskip(name.rsplit(".", 1)[1].removesuffix("_mode"), reason="the peer is not installed")
+        pytest.importorskip(
+            name.rsplit(".", 1)[1].removesuffix("_mode"), reason="the peer is not installed"
+        )
     module = importlib.import_module(name)
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
@@ -59,10 +61,13 @@ def python_blocks(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python blocks of a page run, one after the other, in one namespace and an empty folder."""
+    """The Python blocks of a page run, one after the other, in one namespace and an empty
+    folder."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page.stem}
-    if page.parent.name == "docs":  # the README's first block shows the imports; later pages need not
+    if (
+        page.parent.name == "docs"
+    ):  # the README's first block shows the imports; later pages need not
         names |= {"cr": chainrule, "np": np, "nn": chainrule.nn, "optim": chainrule.optim}
     for block in python_blocks(page):
         if ">>>" in block:

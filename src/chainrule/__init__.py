@@ -1,4 +1,5 @@
-"""Chainrule: neural networks trained by back-propagation, the whole training loop one native program."""
+"""Chainrule: neural networks trained by back-propagation, the whole training loop one native
+program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every primitive, on small arrays away from its kinks: what the gradient and vmap tests walk over."""
+"""Every primitive, on small arrays away from its kinks: what the gradient and vmap tests walk
+over."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def inputs(arrays: Sequence[Array]) -> list[Node]:
 
 
 def reals(shape: Shape, dtype: DType = dt.float64, low: float = -1.7, high: float = 1.7):
-    """Different from each other by more than a finite difference, and not near an integer or zero."""
+    """Different from each other by more than a finite difference, and not near an integer or
+    zero."""
 
     def draw(rng: np.random.Generator) -> Array:
         steps = rng.permutation(int(np.prod(shape)) + 40)[: int(np.prod(shape))]
@@ -60,8 +62,21 @@ def keys(shape: Shape = ()):
     return lambda rng: rng.integers(0, 2**32, (*shape, 2), dtype=np.uint32)
 
 
-UNARY = ("neg", "exp", "expm1", "tanh", "sigmoid", "sin", "cos", "erf", "abs", "sign", "floor", "copy",
-         "stop_gradient")  # fmt: skip
+UNARY = (
+    "neg",
+    "exp",
+    "expm1",
+    "tanh",
+    "sigmoid",
+    "sin",
+    "cos",
+    "erf",
+    "abs",
+    "sign",
+    "floor",
+    "copy",
+    "stop_gradient",
+)
 POSITIVE = ("log", "log1p", "sqrt")
 BINARY = ("add", "sub", "mul", "div", "max", "min", "mod")
 COMPARE = ("eq", "ne", "lt", "le")
@@ -119,10 +134,27 @@ def _cases(dtype: DType) -> list[Case]:
     case("broadcast", "scalar", lambda x: op.expand(x, (2, 2)), reals((), dtype))
     case("slice", "plain", named("slice", starts=(0, 1, 2), stops=(1, 3, 3), steps=(1, 1, 1)), m)
     case("slice", "strides", named("slice", starts=(1, 0, 0), stops=(2, 3, 4), steps=(1, 2, 3)), m)
-    case("slice", "to the end", named("slice", starts=(1,), stops=(7,), steps=(4,)), reals((7,), dtype))
-    case("slice", "short stop", named("slice", starts=(0,), stops=(5,), steps=(3,)), reals((9,), dtype))
-    case("slice", "step beyond", named("slice", starts=(1,), stops=(3,), steps=(9,)), reals((4,), dtype))
-    case("slice", "nothing", named("slice", starts=(2,), stops=(2,), steps=(2,)), reals((4,), dtype))
+    case(
+        "slice",
+        "to the end",
+        named("slice", starts=(1,), stops=(7,), steps=(4,)),
+        reals((7,), dtype),
+    )
+    case(
+        "slice",
+        "short stop",
+        named("slice", starts=(0,), stops=(5,), steps=(3,)),
+        reals((9,), dtype),
+    )
+    case(
+        "slice",
+        "step beyond",
+        named("slice", starts=(1,), stops=(3,), steps=(9,)),
+        reals((4,), dtype),
+    )
+    case(
+        "slice", "nothing", named("slice", starts=(2,), stops=(2,), steps=(2,)), reals((4,), dtype)
+    )
     for axes in ((0,), (1,), (0, 2), (0, 1, 2)):
         case("flip", str(axes), named("flip", axes=axes), m)
         case("sum", str(axes), named("sum", axes=axes), m)
@@ -133,8 +165,14 @@ def _cases(dtype: DType) -> list[Case]:
     case("pad", "empty", named("pad", low=(1,), high=(1,)), reals((0,), dtype))
     for axis in (0, 1):
         shape = (2, 3) if axis else (1, 2)
-        case("concat", str(axis), lambda *xs, axis=axis: op.concat(xs, axis), reals((2, 2), dtype),
-             reals(shape, dtype), reals((2, 2), dtype))  # fmt: skip
+        case(
+            "concat",
+            str(axis),
+            lambda *xs, axis=axis: op.concat(xs, axis),
+            reals((2, 2), dtype),
+            reals(shape, dtype),
+            reals((2, 2), dtype),
+        )
         case("argmax", str(axis), named("argmax", axis=axis), m)
     case("concat", "itself", lambda x: op.concat([x, x], 0), reals((2,), dtype))
     case("dot", "matrices", op.dot, reals((2, 3), dtype), reals((3, 4), dtype))
@@ -145,7 +183,14 @@ def _cases(dtype: DType) -> list[Case]:
     for i, n in (((), 3), ((4,), 3), ((2, 2), 5), ((0,), 2)):
         index = integers(i, -1, n + 1, dt.int32)  # some outside: clamped
         case("gather", f"{i}", op.gather, reals((n, 2), dtype), index)
-        case("scatter_add", f"{i}", op.scatter_add, reals((n, 2), dtype), index, reals((*i, 2), dtype))
+        case(
+            "scatter_add",
+            f"{i}",
+            op.scatter_add,
+            reals((n, 2), dtype),
+            index,
+            reals((*i, 2), dtype),
+        )
     case("gather", "uint8", op.gather, reals((300,), dtype), integers((4,), 0, 255, dt.uint8))
     return result
 
@@ -157,16 +202,24 @@ def _other_cases() -> list[Case]:
         Case("random_bits", "keys", lambda k: op.random_bits(k, (3,)), (keys((2,)),)),
         Case("fold_in", "key", op.fold_in, (keys(), integers((), 0, 9, dt.uint32))),
         Case("fold_in", "keys", op.fold_in, (keys((4,)), integers((4,), 0, 9, dt.uint32))),
-        Case("shuffle", "line", lambda p, k: op.shuffle(p, k, 11),
-             (integers((5,), 0, 10, dt.uint32), keys())),
-        Case("shuffle", "keys", lambda p, k: op.shuffle(p, k, 11),
-             (integers((2, 5), 0, 10, dt.uint32), keys((2,)))),
+        Case(
+            "shuffle",
+            "line",
+            lambda p, k: op.shuffle(p, k, 11),
+            (integers((5,), 0, 10, dt.uint32), keys()),
+        ),
+        Case(
+            "shuffle",
+            "keys",
+            lambda p, k: op.shuffle(p, k, 11),
+            (integers((2, 5), 0, 10, dt.uint32), keys((2,))),
+        ),
         Case("not", "", op.not_, (bools((3,)),)),
         Case("and", "", op.and_, (bools((2, 3)), bools((2, 3)))),
         Case("or", "", op.or_, (bools((2, 3)), bools((2, 3)))),
         Case("max", "bool", op.max, (bools((2, 3)), bools((2, 3)))),
         Case("where", "bool", op.where, (bools((3,)), bools((3,)), bools((3,)))),
-    ]  # fmt: skip
+    ]
     for t in (dt.uint8, dt.uint32, dt.int32, dt.int64):
         x = integers((2, 3), 0, 9, t)
         pair = (x, integers((2, 3), 0, 3, t))
@@ -175,14 +228,22 @@ def _other_cases() -> list[Case]:
         for f in ("neg", "abs", "sign", "copy"):
             result.append(Case(f, str(t), lambda a, f=f: op.apply(f, a), (x,)))
         for other in dt.ALL:
-            result.append(Case("cast", f"{t}-{other}", lambda a, o=other: op.apply("cast", a, dtype=o), (x,)))
+            result.append(
+                Case("cast", f"{t}-{other}", lambda a, o=other: op.apply("cast", a, dtype=o), (x,))
+            )
         result.append(Case("sum", str(t), lambda a: op.sum(a, [1]), (x,)))
         result.append(Case("reduce_max", str(t), lambda a: op.reduce_max(a, [0]), (x,)))
         result.append(Case("argmax", str(t), lambda a: op.argmax(a, 0), (x,)))
         result.append(Case("dot", str(t), op.dot, (x, integers((3, 2), 0, 9, t))))
         result.append(Case("gather", str(t), op.gather, (x, integers((3,), 0, 4, t))))
-        result.append(Case("scatter_add", str(t), op.scatter_add,
-                           (x, integers((4,), 0, 4, t), integers((4, 3), 0, 9, t))))  # fmt: skip
+        result.append(
+            Case(
+                "scatter_add",
+                str(t),
+                op.scatter_add,
+                (x, integers((4,), 0, 4, t), integers((4, 3), 0, 9, t)),
+            )
+        )
     return result
 
 

@@ -34,7 +34,9 @@ def test_vmap_is_a_loop(case: Case) -> None:
             continue
         examples = [case.arguments(seed) for seed in range(1, r + 1)]
         stacks = [np.stack([e[i] for e in examples]) for i in range(len(xs))]
-        batched = {x: op.input(s.shape, s.dtype) for x, s, m in zip(xs, stacks, which, strict=True) if m}
+        batched = {
+            x: op.input(s.shape, s.dtype) for x, s, m in zip(xs, stacks, which, strict=True) if m
+        }
         [(node, is_mapped)] = vmap_nodes([y], batched)
         verify([node])
         values = dict(zip(xs, shared, strict=True))
@@ -44,7 +46,9 @@ def test_vmap_is_a_loop(case: Case) -> None:
         for e, a in zip(examples, actual, strict=True):
             args = [one if m else common for one, common, m in zip(e, shared, which, strict=True)]
             [expected] = evaluate([y], dict(zip(xs, args, strict=True)))
-            np.testing.assert_allclose(a, expected, rtol=1e-5 if y.dtype == dt.float32 else 1e-12, atol=1e-6)
+            np.testing.assert_allclose(
+                a, expected, rtol=1e-5 if y.dtype == dt.float32 else 1e-12, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("shape", [(0, 2), (2, 0), (2, 3)])
@@ -93,7 +97,9 @@ def test_gradients_through_a_mapped_custom_rule(build, which: tuple[bool, bool])
     [(batched, _)] = vmap_nodes([y], {x: nodes[x] for x, m in zip((a, b), which, strict=True) if m})
     wrt = [nodes[x] if m else x for x, m in zip((a, b), which, strict=True)]
     grads = gradients([batched], [op.ones_like(batched)], wrt)
-    actual = evaluate([g for g in grads if g is not None], {**values, **{nodes[x]: values[x] for x in nodes}})
+    actual = evaluate(
+        [g for g in grads if g is not None], {**values, **{nodes[x]: values[x] for x in nodes}}
+    )
     singles = gradients([y], [op.ones_like(y)], [a, b])
     for i, m in enumerate(which):
         rows = [
@@ -120,7 +126,11 @@ def test_per_example_gradients() -> None:
 
 def test_values_that_do_not_fit_are_refused() -> None:
     x, z = op.input((3,), dt.float64), op.input((), dt.float64)
-    message = r"vmap expects values \(R, \*shape\) of one R, got float64\[5, 3\] for float64\[3\], float64"
+    message = (
+        r"vmap expects values \(R, \*shape\) of one R, got float64\[5, 3\] for "
+        r"float64\[3\], "
+        r"float64"
+    )
     with pytest.raises(ShapeError, match=message):
         vmap_nodes([op.exp(x)], {x: op.input((5, 3), dt.float64), z: op.input((4,), dt.float64)})
     with pytest.raises(ShapeError, match="vmap expects"):

@@ -45,7 +45,9 @@ def test_a_rule_wrong_by_a_thousandth_is_caught(
         check_gradients([y], values, directions=directions)
 
 
-def test_the_message_names_the_argument_and_the_worst_element(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_the_argument_and_the_worst_element(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def wrong_at_one_place(g: Node, y: Node, x: Node) -> Node:
         return op.mul(g, op.constant([[1.0, 1.0], [1.5, 1.0]]))
 
@@ -86,5 +88,7 @@ def test_float32_is_refused() -> None:
 
 
 def test_numerical_gradients_of_a_python_function() -> None:
-    found = numerical_gradients(lambda a: float(a[0] @ a[1]), [np.array([1.0, 2.0]), np.array([3.0, 4.0])])
+    found = numerical_gradients(
+        lambda a: float(a[0] @ a[1]), [np.array([1.0, 2.0]), np.array([3.0, 4.0])]
+    )
     np.testing.assert_allclose(found, [[3, 4], [1, 2]], rtol=1e-8)

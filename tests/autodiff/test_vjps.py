@@ -81,19 +81,24 @@ def test_forward_mode_agrees_with_reverse_mode(case: Case) -> None:
     grads = gradients([y], [op.constant(u)], floats)
     assert tangent is not None
     [t] = evaluate([tangent], values)
-    right = sum(np.sum(v * evaluate([g], values)[0]) for v, g in zip(vs, grads, strict=True) if g is not None)
+    right = sum(
+        np.sum(v * evaluate([g], values)[0])
+        for v, g in zip(vs, grads, strict=True)
+        if g is not None
+    )
     rtol = 1e-5 if y.dtype == dt.float32 else 1e-12
     np.testing.assert_allclose(np.sum(u * t), right, rtol=rtol, atol=1e-12)
 
 
-# -- kinks ---------------------------------------------------------------------------------------------
+# -- kinks -----------------------------------------------------------------------------------------
 def grads_at(build, *values: object) -> list[list[float] | None]:
     arrays = [np.asarray(v, np.float64) for v in values]
     xs = inputs(arrays)
     y = build(*xs)
     found = gradients([y], [op.ones_like(y)], xs)
     return [
-        None if g is None else evaluate([g], dict(zip(xs, arrays, strict=True)))[0].tolist() for g in found
+        None if g is None else evaluate([g], dict(zip(xs, arrays, strict=True)))[0].tolist()
+        for g in found
     ]
 
 
@@ -147,7 +152,12 @@ def test_where_lets_no_nan_through_from_the_side_not_taken() -> None:
 
 
 def test_steps_and_stopped_values_have_no_gradient() -> None:
-    for f in (op.sign, op.floor, op.stop_gradient, lambda x: op.cast(op.cast(x, dt.int32), dt.float64)):
+    for f in (
+        op.sign,
+        op.floor,
+        op.stop_gradient,
+        lambda x: op.cast(op.cast(x, dt.int32), dt.float64),
+    ):
         assert grads_at(f, [1.5]) == [None]
     assert grads_at(lambda x: op.mul(x, op.stop_gradient(x)), [3.0]) == [[3]]
 
@@ -159,7 +169,7 @@ def test_casts_bring_the_cotangent_back_to_the_dtype_of_the_input() -> None:
     assert g is not None and g.dtype == dt.float32
 
 
-# -- rules of the user's -----------------------------------------------------------------------------------
+# -- rules of the user's ---------------------------------------------------------------------------
 def test_a_custom_rule_replaces_the_derivative() -> None:
     def clipped(g: Node, y: Node, x: Node) -> list[Node]:
         return [op.max(op.min(g, op.ones_like(g)), op.neg(op.ones_like(g)))]
@@ -187,7 +197,10 @@ def test_a_custom_rule_is_given_its_own_output_so_that_second_derivatives_obey_i
     ("rule", "message"),
     [
         (lambda g, y, x: [], "gave 0 cotangents for 1 arguments"),
-        (lambda g, y, x: [op.sum(g, [0])], r"gave float64\[\] as cotangent of argument 0, which is float64"),
+        (
+            lambda g, y, x: [op.sum(g, [0])],
+            r"gave float64\[\] as cotangent of argument 0, which is float64",
+        ),
         (lambda g, y, x: [op.cast(g, dt.float32)], r"gave float32\[2\] as cotangent"),
     ],
 )

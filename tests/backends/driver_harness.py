@@ -15,7 +15,8 @@ def kernel(name: str, pointers: int, attributes: str = "nounwind") -> tuple[Modu
     module = Module(name)
     args = [("ptr noalias", f"p{k}") for k in range(pointers)]
     return module, module.function(
-        name, [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")], attributes=attributes)
+        name, [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")], attributes=attributes
+    )
 
 
 def mirror_ir(attributes: str = "nounwind") -> str:
@@ -44,16 +45,20 @@ def addresses(*arrays: np.ndarray) -> list[int]:
     return [a.ctypes.data for a in arrays]
 
 
-SCHEDULE = Schedule((
-    Call("mirror", (0, 1)),
-    Call("mirror", (1, 0), barrier_after=False),
-    Call("total", (1, 2, 3), serial=1),
-))
+SCHEDULE = Schedule(
+    (
+        Call("mirror", (0, 1)),
+        Call("mirror", (1, 0), barrier_after=False),
+        Call("total", (1, 2, 3), serial=1),
+    )
+)
 
 
 def toy(inline: bool = False) -> tuple[StepLoop, tuple[np.ndarray, ...]]:
     arrays = (np.arange(N), np.zeros(N, np.int64), np.zeros(1, np.int64), np.full(2, -1))
-    inline_ir = mirror_ir("nounwind alwaysinline").replace("define ", "define internal ") if inline else ""
+    inline_ir = (
+        mirror_ir("nounwind alwaysinline").replace("define ", "define internal ") if inline else ""
+    )
     kernels = [total_ir()] if inline else [mirror_ir(), total_ir()]
     objects = program_objects(kernels, SCHEDULE, host(), inline_ir)
     return StepLoop(objects, SCHEDULE, host(), addresses(*arrays), inline_ir=inline_ir), arrays

@@ -20,7 +20,9 @@ ARGTYPES = [POINTER] * 4 + [ctypes.c_int64] * 2
 def store_epilogue(c: Contraction, out: Value):
     """out[batch, m, n] = acc, row-major."""
 
-    def epilogue(f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int) -> None:
+    def epilogue(
+        f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
+    ) -> None:
         index = i64(0)
         for i, extent in zip([*batch, m], [*c.batch, c.m], strict=True):
             index = f.add(f.mul(index, i64(extent)), i)
@@ -63,9 +65,13 @@ def operand(array: np.ndarray, flat: np.ndarray) -> Operand:
     return Operand(row, col, tuple(batch), offset)
 
 
-def contraction_of(a: np.ndarray, a_flat: np.ndarray, b: np.ndarray, b_flat: np.ndarray) -> Contraction:
+def contraction_of(
+    a: np.ndarray, a_flat: np.ndarray, b: np.ndarray, b_flat: np.ndarray
+) -> Contraction:
     *batch, m, k = a.shape
-    return Contraction(m, b.shape[-1], k, operand(a, a_flat), operand(b, b_flat), a.dtype.name, tuple(batch))
+    return Contraction(
+        m, b.shape[-1], k, operand(a, a_flat), operand(b, b_flat), a.dtype.name, tuple(batch)
+    )
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -73,7 +79,8 @@ _PAGE = mmap.PAGESIZE
 
 
 class Guarded:
-    """A copy of an array that ends (or, with ``at_start``, begins) at a page that may not be touched."""
+    """A copy of an array that ends (or, with ``at_start``, begins) at a page that may not be
+    touched."""
 
     def __init__(self, array: np.ndarray, at_start: bool = False, align: int = 1) -> None:
         size = -(-array.nbytes // align) * align
@@ -84,5 +91,7 @@ class Guarded:
             if _LIBC.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(_PAGE), 0):
                 raise OSError(ctypes.get_errno(), "mprotect")
         begin = _PAGE if at_start else (pages + 1) * _PAGE - size
-        self.array = np.frombuffer(self._memory, array.dtype, array.size, begin).reshape(array.shape)
+        self.array = np.frombuffer(self._memory, array.dtype, array.size, begin).reshape(
+            array.shape
+        )
         self.array[...] = array

@@ -39,14 +39,24 @@ def test_profile_runs_the_same_steps_and_splits_the_time() -> None:
 @pytest.mark.parametrize("serial", [None, 0])
 def test_whole_loop_is_called_once_with_the_number_of_steps(serial: int | None) -> None:
     module = Module("whole")
-    f = module.function("whole", [("ptr noalias", "x"), ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"),
-                                  ("i64", "nsteps")])
+    f = module.function(
+        "whole",
+        [
+            ("ptr noalias", "x"),
+            ("ptr", "scratch"),
+            ("i64", "tid"),
+            ("i64", "nt"),
+            ("i64", "nsteps"),
+        ],
+    )
     at = f.gep(f.args["x"], f.args["tid"], "i64")
     f.store(f.add(f.load("i64", at), f.add(f.args["nsteps"], f.mul(i64(1000), f.args["nt"]))), at)
     f.ret()
     x = np.zeros(4, np.int64)
     schedule = Schedule((Call("whole", (0,), serial=serial),), whole_loop=True)
-    loop = StepLoop(program_objects([str(module)], schedule, host()), schedule, host(), addresses(x))
+    loop = StepLoop(
+        program_objects([str(module)], schedule, host()), schedule, host(), addresses(x)
+    )
     loop.run(7, 2)
     assert list(x) == ([2007, 2007, 0, 0] if serial is None else [1007, 0, 0, 0])
     x[:] = 0

@@ -75,7 +75,8 @@ define i64 @f(i64 %a) {
 def test_text_for_reading() -> None:
     assert "define" in optimized_ir(ADD.format(n=1), host())
     assert "vaddps" in assembly(
-        "define <8 x float> @f(<8 x float> %a) {\n  %b = fadd <8 x float> %a, %a\n  ret <8 x float> %b\n}",
+        "define <8 x float> @f(<8 x float> %a) {\n  %b = fadd <8 x float> %a, %a\n  ret <8 x "
+        "float> %b\n}",
         preset("avx2"),
     )
 
@@ -83,11 +84,15 @@ def test_text_for_reading() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("define void @f() {\n  %a = add i32 1, %nope\n  ret void\n}",
-         "use of undefined value '%nope'\n  %a = add i32 1, %nope"),
-        ("define i32 @f() {\n  %a = add i32 1, %b\n  %b = add i32 1, 2\n  ret i32 %a\n}",
-         "Instruction does not dominate all uses!\n  %b = add i32 1, 2\n  %a = add i32 1, %b\n"
-         "(line 2: %a = add i32 1, %b)"),
+        (
+            "define void @f() {\n  %a = add i32 1, %nope\n  ret void\n}",
+            "use of undefined value '%nope'\n  %a = add i32 1, %nope",
+        ),
+        (
+            "define i32 @f() {\n  %a = add i32 1, %b\n  %b = add i32 1, 2\n  ret i32 %a\n}",
+            "Instruction does not dominate all uses!\n  %b = add i32 1, 2\n  %a = add i32 1, %b\n"
+            "(line 2: %a = add i32 1, %b)",
+        ),
     ],
 )
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -130,8 +135,12 @@ def test_cache_is_asked_first_and_equal_texts_compile_once() -> None:
 
 
 def test_key_depends_on_text_target_and_level() -> None:
-    keys = {object_key(t, target, opt) for t in ("a", "b") for target in (preset("sse2"), preset("avx2"))
-            for opt in (1, 2)}
+    keys = {
+        object_key(t, target, opt)
+        for t in ("a", "b")
+        for target in (preset("sse2"), preset("avx2"))
+        for opt in (1, 2)
+    }
     assert len(keys) == 8
 
 
@@ -165,7 +174,8 @@ def test_two_python_threads_compile_at_once() -> None:
     results: dict[int, list[bytes]] = {}
     texts = [[ADD.format(n=100 * k + n) for n in range(5)] for k in range(2)]
     threads = [
-        threading.Thread(target=lambda k=k: results.update({k: compile_ir(texts[k], host())})) for k in (0, 1)
+        threading.Thread(target=lambda k=k: results.update({k: compile_ir(texts[k], host())}))
+        for k in (0, 1)
     ]
     for thread in threads:
         thread.start()

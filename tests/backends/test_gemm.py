@@ -18,19 +18,50 @@ TOLERANCE = {"float32": 2e-6, "float64": 4e-15}
 
 # (m, n, k): nothing, one, below, at and above vectors, panels and tiles
 SHAPES = [
-    (0, 3, 2), (3, 0, 2), (3, 5, 0), (1, 1, 0), (1, 1, 1), (1, 1, 37), (2, 2, 2), (4, 2, 2), (4, 1, 2),
-    (1, 7, 1), (1, 33, 19), (1, 130, 65), (37, 1, 19), (2, 50, 33), (3, 17, 16), (5, 31, 15), (6, 64, 7),
-    (7, 16, 20), (13, 32, 17), (14, 33, 18), (15, 48, 31), (28, 65, 32), (29, 10, 64), (45, 100, 13),
+    (0, 3, 2),
+    (3, 0, 2),
+    (3, 5, 0),
+    (1, 1, 0),
+    (1, 1, 1),
+    (1, 1, 37),
+    (2, 2, 2),
+    (4, 2, 2),
+    (4, 1, 2),
+    (1, 7, 1),
+    (1, 33, 19),
+    (1, 130, 65),
+    (37, 1, 19),
+    (2, 50, 33),
+    (3, 17, 16),
+    (5, 31, 15),
+    (6, 64, 7),
+    (7, 16, 20),
+    (13, 32, 17),
+    (14, 33, 18),
+    (15, 48, 31),
+    (28, 65, 32),
+    (29, 10, 64),
+    (45, 100, 13),
     (64, 3, 9),
-]  # fmt: skip
+]
 
 
-def stored(rng: np.random.Generator, shape: tuple[int, ...], layout: str, dtype: str, at_start: bool = False):
+def stored(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    layout: str,
+    dtype: str,
+    at_start: bool = False,
+):
     """A (batch..., rows, columns) view in the layout named, and the guarded flat array under it."""
     *batch, rows, columns = shape
 
     def fresh(*extents: int) -> np.ndarray:
-        values = rng.integers(-9, 9, extents) if dtype.startswith("int") else rng.standard_normal(extents)
+        values = (
+            rng.integers(-9, 9, extents)
+            if dtype.startswith("int")
+            else rng.standard_normal(extents)
+        )
         return Guarded(values.astype(dtype), at_start).array
 
     if layout == "rows":
@@ -50,7 +81,9 @@ def stored(rng: np.random.Generator, shape: tuple[int, ...], layout: str, dtype:
     return np.broadcast_to(flat, shape), flat
 
 
-def check(shape, a_layout: str, b_layout: str, dtype: str, target: str, at_start: bool = False) -> None:
+def check(
+    shape, a_layout: str, b_layout: str, dtype: str, target: str, at_start: bool = False
+) -> None:
     *batch, m, n, k = shape
     rng = np.random.default_rng(hash((m, n, k)) % 2**32)
     a, a_flat = stored(rng, (*batch, m, k), a_layout, dtype, at_start)
@@ -64,7 +97,11 @@ def check(shape, a_layout: str, b_layout: str, dtype: str, target: str, at_start
         out = Guarded(unset, at_start).array
         kernel(a_flat, b_flat, out, threads)
         error = np.abs(out - expected)
-        assert (error <= TOLERANCE.get(dtype, 0) * scale).all(), (shape, threads, error.max(initial=0))
+        assert (error <= TOLERANCE.get(dtype, 0) * scale).all(), (
+            shape,
+            threads,
+            error.max(initial=0),
+        )
         outputs.append(out.tobytes())
     assert outputs[0] == outputs[1] == outputs[2]
 
@@ -141,7 +178,9 @@ def test_not_a_number_stays_where_it_is():
     a[14, 3], b[2, 34] = np.nan, np.inf
     out = np.zeros((15, 35), "float32")
     Kernel(contraction_of(a, a, b, b), preset(RUNNABLE[0]))(a, b, out, 2)
-    np.testing.assert_array_equal(out, a @ b)
+    with np.errstate(invalid="ignore"):  # some builds of BLAS report the NaN, others do not
+        expected = a @ b
+    np.testing.assert_array_equal(out, expected)
 
 
 def test_scratch_is_bounded():
@@ -157,4 +196,6 @@ def test_scratch_is_bounded():
 @pytest.mark.parametrize("target", ["avx512", "avx2", "sse2"])
 def test_peak_follows_the_vector_width(target):
     if target in RUNNABLE:
-        assert measure_peak("float32", preset(target), 3) > 1.5 * measure_peak("float64", preset(target), 3)
+        assert measure_peak("float32", preset(target), 3) > 1.5 * measure_peak(
+            "float64", preset(target), 3
+        )

@@ -1,4 +1,5 @@
-"""The elementary functions: error in ulp over the whole range, special values, every instruction set."""
+"""The elementary functions: error in ulp over the whole range, special values, every instruction
+set."""
 
 from __future__ import annotations
 
@@ -22,14 +23,30 @@ WIDE = np.finfo(np.longdouble).nmant > 60
 # a million random float64, showed with and without fused multiply-add.
 BOUNDS = {
     "float32": {
-        "exp": 1.9, "log": 0.95, "log1p": 1.5, "expm1": 1.9, "tanh": 3.6, "sigmoid": 3.75,
-        "sin": 2.4, "cos": 2.5, "erf": 1.7, "pow": 0.51,
+        "exp": 1.9,
+        "log": 0.95,
+        "log1p": 1.5,
+        "expm1": 1.9,
+        "tanh": 3.6,
+        "sigmoid": 3.75,
+        "sin": 2.4,
+        "cos": 2.5,
+        "erf": 1.7,
+        "pow": 0.51,
     },
     "float64": {
-        "exp": 1.9, "log": 0.9, "log1p": 1.5, "expm1": 2.2, "tanh": 2.8, "sigmoid": 3.4,
-        "sin": 2.5, "cos": 2.8, "erf": 1.6, "pow": 2.6,
+        "exp": 1.9,
+        "log": 0.9,
+        "log1p": 1.5,
+        "expm1": 2.2,
+        "tanh": 2.8,
+        "sigmoid": 3.4,
+        "sin": 2.5,
+        "cos": 2.8,
+        "erf": 1.6,
+        "pow": 2.6,
     },
-}  # fmt: skip
+}
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -37,7 +54,9 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, small, 1) / (1 + small)
 
 
-REFERENCE = {name: getattr(np, name) for name in ("exp", "log", "log1p", "expm1", "tanh", "sin", "cos")}
+REFERENCE = {
+    name: getattr(np, name) for name in ("exp", "log", "log1p", "expm1", "tanh", "sin", "cos")
+}
 REFERENCE["sigmoid"] = sigmoid
 REFERENCE["erf"] = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -85,10 +104,35 @@ def test_float32_where_results_are_ordinary(name: str) -> None:
 
 
 SPECIAL = [
-    0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, 2.0, 3.0, -1e-3, 5e-324, -5e-324, 1e-310,
-    2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308, 709.78, 709.79, -708.4,
-    -745.13, -745.14, 5.9, 6.0, 6.1, 1e22, 1e300, 6381956970095103 * 2.0**797,
-]  # fmt: skip
+    0.0,
+    -0.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1.0,
+    -1.0,
+    0.5,
+    2.0,
+    3.0,
+    -1e-3,
+    5e-324,
+    -5e-324,
+    1e-310,
+    2.2250738585072014e-308,
+    1.7976931348623157e308,
+    -1.7976931348623157e308,
+    709.78,
+    709.79,
+    -708.4,
+    -745.13,
+    -745.14,
+    5.9,
+    6.0,
+    6.1,
+    1e22,
+    1e300,
+    6381956970095103 * 2.0**797,
+]
 
 
 @pytest.mark.skipif(not WIDE, reason="needs a long double wider than double as reference")
@@ -96,12 +140,17 @@ SPECIAL = [
 def test_float64(name: str) -> None:
     rng = np.random.default_rng(2)
     count = 1 << (12 if name == "erf" else 16)
-    x = np.concatenate([
-        rng.integers(0, 2**64, count, dtype=np.uint64).view(np.float64),
-        rng.uniform(-750, 750, count), rng.uniform(-2, 2, count), rng.normal(0, 5, count),
-        np.exp(rng.uniform(-40, 40, count)), -np.exp(rng.uniform(-40, 0, count)),
-        np.resize(SPECIAL, 32),
-    ])  # fmt: skip
+    x = np.concatenate(
+        [
+            rng.integers(0, 2**64, count, dtype=np.uint64).view(np.float64),
+            rng.uniform(-750, 750, count),
+            rng.uniform(-2, 2, count),
+            rng.normal(0, 5, count),
+            np.exp(rng.uniform(-40, 40, count)),
+            -np.exp(rng.uniform(-40, 0, count)),
+            np.resize(SPECIAL, 32),
+        ]
+    )
     assert_accurate(name, "float64", (x,), np.longdouble)
 
 
@@ -111,23 +160,47 @@ def test_pow(dtype: str) -> None:
     rng = np.random.default_rng(3)
     count = 1 << 16
     span = math.log(float(np.finfo(dtype).max))
-    x = np.concatenate([
-        np.exp(rng.uniform(-20, 20, count)), np.exp(rng.uniform(-span, span, count)),
-        np.exp(rng.normal(0, 1e-3, count)), -np.exp(rng.normal(0, 2, count)), rng.uniform(0.5, 2, count),
-    ]).astype(dtype)  # fmt: skip
-    y = np.concatenate([
-        rng.normal(0, 10, count), rng.normal(0, 2, count), rng.normal(0, 500 * span, count),
-        rng.integers(-30, 30, count), rng.uniform(-1.5, 1.5, count) * span,
-    ]).astype(dtype)  # fmt: skip
+    x = np.concatenate(
+        [
+            np.exp(rng.uniform(-20, 20, count)),
+            np.exp(rng.uniform(-span, span, count)),
+            np.exp(rng.normal(0, 1e-3, count)),
+            -np.exp(rng.normal(0, 2, count)),
+            rng.uniform(0.5, 2, count),
+        ]
+    ).astype(dtype)
+    y = np.concatenate(
+        [
+            rng.normal(0, 10, count),
+            rng.normal(0, 2, count),
+            rng.normal(0, 500 * span, count),
+            rng.integers(-30, 30, count),
+            rng.uniform(-1.5, 1.5, count) * span,
+        ]
+    ).astype(dtype)
     assert_accurate("pow", dtype, (x, y), np.float64 if dtype == "float32" else np.longdouble)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_pow_of_special_values_is_as_in_c(dtype: str) -> None:
     values = [
-        0.0, 1.0, 2.0, 0.5, 3.0, 2.5, 7.0, math.inf, 1e30, 1e-30, 8388609.0, 16777217.0,
-        4503599627370497.0, 9007199254740991.0, 9007199254740992.0, float(np.finfo(dtype).smallest_subnormal),
-    ]  # fmt: skip
+        0.0,
+        1.0,
+        2.0,
+        0.5,
+        3.0,
+        2.5,
+        7.0,
+        math.inf,
+        1e30,
+        1e-30,
+        8388609.0,
+        16777217.0,
+        4503599627370497.0,
+        9007199254740991.0,
+        9007199254740992.0,
+        float(np.finfo(dtype).smallest_subnormal),
+    ]
     both = [*values, *(-v for v in values), math.nan, 1.5, -1.5, 0.25]
     pairs = np.array(list(itertools.product(both, both)), dtype)
     x, y = pairs.T.copy()
@@ -139,7 +212,9 @@ def test_pow_of_special_values_is_as_in_c(dtype: str) -> None:
     for target, kernel in kernels("pow", dtype).items():
         got = kernel(x, y)
         np.testing.assert_array_equal(got[special], want[special], err_msg=target)
-        np.testing.assert_array_equal(np.signbit(got[want == 0]), np.signbit(want[want == 0]), err_msg=target)
+        np.testing.assert_array_equal(
+            np.signbit(got[want == 0]), np.signbit(want[want == 0]), err_msg=target
+        )
 
 
 INF, NAN = math.inf, math.nan
@@ -165,7 +240,9 @@ def test_values_that_must_be_exact(name: str, dtype: str) -> None:
         got = kernel(x)
         np.testing.assert_array_equal(got, want, err_msg=target)
         numbers = ~np.isnan(want)
-        np.testing.assert_array_equal(np.signbit(got[numbers]), np.signbit(want[numbers]), err_msg=target)
+        np.testing.assert_array_equal(
+            np.signbit(got[numbers]), np.signbit(want[numbers]), err_msg=target
+        )
 
 
 def test_sin_and_cos_of_the_double_nearest_to_a_multiple_of_half_pi() -> None:

@@ -1,4 +1,5 @@
-"""Register programs against the interpreter: every primitive, replicas, steps, targets, guarded memory."""
+"""Register programs against the interpreter: every primitive, replicas, steps, targets, guarded
+memory."""
 
 from __future__ import annotations
 
@@ -24,20 +25,29 @@ from chainrule.core.node import Array, Node
 
 
 class Built:
-    """A register program of a graph, and how to run it on memory that faults outside its buffers."""
+    """A register program of a graph, and how to run it on memory that faults outside its
+    buffers."""
 
-    def __init__(self, inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node],
-                 outputs: Sequence[Node], target: Target | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Node],
+        state: Sequence[Node],
+        updates: Sequence[Node],
+        outputs: Sequence[Node],
+        target: Target | None = None,
+    ) -> None:
         self.inputs, self.state, self.updates, self.outputs = inputs, state, updates, outputs
         self.target = target or host()
         roots = prepare(inputs, state, updates, outputs)
         rest = iter(roots[len(outputs) :])
         new = [u if u is s else next(rest) for s, u in zip(state, updates, strict=True)]
         self.kernel: RegisterKernel | None = register_program(
-            inputs, state, new, roots[: len(outputs)], self.target)
+            inputs, state, new, roots[: len(outputs)], self.target
+        )
 
-    def run(self, values: dict[Node, Array], steps: int = 1, threads: int = 1,
-            at_end: bool = True) -> tuple[list[Array], list[Array]]:
+    def run(
+        self, values: dict[Node, Array], steps: int = 1, threads: int = 1, at_end: bool = True
+    ) -> tuple[list[Array], list[Array]]:
         """Outputs and new state; the threads' parts run one after another."""
         kernel = self.kernel
         assert kernel is not None
@@ -46,8 +56,9 @@ class Built:
         for node, place in zip([*self.inputs, *self.state], places, strict=False):
             place.array[...] = values[node]
         library = Library(compile_ir([kernel.text], self.target, kernel.opt), self.target)
-        entry = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(nodes) + 1), *[ctypes.c_int64] * 3)(
-            library.address("KERNEL"))
+        entry = ctypes.CFUNCTYPE(
+            None, *[ctypes.c_void_p] * (len(nodes) + 1), *[ctypes.c_int64] * 3
+        )(library.address("KERNEL"))
         scratch = ctypes.create_string_buffer(kernel.scratch_bytes + 64)
         threads = 1 if kernel.serial else threads
         for tid in range(threads):
@@ -80,10 +91,15 @@ def xor(dtype: DType = dt.float32) -> tuple[list[Node], list[Node], list[Node], 
     d = op.sub(z, y)
     loss = op.div(op.sum(op.mul(d, d), [0, 1]), op.constant(4, dtype))
     slopes = gradients([loss], [op.constant(1, dtype)], weights)
-    new_speeds = [op.add(op.mul(op.expand(momentum, v.shape), v), s)
-                  for v, s in zip(speeds, slopes, strict=True) if s is not None]
-    new_weights = [op.sub(w, op.mul(op.expand(rate, w.shape), v))
-                   for w, v in zip(weights, new_speeds, strict=True)]
+    new_speeds = [
+        op.add(op.mul(op.expand(momentum, v.shape), v), s)
+        for v, s in zip(speeds, slopes, strict=True)
+        if s is not None
+    ]
+    new_weights = [
+        op.sub(w, op.mul(op.expand(rate, w.shape), v))
+        for w, v in zip(weights, new_speeds, strict=True)
+    ]
     return [x, y, rate, momentum], weights + speeds, new_weights + new_speeds, [loss]
 
 
@@ -96,12 +112,14 @@ def xor_values(inputs: Sequence[Node], state: Sequence[Node]) -> dict[Node, Arra
     return values
 
 
-def vmapped(replicas: int, state: Sequence[Node], roots: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+def vmapped(
+    replicas: int, state: Sequence[Node], roots: Sequence[Node]
+) -> tuple[list[Node], list[Node]]:
     many = {n: op.input((replicas, *n.shape), n.dtype) for n in state}
     return list(many.values()), [n for n, _ in vmap_nodes(roots, many)]
 
 
-# -- one computation ------------------------------------------------------------------------------------
+# -- one computation -------------------------------------------------------------------------------
 @pytest.mark.parametrize("step", sorted(STEPS))
 def test_every_primitive(step: str) -> None:
     built = 0
@@ -146,12 +164,15 @@ def test_updates_read_the_old_state() -> None:
 
 
 def test_rows_of_a_data_set_in_memory() -> None:
-    """Too large for registers, looked up by an index that the state computes; indices are clamped."""
+    """Too large for registers, looked up by an index that the state computes; indices are
+    clamped."""
     table, at = op.input((1000, 3), dt.float32), op.input((4,), dt.int64)
     rows = op.gather(table, at)
     program = Built([table], [at], [op.add(at, op.full((4,), 7, dt.int64))], [rows])
-    values = {table: np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32),
-              at: np.array([-3, 0, 990, 5000])}
+    values = {
+        table: np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32),
+        at: np.array([-3, 0, 990, 5000]),
+    }
     (found,), (position,) = program.run(values, 3)
     (expected,), (after,) = program.expected(values, 3)
     np.testing.assert_array_equal(found, expected)
@@ -163,7 +184,7 @@ def test_large_graphs_are_left_to_others() -> None:
     assert Built([a, b], [], [], [op.dot(a, b)]).kernel is None
 
 
-# -- replicas -----------------------------------------------------------------------------------------------
+# -- replicas --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["host", "avx2", "sse2"])
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
 @pytest.mark.parametrize("replicas", [1, 3, 16, 17, 100])
@@ -202,7 +223,9 @@ def test_random_graphs_mapped(seed: int) -> None:
         pytest.skip("nothing depends on what is mapped")
     values = {n: v for n, v in graph.values.items() if n not in many}
     for n, m in many.items():  # each replica has the same numbers in another order
-        rows = [rng.permutation(graph.values[n].reshape(-1)).reshape(n.shape) for _ in range(replicas)]
+        rows = [
+            rng.permutation(graph.values[n].reshape(-1)).reshape(n.shape) for _ in range(replicas)
+        ]
         values[m] = np.stack(rows).astype(n.dtype)
     count = op.input((replicas,), dt.float32)  # a changing state tells how many replicas there are
     program = Built(list(values), [count], [op.add(count, op.ones_like(count))], outputs)
@@ -223,7 +246,10 @@ def test_each_replica_looks_up_its_own_table() -> None:
     program = Built([], many, [new, moved], [])
     assert program.replicated
     rng = np.random.default_rng(1)
-    values = {many[0]: rng.normal(size=(70, 6, 2)).astype(np.float32), many[1]: rng.integers(-2, 8, (70, 3))}
+    values = {
+        many[0]: rng.normal(size=(70, 6, 2)).astype(np.float32),
+        many[1]: rng.integers(-2, 8, (70, 3)),
+    }
     _, found = program.run(values, 2)
     for a, e in zip(found, program.expected(values, 2)[1], strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-6)

@@ -140,15 +140,26 @@ loop.run(100, 3)
         ("", 0),
         ("sys.exit(3)", 3),
         ("raise SystemExit(4)", 4),
-        ("threading.Thread(target=loop.run, args=(2_000_000, 3), daemon=True).start()", 0),  # mid-run
+        (
+            "threading.Thread(target=loop.run, args=(2_000_000, 3), daemon=True).start()",
+            0,
+        ),  # mid-run
         ("import atexit; atexit.register(lambda: loop.run(10, 3))", 0),
-        ("from chainrule.backends.cpu import threads; threads._close_at_exit(); loop.run(10, 3)", 0),
+        (
+            "from chainrule.backends.cpu import threads; threads._close_at_exit(); loop.run(10, 3)",
+            0,
+        ),
     ],
 )
 def test_clean_exit(then: str, code: int) -> None:
     here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-c", EXIT.format(then=then)], cwd=here, timeout=30, capture_output=True, text=True)
+        [sys.executable, "-c", EXIT.format(then=then)],
+        cwd=here,
+        timeout=30,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (code, "")
 
 
@@ -166,7 +177,9 @@ def test_environment_variable(own_count: None, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
-def test_wrong_environment_variable(own_count: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_wrong_environment_variable(
+    own_count: None, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     monkeypatch.setenv("CHAINRULE_NUM_THREADS", text)
     cpus = threads.available_cpus()
     with pytest.raises(OptionError) as caught:
@@ -181,7 +194,10 @@ def test_wrong_environment_variable(own_count: None, monkeypatch: pytest.MonkeyP
 def test_wrong_number_of_threads(n: object) -> None:
     with pytest.raises(OptionError) as caught:
         threads.set_num_threads(n)  # type: ignore[arg-type]
-    assert str(caught.value) == f"set_num_threads({n!r}): expected a whole number of threads, 1 or more"
+    assert (
+        str(caught.value)
+        == f"set_num_threads({n!r}): expected a whole number of threads, 1 or more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,8 +206,14 @@ def test_wrong_number_of_threads(n: object) -> None:
         ({"cpu.max": "150000 100000"}, "0::/", 1.5),
         ({"cpu.max": "max 100000"}, "0::/", None),
         ({"a/b/cpu.max": "400000 100000", "a/cpu.max": "200000 100000"}, "0::/a/b", 2.0),
-        ({"cpu,cpuacct/d/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/d/cpu.cfs_period_us": "100000\n"},
-         "4:memory:/d\n3:cpu,cpuacct:/d", 0.5),
+        (
+            {
+                "cpu,cpuacct/d/cpu.cfs_quota_us": "50000\n",
+                "cpu,cpuacct/d/cpu.cfs_period_us": "100000\n",
+            },
+            "4:memory:/d\n3:cpu,cpuacct:/d",
+            0.5,
+        ),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "3:cpu:/", None),
         ({}, "0::/", None),
     ],
@@ -208,7 +230,8 @@ def test_quota_of_the_control_group(
 
 def test_asking_for_the_number_of_threads_does_not_load_llvm() -> None:
     code = (
-        "import sys; from chainrule.backends.cpu.threads import get_num_threads; get_num_threads(); "
+        "import sys; from chainrule.backends.cpu.threads import get_num_threads; "
+        "get_num_threads(); "
         "assert 'llvmlite' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)

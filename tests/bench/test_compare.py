@@ -54,25 +54,38 @@ def test_choose_peers() -> None:
     assert set(choose("all")) == {"torch", "torch-compile", "jax", "jax-scan", "sklearn", "numpy"}
     assert choose("jax") == ["jax-scan", "jax"]
     assert choose("jax-scan,scikit-learn") == ["jax-scan", "sklearn"]
-    with pytest.raises(OptionError, match="peers: 'tensorflow' is not known; known are all, none, jax-scan"):
+    with pytest.raises(
+        OptionError, match="peers: 'tensorflow' is not known; known are all, none, jax-scan"
+    ):
         choose("tensorflow")
 
 
 def test_an_interpreter_is_found_for_numpy_and_none_for_nothing() -> None:
     assert interpreter_of("numpy", None) == sys.executable
-    with pytest.raises(OptionError, match="--peers-python /nowhere/python: not a Python interpreter that runs"):
+    with pytest.raises(
+        OptionError, match="--peers-python /nowhere/python: not a Python interpreter that runs"
+    ):
         interpreter_of("jax", "/nowhere/python")
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0.0421, "0.0421"), (12.345, "12.3"), (142000.0, "142 000"), (0.00002, "0.00002")]
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.0421, "0.0421"),
+        (12.345, "12.3"),
+        (142000.0, "142 000"),
+        (0.00002, "0.00002"),
+    ],
 )
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
 def test_a_comparison_of_processes() -> None:
-    c = compare(custom((3, 4, 2), 16), ["chainrule", "chainrule-compile", "numpy"], 1, 1e11, 2, 0.01)
+    c = compare(
+        custom((3, 4, 2), 16), ["chainrule", "chainrule-compile", "numpy"], 1, 1e11, 2, 0.01
+    )
     assert [m.error for m in c.measured] == ["", "", ""]
     for m in c.measured:
         assert m.agrees and len(m.rounds) == 2 and m.microseconds and m.peak_bytes
@@ -83,7 +96,19 @@ def test_a_comparison_of_processes() -> None:
 
 
 def test_bench_command_without_peers(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--sizes", "3,2", "--rounds", "1", "--seconds", "0.01", "--threads", "1", "--peers", "none", "--json"]
+    options = [
+        "--sizes",
+        "3,2",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.01",
+        "--threads",
+        "1",
+        "--peers",
+        "none",
+        "--json",
+    ]
     assert main(["bench", *options]) == 0
     (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert found["threads"] == 1 and found["best_peer"] is None

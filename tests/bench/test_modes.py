@@ -64,7 +64,12 @@ def test_batches_cover_an_epoch_once_and_are_replayed_by_seed() -> None:
 def test_a_worker_answers_requests() -> None:
     worker = Worker()
     workload = json.loads(json.dumps(vars(WORKLOADS["xor"])))
-    assert worker.answer({"do": "prepare", "mode": "numpy", "workload": workload, "threads": 1})["granularity"] == 1
+    assert (
+        worker.answer({"do": "prepare", "mode": "numpy", "workload": workload, "threads": 1})[
+            "granularity"
+        ]
+        == 1
+    )
     first = worker.answer({"do": "first"})
     assert first["steps"] == 1 and first["seconds"] > 0 and first["loss"] > 0
     run = worker.answer({"do": "run", "seconds": 0.02})

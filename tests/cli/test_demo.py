@@ -33,7 +33,9 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ((hidden @ held["2.weight"].T + held["2.bias"]).argmax(1) == y).mean() > 0.94
 
 
-def test_a_demo_that_did_not_learn_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_demo_that_did_not_learn_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("matplotlib")
     assert main(["demo", "--out", str(tmp_path), "--epochs", "1"]) == 1
     assert "held-out digits" in capsys.readouterr().out

@@ -14,14 +14,21 @@ from chainrule.cli.main import main
 def test_doctor_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["ok"] and {c["name"] for c in found["checks"]} == {"Python", "NumPy", "compiler", "cache folder"}
+    assert found["ok"] and {c["name"] for c in found["checks"]} == {
+        "Python",
+        "NumPy",
+        "compiler",
+        "cache folder",
+    }
     assert found["processor"]["vector_bits"] in (128, 256, 512)
     assert 1 <= found["processor"]["cpus_usable"] <= found["processor"]["cpus"]
     assert found["speed"]["peak_gflops_float32"] > found["speed"]["peak_gflops_float64"] > 0.5
     assert {e["name"] for e in found["extras"]} >= {"figures", "sklearn", "data"}
 
 
-def test_doctor_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_for_people(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     extra = machine.Extra("figures", ("matplotlib",), ("matplotlib",))
     monkeypatch.setattr(machine, "extras", lambda: [extra])
     assert main(["doctor", "--no-measure"]) == 0
@@ -31,7 +38,9 @@ def test_doctor_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "GFLOP" not in text
 
 
-def test_something_essential_broken_is_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_something_essential_broken_is_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = [machine.Check("compiler", False, "it is broken")]
     monkeypatch.setattr(machine, "checks", lambda has_llvm: broken)
     assert main(["doctor", "--no-measure"]) == 1
@@ -51,11 +60,18 @@ def test_cache_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "new"))
     assert machine.cache_state()["state"] == "not made yet"
     (tmp_path / "new").mkdir(mode=0o700)
-    assert machine.cache_state() == {"folder": str(tmp_path / "new"), "state": "usable", "entries": 0, "bytes": 0}
+    assert machine.cache_state() == {
+        "folder": str(tmp_path / "new"),
+        "state": "usable",
+        "entries": 0,
+        "bytes": 0,
+    }
 
 
 def test_caches_are_read_from_the_system(tmp_path: Path) -> None:
-    for number, (level, kind, size) in enumerate([(1, "Data", "48K"), (1, "Instruction", "32K"), (2, "Unified", "2M")]):
+    for number, (level, kind, size) in enumerate(
+        [(1, "Data", "48K"), (1, "Instruction", "32K"), (2, "Unified", "2M")]
+    ):
         index = tmp_path / f"index{number}"
         index.mkdir()
         for name, text in (("level", str(level)), ("type", kind), ("size", size)):

@@ -16,7 +16,9 @@ from chainrule.errors import DataError
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "chainrule", *args], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "chainrule", *args], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_version_and_help_as_a_module() -> None:
@@ -24,9 +26,12 @@ def test_version_and_help_as_a_module() -> None:
     code = (
         "import sys\nfrom chainrule.cli import main\n"
         "assert main(['--help']) == 0\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('llvmlite', 'rich', 'matplotlib', 'polars')])"
+        "print([m for m in sys.modules if m.split('.')[0] in ('llvmlite', 'rich', 'matplotlib', "
+        "'polars')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     for name, (_, text) in registry.COMMANDS.items():
         assert name in done.stdout and text.split(";")[0].split(",")[0] in done.stdout
     assert done.stdout.endswith("[]\n")  # help waits for no library
@@ -45,7 +50,10 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "No such command 'nonsense'" in captured.err
-    assert "no workload 'nonsense'; there are xor, digits, tabular, mnist, wide, and --sizes" in captured.err
+    assert (
+        "no workload 'nonsense'; there are xor, digits, tabular, mnist, wide, and --sizes"
+        in captured.err
+    )
 
 
 def failing(error: BaseException) -> click.Command:
@@ -60,14 +68,21 @@ def failing(error: BaseException) -> click.Command:
     ("error", "code", "message"),
     [
         (DataError("x has NaN in row 3"), 1, "error: x has NaN in row 3\n"),
-        (FileNotFoundError(2, "No such file", "a.csv"), 1, "error: [Errno 2] No such file: 'a.csv'\n"),
+        (
+            FileNotFoundError(2, "No such file", "a.csv"),
+            1,
+            "error: [Errno 2] No such file: 'a.csv'\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
 def test_errors_are_one_message(
-    error: BaseException, code: int, message: str, monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(type(chainrule), "get_command", lambda *_: failing(error))
     assert main(["doctor"]) == code
     captured = capsys.readouterr()

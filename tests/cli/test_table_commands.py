@@ -59,31 +59,62 @@ def test_train_predict_evaluate_inspect(folder, capsys):
     code, out, _ = run(capsys, "inspect", model)
     assert code == 0
     assert out.splitlines()[:3] == [
-        "target    label", "task      binary: big, small", "network   3 - 8 - 2, relu, dropout 0; 50 weights",
-    ]  # fmt: skip
+        "target    label",
+        "task      binary: big, small",
+        "network   3 - 8 - 2, relu, dropout 0; 50 weights",
+    ]
     assert json.loads(run(capsys, "inspect", model, "--json")[1])["network"]["hidden"] == [8]
 
 
 def test_train_prints_one_json_document(folder, capsys):
-    code, out, _ = run(capsys, "train", folder / "t.csv", "--target", "price", "--drop", "label", "--json",
-                       "--out", folder / "m.safetensors", "--no-figure", *QUICK)  # fmt: skip
+    code, out, _ = run(
+        capsys,
+        "train",
+        folder / "t.csv",
+        "--target",
+        "price",
+        "--drop",
+        "label",
+        "--json",
+        "--out",
+        folder / "m.safetensors",
+        "--no-figure",
+        *QUICK,
+    )
     found = json.loads(out)
     assert code == 0
-    assert found["task"] == "regression" and found["metrics"]["r2"] > 0.9 and found["baseline"]["r2"] <= 0
+    assert (
+        found["task"] == "regression"
+        and found["metrics"]["r2"] > 0.9
+        and found["baseline"]["r2"] <= 0
+    )
     assert (found["rows"], found["held_out_rows"], found["figure"]) == (120, 30, None)
     assert not (folder / "m.png").exists()
 
 
 def test_the_same_seed_writes_the_same_file(folder, capsys):
     for name in ("a", "b"):
-        run(capsys, "train", folder / "t.csv", "--target", "label", "--out", folder / f"{name}.safetensors",
-            "--dropout", "0.2", "--no-figure", *QUICK)  # fmt: skip
+        run(
+            capsys,
+            "train",
+            folder / "t.csv",
+            "--target",
+            "label",
+            "--out",
+            folder / f"{name}.safetensors",
+            "--dropout",
+            "0.2",
+            "--no-figure",
+            *QUICK,
+        )
     assert (folder / "a.safetensors").read_bytes() == (folder / "b.safetensors").read_bytes()
 
 
 def test_options_from_a_file(folder, capsys):
     config = folder / "c.toml"
-    config.write_text('target = "label"\nhidden = [4, 3]\nepochs = 2\nbatch-size = 16\nfigure = false\n')
+    config.write_text(
+        'target = "label"\nhidden = [4, 3]\nepochs = 2\nbatch-size = 16\nfigure = false\n'
+    )
     code, _, _ = run(capsys, "train", folder / "t.csv", "--config", config, "--epochs", "3")
     assert code == 0
     held = json.loads(run(capsys, "inspect", folder / "t.safetensors", "--json")[1])
@@ -97,11 +128,16 @@ def test_columns_in_another_order(folder, capsys):
     with (folder / "turned.csv").open("w", newline="") as file:
         csv.writer(file).writerows([r[::-1] for r in rows])
     model = folder / "t.safetensors"
-    assert run(capsys, "predict", model, folder / "t.csv")[1] == run(capsys, "predict", model, folder / "turned.csv")[1]
+    assert (
+        run(capsys, "predict", model, folder / "t.csv")[1]
+        == run(capsys, "predict", model, folder / "turned.csv")[1]
+    )
 
 
 def test_several_targets(folder, capsys):
-    code, _, _ = run(capsys, "train", folder / "t.csv", "--target", "price,size", "--no-figure", *QUICK)
+    code, _, _ = run(
+        capsys, "train", folder / "t.csv", "--target", "price,size", "--no-figure", *QUICK
+    )
     assert code == 0
     out = run(capsys, "predict", folder / "t.safetensors", folder / "t.csv")[1]
     assert out.splitlines()[0] == "price,size"

@@ -53,10 +53,15 @@ def linear_sgd():
     return [x, y], [w, b], step, [loss]
 
 
-@pytest.mark.parametrize("build", [softmax_cross_entropy, layer_norm, linear_sgd], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "build", [softmax_cross_entropy, layer_norm, linear_sgd], ids=lambda f: f.__name__
+)
 def test_loops(build, request):
     plan = make_plan(*build())
-    text = "\n".join(f"level {lv}\n{show(k)}" for lv, k in zip(plan.levels, plan.kernels, strict=True)) + "\n"
+    text = (
+        "\n".join(f"level {lv}\n{show(k)}" for lv, k in zip(plan.levels, plan.kernels, strict=True))
+        + "\n"
+    )
     text = re.sub(r"(\d\.\d{6})\d+", r"\1", text)
     path = FOLDER / f"{build.__name__}.txt"
     if request.config.getoption("--update-golden"):

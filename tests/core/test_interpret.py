@@ -47,8 +47,17 @@ def test_casts_from_float_saturate_and_nan_becomes_0() -> None:
     }
     for dtype, numbers in expected.items():
         assert value(op.cast(x, dtype)).tolist() == numbers, dtype
-    assert value(op.cast(c([0.0, -0.0, np.nan, 0.1]), dt.bool_)).tolist() == [False, False, True, True]
-    assert value(op.cast(c([-1, 256, 300], dt.int64), dt.uint8)).tolist() == [255, 0, 44]  # integers wrap
+    assert value(op.cast(c([0.0, -0.0, np.nan, 0.1]), dt.bool_)).tolist() == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert value(op.cast(c([-1, 256, 300], dt.int64), dt.uint8)).tolist() == [
+        255,
+        0,
+        44,
+    ]  # integers wrap
 
 
 def test_integer_division_rounds_down_and_by_zero_gives_0() -> None:
@@ -82,7 +91,10 @@ def test_small_index_types_reach_into_long_axes() -> None:
 
 def test_extremes_of_nan() -> None:
     x = c([[1.0, np.nan, 3.0]])
-    assert np.isnan(value(op.reduce_max(x, [1]))).all() and np.isnan(value(op.reduce_min(x, [1]))).all()
+    assert (
+        np.isnan(value(op.reduce_max(x, [1]))).all()
+        and np.isnan(value(op.reduce_min(x, [1]))).all()
+    )
     assert value(op.argmax(x, 1)).tolist() == [1]
     assert value(op.argmax(c([2.0, 5.0, 5.0]), 0)) == 1  # the first of equals
 

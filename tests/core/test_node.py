@@ -90,7 +90,7 @@ def test_a_node_knows_the_line_of_the_user_that_made_it() -> None:
     assert source_of(op.sin(z)) != source_of(y)
 
 
-GOLDEN = '''\
+GOLDEN = """\
 %0: float32[4, 2] = input "x"
 %1: float32[2, 3] = input "w"
 %2: float32[4, 3] = dot(%0, %1)
@@ -101,7 +101,7 @@ GOLDEN = '''\
 %7: float32[3, 4] = mul(%3, %6)
 %8: float32[4] = sum(%7) axes=[0]
 return %8, %2
-'''
+"""
 
 
 def test_show() -> None:

@@ -40,7 +40,9 @@ def test_order_unknown_columns_and_unseen_categories():
 def test_a_value_missing_only_later_is_noted():
     p = Preprocessor.fit({"a": [1.0, 3.0], "y": ["n", "m"]}, "y")
     assert p.features({"a": [None, 3.0]}).tolist() == [[0.0], [1.0]]
-    assert p.notes == ["'a': 1 missing values replaced by the median 2 (none was missing in training)"]
+    assert p.notes == [
+        "'a': 1 missing values replaced by the median 2 (none was missing in training)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,12 +73,18 @@ def test_targets_and_back():
     t = p.targets(table)
     np.testing.assert_allclose(t.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(t.std(0), 1, rtol=1e-5)
-    np.testing.assert_allclose(p.numbers(t), np.stack([table["y"], table["z"]], 1), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        p.numbers(t), np.stack([table["y"], table["z"]], 1), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_identifiers_and_rare_words():
     names = [f"person {i}" for i in range(600)]
-    table = {"id": names, "often": [n if i < 300 else "x" for i, n in enumerate(names)], "y": [0, 1] * 300}
+    table = {
+        "id": names,
+        "often": [n if i < 300 else "x" for i, n in enumerate(names)],
+        "y": [0, 1] * 300,
+    }
     p = Preprocessor.fit(table, "y")
     assert p.notes == [
         "ignored 'id': a different word in every row",

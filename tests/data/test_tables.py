@@ -31,7 +31,9 @@ def test_text_with_any_separator(tmp_path, separator):
 
 def test_tsv_gzip_bom_and_blank_lines(tmp_path):
     path = tmp_path / "t.tsv.gz"
-    path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + TEXT.replace(",", "\t").replace("1.5", "\n1.5").encode()))
+    path.write_bytes(
+        gzip.compress(b"\xef\xbb\xbf" + TEXT.replace(",", "\t").replace("1.5", "\n1.5").encode())
+    )
     same(read_table(path))
 
 
@@ -82,7 +84,9 @@ def test_a_missing_extra_is_named(monkeypatch, tmp_path):
 
 
 @settings(max_examples=150)
-@given(st.binary(max_size=80), st.sampled_from(["t.csv", "t.tsv", "t.csv.gz", "t.npz", "t.parquet"]))
+@given(
+    st.binary(max_size=80), st.sampled_from(["t.csv", "t.tsv", "t.csv.gz", "t.npz", "t.parquet"])
+)
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content, name):
     path = tmp_path_factory.mktemp("fuzz") / name
     path.write_bytes(content)

@@ -26,7 +26,11 @@ def test_check_estimator_has_no_failure(kind):
         warnings.simplefilter("ignore")  # scikit-learn's checks provoke warnings
         results = check_estimator(kind(**QUICK), on_fail=None)
     assert len(results) > 50
-    assert [(r["check_name"], r["exception"]) for r in results if r["status"] not in ("passed", "skipped")] == []
+    assert [
+        (r["check_name"], r["exception"])
+        for r in results
+        if r["status"] not in ("passed", "skipped")
+    ] == []
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,9 @@ def test_classes_may_be_words(iris):
 
 def test_the_same_seed_is_the_same_model_and_another_is_not(iris):
     x, y = iris
-    a, b, c = (BackpropClassifier(**QUICK, dropout=0.2, random_state=s).fit(x, y) for s in (0, 0, 1))
+    a, b, c = (
+        BackpropClassifier(**QUICK, dropout=0.2, random_state=s).fit(x, y) for s in (0, 0, 1)
+    )
     assert all(np.array_equal(p, q) for p, q in zip(a.coefs_, b.coefs_, strict=True))
     assert not np.array_equal(a.coefs_[0], c.coefs_[0])
 
@@ -65,7 +71,9 @@ def test_pickle_predicts_the_same_and_trains_on(iris):
 def test_pipeline_grid_search_clone():
     x, y = load_iris(return_X_y=True)
     pipe = make_pipeline(StandardScaler(), BackpropClassifier(**QUICK, random_state=0))
-    search = GridSearchCV(pipe, {"backpropclassifier__hidden_layer_sizes": [(4,), (16,)]}, cv=2).fit(x, y)
+    search = GridSearchCV(
+        pipe, {"backpropclassifier__hidden_layer_sizes": [(4,), (16,)]}, cv=2
+    ).fit(x, y)
     assert search.best_score_ > 0.85
     assert clone(search.best_estimator_).get_params().keys() == pipe.get_params().keys()
 
@@ -136,13 +144,24 @@ def test_several_targets_in_their_units():
 
 def test_two_classes_in_minibatches():
     x, y = make_classification(300, 4, random_state=0)
-    assert BackpropClassifier((4,), max_iter=60, learning_rate_init=0.05, random_state=0).fit(x, y).score(x, y) > 0.8
+    assert (
+        BackpropClassifier((4,), max_iter=60, learning_rate_init=0.05, random_state=0)
+        .fit(x, y)
+        .score(x, y)
+        > 0.8
+    )
 
 
 def test_early_stopping_holds_rows_out():
     x, y = make_classification(300, 8, n_informative=6, n_redundant=0, n_classes=3, random_state=0)
-    model = BackpropClassifier((32,), max_iter=300, learning_rate_init=0.02, early_stopping=True,
-                               n_iter_no_change=3, random_state=0).fit(x, y)  # fmt: skip
+    model = BackpropClassifier(
+        (32,),
+        max_iter=300,
+        learning_rate_init=0.02,
+        early_stopping=True,
+        n_iter_no_change=3,
+        random_state=0,
+    ).fit(x, y)
     assert model.n_iter_ < 300
     assert len(model.validation_losses_) == model.n_iter_
 
@@ -151,7 +170,9 @@ def test_early_stopping_holds_rows_out():
 def test_solvers(solver, iris):
     x, y = iris
     lr = 0.1 if solver == "sgd" else 0.01
-    model = BackpropClassifier((16,), solver=solver, learning_rate_init=lr, max_iter=60, random_state=0)
+    model = BackpropClassifier(
+        (16,), solver=solver, learning_rate_init=lr, max_iter=60, random_state=0
+    )
     assert model.fit(x, y).score(x, y) > 0.9
 
 
@@ -164,21 +185,35 @@ def test_float32_stays_float32(iris):
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"activation": "rleu"}, OptionError,
-         "activation 'rleu' is unknown; there are relu, tanh, logistic, sigmoid, identity, gelu, silu, elu, selu,"
-         " leaky_relu, softplus, mish"),
-        ({"solver": "adm"}, OptionError,
-         "optimizer 'adm' is unknown; there are adam, adamw, sgd, rmsprop, adagrad, adadelta, adamax, nadam, radam,"
-         " lion"),
-        ({"hidden_layer_sizes": (4, 0)}, OptionError,
-         "hidden: layer sizes are whole numbers from 1 to 1048576, got 0"),
+        (
+            {"activation": "rleu"},
+            OptionError,
+            "activation 'rleu' is unknown; there are relu, tanh, logistic, sigmoid, identity, "
+            "gelu, silu, elu, selu,"
+            " leaky_relu, softplus, mish",
+        ),
+        (
+            {"solver": "adm"},
+            OptionError,
+            "optimizer 'adm' is unknown; there are adam, adamw, sgd, rmsprop, adagrad, adadelta, "
+            "adamax, nadam, radam,"
+            " lion",
+        ),
+        (
+            {"hidden_layer_sizes": (4, 0)},
+            OptionError,
+            "hidden: layer sizes are whole numbers from 1 to 1048576, got 0",
+        ),
         ({"dropout": 1.0}, OptionError, "dropout is a probability below 1, got 1.0"),
         ({"batch_size": 0}, OptionError, 'batch_size is "auto" or a whole number from 1, got 0'),
         ({"max_iter": 0}, OptionError, "max_iter is a whole number from 1, got 0"),
-        ({"early_stopping": True, "validation_fraction": 1.5}, OptionError,
-         "validation_fraction is between 0 and 1, got 1.5"),
+        (
+            {"early_stopping": True, "validation_fraction": 1.5},
+            OptionError,
+            "validation_fraction is between 0 and 1, got 1.5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_options(options, error, text, iris):
     with pytest.raises(error) as caught:
         BackpropClassifier(**options).fit(*iris)
@@ -188,10 +223,16 @@ def test_wrong_options(options, error, text, iris):
 def test_one_class(iris):
     with pytest.raises(DataError) as caught:
         BackpropClassifier().fit(iris[0], np.zeros(150))
-    assert str(caught.value) == "y has one class only (np.float64(0.0)); a classifier needs at least 2 classes"
+    assert (
+        str(caught.value)
+        == "y has one class only (np.float64(0.0)); a classifier needs at least 2 classes"
+    )
 
 
 def test_partial_fit_needs_the_classes(iris):
     with pytest.raises(DataError) as caught:
         BackpropClassifier().partial_fit(*iris)
-    assert str(caught.value) == "partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)"
+    assert (
+        str(caught.value)
+        == "partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)"
+    )

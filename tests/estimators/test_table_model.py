@@ -19,12 +19,19 @@ from chainrule.estimators.table_model import _auc
 def table(rows=120):
     rng = np.random.default_rng(0)
     x = rng.normal(size=rows)
-    return {"x": x, "word": rng.choice(["a", "b"], rows), "y": np.where(x > 0, "up", "down"), "n": 100 + 5 * x}
+    return {
+        "x": x,
+        "word": rng.choice(["a", "b"], rows),
+        "y": np.where(x > 0, "up", "down"),
+        "n": 100 + 5 * x,
+    }
 
 
 @pytest.fixture(scope="module")
 def model():
-    return TableModel.fit(table(), "y", hidden=(8,), training={"epochs": 30, "lr": 0.05}, drop=["n"])
+    return TableModel.fit(
+        table(), "y", hidden=(8,), training={"epochs": 30, "lr": 0.05}, drop=["n"]
+    )
 
 
 @pytest.fixture
@@ -45,7 +52,9 @@ def test_regression_in_the_targets_unit():
 
 
 def test_the_same_seed_is_the_same_model(model):
-    again = TableModel.fit(table(), "y", hidden=(8,), training={"epochs": 30, "lr": 0.05}, drop=["n"])
+    again = TableModel.fit(
+        table(), "y", hidden=(8,), training={"epochs": 30, "lr": 0.05}, drop=["n"]
+    )
     assert all(np.array_equal(again.weights[k], v) for k, v in model.weights.items())
 
 
@@ -117,7 +126,10 @@ def test_weights_that_do_not_fit(path):
     tensors = load_file(path)
     tensors["layers.0.weight"] = np.zeros((3, 3), np.float32)
     rewritten(path, tensors=tensors)
-    assert refused(path) == "the weights do not fit the network: layers.0.weight is (3, 3), expected (8, 3)"
+    assert (
+        refused(path)
+        == "the weights do not fit the network: layers.0.weight is (3, 3), expected (8, 3)"
+    )
 
 
 def test_weights_that_are_not_finite(path):
@@ -135,7 +147,8 @@ def test_preprocessing_of_another_width(path):
 def test_a_huge_network_is_not_built(path):
     rewritten(path, lambda held: held["network"].update(hidden=[10**12]))
     assert refused(path) == (
-        "the description of the model is damaged (this is no description of a network (hidden: layer sizes are"
+        "the description of the model is damaged (this is no description of a network (hidden: "
+        "layer sizes are"
         " whole numbers from 1 to 1048576, got 1000000000000))"
     )
 

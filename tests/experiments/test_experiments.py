@@ -1,4 +1,5 @@
-"""The experiments themselves: exact parts always, learning over few seeds; the full tier is marked slow."""
+"""The experiments themselves: exact parts always, learning over few seeds; the full tier is marked
+slow."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from chainrule.experiments.sequence_completion import TEST, TRAIN, cases
 MISSED = {"5 units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5"}
 
 
-# -- published weights ------------------------------------------------------------------------------------
+# -- published weights -----------------------------------------------------------------------------
 def test_published_weights_of_xor() -> None:
     y = xor.published_outputs(xor.ONE_HIDDEN, xor.FIGURE_3)
     np.testing.assert_allclose(y, xor.FIGURE_3_OUTPUTS, atol=0.005)
@@ -30,10 +31,14 @@ def test_published_weights_of_xor() -> None:
 
 
 def test_published_weights_of_symmetry_and_negation() -> None:
-    y = outputs(symmetry.NET, {k: w[None] for k, w in symmetry.PUBLISHED.items()}, symmetry.INPUTS)[0]
+    y = outputs(symmetry.NET, {k: w[None] for k, w in symmetry.PUBLISHED.items()}, symmetry.INPUTS)[
+        0
+    ]
     assert np.abs(y - symmetry.TARGETS).max() < 0.17
     assert symmetry.TARGETS.sum() == 8
-    y = outputs(negation.NET, {k: w[None] for k, w in negation.published().items()}, negation.INPUTS)[0]
+    y = outputs(
+        negation.NET, {k: w[None] for k, w in negation.published().items()}, negation.INPUTS
+    )[0]
     assert np.abs(y - negation.TARGETS).max() < 0.27
 
 
@@ -44,7 +49,7 @@ def test_the_handmade_adder_and_the_ideal_thermometer() -> None:
         np.testing.assert_array_equal(ideal(n), parity(n)[1][:, 0])
 
 
-# -- data ---------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 def test_family_facts() -> None:
     facts = family_trees.facts()
     x, d = family_trees.cases()
@@ -56,7 +61,9 @@ def test_family_facts() -> None:
     assert known["Charlotte", "uncle"] == {"Arthur", "Charles"}
     assert known["Margaret", "nephew"] == {"Colin"}
     assert ("Margaret", "father") not in known
-    count = {r: sum(1 for _, relation, _ in facts if relation == r) // 2 for r in family_trees.RELATIONS}
+    count = {
+        r: sum(1 for _, relation, _ in facts if relation == r) // 2 for r in family_trees.RELATIONS
+    }
     assert list(count.values()) == [6, 6, 5, 5, 6, 6, 2, 2, 3, 3, 4, 4]
 
 
@@ -92,7 +99,7 @@ def test_kinds_of_fields() -> None:
     assert t_c.kind(np.array([3, -1, -1, -1, 3, -1, -1, -1, 3.0])) == "diagonal"
 
 
-# -- the perceptron -------------------------------------------------------------------------------------------
+# -- the perceptron --------------------------------------------------------------------------------
 def test_perceptron_rule() -> None:
     w = np.zeros((1, 2))
     assert present(w, np.array([[1.0, 2.0]]), np.array([1.0])).all()
@@ -118,22 +125,34 @@ def test_separable_points_keep_the_margin() -> None:
     assert np.linalg.norm(x, axis=-1).max() < 1.1
 
 
-# -- learning, few seeds ----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["xor", "symmetry", "encoder", "intermediate-values", "negation", "t-c"])
+# -- learning, few seeds ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["xor", "symmetry", "encoder", "intermediate-values", "negation", "t-c"]
+)
 def test_quick(name: str) -> None:
     """A handful of seeds: some succeed, and what must hold for every one that does, holds."""
     result = reproduce(name, seeds=6)
     statistical = ("median", "magnitudes")
     every = [m for m in result.measurements if "seeds" not in m.numbers and m.passed is not None]
     assert every
-    assert [m.system for m in every if not m.passed and not any(s in m.system for s in statistical)] == []
+    assert [
+        m.system for m in every if not m.passed and not any(s in m.system for s in statistical)
+    ] == []
     solved = [m.numbers["solved"] for m in result.measurements if "seconds" in m.numbers]
     assert max(solved) >= 3
 
 
 def test_symmetry_finds_antisymmetric_weights() -> None:
     runs = Lab(seeds=10).train(
-        "", symmetry.NET, symmetry.INPUTS, symmetry.TARGETS, seeds=10, eps=0.05, alpha=0.9, init=0.3, sweeps=3000
+        "",
+        symmetry.NET,
+        symmetry.INPUTS,
+        symmetry.TARGETS,
+        seeds=10,
+        eps=0.05,
+        alpha=0.9,
+        init=0.3,
+        sweeps=3000,
     )
     assert runs.solved.sum() >= 9
     measured = symmetry.measures(runs)
@@ -151,7 +170,16 @@ def test_figures_and_json(tmp_path) -> None:
 
 def test_figures_are_drawn_even_if_no_seed_succeeds() -> None:
     figure = pytest.importorskip("matplotlib.figure")
-    for name in ("xor", "symmetry", "parity", "encoder", "intermediate-values", "negation", "t-c", "addition"):
+    for name in (
+        "xor",
+        "symmetry",
+        "parity",
+        "encoder",
+        "intermediate-values",
+        "negation",
+        "t-c",
+        "addition",
+    ):
         result = run_experiment(EXPERIMENTS[name], 2, None, sweeps=2)
         for draw in result.drawings.values():
             canvas = figure.Figure(layout="constrained")
@@ -162,7 +190,10 @@ def test_figures_are_drawn_even_if_no_seed_succeeds() -> None:
 def test_the_page_is_filled_in(tmp_path) -> None:
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- machine -->\n<!-- end -->\n<!-- intermediate-values -->\nold\n<!-- end -->\nafter")
+    page.write_text(
+        "before\n<!-- machine -->\n<!-- end -->\n<!-- intermediate-values -->\nold\n<!-- end "
+        "-->\nafter"
+    )
     update_page(page, [reproduce("intermediate-values", seeds=3)])
     text = page.read_text()
     assert text.startswith("before") and text.endswith("after") and "old" not in text
@@ -172,17 +203,20 @@ def test_the_page_is_filled_in(tmp_path) -> None:
         update_page(page, [run_experiment(EXPERIMENTS["t-c"], 2, None, sweeps=2)])
 
 
-@pytest.mark.parametrize(("name", "seeds", "message"), [
-    ("zor", None, "no experiment 'zor'; there are perceptron, xor"),
-    ("xor", 0, "the number of seeds is a positive integer, got 0"),
-    ("xor", 2.5, "the number of seeds is a positive integer, got 2.5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "seeds", "message"),
+    [
+        ("zor", None, "no experiment 'zor'; there are perceptron, xor"),
+        ("xor", 0, "the number of seeds is a positive integer, got 0"),
+        ("xor", 2.5, "the number of seeds is a positive integer, got 2.5"),
+    ],
+)
 def test_mistakes(name: str, seeds: object, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         reproduce(name, seeds)  # type: ignore[arg-type]
 
 
-# -- everything -----------------------------------------------------------------------------------------------
+# -- everything ------------------------------------------------------------------------------------
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_full_tier(name: str) -> None:

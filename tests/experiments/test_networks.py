@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.experiments import family_trees, iterative_nets, sequence_completion, symmetry, t_c, xor
+from chainrule.experiments import (
+    family_trees,
+    iterative_nets,
+    sequence_completion,
+    symmetry,
+    t_c,
+    xor,
+)
 from chainrule.experiments.networks import (
     Net,
     hidden_activities,
@@ -19,11 +26,21 @@ from chainrule.experiments.replicas import outputs, squared_error
 from chainrule.experiments.shift_register import register
 
 PARAMETERS = [
-    (xor.ONE_HIDDEN, 7), (xor.TWO_HIDDEN, 9), (symmetry.NET, 17), (family_trees.NET, 630), (t_c.NET, 12),
-    (layered(4, 4, 1), 25), (layered(8, 3, 8), 59), (layered(2, 1, 4, 4), 31),
-    (layered(4, 3, 3, shortcuts=True), 39), (layered(4, 3, 3, shortcuts=True, cascade=True), 42),
-    (register(3), 12), (register(5), 30), (sequence_completion.NET, 1173), (iterative_nets.REMEMBER, 24),
-]  # fmt: skip
+    (xor.ONE_HIDDEN, 7),
+    (xor.TWO_HIDDEN, 9),
+    (symmetry.NET, 17),
+    (family_trees.NET, 630),
+    (t_c.NET, 12),
+    (layered(4, 4, 1), 25),
+    (layered(8, 3, 8), 59),
+    (layered(2, 1, 4, 4), 31),
+    (layered(4, 3, 3, shortcuts=True), 39),
+    (layered(4, 3, 3, shortcuts=True, cascade=True), 42),
+    (register(3), 12),
+    (register(5), 30),
+    (sequence_completion.NET, 1173),
+    (iterative_nets.REMEMBER, 24),
+]
 
 
 @pytest.mark.parametrize(("net", "count"), PARAMETERS, ids=str)
@@ -58,9 +75,11 @@ def test_gradients_at_three_random_points(net: Net) -> None:
     for k in range(1 if large else 3):
         weights = {name: cr.tensor(w[k]) for name, w in points.items()}
         cr.check_grads(
-            lambda w: squared_error(net.forward(w, x), d), [weights], rtol=1e-6,
+            lambda w: squared_error(net.forward(w, x), d),
+            [weights],
+            rtol=1e-6,
             **({"directions": 6} if large else {}),
-        )  # fmt: skip
+        )
 
 
 def test_layers_compute_what_they_should() -> None:

@@ -23,8 +23,12 @@ def by_hand(seed: int, sweeps: int, eps: float, alpha: float, shrink: float, d: 
         y = 1 / (1 + np.exp(-(h @ w["W2"] + w["b2"])))
         to_output = (y - d) * y * (1 - y)
         to_hidden = to_output @ w["W2"].T * h * (1 - h)
-        gradient = {"W1": INPUTS.T @ to_hidden, "b1": to_hidden.sum(0), "W2": h.T @ to_output,
-                    "b2": to_output.sum(0)}  # fmt: skip
+        gradient = {
+            "W1": INPUTS.T @ to_hidden,
+            "b1": to_hidden.sum(0),
+            "W2": h.T @ to_output,
+            "b2": to_output.sum(0),
+        }
         for k in w:
             change[k] = -eps * gradient[k] + alpha * change[k]
             w[k] = (w[k] + change[k]) * (1 - shrink)
@@ -103,8 +107,16 @@ def test_another_criterion() -> None:
 
 def test_statistics_keep_failed_seeds() -> None:
     w = {"W1": np.zeros((4, 1))}
-    runs = Runs(NET, INPUTS, TARGETS, False, w, np.array([True, True, False, True]),
-                np.array([10, 30, 500, 400]), 0.0)  # fmt: skip
+    runs = Runs(
+        NET,
+        INPUTS,
+        TARGETS,
+        False,
+        w,
+        np.array([True, True, False, True]),
+        np.array([10, 30, 500, 400]),
+        0.0,
+    )
     s = runs.statistics()
     assert (s.seeds, s.solved, s.median) == (4, 3, 30)
     assert runs.statistics(limit=100).solved == 2
@@ -119,7 +131,9 @@ def test_statistics_keep_failed_seeds() -> None:
 def test_error_and_gradient() -> None:
     runs = train(seeds=3, sweeps=20, dtype="float64")
     error, norm = runs.error_and_gradient()
-    np.testing.assert_allclose(error, 0.5 * ((runs.outputs() - TARGETS) ** 2).sum((1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(
+        error, 0.5 * ((runs.outputs() - TARGETS) ** 2).sum((1, 2)), rtol=1e-9
+    )
     assert (norm > 0).all()
 
 

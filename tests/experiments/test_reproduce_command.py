@@ -34,11 +34,16 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert result["passed"] and result["measurements"][0]["numbers"]["seeds"] == 4
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["reproduce"], "which experiment?"),
-    (["reproduce", "zor"], "no experiment 'zor'"),
-    (["reproduce", "xor", "--seeds", "0"], "0 is not in the range x>=1"),
-])  # fmt: skip
-def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reproduce"], "which experiment?"),
+        (["reproduce", "zor"], "no experiment 'zor'"),
+        (["reproduce", "xor", "--seeds", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     assert message in capsys.readouterr().err

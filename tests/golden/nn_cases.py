@@ -1,7 +1,7 @@
 """Layers, losses, optimizers and schedules as code that PyTorch and Chainrule both run.
 
-``make_torch_goldens.py`` runs it with PyTorch and stores the numbers; the tests run it with Chainrule
-and compare. Inputs and parameters are drawn by NumPy from fixed seeds.
+``make_torch_goldens.py`` runs it with PyTorch and stores the numbers; the tests run it with
+Chainrule and compare. Inputs and parameters are drawn by NumPy from fixed seeds.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ LAYERS: dict[str, Case] = {
     "Linear with leading axes": Case(lambda nn, T: nn.Linear(6, 3), (normal(2, 3, 6),)),
     "Bilinear": Case(lambda nn, T: nn.Bilinear(6, 5, 3), (X, normal(4, 5))),
     "Embedding": Case(lambda nn, T: nn.Embedding(7, 3), (labels(4, 2, n=7),)),
-    "Embedding with padding": Case(lambda nn, T: nn.Embedding(7, 3, padding_idx=2), (labels(4, 5, n=7),)),
+    "Embedding with padding": Case(
+        lambda nn, T: nn.Embedding(7, 3, padding_idx=2), (labels(4, 5, n=7),)
+    ),
     "LayerNorm": Case(lambda nn, T: nn.LayerNorm(6), (X,)),
     "LayerNorm of two axes": Case(lambda nn, T: nn.LayerNorm((3, 4), eps=1e-3), (normal(2, 3, 4),)),
     "LayerNorm without bias": Case(lambda nn, T: nn.LayerNorm(6, bias=False), (X,)),
@@ -71,10 +73,14 @@ LAYERS: dict[str, Case] = {
     "GroupNorm": Case(lambda nn, T: nn.GroupNorm(3, 6), (normal(4, 6, 5),)),
     "GroupNorm of one group": Case(lambda nn, T: nn.GroupNorm(1, 6), (X,)),
     "BatchNorm1d": Case(lambda nn, T: nn.BatchNorm1d(6), (X,)),
-    "BatchNorm1d of sequences": Case(lambda nn, T: nn.BatchNorm1d(6, momentum=0.3), (normal(4, 6, 5),)),
+    "BatchNorm1d of sequences": Case(
+        lambda nn, T: nn.BatchNorm1d(6, momentum=0.3), (normal(4, 6, 5),)
+    ),
     "BatchNorm1d averaging": Case(lambda nn, T: nn.BatchNorm1d(6, momentum=None), (X,)),
     "BatchNorm1d evaluation": Case(lambda nn, T: nn.BatchNorm1d(6), (X,), True),
-    "BatchNorm1d untracked": Case(lambda nn, T: nn.BatchNorm1d(6, track_running_stats=False), (X,), True),
+    "BatchNorm1d untracked": Case(
+        lambda nn, T: nn.BatchNorm1d(6, track_running_stats=False), (X,), True
+    ),
     "BatchNorm1d plain": Case(lambda nn, T: nn.BatchNorm1d(6, affine=False), (X,)),
     "BatchNorm2d": Case(lambda nn, T: nn.BatchNorm2d(3), (normal(2, 3, 4, 5),)),
     "Flatten": Case(lambda nn, T: nn.Flatten(), (normal(2, 3, 4),)),
@@ -83,7 +89,8 @@ LAYERS: dict[str, Case] = {
     "Dropout evaluation": Case(lambda nn, T: nn.Dropout(0.5), (X,), True),
     "AlphaDropout evaluation": Case(lambda nn, T: nn.AlphaDropout(0.5), (X,), True),
     "Sequential": Case(
-        lambda nn, T: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, 2)), (X,)
+        lambda nn, T: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.LayerNorm(5), nn.Linear(5, 2)),
+        (X,),
     ),
 }
 
@@ -175,14 +182,24 @@ _loss("CrossEntropyLoss", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, 
 _loss("CrossEntropyLoss of one", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C[0], Y[0])
 _loss("CrossEntropyLoss large", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), 200 * C, Y)
 _loss("CrossEntropyLoss weight", lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r), C, Y)
-_loss("CrossEntropyLoss ignore", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, ignoring(Y, -100))
+_loss(
+    "CrossEntropyLoss ignore",
+    lambda nn, T, r: nn.CrossEntropyLoss(reduction=r),
+    C,
+    ignoring(Y, -100),
+)
 _loss(
     "CrossEntropyLoss ignore 2 weight",
     lambda nn, T, r: nn.CrossEntropyLoss(T(W), ignore_index=2, reduction=r),
     C,
     ignoring(Y, 2),
 )
-_loss("CrossEntropyLoss smooth", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r, label_smoothing=0.1), C, Y)
+_loss(
+    "CrossEntropyLoss smooth",
+    lambda nn, T, r: nn.CrossEntropyLoss(reduction=r, label_smoothing=0.1),
+    C,
+    Y,
+)
 _loss(
     "CrossEntropyLoss smooth weight ignore",
     lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r, label_smoothing=0.2),
@@ -196,7 +213,12 @@ _loss(
     D,
     YD,
 )
-_loss("CrossEntropyLoss probabilities", lambda nn, T, r: nn.CrossEntropyLoss(reduction=r), C, simplex(6, 5))
+_loss(
+    "CrossEntropyLoss probabilities",
+    lambda nn, T, r: nn.CrossEntropyLoss(reduction=r),
+    C,
+    simplex(6, 5),
+)
 _loss(
     "CrossEntropyLoss probabilities weight smooth",
     lambda nn, T, r: nn.CrossEntropyLoss(T(W), reduction=r, label_smoothing=0.1),
@@ -211,7 +233,12 @@ _loss(
     ignoring(YD, -1),
 )
 _loss("BCELoss", lambda nn, T, r: nn.BCELoss(reduction=r), P, uniform(5, 4, seed=1))
-_loss("BCELoss weight", lambda nn, T, r: nn.BCELoss(T(uniform(4)), reduction=r), P, uniform(5, 4, seed=1))
+_loss(
+    "BCELoss weight",
+    lambda nn, T, r: nn.BCELoss(T(uniform(4)), reduction=r),
+    P,
+    uniform(5, 4, seed=1),
+)
 _loss(
     "BCELoss at the ends",
     lambda nn, T, r: nn.BCELoss(reduction=r),
@@ -221,7 +248,9 @@ _loss(
 _loss("BCEWithLogitsLoss", lambda nn, T, r: nn.BCEWithLogitsLoss(reduction=r), 9 * A, uniform(5, 4))
 _loss(
     "BCEWithLogitsLoss weights",
-    lambda nn, T, r: nn.BCEWithLogitsLoss(T(uniform(5, 1)), reduction=r, pos_weight=T(uniform(4, high=3.0))),
+    lambda nn, T, r: nn.BCEWithLogitsLoss(
+        T(uniform(5, 1)), reduction=r, pos_weight=T(uniform(4, high=3.0))
+    ),
     A,
     uniform(5, 4),
 )
@@ -254,8 +283,16 @@ _loss(
     B,
     uniform(5, 1),
 )
-_loss("CosineEmbeddingLoss", lambda nn, T, r: nn.CosineEmbeddingLoss(0.1, reduction=r), A, B, signs(5))
-_loss("TripletMarginLoss", lambda nn, T, r: nn.TripletMarginLoss(reduction=r), A, B, normal(5, 4, seed=2))
+_loss(
+    "CosineEmbeddingLoss", lambda nn, T, r: nn.CosineEmbeddingLoss(0.1, reduction=r), A, B, signs(5)
+)
+_loss(
+    "TripletMarginLoss",
+    lambda nn, T, r: nn.TripletMarginLoss(reduction=r),
+    A,
+    B,
+    normal(5, 4, seed=2),
+)
 _loss(
     "TripletMarginLoss swap",
     lambda nn, T, r: nn.TripletMarginLoss(2.0, p=1.0, swap=True, reduction=r),
@@ -263,7 +300,9 @@ _loss(
     B,
     normal(5, 4, seed=2),
 )
-_loss("MarginRankingLoss", lambda nn, T, r: nn.MarginRankingLoss(0.2, reduction=r), A, B, signs(5, 4))
+_loss(
+    "MarginRankingLoss", lambda nn, T, r: nn.MarginRankingLoss(0.2, reduction=r), A, B, signs(5, 4)
+)
 _loss("HingeEmbeddingLoss", lambda nn, T, r: nn.HingeEmbeddingLoss(reduction=r), A, signs(5, 4))
 _loss("SoftMarginLoss", lambda nn, T, r: nn.SoftMarginLoss(reduction=r), A, signs(5, 4))
 _loss(
@@ -273,7 +312,9 @@ _loss(
     labels(5, 4, n=2) * 1.0,
 )
 _loss("MultiMarginLoss", lambda nn, T, r: nn.MultiMarginLoss(reduction=r), C, Y)
-_loss("MultiMarginLoss squared", lambda nn, T, r: nn.MultiMarginLoss(2, 0.7, T(W), reduction=r), C, Y)
+_loss(
+    "MultiMarginLoss squared", lambda nn, T, r: nn.MultiMarginLoss(2, 0.7, T(W), reduction=r), C, Y
+)
 _loss(
     "MultiLabelMarginLoss",
     lambda nn, T, r: nn.MultiLabelMarginLoss(reduction=r),
@@ -284,7 +325,9 @@ _loss(
 OPTIMIZERS: dict[str, Callable[[Any, Any], Any]] = {
     "SGD": lambda o, p: o.SGD(p, lr=0.1),
     "SGD momentum": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9),
-    "SGD dampening decay": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9, dampening=0.3, weight_decay=0.01),
+    "SGD dampening decay": lambda o, p: o.SGD(
+        p, lr=0.05, momentum=0.9, dampening=0.3, weight_decay=0.01
+    ),
     "SGD nesterov": lambda o, p: o.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
     "SGD maximize": lambda o, p: o.SGD(p, lr=0.01, maximize=True, weight_decay=0.1),
     "Adam": lambda o, p: o.Adam(p, lr=0.01),
@@ -305,7 +348,9 @@ OPTIMIZERS: dict[str, Callable[[Any, Any], Any]] = {
     "Adamax": lambda o, p: o.Adamax(p, lr=0.01, weight_decay=0.1),
     "NAdam": lambda o, p: o.NAdam(p, lr=0.01),
     "NAdam decay": lambda o, p: o.NAdam(p, lr=0.01, weight_decay=0.1),
-    "NAdam decoupled": lambda o, p: o.NAdam(p, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    "NAdam decoupled": lambda o, p: o.NAdam(
+        p, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True
+    ),
     "RAdam": lambda o, p: o.RAdam(p, lr=0.01),
     "RAdam decoupled": lambda o, p: o.RAdam(
         p, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1, decoupled_weight_decay=True
@@ -336,8 +381,12 @@ _schedule("LinearLR", lambda s, o: s.LinearLR(o, 0.1, 0.9, 8))
 _schedule("PolynomialLR", lambda s, o: s.PolynomialLR(o, 12, 2.0))
 _schedule("CosineAnnealingLR", lambda s, o: s.CosineAnnealingLR(o, 9, 0.05))
 _schedule("CosineAnnealingWarmRestarts", lambda s, o: s.CosineAnnealingWarmRestarts(o, 5))
-_schedule("CosineAnnealingWarmRestarts growing", lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, 0.01))
-_schedule("OneCycleLR", lambda s, o: s.OneCycleLR(o, 1.0, 30), lambda o, p: o.SGD(p, lr=0.5, momentum=0.9))
+_schedule(
+    "CosineAnnealingWarmRestarts growing", lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, 0.01)
+)
+_schedule(
+    "OneCycleLR", lambda s, o: s.OneCycleLR(o, 1.0, 30), lambda o, p: o.SGD(p, lr=0.5, momentum=0.9)
+)
 _schedule(
     "OneCycleLR linear three phases",
     lambda s, o: s.OneCycleLR(
@@ -345,7 +394,9 @@ _schedule(
     ),
     lambda o, p: o.Adam(p),
 )
-_schedule("OneCycleLR plain", lambda s, o: s.OneCycleLR(o, 1.0, 26, pct_start=0.2, cycle_momentum=False))
+_schedule(
+    "OneCycleLR plain", lambda s, o: s.OneCycleLR(o, 1.0, 26, pct_start=0.2, cycle_momentum=False)
+)
 _schedule(
     "SequentialLR",
     lambda s, o: s.SequentialLR(
@@ -353,7 +404,8 @@ _schedule(
     ),
 )
 _schedule(
-    "ChainedScheduler", lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)])
+    "ChainedScheduler",
+    lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)]),
 )
 _schedule("two schedules", lambda s, o: (s.LinearLR(o, 0.2, 1.0, 5), s.StepLR(o, 4, 0.5)))
 COUNT = 25  # steps of a schedule

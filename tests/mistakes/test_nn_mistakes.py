@@ -192,7 +192,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "nan target": (
         lambda: F.mse_loss(z(3), cr.tensor([1.0, float("nan"), 2.0])),
         "DataError",
-        "mse_loss: the target is nan at position (1,) (1 of 3 elements are not finite); clean the data first",
+        "mse_loss: the target is nan at position (1,) (1 of 3 elements are not finite); clean the "
+        "data first",
     ),
     "bce logits as probabilities": (
         lambda: F.binary_cross_entropy(cr.tensor([0.5, 3.0]), cr.tensor([0.0, 1.0])),
@@ -211,7 +212,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "DataError",
         "hinge_embedding_loss: targets are 1 or -1, got 0",
     ),
-    "dropout p": (lambda: nn.Dropout(1.5), "OptionError", "Dropout: p must be a number in [0, 1], got 1.5"),
+    "dropout p": (
+        lambda: nn.Dropout(1.5),
+        "OptionError",
+        "Dropout: p must be a number in [0, 1], got 1.5",
+    ),
     "linear features": (
         lambda: nn.Linear(0, 2),
         "OptionError",
@@ -257,7 +262,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "OptionError",
         "kaiming_normal_: mode must be 'fan_in' or 'fan_out', got 'fan'",
     ),
-    "lr": (lambda: optim.SGD(parameters(), lr=-0.1), "OptionError", "SGD: lr must be a number ≥ 0, got -0.1"),
+    "lr": (
+        lambda: optim.SGD(parameters(), lr=-0.1),
+        "OptionError",
+        "SGD: lr must be a number ≥ 0, got -0.1",
+    ),
     "betas": (
         lambda: optim.Adam(parameters(), betas=(0.9, 1.0)),
         "OptionError",
@@ -271,7 +280,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "no parameters": (
         lambda: optim.SGD([]),
         "OptionError",
-        "SGD: the list of parameters is empty (an iterator like model.parameters() can be used once)",
+        "SGD: the list of parameters is empty (an iterator like model.parameters() can be used "
+        "once)",
     ),
     "module": (
         lambda: optim.SGD(nn.Linear(1, 1)),
@@ -316,13 +326,17 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "SGD: lr must be a number ≥ 0, got -1",
     ),
     "optimizer state": (
-        lambda: optim.SGD(parameters(), momentum=0.9).load_state_dict(optim.Adam(parameters()).state_dict()),
+        lambda: optim.SGD(parameters(), momentum=0.9).load_state_dict(
+            optim.Adam(parameters()).state_dict()
+        ),
         "CheckpointError",
         "SGD: the state of parameter 0 has exp_avg, exp_avg_sq, expected momentum_buffer; was it "
         "saved by another optimizer, or with other options?",
     ),
     "optimizer state shape": (
-        lambda: optim.Adam(parameters()).load_state_dict(optim.Adam([nn.Parameter([1.0, 2.0])]).state_dict()),
+        lambda: optim.Adam(parameters()).load_state_dict(
+            optim.Adam([nn.Parameter([1.0, 2.0])]).state_dict()
+        ),
         "CheckpointError",
         "Adam: exp_avg of parameter 0 has shape (2,) in the state, here (1,)",
     ),

@@ -12,10 +12,22 @@ from chainrule import nn
 # No derivative there, or one that is blocked on purpose (the row of padding).
 LEFT_OUT = ("at kinks", "at the ends", "Softshrink", "with padding")
 SECOND_ORDER = (
-    "Linear", "LayerNorm", "RMSNorm", "BatchNorm1d", "GroupNorm", "GELU", "Mish", "Softplus", "LeakyReLU",
-    "CrossEntropyLoss, mean", "BCEWithLogitsLoss, mean", "BCEWithLogitsLoss weights, mean", "LogSigmoid",
-    "Softmax", "GLU",
-)  # fmt: skip
+    "Linear",
+    "LayerNorm",
+    "RMSNorm",
+    "BatchNorm1d",
+    "GroupNorm",
+    "GELU",
+    "Mish",
+    "Softplus",
+    "LeakyReLU",
+    "CrossEntropyLoss, mean",
+    "BCEWithLogitsLoss, mean",
+    "BCEWithLogitsLoss weights, mean",
+    "LogSigmoid",
+    "Softmax",
+    "GLU",
+)
 
 
 def check(case, everything: bool, order: int) -> None:
@@ -29,7 +41,8 @@ def check(case, everything: bool, order: int) -> None:
         given, own = args[: len(varied)], args[len(varied) :]
         rest, free = iter(fixed), iter(given)
         inputs = [
-            next(free) if is_varied(x, i, everything) else next(rest) for i, x in enumerate(case.inputs)
+            next(free) if is_varied(x, i, everything) else next(rest)
+            for i, x in enumerate(case.inputs)
         ]
         for name, value in zip(names, own, strict=True):
             path, _, last = name.rpartition(".")
@@ -49,6 +62,8 @@ def test_layer(name: str) -> None:
     check(cases.LAYERS[name], True, 2 if name in SECOND_ORDER else 1)
 
 
-@pytest.mark.parametrize("name", [n for n in cases.LOSSES if n.endswith("mean") and "at the ends" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in cases.LOSSES if n.endswith("mean") and "at the ends" not in n]
+)
 def test_loss(name: str) -> None:
     check(cases.LOSSES[name], False, 2 if name in SECOND_ORDER else 1)

@@ -15,21 +15,33 @@ SHAPE = (200, 300)
 STD = {
     "uniform_": (lambda t, g: init.uniform_(t, -1, 3, generator=g), 4 / math.sqrt(12), 1.0),
     "normal_": (lambda t, g: init.normal_(t, 2.0, 0.5, generator=g), 0.5, 2.0),
-    "xavier_uniform_": (lambda t, g: init.xavier_uniform_(t, 2.0, generator=g), 2 * math.sqrt(2 / 500), 0.0),
+    "xavier_uniform_": (
+        lambda t, g: init.xavier_uniform_(t, 2.0, generator=g),
+        2 * math.sqrt(2 / 500),
+        0.0,
+    ),
     "xavier_normal_": (lambda t, g: init.xavier_normal_(t, generator=g), math.sqrt(2 / 500), 0.0),
     "kaiming_uniform_": (
-        lambda t, g: init.kaiming_uniform_(t, nonlinearity="relu", generator=g), math.sqrt(2 / 300), 0.0,
+        lambda t, g: init.kaiming_uniform_(t, nonlinearity="relu", generator=g),
+        math.sqrt(2 / 300),
+        0.0,
     ),
     "kaiming_normal_": (
-        lambda t, g: init.kaiming_normal_(t, 0.5, "fan_out", generator=g), math.sqrt(2 / 1.25 / 200), 0.0,
+        lambda t, g: init.kaiming_normal_(t, 0.5, "fan_out", generator=g),
+        math.sqrt(2 / 1.25 / 200),
+        0.0,
     ),
     "lecun_uniform_": (lambda t, g: init.lecun_uniform_(t, generator=g), math.sqrt(1 / 300), 0.0),
     "lecun_normal_": (lambda t, g: init.lecun_normal_(t, generator=g), math.sqrt(1 / 300), 0.0),
     "paper_": (lambda t, g: init.paper_(t, generator=g), 0.6 / math.sqrt(12), 0.0),
     "trunc_normal_": (lambda t, g: init.trunc_normal_(t, std=0.02, generator=g), 0.02, 0.0),
     "trunc_normal_ both sides": (lambda t, g: init.trunc_normal_(t, generator=g), 0.87963, 0.0),
-    "trunc_normal_ tail": (lambda t, g: init.trunc_normal_(t, a=2.0, b=9.0, generator=g), 0.33847, 2.37322),
-}  # fmt: skip
+    "trunc_normal_ tail": (
+        lambda t, g: init.trunc_normal_(t, a=2.0, b=9.0, generator=g),
+        0.33847,
+        2.37322,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", list(STD))
@@ -67,9 +79,15 @@ def test_sparse_eye_constant() -> None:
 
 @pytest.mark.parametrize(
     ("name", "param", "gain"),
-    [("linear", None, 1), ("tanh", None, 5 / 3), ("relu", None, 2**0.5), ("selu", None, 0.75),
-     ("leaky_relu", None, math.sqrt(2 / 1.0001)), ("leaky_relu", 1.0, 1.0)],
-)  # fmt: skip
+    [
+        ("linear", None, 1),
+        ("tanh", None, 5 / 3),
+        ("relu", None, 2**0.5),
+        ("selu", None, 0.75),
+        ("leaky_relu", None, math.sqrt(2 / 1.0001)),
+        ("leaky_relu", 1.0, 1.0),
+    ],
+)
 def test_gain(name: str, param: float | None, gain: float) -> None:
     assert init.calculate_gain(name, param) == pytest.approx(gain, rel=1e-12)
 

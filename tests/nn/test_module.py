@@ -31,13 +31,24 @@ class Net(nn.Module):
 def test_names() -> None:
     net = Net()
     assert [n for n, _ in net.named_parameters()] == [
-        "scale", "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.1.weight",
+        "scale",
+        "first.weight",
+        "first.bias",
+        "blocks.0.weight",
+        "blocks.0.bias",
+        "blocks.1.1.weight",
         "blocks.1.1.bias",
-    ]  # fmt: skip
+    ]
     assert [n for n, _ in net.named_buffers()] == ["offset", "scratch"]
     assert [n for n, _ in net.named_modules()] == [
-        "", "first", "blocks", "blocks.0", "blocks.1", "blocks.1.0", "blocks.1.1",
-    ]  # fmt: skip
+        "",
+        "first",
+        "blocks",
+        "blocks.0",
+        "blocks.1",
+        "blocks.1.0",
+        "blocks.1.1",
+    ]
     assert (
         list(net.state_dict())
         == [n for n, _ in net.named_parameters()][:1]
@@ -45,7 +56,10 @@ def test_names() -> None:
         + [n for n, _ in net.named_parameters()][1:]
     )
     assert net.get_submodule("blocks.1.1") is net.blocks[1][1]
-    assert net.get_parameter("first.weight") is net.first.weight and net.get_buffer("offset") is net.offset
+    assert (
+        net.get_parameter("first.weight") is net.first.weight
+        and net.get_buffer("offset") is net.offset
+    )
     assert len(list(net.children())) == 2 and len(list(net.parameters(recurse=False))) == 1
 
 
@@ -231,7 +245,10 @@ def test_copies() -> None:
     nn.init.zeros_(other.scale)
     assert net.scale.item() == 1 and isinstance(other.scale, nn.Parameter)
     restored = pickle.loads(pickle.dumps(net.first))
-    assert np.array_equal(restored.weight.numpy(), net.first.weight.numpy()) and restored.weight.requires_grad
+    assert (
+        np.array_equal(restored.weight.numpy(), net.first.weight.numpy())
+        and restored.weight.requires_grad
+    )
 
 
 def test_apply_and_attributes() -> None:

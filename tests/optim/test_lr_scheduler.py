@@ -40,7 +40,9 @@ MAKERS = {
     "StepLR": lambda o: s.StepLR(o, 2, 0.5),
     "OneCycleLR": lambda o: s.OneCycleLR(o, 1.0, 20, cycle_momentum=False),
     "LambdaLR": lambda o: s.LambdaLR(o, lambda t: 1 / (1 + t)),
-    "SequentialLR": lambda o: s.SequentialLR(o, [s.LinearLR(o, 0.1, 1.0, 4), s.ExponentialLR(o, 0.9)], [4]),
+    "SequentialLR": lambda o: s.SequentialLR(
+        o, [s.LinearLR(o, 0.1, 1.0, 4), s.ExponentialLR(o, 0.9)], [4]
+    ),
 }
 
 
@@ -65,7 +67,10 @@ def test_plateau_resumes() -> None:
 
 def test_plateau_and_a_schedule_multiply() -> None:
     optimizer = sgd(1.0)
-    plateau, decay = s.ReduceLROnPlateau(optimizer, patience=0, factor=0.5), s.ExponentialLR(optimizer, 0.1)
+    plateau, decay = (
+        s.ReduceLROnPlateau(optimizer, patience=0, factor=0.5),
+        s.ExponentialLR(optimizer, 0.1),
+    )
     plateau.step(1.0)
     plateau.step(1.0)
     decay.step()
@@ -87,7 +92,9 @@ def test_a_schedule_in_a_compiled_step() -> None:
     step.repeat(4)
     expected = -sum((1 + math.cos(math.pi * t / 4)) / 2 for t in range(4))
     assert p.item() == pytest.approx(expected, rel=1e-12)
-    assert schedule.last_epoch == 4 and optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-15)
+    assert schedule.last_epoch == 4 and optimizer.param_groups[0]["lr"] == pytest.approx(
+        0, abs=1e-15
+    )
 
 
 def test_two_groups() -> None:
@@ -110,7 +117,10 @@ def test_averaged_model() -> None:
     assert swa.module[0].weight.numpy() == pytest.approx(np.full((2, 2), 3.0))
     assert ema.module[0].weight.numpy() == pytest.approx(np.full((2, 2), 0.75 * 1.25 + 0.25 * 6))
     assert swa.n_averaged.item() == 3 and model[0].weight.numpy()[0, 0] == 6
-    assert {k.removeprefix("module.") for k in swa.state_dict()} == {*model.state_dict(), "n_averaged"}
+    assert {k.removeprefix("module.") for k in swa.state_dict()} == {
+        *model.state_dict(),
+        "n_averaged",
+    }
 
 
 def test_update_bn() -> None:

@@ -1,4 +1,5 @@
-"""Optimizers and schedules: 20 training steps and 25 rates equal PyTorch's, at once and compiled."""
+"""Optimizers and schedules: 20 training steps and 25 rates equal PyTorch's, at once and
+compiled."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def train(name: str, dtype: str, compiled: bool) -> tuple[list[float], nn.Module
         loss.backward()
         return loss
 
-    step = cr.compile(lambda: optimizer.step(closure)) if compiled else lambda: optimizer.step(closure)
+    step = (
+        cr.compile(lambda: optimizer.step(closure)) if compiled else lambda: optimizer.step(closure)
+    )
     return [step().item() for _ in range(cases.STEPS)], net
 
 

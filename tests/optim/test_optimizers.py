@@ -1,4 +1,5 @@
-"""Every optimizer in one table: it descends, resumes exactly, and leaves alone what has no gradient."""
+"""Every optimizer in one table: it descends, resumes exactly, and leaves alone what has no
+gradient."""
 
 from __future__ import annotations
 
@@ -88,11 +89,14 @@ def test_a_parameter_without_gradient_is_left_alone(rule: str) -> None:
         optimizer.zero_grad()
         (p * p).sum().backward()
         optimizer.step()
-    assert np.array_equal(still.numpy(), np.ones((2, 2))) and not np.array_equal(p.numpy(), np.ones((2, 2)))
+    assert np.array_equal(still.numpy(), np.ones((2, 2))) and not np.array_equal(
+        p.numpy(), np.ones((2, 2))
+    )
 
 
 def test_a_parameter_that_starts_late_counts_its_own_steps() -> None:
-    """Adam's first step is lr · sign(g) for each parameter, also when others have stepped before."""
+    """Adam's first step is lr · sign(g) for each parameter, also when others have stepped
+    before."""
     p, late = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
     optimizer = optim.Adam([p, late], lr=0.1)
     for loss in (lambda: (p * p).sum(), lambda: (p * p).sum(), lambda: ((p + late) ** 2).sum()):
@@ -220,12 +224,19 @@ def test_muon_is_its_formula(shape: tuple[int, int], adjust: str | None) -> None
         rate = 0.2 * np.sqrt(max(shape)) if adjust else np.sqrt(max(1, shape[0] / shape[1]))
         w = w * (1 - 0.1 * 0.2) - 0.1 * rate * u
     np.testing.assert_allclose(p.numpy(), w, rtol=1e-12)
-    assert 0.5 < np.linalg.svd(u, compute_uv=False).min() < np.linalg.svd(u, compute_uv=False).max() < 1.5
+    assert (
+        0.5
+        < np.linalg.svd(u, compute_uv=False).min()
+        < np.linalg.svd(u, compute_uv=False).max()
+        < 1.5
+    )
 
 
 def test_lbfgs_finds_rosenbrocks_minimum() -> None:
     p = nn.Parameter(np.array([-1.2, 1.0]))
-    optimizer = optim.LBFGS([p], max_iter=100, line_search_fn="strong_wolfe", tolerance_change=1e-14)
+    optimizer = optim.LBFGS(
+        [p], max_iter=100, line_search_fn="strong_wolfe", tolerance_change=1e-14
+    )
     count = []
 
     def closure():
@@ -244,11 +255,26 @@ def test_state_dict_of_torch_can_be_loaded() -> None:
     """PyTorch's layout: float steps, integer keys, options it has and we have not read."""
     p = nn.Parameter(np.ones(2, np.float32))
     optimizer = optim.Adam([p])
-    optimizer.load_state_dict({
-        "state": {0: {"step": np.float32(7), "exp_avg": np.ones(2), "exp_avg_sq": np.full(2, 2.0)}},
-        "param_groups": [{"lr": 0.25, "betas": (0.8, 0.9), "eps": 1e-8, "weight_decay": 0, "amsgrad": False,
-                          "foreach": None, "maximize": False, "capturable": False, "params": [0]}],
-    })  # fmt: skip
+    optimizer.load_state_dict(
+        {
+            "state": {
+                0: {"step": np.float32(7), "exp_avg": np.ones(2), "exp_avg_sq": np.full(2, 2.0)}
+            },
+            "param_groups": [
+                {
+                    "lr": 0.25,
+                    "betas": (0.8, 0.9),
+                    "eps": 1e-8,
+                    "weight_decay": 0,
+                    "amsgrad": False,
+                    "foreach": None,
+                    "maximize": False,
+                    "capturable": False,
+                    "params": [0],
+                }
+            ],
+        }
+    )
     assert optimizer.state[p]["step"].item() == 7 and optimizer.param_groups[0]["lr"] == 0.25
     assert optimizer.state[p]["exp_avg_sq"].tolist() == [2.0, 2.0]
 

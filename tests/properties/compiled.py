@@ -1,4 +1,5 @@
-"""Run a graph compiled, in the ways the property tests compare: threads, state in place, guarded memory."""
+"""Run a graph compiled, in the ways the property tests compare: threads, state in place, guarded
+memory."""
 
 from __future__ import annotations
 
@@ -18,12 +19,18 @@ from chainrule.runtime.program import Signature
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def signature_of(graph: Graph, rng: np.random.Generator) -> tuple[Signature, list[Array], list[Array]]:
+def signature_of(
+    graph: Graph, rng: np.random.Generator
+) -> tuple[Signature, list[Array], list[Array]]:
     """Some inputs become state, updated by outputs of the same shape and dtype."""
     inputs, state, updates = [], [], []
     candidates = list(graph.outputs)
     for node in graph.values:
-        fits = [o for o in candidates if o.shape == node.shape and o.dtype == node.dtype and o is not node]
+        fits = [
+            o
+            for o in candidates
+            if o.shape == node.shape and o.dtype == node.dtype and o is not node
+        ]
         if fits and rng.random() < 0.7:
             state.append(node)
             updates.append(fits[int(rng.integers(len(fits)))])
@@ -46,7 +53,8 @@ def run_compiled(
     target: Target | None = None,
     registers: bool = False,
 ) -> tuple[list[Array], list[Array]]:
-    """Outputs and state after ``steps`` steps on ``threads`` threads, whatever the program's own choice."""
+    """Outputs and state after ``steps`` steps on ``threads`` threads, whatever the program's own
+    choice."""
     target = target or host()
     program = CompiledProgram(signature, build_artifact(signature, target, registers), target)
     mine = [s.copy() for s in state]
@@ -74,7 +82,11 @@ class Guarded:
 
 
 def run_guarded(
-    signature: Signature, inputs: Sequence[Array], state: Sequence[Array], at_end: bool, threads: int = 2
+    signature: Signature,
+    inputs: Sequence[Array],
+    state: Sequence[Array],
+    at_end: bool,
+    threads: int = 2,
 ) -> tuple[list[Array], list[Array]]:
     """As `run_compiled`, with every buffer between guard pages: an access outside is a fault."""
     plan = make_plan_of(signature)

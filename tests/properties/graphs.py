@@ -5,8 +5,8 @@
 
 Two ways to compute a graph may round differently, so values are kept tame: a range is tracked for
 every node and squashed before a steep function, and steps (floor, comparisons, argmax, casts to
-integers) are only applied to nodes whose value is exact: inputs, movements of them, integers, maxima.
-Two right answers then differ by rounding only; `assert_close` knows how much to allow.
+integers) are only applied to nodes whose value is exact: inputs, movements of them, integers,
+maxima. Two right answers then differ by rounding only; `assert_close` knows how much to allow.
 """
 
 from __future__ import annotations
@@ -89,20 +89,29 @@ def graphs(**options: object) -> st.SearchStrategy[Graph]:
 def assert_close(
     graph: Graph, actual: Sequence[Array], expected: Sequence[Array], factor: float = 1.0
 ) -> None:
-    """Equal up to rounding for floats (NaN and infinities in the same places), exactly for the others."""
-    single = any(n.dtype == dt.float32 for n in reachable(graph.outputs))  # a cast keeps float32's rounding
+    """Equal up to rounding for floats (NaN and infinities in the same places), exactly for the
+    others."""
+    single = any(
+        n.dtype == dt.float32 for n in reachable(graph.outputs)
+    )  # a cast keeps float32's rounding
     for y, a, e in zip(graph.outputs, actual, expected, strict=True):
-        assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (y, a.shape, a.dtype)
+        assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (
+            y,
+            a.shape,
+            a.dtype,
+        )
         if y.dtype.kind != "f":
             np.testing.assert_array_equal(a, e, err_msg=repr(graph))
             continue
         finite = np.abs(e[np.isfinite(e)])
         eps = (2e-4 if single else 1e-10) * factor
         scale = max(1.0, float(finite.max())) if finite.size else 1.0
-        np.testing.assert_allclose(a, e, rtol=eps, atol=eps * scale, equal_nan=True, err_msg=repr(graph))
+        np.testing.assert_allclose(
+            a, e, rtol=eps, atol=eps * scale, equal_nan=True, err_msg=repr(graph)
+        )
 
 
-# -- the builder ---------------------------------------------------------------------------------------
+# -- the builder -----------------------------------------------------------------------------------
 @dataclass
 class Builder:
     """The nodes so far, with what is known of their values."""
@@ -173,7 +182,9 @@ class Builder:
             return fitting[-1 - int(len(fitting) * self.r.random() ** 3)]
         shape = self.shape()
         shape += tuple(self.r.choice((1, 2, 3, 5)) for _ in range(rank - len(shape)))
-        allowed = [d for d in self.dtypes if d.kind in kinds] or [d for d in dt.ALL if d.kind in kinds]
+        allowed = [d for d in self.dtypes if d.kind in kinds] or [
+            d for d in dt.ALL if d.kind in kinds
+        ]
         return self.input(shape, self.r.choice(allowed))
 
     def floating(self, exact: bool = False, rank: int = 0) -> Node:
@@ -189,7 +200,9 @@ class Builder:
             if same:
                 return self.as_type(self.r.choice(same), dtype)
         if roll < 0.75:
-            number = self.r.choice((-1.5, -1, -0.5, 0, 0.5, 1, 2) if dtype.kind == "f" else (0, 1, 2, 3))
+            number = self.r.choice(
+                (-1.5, -1, -0.5, 0, 0.5, 1, 2) if dtype.kind == "f" else (0, 1, 2, 3)
+            )
             return self.put(op.full(x.shape, number, dtype), float(number), float(number), True)
         shape = [1 if self.r.random() < 0.4 else n for n in x.shape]
         while shape and shape[0] == 1 and self.r.random() < 0.5:
@@ -244,8 +257,10 @@ class Builder:
 Step = Callable[[Builder], object]
 
 
-# -- elementwise -----------------------------------------------------------------------------------------
-def _monotone(name: str, f: Callable[[float], float], steep: bool = False, positive: bool = False) -> Step:
+# -- elementwise -----------------------------------------------------------------------------------
+def _monotone(
+    name: str, f: Callable[[float], float], steep: bool = False, positive: bool = False
+) -> Step:
     """A rising function of one float: its range is that of the ends."""
 
     def step(b: Builder) -> None:
@@ -372,7 +387,7 @@ def _where(b: Builder) -> None:
     b.moved(op.where(b.like(x, exact=True, dtype=dt.bool_), x, y), x, y)
 
 
-# -- movement ------------------------------------------------------------------------------------------------
+# -- movement --------------------------------------------------------------------------------------
 def _reshape(b: Builder) -> None:
     x = b.any()
     rest, shape = x.size, []
@@ -437,7 +452,7 @@ def _concat(b: Builder) -> None:
         b.moved(op.concat([x, *others], axis), x, *others)
 
 
-# -- reduce, contract, index, leaves -------------------------------------------------------------------
+# -- reduce, contract, index, leaves ---------------------------------------------------------------
 def _sum(b: Builder) -> None:
     x = b.any("iuf")
     x = b.within(x, WIDE) if x.dtype.kind == "f" else x
@@ -560,20 +575,58 @@ def _custom_vjp(b: Builder) -> None:
 
 
 STEPS: dict[str, Step] = {
-    "iota": _iota, "constant": _constant, "random_bits": _random_bits, "fold_in": _fold_in,
-    "neg": _neg, "exp": _monotone("exp", math.exp, steep=True),
-    "log": _monotone("log", math.log, positive=True), "log1p": _monotone("log1p", math.log1p, positive=True),
-    "expm1": _monotone("expm1", math.expm1, steep=True), "sqrt": _monotone("sqrt", math.sqrt, positive=True),
-    "tanh": _wave("tanh"), "sigmoid": _wave("sigmoid"), "sin": _wave("sin"), "cos": _wave("cos"),
-    "erf": _wave("erf"), "abs": _abs, "sign": _sign, "floor": _floor,
-    "copy": _copy, "not": _not, "cast": _cast,
-    "add": _arithmetic("add"), "sub": _arithmetic("sub"), "mul": _arithmetic("mul"), "div": _div, "pow": _pow,
-    "max": _extreme("max"), "min": _extreme("min"), "mod": _mod, "eq": _compare("eq"), "ne": _compare("ne"),
-    "lt": _compare("lt"), "le": _compare("le"), "and": _logic("and"), "or": _logic("or"), "where": _where,
-    "reshape": _reshape, "permute": _permute, "broadcast": _broadcast, "slice": _slice, "flip": _flip,
-    "pad": _pad, "concat": _concat,
-    "sum": _sum, "reduce_max": _reduce_extreme("reduce_max"), "reduce_min": _reduce_extreme("reduce_min"),
-    "argmax": _argmax, "dot": _dot, "gather": _gather, "scatter_add": _scatter_add, "shuffle": _shuffle,
-    "stop_gradient": _stop_gradient, "custom_vjp": _custom_vjp,
-}  # fmt: skip
+    "iota": _iota,
+    "constant": _constant,
+    "random_bits": _random_bits,
+    "fold_in": _fold_in,
+    "neg": _neg,
+    "exp": _monotone("exp", math.exp, steep=True),
+    "log": _monotone("log", math.log, positive=True),
+    "log1p": _monotone("log1p", math.log1p, positive=True),
+    "expm1": _monotone("expm1", math.expm1, steep=True),
+    "sqrt": _monotone("sqrt", math.sqrt, positive=True),
+    "tanh": _wave("tanh"),
+    "sigmoid": _wave("sigmoid"),
+    "sin": _wave("sin"),
+    "cos": _wave("cos"),
+    "erf": _wave("erf"),
+    "abs": _abs,
+    "sign": _sign,
+    "floor": _floor,
+    "copy": _copy,
+    "not": _not,
+    "cast": _cast,
+    "add": _arithmetic("add"),
+    "sub": _arithmetic("sub"),
+    "mul": _arithmetic("mul"),
+    "div": _div,
+    "pow": _pow,
+    "max": _extreme("max"),
+    "min": _extreme("min"),
+    "mod": _mod,
+    "eq": _compare("eq"),
+    "ne": _compare("ne"),
+    "lt": _compare("lt"),
+    "le": _compare("le"),
+    "and": _logic("and"),
+    "or": _logic("or"),
+    "where": _where,
+    "reshape": _reshape,
+    "permute": _permute,
+    "broadcast": _broadcast,
+    "slice": _slice,
+    "flip": _flip,
+    "pad": _pad,
+    "concat": _concat,
+    "sum": _sum,
+    "reduce_max": _reduce_extreme("reduce_max"),
+    "reduce_min": _reduce_extreme("reduce_min"),
+    "argmax": _argmax,
+    "dot": _dot,
+    "gather": _gather,
+    "scatter_add": _scatter_add,
+    "shuffle": _shuffle,
+    "stop_gradient": _stop_gradient,
+    "custom_vjp": _custom_vjp,
+}
 NOT_SMOOTH = {"stop_gradient"}

@@ -17,15 +17,24 @@ from chainrule.core.show import show
 from chainrule.core.verify import verify
 from chainrule.errors import GradientError
 
-quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+quick = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 def check_off_the_kinks(graph: Graph, order: int, tolerance: float) -> None:
     """A finite difference may step over a kink by chance; then a shorter one does not."""
     for step in (1e-5, 1e-6, 1e-7):
         try:
-            check_gradients(graph.outputs, graph.values, order=order, directions=2, step=step,
-                            rtol=tolerance, atol=tolerance)  # fmt: skip
+            check_gradients(
+                graph.outputs,
+                graph.values,
+                order=order,
+                directions=2,
+                step=step,
+                rtol=tolerance,
+                atol=tolerance,
+            )
             return
         except GradientError as error:
             last = error

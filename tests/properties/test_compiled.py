@@ -1,4 +1,5 @@
-"""Compiled = interpreted, on random graphs: values, gradients, state, threads, instruction sets, memory."""
+"""Compiled = interpreted, on random graphs: values, gradients, state, threads, instruction sets,
+memory."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def test_gradients(seed):
     signature, values = plain(graph)
     got, _ = run_compiled(signature, values, [])
     for a, e in zip(got, evaluate(graph.outputs, graph.values), strict=True):
-        np.testing.assert_allclose(a, e, rtol=1e-7, atol=1e-7 * max(1.0, np.abs(e).max(initial=0.0)))
+        np.testing.assert_allclose(
+            a, e, rtol=1e-7, atol=1e-7 * max(1.0, np.abs(e).max(initial=0.0))
+        )
 
 
 @settings(max_examples=80)
@@ -102,8 +105,12 @@ def test_register_programs(seed):
     """The form for tiny programs, with state over two steps."""
     graph = random_graph(seed, steps=3 + seed % 6, special=False)
     signature, inputs, state = signature_of(graph, np.random.default_rng(seed))
-    outputs, after = run_compiled(signature, inputs, state, steps=1, threads=1 + seed % 2, registers=True)
+    outputs, after = run_compiled(
+        signature, inputs, state, steps=1, threads=1 + seed % 2, registers=True
+    )
     assert_close(graph, outputs, evaluate(graph.outputs, graph.values))
     _, plain_after = run_compiled(signature, inputs, state, steps=1)
     for a, e in zip(after, plain_after, strict=True):
-        np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(e).max(initial=0.0)))
+        np.testing.assert_allclose(
+            a, e, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(e).max(initial=0.0))
+        )

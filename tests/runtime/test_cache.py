@@ -150,7 +150,9 @@ def test_folder_that_others_can_write_is_not_trusted(folder: Path) -> None:
         assert Cache(folder).get(KEY) is None
 
 
-def test_folder_of_another_user_is_not_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_of_another_user_is_not_trusted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Cache(folder).put(KEY, PAYLOAD)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.warns(RuntimeWarning, match="belongs to user"):
@@ -160,7 +162,9 @@ def test_folder_of_another_user_is_not_trusted(folder: Path, monkeypatch: pytest
 def test_unusable_folder_warns_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file" / "cache")
-    with pytest.warns(RuntimeWarning, match="compiled programs are not kept: .*set CHAINRULE_CACHE"):
+    with pytest.warns(
+        RuntimeWarning, match="compiled programs are not kept: .*set CHAINRULE_CACHE"
+    ):
         cache.put(KEY, PAYLOAD)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

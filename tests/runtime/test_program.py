@@ -27,7 +27,9 @@ def inputs(*shapes: tuple[int, ...], dtype: dt.DType = dt.float64):
     return tuple(g.input(s, dtype) for s in shapes)
 
 
-def run(program: p.Program, given: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
+def run(
+    program: p.Program, given: Sequence[Array], state: Sequence[Array], steps: int = 1
+) -> list[Array]:
     return program.run(given, state, steps)
 
 
@@ -54,7 +56,9 @@ def test_updates_read_the_state_at_the_beginning_of_the_step(build) -> None:
 
 def test_an_update_may_be_a_view_of_another_state(build) -> None:
     a, b = inputs((2, 3), (3, 2))
-    program = build(p.Signature((), (a, b), (g.permute(b, (1, 0)), g.permute(g.flip(a, (0,)), (1, 0))), ()))
+    program = build(
+        p.Signature((), (a, b), (g.permute(b, (1, 0)), g.permute(g.flip(a, (0,)), (1, 0))), ())
+    )
     x = np.arange(6.0).reshape(2, 3)
     y = np.arange(6.0, 12.0).reshape(3, 2)
     wanted = y.T.copy(), x[::-1].T.copy()
@@ -79,7 +83,9 @@ def test_state_that_is_only_read_does_not_change_and_inputs_neither(build) -> No
 def test_random_numbers_by_counter_differ_by_step_and_replay(build) -> None:
     key, counter = g.input((2,), dt.uint32), g.input((), dt.uint32)
     bits = g.random_bits(g.fold_in(key, counter), (4,))
-    program = build(p.Signature((), (key, counter), (key, g.add(counter, g.constant(1, dt.uint32))), (bits,)))
+    program = build(
+        p.Signature((), (key, counter), (key, g.add(counter, g.constant(1, dt.uint32))), (bits,))
+    )
     seed, count = np.array([1, 2], np.uint32), np.zeros((), np.uint32)
     one_by_one = [run(program, [], [seed, count])[0] for _ in range(3)]
     assert count == 3
@@ -110,14 +116,20 @@ def test_choice_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_BACKEND", "interpreter")
     assert isinstance(p.build(signature), p.InterpretedProgram)
     monkeypatch.setenv("CHAINRULE_BACKEND", "cuda")
-    with pytest.raises(OptionError, match="CHAINRULE_BACKEND='cuda': expected one of cpu, interpreter"):
+    with pytest.raises(
+        OptionError, match="CHAINRULE_BACKEND='cuda': expected one of cpu, interpreter"
+    ):
         p.build(signature)
 
 
-def test_without_llvmlite_programs_are_interpreted_and_say_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_llvmlite_programs_are_interpreted_and_say_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     find = importlib.util.find_spec
     monkeypatch.delenv("CHAINRULE_BACKEND", raising=False)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n == "llvmlite" else find(n, *a))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "llvmlite" else find(n, *a)
+    )
     monkeypatch.setattr(p, "_warned", False)
     (x,) = inputs((2,))
     signature = p.Signature((x,), (), (), (g.neg(x),))
@@ -130,11 +142,15 @@ def test_without_llvmlite_programs_are_interpreted_and_say_so_once(monkeypatch: 
     ]
 
 
-# -- realize ---------------------------------------------------------------------------------------------
+# -- realize ---------------------------------------------------------------------------------------
 def test_realize_never_shares_memory_with_a_leaf() -> None:
     array = np.arange(6.0).reshape(2, 3)
     x = rt.leaf(array)
-    nodes = [g.permute(x, (1, 0)), g.stop_gradient(x), g.broadcast(g.reshape(x, (2, 3, 1)), (2, 3, 2))]
+    nodes = [
+        g.permute(x, (1, 0)),
+        g.stop_gradient(x),
+        g.broadcast(g.reshape(x, (2, 3, 1)), (2, 3, 2)),
+    ]
     for node, found in zip(nodes, rt.realize(nodes), strict=True):
         assert found.shape == node.shape
         assert not np.shares_memory(found, array)

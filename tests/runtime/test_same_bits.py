@@ -36,9 +36,17 @@ print(digest.hexdigest(), stats.hits)
 
 
 def run(folder, threads):
-    environment = os.environ | {"CHAINRULE_CACHE": str(folder), "CHAINRULE_NUM_THREADS": str(threads)}
+    environment = os.environ | {
+        "CHAINRULE_CACHE": str(folder),
+        "CHAINRULE_NUM_THREADS": str(threads),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     digest, hits = done.stdout.split()
     return digest, int(hits)

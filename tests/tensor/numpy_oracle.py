@@ -22,12 +22,15 @@ def sample(
     if kind == "b":
         return rng.random(shape) < 0.5
     if kind in "iu":
-        return rng.integers(0 if kind == "u" else int(2 * low), int(2 * high) + 1, shape).astype(dtype)
+        return rng.integers(0 if kind == "u" else int(2 * low), int(2 * high) + 1, shape).astype(
+            dtype
+        )
     return rng.uniform(low, high, shape).astype(dtype)
 
 
 def check(found: Any, expected: Any, tolerance: float = 4e-6) -> None:
-    """Shapes are equal, values agree (NaN equals NaN); a float64 result agrees to float64 precision."""
+    """Shapes are equal, values agree (NaN equals NaN); a float64 result agrees to float64
+    precision."""
     expected = np.asarray(expected)
     assert isinstance(found, cr.Tensor), type(found)
     assert found.shape == expected.shape

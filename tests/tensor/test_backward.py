@@ -120,7 +120,12 @@ def test_in_place_on_a_leaf() -> None:
     assert w.requires_grad
     assert w.is_leaf
     check(w.detach(), [7.0, 3.0])
-    for change in (lambda: w.add_(1), lambda: w.__iadd__(1), lambda: w.__setitem__(0, 1.0), w.zero_):
+    for change in (
+        lambda: w.add_(1),
+        lambda: w.__iadd__(1),
+        lambda: w.__setitem__(0, 1.0),
+        w.zero_,
+    ):
         with pytest.raises(GradientError, match="under `with cr.no_grad"):
             change()
     check(w.detach(), [7.0, 3.0])

@@ -1,4 +1,5 @@
-"""compile: the same as eager, with the interpreter and with native programs; state, guards, traces."""
+"""compile: the same as eager, with the interpreter and with native programs; state, guards,
+traces."""
 
 from __future__ import annotations
 
@@ -23,14 +24,23 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_backend_is_the_one_asked_for(backend: str) -> None:
     step = cr.compile(lambda x: x + 1)
     check(step(cr.ones(2)), [2.0, 2.0])
-    assert isinstance(step.program(cr.ones(2)).program, InterpretedProgram) == (backend == "interpreter")
+    assert isinstance(step.program(cr.ones(2)).program, InterpretedProgram) == (
+        backend == "interpreter"
+    )
 
 
 FUNCTIONS = {
     "arithmetic": lambda x, y: (x + y) * 2 - x / (y * y + 1),
     "matmul": lambda x, y: cr.tanh(x @ y.mT),
     "softmax": lambda x, y: (x.softmax(-1), y.log_softmax(0), x.logsumexp(1)),
-    "reductions": lambda x, y: (x.sum(0), y.mean(), x.std(axis=1), (x > y).any(), x.argmax(1), x.prod(1)),
+    "reductions": lambda x, y: (
+        x.sum(0),
+        y.mean(),
+        x.std(axis=1),
+        (x > y).any(),
+        x.argmax(1),
+        x.prod(1),
+    ),
     "movement": lambda x, y: cr.concatenate([x[::-1], y[:, :1].expand(-1, 4), cr.roll(x, 1, 0)]),
     "indices": lambda x, y: x[cr.argmax(y, 0), cr.arange(4)],
     "one_hot": lambda x, y: cr.one_hot(x.argmax(1), 4) * 2,
@@ -123,7 +133,10 @@ def test_a_float_argument_does_not_widen_and_keeps_its_precision() -> None:
         check(found, (x * (1 - 0.1)).numpy())
     assert f(cr.tensor([2]), 0.5).dtype == np.float32
     assert cr.compile(lambda lr: lr * 2)(0.25).item() == 0.5
-    check(cr.compile(lambda x, lr: (cr.exp(lr) * x, x > lr, x + cr.tensor(lr)))(cr.ones(1), 0.5)[1], [True])
+    check(
+        cr.compile(lambda x, lr: (cr.exp(lr) * x, x > lr, x + cr.tensor(lr)))(cr.ones(1), 0.5)[1],
+        [True],
+    )
 
 
 def test_new_shapes_and_dtypes_are_new_traces_and_arrays_are_taken() -> None:

@@ -43,7 +43,8 @@ def test_matmul_promotes_and_has_reflected_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [((3,), (3,)), ((2, 3), (3, 4)), ((5, 2, 3), (6, 3, 4)), ((2, 3), (3,)), ((), (3,))]
+    ("left", "right"),
+    [((3,), (3,)), ((2, 3), (3, 4)), ((5, 2, 3), (6, 3, 4)), ((2, 3), (3,)), ((), (3,))],
 )
 def test_dot(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     a, b = sample(left, "float64", 1), sample(right, "float64", 2)

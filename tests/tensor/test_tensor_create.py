@@ -73,7 +73,8 @@ def test_tensor_of_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [(5,), (2, 9), (2, 9, 3), (9, 2, -2), (0,), (5, 2), (0, 1, 0.25), (1.0, 0.0, -0.3), (2.5,)]
+    "args",
+    [(5,), (2, 9), (2, 9, 3), (9, 2, -2), (0,), (5, 2), (0, 1, 0.25), (1.0, 0.0, -0.3), (2.5,)],
 )
 def test_arange(args: tuple[float, ...]) -> None:
     expected = np.arange(*args)

@@ -305,7 +305,9 @@ def test_numpy_functions_take_tensors() -> None:
     check(np.add(x, t), x + x)
     check(x @ t, x @ x)
     assert isinstance(x * t, cr.Tensor)
-    with pytest.raises(TypeError, match=r"np\.arctan does not take a tensor; convert it with \.numpy\(\)"):
+    with pytest.raises(
+        TypeError, match=r"np\.arctan does not take a tensor; convert it with \.numpy\(\)"
+    ):
         np.arctan(t)
 
 

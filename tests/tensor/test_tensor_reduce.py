@@ -38,7 +38,9 @@ def test_reductions(name: str, axis: object, keepdims: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", [*NUMBERS, "bool"])
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "prod", "any", "all", "cumsum", "cumprod"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "max", "min", "prod", "any", "all", "cumsum", "cumprod"]
+)
 def test_dtypes(name: str, dtype: str) -> None:
     x = sample((3, 4), dtype)
     found = getattr(cr.tensor(x), name)(axis=0)
@@ -74,7 +76,9 @@ def test_positions(axis: int | None, dtype: str) -> None:
         found = getattr(cr.tensor(x), name)(axis)
         assert found.dtype == np.int64
         check(found, getattr(np, name)(x, axis))
-        check(getattr(cr, name)(x, dim=axis, keepdim=True), getattr(np, name)(x, axis, keepdims=True))
+        check(
+            getattr(cr, name)(x, dim=axis, keepdim=True), getattr(np, name)(x, axis, keepdims=True)
+        )
 
 
 def test_positions_at_the_edges() -> None:

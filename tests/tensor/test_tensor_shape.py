@@ -114,7 +114,10 @@ def test_gradients(f) -> None:
         (lambda t: t.flip(0), lambda x: x[::-1]),
         (lambda t: t.tril(diagonal=1), lambda x: np.tril(x, 1)),
         (lambda t: cr.flatten(t[0, 0, 0]), lambda x: x[0, 0, :1]),
-        (lambda t: cr.broadcast_tensors(t, t[0, 0])[1], lambda x: np.broadcast_to(x[0, 0], x.shape)),
+        (
+            lambda t: cr.broadcast_tensors(t, t[0, 0])[1],
+            lambda x: np.broadcast_to(x[0, 0], x.shape),
+        ),
     ],
 )
 def test_habits_of_pytorch(found, expected) -> None:

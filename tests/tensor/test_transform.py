@@ -123,7 +123,9 @@ def test_forward_over_reverse() -> None:
     check(product, [6.0, -12.0])
 
 
-@pytest.mark.parametrize(("in_axes", "out_axes"), [(0, 0), (1, 0), (-1, 1), ((0, None), 0), ((None, 1), -1)])
+@pytest.mark.parametrize(
+    ("in_axes", "out_axes"), [(0, 0), (1, 0), (-1, 1), ((0, None), 0), ((None, 1), -1)]
+)
 def test_vmap_is_a_loop(in_axes: object, out_axes: int) -> None:
     a, b = sample((4, 4, 4), "float64", 1), sample((4, 4, 4), "float64", 2)
     axes = in_axes if isinstance(in_axes, tuple) else (in_axes, in_axes)
@@ -140,9 +142,9 @@ def test_vmap_is_a_loop(in_axes: object, out_axes: int) -> None:
 
 def test_vmap_of_pytrees_and_unmapped_results() -> None:
     x = {"a": cr.arange(6).reshape(3, 2), "b": cr.ones(3)}
-    found = cr.vmap(lambda d, k: {"sum": d["a"].sum() * d["b"] + k, "k": cr.tensor(7)}, in_axes=(0, None))(
-        x, 10
-    )
+    found = cr.vmap(
+        lambda d, k: {"sum": d["a"].sum() * d["b"] + k, "k": cr.tensor(7)}, in_axes=(0, None)
+    )(x, 10)
     check(found["sum"], [11.0, 15.0, 19.0])
     check(found["k"], [7, 7, 7])
     assert cr.vmap(lambda x: (x, cr.ones(2)), out_axes=(0, None))(cr.ones(3))[1].shape == (2,)
@@ -194,7 +196,8 @@ def test_custom_rule_with_plain_arguments_and_none() -> None:
         return x * factor + y
 
     scaled.defvjp(
-        lambda x, factor, y: (x * factor + y, factor), lambda factor, g: (g * factor * 10, None, None)
+        lambda x, factor, y: (x * factor + y, factor),
+        lambda factor, g: (g * factor * 10, None, None),
     )
     check(cr.grad(scaled, argnums=(0, 2))(cr.tensor(1.0), 3, cr.tensor(1.0))[0], 30.0)
     check(cr.grad(scaled, argnums=2)(cr.tensor(1.0), 3, cr.tensor(1.0)), 0.0)

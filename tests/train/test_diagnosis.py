@@ -24,7 +24,9 @@ def trainer_of(*layers: nn.Module, lr: float = 0.01) -> cr.Trainer:
 
 def everything(trainer: cr.Trainer) -> list[bytes]:
     state = [t.numpy().tobytes() for t in trainer.model_tensors().values()]
-    state += [t.numpy().tobytes() for entry in trainer.optimizer.state.values() for t in entry.values()]
+    state += [
+        t.numpy().tobytes() for entry in trainer.optimizer.state.values() for t in entry.values()
+    ]
     counter = cr.default_generator.counter.numpy().tobytes()
     return [*state, counter, str(trainer.optimizer.param_groups[0]["lr"]).encode()]
 
@@ -52,18 +54,25 @@ def test_the_suggested_learning_rate_trains_and_nothing_is_changed(tmp_path: Pat
 
 def test_a_healthy_net_has_no_findings_and_is_not_changed() -> None:
     cr.manual_seed(0)
-    trainer = trainer_of(nn.Linear(6, 16), nn.Tanh(), nn.Dropout(0.1), nn.BatchNorm1d(16), nn.Linear(16, 1))
+    trainer = trainer_of(
+        nn.Linear(6, 16), nn.Tanh(), nn.Dropout(0.1), nn.BatchNorm1d(16), nn.Linear(16, 1)
+    )
     trainer.fit(X, T, epochs=1, batch_size=20)
     before = everything(trainer)
     found = trainer.diagnose(X, T)
     assert everything(trainer) == before and all(p.grad is None for p in trainer.model.parameters())
     assert not found.findings and found.rows == 200
-    assert [x.name for x in found.layers][:2] == ["0.weight", "0.bias"] and "nothing unusual" in str(found)
+    assert [x.name for x in found.layers][:2] == [
+        "0.weight",
+        "0.bias",
+    ] and "nothing unusual" in str(found)
 
 
 def test_dead_and_saturated_units_are_named() -> None:
     cr.manual_seed(0)
-    trainer = trainer_of(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.Sigmoid(), nn.Linear(8, 1))
+    trainer = trainer_of(
+        nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 8), nn.Sigmoid(), nn.Linear(8, 1)
+    )
     first, second = trainer.model[0], trainer.model[2]
     first.bias.assign(np.where(np.arange(16) < 5, -100.0, 0.0).astype("float32"))
     second.bias.assign(np.full(8, 30.0, "float32"))

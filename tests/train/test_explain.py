@@ -72,5 +72,7 @@ def test_an_interpreted_program_has_passes_only(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_other_things_are_refused() -> None:
-    with pytest.raises(OptionError, match="explain takes a function made by cr.compile or a Trainer, got function"):
+    with pytest.raises(
+        OptionError, match="explain takes a function made by cr.compile or a Trainer, got function"
+    ):
         cr.explain(lambda x: x, cr.ones(1))

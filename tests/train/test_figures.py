@@ -30,13 +30,21 @@ def test_area_is_the_weight_and_colour_the_sign() -> None:
 
 def test_files(tmp_path: Path) -> None:
     for name in ("a.png", "a.svg"):
-        assert hinton_figure({"one": np.eye(3), "two": -np.eye(2)}, tmp_path / name, "title").stat().st_size > 1000
+        assert (
+            hinton_figure({"one": np.eye(3), "two": -np.eye(2)}, tmp_path / name, "title")
+            .stat()
+            .st_size
+            > 1000
+        )
     assert hinton_figure([np.zeros((2, 2))], tmp_path / "zero.png").exists()
     assert curves({"loss": [1.0, 0.5, 0.1]}, tmp_path / "c.png").stat().st_size > 1000
 
 
 def test_bad_weights() -> None:
-    with pytest.raises(ShapeError, match=r"a Hinton diagram shows a matrix \(rows, columns\), got shape \(2, 2, 2\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"a Hinton diagram shows a matrix \(rows, columns\), got shape \(2, 2, 2\)",
+    ):
         hinton_figure([np.zeros((2, 2, 2))], "never.png")
     with pytest.raises(DataError, match="a Hinton diagram shows finite weights; 1 are not"):
         hinton_figure([np.array([[1.0, np.nan]])], "never.png")

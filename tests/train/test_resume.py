@@ -32,7 +32,9 @@ class Cut(Exception):
 
 def trainer_with(dropout: float = 0.3, seed: int = 5, **options: Any) -> cr.Trainer:
     cr.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 3))
+    model = nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 3)
+    )
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     return cr.Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"], **options)
 
@@ -56,7 +58,9 @@ def cut_off_at(step: int, folder: Path, make: Any = trainer_with, **options: Any
                 raise Cut
 
     with pytest.raises(Cut):
-        trainer.fit(X, Y, **FIT | options, checkpoint=Checkpoint(folder, every_steps=3), callbacks=[Dying()])
+        trainer.fit(
+            X, Y, **FIT | options, checkpoint=Checkpoint(folder, every_steps=3), callbacks=[Dying()]
+        )
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 5, 8, 11, 16, 23])
@@ -65,10 +69,14 @@ def test_a_run_that_is_cut_off_ends_with_the_same_bits(step: int, tmp_path: Path
     expected = straight.fit(X, Y, **FIT, callbacks=[cr.train.Callback()], early_stopping=50)
     options: dict[str, Any] = {"early_stopping": 50}
     cut_off_at(step, tmp_path, **options)
-    resumed = trainer_with(seed=99)  # other weights, other random numbers: all comes from the checkpoint
+    resumed = trainer_with(
+        seed=99
+    )  # other weights, other random numbers: all comes from the checkpoint
     if step <= 3:  # nothing was written yet
         resumed = trainer_with()
-    history = resumed.fit(X, Y, **FIT, **options, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    history = resumed.fit(
+        X, Y, **FIT, **options, checkpoint=tmp_path, callbacks=[cr.train.Callback()]
+    )
     assert weights(resumed) == weights(straight)
     assert history.history == expected.history
     assert resumed.step == straight.step == 24
@@ -89,7 +97,9 @@ def test_schedules_accumulation_and_stopping_continue(tmp_path: Path) -> None:
     cut_off_at(7, tmp_path, make, **options)
     options["early_stopping"] = EarlyStopping(patience=1)
     resumed = make(seed=8)
-    history = resumed.fit(X, Y, **FIT | options, checkpoint=tmp_path, callbacks=[cr.train.Callback()])
+    history = resumed.fit(
+        X, Y, **FIT | options, checkpoint=tmp_path, callbacks=[cr.train.Callback()]
+    )
     assert weights(resumed) == weights(straight)
     assert history.history == expected.history and history.stopped == expected.stopped
     # A run that is over is only read.
@@ -151,7 +161,9 @@ def test_the_previous_checkpoint_is_used_where_the_newest_is_damaged(tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "text", "foreign", "future"])
-def test_a_file_that_is_no_whole_checkpoint_is_refused_and_nothing_changes(how: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_whole_checkpoint_is_refused_and_nothing_changes(
+    how: str, tmp_path: Path
+) -> None:
     trainer = trainer_with()
     path = trainer.save(tmp_path / "state.safetensors")
     content = bytearray(path.read_bytes())
@@ -163,7 +175,10 @@ def test_a_file_that_is_no_whole_checkpoint_is_refused_and_nothing_changes(how: 
     elif how == "empty":
         content, message = bytearray(), r"\(0 bytes\) is damaged or not a checkpoint"
     elif how == "text":
-        content, message = bytearray(b"hello, world, this is not it"), "is damaged or not a checkpoint"
+        content, message = (
+            bytearray(b"hello, world, this is not it"),
+            "is damaged or not a checkpoint",
+        )
     elif how == "foreign":
         from safetensors.numpy import save
 
@@ -215,17 +230,25 @@ def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> 
     cut_off_at(5, tmp_path)
     callbacks = [cr.train.Callback()]
     with pytest.raises(CheckpointError) as error:
-        trainer_with().fit(X + 1, Y, **FIT | {"batch_size": 8}, checkpoint=tmp_path, callbacks=callbacks)
+        trainer_with().fit(
+            X + 1, Y, **FIT | {"batch_size": 8}, checkpoint=tmp_path, callbacks=callbacks
+        )
     assert str(error.value) == (
-        f"the checkpoint in {tmp_path} is of another run (batch_size differ: 16 there, 8 here; the training data"
+        f"the checkpoint in {tmp_path} is of another run (batch_size differ: 16 there, 8 here; the "
+        "training data"
         " differ); remove the folder, or choose another one"
     )
     other = trainer_with()
     other.optimizer.param_groups[0]["weight_decay"] = 0.1
     other.model[0] = nn.Linear(6, 9)
     with pytest.raises(CheckpointError) as error:
-        cr.Trainer(other.model[0], nn.MSELoss(), optim.SGD(other.model[0].parameters())).load(next(tmp_path.iterdir()))
-    assert "does not fit this trainer:\n    it is of the model Sequential, here it is Linear" in str(error.value)
+        cr.Trainer(other.model[0], nn.MSELoss(), optim.SGD(other.model[0].parameters())).load(
+            next(tmp_path.iterdir())
+        )
+    assert (
+        "does not fit this trainer:\n    it is of the model Sequential, here it is Linear"
+        in str(error.value)
+    )
     assert "it is of the optimizer Adam, here it is SGD" in str(error.value)
 
 
@@ -249,18 +272,25 @@ SCRIPT = """
     from chainrule.train import Checkpoint
     trainer = trainer_with()
     print("ready", flush=True)
-    trainer.fit(X, Y, **FIT | {{"epochs": {epochs}}}, checkpoint=Checkpoint({folder!r}, every_steps=7), early_stopping=10**6)
+    checkpoint = Checkpoint({folder!r}, every_steps=7)
+    options = FIT | {{"epochs": {epochs}}}
+    trainer.fit(X, Y, **options, checkpoint=checkpoint, early_stopping=10**6)
     open({out!r}, "wb").write(weights(trainer))
 """
 
 
 def killed_and_continued(folder: Path, delays: Any, epochs: int) -> tuple[bytes, int]:
-    """Start the script, kill it after each delay, let the last one finish; its weights, and the kills."""
+    """Start the script, kill it after each delay, let the last one finish; its weights, and the
+    kills."""
     out = folder / "weights"
-    text = SCRIPT.format(tests=str(Path(__file__).parent), epochs=epochs, folder=str(folder / "run"), out=str(out))
+    text = SCRIPT.format(
+        tests=str(Path(__file__).parent), epochs=epochs, folder=str(folder / "run"), out=str(out)
+    )
     kills = 0
     for delay in [*delays, None]:
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE
+        )
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         try:
             assert process.wait(delay) == 0

@@ -27,7 +27,10 @@ def net(outputs: int = 3, inputs: int = 6, dropout: float = 0.0) -> nn.Module:
 
 def classifier(**options: Any) -> cr.Trainer:
     model = net()
-    options = {"loss": nn.CrossEntropyLoss(), "optimizer": optim.Adam(model.parameters(), lr=0.01)} | options
+    options = {
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": optim.Adam(model.parameters(), lr=0.01),
+    } | options
     return cr.Trainer(model, **options)
 
 
@@ -40,7 +43,9 @@ def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
     return swap_or_not(np.arange(n, dtype=np.uint32), *key, n)
 
 
-def eager_loop(model: nn.Module, optimizer: Any, epochs: int, batch: int, loss: Any, x: Any, y: Any) -> list[float]:
+def eager_loop(
+    model: nn.Module, optimizer: Any, epochs: int, batch: int, loss: Any, x: Any, y: Any
+) -> list[float]:
     """What fit does, step by step in Python; returns the mean loss of each epoch."""
     means = []
     for epoch in range(epochs):
@@ -82,7 +87,9 @@ def test_without_shuffle_the_rows_keep_their_order() -> None:
     losses = []
     for start in (0, 20, 40):
         optimizer.zero_grad()
-        loss = nn.CrossEntropyLoss()(model(cr.tensor(X[start : start + 20])), cr.tensor(Y[start : start + 20]))
+        loss = nn.CrossEntropyLoss()(
+            model(cr.tensor(X[start : start + 20])), cr.tensor(Y[start : start + 20])
+        )
         loss.backward()
         optimizer.step()
         losses.append(loss.item() * len(X[start : start + 20]))
@@ -97,7 +104,9 @@ def test_evaluate_and_predict_in_batches_are_the_whole() -> None:
     for batch in (7, 25, 50, 1000):
         found = trainer.evaluate(X, Y, batch_size=batch, metrics=["accuracy"])
         np.testing.assert_allclose([found["loss"], found["accuracy"]], [loss, accuracy], rtol=1e-5)
-        np.testing.assert_allclose(trainer.predict(X, batch_size=batch), logits.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            trainer.predict(X, batch_size=batch), logits.numpy(), rtol=1e-4, atol=1e-5
+        )
     assert trainer.predict(X[:1]).shape == (1, 3)
 
 
@@ -131,7 +140,11 @@ def test_regression_metrics_are_those_of_scikit_learn() -> None:
     target = T + 100
     found = trainer.evaluate(X, target, batch_size=16, metrics=["mse", "rmse", "mae", "r2"])
     p = trainer.predict(X)
-    assert found["mse"] == pytest.approx(sklearn.mean_squared_error(target, p), rel=1e-5) == found["loss"]
+    assert (
+        found["mse"]
+        == pytest.approx(sklearn.mean_squared_error(target, p), rel=1e-5)
+        == found["loss"]
+    )
     assert found["rmse"] == pytest.approx(sklearn.mean_squared_error(target, p) ** 0.5, rel=1e-5)
     assert found["mae"] == pytest.approx(sklearn.mean_absolute_error(target, p), rel=1e-5)
     assert found["r2"] == pytest.approx(sklearn.r2_score(target, p), rel=1e-5)
@@ -145,7 +158,9 @@ def test_binary_targets_of_any_shape_and_dtype(shape: tuple[int, ...], kind: str
     model = net(1)
     trainer = cr.Trainer(model, nn.BCEWithLogitsLoss(), optim.Adam(model.parameters(), lr=0.05))
     trainer.fit(X, truth.astype(kind).reshape(shape), epochs=20, batch_size=16)
-    found = trainer.evaluate(X, truth.astype(kind).reshape(shape), metrics=["accuracy", "f1", AUC()])
+    found = trainer.evaluate(
+        X, truth.astype(kind).reshape(shape), metrics=["accuracy", "f1", AUC()]
+    )
     logits = trainer.predict(X)[:, 0]
     assert found["accuracy"] == pytest.approx(((logits > 0) == truth).mean())
     assert found["f1"] == pytest.approx(sklearn.f1_score(truth, logits > 0))
@@ -184,14 +199,18 @@ def test_own_metrics_as_function_and_class() -> None:
         def init(self, prediction: Any, target: Any) -> dict[str, np.ndarray]:
             return {"worst": np.zeros(())}
 
-        def update(self, state: Any, prediction: cr.Tensor, target: cr.Tensor) -> dict[str, cr.Tensor]:
+        def update(
+            self, state: Any, prediction: cr.Tensor, target: cr.Tensor
+        ) -> dict[str, cr.Tensor]:
             return {"worst": cr.maximum(state["worst"], cr.abs(prediction - target).max().double())}
 
         def compute(self, state: Any) -> float:
             return float(state["worst"])
 
     model = net(2)
-    trainer = cr.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters()), metrics=[mean_error, row_error, Worst()])
+    trainer = cr.Trainer(
+        model, nn.MSELoss(), optim.SGD(model.parameters()), metrics=[mean_error, row_error, Worst()]
+    )
     found = trainer.evaluate(X, T, batch_size=16)
     d = trainer.predict(X) - T
     assert found["mean_error"] == pytest.approx(d.mean(), rel=1e-4)
@@ -199,13 +218,15 @@ def test_own_metrics_as_function_and_class() -> None:
     assert found["worst"] == pytest.approx(abs(d).max(), rel=1e-5)
 
 
-# -- weights and accumulation ---------------------------------------------------------------------------
+# -- weights and accumulation ----------------------------------------------------------------------
 def test_integer_weights_are_repeated_rows() -> None:
     counts = RNG.integers(0, 4, 50)
     weighted, repeated = classifier(), classifier()
     weighted.fit(X, Y, epochs=5, batch_size=50, sample_weight=counts)
     repeated.fit(np.repeat(X, counts, 0), np.repeat(Y, counts), epochs=5, batch_size=1000)
-    np.testing.assert_allclose(weights(weighted.model), weights(repeated.model), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        weights(weighted.model), weights(repeated.model), rtol=1e-3, atol=1e-5
+    )
     np.testing.assert_allclose(weighted.history["loss"], repeated.history["loss"], rtol=1e-4)
 
 
@@ -245,7 +266,7 @@ def test_a_summed_loss_is_summed_over_the_epoch() -> None:
     assert trainer.evaluate(X, T, batch_size=16)["loss"] == pytest.approx(whole, rel=1e-5)
 
 
-# -- inputs and outputs ---------------------------------------------------------------------------------
+# -- inputs and outputs ----------------------------------------------------------------------------
 def test_small_integers_stay_small_and_are_cast_in_the_step() -> None:
     pixels = RNG.integers(0, 256, (50, 6), dtype=np.uint8)
     trainer = classifier()
@@ -255,7 +276,9 @@ def test_small_integers_stay_small_and_are_cast_in_the_step() -> None:
     eager_loop(model, optimizer, 2, 16, nn.CrossEntropyLoss(), pixels.astype("float32"), Y)
     np.testing.assert_allclose(weights(trainer.model), weights(model), rtol=1e-3, atol=1e-5)
     (argument, *_), *_ = trainer._steps.train.traces
-    assert any(k[2] == np.uint8 for k in next(iter(trainer._steps.train.traces))[1] if k[0] == "tensor")
+    assert any(
+        k[2] == np.uint8 for k in next(iter(trainer._steps.train.traces))[1] if k[0] == "tensor"
+    )
 
 
 def test_token_numbers_stay_integers() -> None:
@@ -281,12 +304,19 @@ def test_several_inputs_outputs_and_losses(as_dict: bool) -> None:
     model = Two()
     x: Any = {"left": X, "right": T} if as_dict else (X, T)
     trainer = cr.Trainer(
-        model, loss={"label": nn.CrossEntropyLoss(), "size": nn.MSELoss()}, loss_weights={"label": 1.0, "size": 0.5},
-        optimizer=optim.SGD(model.parameters(), lr=0.1), metrics={"label": ["accuracy"], "size": "mae"},
-    )  # fmt: skip
+        model,
+        loss={"label": nn.CrossEntropyLoss(), "size": nn.MSELoss()},
+        loss_weights={"label": 1.0, "size": 0.5},
+        optimizer=optim.SGD(model.parameters(), lr=0.1),
+        metrics={"label": ["accuracy"], "size": "mae"},
+    )
     history = trainer.fit(x, {"label": Y, "size": T}, epochs=2, batch_size=16)
     assert set(history) == {"loss", "label_loss", "size_loss", "label_accuracy", "size_mae"}
-    np.testing.assert_allclose(history["loss"], np.array(history["label_loss"]) + 0.5 * np.array(history["size_loss"]), rtol=1e-5)
+    np.testing.assert_allclose(
+        history["loss"],
+        np.array(history["label_loss"]) + 0.5 * np.array(history["size_loss"]),
+        rtol=1e-5,
+    )
     found = trainer.predict(x)
     assert found["label"].shape == (50, 3) and found["size"].shape == (50, 2)
 
@@ -295,10 +325,14 @@ def test_a_training_step_of_ones_own() -> None:
     class Penalized(cr.Trainer):
         def training_step(self, x: Any, y: Any) -> Any:
             prediction = self.forward(x)
-            return self.compute_loss(prediction, y) + 0.1 * sum((p * p).sum() for p in self.trained), prediction
+            return self.compute_loss(prediction, y) + 0.1 * sum(
+                (p * p).sum() for p in self.trained
+            ), prediction
 
     model = net()
-    trainer = Penalized(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), metrics=["accuracy"])
+    trainer = Penalized(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), metrics=["accuracy"]
+    )
     plain = classifier().evaluate(X, Y)["loss"]
     penalty = 0.1 * float((weights(model) ** 2).sum())
     assert trainer.evaluate(X, Y)["loss"] == pytest.approx(plain + penalty, rel=1e-4)
@@ -324,7 +358,7 @@ def test_dropout_only_in_training_and_modes_are_put_back() -> None:
     assert int(cr.default_generator.counter) == draws + 4
 
 
-# -- validation, stopping, callbacks -----------------------------------------------------------------------
+# -- validation, stopping, callbacks ---------------------------------------------------------------
 def test_validation_measures_and_split_takes_the_last_rows() -> None:
     a, b = classifier(metrics=["accuracy"]), classifier(metrics=["accuracy"])
     one = a.fit(X, Y, epochs=2, batch_size=16, validation_split=0.2)
@@ -337,7 +371,14 @@ def test_early_stopping_goes_back_to_the_best_weights() -> None:
     trainer = classifier()
     trainer.optimizer.param_groups[0]["lr"] = 0.3
     random_labels = RNG.permutation(Y)
-    history = trainer.fit(X, Y, epochs=200, batch_size=16, validation_data=(X, random_labels), early_stopping=EarlyStopping(patience=4))
+    history = trainer.fit(
+        X,
+        Y,
+        epochs=200,
+        batch_size=16,
+        validation_data=(X, random_labels),
+        early_stopping=EarlyStopping(patience=4),
+    )
     epoch, best = history.best("val_loss")
     assert len(history) == epoch + 1 + 4 < 200
     assert history.stopped.startswith("val_loss has not improved for 4 epochs")
@@ -366,7 +407,9 @@ def test_callbacks_see_epochs_and_steps_and_can_stop() -> None:
             seen.append("end")
 
     trainer = classifier()
-    history = trainer.fit(X, Y, epochs=9, batch_size=16, callbacks=[Watch(), lambda t, e, logs: seen.append(e)])
+    history = trainer.fit(
+        X, Y, epochs=9, batch_size=16, callbacks=[Watch(), lambda t, e, logs: seen.append(e)]
+    )
     assert seen == ["begin", 3, "epoch 0", 0, 6, "epoch 1", 1, "end"]
     assert history.stopped == "enough" and len(history) == 2
 
@@ -387,13 +430,20 @@ def test_fit_again_goes_on() -> None:
 
 
 def test_history_as_table_figure_and_dict(tmp_path: Any) -> None:
-    history = classifier(metrics=["accuracy"]).fit(X, Y, epochs=3, batch_size=16, validation_split=0.2)
+    history = classifier(metrics=["accuracy"]).fit(
+        X, Y, epochs=3, batch_size=16, validation_split=0.2
+    )
     lines = history.table().splitlines()
-    assert lines[0].split() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"] and len(lines) == 4
+    assert (
+        lines[0].split() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+        and len(lines) == 4
+    )
     assert history.to_dict() == history.history and history.to_dict() is not history.history
     pytest.importorskip("matplotlib")
     assert history.plot(tmp_path / "curve.png").stat().st_size > 1000
-    with pytest.raises(OptionError, match="no measure 'acc' in this history; it has loss, accuracy"):
+    with pytest.raises(
+        OptionError, match="no measure 'acc' in this history; it has loss, accuracy"
+    ):
         history["acc"]
 
 
@@ -401,7 +451,9 @@ def test_clipping_bounds_the_change() -> None:
     for option in ({"clip_norm": 1e-3}, {"clip_value": 1e-4}):
         model = net()
         before = weights(model)
-        trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1.0), **option)
+        trainer = cr.Trainer(
+            model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1.0), **option
+        )
         trainer.fit(X, Y, epochs=1, batch_size=50)
         change = weights(model) - before
         assert 0 < np.linalg.norm(change) <= 1.01e-3 or abs(change).max() <= 1.01e-4

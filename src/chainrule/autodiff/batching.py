@@ -48,7 +48,9 @@ def vmap_nodes(outputs: Sequence[Node], mapped: Mapping[Node, Node]) -> list[tup
     sizes = {v.shape[0] for x, v in mapped.items() if v.ndim == x.ndim + 1}
     for x, v in mapped.items():
         if v.shape[1:] != x.shape or v.ndim == 0 or v.dtype != x.dtype or len(sizes) != 1:
-            pairs = (f"{v.dtype}{list(v.shape)} for {x.dtype}{list(x.shape)}" for x, v in mapped.items())
+            pairs = (
+                f"{v.dtype}{list(v.shape)} for {x.dtype}{list(x.shape)}" for x, v in mapped.items()
+            )
             raise ShapeError(f"vmap expects values (R, *shape) of one R, got {', '.join(pairs)}")
     done: dict[Node, Node] = dict(mapped)  # the mapped nodes; any other stands for itself
     first = min((x.id for x in mapped), default=0)
@@ -65,7 +67,7 @@ def vmap_nodes(outputs: Sequence[Node], mapped: Mapping[Node, Node]) -> list[tup
     return [(done.get(node, node), node in done) for node in outputs]
 
 
-# -- most primitives: the same primitive, with its axes counted one further ------------------------------
+# -- most primitives: the same primitive, with its axes counted one further ------------------------
 def _again(node: Node, inputs: Sequence[Node], **params: Any) -> Node:
     return op.apply(node.op, *inputs, **{**node.params, **params})
 
@@ -103,7 +105,7 @@ def _axes(node: Node, b: Batch) -> Node:
     return _again(node, b.inputs, axes=tuple(a + 1 for a in node.params["axes"]))
 
 
-# -- dot: fold the examples into rows or columns where one side is shared ---------------------------------
+# -- dot: fold the examples into rows or columns where one side is shared --------------------------
 def _dot(node: Node, batch: Batch) -> Node:
     """One large product instead of R small ones: out[r,m,:] = a[r,m,:] b, as (r m) rows times b."""
     a, b = batch.inputs
@@ -117,7 +119,7 @@ def _dot(node: Node, batch: Batch) -> Node:
     return op.permute(op.reshape(op.dot(a, columns), (m, r, n)), (1, 0, 2))
 
 
-# -- positions as data ---------------------------------------------------------------------------------------
+# -- positions as data -----------------------------------------------------------------------------
 def _front(x: Node, axis: int) -> Node:
     """``axis`` first, the others in their order."""
     return op.permute(x, (axis, *(i for i in range(x.ndim) if i != axis)))
@@ -135,7 +137,8 @@ def _stack(x: Node) -> Node:
 
 
 def _into_stack(index: Node, n: int) -> Node:
-    """Indices into R tables of n rows, as indices into their stack; clamped first, as gather would."""
+    """Indices into R tables of n rows, as indices into their stack; clamped first, as gather
+    would."""
     wide = op.cast(index, int64)
     inside = op.max(op.min(wide, op.full(index.shape, max(n - 1, 0), int64)), op.zeros_like(wide))
     if index.size == 0:
@@ -162,17 +165,18 @@ def _scatter_add(node: Node, b: Batch) -> Node:
     return op.reshape(op.scatter_add(_stack(x), index, updates), x.shape)
 
 
-# -- random numbers: a mapped key is a key with one more leading axis ---------------------------------------
+# -- random numbers: a mapped key is a key with one more leading axis ------------------------------
 def _shuffle(node: Node, b: Batch) -> Node:
     if not b.is_mapped[1] and b.inputs[1].ndim == 1:  # one key for all positions
         return _again(node, b.inputs)
     return _same(node, b)
 
 
-# -- a rule of the user's, for one example, becomes a rule for R -----------------------------------------
+# -- a rule of the user's, for one example, becomes a rule for R -----------------------------------
 @dataclass(frozen=True)
 class BatchedRule:
-    """``rule`` (g, out, *args) mapped; what is shared by all examples gets the sum of its cotangents.
+    """``rule`` (g, out, *args) mapped; what is shared by all examples gets the sum of its
+    cotangents.
 
     A dataclass and not a closure: two equal ones make the same node.
     """
@@ -183,7 +187,9 @@ class BatchedRule:
     def __call__(self, g: Node, out: Node, *args: Node) -> list[Node | None]:
         given = (g, out, *args)
         flags = (True, True, *self.is_mapped)
-        single = [op.input(x.shape[1:], x.dtype) if m else x for x, m in zip(given, flags, strict=True)]
+        single = [
+            op.input(x.shape[1:], x.dtype) if m else x for x, m in zip(given, flags, strict=True)
+        ]
         cotangents = list(self.rule(*single))
         mapped = {s: x for s, x, m in zip(single, given, flags, strict=True) if m}
         done = iter(vmap_nodes([c for c in cotangents if c is not None], mapped))
@@ -200,7 +206,9 @@ def _to_share(cotangent: Node, has_axis: bool, wants_axis: bool, r: int) -> Node
 
 
 def _custom_vjp(node: Node, b: Batch) -> Node:
-    return op.custom_vjp(b.mapped(0), b.inputs[1:], BatchedRule(node.params["rule"], b.is_mapped[1:]))
+    return op.custom_vjp(
+        b.mapped(0), b.inputs[1:], BatchedRule(node.params["rule"], b.is_mapped[1:])
+    )
 
 
 RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == "elementwise"} | {

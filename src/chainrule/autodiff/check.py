@@ -1,7 +1,7 @@
 """Are the gradients right? Compared with central finite differences, in float64.
 
-∂L/∂xᵢ ≈ (L(x + h eᵢ) - L(x - h eᵢ)) / 2h has an error of about h² |L'''| / 6 + ε |L| / h, which is near
-1e-10 at h = 1e-5: a rule that is wrong by a thousandth is caught.
+∂L/∂xᵢ ≈ (L(x + h eᵢ) - L(x - h eᵢ)) / 2h has an error of about h² |L'''| / 6 + ε |L| / h, which is
+near 1e-10 at h = 1e-5: a rule that is wrong by a thousandth is caught.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def check_gradients(
     with ``directions=k`` all elements are varied together along k random directions, which is
     cheaper for large arrays. A pair a, n agrees if ``|a - n| <= atol + rtol · (|n| + mean |n|)``.
 
-    Raises GradientError with the arguments and elements that differ, DTypeError unless all is float64.
+    Raises GradientError with the arguments and elements that differ, DTypeError unless all is
+    float64.
     """
     wrt = [x for x in values if x.dtype == float64] if wrt is None else list(wrt)
     for node in (*wrt, *outputs):
@@ -54,7 +55,9 @@ def check_gradients(
     grads = gradients(outputs, weights, wrt)
     present = [g for g in grads if g is not None]
     computed = iter(evaluate(present, values))
-    analytic = [np.zeros(x.shape) if g is None else next(computed) for g, x in zip(grads, wrt, strict=True)]
+    analytic = [
+        np.zeros(x.shape) if g is None else next(computed) for g, x in zip(grads, wrt, strict=True)
+    ]
 
     def total(arrays: Sequence[Array]) -> float:
         found = evaluate(outputs, {**values, **dict(zip(wrt, arrays, strict=True))})
@@ -70,17 +73,29 @@ def check_gradients(
         ]
     else:
         lines = [[rng.normal(size=x.shape) for x in arrays] for _ in range(directions)]
-        along = np.array([sum(float(np.sum(v * a)) for v, a in zip(d, analytic, strict=True)) for d in lines])
+        along = np.array(
+            [sum(float(np.sum(v * a)) for v, a in zip(d, analytic, strict=True)) for d in lines]
+        )
         measured = np.array([directional_derivative(total, arrays, d, step) for d in lines])
         problems = list(_differences("random directions", along, measured, rtol, atol))
     if problems:
-        raise GradientError("\n    ".join(["back-propagation and finite differences disagree:", *problems]))
+        raise GradientError(
+            "\n    ".join(["back-propagation and finite differences disagree:", *problems])
+        )
     if order > 1 and present:
         try:
             check_gradients(
-                present, values, wrt, order=order - 1, directions=directions,
-                rtol=rtol, atol=atol, step=step, seed=seed + 1, evaluate=evaluate,
-            )  # fmt: skip
+                present,
+                values,
+                wrt,
+                order=order - 1,
+                directions=directions,
+                rtol=rtol,
+                atol=atol,
+                step=step,
+                seed=seed + 1,
+                evaluate=evaluate,
+            )
         except GradientError as error:
             raise GradientError(f"in the gradient of the gradient, {error}") from None
 
@@ -94,7 +109,9 @@ def numerical_gradients(f: Function, arrays: Sequence[Array], step: float = 1e-5
             direction = np.zeros(x.shape)
             direction[at] = 1
             directions = [direction if j == i else np.zeros(y.shape) for j, y in enumerate(arrays)]
-            grad[at] = directional_derivative(f, arrays, directions, step * max(1.0, abs(float(x[at]))))
+            grad[at] = directional_derivative(
+                f, arrays, directions, step * max(1.0, abs(float(x[at])))
+            )
         result.append(grad)
     return result
 
@@ -108,7 +125,9 @@ def directional_derivative(
     return (ahead - behind) / (2 * step)
 
 
-def _differences(name: str, analytic: Array, numeric: Array, rtol: float, atol: float) -> Iterator[str]:
+def _differences(
+    name: str, analytic: Array, numeric: Array, rtol: float, atol: float
+) -> Iterator[str]:
     """One line for an array with elements that disagree; NaN disagrees with everything."""
     if not analytic.size:
         return
@@ -116,7 +135,9 @@ def _differences(name: str, analytic: Array, numeric: Array, rtol: float, atol: 
     error = np.abs(analytic - numeric)
     wrong = ~(error <= atol + rtol * (scale + scale.mean()))
     if wrong.any():
-        at = np.unravel_index(np.argmax(np.where(wrong, error, -1)), error.shape)  # NaN counts as largest
+        at = np.unravel_index(
+            np.argmax(np.where(wrong, error, -1)), error.shape
+        )  # NaN counts as largest
         relative = f" ({error[at] / scale[at]:.2g} of it)" if 0 < scale[at] < np.inf else ""
         yield (
             f"{name}: {wrong.sum()} of {wrong.size} wrong; the worst is {[int(i) for i in at]}: "

@@ -1,8 +1,10 @@
-"""Back-propagation: the sweep from the outputs back to the inputs (Rumelhart, Hinton & Williams, 1986).
+"""Back-propagation: the sweep from the outputs back to the inputs (Rumelhart, Hinton & Williams,
+1986).
 
-Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. Going through the nodes in reverse
-topological order, when y's turn comes all its users have added their share to g; y's rule in `vjps.py`
-then hands shares on to y's own inputs. At the end the nodes asked for hold their gradients.
+Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. Going through the nodes in
+reverse topological order, when y's turn comes all its users have added their share to g; y's rule
+in `vjps.py` then hands shares on to y's own inputs. At the end the nodes asked for hold their
+gradients.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ def gradients(
 ) -> list[Node | None]:
     """The gradients of Σᵢ ⟨cotangents[i], outputs[i]⟩ with respect to each node of ``wrt``.
 
-    A gradient has its node's shape and dtype. It is ``None`` where no output depends on the node, or
-    only through integers, comparisons and other steps. Nodes of ``wrt`` need not be inputs, and may
-    depend on one another.
+    A gradient has its node's shape and dtype. It is ``None`` where no output depends on the node,
+    or only through integers, comparisons and other steps. Nodes of ``wrt`` need not be inputs, and
+    may depend on one another.
 
     >>> from chainrule.core import dtypes
     >>> x = op.input((3,), dtypes.float64)
@@ -77,18 +79,25 @@ def _shares(y: Node, g: Node, on_path: set[Node]) -> Iterator[tuple[Node, Node]]
 
 def _check(y: Node, g: Node) -> None:
     if not is_float(y.dtype):
-        raise DTypeError(f"only floating-point outputs have gradients, got {y.dtype}{list(y.shape)}")
+        raise DTypeError(
+            f"only floating-point outputs have gradients, got {y.dtype}{list(y.shape)}"
+        )
     if g.shape != y.shape:
-        raise ShapeError(f"the cotangent of an output of shape {y.shape} must have that shape, got {g.shape}")
+        raise ShapeError(
+            f"the cotangent of an output of shape {y.shape} must have that shape, got {g.shape}"
+        )
     if g.dtype != y.dtype:
         raise DTypeError(f"the cotangent of a {y.dtype} output must be {y.dtype}, got {g.dtype}")
 
 
-def jvp(outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node]) -> list[Node | None]:
-    """Forward mode: the derivative of each output along ``tangents``, a change of each node of ``wrt``.
+def jvp(
+    outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node]
+) -> list[Node | None]:
+    """Forward mode: the derivative of each output along ``tangents``, a change of each node of
+    ``wrt``.
 
-    By the reverse sweep, twice: ū ↦ Jᵀū is linear in ū with matrix Jᵀ, so its own gradient is v ↦ J v.
-    ``None`` where an output does not depend on any node of ``wrt``.
+    By the reverse sweep, twice: ū ↦ Jᵀū is linear in ū with matrix Jᵀ, so its own gradient is v ↦ J
+    v. ``None`` where an output does not depend on any node of ``wrt``.
     """
     for x, v in zip(wrt, tangents, strict=True):
         _check(x, v)
@@ -99,9 +108,12 @@ def jvp(outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node]) 
         if grad is not None
     ]
     result = gradients([grad for grad, _ in pairs], [v for _, v in pairs], dummies)
-    for node in reachable([r for r in result if r is not None], min((d.id for d in dummies), default=0)):
+    for node in reachable(
+        [r for r in result if r is not None], min((d.id for d in dummies), default=0)
+    ):
         if node in dummies:
             raise GradientError(
-                "forward mode needs gradient rules linear in the cotangent; a custom_vjp has another"
+                "forward mode needs gradient rules linear in the cotangent; a custom_vjp has "
+                "another"
             )
     return result

@@ -1,18 +1,18 @@
 """The rules of back-propagation: one entry per primitive, in the order of `core/primitives.py`.
 
-With ``y = f(a, b, ...)`` and ``g`` the cotangent of y (the gradient of the final scalar with respect
-to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry is
+With ``y = f(a, b, ...)`` and ``g`` the cotangent of y (the gradient of the final scalar with
+respect to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry is
 
-* a tuple with one function ``(g, y, *inputs) -> Node`` per input, so only those asked for are built;
-  ``None`` in its place means that no gradient flows to that input; or
+* a tuple with one function ``(g, y, *inputs) -> Node`` per input, so only those asked for are
+  built; ``None`` in its place means that no gradient flows to that input; or
 * one function ``(g, y, *inputs) -> [cotangent or None, ...]`` for all inputs at once.
 
 Rules are written in primitives, so they can be differentiated again, batched and compiled.
 Every rule is linear in ``g``; `reverse.jvp` rests on that.
 
 Choices at the kinks (where the derivative jumps; the conventions of PyTorch and JAX):
-max(a, b) and min(a, b) give half to each side of a tie; reduce_max and reduce_min share evenly among
-the tied elements; abs'(0) = 0; sign and floor have gradient 0 everywhere; sqrt'(0) = inf.
+max(a, b) and min(a, b) give half to each side of a tie; reduce_max and reduce_min share evenly
+among the tied elements; abs'(0) = 0; sign and floor have gradient 0 everywhere; sqrt'(0) = inf.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AllInputs = Callable[..., Sequence[Node | None]]
 Rule = tuple[PerInput | None, ...] | AllInputs
 
 
-# -- rules of more than one line ------------------------------------------------------------------------
+# -- rules of more than one line -------------------------------------------------------------------
 def _one_minus(x: Node) -> Node:
     return op.sub(op.ones_like(x), x)
 
@@ -40,7 +40,8 @@ def _scaled(g: Node, factor: float) -> Node:
 
 
 def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
-    """ā = g b a^(b-1). At a = b = 0 the exponent is replaced, as 0 * 0^-1 would be NaN instead of 0."""
+    """ā = g b a^(b-1). At a = b = 0 the exponent is replaced, as 0 * 0^-1 would be NaN instead of
+    0."""
     zero = op.zeros_like(a)
     both_zero = op.and_(op.eq(a, zero), op.eq(b, zero))
     exponent = op.where(both_zero, op.ones_like(b), op.sub(b, op.ones_like(b)))
@@ -48,7 +49,8 @@ def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
 
 
 def _pow_exponent(g: Node, y: Node, a: Node, b: Node) -> Node:
-    """b̄ = g a^b log a where a > 0, else 0. With 1 in place of such an a, log 1 = 0 does it, at any order."""
+    """b̄ = g a^b log a where a > 0, else 0. With 1 in place of such an a, log 1 = 0 does it, at any
+    order."""
     positive = op.where(op.lt(op.zeros_like(a), a), a, op.ones_like(a))
     return op.mul(op.mul(g, op.pow(positive, b)), op.log(positive))
 
@@ -65,7 +67,8 @@ def _broadcast(g: Node, y: Node, x: Node) -> Node:
 
 
 def _slice(g: Node, y: Node, x: Node) -> Node:
-    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros first go behind each element."""
+    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros first go behind each
+    element."""
     starts, steps = y.params["starts"], y.params["steps"]
     if any(s > 1 for s in steps):
         spread = [n for count in g.shape for n in (count, 1)]
@@ -96,7 +99,9 @@ def _concat(g: Node, y: Node, *inputs: Node) -> list[Node]:
 def _as_before(reduced: Node, y: Node, x: Node) -> Node:
     """Repeat a reduced array along the axes that were reduced: the shape of x."""
     axes = y.params["axes"]
-    return op.broadcast(op.reshape(reduced, [1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
+    return op.broadcast(
+        op.reshape(reduced, [1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape
+    )
 
 
 def _sum(g: Node, y: Node, x: Node) -> Node:
@@ -116,7 +121,8 @@ def _swap(x: Node) -> Node:
 
 
 def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
-    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule too."""
+    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule
+    too."""
     rule = y.params["rule"]
     cotangents = list(rule(g, y, *args))
     name = getattr(rule, "__name__", repr(rule))
@@ -135,7 +141,7 @@ def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
 
 _ERF_SLOPE = 2 / math.sqrt(math.pi)  # erf'(0)
 
-# -- the table ------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 VJPS: dict[str, Rule] = {
     # Leaves.
     "input": (),
@@ -154,7 +160,9 @@ VJPS: dict[str, Rule] = {
     "sigmoid": (lambda g, y, x: op.mul(g, op.mul(y, _one_minus(y))),),  # g y (1 - y)
     "sin": (lambda g, y, x: op.mul(g, op.cos(x)),),  # g cos x
     "cos": (lambda g, y, x: op.neg(op.mul(g, op.sin(x))),),  # -g sin x
-    "erf": (lambda g, y, x: op.mul(g, _scaled(op.exp(op.neg(op.mul(x, x))), _ERF_SLOPE)),),  # g 2/√π e^(-x²)
+    "erf": (
+        lambda g, y, x: op.mul(g, _scaled(op.exp(op.neg(op.mul(x, x))), _ERF_SLOPE)),
+    ),  # g 2/√π e^(-x²)
     "abs": (lambda g, y, x: op.mul(g, op.sign(x)),),  # g sign x
     "sign": (None,),
     "floor": (None,),
@@ -182,14 +190,17 @@ VJPS: dict[str, Rule] = {
     "le": (None, None),
     "and": (None, None),
     "or": (None, None),
-    "where": (  # ā = g where c, else 0; b̄ = 0 where c, else g. Chosen, not multiplied: 0 * NaN is NaN.
+    # ā = g where c, else 0; b̄ = 0 where c, else g. Chosen, not multiplied: 0 * NaN is NaN.
+    "where": (
         None,
         lambda g, y, c, a, b: op.where(c, g, op.zeros_like(g)),
         lambda g, y, c, a, b: op.where(c, op.zeros_like(g), g),
     ),
     # Movement: the transpose of a movement is a movement, or a sum where elements were repeated.
     "reshape": (lambda g, y, x: op.reshape(g, x.shape),),
-    "permute": (lambda g, y, x: op.permute(g, sorted(range(x.ndim), key=y.params["axes"].__getitem__)),),
+    "permute": (
+        lambda g, y, x: op.permute(g, sorted(range(x.ndim), key=y.params["axes"].__getitem__)),
+    ),
     "broadcast": (_broadcast,),  # the sum over the repeats
     "slice": (_slice,),  # g in its places, zeros around
     "flip": (lambda g, y, x: op.flip(g, y.params["axes"]),),
@@ -207,7 +218,11 @@ VJPS: dict[str, Rule] = {
     ),
     # Positions as data.
     "gather": (lambda g, y, x, i: op.scatter_add(op.zeros_like(x), i, g), None),  # x̄[i] += g
-    "scatter_add": (lambda g, y, x, i, u: g, None, lambda g, y, x, i, u: op.gather(g, i)),  # x̄ = g, ū = g[i]
+    "scatter_add": (
+        lambda g, y, x, i, u: g,
+        None,
+        lambda g, y, x, i, u: op.gather(g, i),
+    ),  # x̄ = g, ū = g[i]
     "shuffle": (None, None),
     # Identities for the reverse sweep.
     "stop_gradient": (None,),

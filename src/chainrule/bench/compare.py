@@ -64,7 +64,11 @@ class Comparison:
     @property
     def over_floor(self) -> float | None:
         """Our time in floors."""
-        return self.ours.microseconds / self.floor_microseconds if self.ours and self.ours.microseconds else None
+        return (
+            self.ours.microseconds / self.floor_microseconds
+            if self.ours and self.ours.microseconds
+            else None
+        )
 
     @property
     def speedup(self) -> float | None:
@@ -78,18 +82,26 @@ class Comparison:
     def from_dict(cls, held: dict[str, Any]) -> Comparison:
         """From JSON."""
         measured = [Measured(**m) for m in held["modes"]]
-        return cls(Workload.from_dict(held["workload"]), held["threads"], held["floor_microseconds"], measured)
+        return cls(
+            Workload.from_dict(held["workload"]),
+            held["threads"],
+            held["floor_microseconds"],
+            measured,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         best = self.best_peer
         return {
-            "workload": asdict(self.workload), "threads": self.threads,
-            "floor_microseconds": self.floor_microseconds, "over_floor": self.over_floor,
+            "workload": asdict(self.workload),
+            "threads": self.threads,
+            "floor_microseconds": self.floor_microseconds,
+            "over_floor": self.over_floor,
             "ours": self.ours.mode if self.ours else None,
-            "best_peer": best.mode if best else None, "speedup": self.speedup,
+            "best_peer": best.mode if best else None,
+            "speedup": self.speedup,
             "modes": [asdict(m) for m in self.measured],
-        }  # fmt: skip
+        }
 
 
 def quickest(measured: Iterable[Measured]) -> Measured | None:
@@ -104,14 +116,20 @@ def floor_microseconds(workload: Workload, threads: int, peak: float) -> float:
 
 
 def compare(
-    workload: Workload, modes: Sequence[str], threads: int, peak: float, rounds: int = 7, seconds: float = 0.3,
-    peers_python: str | None = None, progress: Progress = lambda text: None,
-) -> Comparison:  # fmt: skip
+    workload: Workload,
+    modes: Sequence[str],
+    threads: int,
+    peak: float,
+    rounds: int = 7,
+    seconds: float = 0.3,
+    peers_python: str | None = None,
+    progress: Progress = lambda text: None,
+) -> Comparison:
     """Measure ``modes`` on ``workload``.
 
-    Each mode is a process. A first process, with empty caches, tells the first step's time; a second one
-    finds what the first left in the caches and is then timed, ``rounds`` times about ``seconds``, in turns
-    with the other modes.
+    Each mode is a process. A first process, with empty caches, tells the first step's time; a
+    second one finds what the first left in the caches and is then timed, ``rounds`` times about
+    ``seconds``, in turns with the other modes.
     """
     found = [Measured(m) for m in modes]
     running: list[tuple[Measured, Process]] = []
@@ -143,7 +161,9 @@ def compare(
     return Comparison(workload, threads, floor_microseconds(workload, threads, peak), found)
 
 
-def _first_steps(m: Measured, python: str, workload: Workload, threads: int, caches: Path) -> Process:
+def _first_steps(
+    m: Measured, python: str, workload: Workload, threads: int, caches: Path
+) -> Process:
     caches.mkdir()
     cold = Process(python, m.mode, workload, threads, caches)
     try:
@@ -157,7 +177,8 @@ def _first_steps(m: Measured, python: str, workload: Workload, threads: int, cac
         m.first_warm_seconds = _first(warm)
         if not m.mode.startswith("torch"):
             return warm
-        # Spinning OpenMP threads are quicker on a quiet machine, and a hundred times slower on a busy one.
+        # Spinning OpenMP threads are quicker on a quiet machine, and a hundred times slower on a
+        # busy one.
         other = Process(python, m.mode, workload, threads, caches, passive=True)
         _first(other)
         pace = [p.ask("run", seconds=TRIAL_SECONDS) for p in (warm, other)]
@@ -171,7 +192,8 @@ def _first_steps(m: Measured, python: str, workload: Workload, threads: int, cac
 
 
 def _first(process: Process) -> float:
-    """Seconds of the first step: those of the first ``steps`` steps, less the others' at their later pace."""
+    """Seconds of the first step: those of the first ``steps`` steps, less the others' at their
+    later pace."""
     first = process.ask("first")
     if first["steps"] == 1:
         return float(first["seconds"])

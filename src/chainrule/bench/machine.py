@@ -1,4 +1,5 @@
-"""What this machine offers: versions, processor, caches, cores, measured speed, the state of the disk cache."""
+"""What this machine offers: versions, processor, caches, cores, measured speed, the state of the
+disk cache."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from ..runtime.explain import peak_flops
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold for Chainrule to work; ``detail`` says what was found and what to do."""
+    """One thing that must hold for Chainrule to work; ``detail`` says what was found and what to
+    do."""
 
     name: str
     ok: bool
@@ -80,8 +82,12 @@ def describe(measure: bool = True) -> Machine:
 
 def versions() -> dict[str, str]:
     """Of Python and what Chainrule stands on."""
-    found = {"chainrule": _version("chainrule"), "python": platform.python_version(),
-             "numpy": _version("numpy"), "llvmlite": _version("llvmlite")}  # fmt: skip
+    found = {
+        "chainrule": _version("chainrule"),
+        "python": platform.python_version(),
+        "numpy": _version("numpy"),
+        "llvmlite": _version("llvmlite"),
+    }
     if importlib.util.find_spec("llvmlite") is not None:
         llvm: Any = importlib.import_module("chainrule.backends.cpu.target").llvm
         found["llvm"] = ".".join(map(str, llvm.llvm_version_info))
@@ -95,7 +101,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-# -- processor ----------------------------------------------------------------------------------------
+# -- processor -------------------------------------------------------------------------------------
 def processor(has_llvm: bool = True) -> dict[str, Any]:
     """Name, vector width, caches, and how many cores may be used."""
     facts: dict[str, Any] = {"name": processor_name(), "cpus": os.cpu_count() or 1}
@@ -106,9 +112,11 @@ def processor(has_llvm: bool = True) -> dict[str, Any]:
     if has_llvm:
         target = importlib.import_module("chainrule.backends.cpu.target").host()
         facts |= {
-            "llvm_cpu": target.cpu, "vector_bits": 8 * target.vector_bytes,
-            "vector_registers": target.vector_registers, "fma": target.has_fma,
-        }  # fmt: skip
+            "llvm_cpu": target.cpu,
+            "vector_bits": 8 * target.vector_bytes,
+            "vector_registers": target.vector_registers,
+            "fma": target.has_fma,
+        }
     return facts | caches()
 
 
@@ -123,7 +131,8 @@ def processor_name() -> str:
 
 
 def caches(cpu: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:
-    """Bytes of each data cache, ``{"l1d_bytes": 32768, ...}``; empty where the system does not say."""
+    """Bytes of each data cache, ``{"l1d_bytes": 32768, ...}``; empty where the system does not
+    say."""
     sizes: dict[str, int] = {}
     for index in sorted(cpu.glob("index*")):
         try:
@@ -138,7 +147,7 @@ def caches(cpu: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, 
     return sizes
 
 
-# -- measured speed ----------------------------------------------------------------------------------
+# -- measured speed --------------------------------------------------------------------------------
 def speed() -> dict[str, Any]:
     """Peak GFLOP/s of a core, and nanoseconds of a barrier between the threads in use."""
     return {
@@ -167,12 +176,17 @@ def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | N
     return best
 
 
-# -- cache, extras, checks ---------------------------------------------------------------------------------
+# -- cache, extras, checks -------------------------------------------------------------------------
 def cache_state() -> dict[str, Any]:
     """Folder, number and size of the compiled programs on disk."""
     folder = default_folder()
     if folder is None:
-        return {"folder": None, "state": "switched off by CHAINRULE_CACHE", "entries": 0, "bytes": 0}
+        return {
+            "folder": None,
+            "state": "switched off by CHAINRULE_CACHE",
+            "entries": 0,
+            "bytes": 0,
+        }
     if not folder.exists():
         return {"folder": str(folder), "state": "not made yet", "entries": 0, "bytes": 0}
     stats = Cache(folder).stats()
@@ -196,8 +210,16 @@ def extras() -> list[Extra]:
 def checks(has_llvm: bool) -> list[Check]:
     """What must hold, tried out."""
     found = [
-        Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()}, 3.11 or newer is needed"),
-        Check("NumPy", _number(np.__version__) >= (1, 26), f"{np.__version__}, 1.26 or newer is needed"),
+        Check(
+            "Python",
+            sys.version_info >= (3, 11),
+            f"{platform.python_version()}, 3.11 or newer is needed",
+        ),
+        Check(
+            "NumPy",
+            _number(np.__version__) >= (1, 26),
+            f"{np.__version__}, 1.26 or newer is needed",
+        ),
     ]
     interpreter = os.environ.get("CHAINRULE_BACKEND") == "interpreter"
     if interpreter:
@@ -228,11 +250,20 @@ def _compiles() -> Check:
     data = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     states = [np.ones(4, np.float32), np.ones(4, np.float32)]
     try:
-        compile_program: Any = importlib.import_module("chainrule.backends.cpu.program").compile_program
+        compile_program: Any = importlib.import_module(
+            "chainrule.backends.cpu.program"
+        ).compile_program
         got = compile_program(signature).run([data], [states[0]], 3)
     except Exception as error:  # whatever it is, it is the finding
-        return Check("compiler", False, f"compiling a small program failed: {type(error).__name__}: {error}")
+        return Check(
+            "compiler", False, f"compiling a small program failed: {type(error).__name__}: {error}"
+        )
     want = InterpretedProgram(signature).run([data], [states[1]], 3)
     same = np.allclose(states[0], states[1], rtol=1e-5) and np.allclose(got[0], want[0], rtol=1e-5)
-    return Check("compiler", bool(same), "a small program compiles and agrees with the interpreter" if same
-                 else f"a small program gives {states[0]}, the interpreter {states[1]}; please report it")  # fmt: skip
+    return Check(
+        "compiler",
+        bool(same),
+        "a small program compiles and agrees with the interpreter"
+        if same
+        else f"a small program gives {states[0]}, the interpreter {states[1]}; please report it",
+    )

@@ -38,7 +38,8 @@ class WorkerError(ChainruleError, RuntimeError):
 
 
 def choose(peers: str) -> list[str]:
-    """Modes of peers from the text "all", "none", or names with commas: a library or one of its modes."""
+    """Modes of peers from the text "all", "none", or names with commas: a library or one of its
+    modes."""
     known = [m for m in NEEDS if not m.startswith("chainrule")]
     if peers == "all":
         return known
@@ -47,7 +48,9 @@ def choose(peers: str) -> list[str]:
     wanted = [p.strip() for p in peers.split(",") if p.strip()]
     for name in wanted:
         if name not in known and name != "scikit-learn":
-            raise OptionError(f"peers: {name!r} is not known; known are all, none, {', '.join(known)}")
+            raise OptionError(
+                f"peers: {name!r} is not known; known are all, none, {', '.join(known)}"
+            )
     wanted = ["sklearn" if p == "scikit-learn" else p for p in wanted]
     # A library's name alone means all its modes.
     return [m for m in known if m in wanted or (m.split("-")[0] in wanted and m != m.split("-")[0])]
@@ -59,9 +62,13 @@ def packages_of(python: str) -> frozenset[str]:
     names = sorted({n for needed in NEEDS.values() for n in needed})
     code = f"import importlib.util as u; print(*[n for n in {names!r} if u.find_spec(n)])"
     try:
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
     except (OSError, subprocess.SubprocessError) as error:
-        raise OptionError(f"--peers-python {python}: not a Python interpreter that runs: {error}") from None
+        raise OptionError(
+            f"--peers-python {python}: not a Python interpreter that runs: {error}"
+        ) from None
     return frozenset(done.stdout.split())
 
 
@@ -74,7 +81,9 @@ def versions(peers_python: str | None) -> list[str]:
     )
     found: dict[str, str] = {}
     for python in filter(None, [sys.executable, peers_python]):
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
         for line in done.stdout.splitlines():
             name, version = line.split()
             found.setdefault(name, version)
@@ -83,7 +92,9 @@ def versions(peers_python: str | None) -> list[str]:
 
 def interpreter_of(mode: str, peers_python: str | None) -> str | None:
     """This interpreter or the peers' one, whichever has the mode's packages; None: neither."""
-    candidates = [sys.executable] if mode.startswith("chainrule") else [sys.executable, peers_python]
+    candidates = (
+        [sys.executable] if mode.startswith("chainrule") else [sys.executable, peers_python]
+    )
     for python in candidates:
         if python and set(NEEDS[mode]) <= packages_of(python):
             return python
@@ -97,20 +108,30 @@ def environment(threads: int, caches: Path, passive: bool = False) -> dict[str, 
     """
     count = str(threads)
     return ({"OMP_WAIT_POLICY": "PASSIVE"} if passive else {}) | {
-        "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count,
-        "CHAINRULE_NUM_THREADS": count, "CHAINRULE_CACHE": str(caches / "chainrule"),
-        "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"), "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
-        "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "CHAINRULE_NUM_THREADS": count,
+        "CHAINRULE_CACHE": str(caches / "chainrule"),
+        "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"),
+        "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
+        "JAX_PLATFORMS": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 class Process:
     """A worker process with one workload in one mode."""
 
     def __init__(
-        self, python: str, mode: str, workload: Workload, threads: int, caches: Path,
+        self,
+        python: str,
+        mode: str,
+        workload: Workload,
+        threads: int,
+        caches: Path,
         passive: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.mode = mode
         self._said = caches / "stderr.txt"
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -118,9 +139,14 @@ class Process:
         main = _OWN_MAIN if mode.startswith("chainrule") else _MAIN
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(
-                [python, "-W", "ignore", "-c", main], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
-                text=True, preexec_fn=pin, env={**os.environ, **environment(threads, caches, passive)},
-            )  # fmt: skip
+                [python, "-W", "ignore", "-c", main],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                preexec_fn=pin,
+                env={**os.environ, **environment(threads, caches, passive)},
+            )
         prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
         self.import_seconds = float(prepared["import_seconds"])
 

@@ -10,10 +10,15 @@ from rich.text import Text
 from .compare import Comparison, Measured
 
 NAMES = {
-    "chainrule": "Chainrule Trainer", "chainrule-compile": "Chainrule @compile", "torch": "PyTorch eager",
-    "torch-compile": "torch.compile", "jax": "JAX jit", "jax-scan": "JAX jit + scan",
-    "sklearn": "scikit-learn", "numpy": "NumPy",
-}  # fmt: skip
+    "chainrule": "Chainrule Trainer",
+    "chainrule-compile": "Chainrule @compile",
+    "torch": "PyTorch eager",
+    "torch-compile": "torch.compile",
+    "jax": "JAX jit",
+    "jax-scan": "JAX jit + scan",
+    "sklearn": "scikit-learn",
+    "numpy": "NumPy",
+}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -35,9 +40,11 @@ def table(comparison: Comparison) -> Table:
     """The modes of one workload, quickest first."""
     w = comparison.workload
     title = Text.assemble(
-        (w.name, "bold"), f"  {'-'.join(map(str, w.sizes))} {w.activation}, batch {w.batch}, {w.optimizer},"
-        f" {w.loss}, {w.dtype}, {comparison.threads} threads, floor {number(comparison.floor_microseconds)} µs",
-    )  # fmt: skip
+        (w.name, "bold"),
+        f"  {'-'.join(map(str, w.sizes))} {w.activation}, batch {w.batch}, {w.optimizer},"
+        f" {w.loss}, {w.dtype}, {comparison.threads} threads, floor "
+        f"{number(comparison.floor_microseconds)} µs",
+    )
     found = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="")
     found.add_column("", no_wrap=True)
     for head in ("µs a step", "× ours", "first step s", "warm cache s", "peak MiB", "same losses"):
@@ -49,10 +56,15 @@ def table(comparison: Comparison) -> Table:
             continue
         ratio = m.microseconds / own if own and m.microseconds else None
         found.add_row(
-            NAMES[m.mode], number(m.microseconds), number(ratio), number(m.first_cold_seconds),
-            number(m.first_warm_seconds), mebibytes(m.peak_bytes),
-            {None: "–", True: "yes", False: "NO"}[m.agrees], style="bold" if m.is_ours else "",
-        )  # fmt: skip
+            NAMES[m.mode],
+            number(m.microseconds),
+            number(ratio),
+            number(m.first_cold_seconds),
+            number(m.first_warm_seconds),
+            mebibytes(m.peak_bytes),
+            {None: "–", True: "yes", False: "NO"}[m.agrees],
+            style="bold" if m.is_ours else "",
+        )
     return found
 
 
@@ -71,25 +83,43 @@ def summary(comparisons: Sequence[Comparison]) -> Table:
     return found
 
 
-_HEADS = ("workload", "Chainrule µs", "floor µs", "ours / floor", "best peer", "its µs", "best peer / ours")
+_HEADS = (
+    "workload",
+    "Chainrule µs",
+    "floor µs",
+    "ours / floor",
+    "best peer",
+    "its µs",
+    "best peer / ours",
+)
 
 
 def _cells(c: Comparison) -> list[str]:
     ours, best = c.ours, c.best_peer
     return [
-        c.workload.name, number(ours.microseconds if ours else None), number(c.floor_microseconds),
-        number(c.over_floor), NAMES[best.mode] if best else "–", number(best.microseconds if best else None),
+        c.workload.name,
+        number(ours.microseconds if ours else None),
+        number(c.floor_microseconds),
+        number(c.over_floor),
+        NAMES[best.mode] if best else "–",
+        number(best.microseconds if best else None),
         number(c.speedup),
-    ]  # fmt: skip
+    ]
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
     """The summary, every mode's time, first steps, and memory, as Markdown tables."""
-    modes = [m for m in NAMES if any(x.mode == m and x.microseconds for c in comparisons for x in c.measured)]
+    modes = [
+        m
+        for m in NAMES
+        if any(x.mode == m and x.microseconds for c in comparisons for x in c.measured)
+    ]
 
     def each(title: str, text: dict[str, list[str]]) -> str:
         head = ["workload", *(NAMES[m] for m in modes)]
-        return f"{title}\n\n" + _markdown_table(head, [[name, *cells] for name, cells in text.items()])
+        return f"{title}\n\n" + _markdown_table(
+            head, [[name, *cells] for name, cells in text.items()]
+        )
 
     def of(c: Comparison, mode: str) -> Measured:
         return next((x for x in c.measured if x.mode == mode), Measured(mode))
@@ -97,17 +127,24 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     times = {c.workload.name: [number(of(c, m).microseconds) for m in modes] for c in comparisons}
     first = {
         c.workload.name: [
-            f"{number(of(c, m).first_cold_seconds, 2)} / {number(of(c, m).first_warm_seconds, 2)}" for m in modes
+            f"{number(of(c, m).first_cold_seconds, 2)} / {number(of(c, m).first_warm_seconds, 2)}"
+            for m in modes
         ]
         for c in comparisons
     }
     memory = {c.workload.name: [mebibytes(of(c, m).peak_bytes) for m in modes] for c in comparisons}
-    return "\n\n".join([
-        _markdown_table(_HEADS, [_cells(c) for c in comparisons]),
-        each("Microseconds a step, all modes:", times),
-        each("Seconds of the first step, with empty caches / with the caches of an earlier process:", first),
-        each("Peak resident memory of the process, MiB:", memory),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            _markdown_table(_HEADS, [_cells(c) for c in comparisons]),
+            each("Microseconds a step, all modes:", times),
+            each(
+                "Seconds of the first step, with empty caches / with the caches of an earlier "
+                "process:",
+                first,
+            ),
+            each("Peak resident memory of the process, MiB:", memory),
+        ]
+    )
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,5 @@
-"""``chainrule demo``: XOR and handwritten digits, trained from data in the package, and what the nets learned."""
+"""``chainrule demo``: XOR and handwritten digits, trained from data in the package, and what the
+nets learned."""
 
 from __future__ import annotations
 
@@ -39,9 +40,16 @@ class Trained:
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-output"),
-              show_default=True, help="Folder for figures and nets.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), default=40, show_default=True, help="Of the digits.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for figures and nets.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=40, show_default=True, help="Of the digits."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
@@ -59,30 +67,47 @@ def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
     files = save(out, xor, digits)
     learned = xor.accuracy == 1.0 and digits.accuracy > 0.9
     if as_json:
-        print_json({
-            "nets": {t.name: {"net": t.net, "accuracy": t.accuracy, "of": t.of, "seconds": t.seconds,
-                              "loss": t.history["loss"][-1]} for t in (xor, digits)},
-            "folder": str(out), "files": [f.name for f in files], "learned": learned,
-        })  # fmt: skip
+        print_json(
+            {
+                "nets": {
+                    t.name: {
+                        "net": t.net,
+                        "accuracy": t.accuracy,
+                        "of": t.of,
+                        "seconds": t.seconds,
+                        "loss": t.history["loss"][-1],
+                    }
+                    for t in (xor, digits)
+                },
+                "folder": str(out),
+                "files": [f.name for f in files],
+                "learned": learned,
+            }
+        )
     else:
         _report(out, files, [xor, digits])
     return 0 if learned else 1
 
 
 def train_xor(seed: int) -> Trained:
-    """The net of Rumelhart, Hinton & Williams: two hidden units. Some starts end in a local minimum; then again."""
+    """The net of Rumelhart, Hinton & Williams: two hidden units. Some starts end in a local
+    minimum; then again."""
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     y = np.array([[0], [1], [1], [0]], np.float32)
     start = time.perf_counter()
     for attempt in range(TRIES):
         manual_seed(seed + attempt)
         model = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1))
-        trainer = Trainer(model, loss=nn.BCEWithLogitsLoss(), optimizer=optim.Adam(model.parameters(), lr=0.1))
+        trainer = Trainer(
+            model, loss=nn.BCEWithLogitsLoss(), optimizer=optim.Adam(model.parameters(), lr=0.1)
+        )
         history = trainer.fit(x, y, epochs=200, batch_size=4, shuffle=False)
         right = float(((np.asarray(trainer.predict(x)) > 0) == (y > 0)).mean())
         if right == 1.0:
             break
-    return Trained("xor", "2-2-1 tanh", model, history, right, "4 patterns", time.perf_counter() - start)
+    return Trained(
+        "xor", "2-2-1 tanh", model, history, right, "4 patterns", time.perf_counter() - start
+    )
 
 
 def train_digits(seed: int, epochs: int) -> Trained:
@@ -95,13 +120,28 @@ def train_digits(seed: int, epochs: int) -> Trained:
     start = time.perf_counter()
     model = nn.Sequential(nn.Linear(64, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 10))
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
-    trainer = Trainer(model, loss=nn.CrossEntropyLoss(), optimizer=optimizer, metrics=["accuracy"], seed=seed)
+    trainer = Trainer(
+        model, loss=nn.CrossEntropyLoss(), optimizer=optimizer, metrics=["accuracy"], seed=seed
+    )
     history = trainer.fit(
-        x[held:], y[held:], epochs=epochs, batch_size=32, validation_data=(x[:held], y[:held]), progress=True
+        x[held:],
+        y[held:],
+        epochs=epochs,
+        batch_size=32,
+        validation_data=(x[:held], y[:held]),
+        progress=True,
     )
     accuracy = float(trainer.evaluate(x[:held], y[:held])["accuracy"])
     seconds = time.perf_counter() - start
-    return Trained("digits", f"64-{HIDDEN}-10 tanh", model, history, accuracy, f"{held} held-out digits", seconds)
+    return Trained(
+        "digits",
+        f"64-{HIDDEN}-10 tanh",
+        model,
+        history,
+        accuracy,
+        f"{held} held-out digits",
+        seconds,
+    )
 
 
 def save(folder: Path, xor: Trained, digits: Trained) -> list[Path]:
@@ -113,16 +153,22 @@ def save(folder: Path, xor: Trained, digits: Trained) -> list[Path]:
     files.append(curves(lines, folder / "digits-loss.png"))
     files.append(curves({"training": xor.history["loss"]}, folder / "xor-loss.png"))
     files.append(hinton_figure(xor_panels(xor.model), folder / "xor-weights.png"))
-    files.append(hinton_figure(
-        digit_panels(digits.model), folder / "digits-hidden-units.png", columns=10,
-        title="Each hidden unit: its weights from the 8 × 8 pixels, and below them to the digits 0 … 9"
-              " (blue +, orange −)",
-    ))  # fmt: skip
+    files.append(
+        hinton_figure(
+            digit_panels(digits.model),
+            folder / "digits-hidden-units.png",
+            columns=10,
+            title="Each hidden unit: its weights from the 8 × 8 pixels, and below them to the "
+            "digits 0 … 9"
+            " (blue +, orange −)",
+        )
+    )
     return files
 
 
 def digit_panels(model: Any) -> list[Array]:
-    """For each hidden unit, (10, 10): weights from the 8 × 8 pixels, an empty row, weights to the 10 classes.
+    """For each hidden unit, (10, 10): weights from the 8 × 8 pixels, an empty row, weights to the
+    10 classes.
 
     The outgoing ones are scaled so that both kinds fill their cells alike.
     """
@@ -140,14 +186,21 @@ def digit_panels(model: Any) -> list[Array]:
 def xor_panels(model: Any) -> dict[str, Array]:
     """Weights and bias into each unit, in a row."""
     hidden, output = model[0], model[2]
-    rows = {f"hidden {i + 1}: x₁ x₂ bias": np.append(hidden.weight.numpy()[i], hidden.bias.numpy()[i]) for i in (0, 1)}
-    return rows | {"output: h₁ h₂ bias": np.append(output.weight.numpy()[0], output.bias.numpy()[0])}
+    rows = {
+        f"hidden {i + 1}: x₁ x₂ bias": np.append(hidden.weight.numpy()[i], hidden.bias.numpy()[i])
+        for i in (0, 1)
+    }
+    return rows | {
+        "output: h₁ h₂ bias": np.append(output.weight.numpy()[0], output.bias.numpy()[0])
+    }
 
 
 def _save_net(path: Path, model: Any) -> Path:
     from safetensors.numpy import save as to_bytes  # slow to import, and only needed here
 
-    write_file(path, to_bytes({k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}))
+    write_file(
+        path, to_bytes({k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()})
+    )
     return path
 
 
@@ -157,14 +210,19 @@ def _report(out: Path, files: list[Path], nets: list[Trained]) -> None:
         table.add_column(head)
     for t in nets:
         table.add_row(
-            t.name, t.net, f"{t.accuracy:.1%} of {t.of}", f"{t.history['loss'][-1]:.2g}", f"{t.seconds:.2f} s"
+            t.name,
+            t.net,
+            f"{t.accuracy:.1%} of {t.of}",
+            f"{t.history['loss'][-1]:.2g}",
+            f"{t.seconds:.2f} s",
         )
     console = data()
     console.print(table)
     console.print(f"\nIn {out.resolve()}:")
     for name, what in {
         "digits-loss.png": "loss, epoch by epoch, on training and held-out digits",
-        "digits-hidden-units.png": "Hinton diagram: what each hidden unit looks for, and what it votes for",
+        "digits-hidden-units.png": "Hinton diagram: what each hidden unit looks for, and what it "
+        "votes for",
         "xor-loss.png, xor-weights.png": "the same for XOR",
         "digits.safetensors, xor.safetensors": "the trained nets",
     }.items():

@@ -1,4 +1,5 @@
-"""``chainrule doctor``: what the machine offers, what is missing, whether everything essential works."""
+"""``chainrule doctor``: what the machine offers, what is missing, whether everything essential
+works."""
 
 from __future__ import annotations
 
@@ -45,15 +46,28 @@ def _print(machine: Machine) -> None:
     if machine.speed:
         group("measured", [(_label(k), _value(k, v)) for k, v in machine.speed.items()])
     group("compiled programs", [(_label(k), _value(k, v)) for k, v in machine.cache.items()])
-    group("extras", [
-        (e.name, Text("installed", "green") if not e.missing
-         else Text(f"missing {', '.join(e.missing)}: {e.install}", "yellow"))
-        for e in machine.extras
-    ])  # fmt: skip
-    group("checks", [
-        (c.name, Text(("ok: " if c.ok else "BROKEN: ") + c.detail, "green" if c.ok else "bold red"))
-        for c in machine.checks
-    ])  # fmt: skip
+    group(
+        "extras",
+        [
+            (
+                e.name,
+                Text("installed", "green")
+                if not e.missing
+                else Text(f"missing {', '.join(e.missing)}: {e.install}", "yellow"),
+            )
+            for e in machine.extras
+        ],
+    )
+    group(
+        "checks",
+        [
+            (
+                c.name,
+                Text(("ok: " if c.ok else "BROKEN: ") + c.detail, "green" if c.ok else "bold red"),
+            )
+            for c in machine.checks
+        ],
+    )
     data().print(table)
 
 

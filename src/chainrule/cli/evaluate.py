@@ -14,7 +14,9 @@ from .output import data, print_json, progress
 @click.command(name="evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--header/--no-header", default=True, help="Whether the first line names the columns.")
+@click.option(
+    "--header/--no-header", default=True, help="Whether the first line names the columns."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(model: Path, file: Path, header: bool, as_json: bool) -> int:
     """Measure MODEL on FILE, which has the target's column."""
@@ -27,5 +29,8 @@ def command(model: Path, file: Path, header: bool, as_json: bool) -> int:
         print_json({"rows": table.rows, "metrics": metrics})
         return 0
     for name, value in {"rows": table.rows, **metrics}.items():
-        data().print(f"{name:10} {value:.5g}" if isinstance(value, float) else f"{name:10} {value}", markup=False)
+        data().print(
+            f"{name:10} {value:.5g}" if isinstance(value, float) else f"{name:10} {value}",
+            markup=False,
+        )
     return 0

@@ -14,7 +14,12 @@ from .output import data, print_json
 
 @click.command(name="inspect")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document: all that is in the file but the weights.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON document: all that is in the file but the weights.",
+)
 def command(model: Path, as_json: bool) -> int:
     """Tell what MODEL predicts, from which columns, by which network, and how good it was."""
     net = TableModel.load(model)
@@ -24,20 +29,29 @@ def command(model: Path, as_json: bool) -> int:
     p, s = net.preprocessor, net.spec
     weights = sum(v.size for v in net.weights.values())
     classes = f": {_some(p.classes, 12)}" if p.classes else ""
-    scores = [f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})" for k, v in net.metrics.items()]
+    scores = [
+        f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})"
+        for k, v in net.metrics.items()
+    ]
     lines = [
         ("target", ", ".join(p.target_names)),
         ("task", p.task + classes),
-        ("network", f"{' - '.join(map(str, s.sizes))}, {s.activation}, dropout {s.dropout:g}; {weights:,} weights"),
+        (
+            "network",
+            f"{' - '.join(map(str, s.sizes))}, {s.activation}, dropout {s.dropout:g}; {weights:,} "
+            "weights",
+        ),
         ("training", ", ".join(f"{k} {v}" for k, v in net.training.items())),
         ("held out", ", ".join(scores)),
-    ]  # fmt: skip
+    ]
     for name, text in lines:
         data().print(f"{name:9} {text}", markup=False, soft_wrap=True)
     data().print("columns", markup=False)
     for c in p.columns:
         if isinstance(c, NumberColumn):
-            what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (f", missing: {c.median:g}" if c.indicator else "")
+            what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (
+                f", missing: {c.median:g}" if c.indicator else ""
+            )
         else:
             what = f"{len(c.categories)} categories: {_some(c.categories, 8)}"
         data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)

@@ -52,7 +52,9 @@ def chainrule(debug: bool) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line with ``args`` (default: the process's) and return the exit code."""
     given = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in given[: next((i for i, a in enumerate(given) if a in COMMANDS), len(given))]
+    debug = (
+        "--debug" in given[: next((i for i, a in enumerate(given) if a in COMMANDS), len(given))]
+    )
     try:
         result = chainrule.main(given, prog_name="chainrule", standalone_mode=False)
         sys.stdout.flush()
@@ -63,7 +65,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:  # the reader (`| head`) has seen enough; nothing more may be written at exit
+    except (
+        BrokenPipeError
+    ):  # the reader (`| head`) has seen enough; nothing more may be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ChainruleError, OSError) as error:

@@ -14,11 +14,27 @@ from ..bench.modes.workload import WORKLOADS, Workload, custom
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --sizes and what goes with it."""
     options = [
-        click.option("--sizes", metavar="N,N,…", help="Another net: units of each layer, inputs first."),
-        click.option("--batch", type=click.IntRange(1), help="Rows in a minibatch (with --sizes; default 32)."),
-        click.option("--activation", type=click.Choice(["relu", "tanh"]), help="With --sizes; default relu."),
-        click.option("--optimizer", type=click.Choice(["adam", "sgd", "momentum"]), help="With --sizes; default adam."),
-        click.option("--loss", type=click.Choice(["ce", "mse"]), help="With --sizes; default ce (mse for one output)."),
+        click.option(
+            "--sizes", metavar="N,N,…", help="Another net: units of each layer, inputs first."
+        ),
+        click.option(
+            "--batch",
+            type=click.IntRange(1),
+            help="Rows in a minibatch (with --sizes; default 32).",
+        ),
+        click.option(
+            "--activation", type=click.Choice(["relu", "tanh"]), help="With --sizes; default relu."
+        ),
+        click.option(
+            "--optimizer",
+            type=click.Choice(["adam", "sgd", "momentum"]),
+            help="With --sizes; default adam.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(["ce", "mse"]),
+            help="With --sizes; default ce (mse for one output).",
+        ),
         click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Default float32."),
     ]
     for option in reversed(options):
@@ -27,13 +43,16 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workloads_of(names: tuple[str, ...], given: dict[str, Any]) -> list[Workload]:
-    """The workloads that the arguments and options of a command mean; none named and no sizes: all."""
+    """The workloads that the arguments and options of a command mean; none named and no sizes:
+    all."""
     sizes = given.pop("sizes")
     options = {k: v for k, v in given.items() if v is not None}
     dtype = options.get("dtype", "float32")
     for name in names:
         if name not in WORKLOADS:
-            raise click.BadParameter(f"no workload {name!r}; there are {', '.join(WORKLOADS)}, and --sizes")
+            raise click.BadParameter(
+                f"no workload {name!r}; there are {', '.join(WORKLOADS)}, and --sizes"
+            )
     found = [WORKLOADS[n] for n in names]
     if sizes is not None:
         found.append(custom(_sizes(sizes), **{"batch": 32, "loss": _loss(sizes), **options}))
@@ -42,14 +61,19 @@ def workloads_of(names: tuple[str, ...], given: dict[str, Any]) -> list[Workload
     elif not names:
         found = list(WORKLOADS.values())
     if dtype != "float32" and any(w.dtype != dtype for w in found):
-        found = [w if w.dtype == dtype else replace(w, dtype=dtype, name=f"{w.name} {dtype}") for w in found]
+        found = [
+            w if w.dtype == dtype else replace(w, dtype=dtype, name=f"{w.name} {dtype}")
+            for w in found
+        ]
     return found
 
 
 def _sizes(text: str) -> tuple[int, ...]:
     parts = text.replace("-", ",").split(",")
     if len(parts) < 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
-        raise click.BadParameter(f"--sizes {text!r}: expected at least two positive numbers like 61,203,17")
+        raise click.BadParameter(
+            f"--sizes {text!r}: expected at least two positive numbers like 61,203,17"
+        )
     return tuple(int(p) for p in parts)
 
 

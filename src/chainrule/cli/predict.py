@@ -21,14 +21,20 @@ from .output import progress
 @click.command(name="predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write CSV there (default: stdout).")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write CSV there (default: stdout).",
+)
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
-@click.option("--header/--no-header", default=True, help="Whether the first line names the columns.")
+@click.option(
+    "--header/--no-header", default=True, help="Whether the first line names the columns."
+)
 def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool) -> int:
     """Predict the target of each row of FILE with MODEL; prints CSV with one line per row.
 
-    Columns may be in any order. A missing column is an error; an unknown column and unseen categories
-    are named on stderr.
+    Columns may be in any order. A missing column is an error; an unknown column and unseen
+    categories are named on stderr.
     """
     net = TableModel.load(model)
     if out is not None and out.resolve() in (model.resolve(), file.resolve()):

@@ -11,8 +11,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("chainrule.cli.evaluate", "Measure a trained net on a table."),
     "inspect": ("chainrule.cli.inspect", "Tell what is in a model file."),
     "demo": ("chainrule.cli.demo", "Train XOR and handwritten digits; draw what the nets learned."),
-    "bench": ("chainrule.cli.bench", "Time training steps beside PyTorch, JAX, scikit-learn and NumPy."),
-    "reproduce": ("chainrule.cli.reproduce", "Repeat the experiments of the literature over many seeds."),
-    "explain": ("chainrule.cli.explain", "Show the program of a training step and where its time goes."),
+    "bench": (
+        "chainrule.cli.bench",
+        "Time training steps beside PyTorch, JAX, scikit-learn and NumPy.",
+    ),
+    "reproduce": (
+        "chainrule.cli.reproduce",
+        "Repeat the experiments of the literature over many seeds.",
+    ),
+    "explain": (
+        "chainrule.cli.explain",
+        "Show the program of a training step and where its time goes.",
+    ),
     "doctor": ("chainrule.cli.doctor", "Tell what this machine offers, and what is missing."),
 }

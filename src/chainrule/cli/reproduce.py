@@ -1,4 +1,5 @@
-"""``chainrule reproduce``: the experiments of the literature, over many seeds, reported beside measured."""
+"""``chainrule reproduce``: the experiments of the literature, over many seeds, reported beside
+measured."""
 
 from __future__ import annotations
 
@@ -26,23 +27,39 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
 @click.command(name="reproduce")
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--list", "as_list", is_flag=True, help="List the experiments.")
-@click.option("--seeds", type=click.IntRange(min=1), help="How many seeds (default: as the criteria ask).")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="How many seeds (default: as the criteria ask)."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG).")
-@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), hidden=True,
-              help="Write the tables and figures into this Markdown page.")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG)."
+)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    hidden=True,
+    help="Write the tables and figures into this Markdown page.",
+)
 def command(
-    names: tuple[str, ...], as_list: bool, seeds: int | None, as_json: bool, out: Path | None, page: Path | None
+    names: tuple[str, ...],
+    as_list: bool,
+    seeds: int | None,
+    as_json: bool,
+    out: Path | None,
+    page: Path | None,
 ) -> int:
     """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
 
-    Prints what was reported, the criterion, and what was measured. Exit code 1 if a criterion is missed.
+    Prints what was reported, the criterion, and what was measured. Exit code 1 if a criterion is
+    missed.
     """
     if as_list:
         _print_list(as_json)
         return 0
     if not names:
-        raise click.UsageError("which experiment? `chainrule reproduce --list` names them; `all` runs all")
+        raise click.UsageError(
+            "which experiment? `chainrule reproduce --list` names them; `all` runs all"
+        )
     unknown = [n for n in names if n != "all" and n not in EXPERIMENTS]
     if unknown:
         raise click.UsageError(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
@@ -69,7 +86,9 @@ def command(
 
 def _print_list(as_json: bool) -> None:
     if as_json:
-        print_json([{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()])
+        print_json(
+            [{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()]
+        )
         return
     table = Table(box=None, pad_edge=False)
     for column in ("name", "what", "source"):
@@ -84,7 +103,10 @@ def _print(result: Result) -> None:
     out.print(f"[bold]{escape(result.title)}[/]  [dim]{escape(result.source)}[/]", soft_wrap=True)
     for m in result.measurements:
         word, style = VERDICT[m.passed]
-        out.print(Text.assemble((f"{word:6}", style), f" {m.system}: ", (m.measured, "bold")), soft_wrap=True)
+        out.print(
+            Text.assemble((f"{word:6}", style), f" {m.system}: ", (m.measured, "bold")),
+            soft_wrap=True,
+        )
         for label, text in (("criterion", m.criterion), ("reported", m.reported)):
             if text:
                 out.print(Text(f"{'':7}{label}: {text}", "dim"), soft_wrap=True)
@@ -99,8 +121,11 @@ def _watching() -> Iterator[Watch | None]:
         yield None
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, state="")
 

@@ -28,7 +28,9 @@ def _configure(context: click.Context, parameter: click.Parameter, path: Path | 
     options = {k.replace("-", "_"): v for k, v in held.items()}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise click.UsageError(f"{path}: unknown option {unknown[0]!r}; known are {', '.join(sorted(map(str, known)))}")
+        raise click.UsageError(
+            f"{path}: unknown option {unknown[0]!r}; known are {', '.join(sorted(map(str, known)))}"
+        )
     for name, value in options.items():
         if isinstance(value, list):
             options[name] = ",".join(str(v) for v in value)
@@ -46,40 +48,91 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return sizes
 
 
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+def _names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
     return tuple(w.strip() for w in (value or "").split(",") if w.strip())
 
 
 @click.command(name="train")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), is_eager=True,
-              expose_value=False, callback=_configure, help="Options from a TOML file, such as epochs = 50.")
-@click.option("--target", required=True, callback=_names, help="The column to predict (several: A,B).")
-@click.option("--out", "--model", "out", type=click.Path(dir_okay=False, path_type=Path),
-              help="The model file (default: FILE.safetensors).")
-@click.option("--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_configure,
+    help="Options from a TOML file, such as epochs = 50.",
+)
+@click.option(
+    "--target", required=True, callback=_names, help="The column to predict (several: A,B)."
+)
+@click.option(
+    "--out",
+    "--model",
+    "out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The model file (default: FILE.safetensors).",
+)
+@click.option(
+    "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
+)
 @click.option("--drop", callback=_names, help="Columns not to use: A,B.")
-@click.option("--header/--no-header", default=True, help="Whether the first line names the columns.")
-@click.option("--hidden", default="64,64", callback=_sizes, show_default=True, help="Sizes of the hidden layers.")
-@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option(
+    "--header/--no-header", default=True, help="Whether the first line names the columns."
+)
+@click.option(
+    "--hidden",
+    default="64,64",
+    callback=_sizes,
+    show_default=True,
+    help="Sizes of the hidden layers.",
+)
+@click.option(
+    "--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True
+)
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True
+)
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
 @click.option("--weight-decay", type=click.FloatRange(0), default=1e-5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--patience", type=click.IntRange(0), default=10, show_default=True,
-              help="Epochs without progress before it stops; 0: never.")
-@click.option("--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2,
-              show_default=True, help="Share of rows held out.")
+@click.option(
+    "--patience",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Epochs without progress before it stops; 0: never.",
+)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of rows held out.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--figure/--no-figure", default=True, help="Draw the learning curve beside the model (needs matplotlib).")
+@click.option(
+    "--figure/--no-figure",
+    default=True,
+    help="Draw the learning curve beside the model (needs matplotlib).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool, figure: bool, **options: Any) -> int:
+def command(
+    file: Path,
+    target: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    figure: bool,
+    **options: Any,
+) -> int:
     """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet; .npz).
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
-    Metrics are of rows held out of the training, beside always answering the most frequent class or the mean.
+    Metrics are of rows held out of the training, beside always answering the most frequent class or
+    the mean.
     """
     if not target:
         raise click.UsageError("--target: name a column")
@@ -91,11 +144,18 @@ def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
     names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
     model = TableModel.fit(
-        table, target if len(target) > 1 else target[0], task=options["task"], drop=options["drop"],
-        hidden=options["hidden"], activation=options["activation"], dropout=options["dropout"],
-        validation=options["validation"], patience=options["patience"] or None,
-        training={k: options[k] for k in names}, progress=True,
-    )  # fmt: skip
+        table,
+        target if len(target) > 1 else target[0],
+        task=options["task"],
+        drop=options["drop"],
+        hidden=options["hidden"],
+        activation=options["activation"],
+        dropout=options["dropout"],
+        validation=options["validation"],
+        patience=options["patience"] or None,
+        training={k: options[k] for k in names},
+        progress=True,
+    )
     model.save(out)
     console = progress()
     for note in model.notes:
@@ -109,8 +169,16 @@ def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool
         except MissingExtraError as error:
             console.print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
     if as_json:
-        print_json({"model": str(out), "figure": picture and str(picture), "task": model.preprocessor.task,
-                    "notes": model.notes, "stopped": model.history.stopped, **_report(model)})  # fmt: skip
+        print_json(
+            {
+                "model": str(out),
+                "figure": picture and str(picture),
+                "task": model.preprocessor.task,
+                "notes": model.notes,
+                "stopped": model.history.stopped,
+                **_report(model),
+            }
+        )
         return 0
     print_metrics(model.metrics, model.baseline)
     data().print(f"model {out}", markup=False, soft_wrap=True)
@@ -121,7 +189,11 @@ def command(file: Path, target: tuple[str, ...], out: Path | None, as_json: bool
 
 def _report(model: TableModel) -> dict[str, Any]:
     keys = ("rows", "held_out_rows", "epochs_run")
-    return {"metrics": model.metrics, "baseline": model.baseline, **{k: model.training[k] for k in keys}}
+    return {
+        "metrics": model.metrics,
+        "baseline": model.baseline,
+        **{k: model.training[k] for k in keys},
+    }
 
 
 def print_metrics(metrics: dict[str, float], baseline: dict[str, float]) -> None:

@@ -3,8 +3,8 @@
 A group has a *frame*: the shape of its outer loops. Every member is computed row by row: at one
 iteration of the frame it needs other members at the same iteration only. So a chain of elementwise
 operations is one group (frame: the whole shape), softmax with its cross-entropy is one (frame: the
-rows; maximum, sum and quotient are inner loops), and an optimizer's update joins the contraction that
-makes the gradient (frame: the contraction's rows and columns).
+rows; maximum, sum and quotient are inner loops), and an optimizer's update joins the contraction
+that makes the gradient (frame: the contraction's rows and columns).
 
 Nodes are taken in topological order; each joins the latest group of its inputs that it may join
 without making two groups wait for each other, or starts one of its own.
@@ -55,7 +55,8 @@ def is_computed(node: Node) -> bool:
 
 
 def legalize(outputs: Sequence[Node]) -> list[Node]:
-    """Put a copy under every reshape that merges axes of something that is not in memory row by row."""
+    """Put a copy under every reshape that merges axes of something that is not in memory row by
+    row."""
     done: dict[Node, Node] = {}
     for node in reachable(outputs):
         inputs = tuple(done[i] for i in node.inputs)
@@ -71,8 +72,12 @@ def legalize(outputs: Sequence[Node]) -> list[Node]:
                 new = g.reshape(g.copy(base), node.shape)
         elif node.op in _NEED_BUFFERS:
             needed = _NEED_BUFFERS[node.op]
-            inputs = tuple(_in_memory(x, node.op) if i in needed else x for i, x in enumerate(inputs))
-            new = node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
+            inputs = tuple(
+                _in_memory(x, node.op) if i in needed else x for i, x in enumerate(inputs)
+            )
+            new = (
+                node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
+            )
         elif inputs != node.inputs:
             new = intern(node.primitive, inputs, dict(node.params))
         else:
@@ -139,7 +144,8 @@ def _in_memory_anyway(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]
 
 
 def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
-    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it itself."""
+    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it
+    itself."""
     result: set[Node] = set()
     for node in order:
         if node.op in CHEAP and node not in needed:
@@ -153,7 +159,10 @@ class Fuser:
     """Greedy grouping; see the module's text."""
 
     def __init__(
-        self, order: Sequence[Node], roots: Sequence[Node], updates: Mapping[Node, Node] | None = None
+        self,
+        order: Sequence[Node],
+        roots: Sequence[Node],
+        updates: Mapping[Node, Node] | None = None,
     ) -> None:
         self.groups: list[Group] = []
         self.updates = updates or {}  # new values of state, and the state
@@ -171,8 +180,8 @@ class Fuser:
         self._inline_late(order, needed)
 
     def _inline_late(self, order: Sequence[Node], needed: set[Node]) -> None:
-        """A cheap formula of values that lie in memory anyway, used by other groups only, moves to them:
-        the mask of a ReLU is a comparison with the output that is stored in any case."""
+        """A cheap formula of values that lie in memory anyway, used by other groups only, moves to
+        them: the mask of a ReLU is a comparison with the output that is stored in any case."""
         users = self.users
 
         def stored(node: Node) -> bool:
@@ -181,16 +190,23 @@ class Fuser:
                 or node in self.inlined
                 or node in needed
                 or node.op == "gather"
-                or (any(self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())))
+                or (
+                    any(
+                        self.of.get(u, self.of[node]) is not self.of[node]
+                        for u in users.get(node, ())
+                    )
+                )
             )
 
         def chain(node: Node, moved: set[Node]) -> set[Node] | None:
-            """``moved`` and ``node`` and what only they use, if all of it can be computed elsewhere."""
+            """``moved`` and ``node`` and what only they use, if all of it can be computed
+            elsewhere."""
             group = self.of[node]
             if node.op not in CHEAP or node in needed or node is group.head:
                 return None
             if any(
-                u in self.inlined or (self.of[u] is group and u not in moved) for u in users.get(node, ())
+                u in self.inlined or (self.of[u] is group and u not in moved)
+                for u in users.get(node, ())
             ):
                 return None
             moved = moved | {node}
@@ -215,8 +231,14 @@ class Fuser:
     def _place(self, node: Node) -> None:
         if node.primitive.kind in ("elementwise", "reduce"):
             above = {self.of[b].number for b, _ in map(base_of, node.inputs) if b in self.of}
-            for group in sorted(map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)):
-                if group.head.op not in ALONE and self._can_wait(group, node) and self._join(group, node):
+            for group in sorted(
+                map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)
+            ):
+                if (
+                    group.head.op not in ALONE
+                    and self._can_wait(group, node)
+                    and self._join(group, node)
+                ):
                     return
             if node.primitive.kind == "reduce" and self._join_beside(node):
                 return
@@ -234,7 +256,9 @@ class Fuser:
                 and not group.is_contraction
                 and group.head.op not in ALONE
                 and any(
-                    m.primitive.kind == "reduce" and m.inputs[0].shape == x.shape and _reduced_axes(m) == axes
+                    m.primitive.kind == "reduce"
+                    and m.inputs[0].shape == x.shape
+                    and _reduced_axes(m) == axes
                     for m in group.members
                 )
                 and any(self._sources(m) & sources for m in group.members)
@@ -293,8 +317,8 @@ class Fuser:
         return mask
 
     def _can_wait(self, group: Group, node: Node) -> bool:
-        """No input comes from a group that itself waits for this one, and nobody has to wait longer: a group
-        may run later for a node's sake only if its members serve nobody else."""
+        """No input comes from a group that itself waits for this one, and nobody has to wait
+        longer: a group may run later for a node's sake only if its members serve nobody else."""
         later = False
         for base, _ in map(base_of, node.inputs):
             other = self.of.get(base)
@@ -303,11 +327,14 @@ class Fuser:
                     return False
                 later |= other.level >= group.level
         return not later or all(
-            u is node or self.of.get(u) is group for m in group.members for u in self.users.get(m, ())
+            u is node or self.of.get(u) is group
+            for m in group.members
+            for u in self.users.get(m, ())
         )
 
     def _note_readers(self, order: Sequence[Node]) -> None:
-        """For every state that is updated: its readers, each with all it depends on as a bit set."""
+        """For every state that is updated: its readers, each with all it depends on as a bit
+        set."""
         self.place = {node: i for i, node in enumerate(order)}
         above: dict[Node, int] = {}
         self.readers: dict[Node, list[tuple[Node, int]]] = {s: [] for s in self.updates.values()}
@@ -321,12 +348,17 @@ class Fuser:
                     self.readers[base].append((node, mask))
 
     def _would_need_a_copy(self, group: Group, node: Node) -> bool:
-        """Whether readers of the old value wait for this group, so that the update could not be in place."""
+        """Whether readers of the old value wait for this group, so that the update could not be in
+        place."""
         state = self.updates.get(node)
         if state is None:
             return False
         members = sum(1 << self.place[m] for m in group.members)
-        return any(mask & members for reader, mask in self.readers[state] if self.of.get(reader) is not group)
+        return any(
+            mask & members
+            for reader, mask in self.readers[state]
+            if self.of.get(reader) is not group
+        )
 
     def _join(self, group: Group, node: Node) -> bool:
         if self._would_need_a_copy(group, node):
@@ -355,7 +387,9 @@ class Fuser:
                 return False
             few_rows = math.prod(group.frame) < FEWEST_ROWS
             last_bound = bool(bind) and bind[-1] is not None and bind[-1] == len(group.frame) - 1
-            in_order = [b for b in bind if b is not None] == sorted(b for b in bind if b is not None)
+            in_order = [b for b in bind if b is not None] == sorted(
+                b for b in bind if b is not None
+            )
             leading = in_order and all(b is not None for b in bind[: len(group.frame)])
             if node.size > TINY and (few_rows or not (leading or last_bound)):
                 return False
@@ -378,7 +412,8 @@ class Fuser:
             if mixed or (largest > TINY and math.prod(frame) < FEWEST_ROWS):
                 return False
             renumber = {
-                old: new for new, old in enumerate(i for i in range(len(group.frame)) if i not in dropped)
+                old: new
+                for new, old in enumerate(i for i in range(len(group.frame)) if i not in dropped)
             }
             for member, old in group.bind.items():
                 group.bind[member] = tuple(renumber.get(b) if b is not None else None for b in old)

@@ -1,12 +1,12 @@
 """The loop program: what the compiler makes of a graph and a backend turns into machine code.
 
     Kernel      one or several of these run after another, with barriers where the plan says
-      Nest        loops over `outer` (independent iterations, shared among threads); inside, stages in order
+      Nest        loops over `outer` (independent, shared among threads); inside, stages in order
         Stage       loops over `inner`; inside, statements in order
           Store       buffer[address] = expression
           Keep        scratch[address] = expression   (a thread's own memory, one row long)
           Accumulate  local = combine(local, expression); complete when the stage's loops end
-      Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each element then goes through the statements
+      Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
       ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
 
 Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
@@ -38,10 +38,14 @@ class Affine:
         sums = dict(self.terms)
         for var, c in other.terms:
             sums[var] = sums.get(var, 0) + c
-        return Affine(self.constant + other.constant, tuple(sorted((v, c) for v, c in sums.items() if c)))
+        return Affine(
+            self.constant + other.constant, tuple(sorted((v, c) for v, c in sums.items() if c))
+        )
 
     def __mul__(self, factor: int) -> Affine:
-        return Affine(self.constant * factor, tuple((v, c * factor) for v, c in self.terms) if factor else ())
+        return Affine(
+            self.constant * factor, tuple((v, c * factor) for v, c in self.terms) if factor else ()
+        )
 
     def coefficient(self, var: Var) -> int:
         for v, c in self.terms:
@@ -78,7 +82,9 @@ class Expr:
     name: str = ""  # op: the primitive
     buffer: int = -1  # load, gather: which buffer; kept: which scratch; local: which accumulator
     address: Affine = ZERO
-    extra: Any = None  # constant: its value; gather: (rows, row stride); op: the primitive's parameters
+    extra: Any = (
+        None  # constant: its value; gather: (rows, row stride); op: the primitive's parameters
+    )
 
 
 @dataclass
@@ -216,7 +222,9 @@ def show(kernel: Kernel) -> str:
             elif isinstance(s, Keep):
                 lines.append(f"{indent}row{s.scratch}[{s.address}] = {show_expr(s.value)}")
             else:
-                lines.append(f"{indent}acc{s.local} = {s.combine}(acc{s.local}, {show_expr(s.value)})")
+                lines.append(
+                    f"{indent}acc{s.local} = {s.combine}(acc{s.local}, {show_expr(s.value)})"
+                )
 
     body = kernel.body
     if isinstance(body, Nest):
@@ -239,7 +247,8 @@ def show(kernel: Kernel) -> str:
         statements(body.statements, "  ")
     else:
         lines.append(
-            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += b{body.updates.buffer}[...]"
+            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "
+            f"b{body.updates.buffer}[...]"
         )
     return "\n".join(lines)
 

@@ -31,8 +31,8 @@ from .views import Index, flat, is_view, merges, through
 
 
 class Lowering:
-    """Lowers one group. ``buffers`` gives the number of each node that lies in memory, ``stores`` where
-    a node's value has to be written."""
+    """Lowers one group. ``buffers`` gives the number of each node that lies in memory, ``stores``
+    where a node's value has to be written."""
 
     def __init__(
         self, group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]
@@ -74,11 +74,15 @@ class Lowering:
         if node in self.members and (member := self._member(node, index)) is not None:
             return member
         if node in self.buffers:
-            return self.expr(node.dtype, "load", buffer=self.buffers[node], address=flat(index, node.shape))
+            return self.expr(
+                node.dtype, "load", buffer=self.buffers[node], address=flat(index, node.shape)
+            )
         if is_view(node):
             if node.op == "reshape" and merges(node):
                 (x,) = node.inputs
-                return self.expr(x.dtype, "load", buffer=self.buffers[x], address=flat(index, node.shape))
+                return self.expr(
+                    x.dtype, "load", buffer=self.buffers[x], address=flat(index, node.shape)
+                )
             return self.value(node.inputs[0], through(node, index))
         if is_computed(node):  # inlined
             return self.computed(node, index)
@@ -94,7 +98,9 @@ class Lowering:
         return self.computed(node, index)
 
     def _load_kept(self, node: Node, index: Index) -> Expr:
-        return self.expr(node.dtype, "kept", buffer=self.kept[node], address=self._inner_address(node, index))
+        return self.expr(
+            node.dtype, "kept", buffer=self.kept[node], address=self._inner_address(node, index)
+        )
 
     def computed(self, node: Node, index: Index) -> Expr:
         """A member's own formula at an index."""
@@ -109,12 +115,18 @@ class Lowering:
                 key, data = node.inputs
                 words = tuple(self.value(key, (*index[:-1], Affine(w))) for w in (0, 1))
                 word = self.expr(node.dtype, "index", address=index[-1])
-                return self.expr(node.dtype, "op", (*words, self.value(data, index[:-1]), word), "fold_in")
+                return self.expr(
+                    node.dtype, "op", (*words, self.value(data, index[:-1]), word), "fold_in"
+                )
             case "shuffle":
                 position, key = node.inputs
                 words = tuple(self.value(key, (*index[: key.ndim - 1], Affine(w))) for w in (0, 1))
                 return self.expr(
-                    node.dtype, "op", (self.value(position, index), *words), "shuffle", extra=node.params["n"]
+                    node.dtype,
+                    "op",
+                    (self.value(position, index), *words),
+                    "shuffle",
+                    extra=node.params["n"],
                 )
             case "gather":
                 x, where = node.inputs
@@ -148,7 +160,11 @@ class Lowering:
         return tuple(index)
 
     def _inner_address(self, node: Node, index: Index) -> Affine:
-        free = [(i, n) for i, n, b in zip(index, node.shape, self.group.bind[node], strict=True) if b is None]
+        free = [
+            (i, n)
+            for i, n, b in zip(index, node.shape, self.group.bind[node], strict=True)
+            if b is None
+        ]
         return flat([i for i, _ in free], tuple(n for _, n in free))
 
     def _reduced_index(self, node: Node) -> Index:
@@ -177,7 +193,9 @@ class Lowering:
                 start, inputs = self._reduced_index(node), node.inputs
             else:
                 self.inside[node] = tuple(
-                    n for n, b in zip(node.shape, self.group.bind[node], strict=True) if b is None and n != 1
+                    n
+                    for n, b in zip(node.shape, self.group.bind[node], strict=True)
+                    if b is None and n != 1
                 )
                 start, inputs = self._canonical(node), node.inputs
             self.level[node] = self._ready(node, start, inputs)
@@ -195,7 +213,9 @@ class Lowering:
                 continue
             if x.primitive.kind == "reduce":
                 level = max(level, self.level[x] + 1)
-            elif not self.inside[x] or (at == self._canonical(x) and self.inside[x] == self.inside[node]):
+            elif not self.inside[x] or (
+                at == self._canonical(x) and self.inside[x] == self.inside[node]
+            ):
                 level = max(level, self.level[x])
             else:
                 level = max(level, self.level[x] + 1)
@@ -243,9 +263,13 @@ class Lowering:
         for level in sorted(set(self.level.values())):
             self.now = level
             here = [m for m in self.group.members if self.level[m] == level]
-            finished: dict[Node, int] = {}  # reductions: locals once the loops of their stage are done
+            finished: dict[
+                Node, int
+            ] = {}  # reductions: locals once the loops of their stage are done
             for extents in sorted({self.inside[m] for m in here}, key=lambda e: e != ()):
-                stages.append(self._stage(extents, [m for m in here if self.inside[m] == extents], finished))
+                stages.append(
+                    self._stage(extents, [m for m in here if self.inside[m] == extents], finished)
+                )
             self.local |= finished
             stages.append(
                 Stage(
@@ -264,7 +288,9 @@ class Lowering:
         outer = tuple(Loop(i, n) for i, n in enumerate(self.group.frame))
         return Nest(outer, [s for s in stages if s.statements], self.scratch)
 
-    def _stage(self, extents: tuple[int, ...], members: list[Node], finished: dict[Node, int]) -> Stage:
+    def _stage(
+        self, extents: tuple[int, ...], members: list[Node], finished: dict[Node, int]
+    ) -> Stage:
         """The statements of the members that share these inner loops."""
         stage = Stage(tuple(Loop(self.frame + j, n) for j, n in enumerate(extents)))
         for node in members:
@@ -285,10 +311,16 @@ class Lowering:
             index = self._canonical(node)
             if node in self.kept:
                 stage.statements.append(
-                    Keep(self.kept[node], self._inner_address(node, index), self.computed(node, index))
+                    Keep(
+                        self.kept[node],
+                        self._inner_address(node, index),
+                        self.computed(node, index),
+                    )
                 )
             for buffer in self.stores.get(node, ()):
-                stage.statements.append(Store(buffer, flat(index, node.shape), self.computed(node, index)))
+                stage.statements.append(
+                    Store(buffer, flat(index, node.shape), self.computed(node, index))
+                )
         return stage
 
     def contract(self) -> Contract:
@@ -320,7 +352,14 @@ class Lowering:
                 value = self.value(node, index_of)
                 statements.append(Store(buffer, flat(index_of, node.shape), value))
         return Contract(
-            tuple(batch), m, n_, k, self.access(a, rows), self.access(b, cols), head.dtype, statements
+            tuple(batch),
+            m,
+            n_,
+            k,
+            self.access(a, rows),
+            self.access(b, cols),
+            head.dtype,
+            statements,
         )
 
     def access(self, node: Node, index: Index) -> OperandAccess:
@@ -333,7 +372,9 @@ def _axes(node: Node) -> tuple[int, ...]:
     return node.params["axes"] if "axes" in node.params else (node.params["axis"],)
 
 
-def lower(group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]) -> list[Kernel]:
+def lower(
+    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]
+) -> list[Kernel]:
     """The kernels of a group, in order."""
     head = group.head
     name = _name(group)
@@ -379,7 +420,9 @@ def _concat(
         start = 0
         for x in node.inputs:
             if x.size:
-                kernels.append(copy_kernel(x, target, buffers, name, Affine(start * strides[axis]), strides))
+                kernels.append(
+                    copy_kernel(x, target, buffers, name, Affine(start * strides[axis]), strides)
+                )
             start += x.shape[axis]
     return kernels
 
@@ -463,7 +506,8 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
     writes: set[int] = set()
     flops = bytes_ = 0.0
     outer = math.prod(
-        loop.extent for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
+        loop.extent
+        for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
     )
     if isinstance(body, Contract):
         reads |= {body.a.buffer, body.b.buffer}
@@ -474,7 +518,8 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
         parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
     else:
         parts = [
-            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements) for s in body.stages
+            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements)
+            for s in body.stages
         ]
     for count, statements in parts:
         seen: set[int] = set()

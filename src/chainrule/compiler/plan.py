@@ -1,9 +1,9 @@
 """From a graph to a plan: kernels in order, where barriers go, and where every value lies.
 
-State is updated in place where that is safe: every reader of the old value runs before, and inside the
-kernel the old value is read only at the element that is written. Otherwise the new value goes to a
-buffer of its own and is copied at the end of the step. Temporary buffers share one arena, planned from
-their lifetimes.
+State is updated in place where that is safe: every reader of the old value runs before, and inside
+the kernel the old value is read only at the element that is written. Otherwise the new value goes
+to a buffer of its own and is copied at the end of the step. Temporary buffers share one arena,
+planned from their lifetimes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Plan:
 
     buffers: list[Buffer] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
-    levels: list[int] = field(default_factory=list)  # of the kernels, ascending; a barrier between levels
+    levels: list[int] = field(
+        default_factory=list
+    )  # of the kernels, ascending; a barrier between levels
     arena_bytes: int = 0
     roots: list[Node] = field(
         default_factory=list
@@ -70,7 +72,11 @@ def make_plan(
 
 class Planner:
     def __init__(
-        self, inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
+        self,
+        inputs: Sequence[Node],
+        state: Sequence[Node],
+        updates: Sequence[Node],
+        outputs: Sequence[Node],
     ) -> None:
         self.plan = Plan()
         self.numbers: dict[Node, int] = {}  # nodes that lie in memory
@@ -127,7 +133,9 @@ class Planner:
         return len(self.plan.buffers) - 1
 
     def _buffer(self, node: Node, kind: str, number: int = -1, value: Array | None = None) -> int:
-        self.numbers[node] = self._new(Buffer(kind, node.shape, node.dtype, number, value, node=node))
+        self.numbers[node] = self._new(
+            Buffer(kind, node.shape, node.dtype, number, value, node=node)
+        )
         return self.numbers[node]
 
     def _materialize(self, stores: dict[Node, list[int]]) -> None:
@@ -145,7 +153,11 @@ class Planner:
     # -- state ------------------------------------------------------------------------------------
     def _may_update(self, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]) -> bool:
         group = self.of[new]
-        if new.shape != old.shape or old.size == 0 or group.head.op in ("concat", "pad", "scatter_add"):
+        if (
+            new.shape != old.shape
+            or old.size == 0
+            or group.head.op in ("concat", "pad", "scatter_add")
+        ):
             return False
         readers = [r for r in self.groups if r is not group and self._reads(r, old)]
         if any(r.waits_for >> group.number & 1 for r in readers):
@@ -176,7 +188,9 @@ class Planner:
         self, group: Group, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]
     ) -> bool:
         """Whether the group reads the old value only at the element it writes, and not after."""
-        stores_all = {m: [-3 - i] for i, m in enumerate(group.members) if m is not new} | {new: [-2]}
+        stores_all = {m: [-3 - i] for i, m in enumerate(group.members) if m is not new} | {
+            new: [-2]
+        }
         (kernel,) = lower(group, _Everything(self.numbers, self.of), stores_all)
         body = kernel.body
         if isinstance(body, Contract):
@@ -188,7 +202,9 @@ class Planner:
         else:
             return False
         written = False
-        place = next(s.address for st in stages for s in st if isinstance(s, Store) and s.buffer == -2)
+        place = next(
+            s.address for st in stages for s in st if isinstance(s, Store) and s.buffer == -2
+        )
         for statements in stages:
             for s in statements:
                 for e in walk(s.value):
@@ -203,7 +219,8 @@ class Planner:
 
     # -- order ------------------------------------------------------------------------------------
     def _levels(self) -> None:
-        """Each kernel's level: after all that it must wait for. Kernels of one level need no barrier."""
+        """Each kernel's level: after all that it must wait for. Kernels of one level need no
+        barrier."""
         kernels = self.plan.kernels
         levels: list[int] = []
         last_write: dict[int, int] = {}

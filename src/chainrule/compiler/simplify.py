@@ -1,8 +1,8 @@
 """Rewrites of the graph that keep its meaning: graph -> graph.
 
-Each rule is an equation; it applies to a node whose inputs are already simplified. Rules that change
-rounding are limited to those that drop work (`sum` of a broadcast). Nothing here assumes that a value
-is finite: `x * 0` and `x - x` stay.
+Each rule is an equation; it applies to a node whose inputs are already simplified. Rules that
+change rounding are limited to those that drop work (`sum` of a broadcast). Nothing here assumes
+that a value is finite: `x * 0` and `x - x` stay.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def fold_constants(node: Node) -> Node | None:
     ):
         return None
     with np.errstate(all="ignore"):
-        return g.constant(evaluate_node(node, *(i.params["value"].array for i in node.inputs)), node.dtype)
+        return g.constant(
+            evaluate_node(node, *(i.params["value"].array for i in node.inputs)), node.dtype
+        )
 
 
 def sink_broadcast(node: Node) -> Node | None:
@@ -92,7 +94,8 @@ def sink_broadcast(node: Node) -> Node | None:
     if shape == node.shape or 0 in node.shape:
         return None
     return g.broadcast(
-        intern(node.primitive, tuple(g.broadcast(s, shape) for s in small), dict(node.params)), node.shape
+        intern(node.primitive, tuple(g.broadcast(s, shape) for s in small), dict(node.params)),
+        node.shape,
     )
 
 
@@ -224,7 +227,8 @@ def permute_broadcast(node: Node) -> Node | None:
 
 
 def permute_dot(node: Node) -> Node | None:
-    """(a b)' = b' a': a transposed product is the product of the transposed, in the layout wanted"""
+    """(a b)' = b' a': a transposed product is the product of the transposed, in the layout
+    wanted"""
     (x,) = node.inputs
     axes, n = list(node.params["axes"]), node.ndim
     if x.op != "dot" or axes != [*range(n - 2), n - 1, n - 2]:
@@ -255,7 +259,9 @@ def sum_broadcast(node: Node) -> Node | None:
     shape = tuple(1 if a in repeated else n for a, n in enumerate(x.shape))
     small = g.broadcast(inner, shape)
     scaled = g.mul(small, g.full(shape, count, node.dtype))
-    return g.reshape(g.sum(scaled, [a for a in node.params["axes"] if a not in repeated]), node.shape)
+    return g.reshape(
+        g.sum(scaled, [a for a in node.params["axes"] if a not in repeated]), node.shape
+    )
 
 
 def reduce_units(node: Node) -> Node | None:
@@ -279,7 +285,8 @@ SPLIT_OVER = 16384  # elements reduced into one
 
 
 def split_reduction(node: Node) -> Node | None:
-    """a long sum into few elements = a sum of fixed chunks: several threads share it, in a fixed order"""
+    """a long sum into few elements = a sum of fixed chunks: several threads share it, in a fixed
+    order"""
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)
@@ -287,7 +294,8 @@ def split_reduction(node: Node) -> Node | None:
         return None
     kept = x.shape[: x.ndim - len(axes)]
     chunks = next(
-        (c for c in (64, 60, 50, 48, 40, 32, 30, 24, 20, 16, 12, 10, 8, 6, 5, 4) if long % c == 0), None
+        (c for c in (64, 60, 50, 48, 40, 32, 30, 24, 20, 16, 12, 10, 8, 6, 5, 4) if long % c == 0),
+        None,
     )
     if chunks is None:
         return None

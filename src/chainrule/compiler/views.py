@@ -1,9 +1,9 @@
 """Views: movements that only change how an index is computed.
 
 `through(node, index)` takes the index of an element of a view to the index of the element of its
-input. Indices are affine in loop variables, one per axis, so a chain of views costs nothing at run time.
-A reshape that *merges* axes would need a division; it is free only over a buffer (row-major by
-construction), where the flat address is all that matters.
+input. Indices are affine in loop variables, one per axis, so a chain of views costs nothing at run
+time. A reshape that *merges* axes would need a division; it is free only over a buffer (row-major
+by construction), where the flat address is all that matters.
 """
 
 from __future__ import annotations
@@ -95,16 +95,21 @@ def through(node: Node, index: Index) -> Index:
             for left, right in axis_groups(x.shape, node.shape):
                 if left and right:
                     (axis,) = left
-                    result[axis] = flat([index[j] for j in right], tuple(node.shape[j] for j in right))
+                    result[axis] = flat(
+                        [index[j] for j in right], tuple(node.shape[j] for j in right)
+                    )
             return tuple(result)
     raise AssertionError(node)
 
 
-Bind = tuple[int | None, ...]  # per axis: the outer loop it is bound to, or None (size 1, or inside)
+Bind = tuple[
+    int | None, ...
+]  # per axis: the outer loop it is bound to, or None (size 1, or inside)
 
 
 def push_bind(view: Node, bind: Bind) -> Bind | None:
-    """Through which outer loops the axes of a view run, given those of its input; None: not row by row."""
+    """Through which outer loops the axes of a view run, given those of its input; None: not row by
+    row."""
     (x,) = view.inputs
     match view.op:
         case "permute":
@@ -115,7 +120,11 @@ def push_bind(view: Node, bind: Bind) -> Bind | None:
             whole = (
                 a == 0 and b == n and s == 1
                 for a, b, s, n in zip(
-                    view.params["starts"], view.params["stops"], view.params["steps"], x.shape, strict=True
+                    view.params["starts"],
+                    view.params["stops"],
+                    view.params["steps"],
+                    x.shape,
+                    strict=True,
                 )
             )
             return bind if all(w or b is None for w, b in zip(whole, bind, strict=True)) else None

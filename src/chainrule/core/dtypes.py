@@ -25,7 +25,11 @@ float64 = np.dtype(np.float64)
 ALL = (bool_, uint8, uint32, int32, int64, float32, float64)
 default_float = float32
 default_int = int64
-_BY_NAME: dict[str, DType] = {d.name: d for d in ALL} | {"float": float32, "double": float64, "int": int64}
+_BY_NAME: dict[str, DType] = {d.name: d for d in ALL} | {
+    "float": float32,
+    "double": float64,
+    "int": int64,
+}
 
 
 def dtype_of(spec: Any) -> DType:
@@ -43,9 +47,13 @@ def dtype_of(spec: Any) -> DType:
     try:
         found: DType = np.dtype(spec)
     except TypeError:
-        raise DTypeError(f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}") from None
+        raise DTypeError(
+            f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}"
+        ) from None
     if found not in ALL:
-        raise DTypeError(f"dtype {found} is not supported; use one of {', '.join(d.name for d in ALL)}")
+        raise DTypeError(
+            f"dtype {found} is not supported; use one of {', '.join(d.name for d in ALL)}"
+        )
     return found
 
 

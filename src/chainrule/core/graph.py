@@ -107,7 +107,7 @@ def expand(x: Node, shape: Sequence[int]) -> Node:
     return broadcast(reshape(x, (1,) * missing + x.shape), shape)
 
 
-def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> Node:  # noqa: A001
+def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> Node:
     if not any(starts) and tuple(stops) == x.shape and all(s == 1 for s in steps):
         return x
     return apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))

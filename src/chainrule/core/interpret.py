@@ -1,4 +1,5 @@
-"""The interpreter: evaluates a graph node by node with NumPy. It is the definition of what a graph means."""
+"""The interpreter: evaluates a graph node by node with NumPy. It is the definition of what a graph
+means."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from .node import Array, Node, reachable
 def evaluate(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]:
     """The values of ``outputs``, given a value for every input node they depend on.
 
-    ``values`` may also hold other nodes (already computed): what they depend on is then not evaluated.
-    A value is dropped as soon as its last user has been computed.
+    ``values`` may also hold other nodes (already computed): what they depend on is then not
+    evaluated. A value is dropped as soon as its last user has been computed.
     """
     order = _needed(outputs, values)
     uses: dict[Node, int] = {}

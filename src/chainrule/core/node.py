@@ -70,7 +70,11 @@ class ConstantValue:
         array = np.array(array, copy=True, order="C")
         array.setflags(write=False)
         self.array = array
-        self._key = (array.dtype.str, array.shape, array.tobytes() if array.nbytes <= 256 else id(self))
+        self._key = (
+            array.dtype.str,
+            array.shape,
+            array.tobytes() if array.nbytes <= 256 else id(self),
+        )
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -90,7 +94,8 @@ _blamed: ContextVar[tuple[str, int] | None] = ContextVar("blamed", default=None)
 
 
 def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any]) -> Node:
-    """The node for ``primitive(*inputs, **params)``; its shape and dtype come from the primitive's rule."""
+    """The node for ``primitive(*inputs, **params)``; its shape and dtype come from the primitive's
+    rule."""
     key = (primitive.name, tuple(i.id for i in inputs), tuple(params.items()))
     found = _interned.get(key)
     if found is not None:
@@ -107,7 +112,10 @@ def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any
 def _user_line() -> tuple[str, int]:
     """File and line of the innermost frame outside this package."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _package:
+    while (
+        frame.f_back is not None
+        and frame.f_globals.get("__name__", "").partition(".")[0] == _package
+    ):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
@@ -119,7 +127,8 @@ def source_of(node: Node) -> tuple[str, int] | None:
 
 @contextmanager
 def blame(origin: Node) -> Iterator[None]:
-    """Let the nodes made inside point to the user's line of ``origin`` (a gradient, to its forward line)."""
+    """Let the nodes made inside point to the user's line of ``origin`` (a gradient, to its forward
+    line)."""
     token = _blamed.set(_source.get(origin))
     try:
         yield

@@ -1,8 +1,9 @@
-"""The primitives: one table. Everything else (softmax, an LSTM cell, attention) is composed of them.
+"""The primitives: one table. Everything else (softmax, an LSTM cell, attention) is composed of
+them.
 
-Each entry has a name, an arity, a class, a rule for shape and dtype, and its meaning in NumPy, which
-is the definition every backend is tested against. Elementwise primitives take equal shapes and equal
-dtypes: broadcasting and casting are primitives of their own, put in by the layer above.
+Each entry has a name, an arity, a class, a rule for shape and dtype, and its meaning in NumPy,
+which is the definition every backend is tested against. Elementwise primitives take equal shapes
+and equal dtypes: broadcasting and casting are primitives of their own, put in by the layer above.
 
 class         what a backend may assume
 leaf          no inputs (or only a key): a value from outside, or made from its own index
@@ -63,9 +64,13 @@ def _same(name: str, kinds: str, result: DType | None = None) -> Infer:
         first = inputs[0]
         for other in inputs[1:]:
             if other.shape != first.shape:
-                raise ShapeError(f"{name} expects equal shapes, got {first.shape} and {other.shape}")
+                raise ShapeError(
+                    f"{name} expects equal shapes, got {first.shape} and {other.shape}"
+                )
             if other.dtype != first.dtype:
-                raise DTypeError(f"{name} expects equal dtypes, got {first.dtype} and {other.dtype}")
+                raise DTypeError(
+                    f"{name} expects equal dtypes, got {first.dtype} and {other.dtype}"
+                )
         if first.dtype.kind not in kinds:
             raise DTypeError(f"{name} does not take {first.dtype}; cast first")
         return first.shape, result or first.dtype
@@ -77,8 +82,9 @@ def _where(params: Params, condition: Node, a: Node, b: Node) -> tuple[Shape, DT
     if not condition.shape == a.shape == b.shape:
         raise ShapeError(f"where expects equal shapes, got {condition.shape}, {a.shape}, {b.shape}")
     if condition.dtype != dt.bool_ or a.dtype != b.dtype:
-        raise DTypeError(f"where expects bool and two equal dtypes, "
-                         f"got {condition.dtype}, {a.dtype}, {b.dtype}")
+        raise DTypeError(
+            f"where expects bool and two equal dtypes, got {condition.dtype}, {a.dtype}, {b.dtype}"
+        )
     return a.shape, a.dtype
 
 
@@ -90,7 +96,9 @@ def _reduce(name: str, kinds: str) -> Infer:
         if list(axes) != sorted(set(axes)) or any(not 0 <= a < x.ndim for a in axes):
             raise ShapeError(f"{name} over axes {axes} of shape {x.shape}")
         if name != "sum" and any(x.shape[a] == 0 for a in axes):
-            raise ShapeError(f"{name} over an empty axis has no value: shape {x.shape}, axes {axes}")
+            raise ShapeError(
+                f"{name} over an empty axis has no value: shape {x.shape}, axes {axes}"
+            )
         return tuple(n for i, n in enumerate(x.shape) if i not in axes), x.dtype
 
     return infer
@@ -108,7 +116,9 @@ def _argmax(params: Params, x: Node) -> tuple[Shape, DType]:
 def _reshape(params: Params, x: Node) -> tuple[Shape, DType]:
     shape = params["shape"]
     if math.prod(shape) != x.size or min(shape, default=0) < 0:
-        raise ShapeError(f"cannot reshape {x.shape} ({x.size} elements) to {shape} ({math.prod(shape)})")
+        raise ShapeError(
+            f"cannot reshape {x.shape} ({x.size} elements) to {shape} ({math.prod(shape)})"
+        )
     return shape, x.dtype
 
 
@@ -150,7 +160,9 @@ def _concat(params: Params, *inputs: Node) -> tuple[Shape, DType]:
     for other in inputs[1:]:
         a, b = list(first.shape), list(other.shape)
         if len(a) != len(b) or a[:axis] + a[axis + 1 :] != b[:axis] + b[axis + 1 :]:
-            raise ShapeError(f"concat along axis {axis}: {first.shape} and {other.shape} differ elsewhere")
+            raise ShapeError(
+                f"concat along axis {axis}: {first.shape} and {other.shape} differ elsewhere"
+            )
         if other.dtype != first.dtype:
             raise DTypeError(f"concat expects equal dtypes, got {first.dtype} and {other.dtype}")
     shape = list(first.shape)
@@ -169,7 +181,9 @@ def _dot(params: Params, a: Node, b: Node) -> tuple[Shape, DType]:
     if a.dtype != b.dtype or a.dtype.kind == "b":
         raise DTypeError(f"dot expects equal numeric dtypes, got {a.dtype} and {b.dtype}")
     if a.ndim < 2 or a.ndim != b.ndim or a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"dot expects (*batch, m, k) and (*batch, k, n), got {a.shape} and {b.shape}")
+        raise ShapeError(
+            f"dot expects (*batch, m, k) and (*batch, k, n), got {a.shape} and {b.shape}"
+        )
     return (*a.shape[:-1], b.shape[-1]), a.dtype
 
 
@@ -183,9 +197,13 @@ def _gather(params: Params, x: Node, index: Node) -> tuple[Shape, DType]:
 
 def _scatter_add(params: Params, x: Node, index: Node, updates: Node) -> tuple[Shape, DType]:
     if index.dtype.kind not in "iu" or updates.dtype != x.dtype:
-        raise DTypeError(f"scatter_add: indices {index.dtype}, updates {updates.dtype} into {x.dtype}")
+        raise DTypeError(
+            f"scatter_add: indices {index.dtype}, updates {updates.dtype} into {x.dtype}"
+        )
     if x.ndim < 1 or updates.shape != index.shape + x.shape[1:] or (x.shape[0] == 0 and index.size):
-        raise ShapeError(f"scatter_add into {x.shape}: indices {index.shape}, updates {updates.shape}")
+        raise ShapeError(
+            f"scatter_add into {x.shape}: indices {index.shape}, updates {updates.shape}"
+        )
     return x.shape, x.dtype
 
 
@@ -202,15 +220,19 @@ def _random_bits(params: Params, key: Node) -> tuple[Shape, DType]:
 def _fold_in(params: Params, key: Node, data: Node) -> tuple[Shape, DType]:
     _key("fold_in", key)
     if data.dtype != dt.uint32 or data.shape != key.shape[:-1]:
-        raise ShapeError(f"fold_in with key {list(key.shape)} expects data uint32{list(key.shape[:-1])}, "
-                         f"got {data.dtype}{list(data.shape)}")
+        raise ShapeError(
+            f"fold_in with key {list(key.shape)} expects data uint32{list(key.shape[:-1])}, "
+            f"got {data.dtype}{list(data.shape)}"
+        )
     return key.shape, dt.uint32
 
 
 def _shuffle(params: Params, position: Node, key: Node) -> tuple[Shape, DType]:
     _key("shuffle", key)
     if position.dtype != dt.uint32 or position.shape[: key.ndim - 1] != key.shape[:-1]:
-        raise ShapeError(f"shuffle: position {position.dtype}{list(position.shape)}, key {list(key.shape)}")
+        raise ShapeError(
+            f"shuffle: position {position.dtype}{list(position.shape)}, key {list(key.shape)}"
+        )
     return position.shape, dt.uint32
 
 
@@ -219,7 +241,9 @@ def _declared(params: Params) -> tuple[Shape, DType]:
     if min(shape, default=0) < 0:
         raise ShapeError(f"a shape has no negative sizes: {shape}")
     if dtype not in dt.ALL:
-        raise DTypeError(f"dtype {dtype} is not supported; use one of {', '.join(d.name for d in dt.ALL)}")
+        raise DTypeError(
+            f"dtype {dtype} is not supported; use one of {', '.join(d.name for d in dt.ALL)}"
+        )
     return shape, dtype
 
 
@@ -240,7 +264,8 @@ def _first(params: Params, first: Node, *_: Node) -> tuple[Shape, DType]:
 
 # -- meanings that are more than a NumPy function ------------------------------------------------
 def cast_array(x: Array, dtype: DType) -> Array:
-    """Cast; a float outside an integer type's range saturates, NaN becomes 0; bool means ``!= 0``."""
+    """Cast; a float outside an integer type's range saturates, NaN becomes 0; bool means ``!=
+    0``."""
     if dtype.kind == "b":
         return np.asarray(x != 0)
     if x.dtype.kind == "f" and dtype.kind in "iu":
@@ -357,7 +382,13 @@ _define("sign", 1, "elementwise", _same("sign", "iuf"), _one(np.sign))
 _define("floor", 1, "elementwise", _same("floor", "f"), _one(np.floor))
 _define("copy", 1, "elementwise", _same("copy", "biuf"), _one(np.copy))  # a buffer of its own
 _define("not", 1, "elementwise", _same("not", "b"), _one(np.logical_not))
-_define("cast", 1, "elementwise", lambda p, x: (x.shape, p["dtype"]), lambda p, x: cast_array(x, p["dtype"]))
+_define(
+    "cast",
+    1,
+    "elementwise",
+    lambda p, x: (x.shape, p["dtype"]),
+    lambda p, x: cast_array(x, p["dtype"]),
+)
 
 # Elementwise, two inputs. Integer division and modulo round to minus infinity; by zero they give 0.
 _define("add", 2, "elementwise", _same("add", "iuf"), _two(np.add))
@@ -382,7 +413,9 @@ _define("permute", 1, "movement", _permute, lambda p, x: x.transpose(p["axes"]))
 _define("broadcast", 1, "movement", _broadcast, lambda p, x: np.broadcast_to(x, p["shape"]))
 _define("slice", 1, "movement", _slice, _slice_meaning)
 _define("flip", 1, "movement", _flip, lambda p, x: np.flip(x, p["axes"]))
-_define("pad", 1, "movement", _pad, lambda p, x: np.pad(x, list(zip(p["low"], p["high"], strict=True))))
+_define(
+    "pad", 1, "movement", _pad, lambda p, x: np.pad(x, list(zip(p["low"], p["high"], strict=True)))
+)
 _define("concat", None, "movement", _concat, lambda p, *xs: np.concatenate(xs, p["axis"]))
 
 # Reductions. argmax gives the first of equal maxima; NaN counts as largest, as in NumPy.
@@ -394,9 +427,12 @@ _define("argmax", 1, "reduce", _argmax, lambda p, x: np.argmax(x, p["axis"]))
 # Contractions.
 _define("dot", 2, "contract", _dot, _two(np.matmul))  # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
 
-# Positions as data. An index outside the axis is clamped to it (the layer above checks what it can see).
+# Positions as data. An index outside the axis is clamped to it (the layer above checks what it can
+# see).
 _define("gather", 2, "index", _gather, _gather_meaning)  # out[i..., r...] = x[index[i...], r...]
-_define("scatter_add", 3, "index", _scatter_add, _scatter_add_meaning)  # out = x; out[index[i]] += updates[i]
+_define(
+    "scatter_add", 3, "index", _scatter_add, _scatter_add_meaning
+)  # out = x; out[index[i]] += updates[i]
 _define("shuffle", 2, "index", _shuffle, _shuffle_meaning)  # a permutation of range(n), by key
 
 # Identities for the reverse sweep.

@@ -1,4 +1,5 @@
-"""Checks a graph: every node is what its primitive says it is. Run after every pass in the tests."""
+"""Checks a graph: every node is what its primitive says it is. Run after every pass in the
+tests."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from .show import show_node
 def verify(outputs: Sequence[Node]) -> None:
     """Raise InternalError, with the node and its neighbours, at the first fault of the graph.
 
-    Shapes and dtypes are those of the primitive's rule; inputs are older than their users; parameters
-    are those of the primitive and hashable; no two nodes are equal.
+    Shapes and dtypes are those of the primitive's rule; inputs are older than their users;
+    parameters are those of the primitive and hashable; no two nodes are equal.
     """
     nodes = reachable(outputs)
     for node in nodes:
@@ -25,7 +26,11 @@ def verify(outputs: Sequence[Node]) -> None:
         if fault:
             users = [u for u in nodes if node in u.inputs]
             parts = [f"{fault}:", "  " + show_node(node)]
-            parts += ["  its inputs:", *("    " + show_node(i) for i in node.inputs)] if node.inputs else []
+            parts += (
+                ["  its inputs:", *("    " + show_node(i) for i in node.inputs)]
+                if node.inputs
+                else []
+            )
             parts += ["  its users:", *("    " + show_node(u) for u in users)] if users else []
             raise InternalError("\n".join(parts))
 

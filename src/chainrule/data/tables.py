@@ -1,4 +1,5 @@
-"""Tables: files (CSV, TSV, gzip, Parquet, NPZ) and DataFrames as named columns of numbers or words."""
+"""Tables: files (CSV, TSV, gzip, Parquet, NPZ) and DataFrames as named columns of numbers or
+words."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class Table:
     def missing(self, name: str) -> Array:
         """bool (rows,): where a column has no value."""
         column = self.columns[name]
-        return np.isnan(column) if column.dtype.kind == "f" else np.array([v is None for v in column])
+        return (
+            np.isnan(column) if column.dtype.kind == "f" else np.array([v is None for v in column])
+        )
 
     def take(self, index: Array) -> Table:
         """The rows at ``index`` (numbers or a mask)."""
@@ -55,8 +58,9 @@ class Table:
 def read_table(path: str | Path, header: bool = True) -> Table:
     """Read a file by its ending: .csv, .tsv, .txt (each also with .gz), .parquet, .npz.
 
-    Values of text files are stripped; a column is numbers if all its values are. ``header=False``: the
-    first line is data and columns are ``column_1``, ``column_2``, ... Raises DataError with the reason.
+    Values of text files are stripped; a column is numbers if all its values are. ``header=False``:
+    the first line is data and columns are ``column_1``, ``column_2``, ... Raises DataError with the
+    reason.
     """
     path = Path(path)
     if not path.exists():
@@ -73,7 +77,10 @@ def read_table(path: str | Path, header: bool = True) -> Table:
         return _read_parquet(path)
     if kind == ".npz":
         return _read_npz(path)
-    raise DataError(f"{path}: unknown kind of file {kind!r}; known are .csv, .tsv, .txt (also .gz), .parquet, .npz")
+    raise DataError(
+        f"{path}: unknown kind of file {kind!r}; known are .csv, .tsv, .txt (also .gz), .parquet, "
+        ".npz"
+    )
 
 
 def table_of(data: Any, source: str = "the table") -> Table:
@@ -86,7 +93,10 @@ def table_of(data: Any, source: str = "the table") -> Table:
         columns = _of_frame(data, source)
     lengths = {k: len(v) for k, v in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{source}: columns have unequal lengths: {', '.join(f'{k} {n}' for k, n in lengths.items())}")
+        raise DataError(
+            f"{source}: columns have unequal lengths: "
+            f"{', '.join(f'{k} {n}' for k, n in lengths.items())}"
+        )
     return Table(columns, source)
 
 
@@ -96,7 +106,8 @@ def _of_frame(data: Any, source: str) -> dict[str, Array]:
         frame = nw.from_native(data, eager_only=True)
     except TypeError:
         raise DataError(
-            f"{source}: a {type(data).__name__} is not a table; give a DataFrame, a dict of columns or a file"
+            f"{source}: a {type(data).__name__} is not a table; give a DataFrame, a dict of "
+            "columns or a file"
         ) from None
     found: dict[str, Array] = {}
     for name in frame.columns:
@@ -104,29 +115,40 @@ def _of_frame(data: Any, source: str) -> dict[str, Array]:
         if dtype.is_numeric():
             found[name] = column.cast(nw.Float64).to_numpy().astype(np.float64)
         elif dtype == nw.Boolean or dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
-            found[name] = _words([None if v is None or v != v else str(v) for v in column.to_list()])
+            found[name] = _words(
+                [None if v is None or v != v else str(v) for v in column.to_list()]
+            )
         elif dtype.is_temporal() and dtype in (nw.Date, nw.Datetime):
             found[name] = _days(column.to_numpy())
         else:
             raise DataError(
-                f"{source}: column {name!r} has type {dtype}; numbers, words, booleans or dates are expected"
+                f"{source}: column {name!r} has type {dtype}; numbers, words, booleans or dates "
+                "are expected"
             )
     return found
 
 
 def _column(source: str, name: str, values: Array) -> Array:
     if values.ndim != 1:
-        raise DataError(f"{source}: column {name!r} has shape {values.shape}; one value per row is expected")
+        raise DataError(
+            f"{source}: column {name!r} has shape {values.shape}; one value per row is expected"
+        )
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
     if values.dtype.kind == "M":
         return _days(values)
     if values.dtype.kind not in "bUSO":
-        raise DataError(f"{source}: column {name!r} has dtype {values.dtype}; numbers or words are expected")
+        raise DataError(
+            f"{source}: column {name!r} has dtype {values.dtype}; numbers or words are expected"
+        )
     items = [None if v is None or v != v else v for v in values.tolist()]
-    if items and all(v is None or isinstance(v, int | float) and not isinstance(v, bool) for v in items):
+    if items and all(
+        v is None or isinstance(v, int | float) and not isinstance(v, bool) for v in items
+    ):
         return np.array([np.nan if v is None else v for v in items], np.float64)
-    return _words([None if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in items])
+    return _words(
+        [None if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in items]
+    )
 
 
 def _words(values: list[str | None]) -> Array:
@@ -142,15 +164,19 @@ def _days(values: Array) -> Array:
     return np.where(np.isnat(seconds), np.nan, days)
 
 
-# -- text ------------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 def _read_text(path: Path, header: bool, separator: str | None) -> Table:
     names, separator = _check_text(path, header, separator)
     pl = _extra("polars", f"reading {path.name}")
     try:
         frame = pl.read_csv(
-            path, separator=separator, has_header=header, new_columns=names, infer_schema=False,
+            path,
+            separator=separator,
+            has_header=header,
+            new_columns=names,
+            infer_schema=False,
             truncate_ragged_lines=False,
-        )  # fmt: skip
+        )
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
     columns = {}
@@ -181,18 +207,24 @@ def _check_text(path: Path, header: bool, separator: str | None) -> tuple[list[s
             file.seek(0)
             rows = _rows(file, separator)
             line, fields = next(rows)
-            names = [f.strip() for f in fields] if header else [f"column_{i + 1}" for i in range(len(fields))]
+            names = (
+                [f.strip() for f in fields]
+                if header
+                else [f"column_{i + 1}" for i in range(len(fields))]
+            )
             count = 0 if header else 1
             for line, row in rows:
                 count += 1
                 if len(row) != len(names):
                     raise DataError(
-                        f"{path}, line {line}: {len(row)} {_fields(len(row))}, the first line has {len(names)};"
+                        f"{path}, line {line}: {len(row)} {_fields(len(row))}, the first line has "
+                        f"{len(names)};"
                         f" every line needs one value per column (separator {separator!r})"
                     )
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save the table in UTF-8 encoding"
+            f"{path}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save the table in "
+            "UTF-8 encoding"
         ) from None
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         if isinstance(error, DataError):
@@ -226,19 +258,26 @@ def _rows(file: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
 def _check_names(path: Path, names: list[str]) -> None:
     double = sorted({n for n in names if names.count(n) > 1 and n})
     if double:
-        raise DataError(f"{path}: several columns are named {', '.join(map(repr, double))}; names must differ")
+        raise DataError(
+            f"{path}: several columns are named {', '.join(map(repr, double))}; names must differ"
+        )
     if "" in names:
-        raise DataError(f"{path}: column {names.index('') + 1} has no name in the first line; name it, or say that"
-                        " there is no header")  # fmt: skip
+        raise DataError(
+            f"{path}: column {names.index('') + 1} has no name in the first line; name it, or say "
+            "that"
+            " there is no header"
+        )
 
 
-# -- binary files ----------------------------------------------------------------------------------------
+# -- binary files ----------------------------------------------------------------------------------
 def _read_parquet(path: Path) -> Table:
     pl = _extra("polars", f"reading {path.name}")
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from None
+        raise DataError(
+            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})"
+        ) from None
     return _not_empty(table_of(frame, str(path)))
 
 
@@ -265,7 +304,9 @@ def _read_npz(path: Path) -> Table:
 
 def _not_empty(table: Table) -> Table:
     if not table.columns or not table.rows:
-        raise DataError(f"{table.source}: the table has no {'rows' if table.columns else 'columns'}")
+        raise DataError(
+            f"{table.source}: the table has no {'rows' if table.columns else 'columns'}"
+        )
     return table
 
 

@@ -1,7 +1,7 @@
 """Network: a fully connected net as plain data (sizes and NumPy weights), trained by the Trainer.
 
-Plain data can be pickled, copied and written to a file; the modules and the compiled program are made
-from it when they are needed.
+Plain data can be pickled, copied and written to a file; the modules and the compiled program are
+made from it when they are needed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,31 @@ from ..tensor.value import no_grad, stored
 from ..train import EarlyStopping, History, Trainer
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "sigmoid": nn.Sigmoid, "identity": nn.Identity,
-    "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU, "selu": nn.SELU, "leaky_relu": nn.LeakyReLU,
-    "softplus": nn.Softplus, "mish": nn.Mish,
-}  # fmt: skip
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "logistic": nn.Sigmoid,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "leaky_relu": nn.LeakyReLU,
+    "softplus": nn.Softplus,
+    "mish": nn.Mish,
+}
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
-    "adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmsprop": optim.RMSprop,
-    "adagrad": optim.Adagrad, "adadelta": optim.Adadelta, "adamax": optim.Adamax, "nadam": optim.NAdam,
-    "radam": optim.RAdam, "lion": optim.Lion,
-}  # fmt: skip
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": optim.SGD,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "adadelta": optim.Adadelta,
+    "adamax": optim.Adamax,
+    "nadam": optim.NAdam,
+    "radam": optim.RAdam,
+    "lion": optim.Lion,
+}
 LOSSES = ("cross_entropy", "binary_cross_entropy", "mse")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
@@ -39,7 +55,8 @@ _PREDICTION_ROWS = 4096
 
 @dataclass(frozen=True)
 class Spec:
-    """The architecture: layer sizes, activation of the hidden layers, dropout after each, and the loss."""
+    """The architecture: layer sizes, activation of the hidden layers, dropout after each, and the
+    loss."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -49,11 +66,23 @@ class Spec:
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
-        for name, value in (("inputs", self.inputs), ("outputs", self.outputs), *(("hidden", h) for h in self.hidden)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= MAX_SIZE:
-                raise OptionError(f"{name}: layer sizes are whole numbers from 1 to {MAX_SIZE}, got {value!r}")
+        for name, value in (
+            ("inputs", self.inputs),
+            ("outputs", self.outputs),
+            *(("hidden", h) for h in self.hidden),
+        ):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | np.integer)
+                or not 1 <= value <= MAX_SIZE
+            ):
+                raise OptionError(
+                    f"{name}: layer sizes are whole numbers from 1 to {MAX_SIZE}, got {value!r}"
+                )
         if self.activation not in ACTIVATIONS:
-            raise OptionError(f"activation {self.activation!r} is unknown; there are {', '.join(ACTIVATIONS)}")
+            raise OptionError(
+                f"activation {self.activation!r} is unknown; there are {', '.join(ACTIVATIONS)}"
+            )
         if not 0 <= self.dropout < 1:
             raise OptionError(f"dropout is a probability below 1, got {self.dropout!r}")
         if self.loss not in LOSSES:
@@ -89,9 +118,13 @@ class Spec:
         """What `to_json` gave. Raises DataError where it is something else."""
         try:
             return cls(
-                held["inputs"], tuple(held["hidden"]), held["outputs"], str(held["activation"]),
-                float(held["dropout"]), str(held["loss"]),
-            )  # fmt: skip
+                held["inputs"],
+                tuple(held["hidden"]),
+                held["outputs"],
+                str(held["activation"]),
+                float(held["dropout"]),
+                str(held["loss"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is no description of a network ({error})") from None
 
@@ -116,7 +149,9 @@ class Feedforward(nn.Module):
         pairs = zip(spec.sizes, spec.sizes[1:], strict=False)
         self.layers = nn.ModuleList([nn.Linear(n, m) for n, m in pairs])
         self.activation = ACTIVATIONS[spec.activation]()
-        self.drops = nn.ModuleList([_Dropout(spec.dropout, seed + i) for i in range(len(spec.hidden))])
+        self.drops = nn.ModuleList(
+            [_Dropout(spec.dropout, seed + i) for i in range(len(spec.hidden))]
+        )
         self.dropped = spec.dropout > 0
         if next(iter(weights.values())).dtype == np.float64:
             self.double()
@@ -148,10 +183,15 @@ class Training:
     def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """The optimizer; biases do not decay."""
         if self.optimizer not in OPTIMIZERS:
-            raise OptionError(f"optimizer {self.optimizer!r} is unknown; there are {', '.join(OPTIMIZERS)}")
+            raise OptionError(
+                f"optimizer {self.optimizer!r} is unknown; there are {', '.join(OPTIMIZERS)}"
+            )
         named = list(model.named_parameters())
         groups = [
-            {"params": [p for n, p in named if n.endswith("weight")], "weight_decay": self.weight_decay},
+            {
+                "params": [p for n, p in named if n.endswith("weight")],
+                "weight_decay": self.weight_decay,
+            },
             {"params": [p for n, p in named if not n.endswith("weight")], "weight_decay": 0.0},
         ]
         options: dict[str, Any] = {"lr": self.lr}
@@ -163,7 +203,8 @@ class Training:
 
 
 def loss_of(spec: Spec, weighted: bool) -> Any:
-    """The loss module, or, with weights, a function of (prediction, (target, weights with mean 1))."""
+    """The loss module, or, with weights, a function of (prediction, (target, weights with mean
+    1))."""
     name = spec.loss
     if not weighted:
         if name == "cross_entropy":
@@ -183,7 +224,9 @@ def loss_of(spec: Spec, weighted: bool) -> Any:
 class Session:
     """A net in training: its modules, optimizer and compiled steps."""
 
-    def __init__(self, spec: Spec, weights: Mapping[str, Array], training: Training, weighted: bool) -> None:
+    def __init__(
+        self, spec: Spec, weights: Mapping[str, Array], training: Training, weighted: bool
+    ) -> None:
         """Start from these weights."""
         self.spec, self.training, self.weighted = spec, training, weighted
         self.model = Feedforward(spec, weights, training.seed)
@@ -191,11 +234,19 @@ class Session:
         self.trainer = Trainer(self.model, loss_of(spec, weighted), optimizer, seed=training.seed)
 
     def fit(
-        self, x: Array, y: Array, weights: Array | None = None, validation: Any = None,
-        stopping: EarlyStopping | None = None, epochs: int | None = None, metrics: Any = None,
-        progress: bool | None = False, callbacks: Any = None,
-    ) -> History:  # fmt: skip
-        """Train on rows ``x``, targets ``y`` and, where the session is weighted, weights with mean 1."""
+        self,
+        x: Array,
+        y: Array,
+        weights: Array | None = None,
+        validation: Any = None,
+        stopping: EarlyStopping | None = None,
+        epochs: int | None = None,
+        metrics: Any = None,
+        progress: bool | None = False,
+        callbacks: Any = None,
+    ) -> History:
+        """Train on rows ``x``, targets ``y`` and, where the session is weighted, weights with mean
+        1."""
         dtype = next(iter(self.model.parameters())).dtype
         target: Any = y
         if self.weighted:
@@ -205,10 +256,17 @@ class Session:
                 validation = (validation[0], (validation[1], np.ones(len(validation[0]), dtype)))
         t = self.training
         return self.trainer.fit(
-            x, target, t.epochs if epochs is None else epochs, t.batch_size, shuffle=t.shuffle,
-            validation_data=validation, early_stopping=stopping, metrics=metrics, progress=progress,
+            x,
+            target,
+            t.epochs if epochs is None else epochs,
+            t.batch_size,
+            shuffle=t.shuffle,
+            validation_data=validation,
+            early_stopping=stopping,
+            metrics=metrics,
+            progress=progress,
             callbacks=callbacks,
-        )  # fmt: skip
+        )
 
     def weights(self) -> dict[str, Array]:
         """A copy of the weights."""
@@ -216,8 +274,8 @@ class Session:
 
 
 def outputs(spec: Spec, weights: Mapping[str, Array], x: Array) -> Array:
-    """float64 (rows, outputs): what the net computes, in double precision, so that a row's result does not
-    depend on the rows beside it."""
+    """float64 (rows, outputs): what the net computes, in double precision, so that a row's result
+    does not depend on the rows beside it."""
     model = Feedforward(spec, {k: v.astype(np.float64) for k, v in weights.items()}).eval()
     parts = []
     with no_grad():

@@ -1,4 +1,5 @@
-"""Estimators for scikit-learn: `BackpropClassifier` and `BackpropRegressor`, trained by the Trainer."""
+"""Estimators for scikit-learn: `BackpropClassifier` and `BackpropRegressor`, trained by the
+Trainer."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ try:
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError:
-    raise MissingExtraError("chainrule.estimators needs scikit-learn: pip install 'chainrule[sklearn]'") from None
+    raise MissingExtraError(
+        "chainrule.estimators needs scikit-learn: pip install 'chainrule[sklearn]'"
+    ) from None
 
 _FLOATS = [np.float64, np.float32]
 
@@ -27,12 +30,27 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
     """What both estimators share."""
 
     def __init__(
-        self, hidden_layer_sizes: Any = (100,), activation: str = "relu", *, dropout: float = 0.0,
-        solver: str = "adam", learning_rate_init: float = 0.001, alpha: float = 0.0001, momentum: float = 0.9,
-        batch_size: int | str = "auto", max_iter: int = 200, shuffle: bool = True, tol: float = 1e-4,
-        early_stopping: bool = False, validation_fraction: float = 0.1, n_iter_no_change: int = 10,
-        random_state: Any = None, warm_start: bool = False, callbacks: Any = None, verbose: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        dropout: float = 0.0,
+        solver: str = "adam",
+        learning_rate_init: float = 0.001,
+        alpha: float = 0.0001,
+        momentum: float = 0.9,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        shuffle: bool = True,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -58,7 +76,7 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
         state.pop("_session", None)
         return state
 
-    # -- what a subclass says ------------------------------------------------------------------------
+    # -- what a subclass says ----------------------------------------------------------------------
     def _loss(self) -> str:
         raise NotImplementedError
 
@@ -71,12 +89,14 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
     def _weigh(self, y: Array, weights: Array | None) -> Array | None:
         return weights
 
-    # -- training ------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def _fit(self, x: Array, y: Array, sample_weight: Any, first: bool, epochs: int | None) -> Self:
         """Train on checked data; ``epochs``: of `partial_fit`, without stopping early."""
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+            weights = _check_sample_weight(
+                sample_weight, x, dtype=np.float64, ensure_non_negative=True
+            )
         weights = self._weigh(y, weights)
         if weights is not None:
             if not weights.sum() > 0:
@@ -86,7 +106,14 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
         target, width = self._encode(y, weights, first)
         target = target if target.dtype.kind == "i" else target.astype(x.dtype)
         if first:
-            spec = Spec(x.shape[1], _sizes(self.hidden_layer_sizes), width, self.activation, self.dropout, self._loss())
+            spec = Spec(
+                x.shape[1],
+                _sizes(self.hidden_layer_sizes),
+                width,
+                self.activation,
+                self.dropout,
+                self._loss(),
+            )
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             self._spec, self._seed, session = spec, seed, None
             self._weights = spec.new_weights(seed, x.dtype)
@@ -95,15 +122,25 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
         dtype = next(iter(self._weights.values())).dtype
         x = x.astype(dtype, copy=False)
         training = self._training(len(x))
-        if session is None or session.weighted != (weights is not None) or session.training != training:
+        if (
+            session is None
+            or session.weighted != (weights is not None)
+            or session.training != training
+        ):
             session = Session(self._spec, self._weights, training, weights is not None)
         stopping, validation = None, None
         if epochs is None:
             x, target, weights, validation, stopping = self._stopping(x, y, target, weights)
         history = session.fit(
-            x, target, weights, validation, stopping, epochs, progress=True if self.verbose else False,
+            x,
+            target,
+            weights,
+            validation,
+            stopping,
+            epochs,
+            progress=True if self.verbose else False,
             callbacks=self.callbacks,
-        )  # fmt: skip
+        )
         self._session = session
         self._weights = session.weights()
         self.loss_curve_ = [*self.loss_curve_, *history["loss"]] if epochs else history["loss"]
@@ -118,24 +155,42 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
     def _training(self, rows: int) -> Training:
         batch = min(200, rows) if self.batch_size == "auto" else self.batch_size
         if not isinstance(batch, int | np.integer) or batch < 1:
-            raise OptionError(f'batch_size is "auto" or a whole number from 1, got {self.batch_size!r}')
+            raise OptionError(
+                f'batch_size is "auto" or a whole number from 1, got {self.batch_size!r}'
+            )
         if not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
             raise OptionError(f"max_iter is a whole number from 1, got {self.max_iter!r}")
         return Training(
-            self.solver, float(self.learning_rate_init), float(self.alpha), float(self.momentum), int(batch),
-            int(self.max_iter), self._seed, bool(self.shuffle),
-        )  # fmt: skip
+            self.solver,
+            float(self.learning_rate_init),
+            float(self.alpha),
+            float(self.momentum),
+            int(batch),
+            int(self.max_iter),
+            self._seed,
+            bool(self.shuffle),
+        )
 
     def _stopping(self, x: Array, y: Array, target: Array, weights: Array | None) -> Any:
         """Validation data and the rule to stop."""
         patience = int(self.n_iter_no_change)
         if not self.early_stopping:
-            return x, target, weights, None, EarlyStopping("loss", patience, float(self.tol), restore_best=False)
+            return (
+                x,
+                target,
+                weights,
+                None,
+                EarlyStopping("loss", patience, float(self.tol), restore_best=False),
+            )
         if not 0 < self.validation_fraction < 1:
-            raise OptionError(f"validation_fraction is between 0 and 1, got {self.validation_fraction!r}")
+            raise OptionError(
+                f"validation_fraction is between 0 and 1, got {self.validation_fraction!r}"
+            )
         from .split import split_rows
 
-        train, held = split_rows(len(x), float(self.validation_fraction), self._seed, self._strata(target))
+        train, held = split_rows(
+            len(x), float(self.validation_fraction), self._seed, self._strata(target)
+        )
         validation = (x[held], target[held])
         if weights is not None:
             weights = weights[train] / weights[train].mean()
@@ -168,13 +223,14 @@ class _Backprop(BaseEstimator):  # type: ignore[misc]
 
 
 class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
-    """A feed-forward classifier: softmax over the classes, cross entropy; or several yes-or-no labels.
+    """A feed-forward classifier: softmax over the classes, cross entropy; or several yes-or-no
+    labels.
 
-    The parameters are those of ``sklearn.neural_network.MLPClassifier`` where they mean the same, and
-    ``dropout``, ``class_weight`` (a dict or "balanced"), ``solver`` (any of adam, adamw, sgd, rmsprop,
-    adagrad, adadelta, adamax, nadam, radam, lion) and ``activation`` (relu, tanh, logistic, identity, gelu,
-    silu, elu, selu, leaky_relu, softplus, mish). ``alpha`` is the L2 coefficient of the mean loss. Trains in the
-    precision of ``X`` (float32 is faster).
+    The parameters are those of ``sklearn.neural_network.MLPClassifier`` where they mean the same,
+    and ``dropout``, ``class_weight`` (a dict or "balanced"), ``solver`` (any of adam, adamw, sgd,
+    rmsprop, adagrad, adadelta, adamax, nadam, radam, lion) and ``activation`` (relu, tanh,
+    logistic, identity, gelu, silu, elu, selu, leaky_relu, softplus, mish). ``alpha`` is the L2
+    coefficient of the mean loss. Trains in the precision of ``X`` (float32 is faster).
 
     >>> from chainrule.data import load_digits
     >>> from chainrule.estimators import BackpropClassifier
@@ -187,21 +243,49 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
     classes_: Array
 
     def __init__(
-        self, hidden_layer_sizes: Any = (100,), activation: str = "relu", *, dropout: float = 0.0,
-        solver: str = "adam", learning_rate_init: float = 0.001, alpha: float = 0.0001, momentum: float = 0.9,
-        batch_size: int | str = "auto", max_iter: int = 200, shuffle: bool = True, tol: float = 1e-4,
-        early_stopping: bool = False, validation_fraction: float = 0.1, n_iter_no_change: int = 10,
-        random_state: Any = None, warm_start: bool = False, class_weight: Any = None, callbacks: Any = None,
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        dropout: float = 0.0,
+        solver: str = "adam",
+        learning_rate_init: float = 0.001,
+        alpha: float = 0.0001,
+        momentum: float = 0.9,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        shuffle: bool = True,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        warm_start: bool = False,
+        class_weight: Any = None,
+        callbacks: Any = None,
         verbose: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Nothing is checked before `fit`, as scikit-learn wishes."""
         super().__init__(
-            hidden_layer_sizes, activation, dropout=dropout, solver=solver, learning_rate_init=learning_rate_init,
-            alpha=alpha, momentum=momentum, batch_size=batch_size, max_iter=max_iter, shuffle=shuffle, tol=tol,
-            early_stopping=early_stopping, validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change, random_state=random_state, warm_start=warm_start,
-            callbacks=callbacks, verbose=verbose,
-        )  # fmt: skip
+            hidden_layer_sizes,
+            activation,
+            dropout=dropout,
+            solver=solver,
+            learning_rate_init=learning_rate_init,
+            alpha=alpha,
+            momentum=momentum,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            tol=tol,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
         self.class_weight = class_weight
 
     def __sklearn_tags__(self) -> Any:
@@ -213,39 +297,54 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803 - scikit-learn's names
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
-        ``X`` (rows, features), ``y`` (rows,) classes or (rows, labels) of 0 and 1, ``sample_weight`` (rows,).
+        ``X`` (rows, features), ``y`` (rows,) classes or (rows, labels) of 0 and 1,
+        ``sample_weight`` (rows,).
         """
         first = not (self.warm_start and self.__sklearn_is_fitted__())
-        X, y = validate_data(self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False)
+        X, y = validate_data(
+            self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False
+        )
         check_classification_targets(y)
         y = _column(self, y)
         several = type_of_target(y).startswith("multilabel")
         classes = np.arange(y.shape[1]) if several else np.unique(y)
         if not first and not np.array_equal(classes, self.classes_):
             raise DataError(
-                f"warm_start can only be used where y has the same classes as in the last fit: {self.classes_},"
+                "warm_start can only be used where y has the same classes as in the last fit: "
+                f"{self.classes_},"
                 f" got {classes}"
             )
         if len(classes) < 2 and not several:
-            raise DataError(f"y has one class only ({classes[0]!r}); a classifier needs at least 2 classes")
+            raise DataError(
+                f"y has one class only ({classes[0]!r}); a classifier needs at least 2 classes"
+            )
         self.classes_, self.multilabel_ = classes, several
         return self._fit(X, y, sample_weight, first, None)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
         """One more epoch over these rows; the first call must name all ``classes``."""
         first = not self.__sklearn_is_fitted__()
-        X, y = validate_data(self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False)
+        X, y = validate_data(
+            self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False
+        )
         check_classification_targets(y)
         y = _column(self, y)
         if first:
             if classes is None:
-                raise DataError("partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)")
+                raise DataError(
+                    "partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)"
+                )
             self.classes_, self.multilabel_ = np.unique(classes), y.ndim > 1
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise DataError(f"partial_fit: classes is {np.unique(classes)}, in the first call it was {self.classes_}")
+            raise DataError(
+                f"partial_fit: classes is {np.unique(classes)}, in the first call it was "
+                f"{self.classes_}"
+            )
         strange = [] if self.multilabel_ else np.setdiff1d(y, self.classes_).tolist()
         if strange:
-            raise DataError(f"partial_fit: y has the classes {strange}, which are not in {self.classes_}")
+            raise DataError(
+                f"partial_fit: y has the classes {strange}, which are not in {self.classes_}"
+            )
         return self._fit(X, y, sample_weight, first, 1)
 
     def _loss(self) -> str:
@@ -286,13 +385,14 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
 class BackpropRegressor(RegressorMixin, _Backprop):  # type: ignore[misc]
     """A feed-forward regressor of one or several targets: mean squared error.
 
-    Targets are standardised while it trains, so that their unit does not matter. The parameters are those
-    of `BackpropClassifier` without ``class_weight``.
+    Targets are standardised while it trains, so that their unit does not matter. The parameters are
+    those of `BackpropClassifier` without ``class_weight``.
 
     >>> import numpy as np
     >>> from chainrule.estimators import BackpropRegressor
     >>> x = np.linspace(-1, 1, 200)[:, None]
-    >>> model = BackpropRegressor((32,), "tanh", learning_rate_init=0.02, random_state=0).fit(x, 1000 * x[:, 0] ** 2)
+    >>> model = BackpropRegressor((32,), "tanh", learning_rate_init=0.02, random_state=0)
+    >>> model = model.fit(x, 1000 * x[:, 0] ** 2)
     >>> bool(model.score(x, 1000 * x[:, 0] ** 2) > 0.9)
     True
     """
@@ -312,11 +412,14 @@ class BackpropRegressor(RegressorMixin, _Backprop):  # type: ignore[misc]
         return self._start(X, y, sample_weight, first, None)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """One more epoch over these rows. Mean and size of the target are learned in the first call."""
+        """One more epoch over these rows. Mean and size of the target are learned in the first
+        call."""
         return self._start(X, y, sample_weight, not self.__sklearn_is_fitted__(), 1)
 
     def _start(self, x: Any, y: Any, sample_weight: Any, first: bool, epochs: int | None) -> Self:
-        x, y = validate_data(self, x, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=True)
+        x, y = validate_data(
+            self, x, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=True
+        )
         y = _column(self, y)
         self._flat = y.ndim == 1
         return self._fit(x, y, sample_weight, first, epochs)
@@ -331,7 +434,9 @@ class BackpropRegressor(RegressorMixin, _Backprop):  # type: ignore[misc]
             std = np.sqrt(np.average((table - self._mean) ** 2, axis=0, weights=weights))
             self._std = np.where(std > 0, std, 1.0)
         elif table.shape[1] != len(self._mean):
-            raise DataError(f"y has {table.shape[1]} targets, in the first call it had {len(self._mean)}")
+            raise DataError(
+                f"y has {table.shape[1]} targets, in the first call it had {len(self._mean)}"
+            )
         return (table - self._mean) / self._std, table.shape[1]
 
     def predict(self, X: Any) -> Array:  # noqa: N803

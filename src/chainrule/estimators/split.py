@@ -8,8 +8,11 @@ from ..core.node import Array
 from ..errors import DataError
 
 
-def split_rows(rows: int, fraction: float, seed: int, classes: Array | None = None) -> tuple[Array, Array]:
-    """Sorted row numbers (kept, held); of every class about ``fraction`` is held, and one row at least kept.
+def split_rows(
+    rows: int, fraction: float, seed: int, classes: Array | None = None
+) -> tuple[Array, Array]:
+    """Sorted row numbers (kept, held); of every class about ``fraction`` is held, and one row at
+    least kept.
 
     >>> import numpy as np
     >>> from chainrule.estimators.split import split_rows

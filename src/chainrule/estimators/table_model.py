@@ -50,21 +50,33 @@ class TableModel:
     history: History = field(default_factory=History)
     notes: list[str] = field(default_factory=list)
 
-    # -- making --------------------------------------------------------------------------------------
+    # -- making ------------------------------------------------------------------------------------
     @classmethod
     def fit(
-        cls, data: Any, target: str | Sequence[str], *, task: str = "auto", drop: Sequence[str] = (),
-        hidden: Sequence[int] = (64, 64), activation: str = "relu", dropout: float = 0.0,
-        validation: float = 0.2, patience: int | None = 10, training: dict[str, Any] | None = None,
+        cls,
+        data: Any,
+        target: str | Sequence[str],
+        *,
+        task: str = "auto",
+        drop: Sequence[str] = (),
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        validation: float = 0.2,
+        patience: int | None = 10,
+        training: dict[str, Any] | None = None,
         progress: bool | None = False,
-    ) -> TableModel:  # fmt: skip
+    ) -> TableModel:
         """Train on a table (see `data.table_of`); ``training``: options of `Training`.
 
-        A share ``validation`` of the rows is held out (by seed; stratified by class); training stops when
-        their loss has not improved for ``patience`` epochs, and the best weights are kept.
+        A share ``validation`` of the rows is held out (by seed; stratified by class); training
+        stops when their loss has not improved for ``patience`` epochs, and the best weights are
+        kept.
         """
         if not 0 < validation < 1:
-            raise OptionError(f"validation is a share of the rows between 0 and 1, got {validation!r}")
+            raise OptionError(
+                f"validation is a share of the rows between 0 and 1, got {validation!r}"
+            )
         options = Training(**(training or {}))
         table = table_of(data)
         learner = Preprocessor.fit(table, target, task, drop)
@@ -87,24 +99,42 @@ class TableModel:
         spec = Spec(p.width, tuple(hidden), p.outputs, activation, dropout, loss)
         session = Session(spec, spec.new_weights(options.seed), options, weighted=False)
         history = session.fit(
-            x[kept], y[kept], None, (x[held], y[held]), EarlyStopping("val_loss", patience) if patience else None,
-            metrics=["accuracy"] if p.task != "regression" else ["mae"], progress=progress,
-        )  # fmt: skip
-        model = cls(p, spec, session.weights(), {**options.__dict__, "validation": validation, "patience": patience})
+            x[kept],
+            y[kept],
+            None,
+            (x[held], y[held]),
+            EarlyStopping("val_loss", patience) if patience else None,
+            metrics=["accuracy"] if p.task != "regression" else ["mae"],
+            progress=progress,
+        )
+        model = cls(
+            p,
+            spec,
+            session.weights(),
+            {**options.__dict__, "validation": validation, "patience": patience},
+        )
         test = table.take(held)
-        model.metrics, model.baseline = model.measure(test), model._measure_baseline(table.take(kept), test)
+        model.metrics, model.baseline = (
+            model.measure(test),
+            model._measure_baseline(table.take(kept), test),
+        )
         model.history, model.notes = history, notes
-        model.training |= {"rows": len(kept), "held_out_rows": len(held), "epochs_run": len(history)}
+        model.training |= {
+            "rows": len(kept),
+            "held_out_rows": len(held),
+            "epochs_run": len(history),
+        }
         return model
 
-    # -- using ---------------------------------------------------------------------------------------
+    # -- using -------------------------------------------------------------------------------------
     def _outputs(self, data: Any) -> Array:
         z = outputs(self.spec, self.weights, self.preprocessor.features(data))
         self.notes = list(self.preprocessor.notes)
         return z
 
     def predict(self, data: Any, proba: bool = False) -> dict[str, Array]:
-        """Columns by name: the target's prediction and, with ``proba``, ``probability of CLASS``."""
+        """Columns by name: the target's prediction and, with ``proba``, ``probability of
+        CLASS``."""
         p, z = self.preprocessor, self._outputs(data)
         if p.task == "regression":
             if proba:
@@ -112,11 +142,14 @@ class TableModel:
             return dict(zip(p.target_names, p.numbers(z).T, strict=True))
         found = {p.target_names[0]: np.array(p.classes, object)[z.argmax(axis=1)]}
         if proba:
-            found |= {f"probability of {c}": v for c, v in zip(p.classes, softmax(z).T, strict=True)}
+            found |= {
+                f"probability of {c}": v for c, v in zip(p.classes, softmax(z).T, strict=True)
+            }
         return found
 
     def measure(self, data: Any) -> dict[str, float]:
-        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's unit."""
+        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
+        unit."""
         table = table_of(data)
         p = self.preprocessor
         y = p.targets(table)
@@ -133,20 +166,28 @@ class TableModel:
         share = np.bincount(known, minlength=len(p.classes)) / len(known)
         return _classification(asked, np.broadcast_to(share, (len(asked), len(share))))
 
-    # -- file ----------------------------------------------------------------------------------------
+    # -- file --------------------------------------------------------------------------------------
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, as JSON values."""
         return {
-            "version": VERSION, "network": self.spec.to_json(), "preprocessor": self.preprocessor.to_json(),
-            "training": self.training, "metrics": self.metrics, "baseline": self.baseline,
-        }  # fmt: skip
+            "version": VERSION,
+            "network": self.spec.to_json(),
+            "preprocessor": self.preprocessor.to_json(),
+            "training": self.training,
+            "metrics": self.metrics,
+            "baseline": self.baseline,
+        }
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file whose metadata describe the model; the file is whole or not there."""
+        """Write a safetensors file whose metadata describe the model; the file is whole or not
+        there."""
         path = Path(path)
         text = json.dumps(self.describe(), default=lambda v: v.item())
-        # One entry of metadata: safetensors writes several in any order, and equal models shall be equal files.
-        content = safetensors_bytes({k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {FORMAT: text})
+        # One entry of metadata: safetensors writes several in any order, and equal models shall be
+        # equal files.
+        content = safetensors_bytes(
+            {k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {FORMAT: text}
+        )
         folder = path.parent
         if not folder.is_dir():
             raise OptionError(f"{path}: the folder {str(folder)!r} does not exist")
@@ -175,7 +216,9 @@ class TableModel:
             with safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
                 if FORMAT not in metadata:
-                    raise CheckpointError(f"{path}: a safetensors file, but not a model written by `chainrule train`")
+                    raise CheckpointError(
+                        f"{path}: a safetensors file, but not a model written by `chainrule train`"
+                    )
                 weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError) as error:
             if isinstance(error, CheckpointError):
@@ -185,16 +228,23 @@ class TableModel:
             held = json.loads(metadata[FORMAT])
             if held["version"] != VERSION:
                 raise CheckpointError(
-                    f"{path}: written in version {held['version']!r} of the format; this program reads {VERSION}"
+                    f"{path}: written in version {held['version']!r} of the format; this program "
+                    f"reads {VERSION}"
                 )
             model = cls(
-                Preprocessor.from_json(held["preprocessor"]), Spec.from_json(held["network"]), weights,
-                dict(held["training"]), dict(held["metrics"]), dict(held["baseline"]),
-            )  # fmt: skip
+                Preprocessor.from_json(held["preprocessor"]),
+                Spec.from_json(held["network"]),
+                weights,
+                dict(held["training"]),
+                dict(held["metrics"]),
+                dict(held["baseline"]),
+            )
         except CheckpointError:
             raise
         except (ChainruleError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path}: the description of the model is damaged ({error!s})") from None
+            raise CheckpointError(
+                f"{path}: the description of the model is damaged ({error!s})"
+            ) from None
         model._check(path)
         return model
 
@@ -202,16 +252,20 @@ class TableModel:
         """Weights, network and preprocessing belong together."""
         expected, found = self.spec.shapes(), {k: v.shape for k, v in self.weights.items()}
         if expected != found:
-            odd = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+            odd = sorted(
+                k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
+            )
             k = odd[0]
             raise CheckpointError(
-                f"{path}: the weights do not fit the network: {k} is {found.get(k, 'missing')}, expected"
+                f"{path}: the weights do not fit the network: {k} is {found.get(k, 'missing')}, "
+                "expected"
                 f" {expected.get(k, 'none')}"
             )
         p, s = self.preprocessor, self.spec
         if (p.width, p.outputs) != (s.inputs, s.outputs):
             raise CheckpointError(
-                f"{path}: preprocessing makes {p.width} inputs and {p.outputs} outputs, the network has {s.inputs}"
+                f"{path}: preprocessing makes {p.width} inputs and {p.outputs} outputs, the "
+                f"network has {s.inputs}"
                 f" and {s.outputs}"
             )
         for k, v in self.weights.items():

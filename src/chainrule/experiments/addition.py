@@ -1,8 +1,9 @@
 """Binary addition of two two-bit numbers.
 
-The carry is the difficulty: the middle sum bit needs to know what happened on the right. A hand-made net of
-threshold units shows that two hidden units can do it; learning with two often ends in a local minimum, with
-three it mostly succeeds. The shortcuts from inputs to outputs are essential.
+The carry is the difficulty: the middle sum bit needs to know what happened on the right. A
+hand-made net of threshold units shows that two hidden units can do it; learning with two often ends
+in a local minimum, with three it mostly succeeds. The shortcuts from inputs to outputs are
+essential.
 """
 
 from __future__ import annotations
@@ -37,24 +38,45 @@ def run(lab: Lab) -> Report:
     """The hand-made net, and learning with two, three and four hidden units."""
     report = Report()
     wrong = int((handmade(INPUTS) != TARGETS).any(1).sum())
-    report.add("hand-made net of threshold units (Figure 10)", f"{16 - wrong} of 16 cases right", wrong == 0,
-               criterion="all 16")  # fmt: skip
+    report.add(
+        "hand-made net of threshold units (Figure 10)",
+        f"{16 - wrong} of 16 cases right",
+        wrong == 0,
+        criterion="all 16",
+    )
     runs = {}
     for name, hidden, shortcuts, cascade, eps, share in SETTINGS:
         net = layered(4, hidden, 3, shortcuts=shortcuts, cascade=cascade)
-        runs[name] = lab.train(f"addition {name}", net, INPUTS, TARGETS, seeds=50, eps=eps, alpha=0.9, init=0.5,
-                               sweeps=8000)  # fmt: skip
-        reported = {SETTINGS[0][0]: "often a local minimum", SETTINGS[1][0]: "succeeds"}.get(name, "")
+        runs[name] = lab.train(
+            f"addition {name}",
+            net,
+            INPUTS,
+            TARGETS,
+            seeds=50,
+            eps=eps,
+            alpha=0.9,
+            init=0.5,
+            sweeps=8000,
+        )
+        reported = {SETTINGS[0][0]: "often a local minimum", SETTINGS[1][0]: "succeeds"}.get(
+            name, ""
+        )
         report.add_solved(name, runs[name], 8000, share=share, reported=reported)
     two, three = (100 * runs[s[0]].solved.mean() for s in SETTINGS[:2])
-    report.add("two hidden units against three", f"{two:.0f} % and {three:.0f} % solved", bool(three - two >= 20),
-               reported="three are needed", criterion="at least 20 points between them")  # fmt: skip
+    report.add(
+        "two hidden units against three",
+        f"{two:.0f} % and {three:.0f} % solved",
+        bool(three - two >= 20),
+        reported="three are needed",
+        criterion="at least 20 points between them",
+    )
     report.figures["addition"] = lambda figure: draw(figure, runs)
     return report
 
 
 def handmade(x: Array) -> Array:
-    """Hidden R: both low bits on; hidden L: two of high, high and R; outputs: carry, middle, low."""
+    """Hidden R: both low bits on; hidden L: two of high, high and R; outputs: carry, middle,
+    low."""
     high, low = x[:, 0] + x[:, 2], x[:, 1] + x[:, 3]
     r = (low - 1.5 > 0).astype(float)
     left = (high + r - 1.5 > 0).astype(float)
@@ -72,12 +94,20 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
         w = {k: v[seeds[0]] for k, v in r.weights.items()}
         hidden = np.concatenate([w["W1"].T, np.full((3, 3), np.nan), w["b1"][:, None]], axis=1)
         output = np.concatenate([w["S"].T, w["W2"].T, w["b2"][:, None]], axis=1)
-        hinton(left, np.concatenate([hidden, output]), ("hidden 1", "hidden 2", "hidden 3", "4s", "2s", "1s"),
-               ("a 2s", "a 1s", "b 2s", "b 1s", "h1", "h2", "h3", "bias"), numbers=1)  # fmt: skip
+        hinton(
+            left,
+            np.concatenate([hidden, output]),
+            ("hidden 1", "hidden 2", "hidden 3", "4s", "2s", "1s"),
+            ("a 2s", "a 1s", "b 2s", "b 1s", "h1", "h2", "h3", "bias"),
+            numbers=1,
+        )
         left.set_title(f"4-3-3 with shortcuts, seed {seeds[0]}", fontsize=9)
     solved_curves(right, {k: v for k, v in runs.items() if v.solved.any()}, 8000)
 
 
 EXPERIMENT = Experiment(
-    "addition", "Binary addition", "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 341-346", run
+    "addition",
+    "Binary addition",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 341-346",
+    run,
 )

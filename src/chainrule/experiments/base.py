@@ -1,4 +1,5 @@
-"""What every experiment is made of: a run, its measurements beside what was reported, and its figures."""
+"""What every experiment is made of: a run, its measurements beside what was reported, and its
+figures."""
 
 from __future__ import annotations
 
@@ -17,12 +18,15 @@ from .figures import Draw, save
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
 
-Watch = Callable[[str, int, int, int, int], None]  # what, sweeps done, sweeps in all, seeds solved, seeds
+Watch = Callable[
+    [str, int, int, int, int], None
+]  # what, sweeps done, sweeps in all, seeds solved, seeds
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the results: a system, what was reported of it, the criterion, and what was measured.
+    """One line of the results: a system, what was reported of it, the criterion, and what was
+    measured.
 
     ``passed`` is None where there is no criterion.
     """
@@ -43,17 +47,32 @@ class Report:
     figures: dict[str, Draw] = field(default_factory=dict)
 
     def add(
-        self, system: str, measured: str, passed: bool | None = None, *, reported: str = "",
-        criterion: str = "", **numbers: Any,
-    ) -> None:  # fmt: skip
+        self,
+        system: str,
+        measured: str,
+        passed: bool | None = None,
+        *,
+        reported: str = "",
+        criterion: str = "",
+        **numbers: Any,
+    ) -> None:
         """One more measurement."""
-        self.measurements.append(Measurement(system, reported, criterion, measured, passed, numbers))
+        self.measurements.append(
+            Measurement(system, reported, criterion, measured, passed, numbers)
+        )
 
     def add_solved(
-        self, system: str, runs: Runs, limit: int, *, share: float | None = None,
-        median: tuple[float, float] | None = None, reported: str = "",
-    ) -> None:  # fmt: skip
-        """How many seeds solved the task within ``limit`` sweeps, of which at least ``share`` must."""
+        self,
+        system: str,
+        runs: Runs,
+        limit: int,
+        *,
+        share: float | None = None,
+        median: tuple[float, float] | None = None,
+        reported: str = "",
+    ) -> None:
+        """How many seeds solved the task within ``limit`` sweeps, of which at least ``share``
+        must."""
         s = runs.statistics(limit)
         wanted, passed = [], None
         if share is not None:
@@ -62,13 +81,23 @@ class Report:
             passed = s.solved >= needed
         if median is not None:
             low, high = median
-            wanted.append(f"median between {low:,g} and {high:,g}" if low else f"median under {high:,g}")
+            wanted.append(
+                f"median between {low:,g} and {high:,g}" if low else f"median under {high:,g}"
+            )
             passed = passed is not False and low <= s.median <= high
         self.add(
-            system, str(s), passed, reported=reported, criterion=", ".join(wanted), seeds=s.seeds,
-            solved=s.solved, median=_number(s.median), p10=_number(s.p10), p90=_number(s.p90),
+            system,
+            str(s),
+            passed,
+            reported=reported,
+            criterion=", ".join(wanted),
+            seeds=s.seeds,
+            solved=s.solved,
+            median=_number(s.median),
+            p10=_number(s.p10),
+            p90=_number(s.p90),
             seconds=round(runs.seconds, 3),
-        )  # fmt: skip
+        )
 
 
 def _number(x: float) -> float | None:
@@ -79,7 +108,8 @@ def _number(x: float) -> float | None:
 class Lab:
     """Where an experiment runs: how many seeds were asked for, and who watches.
 
-    ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things out).
+    ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things
+    out).
     """
 
     def __init__(
@@ -92,15 +122,35 @@ class Lab:
         return wanted if self._seeds is None else self._seeds
 
     def train(
-        self, what: str, net: Net, inputs: Array, targets: Array, *, seeds: int, eps: float, alpha: float,
-        init: float, sweeps: int, error: Measure = squared_error, solved: Measure | None = None,
-        freeze: bool = True, own_cases: bool = False,
-    ) -> Runs:  # fmt: skip
-        """Train ``net`` from ``seeds`` (or as many as were asked for) different weights; see `Replicas`."""
+        self,
+        what: str,
+        net: Net,
+        inputs: Array,
+        targets: Array,
+        *,
+        seeds: int,
+        eps: float,
+        alpha: float,
+        init: float,
+        sweeps: int,
+        error: Measure = squared_error,
+        solved: Measure | None = None,
+        freeze: bool = True,
+        own_cases: bool = False,
+    ) -> Runs:
+        """Train ``net`` from ``seeds`` (or as many as were asked for) different weights; see
+        `Replicas`."""
         nets = Replicas(
-            net, inputs, targets, seeds=self.seeds(seeds), init=init, error=error, solved=solved,
-            freeze=freeze, own_cases=own_cases,
-        )  # fmt: skip
+            net,
+            inputs,
+            targets,
+            seeds=self.seeds(seeds),
+            init=init,
+            error=error,
+            solved=solved,
+            freeze=freeze,
+            own_cases=own_cases,
+        )
         self.go_on(what, nets, sweeps, eps, alpha)
         return nets.runs()
 
@@ -153,24 +203,34 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the figures, ready for JSON."""
         return {
-            "name": self.name, "title": self.title, "source": self.source, "passed": self.passed,
+            "name": self.name,
+            "title": self.title,
+            "source": self.source,
+            "passed": self.passed,
             "seconds": round(self.seconds, 2),
             "measurements": [
                 {
-                    "system": m.system, "reported": m.reported, "criterion": m.criterion,
-                    "measured": m.measured, "passed": m.passed, "numbers": m.numbers,
+                    "system": m.system,
+                    "reported": m.reported,
+                    "criterion": m.criterion,
+                    "measured": m.measured,
+                    "passed": m.passed,
+                    "numbers": m.numbers,
                 }
                 for m in self.measurements
             ],
-        }  # fmt: skip
+        }
 
     def __str__(self) -> str:
         lines = [f"{self.title} ({self.source})"]
         for m in self.measurements:
             mark = {True: "pass", False: "MISSED", None: "      "}[m.passed]
             lines.append(f"  {mark:6} {m.system}: {m.measured}")
-            lines += [f"         {label}: {text}" for label, text in
-                      (("wanted", m.criterion), ("reported", m.reported)) if text]  # fmt: skip
+            lines += [
+                f"         {label}: {text}"
+                for label, text in (("wanted", m.criterion), ("reported", m.reported))
+                if text
+            ]
         return "\n".join(lines)
 
 
@@ -183,12 +243,16 @@ def run_experiment(
     start = time.perf_counter()
     report = experiment.run(Lab(seeds, watch, sweeps))
     return Result(
-        experiment.name, experiment.title, experiment.source, tuple(report.measurements),
-        time.perf_counter() - start, report.figures,
-    )  # fmt: skip
+        experiment.name,
+        experiment.title,
+        experiment.source,
+        tuple(report.measurements),
+        time.perf_counter() - start,
+        report.figures,
+    )
 
 
-# -- data that several experiments use -------------------------------------------------------------------
+# -- data that several experiments use -------------------------------------------------------------
 def bits(count: int) -> Array:
     """All 2ⁿ vectors of n bits, the first bit the highest: (2ⁿ, n)."""
     numbers = np.arange(2**count)[:, None]

@@ -23,17 +23,29 @@ from .base import Experiment, Result, Watch, run_experiment
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
     for module in (
-        perceptron, xor, symmetry, family_trees, iterative_nets, parity, encoder, intermediate_values, addition,
-        negation, t_c, shift_register, sequence_completion,
+        perceptron,
+        xor,
+        symmetry,
+        family_trees,
+        iterative_nets,
+        parity,
+        encoder,
+        intermediate_values,
+        addition,
+        negation,
+        t_c,
+        shift_register,
+        sequence_completion,
     )
-}  # fmt: skip
+}
 
 
 def reproduce(name: str, seeds: int | None = None, watch: Watch | None = None) -> Result:
-    """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was reported.
+    """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was
+    reported.
 
-    ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved, seeds)``
-    is told of the progress.
+    ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
+    seeds)`` is told of the progress.
 
     >>> from chainrule.experiments import reproduce
     >>> result = reproduce("intermediate-values", seeds=10)

@@ -1,7 +1,7 @@
 """The encoder: N patterns through a bottleneck of log₂ N units.
 
-One of N inputs is on and the same output must turn on, so the hidden units have to invent a code of N
-words. It is often binary; in the published 8-3-8 run four of the eight words contain a one half.
+One of N inputs is on and the same output must turn on, so the hidden units have to invent a code of
+N words. It is often binary; in the published 8-3-8 run four of the eight words contain a one half.
 """
 
 from __future__ import annotations
@@ -31,8 +31,17 @@ def run(lab: Lab) -> Report:
     all_runs = {}
     for n, hidden, eps, seeds, sweeps, share in SETTINGS:
         name = f"{n}-{hidden}-{n}, ε {eps}"
-        r = lab.train(f"encoder {name}", layered(n, hidden, n), np.eye(n), np.eye(n), seeds=seeds, eps=eps,
-                      alpha=0.9, init=0.5, sweeps=sweeps)  # fmt: skip
+        r = lab.train(
+            f"encoder {name}",
+            layered(n, hidden, n),
+            np.eye(n),
+            np.eye(n),
+            seeds=seeds,
+            eps=eps,
+            alpha=0.9,
+            init=0.5,
+            sweeps=sweeps,
+        )
         report.add_solved(name, r, sweeps, share=share)
         codes(report, name, r)
         all_runs[name] = r
@@ -54,22 +63,29 @@ def codes(report: Report, name: str, runs: Runs) -> None:
     apart = smallest_distances(code)
     distinct = np.array([len({tuple(w) for w in c}) == len(c) for c in np.round(code)])
     report.add(
-        f"{name}: codes", f"smallest distance {spread(apart)}; {distinct.sum()} of {len(code)} have"
-        f" {code.shape[1]} distinct rounded codes", bool(apart.min() > 0.4),
+        f"{name}: codes",
+        f"smallest distance {spread(apart)}; {distinct.sum()} of {len(code)} have"
+        f" {code.shape[1]} distinct rounded codes",
+        bool(apart.min() > 0.4),
         reported="a binary code, sometimes with values between" if "8-3" in name else "",
-        criterion="smallest distance above 0.4 on every solved seed", smallest=float(apart.min()),
+        criterion="smallest distance above 0.4 on every solved seed",
+        smallest=float(apart.min()),
         binary=int(distinct.sum()),
-    )  # fmt: skip
+    )
 
 
 def draw(figure: Any, runs: dict[str, Runs]) -> None:
-    """The code of two 8-3-8 nets: a binary one, and one with values between; and who is through when."""
+    """The code of two 8-3-8 nets: a binary one, and one with values between; and who is through
+    when."""
     figure.set_size_inches(9, 4.4)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 2.2))
     r = runs["8-3-8, ε 0.1"]
     code = hidden_activities(r.weights, r.inputs)
     binary = np.array([len({tuple(w) for w in c}) == 8 for c in np.round(code)]) & r.solved
-    for axes, chosen, title in ((left, binary, "a binary code"), (middle, r.solved & ~binary, "values between")):
+    for axes, chosen, title in (
+        (left, binary, "a binary code"),
+        (middle, r.solved & ~binary, "values between"),
+    ):
         seeds = np.flatnonzero(chosen)
         if len(seeds):
             table = code[seeds[0]]
@@ -79,5 +95,8 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
 
 
 EXPERIMENT = Experiment(
-    "encoder", "The encoder", "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 335-339", run
+    "encoder",
+    "The encoder",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 335-339",
+    run,
 )

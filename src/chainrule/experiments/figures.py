@@ -22,7 +22,9 @@ def save(draw: Draw, path: Path) -> Path:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("figures need matplotlib: pip install 'chainrule[figures]'") from None
+        raise MissingExtraError(
+            "figures need matplotlib: pip install 'chainrule[figures]'"
+        ) from None
     figure = Figure(layout="constrained")
     draw(figure)
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -30,10 +32,15 @@ def save(draw: Draw, path: Path) -> Path:
 
 
 def hinton(
-    axes: Any, weights: Array, rows: Sequence[str] = (), columns: Sequence[str] = (), *,
+    axes: Any,
+    weights: Array,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    *,
     numbers: int | None = None,
-) -> None:  # fmt: skip
-    """A square for each weight (rows, columns): its area is the size, blue means positive, orange negative.
+) -> None:
+    """A square for each weight (rows, columns): its area is the size, blue means positive, orange
+    negative.
 
     ``numbers``: write the weights below their squares, with so many digits. NaN: no weight there.
     """

@@ -1,7 +1,7 @@
 """Intermediate values: two bits through a single hidden unit, 2-1-4-4.
 
-Four cases must stay apart in the activity of one unit, so it cannot be just on or off: in the book it
-takes the values 0, 0.2, 0.6 and 1.
+Four cases must stay apart in the activity of one unit, so it cannot be just on or off: in the book
+it takes the values 0, 0.2, 0.6 and 1.
 """
 
 from __future__ import annotations
@@ -23,8 +23,17 @@ BOOK = (0.0, 0.2, 0.6, 1.0)
 def run(lab: Lab) -> Report:
     """Learn, and look at the one unit."""
     report = Report()
-    runs = lab.train("intermediate values", layered(2, 1, 4, 4), INPUTS, TARGETS, seeds=50, eps=0.25, alpha=0.9,
-                     init=0.5, sweeps=3000)  # fmt: skip
+    runs = lab.train(
+        "intermediate values",
+        layered(2, 1, 4, 4),
+        INPUTS,
+        TARGETS,
+        seeds=50,
+        eps=0.25,
+        alpha=0.9,
+        init=0.5,
+        sweeps=3000,
+    )
     report.add_solved("2-1-4-4, ε 0.25, α 0.9", runs, 3000, share=0.96)
     values = activities(runs)
     if len(values):
@@ -34,10 +43,13 @@ def run(lab: Lab) -> Report:
             "activity of the single unit, sorted",
             f"mean {', '.join(f'{v:.2f}' for v in values.mean(0))}; smallest gap {gap.min():.2f};"
             f" two between 0.1 and 0.9 on {(inside == 2).sum()} of {len(values)}",
-            bool((gap >= 0.1).all() and (inside == 2).all()), reported="0, 0.2, 0.6, 1",
-            criterion="on all solved seeds: the four differ by at least 0.1, two lie between 0.1 and 0.9",
-            means=values.mean(0).tolist(), gap=float(gap.min()),
-        )  # fmt: skip
+            bool((gap >= 0.1).all() and (inside == 2).all()),
+            reported="0, 0.2, 0.6, 1",
+            criterion="on all solved seeds: the four differ by at least 0.1, two lie between 0.1 "
+            "and 0.9",
+            means=values.mean(0).tolist(),
+            gap=float(gap.min()),
+        )
     report.figures["intermediate-values"] = lambda figure: draw(figure, runs)
     return report
 
@@ -62,6 +74,8 @@ def draw(figure: Any, runs: Runs) -> None:
 
 
 EXPERIMENT = Experiment(
-    "intermediate-values", "Intermediate values",
-    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 339-340", run,
-)  # fmt: skip
+    "intermediate-values",
+    "Intermediate values",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 339-340",
+    run,
+)

@@ -1,8 +1,8 @@
 """Iterative nets are layered nets with equal weights.
 
-A net whose units act on each other for T steps is a net of T layers that share one weight matrix: the
-gradient of a shared weight is the sum of the layers' gradients. Checked exactly; and a small net learns
-to remember its first input for three steps.
+A net whose units act on each other for T steps is a net of T layers that share one weight matrix:
+the gradient of a shared weight is the sum of the layers' gradients. Checked exactly; and a small
+net learns to remember its first input for three steps.
 """
 
 from __future__ import annotations
@@ -44,19 +44,37 @@ def run(lab: Lab) -> Report:
     report.add(
         "2 to 6 units, 1 to 10 steps: recurrent against layered",
         f"largest difference {outputs:.0e} in outputs, {gradients:.0e} in gradients;"
-        " finite differences agree for both", outputs <= 1e-12 and gradients <= 1e-10, reported="equivalent",
+        " finite differences agree for both",
+        outputs <= 1e-12 and gradients <= 1e-10,
+        reported="equivalent",
         criterion="outputs equal to 1e-12, gradients to 1e-10, finite differences pass",
-        outputs=outputs, gradients=gradients,
-    )  # fmt: skip
+        outputs=outputs,
+        gradients=gradients,
+    )
     x = bits(STEPS)
-    runs = lab.train("remember the first bit", REMEMBER, x, x[:, :1], seeds=20, eps=0.5, alpha=0.9, init=1.0,
-                     sweeps=5000)  # fmt: skip
-    report.add_solved("4 units, 3 steps: the first of three input bits, ε 0.5, α 0.9, init 1", runs, 5000, share=0.9)
+    runs = lab.train(
+        "remember the first bit",
+        REMEMBER,
+        x,
+        x[:, :1],
+        seeds=20,
+        eps=0.5,
+        alpha=0.9,
+        init=1.0,
+        sweeps=5000,
+    )
+    report.add_solved(
+        "4 units, 3 steps: the first of three input bits, ε 0.5, α 0.9, init 1",
+        runs,
+        5000,
+        share=0.9,
+    )
     return report
 
 
 def differences(n: int, steps: int) -> tuple[float, float]:
-    """The largest difference of outputs and of gradients, in float64; also checks both by finite differences."""
+    """The largest difference of outputs and of gradients, in float64; also checks both by finite
+    differences."""
     numbers = 2 * random_numbers(1, n * n + n + 3 * n, stream=100 * n + steps)[0] - 1
     w, b, state = (f.tensor(part) for part in _parts(numbers, n))
     several_w, several_b = f.stack([w] * steps), f.stack([b] * steps)
@@ -71,7 +89,9 @@ def differences(n: int, steps: int) -> tuple[float, float]:
 
     output = f.abs(recurrent(w, b, state, steps) - unrolled(several_w, several_b, state)).max()
     shared, layers = grad(one, (0, 1))(w, b), grad(many, (0, 1))(several_w, several_b)
-    gradient = max(float(f.abs(s - layer.sum(0)).max()) for s, layer in zip(shared, layers, strict=True))
+    gradient = max(
+        float(f.abs(s - layer.sum(0)).max()) for s, layer in zip(shared, layers, strict=True)
+    )
     check_grads(one, [w, b])
     check_grads(many, [several_w, several_b])
     return float(output), gradient
@@ -93,6 +113,8 @@ def _remember(w: Weights, x: Tensor) -> Tensor:
 REMEMBER = Net({"input": (1, UNITS), "W": (UNITS, UNITS), "b": (UNITS,)}, _remember)
 
 EXPERIMENT = Experiment(
-    "iterative-nets", "Iterative nets as layered nets with equal weights",
-    "Rumelhart, Hinton & Williams 1986, Nature 323, Figure 5", run,
-)  # fmt: skip
+    "iterative-nets",
+    "Iterative nets as layered nets with equal weights",
+    "Rumelhart, Hinton & Williams 1986, Nature 323, Figure 5",
+    run,
+)

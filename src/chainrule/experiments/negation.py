@@ -1,7 +1,7 @@
 """Negation: four bits in, three out, complemented when the first input is on.
 
-Each output is the exclusive or of one bit with the negation bit, so a net with three hidden units and
-shortcuts can solve it as three separate XORs, one hidden unit each.
+Each output is the exclusive or of one bit with the negation bit, so a net with three hidden units
+and shortcuts can solve it as three separate XORs, one hidden unit each.
 """
 
 from __future__ import annotations
@@ -38,8 +38,13 @@ def run(lab: Lab) -> Report:
     report = Report()
     y = outputs(NET, {k: w[None] for k, w in published().items()}, INPUTS)[0]
     distance = float(np.abs(y - TARGETS).max())
-    report.add("published weights (Figure 12)", f"all outputs within {distance:.3f}", distance <= 0.27,
-               criterion="within 0.27 of the target", distance=distance)  # fmt: skip
+    report.add(
+        "published weights (Figure 12)",
+        f"all outputs within {distance:.3f}",
+        distance <= 0.27,
+        criterion="within 0.27 of the target",
+        distance=distance,
+    )
     runs = {}
     for name, net, eps, share in (
         ("4-3-3 with shortcuts, ε 0.1", NET, 0.1, 0.90),
@@ -47,23 +52,34 @@ def run(lab: Lab) -> Report:
         ("4-3-3, layers only, ε 0.1", layered(4, 3, 3), 0.1, None),
         ("4-6-3, layers only, ε 0.1", layered(4, 6, 3), 0.1, None),
     ):
-        runs[name] = lab.train(f"negation {name}", net, INPUTS, TARGETS, seeds=50, eps=eps, alpha=0.9, init=0.5,
-                               sweeps=8000)  # fmt: skip
+        runs[name] = lab.train(
+            f"negation {name}",
+            net,
+            INPUTS,
+            TARGETS,
+            seeds=50,
+            eps=eps,
+            alpha=0.9,
+            init=0.5,
+            sweeps=8000,
+        )
         reported = "about 5,000 passes at ε 0.25" if share else ""
         report.add_solved(name, runs[name], 8000, share=share, reported=reported)
     first = runs["4-3-3 with shortcuts, ε 0.1"]
     units = dedicated(first).sum(1)[first.solved]
     report.add(
         "hidden units that attend to the negation bit and one other only",
-        ", ".join(f"{k} of 3: {(units == k).sum()} nets" for k in range(4)), reported="three XORs, one unit each",
+        ", ".join(f"{k} of 3: {(units == k).sum()} nets" for k in range(4)),
+        reported="three XORs, one unit each",
         counts=[int((units == k).sum()) for k in range(4)],
-    )  # fmt: skip
+    )
     report.figures["negation"] = lambda figure: draw(figure, first, runs)
     return report
 
 
 def dedicated(runs: Runs) -> Array:
-    """Which hidden units (R, 3) have, among the three other bits, one weight over twice the next."""
+    """Which hidden units (R, 3) have, among the three other bits, one weight over twice the
+    next."""
     sizes = np.sort(np.abs(runs.weights["W1"][:, 1:]), axis=1)
     return np.asarray(sizes[:, 1] < 0.5 * sizes[:, 2])
 
@@ -77,12 +93,20 @@ def draw(figure: Any, first: Runs, runs: dict[str, Runs]) -> None:
         w = {k: v[seed] for k, v in first.weights.items()}
         hidden = np.concatenate([w["W1"].T, np.full((3, 3), np.nan), w["b1"][:, None]], axis=1)
         output = np.concatenate([w["S"].T, w["W2"].T, w["b2"][:, None]], axis=1)
-        hinton(left, np.concatenate([hidden, output]), ("hidden 1", "hidden 2", "hidden 3", "out 1", "out 2", "out 3"),
-               ("negate", "bit 1", "bit 2", "bit 3", "h1", "h2", "h3", "bias"), numbers=1)  # fmt: skip
+        hinton(
+            left,
+            np.concatenate([hidden, output]),
+            ("hidden 1", "hidden 2", "hidden 3", "out 1", "out 2", "out 3"),
+            ("negate", "bit 1", "bit 2", "bit 3", "h1", "h2", "h3", "bias"),
+            numbers=1,
+        )
         left.set_title(f"4-3-3 with shortcuts, seed {seed}", fontsize=9)
     solved_curves(right, {k: v for k, v in runs.items() if v.solved.any()}, 8000)
 
 
 EXPERIMENT = Experiment(
-    "negation", "Negation", "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 346-348", run
+    "negation",
+    "Negation",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 346-348",
+    run,
 )

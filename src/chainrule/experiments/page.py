@@ -1,4 +1,5 @@
-"""The results page: measured tables and figures, put into a Markdown page between the words around them."""
+"""The results page: measured tables and figures, put into a Markdown page between the words around
+them."""
 
 from __future__ import annotations
 
@@ -18,16 +19,20 @@ VERDICT = {True: "yes", False: "**no**", None: ""}
 
 
 def update_page(path: Path, results: Sequence[Result]) -> None:
-    """Replace the text between ``<!-- NAME -->`` and ``<!-- end -->`` for every result, and draw its figures.
+    """Replace the text between ``<!-- NAME -->`` and ``<!-- end -->`` for every result, and draw
+    its figures.
 
-    ``<!-- summary -->`` and ``<!-- machine -->`` are filled in too. Figures go to the folder figures beside it.
+    ``<!-- summary -->`` and ``<!-- machine -->`` are filled in too. Figures go to the folder
+    figures beside it.
     """
     text = path.read_text(encoding="utf-8")
     for result in results:
         figures = result.save_figures(path.parent / "figures")
         images = [f"![{result.title}](figures/{f.name})" for f in figures]
         took = f"{result.seconds:.1f} s in all."
-        text = _fill(text, result.name, "\n\n".join([table(result.measurements), *images, took]), path)
+        text = _fill(
+            text, result.name, "\n\n".join([table(result.measurements), *images, took]), path
+        )
     if len(results) > 1:
         text = _fill(text, "summary", summary(results), path)
     text = _fill(text, "machine", machine(), path)
@@ -37,7 +42,9 @@ def update_page(path: Path, results: Sequence[Result]) -> None:
 def _fill(text: str, name: str, new: str, path: Path) -> str:
     pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(text):
-        raise DataError(f"{path}: no place for {name!r}; write the lines <!-- {name} --> and <!-- end -->")
+        raise DataError(
+            f"{path}: no place for {name!r}; write the lines <!-- {name} --> and <!-- end -->"
+        )
     return pattern.sub(lambda m: f"{m[1]}\n{new}\n\n{m[2]}", text, count=1)
 
 
@@ -55,7 +62,9 @@ def summary(results: Sequence[Result]) -> str:
     rows = ["| experiment | criteria met | seconds |", "|---|---|---|"]
     for r in results:
         judged = [m.passed for m in r.measurements if m.passed is not None]
-        rows.append(f"| [{r.title}](#{r.name}) | {sum(judged)} of {len(judged)} | {r.seconds:.1f} |")
+        rows.append(
+            f"| [{r.title}](#{r.name}) | {sum(judged)} of {len(judged)} | {r.seconds:.1f} |"
+        )
     judged = [m.passed for r in results for m in r.measurements if m.passed is not None]
     rows.append(f"| all | {sum(judged)} of {len(judged)} | {sum(r.seconds for r in results):.0f} |")
     return "\n".join(rows)
@@ -64,6 +73,7 @@ def summary(results: Sequence[Result]) -> str:
 def machine() -> str:
     """With what these numbers were made."""
     return (
-        f"Measured with chainrule {__version__}, Python {platform.python_version()}, NumPy {np.__version__},"
+        f"Measured with chainrule {__version__}, Python {platform.python_version()}, NumPy "
+        f"{np.__version__},"
         f" {platform.machine()}, {os.cpu_count()} cores; seconds include compiling."
     )

@@ -1,8 +1,8 @@
 """Parity: is the number of ones odd?
 
-The hardest function for units that look at similarity: flipping any one bit flips the answer. The published
-4-4-1 net is a thermometer: hidden unit k turns on when at least k inputs are on, and the output weights
-alternate in sign.
+The hardest function for units that look at similarity: flipping any one bit flips the answer. The
+published 4-4-1 net is a thermometer: hidden unit k turns on when at least k inputs are on, and the
+output weights alternate in sign.
 """
 
 from __future__ import annotations
@@ -39,22 +39,40 @@ def run(lab: Lab) -> Report:
     """The ideal thermometer, then learned nets of growing width."""
     report = Report()
     wrong = [n for n in range(2, 9) if (ideal(n) != parity(n)[1][:, 0]).any()]
-    report.add("ideal thermometer of threshold units, n = 2 to 8", f"wrong for {wrong or 'none'}", not wrong,
-               criterion="right on all 2ⁿ cases")  # fmt: skip
+    report.add(
+        "ideal thermometer of threshold units, n = 2 to 8",
+        f"wrong for {wrong or 'none'}",
+        not wrong,
+        criterion="right on all 2ⁿ cases",
+    )
     all_runs = {}
     for n, hidden, eps, init, seeds, sweeps, share in SETTINGS:
         x, d = parity(n)
         name = f"{n}-{hidden}-1"
         r = lab.train(
-            f"parity {name}", layered(n, hidden, 1), x, d, seeds=seeds, eps=eps, alpha=0.9, init=init,
+            f"parity {name}",
+            layered(n, hidden, 1),
+            x,
+            d,
+            seeds=seeds,
+            eps=eps,
+            alpha=0.9,
+            init=init,
             sweeps=sweeps,
-        )  # fmt: skip
+        )
         reported = "2,825 presentations of each case" if (n, hidden) == (4, 4) else ""
-        report.add_solved(f"{name}, ε {eps}, init {init}", r, sweeps, share=share, reported=reported)
+        report.add_solved(
+            f"{name}, ε {eps}, init {init}", r, sweeps, share=share, reported=reported
+        )
         which = thermometers(r)
         text = f"{which.sum()} of {r.solved.sum()} solved nets"
-        report.add(f"{name}: thermometers", text, reported="the published 4-4-1 net is one" if n == hidden == 4
-                   else "", thermometers=int(which.sum()), solved=int(r.solved.sum()))  # fmt: skip
+        report.add(
+            f"{name}: thermometers",
+            text,
+            reported="the published 4-4-1 net is one" if n == hidden == 4 else "",
+            thermometers=int(which.sum()),
+            solved=int(r.solved.sum()),
+        )
         all_runs[name] = r
     report.figures["parity"] = lambda figure: draw(figure, all_runs)
     return report
@@ -68,7 +86,8 @@ def ideal(n: int) -> Array:
 
 
 def activity_by_count(runs: Runs) -> tuple[Array, Array]:
-    """Mean and standard deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1, H)."""
+    """Mean and standard deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1,
+    H)."""
     h = hidden_activities(runs.weights, runs.inputs)
     count = runs.inputs.sum(1)
     groups = [h[:, count == k] for k in range(runs.inputs.shape[1] + 1)]
@@ -76,7 +95,8 @@ def activity_by_count(runs: Runs) -> tuple[Array, Array]:
 
 
 def thermometers(runs: Runs) -> Array:
-    """Which nets are solved, with hidden units that depend on the number of ones only, and monotonely."""
+    """Which nets are solved, with hidden units that depend on the number of ones only, and
+    monotonely."""
     mean, deviation = activity_by_count(runs)
     steps = np.diff(mean, axis=1)
     monotone = np.all(steps >= -1e-3, axis=1) | np.all(steps <= 1e-3, axis=1)
@@ -94,9 +114,16 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
         mean, deviation = activity_by_count(r)
         seed = int(np.argmin(np.where(r.solved, deviation.max((1, 2)), np.inf)))
         for k, colour in zip(range(mean.shape[2]), COLOURS, strict=False):
-            axes.errorbar(range(mean.shape[1]), mean[seed, :, k], deviation[seed, :, k], color=colour,
-                          marker="o", ms=4, capsize=3,
-                          label=f"unit {k + 1}, to output {r.weights['W2'][seed, k, 0]:+.1f}")  # fmt: skip
+            axes.errorbar(
+                range(mean.shape[1]),
+                mean[seed, :, k],
+                deviation[seed, :, k],
+                color=colour,
+                marker="o",
+                ms=4,
+                capsize=3,
+                label=f"unit {k + 1}, to output {r.weights['W2'][seed, k, 0]:+.1f}",
+            )
         axes.set_xlabel("number of ones in the input")
         axes.set_ylabel("activity (mean and deviation)")
         kind = "a thermometer" if thermometers(r)[seed] else "the nearest to one"

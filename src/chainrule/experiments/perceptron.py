@@ -1,8 +1,9 @@
 """The perceptron, and what it cannot do.
 
-A threshold unit that corrects its weights after each mistake separates whatever can be separated by a
-plane, after at most (R/γ)² corrections (the convergence theorem). It cannot learn exclusive or: its weights
-go round in circles. Rosenblatt's first machine told cards marked on the left from cards marked on the right.
+A threshold unit that corrects its weights after each mistake separates whatever can be separated by
+a plane, after at most (R/γ)² corrections (the convergence theorem). It cannot learn exclusive or:
+its weights go round in circles. Rosenblatt's first machine told cards marked on the left from cards
+marked on the right.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from .figures import BLUE, ORANGE
 from .networks import random_numbers, random_orders
 
 
-# -- the rule: after each case  w += (d - o) x, o = 1 if w·x > 0 --------------------------------------------
+# -- the rule: after each case  w += (d - o) x, o = 1 if w·x > 0 -----------------------------------
 def present(w: Array, x: Array, d: Array) -> Array:
-    """Present a case to each of R perceptrons; returns which of them were wrong and have been corrected.
+    """Present a case to each of R perceptrons; returns which of them were wrong and have been
+    corrected.
 
-    Weights (R, m), changed in place; inputs (R, m), a bias being a weight whose input is 1; targets (R,).
+    Weights (R, m), changed in place; inputs (R, m), a bias being a weight whose input is 1; targets
+    (R,).
     """
     change = d - (np.einsum("rm,rm->r", w, x) > 0)
     w += change[:, None] * x
@@ -30,7 +33,8 @@ def present(w: Array, x: Array, d: Array) -> Array:
 
 
 def sweep(w: Array, x: Array, d: Array) -> Array:
-    """Present all cases (R, P, m) with targets (R, P), once; returns how often each was corrected."""
+    """Present all cases (R, P, m) with targets (R, P), once; returns how often each was
+    corrected."""
     return np.asarray(np.sum([present(w, x[:, k], d[:, k]) for k in range(x.shape[1])], axis=0))
 
 
@@ -40,7 +44,8 @@ def with_bias(x: Array) -> Array:
 
 
 def run(lab: Lab) -> Report:
-    """The convergence theorem, the sixteen functions, what lies beyond, and the photo-perceptron."""
+    """The convergence theorem, the sixteen functions, what lies beyond, and the
+    photo-perceptron."""
     report = Report()
     theorem = convergence(report, lab.seeds(100))
     path = boolean(report)
@@ -50,7 +55,7 @@ def run(lab: Lab) -> Report:
     return report
 
 
-# -- convergence (Novikoff 1962) ------------------------------------------------------------------------
+# -- convergence (Novikoff 1962) -------------------------------------------------------------------
 def separable(seeds: int, m: int, gamma: float, points: int = 200) -> tuple[Array, Array, Array]:
     """Points of the unit ball (R, P, m), their side of a random plane, the plane's unit normals.
 
@@ -87,15 +92,17 @@ def convergence(report: Report, seeds: int) -> list[tuple[Array, Array]]:
     share = np.concatenate([c / b for c, b in found])
     report.add(
         f"convergence, {len(found)} settings x {seeds} seeds",
-        f"corrections / bound: at most {share.max():.3f}, median {np.median(share):.3f}", bool(share.max() <= 1),
+        f"corrections / bound: at most {share.max():.3f}, median {np.median(share):.3f}",
+        bool(share.max() <= 1),
         reported="a finite number of corrections (a theorem)",
         criterion="corrections at most (R/γ)² on every seed, and no errors in the end",
-        largest=float(share.max()), median=float(np.median(share)),
-    )  # fmt: skip
+        largest=float(share.max()),
+        median=float(np.median(share)),
+    )
     return found
 
 
-# -- the sixteen Boolean functions ----------------------------------------------------------------------
+# -- the sixteen Boolean functions -----------------------------------------------------------------
 def boolean(report: Report) -> Array:
     """Which of the 16 truth tables are learned; returns the cycle of XOR's weights."""
     tables = bits(4)  # targets for the cases 00, 01, 10, 11
@@ -115,20 +122,26 @@ def boolean(report: Report) -> Array:
         "16 Boolean functions of two inputs",
         f"{learned.sum()} learned, in at most {needed[learned].max()} sweeps and"
         f" {corrections[learned].max()} corrections; not learned: {', '.join(failed)}",
-        failed == ["0110", "1001"], reported="exclusive or and its negation are impossible",
-        criterion="exactly 14 learned; exactly XOR (0110) and XNOR (1001) fail", failed=failed,
-    )  # fmt: skip
+        failed == ["0110", "1001"],
+        reported="exclusive or and its negation are impossible",
+        criterion="exactly 14 learned; exactly XOR (0110) and XNOR (1001) fail",
+        failed=failed,
+    )
     path = cycle(tables[6])
     sizes = [len(visited[i]) for i in (6, 9)]
     best = best_found(with_bias(bits(2)), tables[[6, 9]])
     report.add(
-        "XOR and XNOR, 1,000 sweeps", f"weights cycle through {sizes[0]} and {sizes[1]} values at the ends"
-        f" of sweeps, with {made[6]} and {made[9]} corrections a sweep; best unit met: {best[0]:.0f} and"
-        f" {best[1]:.0f} of 4 right", bool(max(sizes) < 100 and min(made[6], made[9]) > 0 and max(best) == 3),
+        "XOR and XNOR, 1,000 sweeps",
+        f"weights cycle through {sizes[0]} and {sizes[1]} values at the ends"
+        f" of sweeps, with {made[6]} and {made[9]} corrections a sweep; best unit met: "
+        f"{best[0]:.0f} and"
+        f" {best[1]:.0f} of 4 right",
+        bool(max(sizes) < 100 and min(made[6], made[9]) > 0 and max(best) == 3),
         reported="perceptron cycling theorem",
-        criterion="a finite set of weights, corrections never end, the best single unit gets 3 of 4",
+        criterion="a finite set of weights, corrections never end, the best single unit gets 3 of "
+        "4",
         values=sizes,
-    )  # fmt: skip
+    )
     return path
 
 
@@ -143,11 +156,12 @@ def cycle(targets: Array) -> Array:
     return np.array(path[-40:])
 
 
-# -- beyond XOR ------------------------------------------------------------------------------------------
+# -- beyond XOR ------------------------------------------------------------------------------------
 def best_found(x: Array, targets: Array, sweeps: int = 100, orders: int = 10) -> Array:
     """The most cases any unit met during learning got right, for each row of ``targets`` (T, P).
 
-    Every target is learned in ``orders`` orders of the cases; the weights after each case are tried on all.
+    Every target is learned in ``orders`` orders of the cases; the weights after each case are tried
+    on all.
     """
     count, target = len(x), np.repeat(targets, orders, axis=0)
     best = np.zeros(len(targets))
@@ -163,7 +177,8 @@ def best_found(x: Array, targets: Array, sweeps: int = 100, orders: int = 10) ->
 
 
 def beyond(report: Report) -> None:
-    """Parity of more inputs, parity of products (its order), and mirror symmetry without hidden units."""
+    """Parity of more inputs, parity of products (its order), and mirror symmetry without hidden
+    units."""
     shares, limits = [], []
     for n in range(3, 9):
         x = bits(n)
@@ -171,10 +186,14 @@ def beyond(report: Report) -> None:
         shares.append(best / 2**n)
         limits.append(0.5 + math.comb(n - 1, (n - 1) // 2) / 2**n)
     report.add(
-        "parity of 3 to 8 inputs, one unit", "best met: " + ", ".join(f"{s:.3f}" for s in shares)
-        + "; best that counts the ones: " + ", ".join(f"{s:.3f}" for s in limits),
-        best=shares, counting=limits,
-    )  # fmt: skip
+        "parity of 3 to 8 inputs, one unit",
+        "best met: "
+        + ", ".join(f"{s:.3f}" for s in shares)
+        + "; best that counts the ones: "
+        + ", ".join(f"{s:.3f}" for s in limits),
+        best=shares,
+        counting=limits,
+    )
     x = bits(4)
     learned = []
     for k in range(1, 5):
@@ -184,18 +203,21 @@ def beyond(report: Report) -> None:
     report.add(
         "parity of 4 inputs, one unit over all products of at most k inputs",
         "learned for k = " + ", ".join(str(k + 1) for k, ok in enumerate(learned) if ok),
-        learned == [False, False, False, True], reported="the order of parity is n",
+        learned == [False, False, False, True],
+        reported="the order of parity is n",
         criterion="learned exactly when k = 4",
-    )  # fmt: skip
+    )
     x = bits(6)
     symmetric = np.all(x == x[:, ::-1], axis=1).astype(float)
     [best] = best_found(with_bias(x), symmetric[None], sweeps=300)
     report.add(
-        "mirror symmetry of 6 inputs, one unit", f"best met: {best:.0f} of 64 (always 0: 56)", best=float(best)
+        "mirror symmetry of 6 inputs, one unit",
+        f"best met: {best:.0f} of 64 (always 0: 56)",
+        best=float(best),
     )
 
 
-# -- Rosenblatt's photo-perceptron -----------------------------------------------------------------------
+# -- Rosenblatt's photo-perceptron -----------------------------------------------------------------
 SIDE, UNITS, EXCITING = 20, 256, 10
 
 
@@ -213,7 +235,9 @@ def cards() -> tuple[Array, Array]:
 
 def association(seeds: int) -> Array:
     """The fixed connections (R, 400, A): each unit has 10 points with +1 and 10 with -1."""
-    numbers = random_numbers(seeds, UNITS * SIDE * SIDE, stream=7).reshape(seeds, UNITS, SIDE * SIDE)
+    numbers = random_numbers(seeds, UNITS * SIDE * SIDE, stream=7).reshape(
+        seeds, UNITS, SIDE * SIDE
+    )
     order = np.argsort(numbers, axis=2)
     weights = np.zeros((seeds, UNITS, SIDE * SIDE))
     np.put_along_axis(weights, order[..., :EXCITING], 1.0, axis=2)
@@ -222,13 +246,17 @@ def association(seeds: int) -> Array:
 
 
 def photo(report: Report, seeds: int) -> None:
-    """Accuracy on 500 new cards after 50, 200 and 1,000 trials, through the units and straight on."""
+    """Accuracy on 500 new cards after 50, 200 and 1,000 trials, through the units and straight
+    on."""
     pictures, right = cards()
     units = (pictures @ association(seeds) > 0).astype(float)  # (R, C, A)
     straight = np.broadcast_to(pictures, (seeds, *pictures.shape))
     drawn = (random_numbers(seeds, 1500, stream=8) * len(right)).astype(int)
     wanted = {50: 0.80, 200: 0.95, 1000: 0.985}
-    for name, features in (("photo-perceptron", units), ("a perceptron on the 400 points", straight)):
+    for name, features in (
+        ("photo-perceptron", units),
+        ("a perceptron on the 400 points", straight),
+    ):
         x = with_bias(features)
         w = np.zeros((seeds, x.shape[2]))
         rows = np.arange(seeds)[:, None]
@@ -241,11 +269,15 @@ def photo(report: Report, seeds: int) -> None:
             accuracy = ((np.einsum("rpm,rm->rp", test, w) > 0) == right[drawn[:, 1000:]]).mean(1)
             main = name == "photo-perceptron"
             report.add(
-                f"{name}, {trials:,} trials", f"accuracy {spread(accuracy, 3)} over {seeds} seeds",
+                f"{name}, {trials:,} trials",
+                f"accuracy {spread(accuracy, 3)} over {seeds} seeds",
                 bool(accuracy.mean() >= least) if main else None,
-                reported="left and right told apart after 50 trials" if main and trials == 50 else "",
-                criterion=f"mean at least {least}" if main else "", accuracy=float(accuracy.mean()),
-            )  # fmt: skip
+                reported="left and right told apart after 50 trials"
+                if main and trials == 50
+                else "",
+                criterion=f"mean at least {least}" if main else "",
+                accuracy=float(accuracy.mean()),
+            )
 
 
 def draw(figure: Any, theorem: list[tuple[Array, Array]], path: Array) -> None:
@@ -269,6 +301,8 @@ def draw(figure: Any, theorem: list[tuple[Array, Array]], path: Array) -> None:
 
 
 EXPERIMENT = Experiment(
-    "perceptron", "The perceptron, and what it cannot do",
-    "Rosenblatt 1958; Novikoff 1962; Minsky & Papert 1969", run,
-)  # fmt: skip
+    "perceptron",
+    "The perceptron, and what it cannot do",
+    "Rosenblatt 1958; Novikoff 1962; Minsky & Papert 1969",
+    run,
+)

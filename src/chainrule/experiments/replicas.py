@@ -1,11 +1,13 @@
 """All seeds of an experiment trained side by side, by one program.
 
-A net is written for one seed and mapped over the seeds with `vmap`; a step is one sweep through the cases,
+A net is written for one seed and mapped over the seeds with `vmap`; a step is one sweep through the
+cases,
 
     Δw(t) = -ε ∂E/∂w + α Δw(t-1),    E = ½ Σ (y - d)²  summed over cases and outputs,
 
-and `repeat` runs many sweeps natively. Whether a net has solved its task is seen within the program, at
-the first sweep at which it is so; nets that have are frozen there, while the others go on.
+and `repeat` runs many sweeps natively. Whether a net has solved its task is seen within the
+program, at the first sweep at which it is so; nets that have are frozen there, while the others go
+on.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Runs:
     own_cases: bool
     weights: dict[str, Array]
     solved: Array  # bool (R,)
-    sweeps: Array  # int (R,): the first sweep after which the task was solved; of the others, all sweeps
+    # int (R,): the first sweep after which the task was solved; of the others, all sweeps
+    sweeps: Array
     seconds: float
 
     def statistics(self, limit: int | None = None) -> Statistics:
@@ -94,7 +97,9 @@ class Runs:
         """E (R,) and the norm of its gradient (R,)."""
 
         def one(weights: Weights, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-            e, grads = value_and_grad(lambda w: squared_error(self.net.forward(w, x), d))(dict(weights))
+            e, grads = value_and_grad(lambda w: squared_error(self.net.forward(w, x), d))(
+                dict(weights)
+            )
             return e, f.sqrt(sum(((g * g).sum() for g in grads.values()), f.zeros(())))
 
         axis = 0 if self.own_cases else None
@@ -115,17 +120,28 @@ def _tensors(arrays: dict[str, Array]) -> dict[str, Tensor]:
 
 
 class Replicas:
-    """R copies of ``net``, one for each seed 0 … R-1, each with weights uniform in (-init, init) at first.
+    """R copies of ``net``, one for each seed 0 … R-1, each with weights uniform in (-init, init) at
+    first.
 
-    ``inputs`` (P, n) and ``targets`` (P, m) are the cases; with ``own_cases`` every seed has its own,
-    (R, P, n) and (R, P, m). ``freeze``: a net that has solved its task keeps its weights from then on.
+    ``inputs`` (P, n) and ``targets`` (P, m) are the cases; with ``own_cases`` every seed has its
+    own, (R, P, n) and (R, P, m). ``freeze``: a net that has solved its task keeps its weights from
+    then on.
     """
 
     def __init__(
-        self, net: Net, inputs: Array, targets: Array, *, seeds: int, init: float,
-        error: Measure = squared_error, solved: Measure | None = None, freeze: bool = True,
-        own_cases: bool = False, dtype: str = "float32",
-    ) -> None:  # fmt: skip
+        self,
+        net: Net,
+        inputs: Array,
+        targets: Array,
+        *,
+        seeds: int,
+        init: float,
+        error: Measure = squared_error,
+        solved: Measure | None = None,
+        freeze: bool = True,
+        own_cases: bool = False,
+        dtype: str = "float32",
+    ) -> None:
         self.net, self.own_cases, self.dtype = net, own_cases, dtype
         self.inputs, self.targets = inputs.astype(dtype), targets.astype(dtype)
         self.weights = _tensors(initial_weights(net, seeds, init, dtype))
@@ -152,10 +168,19 @@ class Replicas:
         self.solved.assign(solved)
 
     def _one(
-        self, weights: Weights, changes: Weights, sweeps: Tensor, solved: Tensor, x: Tensor, d: Tensor,
-        eps: float, alpha: float, keep: float | None,
-    ) -> tuple[Weights, Weights, Tensor, Tensor]:  # fmt: skip
-        """One sweep of one net; ``keep`` is what a weight shrinks to after each change, if it does."""
+        self,
+        weights: Weights,
+        changes: Weights,
+        sweeps: Tensor,
+        solved: Tensor,
+        x: Tensor,
+        d: Tensor,
+        eps: float,
+        alpha: float,
+        keep: float | None,
+    ) -> tuple[Weights, Weights, Tensor, Tensor]:
+        """One sweep of one net; ``keep`` is what a weight shrinks to after each change, if it
+        does."""
 
         def error(w: Weights) -> tuple[Tensor, Tensor]:
             y = self.net.forward(w, x)
@@ -173,7 +198,13 @@ class Replicas:
         return new, changes, f.where(done, sweeps, sweeps + 1), solved
 
     def train(
-        self, sweeps: int, eps: float, alpha: float, *, shrink: float = 0.0, progress: Progress | None = None
+        self,
+        sweeps: int,
+        eps: float,
+        alpha: float,
+        *,
+        shrink: float = 0.0,
+        progress: Progress | None = None,
     ) -> None:
         """At most ``sweeps`` sweeps more; fewer if all nets are frozen before."""
         keep = 1.0 - shrink if shrink else None
@@ -201,5 +232,12 @@ class Replicas:
         solved = (self.solved.numpy() > 0) | last.astype(bool)
         sweeps = self.sweeps.numpy().astype(np.int64)
         return Runs(
-            self.net, self.inputs, self.targets, self.own_cases, weights, solved, sweeps, self.seconds
+            self.net,
+            self.inputs,
+            self.targets,
+            self.own_cases,
+            weights,
+            solved,
+            sweeps,
+            self.seconds,
         )

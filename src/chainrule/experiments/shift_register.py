@@ -1,8 +1,8 @@
 """A shift register: a recurrent net that moves its own bits round.
 
-N logistic units, each joined to all, start at a pattern of bits; after two steps the pattern must have
-moved by two places. What happens at the first step is left to the net: some shift by one place, some also
-invert all the bits and invert them back at the second step.
+N logistic units, each joined to all, start at a pattern of bits; after two steps the pattern must
+have moved by two places. What happens at the first step is left to the net: some shift by one
+place, some also invert all the bits and invert them back at the second step.
 """
 
 from __future__ import annotations
@@ -45,12 +45,22 @@ def run(lab: Lab) -> Report:
         options = {"seeds": 50, "eps": 0.25 / STEPS, "alpha": 0.9, "init": 0.5, "sweeps": 2000}
         r = lab.train(f"shift register, {n} units", register(n), x, d, **options)  # type: ignore[arg-type]
         report.add_solved(
-            f"{n} units, ε 0.25, α 0.9", r, 2000, share=share, median=(0, 200), reported="under 200 sweeps"
+            f"{n} units, ε 0.25, α 0.9",
+            r,
+            2000,
+            share=share,
+            median=(0, 200),
+            reported="under 200 sweeps",
         )
         curves[f"{n} units"] = r
         r = lab.train(
-            f"shift register, {n} units, to 0.1", register(n), x, d, solved=within(0.1), **options,  # type: ignore[arg-type]
-        )  # fmt: skip
+            f"shift register, {n} units, to 0.1",
+            register(n),
+            x,
+            d,
+            solved=within(0.1),
+            **options,  # type: ignore[arg-type]
+        )
         inner_states(report, n, r)
         sharp[n] = r
     report.figures["shift-register"] = lambda figure: draw(figure, curves, sharp[3])
@@ -81,8 +91,9 @@ def inner_states(report: Report, n: int, runs: Runs) -> None:
     report.add(
         f"{n} units, state after one step (trained to 0.1, {runs.solved.sum()} seeds)",
         ", ".join(f"{k}: {c}" for k, c in zip(KINDS, count, strict=True)),
-        reported="pure shifts; some inverted", counts=count.tolist(),
-    )  # fmt: skip
+        reported="pure shifts; some inverted",
+        counts=count.tolist(),
+    )
     right, shares = runs.solved.copy(), []
     for k in range(1, 6):
         wanted = np.roll(runs.inputs, 2 * k, axis=1) > 0.5
@@ -90,9 +101,11 @@ def inner_states(report: Report, n: int, runs: Runs) -> None:
         shares.append(float(right[runs.solved].mean()))
     report.add(
         f"{n} units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5",
-        ", ".join(f"{s:.0%}" for s in shares) + " of these nets", bool(shares[-1] >= 0.9),
-        criterion="at least 90 % up to k = 5", shares=shares,
-    )  # fmt: skip
+        ", ".join(f"{s:.0%}" for s in shares) + " of these nets",
+        bool(shares[-1] >= 0.9),
+        criterion="at least 90 % up to k = 5",
+        shares=shares,
+    )
 
 
 def draw(figure: Any, curves: dict[str, Runs], sharp: Runs) -> None:
@@ -104,7 +117,13 @@ def draw(figure: Any, curves: dict[str, Runs], sharp: Runs) -> None:
         seeds = np.flatnonzero(sharp.solved & (kinds(sharp) == k))
         if len(seeds):
             w = np.concatenate([sharp.weights["W"][seeds[0]], sharp.weights["b"][seeds[0]][None]])
-            hinton(axes, w, [f"from {n}" for n in names] + ["bias"], [f"to {n}" for n in names], numbers=1)
+            hinton(
+                axes,
+                w,
+                [f"from {n}" for n in names] + ["bias"],
+                [f"to {n}" for n in names],
+                numbers=1,
+            )
             axes.set_title(f"{KINDS[k]}, seed {seeds[0]}", fontsize=9)
         else:
             axes.set_axis_off()
@@ -112,5 +131,8 @@ def draw(figure: Any, curves: dict[str, Runs], sharp: Runs) -> None:
 
 
 EXPERIMENT = Experiment(
-    "shift-register", "Shift register", "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 354-357", run
+    "shift-register",
+    "Shift register",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 354-357",
+    run,
 )

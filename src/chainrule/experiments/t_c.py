@@ -1,9 +1,9 @@
 """T or C: one receptive field, shared by all hidden units.
 
 Five squares each; in every orientation T and C have the same distances between pairs of squares, so
-triples must be looked at. Every hidden unit sees its own 3 x 3 window through the *same* nine weights and
-bias, and all have the same weight to the output: twelve numbers are learned, whose gradients are summed
-over all positions. Different runs find different fields.
+triples must be looked at. Every hidden unit sees its own 3 x 3 window through the *same* nine
+weights and bias, and all have the same weight to the output: twelve numbers are learned, whose
+gradients are summed over all positions. Different runs find different fields.
 """
 
 from __future__ import annotations
@@ -51,32 +51,47 @@ def retina(shape: Array, side: int, row: int, column: int) -> Array:
 
 def centred(side: int) -> Array:
     """The windows of the eight patterns in the middle of the retina: (8, positions, 9)."""
-    return np.stack([
-        windows(retina(s, side, (side - s.shape[0]) // 2, (side - s.shape[1]) // 2)) for s in SHAPES
-    ])  # fmt: skip
+    return np.stack(
+        [
+            windows(retina(s, side, (side - s.shape[0]) // 2, (side - s.shape[1]) // 2))
+            for s in SHAPES
+        ]
+    )
 
 
 def run(lab: Lab) -> Report:
     """Learn on a 7 x 7 retina; look at the fields; move the patterns about."""
     report = Report()
-    runs = lab.train("T or C", NET, centred(7), TARGETS, seeds=40, eps=0.1, alpha=0.5, init=1.0, sweeps=10_000)
-    report.add_solved("one shared 3 x 3 field, 7 x 7 retina, ε 0.1, α 0.5", runs, 10_000, share=0.40,
-                      reported="5,000 to 10,000 presentations of the set")  # fmt: skip
+    runs = lab.train(
+        "T or C", NET, centred(7), TARGETS, seeds=40, eps=0.1, alpha=0.5, init=1.0, sweeps=10_000
+    )
+    report.add_solved(
+        "one shared 3 x 3 field, 7 x 7 retina, ε 0.1, α 0.5",
+        runs,
+        10_000,
+        share=0.40,
+        reported="5,000 to 10,000 presentations of the set",
+    )
     solved = {k: w[runs.solved].astype(float) for k, w in runs.weights.items()}
     if runs.solved.any():
         small, large = moved(solved, 9), moved(solved, 20)
         report.add(
             "the same answer wherever the pattern stands (9 x 9 and 20 x 20 retinas)",
-            f"largest difference {max(small, large):.1e}", bool(max(small, large) <= 1e-12),
+            f"largest difference {max(small, large):.1e}",
+            bool(max(small, large) <= 1e-12),
             criterion="at most 1e-12, the output bias corrected for the additional hidden units",
             difference=max(small, large),
-        )  # fmt: skip
+        )
     kinds = Counter(kind(w) for w in solved["field"])
     report.add(
-        "receptive fields", ", ".join(f"{k}: {n}" for k, n in kinds.most_common()) or "none",
-        reported="on-centre off-surround, bars, diagonals, compactness", kinds=dict(kinds),
-    )  # fmt: skip
-    report.figures["t-c"] = lambda figure: draw(figure, solved["field"], np.flatnonzero(runs.solved))
+        "receptive fields",
+        ", ".join(f"{k}: {n}" for k, n in kinds.most_common()) or "none",
+        reported="on-centre off-surround, bars, diagonals, compactness",
+        kinds=dict(kinds),
+    )
+    report.figures["t-c"] = lambda figure: draw(
+        figure, solved["field"], np.flatnonzero(runs.solved)
+    )
     return report
 
 
@@ -116,16 +131,21 @@ def templates() -> dict[str, list[Array]]:
         "bar": [m for b in bars for m in (b, b.T)],
         "diagonal": [np.eye(3), np.eye(3)[::-1]],
         "a T": SHAPES[:4],
-        "a C": [np.rot90(m, k) for m in (wide, wide[:, ::-1], np.roll(wide, 1, 1)) for k in range(4)],
+        "a C": [
+            np.rot90(m, k) for m in (wide, wide[:, ::-1], np.roll(wide, 1, 1)) for k in range(4)
+        ],
     }
 
 
 def kind(field: Array) -> str:
-    """Compactness: nine weights of one sign and similar size; otherwise the template with |r| of at least 0.7."""
+    """Compactness: nine weights of one sign and similar size; otherwise the template with |r| of at
+    least 0.7."""
     if field.std() < 0.35 * abs(field.mean()):
         return "compactness"
     best, name = max(
-        (abs(float(np.corrcoef(field, t.ravel())[0, 1])), name) for name, ts in templates().items() for t in ts
+        (abs(float(np.corrcoef(field, t.ravel())[0, 1])), name)
+        for name, ts in templates().items()
+        for t in ts
     )
     return name if best >= 0.7 else "other"
 
@@ -148,6 +168,8 @@ def draw(figure: Any, fields: Array, seeds: Array) -> None:
 
 
 EXPERIMENT = Experiment(
-    "t-c", "T or C, with shared weights",
-    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 348-352", run,
-)  # fmt: skip
+    "t-c",
+    "T or C, with shared weights",
+    "Rumelhart, Hinton & Williams 1986, PDP 1, chapter 8, pages 348-352",
+    run,
+)

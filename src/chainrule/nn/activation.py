@@ -15,7 +15,8 @@ from .parameter import Parameter
 
 
 class Activation(Module):
-    """A function of each element without parameters; ``options`` are checked once, when it is made."""
+    """A function of each element without parameters; ``options`` are checked once, when it is
+    made."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
 
@@ -77,8 +78,11 @@ class PReLU(Module):
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
-        check("PReLU", {"num_parameters": integer(1), "init": number()},
-              {"num_parameters": num_parameters, "init": init})  # fmt: skip
+        check(
+            "PReLU",
+            {"num_parameters": integer(1), "init": number()},
+            {"num_parameters": num_parameters, "init": init},
+        )
         self.num_parameters = num_parameters
         self.weight = Parameter(np.full(num_parameters, init, dtype or np.float32))
 
@@ -118,7 +122,9 @@ class SELU(Activation):
 class CELU(Activation):
     """x where x > 0, else alpha (e^(x/alpha) - 1)."""
 
-    constraints = {"alpha": Constraint(lambda a: number().holds(a) and a != 0, "a number that is not 0")}
+    constraints = {
+        "alpha": Constraint(lambda a: number().holds(a) and a != 0, "a number that is not 0")
+    }
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(alpha=alpha)
@@ -209,7 +215,9 @@ class Hardtanh(Activation):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(min_val=min_val, max_val=max_val)
         if not min_val < max_val:
-            raise OptionError(f"Hardtanh: min_val must be below max_val, got {min_val!r} and {max_val!r}")
+            raise OptionError(
+                f"Hardtanh: min_val must be below max_val, got {min_val!r} and {max_val!r}"
+            )
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -102,7 +102,9 @@ class Sequential(_ModuleSequence):
             for name, module in args[0].items():
                 self.add_module(name, _require_module("Sequential", name, module))
         elif len(args) == 1 and isinstance(args[0], list | tuple):
-            raise OptionError("Sequential takes its layers one by one: write nn.Sequential(*layers)")
+            raise OptionError(
+                "Sequential takes its layers one by one: write nn.Sequential(*layers)"
+            )
         else:
             self._extend(args)
 
@@ -174,7 +176,9 @@ class ParameterList(Module):
     def append(self, value: Any) -> Self:
         """Add a parameter at the end."""
         if not isinstance(value, Parameter) and not isinstance(value, Value):
-            raise OptionError(f"ParameterList: entries are parameters or tensors, got {type(value).__name__}")
+            raise OptionError(
+                f"ParameterList: entries are parameters or tensors, got {type(value).__name__}"
+            )
         name = str(len(self._parameters))
         self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
         return self

@@ -22,7 +22,8 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """In training each element is 0 with probability p, otherwise divided by 1 - p; else the identity."""
+    """In training each element is 0 with probability p, otherwise divided by 1 - p; else the
+    identity."""
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -18,7 +18,8 @@ _ids = itertools.count()
 
 
 class RemovableHandle:
-    """What a ``register_…_hook`` returns: ``remove()`` takes the hook away; also a context manager."""
+    """What a ``register_…_hook`` returns: ``remove()`` takes the hook away; also a context
+    manager."""
 
     def __init__(self, table: dict[int, Hook], hook: Hook) -> None:
         self.id = next(_ids)
@@ -37,7 +38,8 @@ class RemovableHandle:
 
 
 class GradientWatch:
-    """One call of a module with backward hooks: identities around it whose gradient rules call them.
+    """One call of a module with backward hooks: identities around it whose gradient rules call
+    them.
 
     Back-propagation meets the output first, so ``grad_output`` is known when the input's rule runs.
     """
@@ -53,7 +55,11 @@ class GradientWatch:
             if isinstance(x, Value) and x.requires_grad:
                 self.watches_input = True
                 node = use(x)
-                return (*args[:i], make(g.custom_vjp(node, [node], self._at_input), x), *args[i + 1 :])
+                return (
+                    *args[:i],
+                    make(g.custom_vjp(node, [node], self._at_input), x),
+                    *args[i + 1 :],
+                )
         return args
 
     def around_output(self, result: Any) -> Any:

@@ -18,15 +18,22 @@ from ..tensor.value import array_of, no_grad, stored
 from .options import check, choice, number
 
 GAINS = {
-    "linear": 1.0, "identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4,
-    **{f"conv{n}d": 1.0 for n in (1, 2, 3)}, **{f"conv_transpose{n}d": 1.0 for n in (1, 2, 3)},
-}  # fmt: skip
+    "linear": 1.0,
+    "identity": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "selu": 3 / 4,
+    **{f"conv{n}d": 1.0 for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": 1.0 for n in (1, 2, 3)},
+}
 _STD = {"std": number(0)}
 _MODE = {"mode": choice("fan_in", "fan_out")}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through a nonlinearity; ``param``: the slope of leaky_relu.
+    """The factor that keeps the variance through a nonlinearity; ``param``: the slope of
+    leaky_relu.
 
     >>> from chainrule.nn import init
     >>> round(init.calculate_gain("leaky_relu", 0.2), 4)
@@ -47,7 +54,8 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     """Fan-in and fan-out of a weight (out, in, *kernel): how many inputs, outputs a unit has."""
     if tensor.ndim < 2:
         raise ShapeError(
-            f"fan-in and fan-out need a weight of at least 2 axes (out, in, ...), got {tensor.shape}"
+            "fan-in and fan-out need a weight of at least 2 axes (out, in, ...), got "
+            f"{tensor.shape}"
         )
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
@@ -64,12 +72,16 @@ def _array(tensor: Tensor, values: Any) -> Tensor:
     return _fill(tensor, stored(array))
 
 
-# -- plain ----------------------------------------------------------------------------------------------
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+# -- plain -----------------------------------------------------------------------------------------
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform on [a, b)."""
     if not a <= b:
         raise OptionError(f"uniform_: a must be at most b, got a={a!r}, b={b!r}")
-    return _fill(tensor, random.rand(tensor.shape, dtype=tensor.dtype, generator=generator) * (b - a) + a)
+    return _fill(
+        tensor, random.rand(tensor.shape, dtype=tensor.dtype, generator=generator) * (b - a) + a
+    )
 
 
 def normal_(
@@ -77,13 +89,19 @@ def normal_(
 ) -> Tensor:
     """Normal with the given mean and standard deviation."""
     check("normal_", _STD, {"std": std})
-    return _fill(tensor, random.randn(tensor.shape, dtype=tensor.dtype, generator=generator) * std + mean)
+    return _fill(
+        tensor, random.randn(tensor.shape, dtype=tensor.dtype, generator=generator) * std + mean
+    )
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal, drawn again until it lies in [a, b]."""
     check("trunc_normal_", {"std": number(0, brackets="()")}, {"std": std})
     if not a < b:
@@ -131,13 +149,16 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -> Tensor:
-    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r = 0.3."""
+    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r =
+    0.3."""
     check("paper_", {"r": number(0)}, {"r": r})
     return uniform_(tensor, -r, r, generator)
 
 
-# -- variance kept through the layers -------------------------------------------------------------------
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+# -- variance kept through the layers --------------------------------------------------------------
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform on ±gain √(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
     bound = gain * math.sqrt(6 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
@@ -151,24 +172,35 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     check(name, _MODE, {"mode": mode})
     fan = fans(tensor)[mode == "fan_out"]
-    return calculate_gain(nonlinearity, a if nonlinearity == "leaky_relu" else None) / math.sqrt(max(fan, 1))
+    return calculate_gain(nonlinearity, a if nonlinearity == "leaky_relu" else None) / math.sqrt(
+        max(fan, 1)
+    )
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Uniform on ±gain √(3 / fan) (He et al., 2015); ``a``: the slope of leaky_relu."""
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
-    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of leaky_relu."""
-    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
+) -> Tensor:
+    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of
+    leaky_relu."""
+    return normal_(
+        tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator
+    )
 
 
 def lecun_uniform_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
@@ -182,7 +214,7 @@ def lecun_normal_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
     return normal_(tensor, 0.0, math.sqrt(1 / max(fans(tensor)[0], 1)), generator)
 
 
-# -- structured ------------------------------------------------------------------------------------------
+# -- structured ------------------------------------------------------------------------------------
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Rows (or columns, if there are fewer) orthogonal and of length gain (Saxe et al., 2013).
 
@@ -198,14 +230,18 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     return _array(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
     """Normal, with the fraction ``sparsity`` of each column set to 0 (Martens, 2010)."""
     check("sparse_", {"sparsity": number(0, 1), **_STD}, {"sparsity": sparsity, "std": std})
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_ fills a matrix, got shape {tensor.shape}")
     rows, columns = tensor.shape
     values = array_of(random.randn(rows, columns, dtype="float64", generator=generator)) * std
-    order = np.argsort(array_of(random.rand(rows, columns, dtype="float64", generator=generator)), axis=0)
+    order = np.argsort(
+        array_of(random.rand(rows, columns, dtype="float64", generator=generator)), axis=0
+    )
     zeros = order[: math.ceil(sparsity * rows)]
     np.put_along_axis(values, zeros, 0.0, axis=0)
     return _array(tensor, values)

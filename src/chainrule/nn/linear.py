@@ -38,8 +38,8 @@ class Identity(Module):
 class Linear(Module):
     """y = x Wᵀ + b for x (..., in_features).
 
-    weight (out, in) and bias (out,) start uniform on ±1/√in. Raises ShapeError if x has another number
-    of features, DTypeError if it has another float type.
+    weight (out, in) and bias (out,) start uniform on ±1/√in. Raises ShapeError if x has another
+    number of features, DTypeError if it has another float type.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -51,14 +51,21 @@ class Linear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         values = {"in_features": in_features, "out_features": out_features}
         check("Linear", dict.fromkeys(values, _LENGTH), values)
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.weight = empty_parameter((self.out_features, self.in_features), dtype)
-        self.register_parameter("bias", empty_parameter((self.out_features,), dtype) if bias else None)
+        self.register_parameter(
+            "bias", empty_parameter((self.out_features,), dtype) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -76,7 +83,8 @@ class Linear(Module):
         if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
             raise DTypeError(
                 f"{trail.title(self)} has {self.weight.dtype} weights, got {x.dtype} input:"
-                f" convert the input with x.to('{self.weight.dtype}'), or the model with .to('{x.dtype}')"
+                f" convert the input with x.to('{self.weight.dtype}'), or the model with "
+                f".to('{x.dtype}')"
             )
         return F.linear(x, self.weight, self.bias)
 
@@ -84,7 +92,8 @@ class Linear(Module):
         if x.ndim == 0:
             return f"{trail.title(self)} expects {self.in_features} features, got a scalar"
         lines = [
-            f"{trail.title(self)} expects {self.in_features} features, got {x.shape[-1]}{trail.product(x)}"
+            f"{trail.title(self)} expects {self.in_features} features, got "
+            f"{x.shape[-1]}{trail.product(x)}"
         ]
         origin = trail.origin(x)
         if origin:
@@ -102,7 +111,8 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The arguments."""
         return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
         )
 
 
@@ -116,13 +126,26 @@ class Bilinear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None,
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
-        values = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
+        values = {
+            "in1_features": in1_features,
+            "in2_features": in2_features,
+            "out_features": out_features,
+        }
         check("Bilinear", dict.fromkeys(values, _LENGTH), values)
-        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.in1_features, self.in2_features, self.out_features = (
+            in1_features,
+            in2_features,
+            out_features,
+        )
         self.weight = empty_parameter((out_features, in1_features, in2_features), dtype)
         self.register_parameter("bias", empty_parameter((out_features,), dtype) if bias else None)
         self.reset_parameters()
@@ -161,9 +184,13 @@ class Embedding(Module):
     weight: Parameter
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, device: Any = None,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         values = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim}
         check("Embedding", dict.fromkeys(values, _LENGTH), values)
@@ -181,7 +208,9 @@ class Embedding(Module):
         """A layer with the given table; frozen unless you say otherwise."""
         table = as_tensor(embeddings)
         if table.ndim != 2:
-            raise ShapeError(f"Embedding.from_pretrained expects a table (rows, features), got {table.shape}")
+            raise ShapeError(
+                f"Embedding.from_pretrained expects a table (rows, features), got {table.shape}"
+            )
         layer = cls(table.shape[0], table.shape[1], padding_idx=padding_idx, dtype=table.dtype)
         layer.weight.assign(table.detach())
         layer.weight.requires_grad_(not freeze)

@@ -85,7 +85,8 @@ class HuberLoss(Loss):
 
 
 class CrossEntropyLoss(Loss):
-    """-Σ_c q_c ln softmax(z)_c of logits (N, C, ...); labels (N, ...), or probabilities (N, C, ...).
+    """-Σ_c q_c ln softmax(z)_c of logits (N, C, ...); labels (N, ...), or probabilities (N, C,
+    ...).
 
     Takes logits: no softmax before it. See `nn.functional.cross_entropy`.
 
@@ -98,18 +99,26 @@ class CrossEntropyLoss(Loss):
     constraints = {"ignore_index": optional(integer()), "label_smoothing": number(0, 1)}
 
     def __init__(
-        self, weight: Any = None, *, ignore_index: int | None = -100, reduction: str = "mean",
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int | None = -100,
+        reduction: str = "mean",
         label_smoothing: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(reduction, ignore_index=ignore_index, label_smoothing=label_smoothing)
         self._weight("weight", weight)
 
     def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
         """Logits (N, C, ...), target (N, ...) or (N, C, ...)."""
         return F.cross_entropy(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
             label_smoothing=self.label_smoothing,
-        )  # fmt: skip
+        )
 
 
 class NLLLoss(Loss):
@@ -145,7 +154,9 @@ class BCELoss(Loss):
 class BCEWithLogitsLoss(Loss):
     """Binary cross-entropy of logits: no sigmoid before it. ``pos_weight`` weighs the positives."""
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+    def __init__(
+        self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+    ) -> None:
         super().__init__(reduction)
         self._weight("weight", weight)
         self._weight("pos_weight", pos_weight)
@@ -176,7 +187,12 @@ class PoissonNLLLoss(Loss):
     constraints = {"eps": number(0, brackets="()")}
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        *,
+        eps: float = 1e-8,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(reduction, log_input=log_input, full=full, eps=eps)
 
@@ -210,24 +226,42 @@ class CosineEmbeddingLoss(Loss):
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
         """Inputs (N, D), target (N,) of 1 and -1."""
-        return F.cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction)
+        return F.cosine_embedding_loss(
+            input1, input2, target, self.margin, reduction=self.reduction
+        )
 
 
 class TripletMarginLoss(Loss):
     """max(0, margin + d(anchor, positive) - d(anchor, negative))."""
 
-    constraints = {"margin": number(0, brackets="()"), "p": number(0, brackets="()"), "eps": number(0)}
+    constraints = {
+        "margin": number(0, brackets="()"),
+        "p": number(0, brackets="()"),
+        "eps": number(0),
+    }
 
     def __init__(
-        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, *,
+        self,
+        margin: float = 1.0,
+        p: float = 2.0,
+        eps: float = 1e-6,
+        swap: bool = False,
+        *,
         reduction: str = "mean",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(reduction, margin=margin, p=p, eps=eps, swap=swap)
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         """All of one shape (N, D)."""
         return F.triplet_margin_loss(
-            anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction
+            anchor,
+            positive,
+            negative,
+            self.margin,
+            self.p,
+            self.eps,
+            self.swap,
+            reduction=self.reduction,
         )
 
 
@@ -293,7 +327,9 @@ class MultiMarginLoss(Loss):
 
     def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
         """Scores (N, C), labels (N,)."""
-        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+        return F.multi_margin_loss(
+            input, target, self.p, self.margin, self.weight, reduction=self.reduction
+        )
 
 
 class MultiLabelMarginLoss(Loss):

@@ -28,8 +28,8 @@ class IncompatibleKeys(NamedTuple):
 class Module:
     """Base of all layers and networks; names and behaviour are those of ``torch.nn.Module``.
 
-    A subclass calls ``super().__init__()``, assigns parameters and modules to attributes, and defines
-    ``forward``. Calling the module calls ``forward``.
+    A subclass calls ``super().__init__()``, assigns parameters and modules to attributes, and
+    defines ``forward``. Calling the module calls ``forward``.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -57,14 +57,20 @@ class Module:
     def __init__(self) -> None:
         """An empty module in training mode."""
         set_ = super().__setattr__
-        for table in ("_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_forward_hooks",
-                      "_backward_hooks"):  # fmt: skip
+        for table in (
+            "_parameters",
+            "_buffers",
+            "_modules",
+            "_forward_pre_hooks",
+            "_forward_hooks",
+            "_backward_hooks",
+        ):
             set_(table, {})
         set_("_transient", set())
         set_("_training", True)
         set_("_made_at", trail.where_made())
 
-    # -- attributes -----------------------------------------------------------------------------------
+    # -- attributes --------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:
         tables = self.__dict__
         if "_modules" not in tables:
@@ -82,7 +88,8 @@ class Module:
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is a parameter: assign an nn.Parameter or None, got"
+                    f"{type(self).__name__}.{name} is a parameter: assign an nn.Parameter or None, "
+                    "got"
                     f" {type(value).__name__} (to change its numbers: .{name}.assign(value))"
                 )
             self._parameters[name] = None
@@ -90,7 +97,9 @@ class Module:
             self._buffers[name] = value
         elif name in self._modules:
             if value is not None:
-                raise TypeError(f"{type(self).__name__}.{name} is a module, got {type(value).__name__}")
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a module, got {type(value).__name__}"
+                )
             self._modules[name] = None
         else:
             super().__setattr__(name, value)
@@ -121,7 +130,8 @@ class Module:
                 self.__dict__[table].pop(name, None)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None: a place without one (``bias=False``), which has no key in the state dict."""
+        """Add a parameter; None: a place without one (``bias=False``), which has no key in the
+        state dict."""
         self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -132,10 +142,13 @@ class Module:
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but not trained (running means); in the state dict if persistent."""
+        """Add a tensor that is state but not trained (running means); in the state dict if
+        persistent."""
         self._check_name(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"register_buffer {name!r} expects a tensor, got {type(tensor).__name__}")
+            raise TypeError(
+                f"register_buffer {name!r} expects a tensor, got {type(tensor).__name__}"
+            )
         if not persistent:
             self._transient.add(name)
         self._buffers[name] = tensor
@@ -144,7 +157,9 @@ class Module:
         """Add a child under a name."""
         self._check_name(name, self._modules)
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"add_module {name!r} expects an nn.Module, got {type(module).__name__}")
+            raise TypeError(
+                f"add_module {name!r} expects an nn.Module, got {type(module).__name__}"
+            )
         self._modules[name] = module
 
     register_module = add_module
@@ -155,7 +170,7 @@ class Module:
         if name not in table and hasattr(self, name):
             raise OptionError(f"{type(self).__name__} already has an attribute {name!r}")
 
-    # -- what is in it ----------------------------------------------------------------------------------
+    # -- what is in it -----------------------------------------------------------------------------
     def named_modules(
         self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
@@ -167,7 +182,9 @@ class Module:
         yield prefix, self
         for name, child in self._modules.items():
             if child is not None:
-                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from child.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self) -> Iterator[Module]:
         """This module and all within it."""
@@ -185,10 +202,14 @@ class Module:
         """The modules directly in this one."""
         return (module for _, module in self.named_children())
 
-    def _named(self, table: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, table: str, prefix: str, recurse: bool, unique: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
+            self.named_modules(prefix=prefix, remove_duplicate=unique)
+            if recurse
+            else iter([(prefix, self)])
         )
         for path, module in modules:
             for name, value in getattr(module, table).items():
@@ -248,9 +269,10 @@ class Module:
             raise AttributeError(f"{target!r} is not a buffer")
         return buffer
 
-    # -- numbers in and out -----------------------------------------------------------------------------
+    # -- numbers in and out ------------------------------------------------------------------------
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, as they are now (later training leaves them).
+        """Parameters and persistent buffers by dotted name, as they are now (later training leaves
+        them).
 
         >>> from chainrule import nn
         >>> {name: t.shape for name, t in nn.Linear(3, 2).state_dict().items()}
@@ -267,11 +289,14 @@ class Module:
                     result[start + name] = b if keep_vars else b.detach()
         return result
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Take over the numbers of ``state_dict``, whose values are array-likes of the right shapes.
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Take over the numbers of ``state_dict``, whose values are array-likes of the right
+        shapes.
 
-        Nothing is changed unless everything fits. Raises CheckpointError with all that does not: missing
-        keys, unexpected keys (both only if ``strict``), wrong shapes.
+        Nothing is changed unless everything fits. Raises CheckpointError with all that does not:
+        missing keys, unexpected keys (both only if ``strict``), wrong shapes.
         """
         own = self.state_dict(keep_vars=True)
         missing = [k for k in own if k not in state_dict]
@@ -296,10 +321,11 @@ class Module:
             own[k].assign(stored(_read_only(array.astype(own[k].dtype))))
         return IncompatibleKeys(missing, unexpected)
 
-    # -- modes -------------------------------------------------------------------------------------------
+    # -- modes -------------------------------------------------------------------------------------
     @property
     def training(self) -> bool:
-        """Whether dropout drops and batch norm measures; a compiled function that read it minds a change."""
+        """Whether dropout drops and batch norm measures; a compiled function that read it minds a
+        change."""
         depends_on(self, "_training")
         return self._training
 
@@ -356,10 +382,12 @@ class Module:
         """``to("float64")``."""
         return self.to(dt.float64)
 
-    # -- calling -----------------------------------------------------------------------------------------
+    # -- calling -----------------------------------------------------------------------------------
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; a subclass defines it."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward method; define forward(self, x)")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward method; define forward(self, x)"
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with trail.entered(self):
@@ -386,11 +414,13 @@ class Module:
         return result
 
     def register_forward_pre_hook(self, hook: Hook) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces args."""
+        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces
+        args."""
         return RemovableHandle(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the output.
+        """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the
+        output.
 
         >>> import chainrule as cr
         >>> from chainrule import nn
@@ -407,13 +437,13 @@ class Module:
     def register_full_backward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when gradients pass the module.
 
-        The gradients are tuples of tensors (None where an argument has none). The hook sees them while
-        the graph of gradients is built; inside a compiled function they have no numbers yet.
+        The gradients are tuples of tensors (None where an argument has none). The hook sees them
+        while the graph of gradients is built; inside a compiled function they have no numbers yet.
         What it returns (unless None) replaces ``grad_input``.
         """
         return RemovableHandle(self._backward_hooks, hook)
 
-    # -- text --------------------------------------------------------------------------------------------
+    # -- text --------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
         """What stands between the parentheses of the text form."""
         return ""

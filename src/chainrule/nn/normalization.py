@@ -24,21 +24,33 @@ def _parameter(shape: Any, value: float, dtype: Any) -> Parameter:
 
 
 class LayerNorm(Module):
-    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their shape."""
+    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their
+    shape."""
 
     weight: Parameter | None
     bias: Parameter | None
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         check("LayerNorm", {"eps": _EPS}, {"eps": eps})
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
-        self.register_parameter("weight", _parameter(shape, 1, dtype) if elementwise_affine else None)
-        self.register_parameter("bias", _parameter(shape, 0, dtype) if elementwise_affine and bias else None)
+        self.register_parameter(
+            "weight", _parameter(shape, 1, dtype) if elementwise_affine else None
+        )
+        self.register_parameter(
+            "bias", _parameter(shape, 0, dtype) if elementwise_affine and bias else None
+        )
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -46,7 +58,9 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class RMSNorm(Module):
@@ -55,14 +69,22 @@ class RMSNorm(Module):
     weight: Parameter | None
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         check("RMSNorm", {"eps": optional(_EPS)}, {"eps": eps})
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
-        self.register_parameter("weight", _parameter(shape, 1, dtype) if elementwise_affine else None)
+        self.register_parameter(
+            "weight", _parameter(shape, 1, dtype) if elementwise_affine else None
+        )
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -70,27 +92,44 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class GroupNorm(Module):
-    """Mean and variance over groups of channels (axis 1) and all later axes; weight, bias (channels,)."""
+    """Mean and variance over groups of channels (axis 1) and all later axes; weight, bias
+    (channels,)."""
 
     weight: Parameter | None
     bias: Parameter | None
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
-        check("GroupNorm", {"num_groups": integer(1), "num_channels": integer(1), "eps": _EPS},
-              {"num_groups": num_groups, "num_channels": num_channels, "eps": eps})  # fmt: skip
+        check(
+            "GroupNorm",
+            {"num_groups": integer(1), "num_channels": integer(1), "eps": _EPS},
+            {"num_groups": num_groups, "num_channels": num_channels, "eps": eps},
+        )
         if num_channels % num_groups:
             raise OptionError(
-                f"GroupNorm: num_channels={num_channels} cannot be divided into num_groups={num_groups}"
+                f"GroupNorm: num_channels={num_channels} cannot be divided into "
+                f"num_groups={num_groups}"
             )
-        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self.num_groups, self.num_channels, self.eps, self.affine = (
+            num_groups,
+            num_channels,
+            eps,
+            affine,
+        )
         self.register_parameter("weight", _parameter(num_channels, 1, dtype) if affine else None)
         self.register_parameter("bias", _parameter(num_channels, 0, dtype) if affine else None)
 
@@ -98,7 +137,9 @@ class GroupNorm(Module):
         """The same shape."""
         x = as_tensor(x)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
-            raise ShapeError(f"{trail.title(self)} expects (batch, {self.num_channels}, ...), got {x.shape}")
+            raise ShapeError(
+                f"{trail.title(self)} expects (batch, {self.num_channels}, ...), got {x.shape}"
+            )
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -109,8 +150,8 @@ class GroupNorm(Module):
 class _BatchNorm(Module):
     """(x - μ) / √(σ² + eps) · weight + bias for each channel.
 
-    In training μ and σ² are the batch's, and running_mean and running_var follow them by ``momentum``
-    (None: their plain average so far). In evaluation the running ones are used.
+    In training μ and σ² are the batch's, and running_mean and running_var follow them by
+    ``momentum`` (None: their plain average so far). In evaluation the running ones are used.
     """
 
     weight: Parameter | None
@@ -121,9 +162,15 @@ class _BatchNorm(Module):
     ranks: ClassVar[tuple[int, ...]]
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         options = {"num_features": num_features, "eps": eps, "momentum": momentum}
         table = {"num_features": integer(1), "eps": _EPS, "momentum": optional(number(0, 1))}
@@ -134,9 +181,15 @@ class _BatchNorm(Module):
         self.register_parameter("bias", _parameter(num_features, 0, dtype) if affine else None)
         kind = dt.dtype_of(dtype or dt.default_float)
         tracked = track_running_stats
-        self.register_buffer("running_mean", stored(np.zeros(num_features, kind)) if tracked else None)
-        self.register_buffer("running_var", stored(np.ones(num_features, kind)) if tracked else None)
-        self.register_buffer("num_batches_tracked", stored(np.zeros((), np.int64)) if tracked else None)
+        self.register_buffer(
+            "running_mean", stored(np.zeros(num_features, kind)) if tracked else None
+        )
+        self.register_buffer(
+            "running_var", stored(np.ones(num_features, kind)) if tracked else None
+        )
+        self.register_buffer(
+            "num_batches_tracked", stored(np.zeros((), np.int64)) if tracked else None
+        )
 
     def reset_running_stats(self) -> None:
         """Forget the running mean and variance."""
@@ -150,7 +203,9 @@ class _BatchNorm(Module):
         """The same shape."""
         x = as_tensor(x)
         if x.ndim not in self.ranks or x.shape[1] != self.num_features:
-            shapes = " or ".join(f"(batch, {self.num_features}{', n' * (r - 2)})" for r in self.ranks)
+            shapes = " or ".join(
+                f"(batch, {self.num_features}{', n' * (r - 2)})" for r in self.ranks
+            )
             raise ShapeError(f"{trail.title(self)} expects {shapes}, got {x.shape}")
         training = self.training
         momentum: Any = self.momentum
@@ -160,9 +215,18 @@ class _BatchNorm(Module):
             if momentum is None:
                 momentum = 1.0 / counter.double()
         use_batch = training or self.running_mean is None
-        mean, var = (self.running_mean, self.running_var) if training or not use_batch else (None, None)
+        mean, var = (
+            (self.running_mean, self.running_var) if training or not use_batch else (None, None)
+        )
         return F.batch_norm(
-            x, mean, var, self.weight, self.bias, use_batch, 0.0 if momentum is None else momentum, self.eps
+            x,
+            mean,
+            var,
+            self.weight,
+            self.bias,
+            use_batch,
+            0.0 if momentum is None else momentum,
+            self.eps,
         )
 
     def headline(self) -> str:

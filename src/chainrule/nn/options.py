@@ -34,13 +34,17 @@ def number(low: float = -math.inf, high: float = math.inf, brackets: str = "[]")
     closed_low, closed_high = brackets[0] == "[", brackets[1] == "]"
 
     def holds(x: Any) -> bool:
-        if isinstance(x, Value):  # a tensor option (a learning rate being scheduled) is checked when set
+        if isinstance(
+            x, Value
+        ):  # a tensor option (a learning rate being scheduled) is checked when set
             return x.shape == ()
         if not _is_number(x) or math.isnan(x):
             return False
         above = low == -math.inf or (x >= low if closed_low else x > low)
         below = high == math.inf or (x <= high if closed_high else x < high)
-        return above and below and (math.isfinite(x) or (x > 0 and high == math.inf and closed_high))
+        return (
+            above and below and (math.isfinite(x) or (x > 0 and high == math.inf and closed_high))
+        )
 
     if low == -math.inf and high == math.inf:
         words = "a number"
@@ -73,7 +77,9 @@ def choice(*values: Any) -> Constraint:
     """
     shown = [repr(v) for v in values]
     words = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    return Constraint(lambda x: any(x is v or (type(x) is type(v) and x == v) for v in values), words)
+    return Constraint(
+        lambda x: any(x is v or (type(x) is type(v) and x == v) for v in values), words
+    )
 
 
 def pair(each: Constraint) -> Constraint:

@@ -30,7 +30,8 @@ class Parameter(Tensor):
         array = np.array(array_of(data), order="C")
         if requires_grad and not dt.is_float(array.dtype):
             raise GradientError(
-                f"nn.Parameter: only float tensors have gradients, this one is {array.dtype}; convert it with"
+                f"nn.Parameter: only float tensors have gradients, this one is {array.dtype}; "
+                "convert it with"
                 " .float(), or say requires_grad=False"
             )
         super().__init__(array, requires_grad=requires_grad)

@@ -42,18 +42,27 @@ class Summary:
         table = [head]
         for row in self.rows:
             label = "  " * row.depth + (f"{row.name}: " if row.name else "") + row.kind
-            table.append([label, row.output, f"{row.parameters:,}", _count(row.flops), _size(row.bytes)])
-        table.append(["total", "", f"{self.parameters:,}", _count(self.flops), _size(self.activation_bytes)])
+            table.append(
+                [label, row.output, f"{row.parameters:,}", _count(row.flops), _size(row.bytes)]
+            )
+        table.append(
+            ["total", "", f"{self.parameters:,}", _count(self.flops), _size(self.activation_bytes)]
+        )
         widths = [max(len(line[i]) for line in table) for i in range(len(head))]
         lines = [
             "  ".join(
-                c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+                c.ljust(w) if i < 2 else c.rjust(w)
+                for i, (c, w) in enumerate(zip(line, widths, strict=True))
             )
             for line in table
         ]
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        notes = f"trainable parameters {self.trainable:,}; their memory {_size(self.parameter_bytes)}"
-        return "\n".join([*(x.rstrip() for x in [lines[0], rule, *lines[1:-1], rule, lines[-1]]), notes])
+        notes = (
+            f"trainable parameters {self.trainable:,}; their memory {_size(self.parameter_bytes)}"
+        )
+        return "\n".join(
+            [*(x.rstrip() for x in [lines[0], rule, *lines[1:-1], rule, lines[-1]]), notes]
+        )
 
     __repr__ = __str__
 
@@ -61,8 +70,9 @@ class Summary:
 def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summary:
     """A table of the layers as they are called for an input of ``input_shape`` (batch included).
 
-    ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward pass:
-    2 m n k for a product of matrices, 1 for each element otherwise. Memory is that of the outputs.
+    ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
+    pass: 2 m n k for a product of matrices, 1 for each element otherwise. Memory is that of the
+    outputs.
 
     >>> from chainrule import nn
     >>> print(nn.summary(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), (2, 4)))
@@ -93,7 +103,9 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
         def after(module: Module, args: Any, output: Any) -> None:
             row = open_rows[id(module)]
             tensors = [
-                t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Value)
+                t
+                for t in (output if isinstance(output, tuple) else (output,))
+                if isinstance(t, Value)
             ]
             row.output = ", ".join(str(t.shape) for t in tensors)
             row.bytes = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors)
@@ -116,9 +128,10 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
 
 def _total(result: Summary, model: Module) -> None:
     leaves = [
-        row for row, after in zip(result.rows, [*result.rows[1:], None], strict=True)
+        row
+        for row, after in zip(result.rows, [*result.rows[1:], None], strict=True)
         if after is None or after.depth <= row.depth
-    ]  # fmt: skip
+    ]
     parameters = list(model.parameters())
     result.parameters = sum(math.prod(p.shape) for p in parameters)
     result.trainable = sum(math.prod(p.shape) for p in parameters if p.requires_grad)

@@ -1,7 +1,8 @@
-"""Where in a model a call is: for messages like "Linear(30, 10) `net[3]` (train.py:12) expects ...".
+"""Where in a model a call is: for messages like "Linear(30, 10) `net[3]` (train.py:12) expects
+...".
 
-While a model runs, the stack of modules being called and the modules that have returned are kept, by
-thread. They are looked at only when an error is to be explained.
+While a model runs, the stack of modules being called and the modules that have returned are kept,
+by thread. They are looked at only when an error is to be explained.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _PACKAGE = __name__.split(".", 1)[0]
 class _Trail(threading.local):
     def __init__(self) -> None:
         self.stack: list[Module] = []
-        self.returned: dict[int, tuple[Module, tuple[int, ...]]] = {}  # by the id of the result's node
+        self.returned: dict[
+            int, tuple[Module, tuple[int, ...]]
+        ] = {}  # by the id of the result's node
 
 
 _now = _Trail()
@@ -43,8 +46,14 @@ def entered(module: Module) -> Iterator[None]:
 
 
 def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
-    """``module`` has returned ``result``. What returned first is kept: a Sequential adds nothing."""
-    if isinstance(result, Value) and result._node is not None and args and isinstance(args[0], Value):
+    """``module`` has returned ``result``. What returned first is kept: a Sequential adds
+    nothing."""
+    if (
+        isinstance(result, Value)
+        and result._node is not None
+        and args
+        and isinstance(args[0], Value)
+    ):
         _now.returned.setdefault(result._node.id, (module, args[0].shape))
 
 
@@ -56,13 +65,17 @@ def where_made() -> str:
 
 def _user_frame() -> Any:
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE:
+    while (
+        frame.f_back is not None
+        and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE
+    ):
         frame = frame.f_back
     return frame
 
 
 def title(module: Module) -> str:
-    """``Linear(30, 10) `net[3]` (train.py:12)``: what it is, where in the model, where it was made."""
+    """``Linear(30, 10) `net[3]` (train.py:12)``: what it is, where in the model, where it was
+    made."""
     name = path_of(module)
     return f"{headline(module)}{f' `{name}`' if name else ''} ({module._made_at})"
 
@@ -96,13 +109,20 @@ def _variable(root: Module) -> str:
 
 
 def origin(x: Any) -> str:
-    """``from Flatten `net[2]`, input (batch, 3, 188, 188)``: the module whose result ``x`` is; or nothing."""
+    """``from Flatten `net[2]`, input (batch, 3, 188, 188)``: the module whose result ``x`` is; or
+    nothing."""
     found = _now.returned.get(x._node.id) if isinstance(x, Value) and x._node is not None else None
     if found is None:
         return ""
     module, shape = found
     name = path_of(module)
-    sizes = ", ".join(["batch", *map(str, shape[1:])]) if len(shape) > 1 else str(shape[0]) if shape else ""
+    sizes = (
+        ", ".join(["batch", *map(str, shape[1:])])
+        if len(shape) > 1
+        else str(shape[0])
+        if shape
+        else ""
+    )
     return f"from {headline(module)}{f' `{name}`' if name else ''}, input ({sizes})"
 
 

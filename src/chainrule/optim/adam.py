@@ -44,8 +44,9 @@ class Corrections(NamedTuple):
 class Adam(Optimizer):
     """m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²;  p ← p - lr m̂ / (√v̂ + eps).
 
-    m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ). ``weight_decay`` λ adds λ p to the gradient; ``amsgrad`` takes
-    the largest v so far. Source: Kingma & Ba, 2015, algorithm 1; Reddi et al., 2018 (amsgrad).
+    m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ). ``weight_decay`` λ adds λ p to the gradient; ``amsgrad``
+    takes the largest v so far. Source: Kingma & Ba, 2015, algorithm 1; Reddi et al., 2018
+    (amsgrad).
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])
@@ -60,13 +61,27 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, amsgrad: bool = False, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize,
-        })  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""
@@ -92,12 +107,20 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter, 2019)."""
+    """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter,
+    2019)."""
 
     decoupled = True
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

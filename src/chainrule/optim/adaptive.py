@@ -1,4 +1,5 @@
-"""Rules with a rate for each weight: from sums or means of squared gradients, or from their signs."""
+"""Rules with a rate for each weight: from sums or means of squared gradients, or from their
+signs."""
 
 from __future__ import annotations
 
@@ -15,23 +16,44 @@ from .optimizer import Optimizer, State, zeros
 class RMSprop(Optimizer):
     """v ← α v + (1 - α) g²;  p ← p - lr g / (√v + eps).
 
-    ``centered`` takes v - (mean g)² in place of v; with momentum μ: b ← μ b + g / (√v + eps), p ← p - lr b.
-    Source: Hinton, lecture 6 of "Neural networks for machine learning", 2012; Graves, 2013 (centered).
+    ``centered`` takes v - (mean g)² in place of v; with momentum μ: b ← μ b + g / (√v + eps), p ← p
+    - lr b. Source: Hinton, lecture 6 of "Neural networks for machine learning", 2012; Graves, 2013
+      (centered).
     """
 
     constraints = {
-        "lr": LR, "alpha": number(0, 1), "eps": number(0), "weight_decay": number(0), "momentum": number(0),
-    }  # fmt: skip
+        "lr": LR,
+        "alpha": number(0, 1),
+        "eps": number(0),
+        "weight_decay": number(0),
+        "momentum": number(0),
+    }
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-        momentum: float = 0, centered: bool = False, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
-            "centered": centered, "maximize": maximize,
-        })  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+                "maximize": maximize,
+            },
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradient (and of the gradient), and the momentum."""
@@ -63,18 +85,35 @@ class Adagrad(Optimizer):
     """s ← s + g²;  p ← p - lr / (1 + (t - 1) lr_decay) · g / (√s + eps) (Duchi et al., 2011)."""
 
     constraints = {
-        "lr": LR, "lr_decay": number(0), "weight_decay": number(0), "initial_accumulator_value": number(0),
+        "lr": LR,
+        "lr_decay": number(0),
+        "weight_decay": number(0),
+        "initial_accumulator_value": number(0),
         "eps": number(0),
-    }  # fmt: skip
+    }
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-        initial_accumulator_value: float = 0, eps: float = 1e-10, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value, "eps": eps, "maximize": maximize,
-        })  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "eps": eps,
+                "maximize": maximize,
+            },
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The sum of squared gradients."""
@@ -102,10 +141,19 @@ class Adadelta(Optimizer):
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, *,
+        self,
+        params: Any,
+        lr: Any = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        *,
         maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+    ) -> None:
+        super().__init__(
+            params,
+            {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradients and of the squared changes."""
@@ -125,8 +173,8 @@ class Adadelta(Optimizer):
 class Rprop(Optimizer):
     """Steps of a size of their own for each weight, by the sign of the gradient only.
 
-    The size grows by η⁺ where the sign stays and shrinks by η⁻ where it changes (there the weight waits
-    for one step). For full batches. Source: Riedmiller & Braun, 1993.
+    The size grows by η⁺ where the sign stays and shrinks by η⁻ where it changes (there the weight
+    waits for one step). For full batches. Source: Riedmiller & Braun, 1993.
     """
 
     constraints = {
@@ -140,10 +188,17 @@ class Rprop(Optimizer):
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50), *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize})
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last gradient, and the size of the step of each weight."""
@@ -164,18 +219,25 @@ class Rprop(Optimizer):
 class Lion(Optimizer):
     """p ← p (1 - lr λ) - lr sign(β₁ m + (1 - β₁) g);  m ← β₂ m + (1 - β₂) g.
 
-    Needs a smaller lr and a larger weight_decay λ than AdamW. Source: Chen et al., "Symbolic discovery of
-    optimization algorithms", 2023.
+    Needs a smaller lr and a larger weight_decay λ than AdamW. Source: Chen et al., "Symbolic
+    discovery of optimization algorithms", 2023.
     """
 
     constraints = {k: v for k, v in COMMON.items() if k != "eps"}
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0,
-        *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
+        self,
+        params: Any,
+        lr: Any = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
+        )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean of the gradient."""

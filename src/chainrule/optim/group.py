@@ -21,12 +21,14 @@ def scalar(value: float) -> Tensor:
 class ParamGroup(MutableMapping[str, Any]):
     """A dictionary of options, as ``optimizer.param_groups[0]``.
 
-    The learning rate is kept as a float64 tensor, so a change of it reaches compiled steps as they are;
-    a change of another option makes them compile again. Read outside a compiled function it is a
-    Python float; inside, a tensor.
+    The learning rate is kept as a float64 tensor, so a change of it reaches compiled steps as they
+    are; a change of another option makes them compile again. Read outside a compiled function it is
+    a Python float; inside, a tensor.
     """
 
-    def __init__(self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
+    ) -> None:
         self._owner, self._constraints = owner, constraints
         self._options: dict[str, Any] = {}
         self._tensors: dict[str, Tensor] = {}
@@ -36,7 +38,8 @@ class ParamGroup(MutableMapping[str, Any]):
         self.track("lr")
 
     def track(self, name: str) -> None:
-        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes it."""
+        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
+        it."""
         if name in self._tensors:
             return
         value = self._options.pop(name)
@@ -74,7 +77,9 @@ class ParamGroup(MutableMapping[str, Any]):
             value, *rest = value
             self._rest[name] = tuple(rest)
         with no_grad():
-            self._tensors[name].assign(value.double() if isinstance(value, Tensor) else scalar(float(value)))
+            self._tensors[name].assign(
+                value.double() if isinstance(value, Tensor) else scalar(float(value))
+            )
 
     def __delitem__(self, name: str) -> None:
         del self._options[name]

@@ -20,10 +20,10 @@ from .wolfe import strong_wolfe
 class LBFGS(Optimizer):
     """p ← p - t H g, with H an approximation of the inverse Hessian from ``history_size`` steps.
 
-    For full batches and smooth losses; ``step(closure)`` needs a closure that sets gradients to None,
-    computes the loss, calls backward and returns the loss, and does up to ``max_iter`` iterations.
-    ``line_search_fn="strong_wolfe"`` chooses t; otherwise t = lr. Not inside compiled functions.
-    Source: Nocedal & Wright, "Numerical optimization", 2006, algorithms 7.4 and 3.5.
+    For full batches and smooth losses; ``step(closure)`` needs a closure that sets gradients to
+    None, computes the loss, calls backward and returns the loss, and does up to ``max_iter``
+    iterations. ``line_search_fn="strong_wolfe"`` chooses t; otherwise t = lr. Not inside compiled
+    functions. Source: Nocedal & Wright, "Numerical optimization", 2006, algorithms 7.4 and 3.5.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([3.0, -2.0])
@@ -39,36 +39,58 @@ class LBFGS(Optimizer):
     """
 
     constraints = {
-        "lr": LR, "max_iter": integer(1), "max_eval": optional(integer(1)), "tolerance_grad": number(0),
-        "tolerance_change": number(0), "history_size": integer(1),
+        "lr": LR,
+        "max_iter": integer(1),
+        "max_eval": optional(integer(1)),
+        "tolerance_grad": number(0),
+        "tolerance_change": number(0),
+        "history_size": integer(1),
         "line_search_fn": choice(None, "strong_wolfe"),
-    }  # fmt: skip
+    }
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,
-        tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
+        self,
+        params: Any,
+        lr: Any = 1,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
         line_search_fn: str | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-            "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change,
-            "history_size": history_size, "line_search_fn": line_search_fn,
-        })  # fmt: skip
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "max_iter": max_iter,
+                "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+                "tolerance_grad": tolerance_grad,
+                "tolerance_change": tolerance_change,
+                "history_size": history_size,
+                "line_search_fn": line_search_fn,
+            },
+        )
         if len(self.param_groups) != 1:
-            raise OptionError("LBFGS takes one list of parameters, not groups: all steps are of one length")
+            raise OptionError(
+                "LBFGS takes one list of parameters, not groups: all steps are of one length"
+            )
         self._params = self.param_groups[0]["params"]
         self._pairs: list[tuple[Array, Array]] = []  # changes of the parameters and of the gradient
         self._scale = 1.0
         self._last: tuple[Array, Array, float] | None = None  # direction, gradient, step before
         self._iterations = 0
 
-    # -- parameters as one vector ------------------------------------------------------------------------
+    # -- parameters as one vector ------------------------------------------------------------------
     def _gather(self) -> Array:
         return np.concatenate([p.numpy().ravel() for p in self._params])
 
     def _gather_gradients(self) -> Array:
-        parts = [np.zeros(p.numel(), p.dtype) if p.grad is None else p.grad.numpy().ravel() for p in self._params]
+        parts = [
+            np.zeros(p.numel(), p.dtype) if p.grad is None else p.grad.numpy().ravel()
+            for p in self._params
+        ]
         return np.concatenate(parts)
 
     def _scatter(self, vector: Array) -> None:
@@ -91,14 +113,17 @@ class LBFGS(Optimizer):
             q = q + (alpha - y.dot(q) / y.dot(s)) * s
         return q
 
-    # -- a step --------------------------------------------------------------------------------------------
+    # -- a step ------------------------------------------------------------------------------------
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Up to ``max_iter`` iterations; returns the loss before the first."""
         if closure is None:
-            raise OptionError("LBFGS: step needs a closure that computes the loss and its gradients")
+            raise OptionError(
+                "LBFGS: step needs a closure that computes the loss and its gradients"
+            )
         if active.capture is not None:
             raise CompileError(
-                "LBFGS looks at values to choose its steps, so it cannot run inside a compiled function;"
+                "LBFGS looks at values to choose its steps, so it cannot run inside a compiled "
+                "function;"
                 " compile the closure's loss instead"
             )
         group = self.param_groups[0]
@@ -156,14 +181,16 @@ class LBFGS(Optimizer):
             self._pairs = [*self._pairs, (s, y)][-history_size:]
             self._scale = curvature / float(y.dot(y))
 
-    # -- state ----------------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """The options, and the history as arrays."""
         result = super().state_dict()
         result["history"] = {
             "pairs": [(s.copy(), y.copy()) for s, y in self._pairs],
-            "scale": self._scale, "last": self._last, "iterations": self._iterations,
-        }  # fmt: skip
+            "scale": self._scale,
+            "last": self._last,
+            "iterations": self._iterations,
+        }
         return result
 
     def load_state_dict(self, state_dict: Any) -> None:

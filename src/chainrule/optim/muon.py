@@ -13,7 +13,9 @@ from .group import ParamGroup, cast
 from .optimizer import Optimizer, State, require_matrix, zeros
 
 
-def orthogonalized(x: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonalized(
+    x: Any, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
     """The nearest orthogonal matrix, roughly: singular values go to about 1 (Newton & Schulz).
 
     X ← a X + (b A + c A²) X with A = X Xᵀ, from X / ‖X‖; the shorter side is kept first.
@@ -35,25 +37,45 @@ class Muon(Optimizer):
     For the matrices of hidden layers; give embeddings, biases and the last layer to AdamW.
     ``adjust_lr_fn``: "original" (None): lr' = lr √max(1, rows/columns); "match_rms_adamw":
     lr' = 0.2 lr √max(rows, columns). Computed in the parameters' own precision.
-    Source: Jordan, "Muon: an optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second rate).
+    Source: Jordan, "Muon: an optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second
+    rate).
     """
 
     constraints = {
-        "lr": LR, "weight_decay": number(0), "momentum": number(0, 1, "[)"), "eps": number(0),
-        "ns_steps": integer(1, 99), "adjust_lr_fn": choice(None, "original", "match_rms_adamw"),
-    }  # fmt: skip
+        "lr": LR,
+        "weight_decay": number(0),
+        "momentum": number(0, 1, "[)"),
+        "eps": number(0),
+        "ns_steps": integer(1, 99),
+        "adjust_lr_fn": choice(None, "original", "match_rms_adamw"),
+    }
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
-        nesterov: bool = True, ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
-        eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov,
-            "ns_coefficients": tuple(ns_coefficients), "eps": eps, "ns_steps": ns_steps,
-            "adjust_lr_fn": adjust_lr_fn,
-        })  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "nesterov": nesterov,
+                "ns_coefficients": tuple(ns_coefficients),
+                "eps": eps,
+                "ns_steps": ns_steps,
+                "adjust_lr_fn": adjust_lr_fn,
+            },
+        )
 
     def check_group(self, group: ParamGroup) -> None:
         """Only matrices."""

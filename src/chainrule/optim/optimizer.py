@@ -21,12 +21,14 @@ State = dict[str, Tensor]
 class Optimizer:
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
-    All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so the
-    same code runs at once and inside a compiled function. A parameter without gradient is left alone.
+    All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so
+    the same code runs at once and inside a compiled function. A parameter without gradient is left
+    alone.
 
     A subclass says which tensors each parameter needs (``new_state``), and how one is changed
-    (``update``). What is common to the parameters of a group is computed once, in ``prepare``; scalars
-    named in ``shared`` (the count of steps) are one tensor for all parameters that have stepped together.
+    (``update``). What is common to the parameters of a group is computed once, in ``prepare``;
+    scalars named in ``shared`` (the count of steps) are one tensor for all parameters that have
+    stepped together.
     """
 
     constraints: ClassVar[dict[str, Constraint]] = {}
@@ -40,19 +42,24 @@ class Optimizer:
         for group in self._groups(params):
             self.add_param_group(group)
 
-    # -- parameters -----------------------------------------------------------------------------------
+    # -- parameters --------------------------------------------------------------------------------
     def _groups(self, params: Any) -> list[dict[str, Any]]:
         name = type(self).__name__
         if isinstance(params, Value):
-            raise OptionError(f"{name}: params is a list of parameters, got one tensor; write [parameter]")
+            raise OptionError(
+                f"{name}: params is a list of parameters, got one tensor; write [parameter]"
+            )
         if isinstance(params, Module):
-            raise OptionError(f"{name}: params is a list of parameters, got a module; write model.parameters()")
+            raise OptionError(
+                f"{name}: params is a list of parameters, got a module; write model.parameters()"
+            )
         if callable(params):
             raise OptionError(f"{name}: params is a method; call it: model.parameters()")
         listed = list(params)
         if not listed:
             raise OptionError(
-                f"{name}: the list of parameters is empty (an iterator like model.parameters() can be used once)"
+                f"{name}: the list of parameters is empty (an iterator like model.parameters() can "
+                "be used once)"
             )
         return listed if isinstance(listed[0], Mapping) else [{"params": listed}]
 
@@ -60,7 +67,9 @@ class Optimizer:
         """Add parameters with options of their own; missing options are the defaults."""
         name = type(self).__name__
         if "params" not in param_group:
-            raise OptionError(f"{name}: a parameter group needs the key 'params', got {sorted(param_group)}")
+            raise OptionError(
+                f"{name}: a parameter group needs the key 'params', got {sorted(param_group)}"
+            )
         given = param_group["params"]
         listed = [given] if isinstance(given, Value) else list(given)
         params: list[Value] = []
@@ -73,7 +82,9 @@ class Optimizer:
             if not isinstance(p, Value):
                 raise OptionError(f"{name}: parameters are tensors, got {type(p).__name__}")
             if not p.is_leaf:
-                raise OptionError(f"{name}: cannot change a tensor that was computed from others (not a leaf)")
+                raise OptionError(
+                    f"{name}: cannot change a tensor that was computed from others (not a leaf)"
+                )
             if any(p is q for q in params) or p in self.state:
                 raise OptionError(f"{name}: a parameter of shape {p.shape} occurs twice")
             params.append(p)
@@ -101,15 +112,19 @@ class Optimizer:
                 if p.grad is not None:
                     p.grad = None if set_to_none else p.grad * 0
 
-    # -- a step ----------------------------------------------------------------------------------------
+    # -- a step ------------------------------------------------------------------------------------
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient. ``closure`` (optional) computes the loss anew."""
+        """Change every parameter that has a gradient. ``closure`` (optional) computes the loss
+        anew."""
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
         with no_grad():
-            work = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
+            work = [
+                (group, [p for p in group["params"] if p.grad is not None])
+                for group in self.param_groups
+            ]
             for group, ready in work:
                 self._separate(group, ready)
             depends_on(self, "_sharing")
@@ -123,7 +138,8 @@ class Optimizer:
         return loss
 
     def prepare(self, group: ParamGroup, scalars: State) -> Any:
-        """What is the same for all parameters of a group, given the advanced shared scalars (float64)."""
+        """What is the same for all parameters of a group, given the advanced shared scalars
+        (float64)."""
         return None
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
@@ -156,14 +172,18 @@ class Optimizer:
         return list(classes.values())
 
     def _separate(self, group: ParamGroup, ready: Sequence[Value]) -> None:
-        """Parameters that do not step this time get scalars of their own, with the present values."""
+        """Parameters that do not step this time get scalars of their own, with the present
+        values."""
         if not self.shared or len(ready) == len(group["params"]):
             return
         stepping = {id(p) for p in ready}
         for members in self._together(group["params"]):
             waiting = [p for p in members if id(p) not in stepping]
             if waiting and len(waiting) < len(members):
-                before, active.capture = active.capture, None  # the copies are state, not part of a trace
+                before, active.capture = (
+                    active.capture,
+                    None,
+                )  # the copies are state, not part of a trace
                 try:
                     copies = {k: stored(self.state[waiting[0]][k].numpy()) for k in self.shared}
                 finally:
@@ -172,16 +192,20 @@ class Optimizer:
                     self.state[p].update(copies)
                 self._sharing += 1
 
-    # -- state in and out -------------------------------------------------------------------------------
+    # -- state in and out --------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """State by the number of each parameter, and the options of the groups (PyTorch's layout)."""
+        """State by the number of each parameter, and the options of the groups (PyTorch's
+        layout)."""
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {
             "state": {
-                number[id(p)]: {k: v.detach() for k, v in entry.items()} for p, entry in self.state.items() if entry
+                number[id(p)]: {k: v.detach() for k, v in entry.items()}
+                for p, entry in self.state.items()
+                if entry
             },
             "param_groups": [
-                {**dict(group), "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
+                {**dict(group), "params": [number[id(p)] for p in group["params"]]}
+                for group in self.param_groups
             ],
         }
 
@@ -194,13 +218,15 @@ class Optimizer:
         groups, saved = state_dict["param_groups"], state_dict["state"]
         if len(groups) != len(self.param_groups):
             raise CheckpointError(
-                f"{name}: the state has {len(groups)} parameter groups, this one {len(self.param_groups)}"
+                f"{name}: the state has {len(groups)} parameter groups, this one "
+                f"{len(self.param_groups)}"
             )
         plan: list[tuple[Value, dict[str, Any]]] = []
         for i, (new, own) in enumerate(zip(groups, self.param_groups, strict=True)):
             if len(new["params"]) != len(own["params"]):
                 raise CheckpointError(
-                    f"{name}: group {i} of the state has {len(new['params'])} parameters, here {len(own['params'])}"
+                    f"{name}: group {i} of the state has {len(new['params'])} parameters, here "
+                    f"{len(own['params'])}"
                 )
             for key, p in zip(new["params"], own["params"], strict=True):
                 entry = saved.get(key, saved.get(str(key), {}))
@@ -215,10 +241,15 @@ class Optimizer:
                     self.state[p][key].assign(array)
         self._share({id(p): arrays for p, arrays in plan})
 
-    def _fitting(self, group: ParamGroup, p: Value, key: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Arrays for all state of ``p``: from ``entry``, or as before the first step where it has none."""
+    def _fitting(
+        self, group: ParamGroup, p: Value, key: Any, entry: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Arrays for all state of ``p``: from ``entry``, or as before the first step where it has
+        none."""
         name = type(self).__name__
-        unknown = [k for k, v in entry.items() if k not in self.state[p] and v is not None and k != "step"]
+        unknown = [
+            k for k, v in entry.items() if k not in self.state[p] and v is not None and k != "step"
+        ]
         if unknown:
             raise CheckpointError(
                 f"{name}: the state of parameter {key} has {', '.join(unknown)},"
@@ -231,7 +262,8 @@ class Optimizer:
             array = array_of(entry[k]) if entry.get(k) is not None else np.asarray(value)
             if array.shape != np.shape(value):
                 raise CheckpointError(
-                    f"{name}: {k} of parameter {key} has shape {array.shape} in the state, here {np.shape(value)}"
+                    f"{name}: {k} of parameter {key} has shape {array.shape} in the state, here "
+                    f"{np.shape(value)}"
                 )
             arrays[k] = np.array(array, np.asarray(value).dtype)
         return arrays
@@ -251,7 +283,9 @@ class Optimizer:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {i}")
-            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names")]
+            lines += [
+                f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names")
+            ]
         return "\n".join([*lines, ")"])
 
 

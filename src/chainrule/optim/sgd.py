@@ -15,7 +15,8 @@ from .optimizer import Optimizer, State, require, zeros
 
 
 class SGD(Optimizer):
-    """b ← μ b + (1 - τ) g;  p ← p - lr b, with g = ∂L/∂p + λ p, momentum μ, dampening τ, weight_decay λ.
+    """b ← μ b + (1 - τ) g;  p ← p - lr b, with g = ∂L/∂p + λ p, momentum μ, dampening τ,
+    weight_decay λ.
 
     The first b is g itself. Nesterov: p ← p - lr (g + μ b). Without momentum: p ← p - lr g.
 
@@ -29,19 +30,35 @@ class SGD(Optimizer):
     """
 
     constraints = {
-        "lr": number(0, brackets="[)"), "momentum": number(0), "dampening": number(),
+        "lr": number(0, brackets="[)"),
+        "momentum": number(0),
+        "dampening": number(),
         "weight_decay": number(0),
-    }  # fmt: skip
+    }
     shared = {}
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
-        nesterov: bool = False, *, maximize: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(params, {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov, "maximize": maximize,
-        })  # fmt: skip
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
+        )
 
     def check_group(self, group: ParamGroup) -> None:
         """Nesterov's rule needs momentum and no dampening."""

@@ -30,7 +30,8 @@ def get_swa_avg_fn() -> Average:
 
 
 class AveragedModel(Module):
-    """A copy of a model whose parameters are averages of the model's; call ``update_parameters`` to add one.
+    """A copy of a model whose parameters are averages of the model's; call ``update_parameters`` to
+    add one.
 
     The first call copies. ``avg_fn``: `get_swa_avg_fn` (default) or `get_ema_avg_fn`. Also inside
     compiled functions. Source: Izmailov et al., 2018 (SWA); Polyak & Juditsky, 1992.
@@ -48,7 +49,9 @@ class AveragedModel(Module):
     module: Module
     n_averaged: Tensor
 
-    def __init__(self, model: Module, avg_fn: Average | None = None, use_buffers: bool = False) -> None:
+    def __init__(
+        self, model: Module, avg_fn: Average | None = None, use_buffers: bool = False
+    ) -> None:
         super().__init__()
         self.module = copy.deepcopy(model)
         self.register_buffer("n_averaged", stored(np.zeros((), np.int64)))
@@ -62,7 +65,10 @@ class AveragedModel(Module):
     def update_parameters(self, model: Module) -> None:
         """Add the present parameters of ``model`` to the averages."""
         own, new = (
-            [*m.parameters(), *(b for b in m.buffers() if self.use_buffers and b.is_floating_point())]
+            [
+                *m.parameters(),
+                *(b for b in m.buffers() if self.use_buffers and b.is_floating_point()),
+            ]
             for m in (self.module, model)
         )
         with no_grad():
@@ -82,7 +88,8 @@ def _choose(condition: Tensor, a: Tensor, b: Any) -> Tensor:
 
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
-    """Measure the running means of batch norms anew, over the batches of ``loader``, with these weights."""
+    """Measure the running means of batch norms anew, over the batches of ``loader``, with these
+    weights."""
     norms = [m for m in model.modules() if isinstance(m, BatchNorm1d | BatchNorm2d | BatchNorm3d)]
     if not norms:
         return

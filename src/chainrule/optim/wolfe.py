@@ -12,7 +12,8 @@ DECREASE, CURVATURE, LIMIT = 1e-4, 0.9, 25
 
 
 def cubic_minimum(a: float, fa: float, da: float, b: float, fb: float, db: float) -> float:
-    """Where the cubic with these values and slopes at a and b has its minimum; the middle if it has none."""
+    """Where the cubic with these values and slopes at a and b has its minimum; the middle if it has
+    none."""
     d1 = da + db - 3 * (fa - fb) / (a - b)
     inside = d1 * d1 - da * db
     if inside < 0 or a == b:
@@ -27,9 +28,10 @@ def strong_wolfe(
 ) -> tuple[float, float, Array, int]:
     """A step t with f(x + t d) ≤ f + 1e-4 t f'(0) and |f'(t)| ≤ 0.9 |f'(0)|, f' the slope along d.
 
-    Returns the step, the loss and gradient there, and how often the loss was computed. First a step that
-    is too long is found, by extrapolation; then the interval shrinks around a step that satisfies both.
-    Source: Nocedal & Wright, "Numerical optimization", 2006, algorithms 3.5 and 3.6.
+    Returns the step, the loss and gradient there, and how often the loss was computed. First a step
+    that is too long is found, by extrapolation; then the interval shrinks around a step that
+    satisfies both. Source: Nocedal & Wright, "Numerical optimization", 2006, algorithms 3.5 and
+    3.6.
     """
     low = (0.0, loss, grad, slope)
     best = low
@@ -63,7 +65,9 @@ def _three(point: tuple[float, float, Array, float]) -> tuple[float, float, floa
     return point[0], point[1], point[3]
 
 
-def _between(low: tuple[float, float, Array, float], high: tuple[float, float, Array, float]) -> float:
+def _between(
+    low: tuple[float, float, Array, float], high: tuple[float, float, Array, float]
+) -> float:
     """The minimum of the cubic, kept a tenth away from both ends."""
     left, right = sorted((low[0], high[0]))
     if not math.isfinite(high[1]) or not math.isfinite(high[3]):

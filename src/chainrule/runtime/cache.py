@@ -2,7 +2,8 @@
 
 An entry is one file, named by the caller's key (hex digits):
 
-    magic 8 bytes | key length u16 | payload length u64 | blake2b-32 of key and payload | key | payload
+    magic 8 bytes | key length u16 | payload length u64 | blake2b-32 of key and payload | key |
+    payload
 
 It is written beside its place and moved there, so a reader sees a whole entry or none, whoever else
 writes. What does not check out is treated as absent and removed. The folder holds code that will be
@@ -44,7 +45,8 @@ class CacheStats:
 
 
 def default_folder() -> Path | None:
-    """Where entries go: ``CHAINRULE_CACHE``, else the user's cache folder; None when switched off."""
+    """Where entries go: ``CHAINRULE_CACHE``, else the user's cache folder; None when switched
+    off."""
     chosen = os.environ.get("CHAINRULE_CACHE", "").strip()
     if chosen.lower() in ("0", "off"):
         return None
@@ -56,14 +58,18 @@ def default_folder() -> Path | None:
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        base = base if os.path.isabs(base) else "~/.cache"  # the XDG rule: relative paths are ignored
+        base = (
+            base if os.path.isabs(base) else "~/.cache"
+        )  # the XDG rule: relative paths are ignored
     return Path(base).expanduser() / "chainrule"
 
 
 class Cache:
-    """Byte strings by key, on disk; least recently used entries go when it grows past ``max_bytes``.
+    """Byte strings by key, on disk; least recently used entries go when it grows past
+    ``max_bytes``.
 
-    Never raises for what happens on disk: without a usable folder it warns once and forgets everything.
+    Never raises for what happens on disk: without a usable folder it warns once and forgets
+    everything.
 
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     cache = Cache(Path(folder) / "cache")
@@ -78,7 +84,9 @@ class Cache:
         self._checked = False
         self._writable = True
         self._hits = self._misses = 0
-        self._bytes: int | None = None  # estimate: what was there at the first put, plus what we wrote
+        self._bytes: int | None = (
+            None  # estimate: what was there at the first put, plus what we wrote
+        )
 
     def get(self, key: str) -> bytes | None:
         """The payload stored under ``key``, or None."""
@@ -141,7 +149,9 @@ class Cache:
 
     @staticmethod
     def _write(path: Path, entry: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(suffix=_TEMPORARY, dir=path.parent)  # readable by us only
+        handle, temporary = tempfile.mkstemp(
+            suffix=_TEMPORARY, dir=path.parent
+        )  # readable by us only
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(entry)
@@ -162,7 +172,10 @@ class Cache:
                         state = item.stat(follow_symlinks=False)
                         if item.name.endswith(_SUFFIX):
                             found.append((state.st_mtime, Path(item.path), state.st_size))
-                        elif item.name.endswith(_TEMPORARY) and state.st_mtime < time.time() - _STALE_SECONDS:
+                        elif (
+                            item.name.endswith(_TEMPORARY)
+                            and state.st_mtime < time.time() - _STALE_SECONDS
+                        ):
                             os.unlink(item.path)
         except OSError:
             return []
@@ -204,7 +217,8 @@ class Cache:
         warnings.warn(
             f"compiled programs are not kept: cache folder {self.folder}: {why}; "
             "set CHAINRULE_CACHE to another folder, or to 0 to do without",
-            RuntimeWarning, stacklevel=4,
+            RuntimeWarning,
+            stacklevel=4,
         )
 
 

@@ -1,4 +1,5 @@
-"""What a program consists of and where its time goes: passes, kernels as loops, rates, machine code."""
+"""What a program consists of and where its time goes: passes, kernels as loops, rates, machine
+code."""
 
 from __future__ import annotations
 
@@ -34,10 +35,11 @@ class Pass:
 class KernelReport:
     """One kernel: its loops, how it runs, and what was measured (times of one step).
 
-    ``threads``: on how many it runs; those of one thread run beside others, so shares may add to more
-    than 1. ``wait_microseconds``: how long the first thread then waits for the others. ``gflops``,
-    ``gbytes``: 10⁹ floating-point operations and bytes a second. ``of_peak``: gflops as a share of what
-    its threads can reach with multiply-adds.
+    ``threads``: on how many it runs; those of one thread run beside others, so shares may add to
+    more than 1. ``wait_microseconds``: how long the first thread then waits for the others.
+    ``gflops``,
+    ``gbytes``: 10⁹ floating-point operations and bytes a second. ``of_peak``: gflops as a share of
+    what its threads can reach with multiply-adds.
     """
 
     name: str
@@ -84,15 +86,20 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "name": self.name, "backend": self.backend, "threads": self.threads,
-            "microseconds": self.microseconds, "kernels": [vars(k) for k in self.kernels],
+            "name": self.name,
+            "backend": self.backend,
+            "threads": self.threads,
+            "microseconds": self.microseconds,
+            "kernels": [vars(k) for k in self.kernels],
             "passes": [vars(p) for p in self.passes],
-        }  # fmt: skip
+        }
 
     def table(self) -> str:
-        """One line a kernel, in the order they run; a rule where all threads wait for each other."""
+        """One line a kernel, in the order they run; a rule where all threads wait for each
+        other."""
         lines = [
-            f"{self.name}: {self.microseconds:.4g} µs a step, {_plural(len(self.kernels), 'kernel')},"
+            f"{self.name}: {self.microseconds:.4g} µs a step, "
+            f"{_plural(len(self.kernels), 'kernel')},"
             f" {_plural(self.threads, 'thread')}, {self.backend}"
         ]
         if not self.kernels:
@@ -106,7 +113,8 @@ class Explanation:
                 lines.append("    " + "┈" * (len(head) - 4))
                 level = k.level
             lines.append(
-                f"{i:>3} {k.name:<{width}} {k.microseconds:>9.4g} {k.wait_microseconds:>8.3g} {k.share:>6.1%}"
+                f"{i:>3} {k.name:<{width}} {k.microseconds:>9.4g} {k.wait_microseconds:>8.3g} "
+                f"{k.share:>6.1%}"
                 f" {k.gflops:>8.1f} {k.gbytes:>7.1f} {k.of_peak:>7.1%}  {k.schedule}"
             )
         return "\n".join(lines)
@@ -121,9 +129,13 @@ def _plural(n: int, what: str) -> str:
 
 
 def explain_program(
-    program: Program, signature: Signature, inputs: Sequence[Array], state: Sequence[Array], name: str = "program",
+    program: Program,
+    signature: Signature,
+    inputs: Sequence[Array],
+    state: Sequence[Array],
+    name: str = "program",
     dtype: str = "float32",
-) -> Explanation:  # fmt: skip
+) -> Explanation:
     """Explain a program by running it on ``inputs`` and on copies of ``state`` for about 0.2 s.
 
     ``dtype``: whose peak the shares refer to.
@@ -137,7 +149,9 @@ def explain_program(
     compiled: Any = program
     count = 1 if compiled.artifact.one_thread else _threads()
     times, alone = _profile(compiled, inputs, state)
-    found = Explanation(name, "cpu", count, float(times.sum()) / 1e3, passes, target=compiled.target)
+    found = Explanation(
+        name, "cpu", count, float(times.sum()) / 1e3, passes, target=compiled.target
+    )
     peak = peak_flops(dtype) / 1e9
     if compiled.artifact.whole_loop:
         kernels, found.texts = _whole(compiled, planner)
@@ -147,17 +161,31 @@ def explain_program(
     for row, (label, level, loops, schedule, threads, flops, moved) in enumerate(kernels):
         used = min(threads, count)
         wait = float(times[row, 1])
-        # Which thread runs a kernel of one thread is not said: its time is that of a run on one thread.
+        # Which thread runs a kernel of one thread is not said: its time is that of a run on one
+        # thread.
         ns = float(times[row, 0] if used == count else alone[row, 0])
         rate = flops / ns if ns else 0.0
-        found.kernels.append(KernelReport(
-            label, level, loops, schedule, used, ns / 1e3, wait / 1e3, ns / total, rate,
-            moved / ns if ns else 0.0, rate / (peak * used),
-        ))  # fmt: skip
+        found.kernels.append(
+            KernelReport(
+                label,
+                level,
+                loops,
+                schedule,
+                used,
+                ns / 1e3,
+                wait / 1e3,
+                ns / total,
+                rate,
+                moved / ns if ns else 0.0,
+                rate / (peak * used),
+            )
+        )
     return found
 
 
-_Described = tuple[str, int, str, str, int, float, float]  # name, level, loops, schedule, threads, flops, bytes
+_Described = tuple[
+    str, int, str, str, int, float, float
+]  # name, level, loops, schedule, threads, flops, bytes
 
 
 def _separate(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str, str]]:
@@ -168,7 +196,17 @@ def _separate(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[s
     found: list[_Described] = []
     for kernel, level, emitted in zip(plan.kernels, plan.levels, translation.emitted, strict=True):
         threads = 1 if emitted.serial else 1 << 30
-        found.append((kernel.name, level, show_loops(kernel), emitted.note, threads, kernel.flops, kernel.bytes))
+        found.append(
+            (
+                kernel.name,
+                level,
+                show_loops(kernel),
+                emitted.note,
+                threads,
+                kernel.flops,
+                kernel.bytes,
+            )
+        )
     return found, dict(translation.texts)
 
 
@@ -179,8 +217,13 @@ def _whole(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str,
     roots = prepare(signature.inputs, signature.state, signature.updates, signature.outputs)
     first = len(signature.outputs)
     changed = iter(roots[first:])
-    updates = [s if u is s else next(changed) for s, u in zip(signature.state, signature.updates, strict=True)]
-    kernel = registers.register_program(signature.inputs, signature.state, updates, roots[:first], compiled.target)
+    updates = [
+        s if u is s else next(changed)
+        for s, u in zip(signature.state, signature.updates, strict=True)
+    ]
+    kernel = registers.register_program(
+        signature.inputs, signature.state, updates, roots[:first], compiled.target
+    )
     plan = planner.plan
     loops = "\n\n".join(show_loops(k) for k in plan.kernels)
     threads = 1 if kernel.serial else 1 << 30
@@ -190,7 +233,8 @@ def _whole(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str,
 
 
 def _profile(compiled: Any, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[Array, Array]:
-    """Nanoseconds a step of each call and of the wait after it, (calls, 2): on all threads, and on one.
+    """Nanoseconds a step of each call and of the wait after it, (calls, 2): on all threads, and on
+    one.
 
     The quickest of five runs each.
     """
@@ -211,12 +255,13 @@ def _threads() -> int:
 
 @functools.cache
 def peak_flops(dtype: str = "float32") -> float:
-    """Floating-point operations a second of one core, a multiply-add counted as two: the best of many runs."""
+    """Floating-point operations a second of one core, a multiply-add counted as two: the best of
+    many runs."""
     peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
     return float(peak.measure_peak(dtype, repeats=40))
 
 
-# -- passes ---------------------------------------------------------------------------------------------
+# -- passes ----------------------------------------------------------------------------------------
 def _passes(signature: Signature) -> tuple[list[Pass], Planner]:
     """The graph as captured, simplified, and divided into kernels."""
     parts = (signature.inputs, signature.state, signature.updates, signature.outputs)
@@ -229,7 +274,11 @@ def _passes(signature: Signature) -> tuple[list[Pass], Planner]:
         Pass("as captured", captured, _count(captured)),
         Pass("simplify", simplified, _count(simplified)),
         Pass("legalize", fused, _count(fused)),
-        Pass("fuse", _groups(planner.plan.roots, planner.groups), sum(len(g.members) for g in planner.groups)),
+        Pass(
+            "fuse",
+            _groups(planner.plan.roots, planner.groups),
+            sum(len(g.members) for g in planner.groups),
+        ),
     ], planner
 
 

@@ -1,7 +1,7 @@
 """Program: a graph with inputs, outputs and state, ready to run as often as wanted.
 
-`build` chooses who runs it: the compiler of `backends.cpu` where llvmlite is installed, otherwise the
-interpreter, which is the meaning of a program (every backend is tested against it).
+`build` chooses who runs it: the compiler of `backends.cpu` where llvmlite is installed, otherwise
+the interpreter, which is the meaning of a program (every backend is tested against it).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ BACKENDS = ("cpu", "interpreter")
 
 @dataclass(frozen=True)
 class Signature:
-    """What a program computes: ``updates[i]`` is the new value of ``state[i]`` (itself if only read)."""
+    """What a program computes: ``updates[i]`` is the new value of ``state[i]`` (itself if only
+    read)."""
 
     inputs: tuple[Node, ...]
     state: tuple[Node, ...]
@@ -43,7 +44,10 @@ class Signature:
 
     def used(self) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
         """Which inputs, and which state, the program reads or updates at all."""
-        roots = [*self.outputs, *(u for s, u in zip(self.state, self.updates, strict=True) if u is not s)]
+        roots = [
+            *self.outputs,
+            *(u for s, u in zip(self.state, self.updates, strict=True) if u is not s),
+        ]
         live = set(reachable(roots))
         return (
             tuple(n in live for n in self.inputs),
@@ -65,10 +69,11 @@ class Program(Protocol):
     """A signature that can be run."""
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh arrays).
+        """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh
+        arrays).
 
-        The ``state`` arrays (C-contiguous, of the signature's dtypes) are updated in place. All updates
-        of a step read the state as it was when the step began.
+        The ``state`` arrays (C-contiguous, of the signature's dtypes) are updated in place. All
+        updates of a step read the state as it was when the step began.
         """
         ...
 
@@ -123,7 +128,8 @@ def build(signature: Signature) -> Program:
         if not _warned:
             _warned = True
             warnings.warn(
-                "llvmlite is not installed: programs are interpreted, which is slow; pip install llvmlite",
+                "llvmlite is not installed: programs are interpreted, which is slow; pip install "
+                "llvmlite",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -1,7 +1,9 @@
-"""Realize: from nodes to numbers, at once, with the interpreter. Plain expressions never wait for a compiler.
+"""Realize: from nodes to numbers, at once, with the interpreter. Plain expressions never wait for a
+compiler.
 
-A leaf is an input node with an array. Arrays that are writeable belong to exactly one leaf (a compiled
-program may update them in place); everything computed here is read-only and shares memory with no leaf.
+A leaf is an input node with an array. Arrays that are writeable belong to exactly one leaf (a
+compiled program may update them in place); everything computed here is read-only and shares memory
+with no leaf.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def end(nodes: Iterable[Node]) -> None:
 
 
 def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -> list[Array]:
-    """The values of ``nodes``. Values of nodes for which ``keep`` says yes are remembered on the way.
+    """The values of ``nodes``. Values of nodes for which ``keep`` says yes are remembered on the
+    way.
 
     Raises CompileError if a node depends on a placeholder.
     """
@@ -73,7 +76,8 @@ def has_value(nodes: Sequence[Node]) -> bool:
 
 
 def _needed(nodes: Sequence[Node]) -> tuple[dict[Node, Array], list[Node]]:
-    """Known values the nodes depend on, and the nodes that are neither known nor behind a known one."""
+    """Known values the nodes depend on, and the nodes that are neither known nor behind a known
+    one."""
     known: dict[Node, Array] = {}
     open_nodes: set[Node] = set()
     stack = list(nodes)

@@ -1,7 +1,7 @@
 """Capture: what a function reads, assigns and depends on while it is traced for a program.
 
-While a capture is active, a tensor made outside is seen through a placeholder node (it becomes state of
-the program), an assignment is recorded instead of done, and nobody can ask for a number.
+While a capture is active, a tensor made outside is seen through a placeholder node (it becomes
+state of the program), an assignment is recorded instead of done, and nobody can ask for a number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _PACKAGE = __name__.split(".", 1)[0]
 
 @dataclass
 class Slot:
-    """A tensor from outside: its placeholder, and the node that is its value at this point of the trace."""
+    """A tensor from outside: its placeholder, and the node that is its value at this point of the
+    trace."""
 
     tensor: Value
     placeholder: Node
@@ -39,7 +40,8 @@ class Slot:
 
 @dataclass
 class GradSlot:
-    """``tensor.grad``: the placeholder of what it was before (None: it was None or not read), and now."""
+    """``tensor.grad``: the placeholder of what it was before (None: it was None or not read), and
+    now."""
 
     tensor: Value
     before: Node | None
@@ -85,7 +87,8 @@ class Capture:
         slot.assigned = True
 
     def cut(self, node: Node, tensor: Value) -> Node:
-        """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop there."""
+        """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop
+        there."""
         leaf = self.placeholder(node.shape, node.dtype)
         self.cuts[leaf] = node
         self.on_new_leaf(leaf, tensor)
@@ -109,7 +112,8 @@ class Capture:
 def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
     """``nodes`` with some input nodes replaced, also within the replacements.
 
-    A replacement is older than the input it stands for, so the order of ids is the order of computation.
+    A replacement is older than the input it stands for, so the order of ids is the order of
+    computation.
     """
     needed: set[Node] = set()
     stack = list(nodes)
@@ -165,7 +169,10 @@ def depends_on(owner: object, attribute: str) -> None:
 def user_line() -> str:
     """The user's line that called us, as ``file.py:12: `text` ``."""
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE:
+    while (
+        frame.f_back is not None
+        and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE
+    ):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, line).strip()

@@ -1,8 +1,9 @@
 """compile: a Python function of tensors becomes one program.
 
-The function runs once, on placeholders, for every new combination of argument shapes and plain values;
-what it computes, assigns and back-propagates is captured as a graph and built into a program. Later calls
-run the program. Tensors from outside (parameters, moments, counters) are its state, updated in place.
+The function runs once, on placeholders, for every new combination of argument shapes and plain
+values; what it computes, assigns and back-propagates is captured as a graph and built into a
+program. Later calls run the program. Tensors from outside (parameters, moments, counters) are its
+state, updated in place.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 MANY_TRACES = 32
 
 
-# -- arguments ------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 def _key(leaf: Any) -> tuple[Any, ...]:
-    """What a trace depends on in one argument: shape and dtype of a tensor, the value of anything else."""
+    """What a trace depends on in one argument: shape and dtype of a tensor, the value of anything
+    else."""
     if isinstance(leaf, Value):
         return ("tensor", leaf.shape, leaf.dtype, leaf._requires_grad, leaf._weak)
     if isinstance(leaf, np.ndarray):
@@ -63,10 +65,11 @@ def _tracer(key: tuple[Any, ...], capture: Capture) -> Tensor:
     return tensor
 
 
-# -- one trace -------------------------------------------------------------------------------------------
+# -- one trace -------------------------------------------------------------------------------------
 @dataclass
 class Result:
-    """A leaf of what the function returned: an output of the program, an outside tensor, or a plain value."""
+    """A leaf of what the function returned: an output of the program, an outside tensor, or a plain
+    value."""
 
     output: int | None = None
     value: Any = None
@@ -74,7 +77,8 @@ class Result:
 
 @dataclass
 class GradResult:
-    """Where a gradient goes after a run: ``output`` (None: the gradient is None) to tensor or argument."""
+    """Where a gradient goes after a run: ``output`` (None: the gradient is None) to tensor or
+    argument."""
 
     target: Value | int
     output: int | None
@@ -82,7 +86,8 @@ class GradResult:
 
 @dataclass(eq=False)
 class Trace:
-    """A captured function for one kind of arguments: its signature, its program, and how to call it."""
+    """A captured function for one kind of arguments: its signature, its program, and how to call
+    it."""
 
     name: str
     key: Any
@@ -154,7 +159,8 @@ class Trace:
 
 @dataclass
 class Watched:
-    """A plain value or tensor the function's code refers to from outside: another one means a new trace."""
+    """A plain value or tensor the function's code refers to from outside: another one means a new
+    trace."""
 
     read: Callable[[], Any]
     value: Any
@@ -164,7 +170,9 @@ class Watched:
         now = self.read()
         if now is self.value:
             return True
-        return type(now) is type(self.value) and not isinstance(now, Value) and bool(now == self.value)
+        return (
+            type(now) is type(self.value) and not isinstance(now, Value) and bool(now == self.value)
+        )
 
 
 _PLAIN = (bool, int, float, str, type(None))
@@ -195,16 +203,23 @@ def _cell(cell: types.CellType) -> Any:
         return _cell
 
 
-# -- tracing ---------------------------------------------------------------------------------------------
+# -- tracing ---------------------------------------------------------------------------------------
 def trace(
-    function: Callable[..., Any], name: str, key: Any, keys: Sequence[tuple[Any, ...]], structure: Structure,
+    function: Callable[..., Any],
+    name: str,
+    key: Any,
+    keys: Sequence[tuple[Any, ...]],
+    structure: Structure,
     leaves: Sequence[Any],
-) -> Trace:  # fmt: skip
+) -> Trace:
     """Run ``function`` once on placeholders and build the program of what it did."""
     watched = _watched(function)
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
-        inner = [_tracer(k, capture) if k[0] == "tensor" else x for k, x in zip(keys, leaves, strict=True)]
+        inner = [
+            _tracer(k, capture) if k[0] == "tensor" else x
+            for k, x in zip(keys, leaves, strict=True)
+        ]
         nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))
@@ -237,7 +252,9 @@ def trace(
         signature=signature,
         program=build(signature),
         arguments=[i for i, used in zip(nodes, used_inputs, strict=False) if used],
-        grads_read=[s.tensor for s, used in zip(grad_slots, used_inputs[len(nodes) :], strict=True) if used],
+        grads_read=[
+            s.tensor for s, used in zip(grad_slots, used_inputs[len(nodes) :], strict=True) if used
+        ],
         state=tensors,
         updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)],
         results=results,
@@ -260,19 +277,22 @@ def _result(x: Any, output: Callable[[Value], int]) -> Result:
 def _gradients(
     capture: Capture, arguments: dict[int, Tensor], output: Callable[[Value], int]
 ) -> list[GradResult]:
-    """The gradients a run leaves behind. A tensor the function updates keeps the ``.grad`` it had."""
+    """The gradients a run leaves behind. A tensor the function updates keeps the ``.grad`` it
+    had."""
     found = []
     for slot in capture.grads.values():
         updated = id(slot.tensor) in capture.slots and capture.slots[id(slot.tensor)].assigned
         if slot.changed and not updated:
-            found.append(GradResult(slot.tensor, None if slot.current is None else output(slot.current)))
+            found.append(
+                GradResult(slot.tensor, None if slot.current is None else output(slot.current))
+            )
     for i, tensor in arguments.items():
         if tensor._grad is not None:
             found.append(GradResult(i, output(tensor._grad)))
     return found
 
 
-# -- the decorator -------------------------------------------------------------------------------------------
+# -- the decorator ---------------------------------------------------------------------------------
 class Compiled:
     """A function with its traces. Call it like the function."""
 
@@ -291,7 +311,8 @@ class Compiled:
         return found.run(leaves, 1)
 
     def repeat(self, n: int, *args: Any, **options: Any) -> Any:
-        """``n`` calls with the same arguments in one native run; returns what the last call returns.
+        """``n`` calls with the same arguments in one native run; returns what the last call
+        returns.
 
         >>> import chainrule as cr
         >>> total = cr.zeros(())
@@ -302,7 +323,9 @@ class Compiled:
         tensor(20.)
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-            raise OptionError(f"{self.name}.repeat: the number of calls is a positive integer, got {n!r}")
+            raise OptionError(
+                f"{self.name}.repeat: the number of calls is a positive integer, got {n!r}"
+            )
         if active.capture is not None or active.transforms:
             for _ in range(n - 1):
                 self.function(*args, **options)
@@ -352,7 +375,8 @@ class Compiled:
                     hash(x)
                 except TypeError:
                     raise CompileError(
-                        f"{self.name}: an argument of type {type(x).__name__} is neither a tensor, an array,"
+                        f"{self.name}: an argument of type {type(x).__name__} is neither a tensor, "
+                        "an array,"
                         " a number nor hashable; convert it with cr.tensor, or pass its parts"
                     ) from None
 
@@ -360,8 +384,10 @@ class Compiled:
         if not self._warned and sum(map(len, self.traces.values())) >= MANY_TRACES:
             self._warned = True
             warnings.warn(
-                f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a plain argument"
-                " or global changes at every call. Keep shapes constant, and pass changing numbers as floats"
+                f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a "
+                "plain argument"
+                " or global changes at every call. Keep shapes constant, and pass changing numbers "
+                "as floats"
                 " or tensors",
                 RuntimeWarning,
                 stacklevel=4,
@@ -391,12 +417,13 @@ class BoundCompiled:
         return self.compiled.program(self.instance, *args, **options)
 
 
-def compile(function: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:  # noqa: A001
-    """Decorator: the function becomes one native program, for each kind of arguments it is called with.
+def compile(function: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
+    """Decorator: the function becomes one native program, for each kind of arguments it is called
+    with.
 
-    Tensors, NumPy arrays and floats are inputs. Integers, bools, strings and other hashable values are
-    constants of the program: another value means another program. Tensors made outside and assigned
-    inside (parameters, optimizer state, random numbers) are updated in place.
+    Tensors, NumPy arrays and floats are inputs. Integers, bools, strings and other hashable values
+    are constants of the program: another value means another program. Tensors made outside and
+    assigned inside (parameters, optimizer state, random numbers) are updated in place.
 
     Inside, nobody can ask for a number: `CompileError` says on which line it was tried.
 

@@ -28,7 +28,8 @@ def _operands(name: str, *xs: Any) -> tuple[list[Node], list[Tensor]]:
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """The matrix product a @ b: (..., m, k) and (..., k, n) give (..., m, n); leading axes broadcast.
+    """The matrix product a @ b: (..., m, k) and (..., k, n) give (..., m, n); leading axes
+    broadcast.
 
     A vector on the left counts as a row, on the right as a column, and that axis is dropped again.
 
@@ -39,12 +40,14 @@ def matmul(a: Any, b: Any) -> Tensor:
     (x, y), tensors = _operands("matmul", a, b)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
-            f"matmul takes vectors and matrices, got shapes {x.shape} and {y.shape}; use * with a scalar"
+            f"matmul takes vectors and matrices, got shapes {x.shape} and {y.shape}; use * with a "
+            "scalar"
         )
     last = y.shape[max(y.ndim - 2, 0)]
     if x.shape[-1] != last:
         raise ShapeError(
-            f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, must"
+            f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, "
+            "must"
             f" equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
         )
     row, column = x.ndim == 1, y.ndim == 1
@@ -69,7 +72,8 @@ def _batched(x: Node, y: Node) -> Node:
 
 
 def dot(a: Any, b: Any) -> Tensor:
-    """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a and the second-last of b, as in NumPy."""
+    """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a and the second-last of b, as in
+    NumPy."""
     x, y = as_tensor(a), as_tensor(b)
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
@@ -108,7 +112,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     left = [normalize_axis(i, x.ndim, "tensordot") for i in left]
     right = [normalize_axis(i, y.ndim, "tensordot") for i in right]
     if [x.shape[i] for i in left] != [y.shape[i] for i in right]:
-        raise ShapeError(f"tensordot: axes {left} of {x.shape} and {right} of {y.shape} differ in length")
+        raise ShapeError(
+            f"tensordot: axes {left} of {x.shape} and {right} of {y.shape} differ in length"
+        )
     free_x = [i for i in range(x.ndim) if i not in left]
     free_y = [i for i in range(y.ndim) if i not in right]
     k = math.prod(x.shape[i] for i in left)
@@ -118,7 +124,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     return make(g.reshape(g.dot(flat_x, flat_y), shape_x + shape_y), *tensors)
 
 
-# -- einsum ---------------------------------------------------------------------------------------------
+# -- einsum ----------------------------------------------------------------------------------------
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Einstein's summation: letters name axes; letters that are not in the output are summed over.
 
@@ -126,7 +132,11 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     >>> cr.einsum("ij,jk->ik", cr.ones(2, 3), cr.ones(3, 4)).shape
     (2, 4)
     """
-    if len(operands) == 1 and isinstance(operands[0], list | tuple) and isinstance(operands[0][0], Value):
+    if (
+        len(operands) == 1
+        and isinstance(operands[0], list | tuple)
+        and isinstance(operands[0][0], Value)
+    ):
         operands = tuple(operands[0])
     nodes, tensors = _operands("einsum", *operands)
     terms, output, lengths = _parse(subscripts, nodes)
@@ -143,7 +153,8 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
 
 
 def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[str], str, dict[str, int]]:
-    """The letters of each operand and of the output, ellipses as letters of their own, and their lengths."""
+    """The letters of each operand and of the output, ellipses as letters of their own, and their
+    lengths."""
     text = subscripts.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
@@ -154,7 +165,8 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[str], str, dict
         if letters and not (letters.isalpha() and letters.isascii()):
             raise OptionError(f"einsum {subscripts!r}: axes are letters, got {term!r}")
     extra = [
-        n.ndim - len(t.replace("...", "")) if "..." in t else 0 for n, t in zip(nodes, terms, strict=True)
+        n.ndim - len(t.replace("...", "")) if "..." in t else 0
+        for n, t in zip(nodes, terms, strict=True)
     ]
     for i, (term, node, e) in enumerate(zip(terms, nodes, extra, strict=True)):
         if e < 0 or ("..." not in term and len(term) != node.ndim):
@@ -168,7 +180,9 @@ def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[str], str, dict
         output = right.replace("...", hidden)
     else:
         joined = "".join(full)
-        output = hidden + "".join(sorted({c for c in joined if joined.count(c) == 1 and c not in hidden}))
+        output = hidden + "".join(
+            sorted({c for c in joined if joined.count(c) == 1 and c not in hidden})
+        )
     return full, _check_output(subscripts, output, full), _lengths(subscripts, full, nodes)
 
 
@@ -176,7 +190,9 @@ def _check_output(subscripts: str, output: str, terms: Sequence[str]) -> str:
     known = set("".join(terms))
     unknown = [c for c in output if c not in known]
     if unknown or len(set(output)) != len(output):
-        raise OptionError(f"einsum {subscripts!r}: the output must name axes of the operands, each once")
+        raise OptionError(
+            f"einsum {subscripts!r}: the output must name axes of the operands, each once"
+        )
     return output
 
 
@@ -217,13 +233,17 @@ def _sum_out(node: Node, term: str, keep: set[str]) -> tuple[Node, str]:
 
 
 def _pair(a: Node, left: str, b: Node, right: str, later: set[str]) -> tuple[Node, str]:
-    """Two operands made one: letters in both are batch axes if needed later, otherwise contracted."""
+    """Two operands made one: letters in both are batch axes if needed later, otherwise
+    contracted."""
     a, left = _sum_out(a, left, later | set(right))
     b, right = _sum_out(b, right, later | set(left))
     a, b = _match(a, left, b, right), _match(b, right, a, left)
     batch = "".join(c for c in left if c in right and c in later)
     inner = "".join(c for c in left if c in right and c not in later)
-    only_a, only_b = "".join(c for c in left if c not in right), "".join(c for c in right if c not in left)
+    only_a, only_b = (
+        "".join(c for c in left if c not in right),
+        "".join(c for c in right if c not in left),
+    )
     length = dict(zip(left, a.shape, strict=True)) | dict(zip(right, b.shape, strict=True))
     b_shape, m, k, n = ([length[c] for c in s] for s in (batch, only_a, inner, only_b))
     x = g.permute(a, [left.index(c) for c in batch + only_a + inner])
@@ -241,4 +261,6 @@ def _letters(lengths: Mapping[str, int], *parts: str) -> str:
 def _match(a: Node, left: str, b: Node, right: str) -> Node:
     """``a`` with axes of length 1 repeated to the length the same letter has in ``b``."""
     other = dict(zip(right, b.shape, strict=True))
-    return g.broadcast(a, [other.get(c, n) if n == 1 else n for c, n in zip(left, a.shape, strict=True)])
+    return g.broadcast(
+        a, [other.get(c, n) if n == 1 else n for c, n in zip(left, a.shape, strict=True)]
+    )

@@ -31,11 +31,14 @@ def _finish(tensor: Tensor, requires_grad: bool) -> Tensor:
 def check_device(device: Any) -> None:
     """Accept the only device there is."""
     if device is not None and str(device) != "cpu":
-        raise OptionError(f"device {str(device)!r}: Chainrule runs on the CPU; leave the argument out")
+        raise OptionError(
+            f"device {str(device)!r}: Chainrule runs on the CPU; leave the argument out"
+        )
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype is kept), tensors.
+    """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype is kept),
+    tensors.
 
     Python floats become float32, Python integers int64.
 
@@ -74,14 +77,18 @@ def from_numpy(array: Any) -> Tensor:
 from_dlpack = asarray
 
 
-def _filled(name: str, shape: Sequence[Any], value: Any, dtype: DType, requires_grad: bool) -> Tensor:
+def _filled(
+    name: str, shape: Sequence[Any], value: Any, dtype: DType, requires_grad: bool
+) -> Tensor:
     lengths = sizes(name, shape)
     if min(lengths, default=0) < 0:
         raise OptionError(f"{name}: lengths are not negative, got {lengths}")
     return _finish(make(g.expand(constant(value, dtype), lengths)), requires_grad)
 
 
-def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def zeros(
+    *shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """All elements 0, float32 by default.
 
     >>> import chainrule as cr
@@ -135,7 +142,8 @@ empty_like = zeros_like
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
-    """start, start + step, … up to, not including, ``stop``; int64 if all are integers, else float32.
+    """start, start + step, … up to, not including, ``stop``; int64 if all are integers, else
+    float32.
 
     >>> import chainrule as cr
     >>> cr.arange(3), cr.arange(0, 1, 0.25)

@@ -27,7 +27,7 @@ Binary = Callable[[Any, Any], "Tensor"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# -- operands ---------------------------------------------------------------------------------------
+# -- operands --------------------------------------------------------------------------------------
 def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
     """The common shape, by NumPy's rule; the error names both shapes and the axis that differs."""
     result: list[int] = []
@@ -45,10 +45,13 @@ def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
 
 
 def is_number(x: Any) -> bool:
-    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's dtype."""
+    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's
+    dtype."""
     if isinstance(x, Value):
         return x._weak
-    return isinstance(x, bool | int | float | np.generic) and not isinstance(x, complex | np.complexfloating)
+    return isinstance(x, bool | int | float | np.generic) and not isinstance(
+        x, complex | np.complexfloating
+    )
 
 
 def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
@@ -104,7 +107,7 @@ def float_node(x: Any) -> tuple[Node, Tensor]:
     return node, tensor
 
 
-# -- one operand -------------------------------------------------------------------------------------
+# -- one operand -----------------------------------------------------------------------------------
 def _unary(name: str, build: Callable[[Node], Node], formula: str, example: str = "") -> Unary:
     def function(x: Any) -> Tensor:
         node, tensor = float_node(x)
@@ -146,7 +149,9 @@ def _softplus(x: Node) -> Node:
 
 exp = _unary("exp", g.exp, "eˣ", "cr.exp([0.0, 1.0]) -> tensor([1.    , 2.7183])")
 expm1 = _unary("expm1", g.expm1, "eˣ - 1, exact near 0")
-log = _unary("log", g.log, "The natural logarithm ln x", "cr.log([1.0, 2.0]) -> tensor([0.    , 0.6931])")
+log = _unary(
+    "log", g.log, "The natural logarithm ln x", "cr.log([1.0, 2.0]) -> tensor([0.    , 0.6931])"
+)
 log1p = _unary("log1p", g.log1p, "ln(1 + x), exact near 0")
 log2 = _unary("log2", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))), "log₂ x")
 log10 = _unary("log10", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))), "log₁₀ x")
@@ -159,9 +164,15 @@ tan = _unary("tan", lambda x: g.div(g.sin(x), g.cos(x)), "sin x / cos x")
 sinh = _unary("sinh", _sinh, "(eˣ - e⁻ˣ)/2")
 cosh = _unary("cosh", _cosh, "(eˣ + e⁻ˣ)/2")
 tanh = _unary("tanh", g.tanh, "(eˣ - e⁻ˣ)/(eˣ + e⁻ˣ)", "cr.tanh(0.5) -> tensor(0.4621)")
-sigmoid = _unary("sigmoid", g.sigmoid, "1/(1 + e⁻ˣ)", "cr.sigmoid([0.0, 2.0]) -> tensor([0.5   , 0.8808])")
-softplus = _unary("softplus", _softplus, "ln(1 + eˣ), without overflow", "cr.softplus(0.0) -> tensor(0.6931)")
-erf = _unary("erf", g.erf, "The error function 2/√π ∫₀ˣ e^(-t²) dt", "cr.erf(0.5) -> tensor(0.5205)")
+sigmoid = _unary(
+    "sigmoid", g.sigmoid, "1/(1 + e⁻ˣ)", "cr.sigmoid([0.0, 2.0]) -> tensor([0.5   , 0.8808])"
+)
+softplus = _unary(
+    "softplus", _softplus, "ln(1 + eˣ), without overflow", "cr.softplus(0.0) -> tensor(0.6931)"
+)
+erf = _unary(
+    "erf", g.erf, "The error function 2/√π ∫₀ˣ e^(-t²) dt", "cr.erf(0.5) -> tensor(0.5205)"
+)
 
 
 def _any_unary(name: str, build: Callable[[Node], Node], text: str, example: str = "") -> Unary:
@@ -269,9 +280,13 @@ def logical_not(x: Any) -> Tensor:
     return make(g.not_(g.cast(as_tensor(x).node, dt.bool_)))
 
 
-# -- two operands --------------------------------------------------------------------------------------
+# -- two operands ----------------------------------------------------------------------------------
 def _binary(
-    name: str, build: Callable[[Node, Node], Node], text: str, example: str = "", kinds: str = "biuf"
+    name: str,
+    build: Callable[[Node, Node], Node],
+    text: str,
+    example: str = "",
+    kinds: str = "biuf",
 ) -> Binary:
     def function(a: Any, b: Any) -> Tensor:
         (x, y), tensors = common(name, a, b)
@@ -286,7 +301,9 @@ def _number(name: str, x: Node, kinds: str) -> Node:
     if kinds == "f":
         return g.cast(x, dt.default_float)
     if x.dtype == dt.bool_:
-        raise DTypeError(f"{name} does not take two bools; use |, & or ^, or convert one with .int()")
+        raise DTypeError(
+            f"{name} does not take two bools; use |, & or ^, or convert one with .int()"
+        )
     return x
 
 
@@ -324,10 +341,17 @@ floor_divide = _binary(
     "iuf",
 )
 remainder = _binary(
-    "remainder", g.mod, "a - b⌊a / b⌋, with the sign of b", "cr.remainder(-7, 3) -> tensor(2)", "iuf"
+    "remainder",
+    g.mod,
+    "a - b⌊a / b⌋, with the sign of b",
+    "cr.remainder(-7, 3) -> tensor(2)",
+    "iuf",
 )
 maximum = _binary(
-    "maximum", g.max, "The larger of a and b; NaN if one is NaN", "cr.maximum([1, 5], 3) -> tensor([3, 5])"
+    "maximum",
+    g.max,
+    "The larger of a and b; NaN if one is NaN",
+    "cr.maximum([1, 5], 3) -> tensor([3, 5])",
 )
 minimum = _binary("minimum", g.min, "The smaller of a and b; NaN if one is NaN")
 logaddexp = _binary("logaddexp", _logaddexp, "ln(eᵃ + eᵇ), without overflow", kinds="f")
@@ -364,7 +388,8 @@ def bitwise(name: str, a: Any, b: Any) -> Tensor:
 
 
 def power(a: Any, b: Any) -> Tensor:
-    """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer a.
+    """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer
+    a.
 
     >>> import chainrule as cr
     >>> cr.power(cr.tensor([1, 2, 3]), 2), cr.power(2.0, [1.0, 0.5])
@@ -382,7 +407,11 @@ def power(a: Any, b: Any) -> Tensor:
             floating = dt.is_float(base.dtype) or isinstance(number, float)
             if 0 <= exponent <= 8 or (not floating and exponent >= 0):
                 node = use(base)
-                node = g.cast(node, dt.default_float) if floating and not dt.is_float(node.dtype) else node
+                node = (
+                    g.cast(node, dt.default_float)
+                    if floating and not dt.is_float(node.dtype)
+                    else node
+                )
                 return make(_repeated_product(node, exponent), base)
             if floating and -4 <= exponent < 0:
                 return divide(1.0, power(base, -exponent))
@@ -408,7 +437,7 @@ def _repeated_product(x: Node, exponent: int) -> Node:
     return result if result is not None else g.ones_like(x)
 
 
-# -- three operands ------------------------------------------------------------------------------------
+# -- three operands --------------------------------------------------------------------------------
 def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     """``a`` where ``condition`` holds, otherwise ``b``; the three broadcast.
 
@@ -431,11 +460,14 @@ def select(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the values."""
+    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the
+    values."""
     return tuple(as_tensor(i.astype(np.int64)) for i in np.nonzero(array_of(x)))
 
 
-def clip(x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None) -> Tensor:  # noqa: A002
+def clip(
+    x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
+) -> Tensor:  # noqa: A002
     """x, but at least ``min`` and at most ``max``.
 
     >>> import chainrule as cr
@@ -454,7 +486,9 @@ def lerp(a: Any, b: Any, weight: Any) -> Tensor:
     return add(a, multiply(weight, subtract(b, a)))
 
 
-def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether |a - b| ≤ atol + rtol·|b| everywhere. Needs the values.
 
     >>> import chainrule as cr

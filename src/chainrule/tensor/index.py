@@ -1,4 +1,5 @@
-"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors, bool masks; and its relatives."""
+"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors, bool masks; and its
+relatives."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Advanced(NamedTuple):
 
 
 def _expand(shape: Shape, key: Any) -> list[Any]:
-    """One item per axis (and None for each new axis): the ellipsis filled in, masks made positions."""
+    """One item per axis (and None for each new axis): the ellipsis filled in, masks made
+    positions."""
     listed = list(key) if isinstance(key, tuple) else [key]
     items: list[Any] = []
     for item in listed:
@@ -70,13 +72,16 @@ def _as_index(item: Any) -> Any:
     if hasattr(item, "__index__"):
         return int(item.__index__())
     raise DTypeError(
-        f"an index is an integer, a slice, None, ..., or integers or bools in a tensor; got {item!r}"
+        "an index is an integer, a slice, None, ..., or integers or bools in a tensor; got "
+        f"{item!r}"
     )
 
 
 def _integers(name: str, tensor: Tensor) -> Tensor:
     if not dt.is_integer(tensor.dtype):
-        raise DTypeError(f"{name} is an integer, got a tensor of {tensor.dtype}; convert it with .long()")
+        raise DTypeError(
+            f"{name} is an integer, got a tensor of {tensor.dtype}; convert it with .long()"
+        )
     return tensor
 
 
@@ -85,7 +90,11 @@ def _is_mask(item: Any) -> bool:
         return True
     if isinstance(item, Value | np.ndarray):
         return item.dtype == dt.bool_
-    return isinstance(item, list) and bool(item) and np.asarray(item, object).ravel()[0].__class__ is bool
+    return (
+        isinstance(item, list)
+        and bool(item)
+        and np.asarray(item, object).ravel()[0].__class__ is bool
+    )
 
 
 class _MaskAxis(NamedTuple):
@@ -111,14 +120,17 @@ def mask_values(mask: Any) -> Array:
     """The values of a mask; a clear error where a tensor has none yet."""
     if isinstance(mask, Value) and (mask._is_outside() or rt.purpose_of([mask.node]) is not None):
         raise CompileError(
-            f"{user_line()} selects by a mask inside {active.capture.name if active.capture else 'cr.vmap'}:"
-            " the shape of the result would depend on values. Use cr.where(mask, x, 0) and keep the shape"
+            f"{user_line()} selects by a mask inside "
+            f"{active.capture.name if active.capture else 'cr.vmap'}:"
+            " the shape of the result would depend on values. Use cr.where(mask, x, 0) and keep "
+            "the shape"
         )
     return np.asarray(mask, bool) if not isinstance(mask, Value) else mask._read()
 
 
 def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int, bool]:
-    """Slices, flips, new axes; and what is left: the advanced indices, where their axes go, if together."""
+    """Slices, flips, new axes; and what is left: the advanced indices, where their axes go, if
+    together."""
     has_arrays = any(isinstance(i, Value | _MaskAxis) for i in items)
     starts, stops, steps, flips = [], [], [], []
     shape: list[int] = []
@@ -154,7 +166,8 @@ def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int,
 
 
 def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
-    """Start, stop and step > 0 of the elements a slice selects, and whether their order is reversed."""
+    """Start, stop and step > 0 of the elements a slice selects, and whether their order is
+    reversed."""
     try:
         start, stop, step = item.indices(n)
     except TypeError:
@@ -180,7 +193,9 @@ def _checked(item: Any, n: int, axis: int) -> Node:
         return g.constant(_position(item, n, axis), dt.int64)
     if isinstance(item, _MaskAxis):
         if item.length != n:
-            raise IndexError(f"the mask has length {item.length} where the tensor's axis {axis} has {n}")
+            raise IndexError(
+                f"the mask has length {item.length} where the tensor's axis {axis} has {n}"
+            )
         return item.positions.node
     return wrap_index(item, n, axis)
 
@@ -192,14 +207,18 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
         if known.size:
             low, high = int(known.min()), int(known.max())
             if low < -n or high >= n:
-                raise IndexError(f"index {low if low < -n else high} is outside axis {axis} of length {n}")
+                raise IndexError(
+                    f"index {low if low < -n else high} is outside axis {axis} of length {n}"
+                )
             if low < 0:
                 return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
         return g.cast(index.node, dt.int64)
     node = g.cast(index.node, dt.int64)
     if index.dtype.kind == "u":
         return node
-    return g.where(g.lt(node, g.zeros_like(node)), g.add(node, g.full(node.shape, n, dt.int64)), node)
+    return g.where(
+        g.lt(node, g.zeros_like(node)), g.add(node, g.full(node.shape, n, dt.int64)), node
+    )
 
 
 def _known(index: Value) -> Array | None:
@@ -216,7 +235,8 @@ def _known(index: Value) -> Array | None:
 
 
 def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool) -> Node:
-    """Gather by the indices' linear position over their axes, which come first; then put them in place."""
+    """Gather by the indices' linear position over their axes, which come first; then put them in
+    place."""
     axes = [a.axis for a in arrays]
     shape = broadcast_shapes("index", *(a.positions.shape for a in arrays))
     rest = [i for i in range(node.ndim) if i not in axes]
@@ -226,7 +246,9 @@ def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool
     linear: Node | None = None
     for a, n in zip(arrays, lengths, strict=True):
         index = g.expand(a.positions, shape)
-        linear = index if linear is None else g.add(g.mul(linear, g.full(shape, n, dt.int64)), index)
+        linear = (
+            index if linear is None else g.add(g.mul(linear, g.full(shape, n, dt.int64)), index)
+        )
     assert linear is not None
     if table.shape[0] == 0 and linear.size == 0:
         result = g.full((*shape, *table.shape[1:]), 0, node.dtype)
@@ -239,20 +261,26 @@ def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool
     return g.permute(result, order)
 
 
-# -- assignment ----------------------------------------------------------------------------------------
+# -- assignment ------------------------------------------------------------------------------------
 def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     """``x`` with x[key] replaced by ``value`` (broadcast); the positions must be known."""
     if isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape:
         new = as_tensor(value, x.dtype)
         shape = broadcast_shapes("x[mask] = value", x.shape, new.shape)
         if shape == x.shape:
-            return make(g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new)
+            return make(
+                g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
+            )
     positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
     new = as_tensor(value, x.dtype)
     if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
-        raise DTypeError(f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()")
+        raise DTypeError(
+            f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
+        )
     if broadcast_shapes("x[...] = value", positions.shape, new.shape) != positions.shape:
-        raise ShapeError(f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}")
+        raise ShapeError(
+            f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}"
+        )
     filled = g.reshape(g.expand(g.cast(use(new), x.dtype), positions.shape), (positions.size,))
     if not positions.size:
         return make(use(x), x, new)
@@ -274,13 +302,14 @@ def _static(key: Any) -> Any:
     known = _known(key)
     if known is None:
         raise CompileError(
-            f"{user_line()} assigns to positions that are not known yet, inside a compiled function;"
+            f"{user_line()} assigns to positions that are not known yet, inside a compiled "
+            "function;"
             " use cr.where(mask, new, x) with a mask made of comparisons"
         )
     return known
 
 
-# -- take and its relatives ------------------------------------------------------------------------------
+# -- take and its relatives ------------------------------------------------------------------------
 def take(x: Any, indices: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
     """The elements (slices) at ``indices`` along ``axis``; of the flattened tensor if None.
 
@@ -324,17 +353,22 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "take_along_axis")
     if index.ndim != tensor.ndim:
         raise ShapeError(
-            f"take_along_axis: x has shape {tensor.shape}, indices {index.shape}; equal ranks expected"
+            f"take_along_axis: x has shape {tensor.shape}, indices {index.shape}; equal ranks "
+            "expected"
         )
     last = tensor.ndim - 1
     others = [i for i in range(tensor.ndim) if i != along]
     shape = broadcast_shapes(
-        "take_along_axis", tuple(tensor.shape[i] for i in others), tuple(index.shape[i] for i in others)
+        "take_along_axis",
+        tuple(tensor.shape[i] for i in others),
+        tuple(index.shape[i] for i in others),
     )
     n = tensor.shape[along]
     order = [*others, along]
     table = g.expand(g.permute(use(tensor), order), (*shape, n))
-    positions = g.expand(g.permute(wrap_index(index, n, along), order), (*shape, index.shape[along]))
+    positions = g.expand(
+        g.permute(wrap_index(index, n, along), order), (*shape, index.shape[along])
+    )
     rows = math.prod(shape)
     k = positions.shape[-1]
     flat = g.reshape(positions, (rows, k))
@@ -348,11 +382,14 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
 
 
 def gather(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's ``gather``: out[i][j] = x[index[i][j]][j] for dim 0; index may be shorter than x."""
+    """PyTorch's ``gather``: out[i][j] = x[index[i][j]][j] for dim 0; index may be shorter than
+    x."""
     tensor, positions = as_tensor(x), as_tensor(index)
     along = normalize_axis(dim, tensor.ndim, "gather")
     if positions.ndim != tensor.ndim:
-        raise ShapeError(f"gather: x has shape {tensor.shape}, index {positions.shape}; equal ranks expected")
+        raise ShapeError(
+            f"gather: x has shape {tensor.shape}, index {positions.shape}; equal ranks expected"
+        )
     key = tuple(slice(None) if i == along else slice(0, n) for i, n in enumerate(positions.shape))
     return take_along_axis(getitem(tensor, key), positions, along)
 
@@ -370,11 +407,14 @@ def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
         raise ShapeError("scatter_add needs an axis to add along, got a scalar")
     shape = positions.shape + tensor.shape[1:]
     wide = g.expand(g.cast(use(new), tensor.dtype), shape)
-    return make(g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new)
+    return make(
+        g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
+    )
 
 
 def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
-    """1 at the position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 by default.
+    """1 at the position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 by
+    default.
 
     >>> import chainrule as cr
     >>> cr.one_hot([0, 2], 3)
@@ -389,7 +429,9 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
         low, high = int(known.min()), int(known.max())
         num_classes = high + 1 if num_classes < 0 else num_classes
         if low < 0 or high >= num_classes:
-            raise IndexError(f"one_hot: class {low if low < 0 else high} is outside 0 … {num_classes - 1}")
+            raise IndexError(
+                f"one_hot: class {low if low < 0 else high} is outside 0 … {num_classes - 1}"
+            )
     shape = (*index.shape, max(num_classes, 0))
     wide = g.expand(g.reshape(g.cast(index.node, dt.int64), (*index.shape, 1)), shape)
     hot = g.eq(wide, g.iota(shape, len(shape) - 1, dt.int64))
@@ -397,7 +439,8 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
 
 
 def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
-    """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted, int64."""
+    """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
+    int64."""
     sorted_, tensor = as_tensor(boundaries), as_tensor(x)
     if sorted_.ndim != 1 or side not in ("left", "right"):
         raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
@@ -409,7 +452,7 @@ def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = Fals
     return make(g.sum(g.cast(before, dt.int64), (len(shape) - 1,)))
 
 
-# -- order (needs the values) --------------------------------------------------------------------------
+# -- order (needs the values) ----------------------------------------------------------------------
 class Sorted(NamedTuple):
     """What ``sort(dim=...)`` and ``topk`` return, as in PyTorch."""
 
@@ -420,7 +463,8 @@ class Sorted(NamedTuple):
 def argsort(
     x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
 ) -> Tensor:
-    """The positions that would sort ``x`` along ``axis``; equal elements keep their order, NaN comes last.
+    """The positions that would sort ``x`` along ``axis``; equal elements keep their order, NaN
+    comes last.
 
     >>> import chainrule as cr
     >>> cr.argsort([3.0, 1.0, 2.0])
@@ -444,7 +488,7 @@ def sort(
     return values if dim is None else Sorted(values, order)
 
 
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:  # noqa: A002
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """The ``k`` largest (or smallest) elements along ``dim``, in order, and their positions."""
     tensor = as_tensor(x)
     along = normalize_axis(dim, tensor.ndim, "topk")

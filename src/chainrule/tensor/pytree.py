@@ -68,12 +68,17 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
-    """For every leaf of ``tree``, the leaf of ``prefix`` at or above its place (None is a leaf of prefix).
+    """For every leaf of ``tree``, the leaf of ``prefix`` at or above its place (None is a leaf of
+    prefix).
 
     >>> broadcast_prefix((0, None), ([1, 2], 3))
     [0, 0, None]
     """
-    if isinstance(prefix, tuple | list) and isinstance(tree, tuple | list) and len(prefix) == len(tree):
+    if (
+        isinstance(prefix, tuple | list)
+        and isinstance(tree, tuple | list)
+        and len(prefix) == len(tree)
+    ):
         return [x for p, t in zip(prefix, tree, strict=True) for x in broadcast_prefix(p, t)]
     if isinstance(prefix, dict) and isinstance(tree, dict) and set(prefix) == set(tree):
         return [x for k in tree for x in broadcast_prefix(prefix[k], tree[k])]

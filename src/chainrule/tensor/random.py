@@ -1,6 +1,8 @@
-"""Random tensors. A Generator is a key and a counter; each draw is a function of both, so it can be replayed.
+"""Random tensors. A Generator is a key and a counter; each draw is a function of both, so it can be
+replayed.
 
-The same code runs at once and inside a compiled function, where key and counter are state of the program.
+The same code runs at once and inside a compiled function, where key and counter are state of the
+program.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 
 class Generator:
-    """A source of random numbers: ``key`` (uint32[2], from the seed) and ``counter`` (uint32, draws so far).
+    """A source of random numbers: ``key`` (uint32[2], from the seed) and ``counter`` (uint32, draws
+    so far).
 
     >>> import chainrule as cr
     >>> a, b = cr.Generator(7), cr.Generator(7)
@@ -87,7 +90,7 @@ def _key(generator: Generator | None) -> Node:
     return (default_generator if generator is None else generator).next_key()
 
 
-# -- from bits to distributions ----------------------------------------------------------------------
+# -- from bits to distributions --------------------------------------------------------------------
 def _scalar(shape: Shape, value: float, dtype: DType) -> Node:
     return g.full(shape, value, dtype)
 
@@ -105,7 +108,9 @@ def _uniform(key: Node, shape: Shape, dtype: DType) -> Node:
         raise DTypeError(f"random numbers are float32 or float64, got {dtype}")
     high = g.cast(g.div(_words(key, shape, 0), _scalar(shape, 32, dt.uint32)), dtype)
     low = g.cast(g.div(_words(key, shape, 1), _scalar(shape, 64, dt.uint32)), dtype)
-    return g.mul(g.add(g.mul(high, _scalar(shape, 2.0**26, dtype)), low), _scalar(shape, 2.0**-53, dtype))
+    return g.mul(
+        g.add(g.mul(high, _scalar(shape, 2.0**26, dtype)), low), _scalar(shape, 2.0**-53, dtype)
+    )
 
 
 def _positive_uniform(key: Node, shape: Shape, dtype: DType, number: int) -> Node:
@@ -116,15 +121,21 @@ def _positive_uniform(key: Node, shape: Shape, dtype: DType, number: int) -> Nod
 
 def _normal(key: Node, shape: Shape, dtype: DType) -> Node:
     """Box & Muller: √(-2 ln u) cos(2π v)."""
-    radius = g.sqrt(g.mul(_scalar(shape, -2, dtype), g.log(_positive_uniform(key, shape, dtype, 0))))
+    radius = g.sqrt(
+        g.mul(_scalar(shape, -2, dtype), g.log(_positive_uniform(key, shape, dtype, 0)))
+    )
     angle = g.mul(_scalar(shape, 2 * math.pi, dtype), _positive_uniform(key, shape, dtype, 1))
     return g.mul(radius, g.cos(angle))
 
 
 def _draw(
-    draw: Callable[[Node, Shape, DType], Node], name: str, shape: Sequence[Any], dtype: Any,
-    generator: Generator | None, requires_grad: bool,
-) -> Tensor:  # fmt: skip
+    draw: Callable[[Node, Shape, DType], Node],
+    name: str,
+    shape: Sequence[Any],
+    dtype: Any,
+    generator: Generator | None,
+    requires_grad: bool,
+) -> Tensor:
     lengths = sizes(name, shape)
     if min(lengths, default=0) < 0:
         raise OptionError(f"{name}: lengths are not negative, got {lengths}")
@@ -152,16 +163,25 @@ def randn(
 
 
 def uniform(
-    low: float = 0, high: float = 1, size: Any = (), dtype: Any = None, generator: Generator | None = None
+    low: float = 0,
+    high: float = 1,
+    size: Any = (),
+    dtype: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Uniform on [low, high), of shape ``size``."""
     return add(multiply(rand(_shape(size), dtype=dtype, generator=generator), high - low), low)
 
 
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, generator: Generator | None = None
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    dtype: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and std."""
+    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and
+    std."""
     if size is None:
         size = broadcast_shapes("normal", as_tensor(mean).shape, as_tensor(std).shape)
     return add(multiply(randn(_shape(size), dtype=dtype, generator=generator), std), mean)
@@ -184,9 +204,14 @@ def randn_like(x: Any, generator: Generator | None = None) -> Tensor:
 
 
 def randint(
-    low: int, high: int | None = None, size: Any = (), dtype: Any = None, generator: Generator | None = None
+    low: int,
+    high: int | None = None,
+    size: Any = (),
+    dtype: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Integers from ``low`` up to, not including, ``high`` (from 0 if only one is given), int64 by default.
+    """Integers from ``low`` up to, not including, ``high`` (from 0 if only one is given), int64 by
+    default.
 
     >>> import chainrule as cr
     >>> bool((cr.randint(0, 10, (100,)) < 10).all())
@@ -242,9 +267,11 @@ def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> T
 def multinomial(
     probs: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
 ) -> Tensor:
-    """Positions drawn with probability proportional to ``probs`` (..., K), int64 (..., num_samples).
+    """Positions drawn with probability proportional to ``probs`` (..., K), int64 (...,
+    num_samples).
 
-    Without replacement the positions differ, which needs the values: not inside a compiled function.
+    Without replacement the positions differ, which needs the values: not inside a compiled
+    function.
     """
     node, _ = float_node(probs)
     if node.ndim < 1 or node.shape[-1] == 0 or num_samples < 1:
@@ -269,7 +296,9 @@ def multinomial(
     return as_tensor(order)
 
 
-def dropout_mask(shape: Shape, p: float, dtype: DType, generator: Generator | None = None) -> Tensor:
+def dropout_mask(
+    shape: Shape, p: float, dtype: DType, generator: Generator | None = None
+) -> Tensor:
     """0 with probability ``p``, otherwise 1/(1 - p): multiply by it to drop elements."""
     kept = g.le(_scalar(shape, p, dtype), _uniform(_key(generator), shape, dtype))
     scale = 0.0 if p >= 1 else 1 / (1 - p)
@@ -285,7 +314,9 @@ def exponential(
     return make(g.mul(drawn, _scalar(shape, scale, kind)))
 
 
-def choice(x: Any, size: Any = (), replace: bool = True, generator: Generator | None = None) -> Tensor:
+def choice(
+    x: Any, size: Any = (), replace: bool = True, generator: Generator | None = None
+) -> Tensor:
     """Rows of ``x`` (0 … x-1 for an integer) drawn with equal probability."""
     n = x if isinstance(x, int) else as_tensor(x).shape[0]
     shape = _shape(size)

@@ -49,7 +49,9 @@ def normalize_axes(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
     return axes
 
 
-def pick(name: str, axis: Any, dim: Any, keepdims: bool | None, keepdim: bool | None) -> tuple[Any, bool]:
+def pick(
+    name: str, axis: Any, dim: Any, keepdims: bool | None, keepdim: bool | None
+) -> tuple[Any, bool]:
     """One of ``axis``/``dim`` and one of ``keepdims``/``keepdim``."""
     if axis is not None and dim is not None:
         raise OptionError(f"{name}: axis and dim are the same argument; give one of them")
@@ -69,9 +71,14 @@ def _reduced(
 
 
 def sum(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
     dtype: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Σ x over ``axis`` (all axes by default). Bools and integers are summed as int64.
 
     >>> import chainrule as cr
@@ -91,8 +98,13 @@ def _for_sum(node: Node, dtype: Any) -> Node:
 
 
 def mean(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """Σ x / n over ``axis``. Integers are averaged as float32.
 
     >>> import chainrule as cr
@@ -111,10 +123,18 @@ def _mean(x: Node, axes: Sequence[int]) -> Node:
 
 
 def var(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-    ddof: float = 0, correction: float | None = None, unbiased: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless you say otherwise.
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+    ddof: float = 0,
+    correction: float | None = None,
+    unbiased: bool | None = None,
+) -> Tensor:
+    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless you say
+    otherwise.
 
     ``correction`` is the Array API's name of ``ddof``; ``unbiased=True`` is PyTorch's ``ddof=1``.
 
@@ -123,7 +143,9 @@ def var(
     (tensor(1.), tensor(2.))
     """
     axis, keepdims = pick("var", axis, dim, keepdims, keepdim)
-    ddof = correction if correction is not None else float(unbiased) if unbiased is not None else ddof
+    ddof = (
+        correction if correction is not None else float(unbiased) if unbiased is not None else ddof
+    )
     node, tensor = float_node(x)
     axes = normalize_axes(axis, node.ndim, "var")
     centred = g.sub(node, g.broadcast(keep(_mean(node, axes), node, axes), node.shape))
@@ -139,9 +161,14 @@ def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
 
 
 def _extreme(
-    name: str, x: Any, axis: Axis, dim: Axis, keepdims: bool | None, keepdim: bool | None,
+    name: str,
+    x: Any,
+    axis: Axis,
+    dim: Axis,
+    keepdims: bool | None,
+    keepdim: bool | None,
     reduce: Callable[[Node, Sequence[int]], Node],
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     axis, keepdims = pick(name, axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
     node = use(tensor)
@@ -152,23 +179,37 @@ def _extreme(
 
 
 def amax(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """The largest element over ``axis``; NaN if there is one. Equal maxima share the gradient."""
     return _extreme("max", x, axis, dim, keepdims, keepdim, g.reduce_max)
 
 
 def amin(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """The smallest element over ``axis``; NaN if there is one. Equal minima share the gradient."""
     return _extreme("min", x, axis, dim, keepdims, keepdim, g.reduce_min)
 
 
 def max(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: int | None = None,
+    keepdims: bool | None = None,
     keepdim: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
 
     >>> import chainrule as cr
@@ -178,23 +219,40 @@ def max(  # noqa: A001 - NumPy's name
     tensor([1, 0])
     """
     values = amax(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return values if dim is None else Extreme(values, argmax(x, dim, keepdims=bool(keepdims or keepdim)))
+    return (
+        values
+        if dim is None
+        else Extreme(values, argmax(x, dim, keepdims=bool(keepdims or keepdim)))
+    )
 
 
 def min(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: int | None = None, keepdims: bool | None = None,
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: int | None = None,
+    keepdims: bool | None = None,
     keepdim: bool | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices)."""
     values = amin(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return values if dim is None else Extreme(values, argmin(x, dim, keepdims=bool(keepdims or keepdim)))
+    return (
+        values
+        if dim is None
+        else Extreme(values, argmin(x, dim, keepdims=bool(keepdims or keepdim)))
+    )
 
 
 def argmax(
-    x: Any, axis: int | None = None, *, dim: int | None = None, keepdims: bool | None = None,
+    x: Any,
+    axis: int | None = None,
+    *,
+    dim: int | None = None,
+    keepdims: bool | None = None,
     keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """The position (int64) of the largest element along ``axis``, the first if several; of all if None.
+) -> Tensor:
+    """The position (int64) of the largest element along ``axis``, the first if several; of all if
+    None.
 
     >>> import chainrule as cr
     >>> cr.argmax([[1, 7], [5, 2]], axis=1)
@@ -205,10 +263,15 @@ def argmax(
 
 
 def argmin(
-    x: Any, axis: int | None = None, *, dim: int | None = None, keepdims: bool | None = None,
+    x: Any,
+    axis: int | None = None,
+    *,
+    dim: int | None = None,
+    keepdims: bool | None = None,
     keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """The position (int64) of the smallest element along ``axis``, the first if several; of all if None."""
+) -> Tensor:
+    """The position (int64) of the smallest element along ``axis``, the first if several; of all if
+    None."""
     axis, keepdims = pick("argmin", axis, dim, keepdims, keepdim)
     return _position("argmin", _reversed_order(as_tensor(x).node), axis, keepdims)
 
@@ -233,7 +296,12 @@ def _position(name: str, x: Node, axis: int | None, keepdims: bool) -> Tensor:
 
 
 def _truth(
-    name: str, x: Any, axis: Axis, keepdims: bool, reduce: Callable[[Node, Sequence[int]], Node], empty: bool
+    name: str,
+    x: Any,
+    axis: Axis,
+    keepdims: bool,
+    reduce: Callable[[Node, Sequence[int]], Node],
+    empty: bool,
 ) -> Tensor:
     node = g.cast(as_tensor(x).node, dt.bool_)
     axes = normalize_axes(axis, node.ndim, name)
@@ -247,16 +315,26 @@ def _truth(
 
 
 def any(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """Whether one element over ``axis`` is not zero (False if there are none)."""
     axis, keepdims = pick("any", axis, dim, keepdims, keepdim)
     return _truth("any", x, axis, keepdims, g.reduce_max, False)
 
 
 def all(  # noqa: A001 - NumPy's name
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """Whether no element over ``axis`` is zero (True if there are none)."""
     axis, keepdims = pick("all", axis, dim, keepdims, keepdim)
     return _truth("all", x, axis, keepdims, g.reduce_min, True)
@@ -269,8 +347,13 @@ def count_nonzero(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
 
 
 def prod(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """Π x over ``axis``, by halving: exact gradients also where elements are zero.
 
     >>> import chainrule as cr
@@ -307,19 +390,24 @@ def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
 
 
 def _scan(x: Node, axis: int, combine: Callable[[Node, Node], Node], neutral: int) -> Node:
-    # Hillis & Steele: after the round with `shift`, each element covers the 2·shift elements up to it.
+    # Hillis & Steele: after the round with `shift`, each element covers the 2·shift elements up to
+    # it.
     n = x.shape[axis]
     shift = 1
     while shift < n:
         front = list(x.shape)
         front[axis] = shift
-        moved = g.concat([g.full(tuple(front), neutral, x.dtype), part(x, axis, 0, n - shift)], axis)
+        moved = g.concat(
+            [g.full(tuple(front), neutral, x.dtype), part(x, axis, 0, n - shift)], axis
+        )
         x = combine(x, moved)
         shift *= 2
     return x
 
 
-def _cumulative(name: str, x: Any, axis: int | None, dim: int | None, combine: Any, neutral: int) -> Tensor:
+def _cumulative(
+    name: str, x: Any, axis: int | None, dim: int | None, combine: Any, neutral: int
+) -> Tensor:
     axis, _ = pick(name, axis, dim, None, None)
     tensor = as_tensor(x)
     node = _for_sum(use(tensor), None)
@@ -343,9 +431,10 @@ def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tenso
     return _cumulative("cumprod", x, axis, dim, g.mul, 1)
 
 
-# -- of exponentials --------------------------------------------------------------------------------------
+# -- of exponentials -------------------------------------------------------------------------------
 def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...], Tensor]:
-    """x minus its maximum m over the axes, and m (without gradient: it cancels); nothing overflows."""
+    """x minus its maximum m over the axes, and m (without gradient: it cancels); nothing
+    overflows."""
     node, tensor = float_node(x)
     over = normalize_axes(axes, node.ndim, name)
     if not node.size:
@@ -357,8 +446,13 @@ def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...]
 
 
 def logsumexp(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """ln Σ eˣ over ``axis``, without overflow.
 
     >>> import chainrule as cr
@@ -391,10 +485,17 @@ def log_softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
 
 
 def norm(
-    x: Any, ord: float | str = 2, axis: Axis = None, *, p: float | None = None, dim: Axis = None,  # noqa: A002
-    keepdims: bool | None = None, keepdim: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0 is 0.
+    x: Any,
+    ord: float | str = 2,
+    axis: Axis = None,
+    *,
+    p: float | None = None,
+    dim: Axis = None,  # noqa: A002
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
+    """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0
+    is 0.
 
     >>> import chainrule as cr
     >>> cr.norm([3.0, 4.0])
@@ -412,7 +513,9 @@ def norm(
     if order == 1:
         return make(_reduced(size, axes, keepdims, g.sum), tensor)
     exponent = g.full(size.shape, order, size.dtype)
-    total = _reduced(g.mul(node, node) if order == 2 else g.pow(size, exponent), axes, keepdims, g.sum)
+    total = _reduced(
+        g.mul(node, node) if order == 2 else g.pow(size, exponent), axes, keepdims, g.sum
+    )
     zero = g.zeros_like(total)
     positive = g.ne(total, zero)
     safe = g.where(positive, total, g.ones_like(total))  # the root's derivative at 0 is infinite

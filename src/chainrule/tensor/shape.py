@@ -100,9 +100,14 @@ permute = permute_dims
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
-    """All axes reversed; with two axes, these change places (PyTorch); otherwise as `permute_dims`."""
+    """All axes reversed; with two axes, these change places (PyTorch); otherwise as
+    `permute_dims`."""
     tensor = as_tensor(x)
-    order = sizes("transpose", axes) if axes and axes != (None,) else tuple(reversed(range(tensor.ndim)))
+    order = (
+        sizes("transpose", axes)
+        if axes and axes != (None,)
+        else tuple(reversed(range(tensor.ndim)))
+    )
     if len(order) == 2 and len(axes) == 2:
         return swapaxes(tensor, *order)
     return permute_dims(tensor, order)
@@ -138,14 +143,17 @@ def matrix_transpose(x: Any) -> Tensor:
 
 
 def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """Without axes of length 1 (all of them, or those named; a named axis of another length stays)."""
+    """Without axes of length 1 (all of them, or those named; a named axis of another length
+    stays)."""
     axis, _ = pick("squeeze", axis, dim, None, None)
     tensor = as_tensor(x)
     axes = normalize_axes(axis, tensor.ndim, "squeeze")
     return reshape(tensor, [n for i, n in enumerate(tensor.shape) if n != 1 or i not in axes])
 
 
-def expand_dims(x: Any, axis: int | Sequence[int] | None = None, *, dim: int | None = None) -> Tensor:
+def expand_dims(
+    x: Any, axis: int | Sequence[int] | None = None, *, dim: int | None = None
+) -> Tensor:
     """With new axes of length 1 at the places ``axis`` of the result.
 
     >>> import chainrule as cr
@@ -174,9 +182,12 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     missing = len(wanted) - tensor.ndim
     if missing >= 0:
         wanted = tuple(
-            tensor.shape[i - missing] if n == -1 and i >= missing else n for i, n in enumerate(wanted)
+            tensor.shape[i - missing] if n == -1 and i >= missing else n
+            for i, n in enumerate(wanted)
         )
-    fits = missing >= 0 and all(a in (1, b) for a, b in zip(tensor.shape, wanted[missing:], strict=True))
+    fits = missing >= 0 and all(
+        a in (1, b) for a, b in zip(tensor.shape, wanted[missing:], strict=True)
+    )
     if not fits or min(wanted, default=0) < 0:
         raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
     return make(g.expand(use(tensor), wanted), tensor)
@@ -189,7 +200,7 @@ def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
-# -- together and apart ------------------------------------------------------------------------------
+# -- together and apart ----------------------------------------------------------------------------
 def _same_dtype(xs: Sequence[Any], name: str) -> tuple[list[Node], list[Any]]:
     tensors = [as_tensor(x) for x in xs]
     if not tensors:
@@ -212,10 +223,13 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = No
     for i, n in enumerate(nodes):
         same = n.ndim == nodes[0].ndim
         if not same or any(
-            a != b for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True)) if k != along
+            a != b
+            for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True))
+            if k != along
         ):
             raise ShapeError(
-                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} has"
+                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} "
+                "has"
                 f" {n.shape}; all other axes must be equal"
             )
     return make(g.concat(nodes, along), *tensors)
@@ -236,7 +250,8 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     for i, t in enumerate(tensors):
         if t.shape != tensors[0].shape:
             raise ShapeError(
-                f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal ones expected"
+                f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal "
+                "ones expected"
             )
     where_ = axis if dim is None else dim
     return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
@@ -250,8 +265,10 @@ def split(
     With ``dim=``, as in PyTorch: the length of each part, or the lengths of the parts.
 
     >>> import chainrule as cr
-    >>> [p.shape for p in cr.split(cr.zeros(6), 3)], [p.shape for p in cr.split(cr.zeros(6), 4, dim=0)]
-    ([(2,), (2,), (2,)], [(4,), (2,)])
+    >>> [p.shape for p in cr.split(cr.zeros(6), 3)]
+    [(2,), (2,), (2,)]
+    >>> [p.shape for p in cr.split(cr.zeros(6), 4, dim=0)]
+    [(4,), (2,)]
     """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "split")
@@ -261,13 +278,18 @@ def split(
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
         if sections < 1 or n % sections:
-            raise ShapeError(f"split: axis {along} of length {n} has no {sections} equal parts; see chunk")
+            raise ShapeError(
+                f"split: axis {along} of length {n} has no {sections} equal parts; see chunk"
+            )
         cuts = [i * n // sections for i in range(1, sections)]
     else:
         cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
     edges = [0, *cuts, n]
     node = use(tensor)
-    return [make(part(node, along, a, max(a, b)), tensor) for a, b in zip(edges, edges[1:], strict=False)]
+    return [
+        make(part(node, along, a, max(a, b)), tensor)
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
 
 
 def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
@@ -278,7 +300,8 @@ def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -
         lengths = [min(lengths, n - i) for i in range(0, n, lengths)] or [0]
     if builtins.sum(lengths) != n:
         raise ShapeError(
-            f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has length {n}"
+            f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has "
+            f"length {n}"
         )
     result, start, node = [], 0, use(tensor)
     for length in lengths:
@@ -301,7 +324,8 @@ def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, .
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
     return tuple(
-        squeeze(make(part(use(tensor), along, i, i + 1), tensor), along) for i in range(tensor.shape[along])
+        squeeze(make(part(use(tensor), along, i, i + 1), tensor), along)
+        for i in range(tensor.shape[along])
     )
 
 
@@ -322,14 +346,16 @@ def tile(x: Any, *repeats: Any) -> Tensor:
     pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
     wide = [n for pair in zip(times, shape, strict=True) for n in pair]
     return reshape(
-        broadcast_to(reshape(tensor, pairs), wide), [a * b for a, b in zip(times, shape, strict=True)]
+        broadcast_to(reshape(tensor, pairs), wide),
+        [a * b for a, b in zip(times, shape, strict=True)],
     )
 
 
 def repeat(
     x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None
 ) -> Tensor:
-    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is `tile`).
+    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is
+    `tile`).
 
     >>> import chainrule as cr
     >>> cr.repeat([1, 2], 2)
@@ -342,26 +368,38 @@ def repeat(
     along = normalize_axis(axis, tensor.ndim, "repeat")
     if isinstance(repeats, int):
         s = tensor.shape
-        wide = broadcast_to(expand_dims(tensor, along + 1), (*s[: along + 1], repeats, *s[along + 1 :]))
+        wide = broadcast_to(
+            expand_dims(tensor, along + 1), (*s[: along + 1], repeats, *s[along + 1 :])
+        )
         return reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :]))
     counts = [int(r) for r in repeats]
     if len(counts) != tensor.shape[along]:
-        raise ShapeError(f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}")
+        raise ShapeError(
+            f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}"
+        )
     node = use(tensor)
-    pieces = [repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)]
+    pieces = [
+        repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
+    ]
     return concatenate(pieces, along)
 
 
 repeat_interleave = repeat
 
 
-# -- edges and directions ------------------------------------------------------------------------------
+# -- edges and directions --------------------------------------------------------------------------
 def pad(
-    x: Any, pad_width: Any, mode: str = "constant", value: float = 0, constant_values: float | None = None
+    x: Any,
+    pad_width: Any,
+    mode: str = "constant",
+    value: float = 0,
+    constant_values: float | None = None,
 ) -> Tensor:
-    """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per axis.
+    """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per
+    axis.
 
-    ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also "circular").
+    ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also
+    "circular").
 
     >>> import chainrule as cr
     >>> cr.pad([1, 2], (1, 2))
@@ -376,7 +414,9 @@ def pad(
     node = use(tensor)
     starts = [max(-a, 0) for a, _ in pairs]
     stops = [n - max(-b, 0) for n, (_, b) in zip(node.shape, pairs, strict=True)]
-    node = g.slice(node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim)
+    node = g.slice(
+        node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
+    )
     result = make(g.pad(node, low, high), tensor)
     if fill == 0:
         return result
@@ -385,7 +425,13 @@ def pad(
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
-    names = {"reflect": "reflect", "edge": "edge", "replicate": "edge", "wrap": "wrap", "circular": "wrap"}
+    names = {
+        "reflect": "reflect",
+        "edge": "edge",
+        "replicate": "edge",
+        "wrap": "wrap",
+        "circular": "wrap",
+    }
     if mode not in names:
         raise OptionError(f"pad: mode is one of constant, {', '.join(names)}; got {mode!r}")
     node = use(tensor)
@@ -415,7 +461,8 @@ def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """The elements moved ``shift`` places along ``axis``; what leaves at the end comes back at the start.
+    """The elements moved ``shift`` places along ``axis``; what leaves at the end comes back at the
+    start.
 
     >>> import chainrule as cr
     >>> cr.roll([1, 2, 3], 1)
@@ -438,7 +485,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
     return make(node, tensor)
 
 
-# -- triangles and diagonals -----------------------------------------------------------------------------
+# -- triangles and diagonals -----------------------------------------------------------------------
 def _below(shape: Shape, k: int) -> Node:
     """Whether column - row ≤ k, in the last two axes."""
     rows, columns = g.iota(shape[-2:], 0, dt.int64), g.iota(shape[-2:], 1, dt.int64)
@@ -484,7 +531,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     # Flattened, the diagonal is every (columns + 1)-th element.
     flat = use(reshape(moved, (*moved.shape[:-2], rows * columns)))
     start = first * columns + second
-    return make(part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1), tensor)
+    return make(
+        part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1), tensor
+    )
 
 
 _diagonal = diagonal  # `diag` has an argument of this name

@@ -18,7 +18,9 @@ from .value import Value, as_tensor, make, use
 Operator = Callable[["Tensor", Any], "Tensor"]
 
 
-def _operator(function: Callable[[Any, Any], Tensor], symbol: str) -> tuple[Operator, Operator, Operator]:
+def _operator(
+    function: Callable[[Any, Any], Tensor], symbol: str
+) -> tuple[Operator, Operator, Operator]:
     """The method, the reflected one (operand on the left), and the in-place one."""
 
     def is_operand(x: Any) -> bool:
@@ -39,8 +41,8 @@ def _operator(function: Callable[[Any, Any], Tensor], symbol: str) -> tuple[Oper
 class Tensor(Value):
     """An n-dimensional array of numbers of one dtype, with automatic differentiation.
 
-    Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's and
-    the Array API's, and PyTorch's where it has another.
+    Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's
+    and the Array API's, and PyTorch's where it has another.
 
     >>> import chainrule as cr
     >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -53,7 +55,9 @@ class Tensor(Value):
     __slots__ = ()
     __array_priority__ = 100
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str = "") -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str = ""
+    ) -> None:
         wanted = None if dtype is None else dt.dtype_of(dtype)
         made = create.tensor(data, wanted)
         self._array, self._node, self._grad = made._array, made._node, None
@@ -63,7 +67,7 @@ class Tensor(Value):
         if requires_grad:
             self.requires_grad_()
 
-    # -- numbers ------------------------------------------------------------------------------------
+    # -- numbers -----------------------------------------------------------------------------------
     def numpy(self) -> Array:
         """The numbers as a NumPy array of your own (a copy)."""
         return np.array(self._read(), dtype=self.dtype, order="C")
@@ -72,7 +76,9 @@ class Tensor(Value):
         array = self._read()
         if copy is False:
             if dtype is not None and np.dtype(dtype) != array.dtype:
-                raise ValueError(f"np.asarray(tensor, {dtype}, copy=False) of {array.dtype} needs a copy")
+                raise ValueError(
+                    f"np.asarray(tensor, {dtype}, copy=False) of {array.dtype} needs a copy"
+                )
             view = array.view()
             view.setflags(write=False)
             return view
@@ -82,7 +88,8 @@ class Tensor(Value):
         function = _UFUNCS.get(ufunc.__name__)
         if method != "__call__" or options or function is None:
             raise TypeError(
-                f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} does not take a tensor;"
+                f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} does not take "
+                "a tensor;"
                 " convert it with .numpy(), or use the function of chainrule"
             )
         return function(*inputs)
@@ -97,7 +104,9 @@ class Tensor(Value):
         """The only element, as a Python number."""
         array = self._read()
         if array.size != 1:
-            raise ShapeError(f"item() needs a tensor with one element, this one has shape {self.shape}")
+            raise ShapeError(
+                f"item() needs a tensor with one element, this one has shape {self.shape}"
+            )
         return array.item()
 
     def tolist(self) -> Any:
@@ -108,7 +117,8 @@ class Tensor(Value):
         array = self._read()
         if array.size != 1:
             raise ShapeError(
-                f"the truth value of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
+                f"the truth value of a tensor of shape {self.shape} is ambiguous; use .any() or "
+                ".all()"
             )
         return bool(array.item())
 
@@ -143,10 +153,14 @@ class Tensor(Value):
         if self._is_outside() or rt.purpose_of([self.node]) is not None:
             return f"tensor(shape={self.shape}, dtype={self.dtype}, no value yet{extra})"
         array = self._read()
-        text = np.array2string(array, separator=", ", prefix="tensor(", precision=4, suppress_small=False)
+        text = np.array2string(
+            array, separator=", ", prefix="tensor(", precision=4, suppress_small=False
+        )
         plain = self.dtype in (dt.default_float, dt.default_int, dt.bool_) and array.size > 0
         shown = (
-            "" if plain else f", dtype={self.dtype}" + (f", shape={self.shape}" if array.size == 0 else "")
+            ""
+            if plain
+            else f", dtype={self.dtype}" + (f", shape={self.shape}" if array.size == 0 else "")
         )
         return f"tensor({text}{shown}{extra})"
 
@@ -164,9 +178,10 @@ class Tensor(Value):
         memo[id(self)] = copy
         return copy
 
-    # -- kinds and copies -----------------------------------------------------------------------------
+    # -- kinds and copies --------------------------------------------------------------------------
     def to(self, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
-        """Converted to a dtype (or to that of another tensor); "cpu" is accepted and does nothing."""
+        """Converted to a dtype (or to that of another tensor); "cpu" is accepted and does
+        nothing."""
         for arg in args:
             if isinstance(arg, Value):
                 dtype = arg.dtype
@@ -261,7 +276,7 @@ class Tensor(Value):
         """Whether the dtype is a float."""
         return dt.is_float(self.dtype)
 
-    # -- shape with PyTorch's argument habits ---------------------------------------------------------------
+    # -- shape with PyTorch's argument habits ------------------------------------------------------
     @property
     def T(self) -> Tensor:  # noqa: N802
         """All axes reversed."""
@@ -281,7 +296,8 @@ class Tensor(Value):
         return shape.broadcast_to(self, other.shape)
 
     def repeat(self, *repeats: Any, axis: Any = None) -> Tensor:
-        """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see `cr.repeat`)."""
+        """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see
+        `cr.repeat`)."""
         if axis is not None:
             return shape.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
         counts = shape.sizes("repeat", repeats)
@@ -304,7 +320,7 @@ class Tensor(Value):
         """The tensor where ``condition`` holds, otherwise ``other``."""
         return elementwise.select(condition, self, other)
 
-    # -- items ------------------------------------------------------------------------------------------
+    # -- items -------------------------------------------------------------------------------------
     def __getitem__(self, key: Any) -> Tensor:
         return index.getitem(self, key)
 
@@ -336,7 +352,7 @@ class Tensor(Value):
         source = as_tensor(other, self.dtype).to(self.dtype)
         return self._become(shape.broadcast_to(source, self.shape), "copy_")
 
-    # -- operators ----------------------------------------------------------------------------------------
+    # -- operators ---------------------------------------------------------------------------------
     __hash__ = object.__hash__
 
     def __neg__(self) -> Tensor:
@@ -350,7 +366,9 @@ class Tensor(Value):
 
     def __invert__(self) -> Tensor:
         if self.dtype != dt.bool_:
-            raise DTypeError(f"~ is defined for bool tensors, got {self.dtype}; use -x, or compare first")
+            raise DTypeError(
+                f"~ is defined for bool tensors, got {self.dtype}; use -x, or compare first"
+            )
         return elementwise.logical_not(self)
 
     def __round__(self, ndigits: Any = None) -> Tensor:
@@ -513,9 +531,12 @@ Value.kind = Tensor
 _UFUNCS: dict[str, Callable[..., Tensor]] = {
     name: getattr(elementwise, name)
     for name in (
-        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal not_equal"
-        " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp expm1 log"
-        " log1p log2 log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign square floor"
+        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal "
+        "not_equal"
+        " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp "
+        "expm1 log"
+        " log1p log2 log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign "
+        "square floor"
         " ceil trunc isnan isinf isfinite"
     ).split()
 } | {"matmul": contract.matmul, "rint": elementwise.round, "fabs": elementwise.absolute}

@@ -1,4 +1,5 @@
-"""Transformations of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, vmap, custom_vjp.
+"""Transformations of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, vmap,
+custom_vjp.
 
 A function is run on tracers, tensors with fresh input nodes; what it returns is a graph, which is
 transformed; then the tracers are replaced by the arguments. So transformations nest in any order.
@@ -58,7 +59,8 @@ class Tracers:
             self.tensors.append(tensor)
 
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
-        """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no gradient."""
+        """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
+        gradient."""
         nodes = substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
@@ -72,7 +74,8 @@ class Tracers:
 def _differentiable(name: str, x: Any) -> Tensor:
     if not isinstance(x, Value | np.ndarray | float | np.floating):
         raise GradientError(
-            f"{name} differentiates by float tensors, got {type(x).__name__}; for the parameters of a module"
+            f"{name} differentiates by float tensors, got {type(x).__name__}; for the parameters "
+            "of a module"
             " use loss.backward(), or choose arguments with argnums="
         )
     tensor = as_tensor(x)
@@ -106,7 +109,9 @@ def _scalar_loss(name: str, out: Any) -> Tensor:
             " reduce it with .sum() or .mean(), or use cr.jacobian"
         )
     if not dt.is_float(out.dtype):
-        raise GradientError(f"{name}: the function returned {out.dtype}, only floats have gradients")
+        raise GradientError(
+            f"{name}: the function returned {out.dtype}, only floats have gradients"
+        )
     return out  # type: ignore[return-value]
 
 
@@ -131,7 +136,7 @@ def _or_zeros(grads: Sequence[Node | None], like: Sequence[Node]) -> list[Node]:
     return [g.zeros_like(x) if n is None else n for n, x in zip(grads, like, strict=True)]
 
 
-# -- reverse mode ---------------------------------------------------------------------------------------
+# -- reverse mode ----------------------------------------------------------------------------------
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns ``(f(*args), gradient)``; see `grad`.
 
@@ -150,7 +155,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         with transforming():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
             if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-                raise OptionError("grad with has_aux=True: the function must return a pair (loss, aux)")
+                raise OptionError(
+                    "grad with has_aux=True: the function must return a pair (loss, aux)"
+                )
             loss = _scalar_loss("grad", out[0] if has_aux else out)
             aux, aux_structure = flatten(out[1] if has_aux else None)
             grads = reverse.gradients([loss.node], [g.ones_like(loss.node)], tracers.nodes)
@@ -163,17 +170,21 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         if not has_aux:
             return value, result
         replaced = iter(rest[len(found) :])
-        new_aux = unflatten(aux_structure, [next(replaced) if isinstance(t, Value) else t for t in aux])
+        new_aux = unflatten(
+            aux_structure, [next(replaced) if isinstance(t, Value) else t for t in aux]
+        )
         return (value, new_aux), result
 
     return wrapped
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """The gradient of a scalar function: a function with the same arguments that returns ∂f/∂args[argnums].
+    """The gradient of a scalar function: a function with the same arguments that returns
+    ∂f/∂args[argnums].
 
-    ``argnums`` is one position or several (then a tuple of gradients). With ``has_aux`` the function
-    returns ``(loss, aux)`` and the result is ``(gradient, aux)``. Apply it again for higher orders.
+    ``argnums`` is one position or several (then a tuple of gradients). With ``has_aux`` the
+    function returns ``(loss, aux)`` and the result is ``(gradient, aux)``. Apply it again for
+    higher orders.
 
     >>> import chainrule as cr
     >>> f = lambda x: x ** 3
@@ -194,12 +205,15 @@ def _outputs(out: Any, name: str) -> tuple[list[Tensor], Any]:
     leaves, structure = flatten(out)
     for t in leaves:
         if not isinstance(t, Value):
-            raise GradientError(f"{name}: the function must return tensors, it returned {type(t).__name__}")
+            raise GradientError(
+                f"{name}: the function must return tensors, it returned {type(t).__name__}"
+            )
     return leaves, structure
 
 
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
-    """``f(*primals)`` and the function v ↦ vᵀJ: cotangents of the result to cotangents of the arguments.
+    """``f(*primals)`` and the function v ↦ vᵀJ: cotangents of the result to cotangents of the
+    arguments.
 
     >>> import chainrule as cr
     >>> y, pull = cr.vjp(cr.sin, cr.tensor(0.0))
@@ -250,7 +264,8 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
-    """All derivatives of ``f``, which returns one tensor: shape (*out.shape, *arg.shape) for each argument.
+    """All derivatives of ``f``, which returns one tensor: shape (*out.shape, *arg.shape) for each
+    argument.
 
     >>> import chainrule as cr
     >>> cr.jacobian(lambda x: x * x)(cr.tensor([1.0, 2.0]))
@@ -302,12 +317,12 @@ def stop_gradient(x: Any) -> Any:
     return unflatten(structure, [make(g.stop_gradient(as_tensor(t).node)) for t in leaves])
 
 
-# -- vmap -------------------------------------------------------------------------------------------------
+# -- vmap ------------------------------------------------------------------------------------------
 def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
     """``f`` for many examples at once: write it for one, call it with an axis of examples added.
 
-    ``in_axes``: the axis of the examples in each argument (None: the same for all); ``out_axes``: where
-    it goes in the results. Random numbers drawn inside are the same for all examples.
+    ``in_axes``: the axis of the examples in each argument (None: the same for all); ``out_axes``:
+    where it goes in the results. Random numbers drawn inside are the same for all examples.
 
     >>> import chainrule as cr
     >>> cr.vmap(lambda a, b: (a * b).sum())(cr.ones(3, 2), cr.ones(3, 2))
@@ -319,7 +334,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         leaves, structure = flatten(list(args))
         if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
             raise OptionError(f"vmap: in_axes={in_axes} for {len(args)} arguments")
-        axes = broadcast_prefix(list(in_axes) if isinstance(in_axes, tuple) else in_axes, list(args))
+        axes = broadcast_prefix(
+            list(in_axes) if isinstance(in_axes, tuple) else in_axes, list(args)
+        )
         mapped: dict[Node, Node] = {}
         inner: list[Any] = []
         lengths: dict[int, Any] = {}
@@ -329,7 +346,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
                 continue
             tensor = as_tensor(x)
             if not -tensor.ndim <= axis < tensor.ndim:
-                raise ShapeError(f"vmap: in_axes names axis {axis} of a tensor of shape {tensor.shape}")
+                raise ShapeError(
+                    f"vmap: in_axes names axis {axis} of a tensor of shape {tensor.shape}"
+                )
             axis %= tensor.ndim
             lengths[tensor.shape[axis]] = tensor.shape
             front = tensor.moveaxis(axis, 0)
@@ -340,7 +359,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
                 register_leaf(node, inner[-1])
         if len(lengths) != 1:
             shown = " and ".join(str(s) for s in lengths.values()) or "no tensor"
-            raise ShapeError(f"vmap: mapped arguments must have one length along in_axes, got {shown}")
+            raise ShapeError(
+                f"vmap: mapped arguments must have one length along in_axes, got {shown}"
+            )
         with transforming():
             out = f(*unflatten(structure, inner), **options)
             results, out_structure = flatten(out)
@@ -349,10 +370,12 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         rt.end(mapped)
         places = broadcast_prefix(out_axes, out)
         found = [
-            _placed(n, m, place, next(iter(lengths))) for (n, m), place in zip(batched, places, strict=True)
+            _placed(n, m, place, next(iter(lengths)))
+            for (n, m), place in zip(batched, places, strict=True)
         ]
         return unflatten(
-            out_structure, [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in found]
+            out_structure,
+            [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in found],
         )
 
     return wrapped
@@ -371,7 +394,7 @@ def _placed(node: Node, mapped: bool, axis: Any, length: int) -> Node:
     return g.permute(node, order)
 
 
-# -- rules of one's own ---------------------------------------------------------------------------------
+# -- rules of one's own ----------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Rule:
     """The user's rule as `core.graph.custom_vjp` wants it; equal for equal static arguments."""
@@ -406,8 +429,9 @@ class _Rule:
 class custom_vjp:  # noqa: N801 - a decorator
     """Decorator: a function of tensors, which returns one tensor, with a gradient rule of your own.
 
-    ``defvjp(forward, backward)``: ``forward(*args)`` returns ``(result, residuals)``; ``backward(residuals,
-    g)`` returns one cotangent (or None) per argument. Arguments that are not tensors must be hashable.
+    ``defvjp(forward, backward)``: ``forward(*args)`` returns ``(result, residuals)``;
+    ``backward(residuals, g)`` returns one cotangent (or None) per argument. Arguments that are not
+    tensors must be hashable.
 
     >>> import chainrule as cr
     >>> @cr.custom_vjp
@@ -455,9 +479,10 @@ class custom_vjp:  # noqa: N801 - a decorator
         return make(g.custom_vjp(out.node, nodes, _Rule(self, statics, len(args))), *tensors)
 
 
-# -- checks ----------------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any) -> None:
-    """Compare the gradients of ``f(*args)`` with finite differences, in float64; see `autodiff.check`.
+    """Compare the gradients of ``f(*args)`` with finite differences, in float64; see
+    `autodiff.check`.
 
     Float arguments are converted to float64. Raises GradientError with the elements that differ.
 
@@ -466,14 +491,21 @@ def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any
     """
     leaves, structure = flatten(list(args))
     floats = [isinstance(x, Value | np.ndarray) and x.dtype.kind == "f" for x in leaves]
-    wide = [as_tensor(x).double() if is_float else x for x, is_float in zip(leaves, floats, strict=True)]
-    tracers = Tracers("check_grads", [x for x, is_float in zip(wide, floats, strict=True) if is_float])
+    wide = [
+        as_tensor(x).double() if is_float else x for x, is_float in zip(leaves, floats, strict=True)
+    ]
+    tracers = Tracers(
+        "check_grads", [x for x, is_float in zip(wide, floats, strict=True) if is_float]
+    )
     tensors = iter(tracers.tensors)
     with transforming():
         out = f(
             *unflatten(
                 structure,
-                [next(tensors) if is_float else x for x, is_float in zip(wide, floats, strict=True)],
+                [
+                    next(tensors) if is_float else x
+                    for x, is_float in zip(wide, floats, strict=True)
+                ],
             )
         )
         outputs = [t.node for t in _outputs(out, "check_grads")[0]]

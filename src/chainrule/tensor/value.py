@@ -1,4 +1,5 @@
-"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node not computed yet."""
+"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node not
+computed yet."""
 
 from __future__ import annotations
 
@@ -29,15 +30,23 @@ _held: WeakValueDictionary[int, Value] = WeakValueDictionary()
 
 
 class Value:
-    """A tensor's state. Either ``_array`` is its storage (then ``_node`` is that leaf's node, made when
-    first needed), or ``_array`` is None and ``_node`` is an expression.
+    """A tensor's state. Either ``_array`` is its storage (then ``_node`` is that leaf's node, made
+    when first needed), or ``_array`` is None and ``_node`` is an expression.
 
     A writeable ``_array`` belongs to this tensor alone: a program may update it in place.
     """
 
     __slots__ = (
-        "__weakref__", "_array", "_grad", "_node", "_requires_grad", "_serial", "_spent", "_weak", "name",
-    )  # fmt: skip
+        "__weakref__",
+        "_array",
+        "_grad",
+        "_node",
+        "_requires_grad",
+        "_serial",
+        "_spent",
+        "_weak",
+        "name",
+    )
 
     kind: ClassVar[type[Tensor]]  # set where Tensor is defined
 
@@ -50,7 +59,7 @@ class Value:
     _weak: bool  # stands for a Python float: never widens other operands
     name: str
 
-    # -- what it is ---------------------------------------------------------------------------------
+    # -- what it is --------------------------------------------------------------------------------
     @property
     def shape(self) -> Shape:
         """The length of each axis."""
@@ -83,7 +92,7 @@ class Value:
     def _is_outside(self) -> bool:
         return active.capture is not None and self._serial != active.capture.serial
 
-    # -- numbers ------------------------------------------------------------------------------------
+    # -- numbers -----------------------------------------------------------------------------------
     def _read(self) -> Array:
         """The numbers (not to be written to), computed now if they were not."""
         if active.capture is not None:
@@ -133,19 +142,24 @@ class Value:
         self._array = array
         return array
 
-    # -- state ----------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
     def assign(self, new: Any) -> Self:
-        """Give this tensor a new value (same shape and dtype); expressions made before keep the old one.
+        """Give this tensor a new value (same shape and dtype); expressions made before keep the old
+        one.
 
-        No gradient flows through an assignment. Inside a compiled function it becomes an update of state.
+        No gradient flows through an assignment. Inside a compiled function it becomes an update of
+        state.
         """
         value = as_tensor(new, self.dtype)
         if value.shape != self.shape:
-            raise ShapeError(f"assign: this tensor has shape {self.shape}, the new value {value.shape}")
+            raise ShapeError(
+                f"assign: this tensor has shape {self.shape}, the new value {value.shape}"
+            )
         if value.dtype != self.dtype:
             if dt.is_float(value.dtype) and not dt.is_float(self.dtype):
                 raise DTypeError(
-                    f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it with .to()"
+                    f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it "
+                    "with .to()"
                 )
             value = make(g.cast(value.node, self.dtype))
         if active.capture is not None:
@@ -164,15 +178,19 @@ class Value:
     def _become(self, new: Value, what: str) -> Self:
         """In-place change ``what``: this tensor object now means ``new``."""
         if new.shape != self.shape:
-            raise ShapeError(f"{what} in place: the tensor has shape {self.shape}, the result {new.shape}")
+            raise ShapeError(
+                f"{what} in place: the tensor has shape {self.shape}, the result {new.shape}"
+            )
         if new.dtype != self.dtype:
             raise DTypeError(
-                f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; {_instead(what)}"
+                f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; "
+                f"{_instead(what)}"
             )
         if self._requires_grad and self.is_leaf:
             if active.grad_enabled:
                 raise GradientError(
-                    f"{what} in place on a tensor that requires a gradient: the gradient would be of the old"
+                    f"{what} in place on a tensor that requires a gradient: the gradient would be "
+                    "of the old"
                     f" value; put it under `with cr.no_grad():`, or {_instead(what)}"
                 )
             return self.assign(new)
@@ -186,14 +204,20 @@ class Value:
             _held[self._node.id] = self
         return self
 
-    # -- gradients ------------------------------------------------------------------------------------
+    # -- gradients ---------------------------------------------------------------------------------
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user, and not computed from tensors that require a gradient."""
+        """Whether it was made by the user, and not computed from tensors that require a
+        gradient."""
         if not self._requires_grad or self._array is not None:
             return True
         owner = _owners.get(self._node) if self._node is not None else None
-        return owner is not None and owner() is self and self._node is not None and self._node.op == "input"
+        return (
+            owner is not None
+            and owner() is self
+            and self._node is not None
+            and self._node.op == "input"
+        )
 
     @property
     def requires_grad(self) -> bool:
@@ -209,7 +233,9 @@ class Value:
         if requires_grad == self._requires_grad:
             return self
         if requires_grad and not dt.is_float(self.dtype):
-            raise GradientError(f"only float tensors have gradients, this one is {self.dtype}; use .float()")
+            raise GradientError(
+                f"only float tensors have gradients, this one is {self.dtype}; use .float()"
+            )
         if not requires_grad:
             if not self.is_leaf:
                 raise GradientError("only a leaf can stop requiring a gradient; use x.detach()")
@@ -248,7 +274,9 @@ class Value:
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None and value.shape != self.shape:
-            raise ShapeError(f"grad of a tensor of shape {self.shape} cannot have shape {value.shape}")
+            raise ShapeError(
+                f"grad of a tensor of shape {self.shape} cannot have shape {value.shape}"
+            )
         if self._is_outside():
             assert active.capture is not None
             slots = active.capture.grads
@@ -267,8 +295,9 @@ class Value:
     ) -> None:
         """Back-propagate: add d self / d leaf to ``.grad`` of every leaf that requires a gradient.
 
-        ``gradient`` (of this tensor's shape) is needed unless the tensor is a scalar. ``create_graph``:
-        the gradients can be differentiated again. Raises GradientError where there is nothing to do.
+        ``gradient`` (of this tensor's shape) is needed unless the tensor is a scalar.
+        ``create_graph``: the gradients can be differentiated again. Raises GradientError where
+        there is nothing to do.
 
         >>> import chainrule as cr
         >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
@@ -293,7 +322,9 @@ class Value:
             new = make(node, requires_grad=create_graph)
             old = tensor.grad
             if old is not None:
-                new = make(g.add(old.node, new.node), requires_grad=create_graph or old.requires_grad)
+                new = make(
+                    g.add(old.node, new.node), requires_grad=create_graph or old.requires_grad
+                )
             if active.capture is None and not create_graph:
                 new._read()
             tensor.grad = new
@@ -318,7 +349,9 @@ class Value:
             return make(g.ones_like(self.node))
         cotangent = as_tensor(gradient, self.dtype)
         if cotangent.shape != self.shape:
-            raise ShapeError(f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}")
+            raise ShapeError(
+                f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}"
+            )
         return make(g.cast(cotangent.node, self.dtype))
 
     @staticmethod
@@ -326,13 +359,16 @@ class Value:
         for _, tensor in leaves:
             if tensor._is_outside() and not tensor.is_leaf:
                 raise GradientError(
-                    f"backward inside a compiled function reaches a tensor of shape {tensor.shape} that was"
-                    " computed outside from tensors that require a gradient; compute it inside, or detach it"
+                    f"backward inside a compiled function reaches a tensor of shape {tensor.shape} "
+                    "that was"
+                    " computed outside from tensors that require a gradient; compute it inside, or "
+                    "detach it"
                 )
 
 
 def _instead(what: str) -> str:
-    """What to write in place of the in-place change ``what``: an operator, a method or an assignment."""
+    """What to write in place of the in-place change ``what``: an operator, a method or an
+    assignment."""
     if what.endswith("="):
         return "change a copy: y = x.clone()"
     return f"write x = x.{what[:-1]}(...)" if what.endswith("_") else f"write x = x {what} y"
@@ -345,17 +381,21 @@ def _is_held(node: Node) -> bool:
 def _no_value_message(purpose: str) -> str:
     if purpose == rt.ENDED:
         return (
-            f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap traced and"
+            f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap "
+            "traced and"
             " has no value outside it; return it from the function"
         )
     return (
-        f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. Choose with"
-        " cr.where instead of if, keep shapes static, return the tensor, or move the line out of the function"
+        f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. "
+        "Choose with"
+        " cr.where instead of if, keep shapes static, return the tensor, or move the line out of "
+        "the function"
     )
 
 
 def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Tensor:
-    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and gradients are on)."""
+    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and gradients are
+    on)."""
     tensor = object.__new__(Value.kind)
     tensor._node, tensor._array, tensor._grad = node, None, None
     if requires_grad is None:
@@ -369,7 +409,8 @@ def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Ten
 
 
 def stored(array: Array) -> Tensor:
-    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written to)."""
+    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written
+    to)."""
     if active.capture is not None:
         return make(g.constant(array))
     tensor = object.__new__(Value.kind)
@@ -443,12 +484,14 @@ def _from_python(data: Any) -> Array:
 
 def _reject(array: Array, data: Any) -> DType:
     raise DTypeError(
-        f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools expected"
+        f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
+        "expected"
     )
 
 
 def as_tensor(x: Any, like: DType | None = None) -> Tensor:
-    """``x`` if it is a tensor; otherwise a constant; a Python number takes the dtype ``like``, if it can."""
+    """``x`` if it is a tensor; otherwise a constant; a Python number takes the dtype ``like``, if
+    it can."""
     if isinstance(x, Value):
         return x  # type: ignore[return-value]
     if isinstance(x, bool | int | float | np.generic):
@@ -470,7 +513,8 @@ def _stack(tensors: Sequence[Value]) -> Node:
     for t in tensors:
         if t.shape != first.shape or t.dtype != first.dtype:
             raise ShapeError(
-                f"a list of tensors needs equal shapes and dtypes, got {first.dtype}{list(first.shape)}"
+                "a list of tensors needs equal shapes and dtypes, got "
+                f"{first.dtype}{list(first.shape)}"
                 f" and {t.dtype}{list(t.shape)}"
             )
     return g.concat([g.reshape(use(t), (1, *t.shape)) for t in tensors], 0)
@@ -481,10 +525,12 @@ def constant(number: bool | int | float, dtype: DType) -> Node:
     try:
         return g.constant(number, dtype)
     except OverflowError:
-        raise DTypeError(f"{number} does not fit in {dtype}; convert the tensor first, with .to()") from None
+        raise DTypeError(
+            f"{number} does not fit in {dtype}; convert the tensor first, with .to()"
+        ) from None
 
 
-# -- gradients on and off -------------------------------------------------------------------------------
+# -- gradients on and off --------------------------------------------------------------------------
 class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
     """Context or decorator: results computed inside require a gradient, or not."""
 

@@ -1,7 +1,8 @@
 """Arrays: the user's data as NumPy arrays that a program can read, checked before any work.
 
-A data set is one array, a tuple of arrays or a dict of arrays, rows first. Arrays are not copied where
-their dtype and memory layout allow; integers (uint8 images, token numbers) stay as small as they are.
+A data set is one array, a tuple of arrays or a dict of arrays, rows first. Arrays are not copied
+where their dtype and memory layout allow; integers (uint8 images, token numbers) stay as small as
+they are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from ..tensor.value import Value
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
 _WIDER: dict[str, DType] = {
-    "int8": dt.int32, "int16": dt.int32, "uint16": dt.int32, "uint64": dt.int64,
-    "float16": dt.float32, "longdouble": dt.float64, "float128": dt.float64,
-}  # fmt: skip
+    "int8": dt.int32,
+    "int16": dt.int32,
+    "uint16": dt.int32,
+    "uint64": dt.int64,
+    "float16": dt.float32,
+    "longdouble": dt.float64,
+    "float128": dt.float64,
+}
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,18 @@ class Arrays:
         return Arrays(self.names, tuple(f(a) for a in self.arrays), self.keys, self.single)
 
 
-def arrays_of(where: str, name: str, data: Any, float_dtype: DType, allow_nan: bool = False) -> Arrays:
+def arrays_of(
+    where: str, name: str, data: Any, float_dtype: DType, allow_nan: bool = False
+) -> Arrays:
     """``data`` (an array-like, a tuple or a dict of them) as arrays, floats in ``float_dtype``.
 
-    Raises DataError (empty, NaN or infinite, unequal lengths), DTypeError (not numbers), ShapeError.
+    Raises DataError (empty, NaN or infinite, unequal lengths), DTypeError (not numbers),
+    ShapeError.
     """
     if data is None:
-        raise DataError(f"{where}: {name} is None; give an array, a tensor, a table, or a tuple or dict of them")
+        raise DataError(
+            f"{where}: {name} is None; give an array, a tensor, a table, or a tuple or dict of them"
+        )
     if isinstance(data, Mapping):
         if not data:
             raise DataError(f"{where}: {name} is an empty dict; give at least one array")
@@ -73,7 +84,11 @@ def arrays_of(where: str, name: str, data: Any, float_dtype: DType, allow_nan: b
         names = tuple(f"{name}[{k!r}]" for k in data)
         parts = list(data.values())
         single = False
-    elif isinstance(data, tuple) and data and all(hasattr(p, "shape") or isinstance(p, list) for p in data):
+    elif (
+        isinstance(data, tuple)
+        and data
+        and all(hasattr(p, "shape") or isinstance(p, list) for p in data)
+    ):
         keys, single = None, False
         names = tuple(f"{name}[{i}]" for i in range(len(data)))
         parts = list(data)
@@ -82,7 +97,10 @@ def arrays_of(where: str, name: str, data: Any, float_dtype: DType, allow_nan: b
     arrays = [_array(where, n, p, float_dtype) for n, p in zip(names, parts, strict=True)]
     for n, a in zip(names, arrays, strict=True):
         if len(a) != len(arrays[0]):
-            raise DataError(f"{where}: {names[0]} has {len(arrays[0])} rows, {n} has {len(a)}; they must be equal")
+            raise DataError(
+                f"{where}: {names[0]} has {len(arrays[0])} rows, {n} has {len(a)}; they must be "
+                "equal"
+            )
         if not allow_nan:
             check_finite(where, n, a)
     return Arrays(names, tuple(arrays), keys, single)
@@ -90,7 +108,10 @@ def arrays_of(where: str, name: str, data: Any, float_dtype: DType, allow_nan: b
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
     if hasattr(data, "toarray"):
-        raise DTypeError(f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), or train on blocks of rows")
+        raise DTypeError(
+            f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), "
+            "or train on blocks of rows"
+        )
     if isinstance(data, Value):
         array = data._read()
     else:
@@ -99,21 +120,34 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
-            raise ShapeError(f"{where}: the rows of {name} have unequal lengths; pad them to one length") from None
+            raise ShapeError(
+                f"{where}: the rows of {name} have unequal lengths; pad them to one length"
+            ) from None
     if array.ndim == 0:
-        raise ShapeError(f"{where}: {name} is a single number ({array}); rows of examples are expected")
+        raise ShapeError(
+            f"{where}: {name} is a single number ({array}); rows of examples are expected"
+        )
     if array.dtype.kind not in "biuf":
-        raise DTypeError(f"{where}: {name} has dtype {array.dtype}{_first_odd(array)}; numbers are expected."
-                         " Encode categories as integers or one-hot columns")  # fmt: skip
+        raise DTypeError(
+            f"{where}: {name} has dtype {array.dtype}{_first_odd(array)}; numbers are expected."
+            " Encode categories as integers or one-hot columns"
+        )
     if array.shape[0] == 0:
-        raise DataError(f"{where}: {name} has no rows (shape {array.shape}); give at least one example")
+        raise DataError(
+            f"{where}: {name} has no rows (shape {array.shape}); give at least one example"
+        )
     if array.size == 0:
-        raise DataError(f"{where}: {name} has shape {array.shape}, so no numbers; every axis needs a length of at least 1")
+        raise DataError(
+            f"{where}: {name} has shape {array.shape}, so no numbers; every axis needs a length of "
+            "at least 1"
+        )
     dtype = _WIDER.get(array.dtype.name, array.dtype)
     if dtype.kind == "f":
         dtype = float_dtype
     if array.dtype.name == "uint64" and array.max() > np.iinfo(np.int64).max:
-        raise DTypeError(f"{where}: {name} has integers larger than int64 holds (up to {array.max()})")
+        raise DTypeError(
+            f"{where}: {name} has integers larger than int64 holds (up to {array.max()})"
+        )
     overflows = array.dtype.itemsize > dtype.itemsize and dtype.kind == "f"
     if not overflows:
         return np.ascontiguousarray(array, dtype)
@@ -122,7 +156,8 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
     if not _finite(converted) and _finite(array):
         at = np.argwhere(np.isinf(converted) & np.isfinite(array))[0]
         raise DataError(
-            f"{where}: {name} has {array[tuple(at)]} at {_place(at)}, more than {dtype} holds (3.4e38); scale the"
+            f"{where}: {name} has {array[tuple(at)]} at {_place(at)}, more than {dtype} holds "
+            "(3.4e38); scale the"
             " column, or use model.double()"
         )
     return converted
@@ -155,7 +190,10 @@ def _finite(array: Array) -> bool:
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):  # NaN and inf stay in a sum; a finite sum can still overflow
             return True
-    return all(bool(np.isfinite(array[i : i + _CHECK_ROWS]).all()) for i in range(0, len(array), _CHECK_ROWS))
+    return all(
+        bool(np.isfinite(array[i : i + _CHECK_ROWS]).all())
+        for i in range(0, len(array), _CHECK_ROWS)
+    )
 
 
 def check_finite(where: str, name: str, array: Array) -> None:
@@ -168,24 +206,40 @@ def check_finite(where: str, name: str, array: Array) -> None:
     rows = int(bad.reshape(len(array), -1).any(1).sum())
     counts = " and ".join(f"{n} {kind}" for n, kind in ((nan, "NaN"), (inf, "infinite")) if n)
     noun = "value" if nan + inf == 1 else "values"
-    advice = "impute or drop these rows" if name.startswith("x") else "drop these rows: a target must be known"
-    raise DataError(f"{where}: {name} has {counts} {noun} in {rows} of {len(array)} rows, the first at {_place(at)}; {advice}")
+    advice = (
+        "impute or drop these rows"
+        if name.startswith("x")
+        else "drop these rows: a target must be known"
+    )
+    raise DataError(
+        f"{where}: {name} has {counts} {noun} in {rows} of {len(array)} rows, the first at "
+        f"{_place(at)}; {advice}"
+    )
 
 
 def check_same_rows(where: str, x: Arrays, y: Arrays) -> None:
     """Raise DataError unless both have as many rows."""
     if x.rows != y.rows:
-        raise DataError(f"{where}: {x.names[0]} has {x.rows} rows, {y.names[0]} has {y.rows}; every example needs one target")
+        raise DataError(
+            f"{where}: {x.names[0]} has {x.rows} rows, {y.names[0]} has {y.rows}; every example "
+            "needs one target"
+        )
 
 
 def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) -> Array | None:
-    """One float32 weight per row with mean 1, from weights per row and per class; None if neither is given."""
+    """One float32 weight per row with mean 1, from weights per row and per class; None if neither
+    is given."""
     rows = y.rows
     weights: Array | None = None
     if sample_weight is not None:
-        weights = np.array(arrays_of(where, "sample_weight", sample_weight, dt.float64).arrays[0], np.float64)
+        weights = np.array(
+            arrays_of(where, "sample_weight", sample_weight, dt.float64).arrays[0], np.float64
+        )
         if weights.shape != (rows,):
-            raise ShapeError(f"{where}: sample_weight has shape {weights.shape}; one weight per row, ({rows},), is expected")
+            raise ShapeError(
+                f"{where}: sample_weight has shape {weights.shape}; one weight per row, ({rows},), "
+                "is expected"
+            )
     if class_weight is not None:
         per_row = _class_weights(where, class_weight, y)
         weights = per_row if weights is None else weights * per_row
@@ -193,7 +247,9 @@ def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) ->
         return None
     if weights.min() < 0:
         row = int(weights.argmin())
-        raise DataError(f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative")
+        raise DataError(
+            f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative"
+        )
     mean = weights.mean()
     if mean == 0:
         raise DataError(f"{where}: all weights are 0; at least one row must count")
@@ -206,16 +262,25 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not y.single:
-        raise ShapeError(f"{where}: class_weight needs y with one label per row, y has shape {labels.shape}; use sample_weight")
+        raise ShapeError(
+            f"{where}: class_weight needs y with one label per row, y has shape {labels.shape}; "
+            "use sample_weight"
+        )
     labels = labels.astype(np.int64)
     present, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
-            raise DataError(f'{where}: class_weight is "balanced", a dict or a list, got {class_weight!r}')
+            raise DataError(
+                f'{where}: class_weight is "balanced", a dict or a list, got {class_weight!r}'
+            )
         table = len(labels) / (len(present) * counts)
         return np.asarray(table[index], np.float64)
-    given = dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
+    given = (
+        dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
+    )
     missing = [int(c) for c in present if c not in given]
     if missing:
-        raise DataError(f"{where}: class_weight has no weight for the classes {missing} that are in y")
+        raise DataError(
+            f"{where}: class_weight has no weight for the classes {missing} that are in y"
+        )
     return np.asarray([float(given[int(c)]) for c in present])[index]

@@ -17,8 +17,9 @@ Logs = Mapping[str, float]
 class Callback:
     """Base of callbacks; a subclass overrides what it needs.
 
-    ``trainer.stop("why")`` ends the training after the method returns. With ``every`` = n, `on_steps` is
-    called after every n steps; the native loop returns to Python there, so let n be large.
+    ``trainer.stop("why")`` ends the training after the method returns. With ``every`` = n,
+    `on_steps` is called after every n steps; the native loop returns to Python there, so let n be
+    large.
 
     >>> from chainrule.train import Callback
     >>> class Print(Callback):
@@ -66,8 +67,10 @@ class EpochFunction(Callback):
 class EarlyStopping(Callback):
     """Stop when a measure has not improved by more than ``min_delta`` for ``patience`` epochs.
 
-    ``monitor``: a measure's name; by default "val_loss" where there is validation, otherwise "loss".
-    ``mode``: "min", "max", or "auto" (by the name). ``restore_best``: end with the best epoch's weights.
+    ``monitor``: a measure's name; by default "val_loss" where there is validation, otherwise
+    "loss".
+    ``mode``: "min", "max", or "auto" (by the name). ``restore_best``: end with the best epoch's
+    weights.
 
     >>> from chainrule.train import EarlyStopping
     >>> EarlyStopping("val_accuracy", patience=5).mode
@@ -87,7 +90,9 @@ class EarlyStopping(Callback):
     ) -> None:
         """Set what to watch; raises OptionError for values that make no sense."""
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise OptionError(f"EarlyStopping: patience is a number of epochs, at least 1; got {patience!r}")
+            raise OptionError(
+                f"EarlyStopping: patience is a number of epochs, at least 1; got {patience!r}"
+            )
         if not math.isfinite(min_delta) or min_delta < 0:
             raise OptionError(f"EarlyStopping: min_delta is not negative, got {min_delta!r}")
         if mode not in ("auto", "min", "max"):
@@ -115,7 +120,8 @@ class EarlyStopping(Callback):
         if self.monitor not in measured:
             needs = self.monitor.startswith("val_") and not trainer.has_validation
             raise OptionError(
-                f"EarlyStopping: monitor={self.monitor!r} is not measured; measured are {', '.join(measured)}"
+                f"EarlyStopping: monitor={self.monitor!r} is not measured; measured are "
+                f"{', '.join(measured)}"
                 + (". Give validation_data or validation_split" if needs else "")
             )
 
@@ -144,7 +150,8 @@ class EarlyStopping(Callback):
         if self.waited >= self.patience:
             trainer.stop(
                 f"{self.monitor} has not improved for {self.waited} epochs"
-                f" (best: {'none' if self.best is None else f'{self.best:.5g}'} in epoch {self.best_epoch + 1})"
+                f" (best: {'none' if self.best is None else f'{self.best:.5g}'} in epoch "
+                f"{self.best_epoch + 1})"
             )
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -163,7 +170,8 @@ class EarlyStopping(Callback):
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch, logs)``."""
+    """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch,
+    logs)``."""
     if given is None:
         return []
     items = list(given) if isinstance(given, list | tuple) else [given]
@@ -175,7 +183,7 @@ def as_callbacks(given: Any) -> list[Callback]:
             found.append(EpochFunction(item))
         else:
             raise OptionError(
-                f"callbacks: expected Callback objects or functions f(trainer, epoch, logs), got {item!r}"
-                + (" (a class: add parentheses)" if isinstance(item, type) else "")
+                "callbacks: expected Callback objects or functions f(trainer, epoch, logs), got "
+                f"{item!r}" + (" (a class: add parentheses)" if isinstance(item, type) else "")
             )
     return found

@@ -1,8 +1,8 @@
 """Checkpoints: the whole state of a training in one safetensors file, written whole or not at all.
 
-A file is written beside its place, synced and renamed; the file before it is removed only after that.
-So there is a whole checkpoint at any moment, whenever the process dies. A checksum over all numbers
-tells a damaged file from a whole one.
+A file is written beside its place, synced and renamed; the file before it is removed only after
+that. So there is a whole checkpoint at any moment, whenever the process dies. A checksum over all
+numbers tells a damaged file from a whole one.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def read_file(path: Path) -> State:
         with safe_open(path, framework="np") as f:
             info = f.metadata() or {}
             if _KEY not in info:
-                raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of Chainrule's Trainer")
+                raise CheckpointError(
+                    f"{path} is a safetensors file, but not a checkpoint of Chainrule's Trainer"
+                )
             arrays = {k: np.array(f.get_tensor(k)) for k in f.keys()}  # noqa: SIM118 - not a dict
         meta = json.loads(info[_KEY])
     except FileNotFoundError:
@@ -100,30 +102,37 @@ def read_file(path: Path) -> State:
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         size = path.stat().st_size if path.is_file() else 0
         raise CheckpointError(
-            f"{path} ({size} bytes) is damaged or not a checkpoint: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"{path} ({size} bytes) is damaged or not a checkpoint: "
+            f"{str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
     if _checksum(arrays, info[_KEY]) != info.get("checksum"):
         raise CheckpointError(f"{path} is damaged: its checksum does not match its contents")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         found = meta.get("format") if isinstance(meta, dict) else None
-        raise CheckpointError(f"{path} has format {found}, this version of Chainrule reads format {FORMAT}; update it")
+        raise CheckpointError(
+            f"{path} has format {found}, this version of Chainrule reads format {FORMAT}; update it"
+        )
     return State(arrays, meta)
 
 
 class Checkpoint:
     """A folder of checkpoints: when to write, and which to read.
 
-    ``every_steps``: write after that many steps; otherwise as often as writing costs at most 2 % of the
-    time (``every_seconds`` sets a shortest pause). The two newest files are kept.
+    ``every_steps``: write after that many steps; otherwise as often as writing costs at most 2 % of
+    the time (``every_seconds`` sets a shortest pause). The two newest files are kept.
 
     >>> from chainrule.train import Checkpoint
     >>> Checkpoint("run/", every_steps=1000).every_steps
     1000
     """
 
-    def __init__(self, folder: str | Path, every_steps: int | None = None, every_seconds: float = 1.0) -> None:
+    def __init__(
+        self, folder: str | Path, every_steps: int | None = None, every_seconds: float = 1.0
+    ) -> None:
         """Nothing is written yet."""
-        if every_steps is not None and (isinstance(every_steps, bool) or not isinstance(every_steps, int) or every_steps < 1):
+        if every_steps is not None and (
+            isinstance(every_steps, bool) or not isinstance(every_steps, int) or every_steps < 1
+        ):
             raise OptionError(f"Checkpoint: every_steps is at least 1, got {every_steps!r}")
         self.folder = Path(folder)
         self.every_steps, self.every_seconds = every_steps, every_seconds
@@ -137,7 +146,9 @@ class Checkpoint:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CheckpointError(f"checkpoint: cannot make the folder {self.folder}: {error.strerror}") from error
+            raise CheckpointError(
+                f"checkpoint: cannot make the folder {self.folder}: {error.strerror}"
+            ) from error
         for path in self.folder.glob(f"{_TEMPORARY}*"):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -181,13 +192,17 @@ class Checkpoint:
                 continue
             if reasons:
                 warnings.warn(
-                    "checkpoint: " + "; ".join(reasons) + f". The one before it is used: {path.name}",
-                    RuntimeWarning, stacklevel=5,
-                )  # fmt: skip
+                    "checkpoint: "
+                    + "; ".join(reasons)
+                    + f". The one before it is used: {path.name}",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
             return state
         if reasons:
             raise CheckpointError(
-                f"no checkpoint in {self.folder} can be read; remove the folder to start anew:\n    " + "\n    ".join(reasons)
+                f"no checkpoint in {self.folder} can be read; remove the folder to start anew:\n   "
+                " " + "\n    ".join(reasons)
             )
         return None
 

@@ -1,6 +1,7 @@
 """Diagnosis: one training step looked at closely, for units and gradients that are not well.
 
-What counts as unwell is a table of bounds; each finding says where, how much, and what usually helps.
+What counts as unwell is a table of bounds; each finding says where, how much, and what usually
+helps.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ if TYPE_CHECKING:
 DEAD_SHARE = 0.1  # of a layer's units
 SATURATED_SHARE = 0.25
 UNIT_ROWS = 0.95  # a unit is saturated if this share of the rows is
-VANISHING, EXPLODING = 1e-4, 1e3  # root mean square of a layer's gradient, against the median layer's
+VANISHING, EXPLODING = (
+    1e-4,
+    1e3,
+)  # root mean square of a layer's gradient, against the median layer's
 UPDATE_LOW, UPDATE_HIGH = 1e-5, 0.1  # size of an update against that of the weights
 
 _ZERO_BELOW = (a.ReLU, a.ReLU6)
 _BOUNDS: dict[type[Module], tuple[float, float]] = {
-    a.Tanh: (-1.0, 1.0), a.Sigmoid: (0.0, 1.0), a.Hardtanh: (-1.0, 1.0), a.Hardsigmoid: (0.0, 1.0),
+    a.Tanh: (-1.0, 1.0),
+    a.Sigmoid: (0.0, 1.0),
+    a.Hardtanh: (-1.0, 1.0),
+    a.Hardsigmoid: (0.0, 1.0),
     a.Softsign: (-1.0, 1.0),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,10 @@ class Diagnosis:
         """All parameters: size of weights, of gradients, and update relative to weights."""
         width = max([9, *(len(x.name) for x in self.layers)])
         lines = [f"{'parameter':<{width}} {'weights':>10} {'gradient':>10} {'update/w':>10}"]
-        lines += [f"{x.name:<{width}} {x.weight:>10.3g} {x.gradient:>10.3g} {x.update:>10.3g}" for x in self.layers]
+        lines += [
+            f"{x.name:<{width}} {x.weight:>10.3g} {x.gradient:>10.3g} {x.update:>10.3g}"
+            for x in self.layers
+        ]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -101,7 +111,11 @@ def diagnose(trainer: Trainer, steps: Steps, data: Dataset) -> Diagnosis:
         loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), data.rows, None)
         loss.backward()
         value = float(loss.item())
-        findings = [f for name, module, out in outputs for f in _units(_place(module, name), module, out._read())]
+        findings = [
+            f
+            for name, module, out in outputs
+            for f in _units(_place(module, name), module, out._read())
+        ]
         layers = _update(trainer)
     finally:
         for handle in handles:
@@ -140,27 +154,39 @@ def _units(where: str, module: Module, out: Array) -> list[Finding]:
         bad = int((~np.isfinite(units)).any(0).sum())
         found.append(
             Finding(
-                "not finite", where, f"{bad} of {units.shape[1]} units give NaN or infinity", "Scale the inputs and lower the learning rate"
+                "not finite",
+                where,
+                f"{bad} of {units.shape[1]} units give NaN or infinity",
+                "Scale the inputs and lower the learning rate",
             )
         )
     if isinstance(module, _ZERO_BELOW):
         dead = int((units == 0).all(0).sum())
         if dead >= max(DEAD_SHARE * units.shape[1], 1):
-            found.append(Finding(
-                "dead", where, f"{dead} of {units.shape[1]} units give 0 for every row, so they do not learn",
-                "A lower learning rate, LeakyReLU or GELU, Kaiming initialization",
-            ))  # fmt: skip
+            found.append(
+                Finding(
+                    "dead",
+                    where,
+                    f"{dead} of {units.shape[1]} units give 0 for every row, so they do not learn",
+                    "A lower learning rate, LeakyReLU or GELU, Kaiming initialization",
+                )
+            )
     bounds = _BOUNDS.get(type(module))
     if bounds is not None:
         low, high = bounds
         edge = 0.01 * (high - low)
         at_bound = ((units < low + edge) | (units > high - edge)).mean(0) >= UNIT_ROWS
         if int(at_bound.sum()) >= max(SATURATED_SHARE * units.shape[1], 1):
-            found.append(Finding(
-                "saturated", where,
-                f"{int(at_bound.sum())} of {units.shape[1]} units are at {low:g} or {high:g} for nearly every row",
-                "Smaller initial weights, inputs scaled to about -1 to 1, a normalization layer before it",
-            ))  # fmt: skip
+            found.append(
+                Finding(
+                    "saturated",
+                    where,
+                    f"{int(at_bound.sum())} of {units.shape[1]} units are at {low:g} or {high:g} "
+                    "for nearly every row",
+                    "Smaller initial weights, inputs scaled to about -1 to 1, a normalization "
+                    "layer before it",
+                )
+            )
     return found
 
 
@@ -175,7 +201,9 @@ def _update(trainer: Trainer) -> list[Layer]:
     for p, old, grad in zip(params, before, gradients, strict=True):
         size = _rms(old)
         change = _rms(p._read() - old)
-        layers.append(Layer(trainer.name_of(p).strip("`"), size, _rms(grad), change / size if size else 0.0))
+        layers.append(
+            Layer(trainer.name_of(p).strip("`"), size, _rms(grad), change / size if size else 0.0)
+        )
     return layers
 
 
@@ -187,18 +215,32 @@ def _gradients(layers: list[Layer]) -> list[Finding]:
         where = f"`{x.name}`"
         if not np.isfinite(x.gradient):
             found.append(
-                Finding("not finite", where, "its gradient is NaN or infinite", "Look at the loss with fit, which names the operation")
+                Finding(
+                    "not finite",
+                    where,
+                    "its gradient is NaN or infinite",
+                    "Look at the loss with fit, which names the operation",
+                )
             )
         elif x.gradient == 0.0 or (middle > 0 and x.gradient < VANISHING * middle):
-            found.append(Finding(
-                "vanishing", where, f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
-                "ReLU-like activations, Kaiming or Xavier initialization, normalization or skip connections",
-            ))  # fmt: skip
+            found.append(
+                Finding(
+                    "vanishing",
+                    where,
+                    f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
+                    "ReLU-like activations, Kaiming or Xavier initialization, normalization or "
+                    "skip connections",
+                )
+            )
         elif x.gradient > EXPLODING * max(middle, 1e-30) or x.gradient > EXPLODING:
-            found.append(Finding(
-                "exploding", where, f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
-                "clip_norm=1.0, smaller initial weights, scaled inputs and targets",
-            ))  # fmt: skip
+            found.append(
+                Finding(
+                    "exploding",
+                    where,
+                    f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
+                    "clip_norm=1.0, smaller initial weights, scaled inputs and targets",
+                )
+            )
     return found
 
 
@@ -210,13 +252,19 @@ def _updates(layers: list[Layer]) -> list[Finding]:
         if x.update > UPDATE_HIGH:
             found.append(
                 Finding(
-                    "large update", f"`{x.name}`", f"a step changes the weights by {x.update:.0%} of their size", "Lower the learning rate"
+                    "large update",
+                    f"`{x.name}`",
+                    f"a step changes the weights by {x.update:.0%} of their size",
+                    "Lower the learning rate",
                 )
             )
         elif x.update < UPDATE_LOW and x.gradient > 0:
             found.append(
                 Finding(
-                    "small update", f"`{x.name}`", f"a step changes the weights by {x.update:.1g} of their size", "Raise the learning rate"
+                    "small update",
+                    f"`{x.name}`",
+                    f"a step changes the weights by {x.update:.1g} of their size",
+                    "Raise the learning rate",
                 )
             )
     return found

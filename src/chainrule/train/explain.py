@@ -11,12 +11,12 @@ from .trainer import Trainer
 
 
 def explain(target: Any, *args: Any, **options: Any) -> Explanation:
-    """Explain the program of a compiled function, ``explain(step, *its arguments)``, or of a Trainer's
-    training step, ``explain(trainer, x, y, batch_size=32)``.
+    """Explain the program of a compiled function, ``explain(step, *its arguments)``, or of a
+    Trainer's training step, ``explain(trainer, x, y, batch_size=32)``.
 
-    The program runs for about 0.2 s on copies of its state: nothing is trained. Returns an `Explanation`:
-    ``print`` it for the kernels with their loops, times, GFLOP/s and GB/s; ``.graph()`` is the graph after
-    each pass, ``.ir()`` LLVM IR and ``.assembly()`` machine code.
+    The program runs for about 0.2 s on copies of its state: nothing is trained. Returns an
+    `Explanation`: ``print`` it for the kernels with their loops, times, GFLOP/s and GB/s;
+    ``.graph()`` is the graph after each pass, ``.ir()`` LLVM IR and ``.assembly()`` machine code.
 
     Raises OptionError for anything else than a compiled function or a Trainer.
 
@@ -53,6 +53,10 @@ def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:
     inputs = [_array(leaves[i]) for i in trace.arguments]
     inputs += [t._grad._storage() for t in trace.grads_read if t._grad is not None]
     state = [t._storage() for t in trace.state]
-    floats = [n.dtype.name for n in (*trace.signature.state, *trace.signature.inputs) if n.dtype.kind == "f"]
+    floats = [
+        n.dtype.name
+        for n in (*trace.signature.state, *trace.signature.inputs)
+        if n.dtype.kind == "f"
+    ]
     dtype = max(set(floats), key=floats.count, default="float32")
     return explain_program(trace.program, trace.signature, inputs, state, name, dtype)

@@ -1,4 +1,5 @@
-"""Figures of what a net learned: Hinton diagrams (blue: positive, orange: negative), learning curves.
+"""Figures of what a net learned: Hinton diagrams (blue: positive, orange: negative), learning
+curves.
 
 matplotlib is imported when a figure is drawn; no window is opened and no global state touched.
 """
@@ -24,7 +25,9 @@ def _matplotlib() -> Any:
         import matplotlib.figure
         import matplotlib.patches
     except ImportError:
-        raise MissingExtraError("figures need matplotlib: pip install 'chainrule[figures]'") from None
+        raise MissingExtraError(
+            "figures need matplotlib: pip install 'chainrule[figures]'"
+        ) from None
     return matplotlib
 
 
@@ -44,8 +47,12 @@ def hinton(weights: Any, axes: Any, largest: float | None = None) -> None:
             mpl.patches.Rectangle((j - side[i, j] / 2, i - side[i, j] / 2), side[i, j], side[i, j])
             for i, j in zip(*np.nonzero(keep), strict=True)
         ]
-        axes.add_collection(mpl.collections.PatchCollection(squares, facecolor=colour, edgecolor="none"))
-    axes.set(xlim=(-0.6, columns - 0.4), ylim=(rows - 0.4, -0.6), xticks=[], yticks=[], aspect="equal")
+        axes.add_collection(
+            mpl.collections.PatchCollection(squares, facecolor=colour, edgecolor="none")
+        )
+    axes.set(
+        xlim=(-0.6, columns - 0.4), ylim=(rows - 0.4, -0.6), xticks=[], yticks=[], aspect="equal"
+    )
     axes.set_facecolor(GROUND)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -58,7 +65,8 @@ def hinton_figure(
     columns: int | None = None,
     inches: float = 1.1,
 ) -> Path:
-    """Hinton diagrams of several matrices in one file, all on one scale; a mapping gives each a title.
+    """Hinton diagrams of several matrices in one file, all on one scale; a mapping gives each a
+    title.
 
     ``path`` ends in .png, .svg or .pdf; ``inches`` is the width of a panel. Returns the path.
 
@@ -94,10 +102,14 @@ def hinton_figure(
 
 
 def curves(
-    lines: Mapping[str, Sequence[float]], path: str | Path, xlabel: str = "epoch", ylabel: str = "loss",
+    lines: Mapping[str, Sequence[float]],
+    path: str | Path,
+    xlabel: str = "epoch",
+    ylabel: str = "loss",
     log: bool = True,
-) -> Path:  # fmt: skip
-    """Several curves over the same epochs (counted from 1) in one file; with ``log``, on a log scale."""
+) -> Path:
+    """Several curves over the same epochs (counted from 1) in one file; with ``log``, on a log
+    scale."""
     figure = _matplotlib().figure.Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for name, values in lines.items():
@@ -117,5 +129,7 @@ def _matrix(weights: Any) -> Array:
     if w.ndim != 2 or not w.size:
         raise ShapeError(f"a Hinton diagram shows a matrix (rows, columns), got shape {w.shape}")
     if not np.isfinite(w).all():
-        raise DataError(f"a Hinton diagram shows finite weights; {int((~np.isfinite(w)).sum())} are not")
+        raise DataError(
+            f"a Hinton diagram shows finite weights; {int((~np.isfinite(w)).sum())} are not"
+        )
     return w

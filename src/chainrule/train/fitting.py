@@ -1,4 +1,5 @@
-"""Fit: one run of `Trainer.fit`: epochs of native chunks, with Python in between for everything else."""
+"""Fit: one run of `Trainer.fit`: epochs of native chunks, with Python in between for everything
+else."""
 
 from __future__ import annotations
 
@@ -58,15 +59,22 @@ class Fit:
         self.quick = self._is_quick()
         # Callbacks and schedules may change anything between epochs.
         listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
-        self._replayable = not listeners and not (trainer.schedulers and trainer.schedule == "epoch")
+        self._replayable = not listeners and not (
+            trainer.schedulers and trainer.schedule == "epoch"
+        )
 
     def _is_quick(self) -> bool:
-        """Whether many epochs can be run without Python: of one step each, and only the loss is asked for."""
+        """Whether many epochs can be run without Python: of one step each, and only the loss is
+        asked for."""
         trainer, plan = self.trainer, self.plan
-        nothing = not (plan.callbacks or plan.validation or trainer._used_metrics or self.steps.meter.parts)
-        return nothing and self.data.steps == 1 and not trainer.schedulers and trainer.accumulate == 1
+        nothing = not (
+            plan.callbacks or plan.validation or trainer._used_metrics or self.steps.meter.parts
+        )
+        return (
+            nothing and self.data.steps == 1 and not trainer.schedulers and trainer.accumulate == 1
+        )
 
-    # -- the run --------------------------------------------------------------------------------------
+    # -- the run -----------------------------------------------------------------------------------
     def run(self) -> History:
         """Train; returns the history."""
         trainer, plan = self.trainer, self.plan
@@ -111,7 +119,9 @@ class Fit:
         data = self.data
         for batch in range(data.steps):
             if batch < self.trainer.accumulate or batch >= data.full - 1:
-                self.steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.quick)
+                self.steps.train_trace(
+                    data, data.batch_rows(batch), self._updates(batch), self.quick
+                )
 
     def _compile_rest(self) -> None:
         try:
@@ -126,7 +136,7 @@ class Fit:
             if self._rest_error is not None:
                 raise self._rest_error
 
-    # -- epochs ---------------------------------------------------------------------------------------
+    # -- epochs ------------------------------------------------------------------------------------
     def _start_epoch(self) -> None:
         self.batch = 0
         self.steps.meter.reset()
@@ -154,17 +164,23 @@ class Fit:
         if rows == data.rest and data.full:
             self._wait_for_rest()
         seconds = self.steps.run_training(data, rows, update, n)
-        self.per_step = seconds / n if n > 1 or not self.per_step else 0.5 * (self.per_step + seconds)
+        self.per_step = (
+            seconds / n if n > 1 or not self.per_step else 0.5 * (self.per_step + seconds)
+        )
         self.batch += n
         self.trainer.step += n
 
     def _run_many_epochs(self) -> None:
-        """Epochs of one step each: the program notes their losses. The last one is left to `_end_epoch`."""
+        """Epochs of one step each: the program notes their losses. The last one is left to
+        `_end_epoch`."""
         trainer, left = self.trainer, self.plan.epochs - self.epoch
         limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
         n = min(left, max(limit, 1), RECORD)
         if self.plan.checkpoint is not None and self.plan.checkpoint.every_steps is not None:
-            n = min(n, self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps)
+            n = min(
+                n,
+                self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps,
+            )
         losses = self.steps.run_recorded(self.data, n)
         self.per_step = losses.seconds / n
         good = int(np.isfinite(losses.values).cumprod().sum())
@@ -199,7 +215,8 @@ class Fit:
         return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
 
     def _updates(self, batch: int) -> bool:
-        """Whether parameters change after this batch: it is the last of its group, or of the epoch."""
+        """Whether parameters change after this batch: it is the last of its group, or of the
+        epoch."""
         k = self.trainer.accumulate
         return k == 1 or batch % k == k - 1 or batch == self.data.steps - 1
 
@@ -256,19 +273,25 @@ class Fit:
 
     def _step_schedulers(self, logs: dict[str, float]) -> None:
         for scheduler in self.trainer.schedulers:
-            if "metrics" in inspect.signature(scheduler.step).parameters:  # plateau: by what is measured
+            if (
+                "metrics" in inspect.signature(scheduler.step).parameters
+            ):  # plateau: by what is measured
                 scheduler.step(logs.get("val_loss", logs["loss"]))
             else:
                 scheduler.step()
 
-    # -- checkpoints -----------------------------------------------------------------------------------
+    # -- checkpoints -------------------------------------------------------------------------------
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a resumed run to be the same run."""
         data = self.data
         return {
-            "rows": data.rows, "batch_size": data.batch, "shuffle": data.shuffle, "seed": self.trainer.seed,
-            "accumulate": self.trainer.accumulate, "data": fingerprint(data),
-        }  # fmt: skip
+            "rows": data.rows,
+            "batch_size": data.batch,
+            "shuffle": data.shuffle,
+            "seed": self.trainer.seed,
+            "accumulate": self.trainer.accumulate,
+            "data": fingerprint(data),
+        }
 
     def _write(self, force: bool = False) -> None:
         checkpoint = self.plan.checkpoint
@@ -276,9 +299,12 @@ class Fit:
             return
         state = state_of(self.trainer, self.steps)
         state.meta["fit"] = {
-            "epoch": self.epoch, "batch": self.batch, "rows": self.steps.meter.rows, "settings": self._settings(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "rows": self.steps.meter.rows,
+            "settings": self._settings(),
             "callbacks": [c.state_dict() for c in self.plan.callbacks],
-        }  # fmt: skip
+        }
         checkpoint.write(self.trainer.step, state)
 
     def _resume(self, checkpoint: Checkpoint) -> bool:
@@ -300,7 +326,11 @@ class Fit:
         stopped = self.trainer.history.stopped
         self.trainer._stop = "" if "seconds are over" in stopped else stopped
         self.trainer.history.stopped = self.trainer._stop
-        if self.batch >= self.data.steps and self.epoch < self.plan.epochs and not self.trainer._stop:
+        if (
+            self.batch >= self.data.steps
+            and self.epoch < self.plan.epochs
+            and not self.trainer._stop
+        ):
             self._start_epoch()  # it had ended with fewer epochs, or between epochs
         return True
 
@@ -311,16 +341,24 @@ class Fit:
         here = self._settings()
         words = {"data": "the training data"}
         different = [
-            f"{words.get(k, k)} differ" + ("" if k in words else f": {there.get(k)} there, {here[k]} here")
-            for k in here if there.get(k) != here[k]
-        ]  # fmt: skip
+            f"{words.get(k, k)} differ"
+            + ("" if k in words else f": {there.get(k)} there, {here[k]} here")
+            for k in here
+            if there.get(k) != here[k]
+        ]
         if different:
-            raise CheckpointError(f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose another one")
+            raise CheckpointError(
+                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
+                "another one"
+            )
         saved = state.meta["fit"]["callbacks"]
         if len(saved) != len(self.plan.callbacks):
-            raise CheckpointError(f"{where} has the state of {len(saved)} callbacks, this call of fit has {len(self.plan.callbacks)}")
+            raise CheckpointError(
+                f"{where} has the state of {len(saved)} callbacks, this call of fit has "
+                f"{len(self.plan.callbacks)}"
+            )
 
-    # -- Ctrl-C ---------------------------------------------------------------------------------------
+    # -- Ctrl-C ------------------------------------------------------------------------------------
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """Ctrl-C is answered between chunks; a second one at once."""

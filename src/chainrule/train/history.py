@@ -31,7 +31,8 @@ class History:
         """Why training ended before the last epoch ("" if it did not)."""
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no number."""
+        """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
+        number."""
         done = len(self)
         for name in logs:
             if name not in self.history:
@@ -44,7 +45,9 @@ class History:
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.history:
-            raise OptionError(f"no measure {name!r} in this history; it has {', '.join(self.history) or 'none'}")
+            raise OptionError(
+                f"no measure {name!r} in this history; it has {', '.join(self.history) or 'none'}"
+            )
         return self.history[name]
 
     def __contains__(self, name: object) -> bool:
@@ -70,17 +73,24 @@ class History:
         lines = ["epoch" + "".join(f" {n:>{w}}" for n, w in zip(names, widths, strict=True))]
         first = 0 if last is None else max(len(self) - last, 0)
         for i in range(first, len(self)):
-            cells = "".join(f" {self.history[n][i]:>{w}.5g}" for n, w in zip(names, widths, strict=True))
+            cells = "".join(
+                f" {self.history[n][i]:>{w}.5g}" for n, w in zip(names, widths, strict=True)
+            )
             lines.append(f"{i + 1:>5}" + cells)
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> Path:
-        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending). Needs matplotlib."""
+        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending). Needs
+        matplotlib."""
         try:
             from matplotlib.figure import Figure  # optional: imported where it is needed
         except ImportError:
-            raise MissingExtraError("History.plot needs matplotlib: pip install 'chainrule[figures]'") from None
-        shown = [n for n in self.history if not n.startswith("val_") and n != "seconds" and n != "lr"]
+            raise MissingExtraError(
+                "History.plot needs matplotlib: pip install 'chainrule[figures]'"
+            ) from None
+        shown = [
+            n for n in self.history if not n.startswith("val_") and n != "seconds" and n != "lr"
+        ]
         figure = Figure(figsize=(5.0 * max(len(shown), 1), 3.6), layout="constrained")
         epochs = range(1, len(self) + 1)
         for i, name in enumerate(shown):

@@ -35,7 +35,9 @@ class LRSearch:
     def suggestion(self) -> float:
         """The learning rate of the steepest fall of the smoothed loss, before its lowest point."""
         low = int(np.argmin(self.smoothed))
-        reach = max(len(self.lrs) // 10, 1)  # a slope over neighbours would follow the noise of batches
+        reach = max(
+            len(self.lrs) // 10, 1
+        )  # a slope over neighbours would follow the noise of batches
         middle = range(len(self.lrs) // 5, low - reach + 1)
         falls = [(self.smoothed[i + reach] - self.smoothed[max(i - reach, 0)], i) for i in middle]
         return self.lrs[min(falls)[1] if falls else max(low - reach, 0)]
@@ -43,9 +45,11 @@ class LRSearch:
     def to_dict(self) -> dict[str, Any]:
         """The numbers."""
         return {
-            "lr": list(self.lrs), "loss": list(self.losses), "smoothed": list(self.smoothed),
+            "lr": list(self.lrs),
+            "loss": list(self.losses),
+            "smoothed": list(self.smoothed),
             "suggestion": self.suggestion,
-        }  # fmt: skip
+        }
 
     def table(self, rows: int = 20) -> str:
         """About ``rows`` of the steps as text, the suggested one marked."""
@@ -54,7 +58,9 @@ class LRSearch:
         shown = sorted({*range(0, len(self.lrs), every), marked})
         lines = [f"{'lr':>11} {'loss':>11} {'smoothed':>11}"]
         lines += [
-            f"{self.lrs[i]:>11.3g} {self.losses[i]:>11.5g} {self.smoothed[i]:>11.5g}" + ("  <-" if i == marked else "") for i in shown
+            f"{self.lrs[i]:>11.3g} {self.losses[i]:>11.5g} {self.smoothed[i]:>11.5g}"
+            + ("  <-" if i == marked else "")
+            for i in shown
         ]
         return "\n".join(lines)
 
@@ -63,12 +69,16 @@ class LRSearch:
         try:
             from matplotlib.figure import Figure  # optional: imported where it is needed
         except ImportError:
-            raise MissingExtraError("LRSearch.plot needs matplotlib: pip install 'chainrule[figures]'") from None
+            raise MissingExtraError(
+                "LRSearch.plot needs matplotlib: pip install 'chainrule[figures]'"
+            ) from None
         figure = Figure(figsize=(5.0, 3.6), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(self.lrs, self.losses, alpha=0.3, label="batch")
         axes.plot(self.lrs, self.smoothed, label="smoothed")
-        axes.axvline(self.suggestion, linestyle="--", color="gray", label=f"lr = {self.suggestion:.2g}")
+        axes.axvline(
+            self.suggestion, linestyle="--", color="gray", label=f"lr = {self.suggestion:.2g}"
+        )
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
@@ -90,17 +100,23 @@ def _smoothed(losses: list[float]) -> list[float]:
     return found
 
 
-def find_lr(trainer: Trainer, steps: Steps, data: Dataset, start: float, stop: float, count: int) -> LRSearch:
+def find_lr(
+    trainer: Trainer, steps: Steps, data: Dataset, start: float, stop: float, count: int
+) -> LRSearch:
     """Run the test; all state of the training is put back afterwards."""
     check(
-        "find_lr", {"start": number(0, brackets="()"), "stop": number(0, brackets="()"), "steps": integer(2)},
+        "find_lr",
+        {"start": number(0, brackets="()"), "stop": number(0, brackets="()"), "steps": integer(2)},
         {"start": start, "stop": stop, "steps": count},
-    )  # fmt: skip
+    )
     if not start < stop:
         raise OptionError(f"find_lr: start must be below stop, got {start:g} and {stop:g}")
     steps.prepare(data)
     steps.train_trace(data, data.batch)
-    kept = [(t, np.array(t._read())) for t in {id(t): t for t in tensors_of(trainer, steps).values()}.values()]
+    kept = [
+        (t, np.array(t._read()))
+        for t in {id(t): t for t in tensors_of(trainer, steps).values()}.values()
+    ]
     first = [float(g["lr"]) for g in trainer.optimizer.param_groups]
     lrs: list[float] = []
     losses: list[float] = []
@@ -126,5 +142,7 @@ def find_lr(trainer: Trainer, steps: Steps, data: Dataset, start: float, stop: f
             write_array(tensor, array)
         steps.meter.reset()
     if len(losses) < 2:
-        raise DataError(f"find_lr: the loss is not finite at lr = {start:g}; start lower, or scale the inputs")
+        raise DataError(
+            f"find_lr: the loss is not finite at lr = {start:g}; start lower, or scale the inputs"
+        )
     return LRSearch(lrs, losses)

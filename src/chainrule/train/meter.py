@@ -45,9 +45,14 @@ class Meter:
     def prepare(self, prediction: Any, target: Any) -> None:
         """Make the metrics' tensors for the shapes of a batch (kept while only the rows differ)."""
         pairs = [self._pair(key, name, prediction, target) for key, name, _ in self.metrics]
-        shapes = [(p.shape[1:], t.shape[1:]) if isinstance(p, Tensor) and isinstance(t, Tensor) else None for p, t in pairs]
+        shapes = [
+            (p.shape[1:], t.shape[1:]) if isinstance(p, Tensor) and isinstance(t, Tensor) else None
+            for p, t in pairs
+        ]
         key = tuple(shapes)
-        if key not in self._made:  # steps already compiled go on using the tensors they were compiled with
+        if (
+            key not in self._made
+        ):  # steps already compiled go on using the tensors they were compiled with
             zeros = []
             for (_, _, metric), (p, t) in zip(self.metrics, pairs, strict=True):
                 start = metric.init(getattr(p, "shape", ()), getattr(t, "shape", ()))

@@ -1,7 +1,8 @@
 """Metrics: numbers about predictions, summed up inside the compiled program.
 
-A metric is a pure description: `init` gives the arrays it sums up in (from the shapes of one batch),
-`update` adds a batch to them (tensor expressions, part of the program), `compute` makes the number.
+A metric is a pure description: `init` gives the arrays it sums up in (from the shapes of one
+batch), `update` adds a batch to them (tensor expressions, part of the program), `compute` makes the
+number.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def _zero(shape: Shape = ()) -> Array:
 
 
 class Metric:
-    """Base of metrics. Subclasses define `update` and `compute`, and `init` unless two scalars will do.
+    """Base of metrics. Subclasses define `update` and `compute`, and `init` unless two scalars will
+    do.
 
     >>> from chainrule.train import Metric
     >>> class MaxError(Metric):
@@ -49,7 +51,9 @@ class Metric:
         """The state before the first batch, for these shapes of a batch; here a sum and a count."""
         return {"sum": _zero(), "count": _zero()}
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """The state after a batch."""
         raise NotImplementedError(f"{type(self).__name__} has no update method")
 
@@ -66,10 +70,13 @@ class _Mean(Metric):
         """The numbers to average."""
         raise NotImplementedError
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Add sum and number."""
         values = self.values(prediction, target)
-        # Within a batch float32 is exact enough (and exact for counts); the sum over batches is float64.
+        # Within a batch float32 is exact enough (and exact for counts); the sum over batches is
+        # float64.
         kind = values.dtype if dt.is_float(values.dtype) else dt.float32
         return {
             "sum": state["sum"] + values.to(kind).sum().double(),
@@ -77,23 +84,33 @@ class _Mean(Metric):
         }
 
 
-def _decisions(name: str, prediction: Tensor, target: Tensor, from_logits: bool) -> tuple[Tensor, Tensor, int]:
+def _decisions(
+    name: str, prediction: Tensor, target: Tensor, from_logits: bool
+) -> tuple[Tensor, Tensor, int]:
     """Predicted and true classes as integers of equal shapes, and how many classes there are.
 
     One output per row (or one per target element) is a yes or no; several are one score per class.
     """
     if _is_binary(prediction, target):
         yes = prediction.reshape(target.shape) > (0.0 if from_logits else 0.5)
-        return yes.to(dt.int32), (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else target.to(dt.int32), 2
+        return (
+            yes.to(dt.int32),
+            (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else target.to(dt.int32),
+            2,
+        )
     if prediction.ndim < 2:
-        raise ShapeError(f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}")
+        raise ShapeError(
+            f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}"
+        )
     chosen = prediction.argmax(axis=1).to(dt.int32)
     if target.shape == prediction.shape:
         truth = target.argmax(axis=1).to(dt.int32)
     elif target.shape == chosen.shape or target.node.size == chosen.node.size:
         truth = target.reshape(chosen.shape).to(dt.int32)
     else:
-        raise ShapeError(f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}")
+        raise ShapeError(
+            f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}"
+        )
     return chosen, truth, prediction.shape[1]
 
 
@@ -104,10 +121,11 @@ def _is_binary(prediction: Tensor, target: Tensor) -> bool:
 
 
 class Accuracy(_Mean):
-    """The share of rows that are right: argmax of several outputs, or one output above its threshold.
+    """The share of rows that are right: argmax of several outputs, or one output above its
+    threshold.
 
-    ``multilabel``: several outputs are independent yes-or-no answers, and each counts. ``from_logits``:
-    the threshold is 0; otherwise outputs are probabilities and it is 0.5.
+    ``multilabel``: several outputs are independent yes-or-no answers, and each counts.
+    ``from_logits``: the threshold is 0; otherwise outputs are probabilities and it is 0.5.
     """
 
     name = "accuracy"
@@ -154,9 +172,12 @@ class _Counts(Metric):
     """Per class: right (true positives), predicted, and true rows."""
 
     def __init__(self, average: str = "auto", from_logits: bool = True) -> None:
-        """``average``: "binary" (class 1), "macro" (mean over the classes); "auto": by the classes."""
+        """``average``: "binary" (class 1), "macro" (mean over the classes); "auto": by the
+        classes."""
         if average not in ("auto", "binary", "macro"):
-            raise OptionError(f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}')
+            raise OptionError(
+                f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}'
+            )
         self.average, self.from_logits = average, from_logits
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
@@ -165,11 +186,16 @@ class _Counts(Metric):
         classes = prediction[1] if several else 2
         return {k: _zero((classes,)) for k in ("right", "predicted", "true")}
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Count."""
         chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
-        return {k: state[k] + v.to(dt.float32).sum(axis=0).double() for k, v in (("right", p & t), ("predicted", p), ("true", t))}
+        return {
+            k: state[k] + v.to(dt.float32).sum(axis=0).double()
+            for k, v in (("right", p & t), ("predicted", p), ("true", t))
+        }
 
     def scores(self, right: Array, predicted: Array, true: Array) -> Array:
         """One score per class; 0/0 is 0."""
@@ -252,14 +278,17 @@ class MeanAbsoluteError(_Mean):
 
 def _difference(name: str, prediction: Tensor, target: Tensor) -> Tensor:
     if prediction.node.size != target.node.size:
-        raise ShapeError(f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}")
+        raise ShapeError(
+            f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}"
+        )
     return prediction - target.reshape(prediction.shape).to(prediction.dtype)
 
 
 class R2(Metric):
     """The share of the target's variance that is explained: 1 - Σ(t - p)² / Σ(t - mean t)².
 
-    The mean over the outputs. Sums are about the first row's target, so a large mean costs no digits.
+    The mean over the outputs. Sums are about the first row's target, so a large mean costs no
+    digits.
     """
 
     name = "r2"
@@ -267,9 +296,13 @@ class R2(Metric):
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
         """Sums per output."""
         outputs = int(np.prod(prediction[1:], dtype=np.int64))
-        return {k: _zero((outputs,)) for k in ("error", "sum", "squares", "origin")} | {"count": _zero()}
+        return {k: _zero((outputs,)) for k in ("error", "sum", "squares", "origin")} | {
+            "count": _zero()
+        }
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Add the batch's sums."""
         rows = prediction.shape[0]
         d = _difference(self.name, prediction, target).reshape((rows, -1))
@@ -297,8 +330,8 @@ class AUC(Metric):
     """The area under the ROC curve, from a histogram of the scores with ``bins`` bins.
 
     Scores are logits z (of two outputs: their difference; of probabilities: their log-odds), binned
-    evenly in z / (1 + |z|); rows in one bin count as ties, so the error is at most the share of pairs
-    of a positive and a negative row that share a bin, halved.
+    evenly in z / (1 + |z|); rows in one bin count as ties, so the error is at most the share of
+    pairs of a positive and a negative row that share a bin, halved.
     """
 
     name = "auc"
@@ -313,7 +346,9 @@ class AUC(Metric):
             raise OptionError(f"auc is for two classes, the model has {prediction[1]} outputs")
         return {"histogram": _zero((2 * self.bins,))}
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Count the rows of each bin."""
         if prediction.ndim > 1 and prediction.shape[1] == 2:
             z = prediction[:, 1] - prediction[:, 0]
@@ -325,7 +360,13 @@ class AUC(Metric):
             z = e.log(e.maximum(z, 1e-30)) - e.log(e.maximum(1.0 - z, 1e-30))
         place = (z / (1.0 + e.abs(z)) * 0.5 + 0.5) * float(self.bins)
         place = e.minimum(e.maximum(place, 0.0), float(self.bins - 1)).to(dt.int32)
-        index = place + (truth.reshape(-1) > 0.5 if dt.is_float(truth.dtype) else truth.reshape(-1) > 0).to(dt.int32) * self.bins
+        index = (
+            place
+            + (truth.reshape(-1) > 0.5 if dt.is_float(truth.dtype) else truth.reshape(-1) > 0).to(
+                dt.int32
+            )
+            * self.bins
+        )
         ones = g.full(index.shape, 1.0, dt.float64)
         return {"histogram": make(g.scatter_add(state["histogram"].node, index.node, ones))}
 
@@ -338,22 +379,29 @@ class AUC(Metric):
 
 
 class FunctionMetric(Metric):
-    """A function f(prediction, target) of the user's: a scalar (the mean of a batch) or one number per row."""
+    """A function f(prediction, target) of the user's: a scalar (the mean of a batch) or one number
+    per row."""
 
     def __init__(self, function: Callable[..., Any], name: str = "") -> None:
         """``name``: how the history calls it, by default the function's name."""
         self.function = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
 
-    def update(self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def update(
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Weigh the batch by its rows."""
         value = self.function(prediction, target)
         first = prediction if isinstance(prediction, Tensor) else next(iter(_leaves(prediction)))
         rows = first.shape[0]
         if not isinstance(value, Tensor) or (value.ndim and value.shape[0] != rows):
             got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise OptionError(f"metric {self.name}: a scalar tensor or one number per row is expected, got {got}")
-        total = value.double().sum() / (value.node.size / rows) if value.ndim else value.double() * rows
+            raise OptionError(
+                f"metric {self.name}: a scalar tensor or one number per row is expected, got {got}"
+            )
+        total = (
+            value.double().sum() / (value.node.size / rows) if value.ndim else value.double() * rows
+        )
         return {"sum": state["sum"] + total, "count": state["count"] + float(rows)}
 
 
@@ -362,14 +410,20 @@ def _leaves(values: Any) -> list[Tensor]:
 
 
 _NAMES: dict[str, Callable[[bool], Metric]] = {
-    "accuracy": lambda logits: Accuracy(logits), "acc": lambda logits: Accuracy(logits),
-    "precision": lambda logits: Precision(from_logits=logits), "recall": lambda logits: Recall(from_logits=logits),
-    "f1": lambda logits: F1(from_logits=logits), "auc": lambda logits: AUC(logits),
-    "mae": lambda _: MeanAbsoluteError(), "mse": lambda _: MeanSquaredError(),
-    "rmse": lambda _: RootMeanSquaredError(), "r2": lambda _: R2(),
-    "top_k_accuracy": lambda _: TopKAccuracy(), "top5_accuracy": lambda _: TopKAccuracy(5),
+    "accuracy": lambda logits: Accuracy(logits),
+    "acc": lambda logits: Accuracy(logits),
+    "precision": lambda logits: Precision(from_logits=logits),
+    "recall": lambda logits: Recall(from_logits=logits),
+    "f1": lambda logits: F1(from_logits=logits),
+    "auc": lambda logits: AUC(logits),
+    "mae": lambda _: MeanAbsoluteError(),
+    "mse": lambda _: MeanSquaredError(),
+    "rmse": lambda _: RootMeanSquaredError(),
+    "r2": lambda _: R2(),
+    "top_k_accuracy": lambda _: TopKAccuracy(),
+    "top5_accuracy": lambda _: TopKAccuracy(5),
     "top3_accuracy": lambda _: TopKAccuracy(3),
-}  # fmt: skip
+}
 METRICS = tuple(_NAMES)
 """Names that stand for metrics."""
 
@@ -380,7 +434,9 @@ def as_metric(given: Any, from_logits: bool = True, multilabel: bool = False) ->
         return given
     if isinstance(given, str):
         if given not in _NAMES:
-            raise OptionError(f"metrics: no metric is called {given!r}; there are {', '.join(METRICS)}")
+            raise OptionError(
+                f"metrics: no metric is called {given!r}; there are {', '.join(METRICS)}"
+            )
         metric = _NAMES[given](from_logits)
         if isinstance(metric, Accuracy):
             metric.multilabel = multilabel
@@ -388,4 +444,7 @@ def as_metric(given: Any, from_logits: bool = True, multilabel: bool = False) ->
     if callable(given) and not isinstance(given, type):
         return FunctionMetric(given)
     hint = " (a class: add parentheses)" if isinstance(given, type) else ""
-    raise OptionError(f"metrics: expected a name, a Metric or a function (prediction, target), got {given!r}{hint}")
+    raise OptionError(
+        "metrics: expected a name, a Metric or a function (prediction, target), got "
+        f"{given!r}{hint}"
+    )

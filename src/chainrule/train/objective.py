@@ -1,4 +1,5 @@
-"""Objective: from predictions and targets of a batch to the loss, weighted by rows, over one or several outputs."""
+"""Objective: from predictions and targets of a batch to the loss, weighted by rows, over one or
+several outputs."""
 
 from __future__ import annotations
 
@@ -35,7 +36,15 @@ from .arrays import Arrays
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
 
-ELEMENTWISE_LOSSES = (MSELoss, L1Loss, SmoothL1Loss, HuberLoss, BCELoss, BCEWithLogitsLoss, PoissonNLLLoss)
+ELEMENTWISE_LOSSES = (
+    MSELoss,
+    L1Loss,
+    SmoothL1Loss,
+    HuberLoss,
+    BCELoss,
+    BCEWithLogitsLoss,
+    PoissonNLLLoss,
+)
 """Losses whose target has the shape of the prediction."""
 
 _FUNCTIONS = {
@@ -62,7 +71,8 @@ class Part:
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch, and how much it counts among other batches: rows, or the sum of weights."""
+    """The loss of a batch, and how much it counts among other batches: rows, or the sum of
+    weights."""
 
     total: Tensor
     count: Any  # a number or a float64 scalar tensor
@@ -83,7 +93,9 @@ class Objective:
         if not items:
             raise OptionError("Trainer: loss is empty; give at least one loss")
         weights = self._weights(items, loss_weights)
-        self.parts = [Part(k, self._checked(v), w) for (k, v), w in zip(items, weights, strict=True)]
+        self.parts = [
+            Part(k, self._checked(v), w) for (k, v), w in zip(items, weights, strict=True)
+        ]
 
     @staticmethod
     def _weights(items: list[tuple[Any, Any]], given: Any) -> list[float]:
@@ -92,17 +104,27 @@ class Objective:
         table = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
         keys = [0 if k is None else k for k, _ in items]
         if set(table) != set(keys):
-            raise OptionError(f"Trainer: loss_weights has {sorted(map(str, table))}, the losses are {sorted(map(str, keys))}")
+            raise OptionError(
+                f"Trainer: loss_weights has {sorted(map(str, table))}, the losses are "
+                f"{sorted(map(str, keys))}"
+            )
         return [float(table[k]) for k in keys]
 
     @staticmethod
     def _checked(loss: Any) -> Any:
         if isinstance(loss, type):
-            raise OptionError(f"Trainer: loss is the class {loss.__name__}; add parentheses: {loss.__name__}()")
+            raise OptionError(
+                f"Trainer: loss is the class {loss.__name__}; add parentheses: {loss.__name__}()"
+            )
         if isinstance(loss, str):
-            raise OptionError(f"Trainer: loss is the text {loss!r}; give a loss of nn, such as nn.CrossEntropyLoss()")
+            raise OptionError(
+                f"Trainer: loss is the text {loss!r}; give a loss of nn, such as "
+                "nn.CrossEntropyLoss()"
+            )
         if not callable(loss):
-            raise OptionError(f"Trainer: loss must be a function of (prediction, target), got {loss!r}")
+            raise OptionError(
+                f"Trainer: loss must be a function of (prediction, target), got {loss!r}"
+            )
         return loss
 
     @property
@@ -119,9 +141,14 @@ class Objective:
         """Each loss with its prediction and its target."""
         if self.single:
             return [(self.parts[0], prediction, target)]
-        return [(p, _pick("prediction", prediction, p.key), _pick("target y", target, p.key)) for p in self.parts]
+        return [
+            (p, _pick("prediction", prediction, p.key), _pick("target y", target, p.key))
+            for p in self.parts
+        ]
 
-    def __call__(self, prediction: Any, target: Any, rows: int, row_weight: Tensor | None) -> BatchLoss:
+    def __call__(
+        self, prediction: Any, target: Any, rows: int, row_weight: Tensor | None
+    ) -> BatchLoss:
         """The loss of a batch of ``rows`` rows."""
         total: Any = None
         parts: dict[str, Tensor] = {}
@@ -141,11 +168,18 @@ class Objective:
 def _pick(what: str, values: Any, key: Any) -> Any:
     if isinstance(values, Mapping):
         if key not in values:
-            raise OptionError(f"Trainer: there is a loss for {key!r}, the {what} has {', '.join(map(repr, values))}")
+            raise OptionError(
+                f"Trainer: there is a loss for {key!r}, the {what} has "
+                f"{', '.join(map(repr, values))}"
+            )
         return values[key]
     if isinstance(values, tuple | list) and isinstance(key, int) and key < len(values):
         return values[key]
-    kind = f"a {type(values).__name__} of {len(values)}" if isinstance(values, tuple | list) else "one tensor"
+    kind = (
+        f"a {type(values).__name__} of {len(values)}"
+        if isinstance(values, tuple | list)
+        else "one tensor"
+    )
     raise OptionError(f"Trainer: there is a loss for output {key!r}, the {what} is {kind}")
 
 
@@ -156,18 +190,23 @@ def is_label_loss(loss: Any) -> bool:
 
 def wants_probabilities(loss: Any) -> bool:
     """Whether the prediction is a probability, and not a logit."""
-    return isinstance(loss, BCELoss) or (not isinstance(loss, Module) and _FUNCTIONS.get(loss) is BCELoss)
+    return isinstance(loss, BCELoss) or (
+        not isinstance(loss, Module) and _FUNCTIONS.get(loss) is BCELoss
+    )
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
-    """The target with the axis of length 1 that the loss expects, or without the one it does not."""
+    """The target with the axis of length 1 that the loss expects, or without the one it does
+    not."""
     if not isinstance(prediction, Tensor) or not isinstance(y, Tensor):
         return y
     if is_label_loss(loss):
         if y.ndim == 2 and y.shape[1] == 1 and prediction.ndim == 2 and not dt.is_float(y.dtype):
             return y.reshape(y.shape[:1])
         return y
-    if y.shape != prediction.shape and [n for n in y.shape if n != 1] == [n for n in prediction.shape if n != 1]:
+    if y.shape != prediction.shape and [n for n in y.shape if n != 1] == [
+        n for n in prediction.shape if n != 1
+    ]:
         return y.reshape(prediction.shape)
     return y
 
@@ -178,9 +217,14 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
     if row_weight is None:
         value = loss(prediction, y)
         if not isinstance(value, Tensor):
-            raise OptionError(f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected")
+            raise OptionError(
+                f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
+            )
         if value.shape != () and value.node.size != 1:
-            raise ShapeError(f'the loss {name} has shape {value.shape}; a scalar is expected: use reduction="mean", or end with .mean()')
+            raise ShapeError(
+                f"the loss {name} has shape {value.shape}; a scalar is expected: use "
+                'reduction="mean", or end with .mean()'
+            )
         return value.reshape(()) if value.shape else value
     if isinstance(loss, Loss):
         each: Loss = copy.copy(loss)
@@ -195,7 +239,8 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
         divide = True
     if value.ndim == 0 or value.shape[0] != rows:
         raise OptionError(
-            f"sample_weight and class_weight need the loss of each row: {name} gives shape {value.shape}; let it take"
+            f"sample_weight and class_weight need the loss of each row: {name} gives shape "
+            f"{value.shape}; let it take"
             f' reduction="none" and return shape ({rows},)'
         )
     per_row = value.reshape((rows, -1)).mean(axis=1) if value.ndim > 1 and divide else value
@@ -207,13 +252,20 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
 
 
 def _count(loss: Any, y: Any, rows: int) -> Any:
-    """What the mean of a batch was divided by: Σ of class weights where there are some, else the rows."""
+    """What the mean of a batch was divided by: Σ of class weights where there are some, else the
+    rows."""
     weight = getattr(loss, "weight", None)
     ignore = getattr(loss, "ignore_index", None)
-    if not isinstance(loss, CrossEntropyLoss | NLLLoss) or loss.reduction != "mean" or dt.is_float(y.dtype):
+    if (
+        not isinstance(loss, CrossEntropyLoss | NLLLoss)
+        or loss.reduction != "mean"
+        or dt.is_float(y.dtype)
+    ):
         return rows
     if weight is None:
-        if y.ndim > 1 and ignore is not None:  # sequences with padding: only what is not ignored counts
+        if (
+            y.ndim > 1 and ignore is not None
+        ):  # sequences with padding: only what is not ignored counts
             return (y != ignore).double().sum()
         return rows
     labels = y.long() if ignore is None else e.where(y == ignore, 0, y.long())
@@ -221,9 +273,10 @@ def _count(loss: Any, y: Any, rows: int) -> Any:
     return (each if ignore is None else e.where(y == ignore, 0.0, each)).sum()
 
 
-# -- checks on the whole data ---------------------------------------------------------------------------
+# -- checks on the whole data ----------------------------------------------------------------------
 def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any) -> Arrays:
-    """Targets checked against the predictions' shapes; whole floats where labels are expected become int64."""
+    """Targets checked against the predictions' shapes; whole floats where labels are expected
+    become int64."""
     if objective.single:
         if not y.single or not isinstance(prediction, Tensor):
             return y
@@ -255,7 +308,8 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
         if not whole.all():
             at = np.argwhere(~whole)[0]
             raise DTypeError(
-                f"{where}: {name} holds {y[tuple(at)]:g} at row {at[0]}, not a class number; class labels are integers"
+                f"{where}: {name} holds {y[tuple(at)]:g} at row {at[0]}, not a class number; class "
+                "labels are integers"
                 " (for regression use nn.MSELoss())"
             )
         y = y.astype(np.int64)
@@ -279,8 +333,10 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
     if classes == 1:
         hint = "; with one output use nn.BCEWithLogitsLoss()"
     raise DataError(
-        f"{where}: {name} has the label {label} at row {at[0]} ({int(wrong.sum())} of {y.size} labels are outside),"
-        f" the model has {classes} {'output' if classes == 1 else 'outputs'}: labels are 0 to {classes - 1}{hint}"
+        f"{where}: {name} has the label {label} at row {at[0]} ({int(wrong.sum())} of {y.size} "
+        "labels are outside),"
+        f" the model has {classes} {'output' if classes == 1 else 'outputs'}: labels are 0 to "
+        f"{classes - 1}{hint}"
     )
 
 
@@ -289,8 +345,14 @@ def _check_rows(where: str, name: str, y: Array, prediction: Tensor) -> None:
     wanted, got = prediction.shape[1:], y.shape[1:]
     if [n for n in wanted if n != 1] == [n for n in got if n != 1]:
         return
-    hint = f"; set the outputs of the last layer to {got[0] if got else 1}" if len(wanted) == 1 and len(got) <= 1 else ""
-    raise ShapeError(f"{where}: {name} has rows of shape {got}, the model's predictions {wanted}{hint}")
+    hint = (
+        f"; set the outputs of the last layer to {got[0] if got else 1}"
+        if len(wanted) == 1 and len(got) <= 1
+        else ""
+    )
+    raise ShapeError(
+        f"{where}: {name} has rows of shape {got}, the model's predictions {wanted}{hint}"
+    )
 
 
 def _check_interval(where: str, loss: Any, name: str, y: Array) -> None:
@@ -299,7 +361,14 @@ def _check_interval(where: str, loss: Any, name: str, y: Array) -> None:
         return
     wrong = (y < 0) | (y > 1)
     at = np.argwhere(wrong)[0]
-    hint = "; for classes numbered 0, 1, 2, ... use nn.CrossEntropyLoss()" if y.dtype.kind in "iu" or y.ndim == 1 else ""
+    hint = (
+        "; for classes numbered 0, 1, 2, ... use nn.CrossEntropyLoss()"
+        if y.dtype.kind in "iu" or y.ndim == 1
+        else ""
+    )
     if set(np.unique(y[:1000]).tolist()) <= {-1, 1}:
         hint = "; for labels -1 and 1 use nn.SoftMarginLoss(), or (y + 1) / 2"
-    raise DataError(f"{where}: {name} is {y[tuple(at)]:g} at row {at[0]}; {type(loss).__name__} needs targets between 0 and 1{hint}")
+    raise DataError(
+        f"{where}: {name} is {y[tuple(at)]:g} at row {at[0]}; {type(loss).__name__} needs targets "
+        f"between 0 and 1{hint}"
+    )

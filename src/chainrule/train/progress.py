@@ -14,7 +14,9 @@ class Progress:
 
     shown = False
 
-    def update(self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float) -> None:
+    def update(
+        self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float
+    ) -> None:
         """Somewhere in an epoch; ``fraction`` of the whole run is done."""
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -43,12 +45,17 @@ class LiveProgress(Progress):
         self.began = time.perf_counter()
         self.last: str = ""
 
-    def update(self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float) -> None:
+    def update(
+        self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float
+    ) -> None:
         """Redraw."""
         rate = f"{1 / per_step:,.0f} steps/s" if per_step else ""
         spent = time.perf_counter() - self.began
         left = _duration(spent / fraction * (1 - fraction)) + " left" if fraction else ""
-        text = f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}  {_measures(logs)}{self.last}  {rate}"
+        text = (
+            f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}  {_measures(logs)}{self.last}  "
+            f"{rate}"
+        )
         self.bar.update(self.task, completed=fraction, text=text, left=left)
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -71,7 +78,9 @@ class LineProgress(Progress):
         now = time.perf_counter()
         if now - self.printed > 0.5 or epoch + 1 == self.epochs:
             self.printed = now
-            print(f"epoch {epoch + 1}/{self.epochs}  {_measures(logs)}", file=sys.stderr, flush=True)
+            print(
+                f"epoch {epoch + 1}/{self.epochs}  {_measures(logs)}", file=sys.stderr, flush=True
+            )
 
 
 @contextmanager
@@ -87,6 +96,10 @@ def progress_display(wanted: bool | None, epochs: int) -> Iterator[Progress]:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        columns = (BarColumn(bar_width=24), TextColumn("{task.fields[text]}"), TextColumn("{task.fields[left]}"))
+        columns = (
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[left]}"),
+        )
         with Bar(*columns, console=Console(stderr=True), refresh_per_second=8) as bar:
             yield LiveProgress(bar, epochs)

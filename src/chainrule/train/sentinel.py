@@ -1,9 +1,9 @@
 """Sentinel: finds the step, the operation and the rows where a loss became NaN or infinite.
 
-The program sums the losses of an epoch, and a sum keeps NaN and infinity: looking at that one number
-whenever the program returns to Python finds every bad step, at no cost inside the loop. Now and then a
-copy of the state is kept; as a step is a function of the state, the steps since the copy can be run
-again one by one, and the first bad one node by node with the interpreter.
+The program sums the losses of an epoch, and a sum keeps NaN and infinity: looking at that one
+number whenever the program returns to Python finds every bad step, at no cost inside the loop. Now
+and then a copy of the state is kept; as a step is a function of the state, the steps since the copy
+can be run again one by one, and the first bad one node by node with the interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ COST = 0.005
 
 
 class NonFiniteLossError(ChainruleError, ArithmeticError):
-    """The loss became NaN or infinite. The model is as it was before that step, where a copy was kept."""
+    """The loss became NaN or infinite. The model is as it was before that step, where a copy was
+    kept."""
 
 
 @dataclass
@@ -71,14 +72,19 @@ class Sentinel:
 
     def forget(self) -> None:
         """Something outside the program has changed the state: steps before cannot be run again."""
-        self.kept, self._last = None, min(self._last, time.perf_counter() - 0.75 * self._cost / COST)
+        self.kept, self._last = (
+            None,
+            min(self._last, time.perf_counter() - 0.75 * self._cost / COST),
+        )
 
     def explain(self, last: int, run: Callable[[int], None]) -> NonFiniteLossError:
-        """The error for a bad loss among the batches before ``last``; ``run(rows)`` runs one batch."""
+        """The error for a bad loss among the batches before ``last``; ``run(rows)`` runs one
+        batch."""
         kept, steps = self.kept, self.data.steps
         if kept is None:
             return NonFiniteLossError(
-                f"the loss became {_word(self.steps.meter.total)} in epoch {(last - 1) // steps + 1}, at step"
+                f"the loss became {_word(self.steps.meter.total)} in epoch "
+                f"{(last - 1) // steps + 1}, at step"
                 f" {self.trainer.step} or before\n    {ADVICE}"
             )
 
@@ -91,7 +97,11 @@ class Sentinel:
 
         bad = self._first_bad(kept, last, replay)
         word = _word(self.steps.meter.total)
-        what = f"the loss became {word}" if not math.isfinite(self.steps.meter.total) else "weights became NaN or infinite"
+        what = (
+            f"the loss became {word}"
+            if not math.isfinite(self.steps.meter.total)
+            else "weights became NaN or infinite"
+        )
         self._restore(kept)
         for batch in range(kept.batch, bad):
             replay(batch)
@@ -100,7 +110,10 @@ class Sentinel:
             self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
         rows = self._rows(bad % steps)
         here = [(t, t._read().copy()) for t, _ in kept.arrays]
-        lines = [f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"]
+        lines = [
+            f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch "
+            f"{bad % steps + 1} of {steps})"
+        ]
         try:
             lines += Replay(self.trainer, self.steps, self.data, rows).lines()
         except ChainruleError as error:
@@ -121,7 +134,9 @@ class Sentinel:
 
     def _bad_parameters(self) -> bool:
         with np.errstate(all="ignore"):
-            return not all(np.isfinite(p._read().sum(dtype=np.float64)) for p in self.trainer.trained)
+            return not all(
+                np.isfinite(p._read().sum(dtype=np.float64)) for p in self.trainer.trained
+            )
 
     def _restore(self, kept: Kept) -> None:
         for tensor, array in kept.arrays:
@@ -135,14 +150,17 @@ class Sentinel:
         if count == data.rows:
             return np.arange(data.rows)
         start = int(cursor.position.item())
-        index = g.add(g.full((count,), start, np.dtype(np.uint32)), g.iota((count,), 0, np.dtype(np.uint32)))
+        index = g.add(
+            g.full((count,), start, np.dtype(np.uint32)), g.iota((count,), 0, np.dtype(np.uint32))
+        )
         if data.shuffle:
             index = g.shuffle(index, g.constant(cursor.order._read()), data.rows)
         return rt.realize([index])[0].astype(np.int64)
 
 
 ADVICE = (
-    "Often helps: a lower learning rate, clip_norm=1.0, inputs scaled to about -1 to 1, an eps where something is"
+    "Often helps: a lower learning rate, clip_norm=1.0, inputs scaled to about -1 to 1, an eps "
+    "where something is"
     " divided or its logarithm taken"
 )
 
@@ -161,7 +179,9 @@ class Replay:
         x = tuple(stored(np.ascontiguousarray(a[rows])) for a in data.x.arrays)
         assert data.y is not None
         y = tuple(stored(np.ascontiguousarray(a[rows])) for a in data.y.arrays)
-        weight = stored(np.ascontiguousarray(data.weights[rows])) if data.weights is not None else None
+        weight = (
+            stored(np.ascontiguousarray(data.weights[rows])) if data.weights is not None else None
+        )
         inputs = data.x.build(steps._floats(x, data.to_float))
         with self._watched():
             loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), len(rows), weight)
@@ -184,7 +204,10 @@ class Replay:
             def leave(m: Module, args: Any, out: Any, name: str = name) -> None:
                 self.spans.append((open_.pop(), g.input((), np.dtype(np.float32)).id, m, name))
 
-            handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+            handles += [
+                module.register_forward_pre_hook(enter),
+                module.register_forward_hook(leave),
+            ]
         try:
             yield
         finally:
@@ -197,7 +220,11 @@ class Replay:
         with np.errstate(all="ignore"):
             for node in reachable(roots):
                 known = rt.values.get(node)
-                self.values[node] = known if known is not None else evaluate_node(node, *(self.values[i] for i in node.inputs))
+                self.values[node] = (
+                    known
+                    if known is not None
+                    else evaluate_node(node, *(self.values[i] for i in node.inputs))
+                )
         if not self._finite(self.loss):
             return self._described(self._origin(self.loss), "it begins")
         for p, gradient in zip(self.params, self.grads, strict=True):
@@ -210,11 +237,13 @@ class Replay:
     def _overflow(self) -> list[str]:
         sizes = [
             (float(np.abs(self.values[n]).max()), self.trainer.name_of(p))
-            for p, n in zip(self.params, self.grads, strict=True) if n is not None and n.size
-        ]  # fmt: skip
+            for p, n in zip(self.params, self.grads, strict=True)
+            if n is not None and n.size
+        ]
         largest = max(sizes, default=(0.0, "none"))
         return [
-            "loss and gradients of this step are finite when computed one by one; the update, or rounding, overflows."
+            "loss and gradients of this step are finite when computed one by one; the update, or "
+            "rounding, overflows."
             f" The largest gradient is {largest[0]:.3g}, of {largest[1]}"
         ]
 
@@ -236,7 +265,10 @@ class Replay:
         if node.op == "input":
             for p in self.params:
                 if p.node is node:
-                    return [f"{verb} in the parameter {self.trainer.name_of(p)}, which is not finite before this step"]
+                    return [
+                        f"{verb} in the parameter {self.trainer.name_of(p)}, which is not finite "
+                        "before this step"
+                    ]
             return [f"{verb} in an array that is not finite before this step"]
         module = self._module(node)
         source = source_of(node)
@@ -248,22 +280,34 @@ class Replay:
         if array.ndim and array.shape[0] == len(self.rows):
             which = self.rows[np.flatnonzero(bad.reshape(len(bad), -1).any(1))]
             more = f" and {len(which) - 5} more" if len(which) > 5 else ""
-            rows = f", for {'row' if len(which) == 1 else 'rows'} {', '.join(map(str, which[:5]))}{more} of the data"
+            rows = (
+                f", for {'row' if len(which) == 1 else 'rows'} "
+                f"{', '.join(map(str, which[:5]))}{more} of the data"
+            )
         shape = f"{array.dtype}{list(array.shape)}"
-        lines.append(f"its result {shape} is {kind} in {int(bad.sum())} of {array.size} elements{rows}")
+        lines.append(
+            f"its result {shape} is {kind} in {int(bad.sum())} of {array.size} elements{rows}"
+        )
         for i, source_node in enumerate(node.inputs):
             a = self.values[source_node]
             if a.size:
-                lines.append(f"operand {i + 1} {a.dtype}{list(a.shape)} is from {a.min():.6g} to {a.max():.6g}")
+                lines.append(
+                    f"operand {i + 1} {a.dtype}{list(a.shape)} is from {a.min():.6g} to "
+                    f"{a.max():.6g}"
+                )
         return lines
 
     def _module(self, node: Node) -> str:
         """The innermost module that ran when the node was made."""
-        inside = [(end - start, m, name) for start, end, m, name in self.spans if start < node.id < end]
+        inside = [
+            (end - start, m, name) for start, end, m, name in self.spans if start < node.id < end
+        ]
         if not inside:
             return ""
         _, module, name = min(inside, key=lambda s: s[0])
-        parts = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
+        parts = (
+            "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
+        )
         if module in self.trainer._modules[1:]:
             return f"the loss {headline(module)}"
         return f"{headline(module)} `model{parts}` ({module._made_at})"

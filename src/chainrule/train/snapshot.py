@@ -37,7 +37,10 @@ def tensors_of(trainer: Trainer, steps: Steps) -> dict[str, Value]:
     """Every tensor that training changes, by name."""
     found: dict[str, Value] = {f"model.{k}": t for k, t in trainer.model_tensors().items()}
     found |= optimizer_tensors(trainer)
-    found |= {"generator.key": default_generator.key, "generator.counter": default_generator.counter}
+    found |= {
+        "generator.key": default_generator.key,
+        "generator.counter": default_generator.counter,
+    }
     found |= {f"meter.{k}": t for k, t in steps.meter.tensors().items()}
     found |= {"cursor.position": steps.cursor.position, "cursor.order": steps.cursor.order}
     if steps.sums:
@@ -45,7 +48,9 @@ def tensors_of(trainer: Trainer, steps: Steps) -> dict[str, Value]:
         found |= {f"sums.{i}": steps.sums[id(p)] for i, p in enumerate(trainer.trained)}
     known = {id(t) for t in found.values()}
     traces = [t for listed in steps.train.traces.values() for t in listed]
-    others = [t for t in updated_tensors(traces) if id(t) not in known and t is not steps.meter.record]
+    others = [
+        t for t in updated_tensors(traces) if id(t) not in known and t is not steps.meter.record
+    ]
     return found | {f"other.{i}": t for i, t in enumerate(others)}
 
 
@@ -73,9 +78,11 @@ def state_of(trainer: Trainer, steps: Steps) -> State:
 
 def _options(group: Any) -> dict[str, Any]:
     return {
-        k: _jsonable(v) for k, v in group._options.items()
-        if k not in ("params", "param_names") and isinstance(v, bool | int | float | str | tuple | None)
-    }  # fmt: skip
+        k: _jsonable(v)
+        for k, v in group._options.items()
+        if k not in ("params", "param_names")
+        and isinstance(v, bool | int | float | str | tuple | None)
+    }
 
 
 def _jsonable(value: Any) -> Any:
@@ -89,13 +96,20 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-def restore(trainer: Trainer, steps: Steps, state: State, where: str, only: tuple[str, ...] = ()) -> None:
+def restore(
+    trainer: Trainer, steps: Steps, state: State, where: str, only: tuple[str, ...] = ()
+) -> None:
     """Put a copy back. Nothing is changed unless all fits; raises CheckpointError otherwise."""
-    tensors = {k: t for k, t in tensors_of(trainer, steps).items() if not only or k.startswith(only)}
+    tensors = {
+        k: t for k, t in tensors_of(trainer, steps).items() if not only or k.startswith(only)
+    }
     own, meta = set(tensors), state.meta
     saved = {k for k in state.arrays if not k.startswith("best.")}
     problems = []
-    for key, name in (("model", type(trainer.model).__name__), ("optimizer", type(trainer.optimizer).__name__)):
+    for key, name in (
+        ("model", type(trainer.model).__name__),
+        ("optimizer", type(trainer.optimizer).__name__),
+    ):
         if meta[key] != name:
             problems.append(f"it is of the {key} {meta[key]}, here it is {name}")
     missing = sorted(own - saved, key=_important)
@@ -111,20 +125,28 @@ def restore(trainer: Trainer, steps: Steps, state: State, where: str, only: tupl
     groups = json.loads(json.dumps([_options(g) for g in trainer.optimizer.param_groups]))
     for i, (there, here) in enumerate(zip(meta["groups"], groups, strict=False)):
         problems += [
-            f"the optimizer's {k} was {there.get(k)}, here it is {here.get(k)}" + (f" (group {i})" if i else "")
-            for k in here if there.get(k) != here[k]
-        ]  # fmt: skip
+            f"the optimizer's {k} was {there.get(k)}, here it is {here.get(k)}"
+            + (f" (group {i})" if i else "")
+            for k in here
+            if there.get(k) != here[k]
+        ]
     if len(meta["schedulers"]) != len(trainer.schedulers):
-        problems.append(f"it has {len(meta['schedulers'])} schedules, here are {len(trainer.schedulers)}")
+        problems.append(
+            f"it has {len(meta['schedulers'])} schedules, here are {len(trainer.schedulers)}"
+        )
     if problems:
         more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
-        raise CheckpointError("\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more]))
+        raise CheckpointError(
+            "\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more])
+        )
     for scheduler, saved_schedule in zip(trainer.schedulers, meta["schedulers"], strict=True):
         scheduler.load_state_dict(saved_schedule)
     written: dict[int, Array] = {}
     for k, t in tensors.items():
         if id(t) in written and written[id(t)].tobytes() != state.arrays[k].tobytes():
-            raise CheckpointError(f"{where} does not fit this trainer: {k} differs among parameters there")
+            raise CheckpointError(
+                f"{where} does not fit this trainer: {k} differs among parameters there"
+            )
         written[id(t)] = state.arrays[k]
         write_array(t, state.arrays[k])
     best = {k.removeprefix("best."): v for k, v in state.arrays.items() if k.startswith("best.")}
@@ -139,13 +161,19 @@ def _important(name: str) -> tuple[bool, str]:
 
 
 def _listed(names: list[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return ", ".join(names[:limit]) + (
+        f" and {len(names) - limit} more" if len(names) > limit else ""
+    )
 
 
 def fingerprint(data: Dataset) -> int:
     """A number that tells one data set from another: shapes, and up to 64 rows of each array."""
     crc = 0
-    groups = [data.x.arrays, data.y.arrays if data.y else (), (data.weights,) if data.weights is not None else ()]
+    groups = [
+        data.x.arrays,
+        data.y.arrays if data.y else (),
+        (data.weights,) if data.weights is not None else (),
+    ]
     for array in (a for group in groups for a in group):
         some = array[:: max(len(array) // 64, 1)]
         crc = zlib.crc32(f"{array.shape}{array.dtype}".encode(), crc)

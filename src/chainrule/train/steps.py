@@ -1,8 +1,9 @@
-"""Steps: what one training or evaluation step computes, as compiled functions, and the tensors they share.
+"""Steps: what one training or evaluation step computes, as compiled functions, and the tensors they
+share.
 
-A step draws its minibatch itself: row i of batch b is shuffle(b·B + i), a permutation of range(N) that
-is a function of (seed, epoch) and needs no table. Everything a step changes is a tensor, so a step is a
-function of that state, and can be run again from a copy of it.
+A step draws its minibatch itself: row i of batch b is shuffle(b·B + i), a permutation of range(N)
+that is a function of (seed, epoch) and needs no table. Everything a step changes is a tensor, so a
+step is a function of that state, and can be run again from a copy of it.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Cursor:
     def start(self, seed: int = 0, epoch: int = 0) -> None:
         """Go to the first row, in the order of (seed, epoch)."""
         _write(self.position, np.zeros((), np.uint32))
-        words = philox(np.uint32(epoch), np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
+        words = philox(
+            np.uint32(epoch), np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
+        )
         _write(self.order, np.array(words, np.uint32))
 
     def rows(self, count: int, total: int, shuffle: bool) -> Any:
@@ -99,7 +102,7 @@ class Steps:
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
 
-    # -- what is traced ------------------------------------------------------------------------------
+    # -- what is traced ----------------------------------------------------------------------------
     def _batch(
         self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
@@ -114,14 +117,26 @@ class Steps:
     def _floats(x: Any, to_float: tuple[bool, ...]) -> tuple[Tensor, ...]:
         return tuple(t.float() if wanted else t for t, wanted in zip(x, to_float, strict=True))
 
-    def _train_step(self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, update: bool, record: bool, build: Any) -> None:
+    def _train_step(
+        self,
+        x: Any,
+        y: Any,
+        w: Any,
+        rows: int,
+        shuffle: bool,
+        to_float: Any,
+        update: bool,
+        record: bool,
+        build: Any,
+    ) -> None:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
         loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight)
         if not loss.requires_grad:
             raise GradientError(
-                "the loss does not depend on any parameter that requires a gradient; was the prediction detached,"
+                "the loss does not depend on any parameter that requires a gradient; was the "
+                "prediction detached,"
                 " computed under no_grad, or are all parameters frozen?"
             )
         params = trainer.trained
@@ -152,13 +167,16 @@ class Steps:
         if missing:
             one = len(missing) == 1
             raise GradientError(
-                f"the loss does not depend on {'parameter' if one else 'parameters'} {', '.join(missing)}: "
-                f"{'it' if one else 'they'} would never change. Use {'it' if one else 'them'} in forward, or leave"
+                f"the loss does not depend on {'parameter' if one else 'parameters'} "
+                f"{', '.join(missing)}: "
+                f"{'it' if one else 'they'} would never change. Use {'it' if one else 'them'} in "
+                "forward, or leave"
                 f" {'it' if one else 'them'} out of the optimizer (p.requires_grad_(False))"
             )
 
     def _accumulate(self, params: list[Any], count: Any, update: bool) -> None:
-        """Sum gradients times what their batch counts; with ``update``, leave the weighted mean in ``.grad``."""
+        """Sum gradients times what their batch counts; with ``update``, leave the weighted mean in
+        ``.grad``."""
         sums = self.trainer.objective.sums
         factor: Any = 1.0 if sums else count
         with no_grad():
@@ -172,7 +190,9 @@ class Steps:
                 held.assign(zeros_like(new) if update else new)
                 p.grad = (new if sums else new / total.to(p.dtype)) if update else None
 
-    def _evaluation_step(self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any) -> None:
+    def _evaluation_step(
+        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
+    ) -> None:
         xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
         _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight)
@@ -181,7 +201,7 @@ class Steps:
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
         return self.trainer.forward(build.value[0].build(self._floats(x, to_float)))
 
-    # -- running -------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------
     def prepare(self, data: Dataset) -> None:
         """Tensors for accumulated gradients."""
         if self.trainer.accumulate > 1:
@@ -189,11 +209,15 @@ class Steps:
                 if id(p) not in self.sums:
                     self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
 
-    def train_arguments(self, data: Dataset, rows: int, update: bool = True, record: bool = False) -> tuple[Any, ...]:
+    def train_arguments(
+        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+    ) -> tuple[Any, ...]:
         """Arguments of `train` for a batch of ``rows`` rows."""
         return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
 
-    def train_trace(self, data: Dataset, rows: int, update: bool = True, record: bool = False) -> Trace:
+    def train_trace(
+        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+    ) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
@@ -224,7 +248,8 @@ class Steps:
             return self.predict(tensors, data.to_float, Static.of(data))
 
     def probe(self, data: Dataset) -> Any:
-        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the model.
+        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
+        model.
 
         Where the model does not take integers, ``data.to_float`` is set.
         """

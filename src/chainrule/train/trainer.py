@@ -33,25 +33,30 @@ from .snapshot import restore, state_of
 from .steps import Dataset, Steps
 
 _FIT: dict[str, Constraint] = {
-    "epochs": integer(1), "batch_size": integer(1), "validation_split": number(0, 1, "[)"),
+    "epochs": integer(1),
+    "batch_size": integer(1),
+    "validation_split": number(0, 1, "[)"),
     "max_seconds": optional(number(0, brackets="()")),
-}  # fmt: skip
+}
 _TRAINER: dict[str, Constraint] = {
-    "accumulate": integer(1), "clip_norm": optional(number(0, brackets="()")),
-    "clip_value": optional(number(0, brackets="()")), "seed": integer(), "schedule": choice("epoch", "step"),
-}  # fmt: skip
+    "accumulate": integer(1),
+    "clip_norm": optional(number(0, brackets="()")),
+    "clip_value": optional(number(0, brackets="()")),
+    "seed": integer(),
+    "schedule": choice("epoch", "step"),
+}
 PREDICTION_BATCH = 1024
 
 
 class Trainer:
     """Trains a model: draws minibatches, back-propagates and updates in one native program.
 
-    ``loss``: a loss of `nn`, or a function (prediction, target) -> scalar tensor; a list or dict of them
-    for a model with several outputs, weighed by ``loss_weights``. ``metrics``: names, `Metric` objects or
-    functions, computed in the program (for several outputs: a dict output -> metrics).
+    ``loss``: a loss of `nn`, or a function (prediction, target) -> scalar tensor; a list or dict of
+    them for a model with several outputs, weighed by ``loss_weights``. ``metrics``: names, `Metric`
+    objects or functions, computed in the program (for several outputs: a dict output -> metrics).
     ``scheduler``: a learning rate schedule, stepped after each epoch or, with ``schedule="step"``,
-    inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``: batches per
-    update. ``seed``: of the order of the rows.
+    inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``:
+    batches per update. ``seed``: of the order of the rows.
 
     A subclass may override `training_step` (and `forward`).
 
@@ -61,39 +66,64 @@ class Trainer:
     >>> y = np.array([[0], [1], [1], [0]], "float32")
     >>> _ = cr.manual_seed(4)
     >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
-    >>> trainer = cr.Trainer(net, loss=nn.BCEWithLogitsLoss(), optimizer=optim.Adam(net.parameters(), lr=0.1))
+    >>> adam = optim.Adam(net.parameters(), lr=0.1)
+    >>> trainer = cr.Trainer(net, loss=nn.BCEWithLogitsLoss(), optimizer=adam)
     >>> history = trainer.fit(x, y, epochs=100, batch_size=4, metrics=["accuracy"], progress=False)
     >>> history["accuracy"][-1]
     1.0
     """
 
     def __init__(
-        self, model: Module, loss: Any, optimizer: Optimizer | None = None, scheduler: Any = None,
-        metrics: Any = None, seed: int = 0, clip_norm: float | None = None, clip_value: float | None = None,
-        accumulate: int = 1, loss_weights: Any = None, schedule: str = "epoch",
-    ) -> None:  # fmt: skip
+        self,
+        model: Module,
+        loss: Any,
+        optimizer: Optimizer | None = None,
+        scheduler: Any = None,
+        metrics: Any = None,
+        seed: int = 0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        loss_weights: Any = None,
+        schedule: str = "epoch",
+    ) -> None:
         """Raises OptionError for arguments that do not fit together."""
         if not isinstance(model, Module):
             raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
         if optimizer is None:
-            raise OptionError("Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)")
+            raise OptionError(
+                "Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
+            )
         if not isinstance(optimizer, Optimizer):
-            raise OptionError(f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}")
+            raise OptionError(
+                f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}"
+            )
         if isinstance(optimizer, LBFGS):
             raise OptionError(
-                "Trainer: LBFGS computes the loss several times in a step and cannot be part of a compiled loop; call"
+                "Trainer: LBFGS computes the loss several times in a step and cannot be part of a "
+                "compiled loop; call"
                 " optimizer.step(closure) in a loop of your own"
             )
-        check("Trainer", _TRAINER, {
-            "accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value, "seed": seed,
-            "schedule": schedule,
-        })  # fmt: skip
+        check(
+            "Trainer",
+            _TRAINER,
+            {
+                "accumulate": accumulate,
+                "clip_norm": clip_norm,
+                "clip_value": clip_value,
+                "seed": seed,
+                "schedule": schedule,
+            },
+        )
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.schedulers = _schedulers(scheduler, optimizer)
         self.objective = Objective(loss, loss_weights)
         self.metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._modules = [model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
+        self._modules = [
+            model,
+            *(p.loss for p in self.objective.parts if isinstance(p.loss, Module)),
+        ]
         self._check_optimizer()
         self.history = History()
         self.epoch = 0
@@ -114,18 +144,24 @@ class Trainer:
         used = [p for group in self.optimizer.param_groups for p in group["params"]]
         strangers = [p for p in used if id(p) not in own]
         if strangers:
-            shapes = ", ".join(str(p.shape) for p in strangers[:4]) + (", ..." if len(strangers) > 4 else "")
+            shapes = ", ".join(str(p.shape) for p in strangers[:4]) + (
+                ", ..." if len(strangers) > 4 else ""
+            )
             raise OptionError(
-                f"Trainer: {len(strangers)} of {len(used)} parameters of the optimizer (shapes {shapes}) are not in the"
+                f"Trainer: {len(strangers)} of {len(used)} parameters of the optimizer (shapes "
+                f"{shapes}) are not in the"
                 " model; make the optimizer from model.parameters() of the model that is trained"
             )
         frozen = [p for p in used if p.requires_grad]
         if not frozen:
-            raise OptionError("Trainer: all parameters of the optimizer are frozen (requires_grad=False)")
+            raise OptionError(
+                "Trainer: all parameters of the optimizer are frozen (requires_grad=False)"
+            )
 
-    # -- what a subclass may change --------------------------------------------------------------------
+    # -- what a subclass may change ----------------------------------------------------------------
     def forward(self, x: Any) -> Any:
-        """The prediction for a batch: ``model(x)``; a tuple of inputs are arguments, a dict named ones."""
+        """The prediction for a batch: ``model(x)``; a tuple of inputs are arguments, a dict named
+        ones."""
         if isinstance(x, Mapping):
             return self.model(**x)
         return self.model(*x) if isinstance(x, tuple) else self.model(x)
@@ -152,62 +188,116 @@ class Trainer:
         return found.total
 
     def after_update(self) -> None:
-        """After each update, inside the compiled step: tensor operations and ``assign`` (an average of weights)."""
+        """After each update, inside the compiled step: tensor operations and ``assign`` (an average
+        of weights)."""
 
-    def _loss_of_step(self, x: Any, y: Any, rows: int, weight: Tensor | None) -> tuple[Tensor, Any, BatchLoss]:
+    def _loss_of_step(
+        self, x: Any, y: Any, rows: int, weight: Tensor | None
+    ) -> tuple[Tensor, Any, BatchLoss]:
         self._batch = (rows, weight)
         self._batch_loss = None
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
         if not isinstance(loss, Tensor):
-            raise OptionError(f"training_step must return a scalar tensor, or (loss, prediction); got {_kind(loss)}")
+            raise OptionError(
+                "training_step must return a scalar tensor, or (loss, prediction); got "
+                f"{_kind(loss)}"
+            )
         if loss.shape != ():
-            raise OptionError(f"training_step must return a scalar loss, got shape {loss.shape}; end with .mean()")
+            raise OptionError(
+                f"training_step must return a scalar loss, got shape {loss.shape}; end with .mean()"
+            )
         if prediction is None and self._used_metrics:
-            raise OptionError("metrics need the prediction: let training_step return (loss, prediction)")
+            raise OptionError(
+                "metrics need the prediction: let training_step return (loss, prediction)"
+            )
         made = self._batch_loss
         batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {})
         return loss, prediction, batch
 
-    # -- training -------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def fit(
-        self, x: Any, y: Any = None, epochs: int = 10, batch_size: int = 32, *, validation_data: Any = None,
-        validation_split: float = 0.0, metrics: Any = None, shuffle: bool = True, sample_weight: Any = None,
-        class_weight: Any = None, progress: bool | None = None, callbacks: Any = None, checkpoint: Any = None,
-        early_stopping: EarlyStopping | int | bool | None = None, max_seconds: float | None = None,
-    ) -> History:  # fmt: skip
+        self,
+        x: Any,
+        y: Any = None,
+        epochs: int = 10,
+        batch_size: int = 32,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        metrics: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        progress: bool | None = None,
+        callbacks: Any = None,
+        checkpoint: Any = None,
+        early_stopping: EarlyStopping | int | bool | None = None,
+        max_seconds: float | None = None,
+    ) -> History:
         """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
 
-        ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for several
-        inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured after each epoch;
-        or ``validation_split``, the share of rows taken from the end. ``sample_weight``: one number per
-        row, of which only ratios matter; ``class_weight``: a dict or "balanced". ``early_stopping``: an
-        `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run found there is continued.
+        ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
+        several inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured
+        after each epoch; or ``validation_split``, the share of rows taken from the end.
+        ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
+        or "balanced". ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a
+        folder; a run found there is continued.
         ``progress``: a live display (None: if stderr is a terminal).
 
-        Raises DataError, ShapeError, DTypeError or OptionError before any training if something is wrong;
-        `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises KeyboardInterrupt
-        between two steps, and the model is as trained so far.
+        Raises DataError, ShapeError, DTypeError or OptionError before any training if something is
+        wrong; `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises
+        KeyboardInterrupt between two steps, and the model is as trained so far.
         """
-        check("fit", _FIT, {
-            "epochs": epochs, "batch_size": batch_size, "validation_split": validation_split,
-            "max_seconds": max_seconds,
-        })  # fmt: skip
+        check(
+            "fit",
+            _FIT,
+            {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "validation_split": validation_split,
+                "max_seconds": max_seconds,
+            },
+        )
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
-        data, validation = self._data(x, y, int(batch_size), shuffle, validation_data, validation_split, sample_weight, class_weight)
+        data, validation = self._data(
+            x,
+            y,
+            int(batch_size),
+            shuffle,
+            validation_data,
+            validation_split,
+            sample_weight,
+            class_weight,
+        )
         self.has_validation = validation is not None
         with self._mode(True):
             self._use_metrics(self.metrics if metrics is None else metrics, data)
-            plan = Plan(data, validation, int(epochs), max_seconds, progress, listeners, as_checkpoint(checkpoint))
+            plan = Plan(
+                data,
+                validation,
+                int(epochs),
+                max_seconds,
+                progress,
+                listeners,
+                as_checkpoint(checkpoint),
+            )
             return Fit(self, self._steps, plan).run()
 
     def _data(
-        self, x: Any, y: Any, batch: int, shuffle: bool, validation_data: Any, split: float,
-        sample_weight: Any, class_weight: Any,
-    ) -> tuple[Dataset, Dataset | None]:  # fmt: skip
+        self,
+        x: Any,
+        y: Any,
+        batch: int,
+        shuffle: bool,
+        validation_data: Any,
+        split: float,
+        sample_weight: Any,
+        class_weight: Any,
+    ) -> tuple[Dataset, Dataset | None]:
         where, kind = "fit", self._float_dtype()
         xs, ys = arrays_of(where, "x", x, kind), arrays_of(where, "y", y, kind)
         check_same_rows(where, xs, ys)
@@ -220,7 +310,10 @@ class Trainer:
         if split:
             held = int(xs.rows * split)
             if held == 0:
-                raise DataError(f"fit: validation_split={split:g} of {xs.rows} rows is no row; give more data or a larger share")
+                raise DataError(
+                    f"fit: validation_split={split:g} of {xs.rows} rows is no row; give more data "
+                    "or a larger share"
+                )
             cut = xs.rows - held
             xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
             wv = None if weights is None or class_weight is not None else _mean_one(weights[cut:])
@@ -230,21 +323,33 @@ class Trainer:
         data = Dataset(xs, ys, weights, batch, bool(shuffle))
         data = self._checked(where, data)
         if validation_data is not None:
-            parts = tuple(validation_data) if isinstance(validation_data, tuple | list) else (validation_data,)
+            parts = (
+                tuple(validation_data)
+                if isinstance(validation_data, tuple | list)
+                else (validation_data,)
+            )
             if len(parts) not in (2, 3):
-                raise OptionError(f"fit: validation_data is (x, y) or (x, y, sample_weight), got {_kind(validation_data)}")
+                raise OptionError(
+                    "fit: validation_data is (x, y) or (x, y, sample_weight), got "
+                    f"{_kind(validation_data)}"
+                )
             v = "fit: validation_data"
             xv, yv = arrays_of(v, "x", parts[0], kind), arrays_of(v, "y", parts[1], kind)
             check_same_rows(v, xv, yv)
             for a, b, name in ((xs, xv, "x"), (ys, yv, "y")):
                 for own, other, label in zip(a.arrays, b.arrays, b.names, strict=False):
                     if own.shape[1:] != other.shape[1:]:
-                        raise DataError(f"{v}: {label} has rows of shape {other.shape[1:]}, the training {name} {own.shape[1:]}")
+                        raise DataError(
+                            f"{v}: {label} has rows of shape {other.shape[1:]}, the training "
+                            f"{name} {own.shape[1:]}"
+                        )
             wv = row_weights(v, parts[2], None, yv) if len(parts) == 3 else None
             validation = self._evaluation_data(v, xv, yv, wv, max(batch, PREDICTION_BATCH))
         return data, validation
 
-    def _evaluation_data(self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int) -> Dataset:
+    def _evaluation_data(
+        self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int
+    ) -> Dataset:
         return self._checked(where, Dataset(x, y, weights, batch, False))
 
     def _checked(self, where: str, data: Dataset) -> Dataset:
@@ -256,12 +361,17 @@ class Trainer:
         return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
 
     def _use_metrics(self, given: Any, data: Dataset) -> None:
-        """Make meters for these metrics (the compiled steps are kept while the metrics stay the same)."""
+        """Make meters for these metrics (the compiled steps are kept while the metrics stay the
+        same)."""
         key = _metric_key(given)
         if key != self._given_metrics:
             self._used_metrics = self._named_metrics(given, data)
             self._given_metrics = key
-            self._steps = Steps(self, Meter(self.objective, self._used_metrics), Meter(self.objective, self._used_metrics))
+            self._steps = Steps(
+                self,
+                Meter(self.objective, self._used_metrics),
+                Meter(self.objective, self._used_metrics),
+            )
         with self._mode(False):
             prediction, target = self._steps.probe(data)
         self._steps.meter.prepare(prediction, target)
@@ -271,17 +381,25 @@ class Trainer:
         if given is None:
             return []
         if not self.objective.single and not isinstance(given, Mapping):
-            raise OptionError(f"metrics: the model has several outputs; give a dict such as {{{self.objective.parts[0].key!r}: ['mae']}}")
+            raise OptionError(
+                "metrics: the model has several outputs; give a dict such as "
+                f"{{{self.objective.parts[0].key!r}: ['mae']}}"
+            )
         table = given if isinstance(given, Mapping) else {None: given}
         found: list[tuple[Any, str, Metric]] = []
         for key, items in table.items():
             parts = [p for p in self.objective.parts if p.key == key]
             if not parts:
-                raise OptionError(f"metrics: there is no output {key!r}; the losses are for {[p.key for p in self.objective.parts]}")
+                raise OptionError(
+                    f"metrics: there is no output {key!r}; the losses are for "
+                    f"{[p.key for p in self.objective.parts]}"
+                )
             listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
             probabilities = wants_probabilities(parts[0].loss)
             for item in listed:
-                metric = as_metric(item, not probabilities, self._is_multilabel(parts[0].loss, data))
+                metric = as_metric(
+                    item, not probabilities, self._is_multilabel(parts[0].loss, data)
+                )
                 name = metric.name if key is None else f"{key}_{metric.name}"
                 if any(n == name for _, n, _ in found):
                     raise OptionError(f"metrics: {name!r} occurs twice")
@@ -290,16 +408,26 @@ class Trainer:
 
     def _is_multilabel(self, loss: Any, data: Dataset) -> bool:
         """Whether the rows have several yes-or-no targets."""
-        binary = wants_probabilities(loss) or "BCE" in type(loss).__name__ or "binary" in getattr(loss, "__name__", "")
+        binary = (
+            wants_probabilities(loss)
+            or "BCE" in type(loss).__name__
+            or "binary" in getattr(loss, "__name__", "")
+        )
         y = data.y
         return bool(binary and y is not None and y.arrays[0].ndim > 1 and y.arrays[0].shape[1] > 1)
 
-    # -- evaluation -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
     def evaluate(
-        self, x: Any, y: Any = None, batch_size: int = PREDICTION_BATCH, *, sample_weight: Any = None,
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = PREDICTION_BATCH,
+        *,
+        sample_weight: Any = None,
         metrics: Any = None,
-    ) -> dict[str, float]:  # fmt: skip
-        """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is changed."""
+    ) -> dict[str, float]:
+        """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
+        changed."""
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
         kind = self._float_dtype()
         xs, ys = arrays_of("evaluate", "x", x, kind), arrays_of("evaluate", "y", y, kind)
@@ -327,7 +455,8 @@ class Trainer:
     def predict(self, x: Any, batch_size: int = PREDICTION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
 
-        A last batch that is smaller is filled up with copies of its last row, so that few sizes are compiled.
+        A last batch that is smaller is filled up with copies of its last row, so that few sizes are
+        compiled.
         """
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
         xs = arrays_of("predict", "x", x, self._float_dtype())
@@ -343,13 +472,22 @@ class Trainer:
                 outputs.append(_numpy(self._steps.run_prediction(data, tensors), wanted))
         return _joined(outputs)
 
-    # -- looking at it -----------------------------------------------------------------------------------
+    # -- looking at it -----------------------------------------------------------------------------
     def find_lr(
-        self, x: Any, y: Any = None, batch_size: int = 32, *, start: float = 1e-6, stop: float = 10.0, steps: int = 100
-    ) -> LRSearch:  # fmt: skip
-        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches; the model stays as it is.
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        *,
+        start: float = 1e-6,
+        stop: float = 10.0,
+        steps: int = 100,
+    ) -> LRSearch:
+        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches; the model
+        stays as it is.
 
-        Ends early where the loss grows fourfold. See ``.suggestion``, ``.table()`` and ``.plot(path)``.
+        Ends early where the loss grows fourfold. See ``.suggestion``, ``.table()`` and
+        ``.plot(path)``.
         """
         check("find_lr", {"batch_size": integer(1)}, {"batch_size": batch_size})
         data, _ = self._data(x, y, int(batch_size), True, None, 0.0, None, None)
@@ -358,22 +496,27 @@ class Trainer:
             return find_lr(self, self._steps, data, start, stop, steps)
 
     def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
-        """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and updates by layer.
+        """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
+        updates by layer.
 
         Nothing is changed; ``print`` the result.
         """
         check("diagnose", {"rows": integer(1)}, {"rows": rows})
         data, _ = self._data(x, y, int(rows), False, None, 0.0, None, None)
         assert data.y is not None
-        some = Dataset(data.x.slice(0, rows), data.y.slice(0, rows), None, int(rows), False, data.to_float)
+        some = Dataset(
+            data.x.slice(0, rows), data.y.slice(0, rows), None, int(rows), False, data.to_float
+        )
         with self._mode(True):
             return diagnose(self, self._steps, some)
 
-    # -- state ----------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
     @property
     def trained(self) -> list[Any]:
         """The parameters the optimizer changes."""
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        return [
+            p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad
+        ]
 
     def name_of(self, parameter: Any) -> str:
         """The name of a parameter in the model."""
@@ -384,7 +527,8 @@ class Trainer:
         return f"of shape {parameter.shape}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the whole state (weights, optimizer, schedule, counters, random numbers, history) into a file.
+        """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
+        into a file.
 
         Weights alone: `Module.state_dict`. The file is written whole or not at all.
         """
@@ -393,9 +537,11 @@ class Trainer:
         return target
 
     def load(self, path: str | Path) -> None:
-        """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from there.
+        """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from
+        there.
 
-        Raises CheckpointError, and changes nothing, if the file is damaged or of another model or optimizer.
+        Raises CheckpointError, and changes nothing, if the file is damaged or of another model or
+        optimizer.
         """
         state = read_file(Path(path))
         kept = ("model.", "optimizer.", "generator.", "best.")
@@ -440,7 +586,8 @@ class Trainer:
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
-        """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay in eval)."""
+        """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
+        in eval)."""
         before = [(m, m._training) for root in self._modules for m in root.modules()]
         try:
             if not training or not self.model._training:
@@ -452,7 +599,10 @@ class Trainer:
                 module.training = mode
 
     def __repr__(self) -> str:
-        return f"Trainer({type(self.model).__name__}, {type(self.optimizer).__name__}, epoch {self.epoch}, step {self.step})"
+        return (
+            f"Trainer({type(self.model).__name__}, {type(self.optimizer).__name__}, epoch "
+            f"{self.epoch}, step {self.step})"
+        )
 
 
 def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
@@ -460,7 +610,9 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
     listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for s in listed:
         if isinstance(s, type) or not hasattr(s, "step"):
-            raise OptionError(f"Trainer: scheduler must be a schedule of optim.lr_scheduler, got {_kind(s)}")
+            raise OptionError(
+                f"Trainer: scheduler must be a schedule of optim.lr_scheduler, got {_kind(s)}"
+            )
         if getattr(s, "optimizer", optimizer) is not optimizer:
             raise OptionError(f"Trainer: the {type(s).__name__} was made for another optimizer")
     return listed
@@ -483,7 +635,9 @@ def _mean_one(weights: Array) -> Array:
     """Weights of some rows, scaled to the mean 1."""
     mean = float(weights.mean(dtype=np.float64))
     if mean == 0:
-        raise DataError("fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows")
+        raise DataError(
+            "fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows"
+        )
     return (weights / mean).astype(np.float32)
 
 
@@ -496,7 +650,9 @@ def _early_stopping(given: Any) -> EarlyStopping | None:
         return EarlyStopping(patience=given)
     if isinstance(given, EarlyStopping):
         return given
-    raise OptionError(f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}")
+    raise OptionError(
+        f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}"
+    )
 
 
 def _rows(array: Array, start: int, stop: int, padded: int) -> Array:

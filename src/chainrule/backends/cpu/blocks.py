@@ -1,4 +1,5 @@
-"""LLVM IR as text, written through a small builder: values, instructions, loops as context managers.
+"""LLVM IR as text, written through a small builder: values, instructions, loops as context
+managers.
 
 Everything the CPU backend emits goes through :class:`Function`. Text is the border to LLVM
 (``llvmlite.binding.parse_assembly``); nothing here imports llvmlite.
@@ -17,8 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 SCALAR_OF_DTYPE = {
-    "bool": "i8", "uint8": "i8", "int32": "i32", "uint32": "i32", "int64": "i64",
-    "float32": "float", "float64": "double",
+    "bool": "i8",
+    "uint8": "i8",
+    "int32": "i32",
+    "uint32": "i32",
+    "int64": "i64",
+    "float32": "float",
+    "float64": "double",
 }  # how an element of a dtype lies in memory
 SIZE_OF_SCALAR = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "ptr": 8}
 _SUFFIX = {"float": "f32", "double": "f64"}
@@ -80,10 +86,13 @@ def _literal(scalar: str, number: float | int | bool) -> str:
 
 
 def const(type_: str, number: float | int | bool | Sequence[float]) -> Value:
-    """A literal; a vector type repeats the number in each lane, a sequence gives each lane its own."""
+    """A literal; a vector type repeats the number in each lane, a sequence gives each lane its
+    own."""
     scalar, lanes = scalar_of(type_), lanes_of(type_)
     if isinstance(number, (list, tuple, np.ndarray)):
-        return Value(type_, "<" + ", ".join(f"{scalar} {_literal(scalar, n)}" for n in number) + ">")
+        return Value(
+            type_, "<" + ", ".join(f"{scalar} {_literal(scalar, n)}" for n in number) + ">"
+        )
     assert not isinstance(number, Sequence)
     text = _literal(scalar, number)
     if lanes == 1:
@@ -106,10 +115,14 @@ class Module:
         self.globals: list[str] = []
 
     def function(
-        self, name: str, args: Sequence[tuple[str, str]], returns: str = "void",
+        self,
+        name: str,
+        args: Sequence[tuple[str, str]],
+        returns: str = "void",
         attributes: str = "nounwind",
     ) -> Function:
-        """A new function; ``args`` are (type with attributes, name), e.g. ``("ptr noalias", "x")``."""
+        """A new function; ``args`` are (type with attributes, name), e.g. ``("ptr noalias",
+        "x")``."""
         f = Function(self, name, args, returns, attributes)
         self.functions.append(f)
         return f
@@ -123,11 +136,18 @@ class Function:
     """One function under construction; instructions are appended to the current block."""
 
     def __init__(
-        self, module: Module, name: str, args: Sequence[tuple[str, str]], returns: str, attributes: str
+        self,
+        module: Module,
+        name: str,
+        args: Sequence[tuple[str, str]],
+        returns: str,
+        attributes: str,
     ) -> None:
         self.module, self.name, self.returns, self.attributes = module, name, returns, attributes
         self.signature = ", ".join(f"{t} %{n}" for t, n in args)
-        self.args = {n: Value(t.split(" ")[0] if not t.startswith("<") else t, f"%{n}") for t, n in args}
+        self.args = {
+            n: Value(t.split(" ")[0] if not t.startswith("<") else t, f"%{n}") for t, n in args
+        }
         self._entry: list[str] = []  # allocas: one per function call, never in a loop
         self._lines: list[str] = []
         self._count = 0
@@ -171,7 +191,10 @@ class Function:
 
     def __str__(self) -> str:
         body = "\n".join(["entry:", *self._entry, *self._lines])
-        return f"define {self.returns} @{self.name}({self.signature}) {self.attributes} {{\n{body}\n}}\n"
+        return (
+            f"define {self.returns} @{self.name}({self.signature}) {self.attributes} "
+            f"{{\n{body}\n}}\n"
+        )
 
     # -- arithmetic: the operation follows the operand's type (float or integer) -------------
     def binary(self, opcode: str, a: Value, b: Value) -> Value:
@@ -225,7 +248,8 @@ class Function:
 
     # -- comparison, selection, bits ---------------------------------------------------------
     def compare(self, predicate: str, a: Value, b: Value) -> Value:
-        """``icmp`` / ``fcmp`` by type; predicates as LLVM spells them (``slt``, ``olt``, ``une`` …)."""
+        """``icmp`` / ``fcmp`` by type; predicates as LLVM spells them (``slt``, ``olt``, ``une``
+        …)."""
         opcode = "fcmp" if a.is_float else "icmp"
         return self.emit(vector("i1", a.lanes), f"{opcode} {predicate} {a.type} {a.text}, {b.text}")
 
@@ -252,14 +276,19 @@ class Function:
         return a if a.lanes == 1 else self.emit(a.scalar, f"extractelement {a}, i32 {lane}")
 
     def insert(self, a: Value, element: Value, lane: int) -> Value:
-        return element if a.lanes == 1 else self.emit(a.type, f"insertelement {a}, {element}, i32 {lane}")
+        return (
+            element
+            if a.lanes == 1
+            else self.emit(a.type, f"insertelement {a}, {element}, i32 {lane}")
+        )
 
     def shuffle(self, a: Value, b: Value | None, mask: Sequence[int]) -> Value:
         """Lanes of ``a`` then ``b`` picked by ``mask`` (-1 leaves a lane undefined)."""
         second = f"{a.type} poison" if b is None else str(b)
         lanes = ", ".join(f"i32 {m}" if m >= 0 else "i32 poison" for m in mask)
         return self.emit(
-            vector(a.scalar, len(mask)), f"shufflevector {a}, {second}, <{len(mask)} x i32> <{lanes}>"
+            vector(a.scalar, len(mask)),
+            f"shufflevector {a}, {second}, <{len(mask)} x i32> <{lanes}>",
         )
 
     # -- memory --------------------------------------------------------------------------------
@@ -288,7 +317,8 @@ class Function:
         self.line(f"store {value}, ptr {pointer.text}, align {align}")
 
     def load_first(self, type_: str, pointer: Value, count: int) -> Value:
-        """Load only the first ``count`` lanes (constant mask); the others are zero. Never reads past them."""
+        """Load only the first ``count`` lanes (constant mask); the others are zero. Never reads
+        past them."""
         lanes = lanes_of(type_)
         if count >= lanes:
             return self.load(type_, pointer)
@@ -296,9 +326,11 @@ class Function:
         mask = const(vector("i1", lanes), [k < count for k in range(lanes)])
         name = f"llvm.masked.load.{mangled(type_)}.p0"
         self.module.declarations.add(
-            f"declare {type_} @{name}(ptr, i32 immarg, {mask.type}, {type_})")
+            f"declare {type_} @{name}(ptr, i32 immarg, {mask.type}, {type_})"
+        )
         return self.emit(
-            type_, f"call {type_} @{name}({pointer}, i32 {align}, {mask}, {type_} zeroinitializer)")
+            type_, f"call {type_} @{name}({pointer}, i32 {align}, {mask}, {type_} zeroinitializer)"
+        )
 
     def store_first(self, value: Value, pointer: Value, count: int) -> None:
         """Store only the first ``count`` lanes (constant mask)."""
@@ -320,7 +352,9 @@ class Function:
             return
         mask = const(vector("i1", value.lanes), [k < count for k in range(value.lanes)])
         name = f"llvm.masked.store.{mangled(value.type)}.p0"
-        self.module.declarations.add(f"declare void @{name}({value.type}, ptr, i32 immarg, {mask.type})")
+        self.module.declarations.add(
+            f"declare void @{name}({value.type}, ptr, i32 immarg, {mask.type})"
+        )
         self.line(f"call void @{name}({value}, {pointer}, i32 {align}, {mask})")
 
     # -- control -------------------------------------------------------------------------------

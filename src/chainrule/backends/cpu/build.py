@@ -1,6 +1,7 @@
 """Plan, emit, compile: a signature to the artifact of its program.
 
-Kept apart from `program` because a process that finds its artifact in the disk cache needs none of this.
+Kept apart from `program` because a process that finds its artifact in the disk cache needs none of
+this.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def translate(plan: Plan, target: Target) -> Translation:
 
 
 def schedule_of(translation: Translation) -> tuple[Call, ...]:
-    """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads."""
+    """The calls of a step: barriers between levels, one-thread kernels dealt out among the
+    threads."""
     plan, calls, serial = translation.plan, [], 0
     for i, (kernel, name) in enumerate(zip(translation.emitted, translation.names, strict=True)):
         last_of_level = i + 1 == len(plan.levels) or plan.levels[i + 1] != plan.levels[i]
@@ -56,7 +58,8 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
 
 
 def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
-    """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated programs."""
+    """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated
+    programs."""
     found = _in_registers(signature, target) if registers else None
     if found is not None:
         return found
@@ -91,7 +94,9 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
 def _in_registers(signature: SignatureLike, target: Target) -> Artifact | None:
     """The program as one function with the step loop inside, if it is of that form."""
     inputs, state, outputs = signature.inputs, signature.state, signature.outputs
-    changed = [i for i, (s, u) in enumerate(zip(state, signature.updates, strict=True)) if u is not s]
+    changed = [
+        i for i, (s, u) in enumerate(zip(state, signature.updates, strict=True)) if u is not s
+    ]
     roots = prepare(inputs, state, signature.updates, outputs)
     updates = list(state)
     for i, root in zip(changed, roots[len(outputs) :], strict=True):

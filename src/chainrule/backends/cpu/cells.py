@@ -1,7 +1,8 @@
 """Tensors as cells: every element is a register, or a lane of one.
 
-A tensor is a NumPy object array of cells, so that movement (reshape, transpose, broadcast, slice, concat)
-is NumPy's own and emits nothing. Arithmetic goes through one function, `elementwise`, of which there are two:
+A tensor is a NumPy object array of cells, so that movement (reshape, transpose, broadcast, slice,
+concat) is NumPy's own and emits nothing. Arithmetic goes through one function, `elementwise`, of
+which there are two:
 
     Packed  neighbouring elements share a vector; operands are brought into line by shuffles
     Lanes   every element is a vector of its own, whose lanes are replicas of one computation
@@ -86,7 +87,9 @@ class Arithmetic:
         out = tuple(np.broadcast_to(array_of(r, small[0].shape), shape) for r in results)
         return out if len(out) > 1 else out[0]
 
-    def _apply(self, operation: Operation, columns: list[list[Cell]], whole: bool) -> list[list[Cell]]:
+    def _apply(
+        self, operation: Operation, columns: list[list[Cell]], whole: bool
+    ) -> list[list[Cell]]:
         raise NotImplementedError
 
     def _check(self) -> None:
@@ -95,9 +98,12 @@ class Arithmetic:
 
 
 class Lanes(Arithmetic):
-    """One operation an element; what all replicas share stays scalar until it meets what they do not."""
+    """One operation an element; what all replicas share stays scalar until it meets what they do
+    not."""
 
-    def _apply(self, operation: Operation, columns: list[list[Cell]], whole: bool) -> list[list[Cell]]:
+    def _apply(
+        self, operation: Operation, columns: list[list[Cell]], whole: bool
+    ) -> list[list[Cell]]:
         results: list[list[Cell]] = [[]]
         for row in zip(*columns, strict=True):
             values = [c.value for c in row]
@@ -123,7 +129,9 @@ class Packed(Arithmetic):
         super().__init__(f, limit)
         self.width = width
 
-    def _apply(self, operation: Operation, columns: list[list[Cell]], whole: bool) -> list[list[Cell]]:
+    def _apply(
+        self, operation: Operation, columns: list[list[Cell]], whole: bool
+    ) -> list[list[Cell]]:
         results: list[list[Cell]] = [[]]
         for start, count, lanes in chunks(len(columns[0]), self.width):
             args = [self.pack(c[start : start + count], lanes, whole) for c in columns]
@@ -133,7 +141,8 @@ class Packed(Arithmetic):
         return results
 
     def pack(self, cells: Sequence[Cell], lanes: int, whole: bool = False) -> Value:
-        """A vector of the cells; lanes beyond them are undefined, or with ``whole`` repeat the first."""
+        """A vector of the cells; lanes beyond them are undefined, or with ``whole`` repeat the
+        first."""
         wanted = list(cells) + [cells[0] if whole else None] * (lanes - len(cells))
         key = tuple((c.value.text, c.lane) if c else None for c in wanted), cells[0].value.scalar
         if key not in self._brought:
@@ -155,8 +164,12 @@ class Packed(Arithmetic):
             return f.splat(scalars[0], lanes)
         out: Value | None = None
         if len(vectors) + len(scalars) < len(given):  # literals: one vector of them
-            parts = [f"{scalar} {c.value.text}" if c and c.value.text not in
-                     {v.text for v in vectors + scalars} else f"{scalar} poison" for c in wanted]
+            parts = [
+                f"{scalar} {c.value.text}"
+                if c and c.value.text not in {v.text for v in vectors + scalars}
+                else f"{scalar} poison"
+                for c in wanted
+            ]
             out = Value(type_, "<" + ", ".join(parts) + ">")
         for v in vectors:
             out = self._merge(out, v, wanted, lanes)
@@ -177,7 +190,10 @@ class Packed(Arithmetic):
         if v.lanes != lanes:
             v = f.shuffle(v, None, mask)
             mask = [k if m >= 0 else -1 for k, m in enumerate(mask)]
-        both = [lanes + m if m >= 0 else (k if wanted[k] is not None else -1) for k, m in enumerate(mask)]
+        both = [
+            lanes + m if m >= 0 else (k if wanted[k] is not None else -1)
+            for k, m in enumerate(mask)
+        ]
         return f.shuffle(out, v, both)
 
 

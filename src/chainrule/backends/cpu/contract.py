@@ -1,5 +1,5 @@
-"""A contraction of the loop program: its operands handed to the packed kernels, its statements run on each
-finished vector of sums."""
+"""A contraction of the loop program: its operands handed to the packed kernels, its statements run
+on each finished vector of sums."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def emit_contract(
     tid: Value,
     nt: Value,
 ) -> tuple[int, bool, str]:
-    """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in words."""
+    """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in
+    words."""
     batch_vars = [loop.var for loop in body.batch]
     c = Contraction(
         body.m.extent,
@@ -39,7 +40,9 @@ def emit_contract(
     e.hoist(body.statements, every)
     sums = {id(x): x for s in body.statements for x in walk(s.value) if x.kind == "local"}
 
-    def epilogue(f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int) -> None:
+    def epilogue(
+        f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
+    ) -> None:
         e.f = f
         for var, value in zip(batch_vars, batch, strict=True):
             e.variables[var] = value

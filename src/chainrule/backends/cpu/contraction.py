@@ -25,7 +25,8 @@ class Operand:
 
 @dataclass(frozen=True)
 class Contraction:
-    """out[batch, m, n] = sum_k a[batch, m, k] * b[batch, k, n]; ``a`` is (m, k), ``b`` is (k, n)."""
+    """out[batch, m, n] = sum_k a[batch, m, k] * b[batch, k, n]; ``a`` is (m, k), ``b`` is (k,
+    n)."""
 
     m: int
     n: int
@@ -51,12 +52,13 @@ class Epilogue(Protocol):
     def __call__(
         self, f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
     ) -> None:
-        """Take ``acc``: the columns n, n+1, … of row m (a scalar where it has one lane). Only its first
-        ``count`` lanes are columns. Called for each output element once."""
+        """Take ``acc``: the columns n, n+1, … of row m (a scalar where it has one lane). Only its
+        first ``count`` lanes are columns. Called for each output element once."""
 
 
 def known(*values: Value) -> bool:
-    """Whether all are literals. The helpers below emit nothing for what is known: less for LLVM to do."""
+    """Whether all are literals. The helpers below emit nothing for what is known: less for LLVM to
+    do."""
     return not any(v.text.startswith("%") for v in values)
 
 
@@ -114,7 +116,9 @@ def batch_indices(f: Function, c: Contraction, batch: Value) -> list[Value]:
     return indices
 
 
-def base(f: Function, c: Contraction, pointer: Value, operand: Operand, indices: Sequence[Value]) -> Value:
+def base(
+    f: Function, c: Contraction, pointer: Value, operand: Operand, indices: Sequence[Value]
+) -> Value:
     """Address of element (0, 0) of one matrix of the batch."""
     pointer = f.gep(pointer, operand.offset, c.scalar)
     for index, stride in zip(indices, operand.batch_strides, strict=True):
@@ -129,7 +133,9 @@ def equal_share(f: Function, units: int, tid: Value, nt: Value) -> Iterator[Valu
         with f.if_then(f.compare("eq", tid, i64(0))):
             yield i64(0)
         return
-    start, stop = (f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, plus(f, tid, 1)))
+    start, stop = (
+        f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, plus(f, tid, 1))
+    )
     with f.for_range(start, stop, hint="unit") as unit:
         yield unit
 

@@ -1,8 +1,8 @@
 """Compiled programs that run: objects, pointer table, scratch, and steps on all threads.
 
-    objects = program_objects(kernels, schedule, target)     # compile, or take from a cache
-    loop = StepLoop(objects, schedule, target, pointers)      # load
-    loop.run(1000)
+objects = program_objects(kernels, schedule, target)     # compile, or take from a cache
+loop = StepLoop(objects, schedule, target, pointers)      # load
+loop.run(1000)
 """
 
 from __future__ import annotations
@@ -40,12 +40,19 @@ _WORD = {name: n for n, name in enumerate(CONTROL)}
 
 
 def program_objects(
-    kernels: Sequence[str], schedule: Schedule, target: Target, inline_ir: str = "", opt: int = 1,
-    jobs: int = 2, cache: ObjectCache | None = None,
+    kernels: Sequence[str],
+    schedule: Schedule,
+    target: Target,
+    inline_ir: str = "",
+    opt: int = 1,
+    jobs: int = 2,
+    cache: ObjectCache | None = None,
 ) -> list[bytes]:
     """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
     if not inline_ir:
-        return compile_ir([with_thunks(text, schedule) for text in kernels], target, opt, jobs, cache)
+        return compile_ir(
+            [with_thunks(text, schedule) for text in kernels], target, opt, jobs, cache
+        )
     texts = [*kernels, inlined_loop_ir(schedule, inline_ir)]
     return compile_ir(texts, target, [opt] * len(kernels) + [3], jobs, cache)
 
@@ -53,13 +60,19 @@ def program_objects(
 class StepLoop:
     """A loaded program: the code, the pointer table, each thread's scratch.
 
-    The caller keeps the memory behind ``pointers`` alive, and calls :meth:`run` from one Python thread
-    at a time. Scratch is aligned to 128 bytes. ``inline_ir`` as given to :func:`program_objects`.
+    The caller keeps the memory behind ``pointers`` alive, and calls :meth:`run` from one Python
+    thread at a time. Scratch is aligned to 128 bytes. ``inline_ir`` as given to
+    :func:`program_objects`.
     """
 
     def __init__(
-        self, objects: Sequence[bytes], schedule: Schedule, target: Target, pointers: ArrayLike,
-        scratch_bytes: int = 0, inline_ir: str = "",
+        self,
+        objects: Sequence[bytes],
+        schedule: Schedule,
+        target: Target,
+        pointers: ArrayLike,
+        scratch_bytes: int = 0,
+        inline_ir: str = "",
     ) -> None:
         self._schedule, self._target, self._inline_ir = schedule, target, inline_ir
         self._objects = list(objects)
@@ -92,9 +105,11 @@ class StepLoop:
         self._run(self._entry, steps, num_threads)
 
     def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
-        """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls, 2).
+        """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls,
+        2).
 
-        Column 0 is the kernel, column 1 the wait at the barrier after it. A whole loop is timed as one.
+        Column 0 is the kernel, column 1 the wait at the barrier after it. A whole loop is timed as
+        one.
         """
         count = len(self._schedule.calls)
         ticks = np.zeros(2 * count, np.int64)
@@ -108,7 +123,9 @@ class StepLoop:
         else:
             if self._timed is None:
                 text = inlined_loop_ir(self._schedule, self._inline_ir, timed=True)
-                self._timed = Library([*self._objects, *compile_ir([text], self._target, 3)], self._target)
+                self._timed = Library(
+                    [*self._objects, *compile_ir([text], self._target, 3)], self._target
+                )
             entry = self._timed.address(RUN_INLINED_TIMED)
         self._run(entry, steps, num_threads)
         return np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64).reshape(count, 2)
@@ -121,7 +138,8 @@ class StepLoop:
         threads.run_parallel(entry, self._control_at, wanted)
 
     def _prepare(self, count: int) -> None:
-        """Scratch for ``count`` threads; not written here, so that each thread's pages are near it."""
+        """Scratch for ``count`` threads; not written here, so that each thread's pages are near
+        it."""
         self._scratch = np.empty(count * self._stride + LINE, np.uint8)
         at = self._scratch.ctypes.data
         self._control[_WORD["scratch"]] = at + -at % LINE
@@ -134,7 +152,11 @@ class StepLoop:
         for index, call in enumerate(calls):
             serial = -1 if call.serial is None else call.serial
             self._records[index] = (
-                self._code.address(thunk(call.kernel)), at, serial, self._schedule.barrier_after(index))
+                self._code.address(thunk(call.kernel)),
+                at,
+                serial,
+                self._schedule.barrier_after(index),
+            )
             at += 8 * len(call.pointers)
         self._control[_WORD["records"]] = self._records.ctypes.data
         self._control[_WORD["calls"]] = len(calls)

@@ -33,7 +33,8 @@ class ObjectCache(Protocol):
     def put(self, key: str, payload: bytes) -> None: ...
 
 
-# The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same library.
+# The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same
+# library.
 _raw: Any = getattr(llvm.ffi.lib, "_lib", llvm.ffi.lib)
 
 _PIPELINE_VERSION = 2  # part of every cache key: raise it when the passes below change
@@ -41,13 +42,23 @@ _PIPELINE_VERSION = 2  # part of every cache key: raise it when the passes below
 
 def object_key(text: str, target: Target, opt: int = 2) -> str:
     """Names the object that ``text`` compiles to: equal keys, equal machine code."""
-    parts = (llvmlite.__version__, llvm.get_process_triple(), str(_PIPELINE_VERSION), target.cpu,
-             target.features, str(opt), text)
+    parts = (
+        llvmlite.__version__,
+        llvm.get_process_triple(),
+        str(_PIPELINE_VERSION),
+        target.cpu,
+        target.features,
+        str(opt),
+        text,
+    )
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=20).hexdigest()
 
 
 def compile_ir(
-    texts: Sequence[str], target: Target, opt: int | Sequence[int] = 2, jobs: int = 2,
+    texts: Sequence[str],
+    target: Target,
+    opt: int | Sequence[int] = 2,
+    jobs: int = 2,
     cache: ObjectCache | None = None,
 ) -> list[bytes]:
     """Compile each IR module text to an object file, up to ``jobs`` at a time.
@@ -65,7 +76,9 @@ def compile_ir(
     found = {key: cache.get(key) if cache is not None else None for key in dict.fromkeys(keys)}
     first = {key: index for index, key in reversed(list(enumerate(keys)))}
     missing = [first[key] for key, payload in found.items() if payload is None]
-    missing.sort(key=lambda index: -len(texts[index]))  # long ones first, so that no core waits for the last
+    missing.sort(
+        key=lambda index: -len(texts[index])
+    )  # long ones first, so that no core waits for the last
     errors: list[BaseException] = []
     queue, lock = iter(missing), threading.Lock()
 
@@ -84,7 +97,9 @@ def compile_ir(
         except BaseException as error:  # re-raised below, in the caller's thread
             errors.append(error)
 
-    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(missing)) - 1)]
+    helpers = [
+        threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(missing)) - 1)
+    ]
     for helper in helpers:
         helper.start()
     work()
@@ -124,7 +139,9 @@ def _compile_one(text: str, code: Any, opt: int) -> bytes:
             if not buffer:
                 raise InternalError(f"LLVM cannot emit code: {message}")
         try:
-            return ctypes.string_at(_raw.LLVMPY_GetBufferStart(buffer), _raw.LLVMPY_GetBufferSize(buffer))
+            return ctypes.string_at(
+                _raw.LLVMPY_GetBufferStart(buffer), _raw.LLVMPY_GetBufferSize(buffer)
+            )
         finally:
             _raw.LLVMPY_DisposeMemoryBuffer(buffer)
 
@@ -159,7 +176,8 @@ def _optimize(module: Any, code: Any, opt: int, inline: bool) -> None:
 def _module(text: str) -> Iterator[Any]:
     """The parsed and verified module, in a context of its own: what LLVM's threads may not share.
 
-    Both are closed here and not by the garbage collector, which may take a context before its module.
+    Both are closed here and not by the garbage collector, which may take a context before its
+    module.
     """
     with llvm.create_context() as context:
         with llvm.ffi.OutputString() as message:
@@ -207,7 +225,8 @@ class Library:
         except RuntimeError as error:
             raise InternalError(f"compiled objects do not link: {error}") from error
         self._addresses: dict[str, tuple[int, Any]] = {}
-        # The garbage collector takes the parts of a cycle in any order; LLVM needs the code gone before its JIT.
+        # The garbage collector takes the parts of a cycle in any order; LLVM needs the code gone
+        # before its JIT.
         end = weakref.finalize(self, _free, self._jit, self._code, self._addresses)
         end.atexit = False  # threads may still wait inside; the process takes its memory with it
 

@@ -1,7 +1,8 @@
 """The name of a compiled program: equal names, equal machine code.
 
-Names cover the graph (operations, parameters, shapes, constants; not the identity of its inputs), the
-processor, the versions of LLVM and Python packages involved, and the text of the compiler itself.
+Names cover the graph (operations, parameters, shapes, constants; not the identity of its inputs),
+the processor, the versions of LLVM and Python packages involved, and the text of the compiler
+itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def fingerprint(
             text = places[node]
         else:
             params = ",".join(
-                f"{k}={_param(v)}" for k, v in node.params.items() if k not in ("rule", "id", "name")
+                f"{k}={_param(v)}"
+                for k, v in node.params.items()
+                if k not in ("rule", "id", "name")
             )
             text = f"{node.op}({','.join(str(numbers[i]) for i in node.inputs)};{params})"
         digest.update(f"{text}:{node.dtype.name}{node.shape}\n".encode())
@@ -47,7 +50,8 @@ def fingerprint(
 
 
 def _by_structure(roots: Sequence[Node]) -> list[Node]:
-    """Inputs before users, in an order that depends on the graph alone, not on when nodes were made."""
+    """Inputs before users, in an order that depends on the graph alone, not on when nodes were
+    made."""
     done: dict[Node, None] = {}
     stack = list(reversed(roots))
     while stack:

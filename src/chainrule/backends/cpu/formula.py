@@ -180,7 +180,8 @@ def format_of(x: Var) -> Format:
 
 
 def parts_of(number: Fraction, *widths: int) -> list[float]:
-    """Floats that sum to ``number``, of at most so many bits each: products with small integers are exact."""
+    """Floats that sum to ``number``, of at most so many bits each: products with small integers are
+    exact."""
     parts: list[float] = []
     for width in widths:
         magnitude = abs(number)

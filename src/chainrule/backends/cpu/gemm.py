@@ -1,8 +1,9 @@
 """Contractions: out[b, m, n] = epilogue(sum_k a[b, m, k] * b[b, k, n]), as LLVM IR.
 
-The output is cut into *tiles* of rows (as many as the register tile holds, balanced) and *panels* of
-columns (a few vectors). A panel of b is packed once, then every tile of rows passes over it. The whole
-sum over k stays in registers, so the epilogue sees finished numbers while they are in the nearest cache.
+The output is cut into *tiles* of rows (as many as the register tile holds, balanced) and *panels*
+of columns (a few vectors). A panel of b is packed once, then every tile of rows passes over it. The
+whole sum over k stays in registers, so the epilogue sees finished numbers while they are in the
+nearest cache.
 
     for (batch, block of tiles, group of panels) of this thread's share:
         pack the block of a (where its layout is bad), pack the panels of b
@@ -10,10 +11,10 @@ sum over k stays in registers, so the epilogue sees finished numbers while they 
             for panel in group:
                 micro-kernel -> a small buffer -> epilogue, vector by vector
 
-All of it is decided by :func:`plan_of` as data. Threads divide the list of (batch, block, group, tile),
-weighted by its columns, into contiguous shares; each packs what it uses: there is no barrier inside.
-The sum of one element is one chain over k fixed by the shape, so neither the number of threads nor
-the tile it falls into changes its bits.
+All of it is decided by :func:`plan_of` as data. Threads divide the list of (batch, block, group,
+tile), weighted by its columns, into contiguous shares; each packs what it uses: there is no barrier
+inside. The sum of one element is one chain over k fixed by the shape, so neither the number of
+threads nor the tile it falls into changes its bits.
 """
 
 from __future__ import annotations
@@ -44,10 +45,20 @@ from chainrule.backends.cpu.microkernel import Panel, micro_kernel, panel_of
 from chainrule.backends.cpu.pack import pack
 from chainrule.backends.cpu.target import Target
 
-__all__ = ["Contraction", "Epilogue", "Operand", "Plan", "emit_contraction", "plan_of", "scratch_bytes"]
+__all__ = [
+    "Contraction",
+    "Epilogue",
+    "Operand",
+    "Plan",
+    "emit_contraction",
+    "plan_of",
+    "scratch_bytes",
+]
 
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
-PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: fewer than the first TLB holds
+PACKED_A_PAGES = (
+    48  # steps of k, each on another page, packed in one go: fewer than the first TLB holds
+)
 
 
 @dataclass(frozen=True)
@@ -160,8 +171,8 @@ def emit_contraction(
 ) -> None:
     """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``.
 
-    ``a`` and ``b`` are the operands' pointers, ``scratch`` points to :func:`scratch_bytes` bytes of this
-    thread's own. Nothing outside the operands' elements is read.
+    ``a`` and ``b`` are the operands' pointers, ``scratch`` points to :func:`scratch_bytes` bytes of
+    this thread's own. Nothing outside the operands' elements is read.
     """
     if 0 in (c.m, c.n, *c.batch):
         return
@@ -176,9 +187,15 @@ class _Emitter:
     """The state of one emission."""
 
     def __init__(
-        self, f: Function, c: Contraction, target: Target, a: Value, b: Value, scratch: Value,
+        self,
+        f: Function,
+        c: Contraction,
+        target: Target,
+        a: Value,
+        b: Value,
+        scratch: Value,
         epilogue: Epilogue,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.f, self.c, self.target, self.epilogue = f, c, target, epilogue
         self.a, self.b = a, b
         self.plan = plan = plan_of(c, target)
@@ -209,7 +226,9 @@ class _Emitter:
         batch, inside = self._outer(work, plan.tiles * sum(weights), batches(self.c))
         block, inside = self._outer(inside, plan.block * sum(weights), plan.blocks)
         tiles = self._tiles_in(block)
-        others = scaled(f, tiles, plan.groups - 1)  # units of the groups but the last, and their work
+        others = scaled(
+            f, tiles, plan.groups - 1
+        )  # units of the groups but the last, and their work
         before = scaled(f, others, each)
         in_others = divide_up(f, inside, each)
         in_last = plus(f, others, divide_up(f, minus(f, inside, before), last))
@@ -224,7 +243,9 @@ class _Emitter:
     def _tiles_in(self, block: Value) -> Value:
         """Tiles of a block: the last one may have fewer."""
         plan = self.plan
-        return least(self.f, plan.block, minus(self.f, plan.tiles, scaled(self.f, block, plan.block)))
+        return least(
+            self.f, plan.block, minus(self.f, plan.tiles, scaled(self.f, block, plan.block))
+        )
 
     def _walk(self, start: Value, stop: Value) -> None:
         """While units are left: one pass over the rest of the present group's tiles."""
@@ -248,14 +269,17 @@ class _Emitter:
         last = least(f, tiles, plus(f, first, left))
         to_pack, outer = None, i64(0)
         if plan.pack_a:
-            # A block of a is packed when it is met first: all of it, unless this pass is the only one.
+            # A block of a is packed when it is met first: all of it, unless this pass is the only
+            # one.
             outer = plus(f, scaled(f, batch, plan.blocks), block)
             alone = f.compare("sle", left, minus(f, tiles, first))
             low, high = f.select(alone, first, i64(0)), f.select(alone, last, tiles)
             to_pack = (f.compare("ne", outer, seen), low, high)
         self.pass_over(batch, scaled(f, block, plan.block), group, first, last, to_pack)
         after = plus(f, unit, minus(f, last, first))
-        phis = [f"  {unit.text} = phi i64 [ {start.text}, %{before} ], [ {after.text}, %{f.block} ]"]
+        phis = [
+            f"  {unit.text} = phi i64 [ {start.text}, %{before} ], [ {after.text}, %{f.block} ]"
+        ]
         if plan.pack_a:
             phis.append(f"  {seen.text} = phi i64 [ -1, %{before} ], [ {outer.text}, %{f.block} ]")
         f._lines[position:position] = phis
@@ -264,9 +288,14 @@ class _Emitter:
 
     # -- one group of panels ------------------------------------------------------------------
     def pass_over(
-        self, batch: Value, block: Value, group: Value, first: Value, last: Value,
+        self,
+        batch: Value,
+        block: Value,
+        group: Value,
+        first: Value,
+        last: Value,
         to_pack: tuple[Value, Value, Value] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Tiles ``block + first .. block + last`` over the panels of ``group``.
 
         ``to_pack`` says whether the block's rows of a must be packed now, and which tiles.
@@ -285,7 +314,9 @@ class _Emitter:
                 with each as (p, column):
                     source = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
                     strides = (c.b.row_stride, c.b.col_stride)
-                    pack(f, c.dtype, source, self._panel_at(p), (0, c.k), shape, strides, shape.width)
+                    pack(
+                        f, c.dtype, source, self._panel_at(p), (0, c.k), shape, strides, shape.width
+                    )
             panels = self._panels(group)
         with f.for_range(first, last, hint="tile") as tile:
             index = plus(f, block, tile)
@@ -301,7 +332,9 @@ class _Emitter:
                     self._multiply(shape, strip, panel, is_tall)
                     self._finish(shape, indices, row, rows, column)
 
-    def _panels(self, group: Value) -> list[tuple[Panel, AbstractContextManager[tuple[Value, Value]]]]:
+    def _panels(
+        self, group: Value
+    ) -> list[tuple[Panel, AbstractContextManager[tuple[Value, Value]]]]:
         """For each shape of panel a context whose body is run for every such panel of ``group``.
 
         It yields the panel's place in the group and its first column.
@@ -337,10 +370,14 @@ class _Emitter:
         return found
 
     def _panel_at(self, p: Value) -> Value:
-        return self.f.gep(self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.c.scalar)
+        return self.f.gep(
+            self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.c.scalar
+        )
 
     def _strip_at(self, tile: Value) -> Value:
-        return self.f.gep(self.packed_a, scaled(self.f, tile, self.c.k * self.plan.strip), self.c.scalar)
+        return self.f.gep(
+            self.packed_a, scaled(self.f, tile, self.c.k * self.plan.strip), self.c.scalar
+        )
 
     def _rows(self, tile: Value) -> tuple[Value, Value, Value]:
         """First row of a tile, how many it has, whether it is a tall one."""
@@ -361,7 +398,9 @@ class _Emitter:
             for rows, context in self._heights(is_tall):
                 with context:
                     shape = panel_of(rows, self.target.lanes(c.dtype), 16 // c.itemsize)
-                    pack(f, c.dtype, source, self._strip_at(tile), steps, shape, strides, plan.strip)
+                    pack(
+                        f, c.dtype, source, self._strip_at(tile), steps, shape, strides, plan.strip
+                    )
 
         if c.a.row_stride == 1 and c.k > PACKED_A_PAGES:
             # Each k is another page: pass over few of them for all tiles before the next ones.
@@ -374,7 +413,8 @@ class _Emitter:
                 pack_tile(tile, (0, c.k))
 
     def _heights(self, is_tall: Value) -> list[tuple[int, AbstractContextManager[None]]]:
-        """The numbers of rows tiles have, each with a context that holds for the tiles that have it."""
+        """The numbers of rows tiles have, each with a context that holds for the tiles that have
+        it."""
         f, plan = self.f, self.plan
         if plan.tall == plan.tiles:
             return [(plan.rows, nullcontext())]
@@ -389,14 +429,21 @@ class _Emitter:
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
         heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
         kernels = [
-            Value("ptr", "@" + micro_kernel(
-                f.module, self.target, c.dtype, rows, shape, a_strides, b_stride, plan.pack_b))
+            Value(
+                "ptr",
+                "@"
+                + micro_kernel(
+                    f.module, self.target, c.dtype, rows, shape, a_strides, b_stride, plan.pack_b
+                ),
+            )
             for rows in heights
-        ]  # fmt: skip
+        ]
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
         f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, i64 {c.k})")
 
-    def _finish(self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value) -> None:
+    def _finish(
+        self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value
+    ) -> None:
         """The epilogue over the buffer: equal vectors in a loop, so that its code appears once."""
         f, scalar = self.f, self.c.scalar
         equal = [v for v in shape.vectors if v.lanes == v.count == shape.vectors[0].lanes]

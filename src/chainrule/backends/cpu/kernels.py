@@ -16,7 +16,8 @@ from .target import Target
 
 @dataclass(frozen=True)
 class EmittedKernel:
-    """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one kernel."""
+    """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one
+    kernel."""
 
     text: str
     buffers: tuple[int, ...]  # the buffers behind its pointer arguments
@@ -55,7 +56,8 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
 def _scatter_add(
     f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value
 ) -> tuple[bool, str]:
-    """Rows are added in the order of the indices; threads share the columns, so the sum's order is fixed."""
+    """Rows are added in the order of the indices; threads share the columns, so the sum's order is
+    fixed."""
     memory = SCALAR_OF_DTYPE[body.dtype.name]
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)
@@ -74,7 +76,8 @@ def _scatter_add(
             e.variables[1] = r
             place = f.gep(out, f.add(start, r), memory)
             update = f.load(
-                memory, f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory)
+                memory,
+                f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory),
             )
             f.store(f.add(f.load(memory, place), update), place)
     serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16

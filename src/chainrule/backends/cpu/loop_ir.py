@@ -1,12 +1,13 @@
 """The step loop as IR: calls of kernels in order, on all threads, with barriers where data cross.
 
-    step loop   for step in range(n): for call in calls: kernel(pointers…, scratch, tid, nt); barrier
-    whole loop  one kernel ``void @loop(ptr…, ptr scratch, i64 tid, i64 nt, i64 nsteps)`` called once
+    step loop   for step in range(n), for call in calls: kernel(…, scratch, tid, nt), barrier
+    whole loop  one kernel ``void @loop(ptr…, ptr scratch, i64 tid, i64 nt, i64 nsteps)``
 
-The step loop is the same code for every program: it walks an array of records (``RECORD``), so a new
-program compiles no loop. Kernels differ in their number of pointers; a *thunk* beside each kernel,
-``void @<kernel>.call(ptr pointers, ptr scratch, i64 tid, i64 nt, i64 nsteps)``, unpacks them.
-For nets so small that calls cost, :func:`inlined_loop_ir` writes a loop with the kernels inside it.
+The step loop is the same code for every program: it walks an array of records (``RECORD``), so a
+new program compiles no loop. Kernels differ in their number of pointers; a *thunk* beside each
+kernel, ``void @<kernel>.call(ptr pointers, ptr scratch, i64 tid, i64 nt, i64 nsteps)``, unpacks
+them. For nets so small that calls cost, :func:`inlined_loop_ir` writes a loop with the kernels
+inside it.
 
 Entries have the signature of :mod:`threads`; ``control`` points to an array of i64 (``CONTROL``).
 """
@@ -20,15 +21,19 @@ from dataclasses import dataclass
 from .blocks import Function, Module, Value, const, i64
 
 RUN, RUN_TIMED, RUN_WHOLE, RUN_INLINED, RUN_INLINED_TIMED = (
-    "chainrule_run", "chainrule_run_timed", "chainrule_run_whole",
-    "chainrule_run_inlined", "chainrule_run_inlined_timed",
+    "chainrule_run",
+    "chainrule_run_timed",
+    "chainrule_run_whole",
+    "chainrule_run_inlined",
+    "chainrule_run_inlined_timed",
 )
 
 CONTROL = (
     "steps",  # how many
     "scratch",  # address of thread 0's scratch
     "stride",  # bytes from a thread's scratch to the next one's
-    "ticks",  # where the timed entries add, two a call: in the kernel, waiting at the barrier after it
+    # where the timed entries add, two a call: in the kernel, waiting at the barrier after it
+    "ticks",
     "records",  # address of the calls' records
     "calls",  # number of records
     "table",  # address of the pointer table, for the inlined loop
@@ -40,9 +45,9 @@ RECORD = ("thunk", "pointers", "serial", "barrier")  # i64 each; serial is -1 fo
 class Call:
     """One call of a kernel in a step.
 
-    ``pointers`` are indices into the program's pointer table. ``serial=j``: thread ``j % nt`` runs it
-    alone (the kernel sees tid 0 of 1), the others go on. ``barrier_after``: nobody passes until all
-    threads have come here; the end of a step always is such a place.
+    ``pointers`` are indices into the program's pointer table. ``serial=j``: thread ``j % nt`` runs
+    it alone (the kernel sees tid 0 of 1), the others go on. ``barrier_after``: nobody passes until
+    all threads have come here; the end of a step always is such a place.
     """
 
     kernel: str
@@ -73,13 +78,20 @@ def thunk(kernel: str) -> str:
 def with_thunks(text: str, schedule: Schedule) -> str:
     """The module ``text`` with a thunk for every kernel it defines that the schedule calls."""
     counts = {call.kernel: len(call.pointers) for call in schedule.calls}
-    defined = [name for name in re.findall(r"^define void @([\w.$-]+)\(", text, re.M) if name in counts]
+    defined = [
+        name for name in re.findall(r"^define void @([\w.$-]+)\(", text, re.M) if name in counts
+    ]
     module = Module("thunks")
     for name in defined:
         f = module.function(
             thunk(name),
-            [("ptr noalias", "pointers"), ("ptr", "scratch"),
-             ("i64", "tid"), ("i64", "nt"), ("i64", "nsteps")],
+            [
+                ("ptr noalias", "pointers"),
+                ("ptr", "scratch"),
+                ("i64", "tid"),
+                ("i64", "nt"),
+                ("i64", "nsteps"),
+            ],
         )
         pointers = [f.load("ptr", f.gep(f.args["pointers"], k, "ptr")) for k in range(counts[name])]
         last = [f.args["nsteps"]] if schedule.whole_loop else []
@@ -126,7 +138,9 @@ def inlined_loop_ir(schedule: Schedule, inline_ir: str, timed: bool = False) -> 
     _inlined_steps(run, schedule, f.args["tid"], f.args["nt"])
     f.ret()
     known = set(re.findall(r"^(?:define|declare)[^@]*@([\w.$-]+)", inline_ir, re.M))
-    module.declarations = {d for d in module.declarations if d.split("@")[1].split("(")[0] not in known}
+    module.declarations = {
+        d for d in module.declarations if d.split("@")[1].split("(")[0] not in known
+    }
     return str(module) + inline_ir + "\n!0 = !{}\n"
 
 
@@ -136,11 +150,14 @@ class _Loop:
     def __init__(self, module: Module, name: str, timed: bool) -> None:
         self.timed = timed
         self.f = f = module.function(
-            name, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")])
+            name, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")]
+        )
         self._generation = f.alloca("i32")  # of the barrier: how many this thread has passed
         f.store(const("i32", 0), self._generation)
-        self.control = {name: f.load("i64", f.gep(f.args["control"], n, "i64"))
-                        for n, name in enumerate(CONTROL)}
+        self.control = {
+            name: f.load("i64", f.gep(f.args["control"], n, "i64"))
+            for n, name in enumerate(CONTROL)
+        }
         own = f.add(self.control["scratch"], f.mul(self.control["stride"], f.args["tid"]))
         self.scratch = f.convert("inttoptr", own, "ptr")
 
@@ -177,7 +194,9 @@ def _record_loop(module: Module, timed: bool) -> None:
         word = {name: f.load("i64", f.gep(record, n, "i64")) for n, name in enumerate(RECORD)}
         kernel, pointers = (f.convert("inttoptr", word[n], "ptr") for n in ("thunk", "pointers"))
         before = run.now()
-        everyone, serial, alone, met = (f.new_label(n) for n in ("everyone", "serial", "alone", "met"))
+        everyone, serial, alone, met = (
+            f.new_label(n) for n in ("everyone", "serial", "alone", "met")
+        )
         f.branch_if(f.compare("slt", word["serial"], i64(0)), everyone, serial)
         f.start_block(everyone)
         f.line(f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, i64 0)")
@@ -200,12 +219,17 @@ def _record_loop(module: Module, timed: bool) -> None:
 def _whole_loop(module: Module) -> None:
     run = _Loop(module, RUN_WHOLE, timed=False)
     f = run.f
-    word = {name: f.load("i64", f.gep(run.at("records"), n, "i64")) for n, name in enumerate(RECORD)}
+    word = {
+        name: f.load("i64", f.gep(run.at("records"), n, "i64")) for n, name in enumerate(RECORD)
+    }
     kernel, pointers = (f.convert("inttoptr", word[n], "ptr") for n in ("thunk", "pointers"))
     serial = f.compare("sge", word["serial"], i64(0))
     tid, nt = f.args["tid"], f.select(serial, i64(1), f.args["nt"])
     with f.if_then(f.compare("slt", tid, nt)):
-        f.line(f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, {run.control['steps']})")
+        f.line(
+            f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, "
+            f"{run.control['steps']})"
+        )
     f.ret()
 
 
@@ -218,7 +242,9 @@ def _inlined_steps(run: _Loop, schedule: Schedule, tid: Value, nt: Value) -> Non
 
     def kernel(call: Call, tid: Value, nt: Value) -> None:
         pointers = []
-        for index in call.pointers:  # the table does not change while the loop runs: hoist its loads
+        for (
+            index
+        ) in call.pointers:  # the table does not change while the loop runs: hoist its loads
             at = f.gep(table, index, "ptr")
             pointers.append(f.emit("ptr", f"load ptr, ptr {at.text}, align 8, !invariant.load !0"))
         f.call(call.kernel, "void", *pointers, run.scratch, tid, nt)

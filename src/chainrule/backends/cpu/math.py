@@ -32,17 +32,31 @@ _INVERSE_PI = int(
 )
 _PI = Fraction(1 << _INVERSE_PI_BITS, _INVERSE_PI)
 
-# --- exp, expm1, sigmoid ---------------------------------------------------------------------------
+# --- exp, expm1, sigmoid --------------------------------------------------------------------------
 
 # e^r = 1 + r + r² P(r) for |r| <= ln(2)/2. Errors relative to e^r - 1: 2^-26.1 and 2^-60.7.
 _EXP = {
-    "float": (0.5, 0.16666539013385773, 0.04166661202907562, 0.008367103524506092, 0.001391765894368291),
-    "double": (
-        0.5, 0.16666666666666677, 0.0416666666666667, 0.008333333333321563, 0.0013888888888866728,
-        0.00019841269886328164, 2.4801587360798625e-05, 2.755724397907785e-06,
-        2.7557242536472543e-07, 2.5109125534823462e-08, 2.092451594107976e-09,
+    "float": (
+        0.5,
+        0.16666539013385773,
+        0.04166661202907562,
+        0.008367103524506092,
+        0.001391765894368291,
     ),
-}  # fmt: skip
+    "double": (
+        0.5,
+        0.16666666666666677,
+        0.0416666666666667,
+        0.008333333333321563,
+        0.0013888888888866728,
+        0.00019841269886328164,
+        2.4801587360798625e-05,
+        2.755724397907785e-06,
+        2.7557242536472543e-07,
+        2.5109125534823462e-08,
+        2.092451594107976e-09,
+    ),
+}
 # ln(2) in two parts; the first has room for a product with any exponent.
 _LN2_PARTS = {"float": parts_of(_LN2, 15, 24), "double": parts_of(_LN2, 41, 53)}
 # Where e^x is 0 or inf for certain.
@@ -111,22 +125,34 @@ def expm1(f: Function, x: Value) -> Value:
     return _expm1(Var(f, x)).value
 
 
-# --- log, log1p --------------------------------------------------------------------------------------
+# --- log, log1p -----------------------------------------------------------------------------------
 
 # log(1 + f) = f - f²/2 + f³ P(f) for sqrt(1/2) <= 1 + f < sqrt(2), error relative to f: 2^-27.3.
 _LOG_FLOAT = (
-    0.3333331669339218, -0.2500079817673617, 0.20002291394998437, -0.1662491451212575,
-    0.14181181401783116, -0.13125640562270033, 0.12881073642973026, -0.07866808685911937,
-)  # fmt: skip
+    0.3333331669339218,
+    -0.2500079817673617,
+    0.20002291394998437,
+    -0.1662491451212575,
+    0.14181181401783116,
+    -0.13125640562270033,
+    0.12881073642973026,
+    -0.07866808685911937,
+)
 # log(1 + f) = 2 s + s z R(z), s = f / (2 + f), z = s² on the same interval; error 2^-57.6.
 _LOG_DOUBLE = (
-    0.6666666666666698, 0.39999999999611885, 0.2857142870386656, 0.22222202139519837,
-    0.1818339416004626, 0.1531809695412344, 0.1475797657000544,
-)  # fmt: skip
+    0.6666666666666698,
+    0.39999999999611885,
+    0.2857142870386656,
+    0.22222202139519837,
+    0.1818339416004626,
+    0.1531809695412344,
+    0.1475797657000544,
+)
 
 
 def _exponent_bits(form: Format, x: Var) -> Var:
-    """Bits whose exponent field is that of x / sqrt(1/2), and whose fraction is x's distance from it."""
+    """Bits whose exponent field is that of x / sqrt(1/2), and whose fraction is x's distance from
+    it."""
     return x.bits() + (form.pattern(1.0) - form.pattern(0.5**0.5))
 
 
@@ -179,16 +205,23 @@ def log1p(f: Function, x: Value) -> Value:
     exponent = ((bits >> form.fraction) | form.pattern(2.0**form.fraction)).number(form.scalar)
     e = exponent - (2.0**form.fraction + form.bias)
     # 4 · 2^-e, because 2^-e itself may be denormal
-    scale = (((2 * form.bias + 2) << form.fraction) - (bits & form.exponent_mask)).number(form.scalar)
+    scale = (((2 * form.bias + 2) << form.fraction) - (bits & form.exponent_mask)).number(
+        form.scalar
+    )
     g = (v * scale).times_plus(0.25, scale.times_plus(0.25, -1.0))
     return _log_edges(_log_of(e, g).with_sign_of(v), v, -1.0).value
 
 
-# --- tanh, erf -----------------------------------------------------------------------------------------
+# --- tanh, erf ------------------------------------------------------------------------------------
 
 # tanh(x) = x (1 + u S(u)), u = x² < 0.36; error 2^-28.4.
-_TANH_NEAR = (-0.33333298001791, 0.13331924115336224, -0.05378382928931844, 0.020795968394575367,
-              -0.005895154370807986)  # fmt: skip
+_TANH_NEAR = (
+    -0.33333298001791,
+    0.13331924115336224,
+    -0.05378382928931844,
+    0.020795968394575367,
+    -0.005895154370807986,
+)
 _TANH_NEAR_END = 0.36
 # Above: tanh(x) = 2 t / (1 + t²) with t = tanh(x/2) = N / (2 Q), N = x P(u), Q = Q(u): in one
 # division N Q / (Q² + N²/4). Where tanh is near 1, t counts only by (1 - t²) / (1 + t²), so that
@@ -199,24 +232,59 @@ _TANH_Q = (1.534999966621399, 0.17362497746944427, 0.0018526373896747828, 1.8890
 _TANH_END = 9.0
 # erf(x) = x + x P(x²) for x below, relative errors 2^-26 and 2^-56.9; erf rounds to 1 at the end.
 _ERF_NEAR = {
-    "float": (0.1283791499621207, -0.376124964607573, 0.11281845951359475, -0.02676771983165275,
-              0.004994830134117989, -0.0005999404865626807),
-    "double": (
-        0.12837916709551257, -0.3761263890318352, 0.11283791670944185, -0.026866170643111458,
-        0.005223977606118393, -0.0008548325929310457, 0.00012055293576777468, -1.4924712299609983e-05,
-        1.6447131541262487e-06, -1.620631352519064e-07, 1.3710979372067498e-08, -7.779466538474252e-10,
+    "float": (
+        0.1283791499621207,
+        -0.376124964607573,
+        0.11281845951359475,
+        -0.02676771983165275,
+        0.004994830134117989,
+        -0.0005999404865626807,
     ),
-}  # fmt: skip
+    "double": (
+        0.12837916709551257,
+        -0.3761263890318352,
+        0.11283791670944185,
+        -0.026866170643111458,
+        0.005223977606118393,
+        -0.0008548325929310457,
+        0.00012055293576777468,
+        -1.4924712299609983e-05,
+        1.6447131541262487e-06,
+        -1.620631352519064e-07,
+        1.3710979372067498e-08,
+        -7.779466538474252e-10,
+    ),
+}
 _ERF_NEAR_END = {"float": 0.9, "double": 1.0}
 _ERF_END = {"float": 3.95, "double": 6.0}
 # float: erf(x) = 1 - exp(R(x)) above; error 2^-29.
-_ERFC_LOG = (-0.00015055926362551368, -1.1278625338515649, -0.6368668663211682, -0.10420881302132683,
-             0.022360703951245033, -0.0030768087811126, 0.00019936418810142365)  # fmt: skip
+_ERFC_LOG = (
+    -0.00015055926362551368,
+    -1.1278625338515649,
+    -0.6368668663211682,
+    -0.10420881302132683,
+    0.022360703951245033,
+    -0.0030768087811126,
+    0.00019936418810142365,
+)
 # double: erf(x) = 1 - exp(-x²) P(x) / Q(x) above; error 2^-59.5.
-_ERFC_P = (0.9999998875387068, 1.3904829828348817, 0.9494024344828861, 0.37352812128685675,
-           0.0843260398460587, 0.008926837783049611)  # fmt: skip
-_ERFC_Q = (1.0, 2.5188609646576645, 2.7916386286421164, 1.756927729033699, 0.6700321408448445,
-           0.1494601039843466, 0.01582253064262413)  # fmt: skip
+_ERFC_P = (
+    0.9999998875387068,
+    1.3904829828348817,
+    0.9494024344828861,
+    0.37352812128685675,
+    0.0843260398460587,
+    0.008926837783049611,
+)
+_ERFC_Q = (
+    1.0,
+    2.5188609646576645,
+    2.7916386286421164,
+    1.756927729033699,
+    0.6700321408448445,
+    0.1494601039843466,
+    0.01582253064262413,
+)
 
 
 def tanh(f: Function, x: Value) -> Value:
@@ -251,16 +319,27 @@ def erf(f: Function, x: Value) -> Value:
     return near.where(a < _ERF_NEAR_END[scalar], 1.0 - rest).with_sign_of(v).value
 
 
-# --- sin, cos --------------------------------------------------------------------------------------------
+# --- sin, cos -------------------------------------------------------------------------------------
 
 # sin(r) = r + r u S(u), u = r², |r| <= π/2. Relative errors 2^-27.3 and 2^-61.6.
 _SIN = {
-    "float": (-0.16666659712791443, 0.008333069272339344, -0.00019809773948509246, 2.606081807243754e-06),
-    "double": (
-        -0.16666666666666666, 0.008333333333333193, -0.0001984126984120885, 2.755731921107215e-06,
-        -2.505210686668397e-08, 1.6058939390939212e-10, -7.642983109252159e-13, 2.7210848785431817e-15,
+    "float": (
+        -0.16666659712791443,
+        0.008333069272339344,
+        -0.00019809773948509246,
+        2.606081807243754e-06,
     ),
-}  # fmt: skip
+    "double": (
+        -0.16666666666666666,
+        0.008333333333333193,
+        -0.0001984126984120885,
+        2.755731921107215e-06,
+        -2.505210686668397e-08,
+        1.6058939390939212e-10,
+        -7.642983109252159e-13,
+        2.7210848785431817e-15,
+    ),
+}
 # π in parts and how far they serve, with and without fused multiply-add. Half-integers below the
 # end times a part must be exact without it; with it only the difference must be.
 _PI_PARTS = {
@@ -273,7 +352,8 @@ _REDUCE = "reduce_by_pi"
 
 
 def _sine_of(x: Var, cosine: bool) -> Var:
-    """sin(x) = ± sin(x - m π) with m the nearest integer; cos(x) = ± sin(m π - x), m ending in 1/2."""
+    """sin(x) = ± sin(x - m π) with m the nearest integer; cos(x) = ± sin(m π - x), m ending in
+    1/2."""
     form = format_of(x)
     parts, end = _PI_PARTS[form.scalar, x.f.module.has_fma]
     if cosine:
@@ -304,7 +384,8 @@ def cos(f: Function, x: Value) -> Value:
 
 
 def _reduce_huge(x: Var, r: Var, end: float, cosine: bool) -> Var:
-    """r, where |x| > end replaced by the result of exact reduction: a branch that is hardly ever taken."""
+    """r, where |x| > end replaced by the result of exact reduction: a branch that is hardly ever
+    taken."""
     f, lanes, type_ = x.f, x.value.lanes, x.value.type
     scalar = x.value.scalar
     huge = x.magnitude() > end
@@ -334,7 +415,8 @@ def _reduce_huge(x: Var, r: Var, end: float, cosine: bool) -> Var:
 
 
 def _reduction(caller: Function) -> str:
-    """The module's function (x, sine) that maps |x| >= 2 to r with sin(r) = sin(x), or cos(x) if not sine.
+    """The module's function (x, sine) that maps |x| >= 2 to r with sin(r) = sin(x), or cos(x) if
+    not sine.
 
     Payne and Hanek's method in integers. x is an integer M < 2^53 times 2^e, so of 1/π only the 192
     bits from 2^-e·2 on matter: those above contribute even integers to x/π. The product with M is
@@ -362,9 +444,7 @@ def _reduction(caller: Function) -> str:
     start = f.gep(Value("ptr", "@inverse_pi"), wide("lshr", first, 3), "i8")
     loaded = f.load("i256", start, align=1)
     window = wide("lshr", loaded, f.convert("zext", wide("and", first, 7), "i256"))
-    product = f.mul(
-        f.convert("trunc", window, "i192"), f.convert("zext", mantissa, "i192")
-    )
+    product = f.mul(f.convert("trunc", window, "i192"), f.convert("zext", mantissa, "i192"))
     negative = f.compare("slt", bits, i64(0))
     turns = f.select(negative, f.neg(product), product)  # x/π, two's complement, modulo 2
     # sine: nearest integer n, x/π = n + part. cosine: x/π - 1/2 = n + part.
@@ -374,9 +454,7 @@ def _reduction(caller: Function) -> str:
     part = f.sub(wide("and", shifted, (1 << 191) - 1), const("i192", half))
     high = f.convert("sitofp", f.convert("trunc", wide("ashr", part, 128), "i64"), "double")
     low = f.convert("uitofp", f.convert("trunc", wide("lshr", part, 64), "i64"), "double")
-    fraction = f.add(
-        f.mul(high, const("double", 2.0**-63)), f.mul(low, const("double", 2.0**-127))
-    )
+    fraction = f.add(f.mul(high, const("double", 2.0**-63)), f.mul(low, const("double", 2.0**-127)))
     r = f.mul(fraction, const("double", float(_PI)))
     # sin(x) = (-1)^n sin(r), cos(x) = -(-1)^n sin(r)
     minus = wide("xor", f.convert("trunc", odd, "i64"), f.sub(i64(1), sine))
@@ -384,13 +462,19 @@ def _reduction(caller: Function) -> str:
     return _REDUCE
 
 
-# --- pow ---------------------------------------------------------------------------------------------------
+# --- pow ------------------------------------------------------------------------------------------
 
 # atanh(s)/s = 1 + z/3 + z² Q(z), z = s² <= 0.0295; error of the whole 2^-68.
 _ATANH = (
-    0.19999999999999998, 0.14285714285716908, 0.11111111109992926, 0.09090909299904698,
-    0.07692286813250698, 0.06667863807032186, 0.05842923449593053, 0.0595195549719992,
-)  # fmt: skip
+    0.19999999999999998,
+    0.14285714285716908,
+    0.11111111109992926,
+    0.09090909299904698,
+    0.07692286813250698,
+    0.06667863807032186,
+    0.05842923449593053,
+    0.0595195549719992,
+)
 _THIRD = parts_of(Fraction(1, 3), 53, 53)
 
 
@@ -439,7 +523,8 @@ def _log_in_two(x: Var) -> tuple[Var, Var]:
 
 
 def pow(f: Function, x: Value, y: Value) -> Value:
-    """x to the power y with the special cases of C99, within 0.51 ulp (float) or 2.6 ulp (double)."""
+    """x to the power y with the special cases of C99, within 0.51 ulp (float) or 2.6 ulp
+    (double)."""
     # |x|^y = exp(y log|x|). float: in doubles, whose 29 extra bits are plenty. double: the
     # logarithm needs more bits than a double has, since the exponent magnifies its error by
     # up to 745; it is kept as a sum of two.
@@ -488,6 +573,13 @@ def _parity(form: Format, a: Var) -> tuple[Var, Var]:
 
 
 UNARY: dict[str, Callable[[Function, Value], Value]] = {
-    "exp": exp, "log": log, "log1p": log1p, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid,
-    "sin": sin, "cos": cos, "erf": erf,
-}  # fmt: skip
+    "exp": exp,
+    "log": log,
+    "log1p": log1p,
+    "expm1": expm1,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "sin": sin,
+    "cos": cos,
+    "erf": erf,
+}

@@ -49,14 +49,22 @@ def _power_of_two(n: int) -> int:
 
 
 def emit(
-    f: Function, c: Contraction, target: Target, a: Value, b: Value, tid: Value, nt: Value, epilogue: Epilogue
+    f: Function,
+    c: Contraction,
+    target: Target,
+    a: Value,
+    b: Value,
+    tid: Value,
+    nt: Value,
+    epilogue: Epilogue,
 ) -> None:
     """Emit thread ``tid``'s blocks."""
     rows, columns = block_of(c, target)
     down, across = -(-c.m // rows), -(-c.n // columns)
     buffer = f.alloca(c.scalar, rows * columns, align=64)
     with equal_share(f, batches(c) * down * across, tid, nt) as unit:
-        # Columns are outermost: the block of b, the larger operand, is read for all rows while it is near.
+        # Columns are outermost: the block of b, the larger operand, is read for all rows while it
+        # is near.
         batch, inside = divide(f, unit, down * across)
         block, tile = divide(f, inside, down)
         column, row = scaled(f, block, columns), scaled(f, tile, rows)
@@ -91,7 +99,14 @@ def emit(
 
 
 def _line(
-    f: Function, c: Contraction, matrix: Value, first: Value, index: int, extent: int, stride: int, block: int
+    f: Function,
+    c: Contraction,
+    matrix: Value,
+    first: Value,
+    index: int,
+    extent: int,
+    stride: int,
+    block: int,
 ) -> Value:
     """Address of row (column) ``first + index``, of the last one where that is past the end."""
     at = f.add(first, i64(index)) if index else first
@@ -125,7 +140,8 @@ def _dot_products(
 
 
 def _sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:
-    """One lane for each vector: the sum of its lanes. Their number is a power of two, at most the lanes.
+    """One lane for each vector: the sum of its lanes. Their number is a power of two, at most the
+    lanes.
 
     While there are several, two become one: the halves of each vector's segments are added and the
     segments, half as long, put side by side.

@@ -53,8 +53,9 @@ class Panel:
 def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
     """``columns`` cut into full vectors and one for the rest; a single column is a scalar.
 
-    A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it. Beside
-    full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two widths.
+    A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it.
+    Beside full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two
+    widths.
     """
     full, rest = divmod(columns, lanes)
     vectors = [Columns(v * lanes, lanes, lanes) for v in range(full)]
@@ -68,7 +69,8 @@ def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
 
 @dataclass
 class Fold:
-    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after it."""
+    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after
+    it."""
 
     index: Value
     values: list[Value]
@@ -92,7 +94,9 @@ def fold(f: Function, count: Value, initial: Sequence[Value]) -> Iterator[Fold]:
     first = [i64(0), *initial]
     phis = [
         f"  {v.text} = phi {v.type} [ {start.text}, %{before} ], [ {end.text}, %{last} ]"
-        for v, start, end in zip([loop.index, *loop.values], first, [after, *loop.next], strict=True)
+        for v, start, end in zip(
+            [loop.index, *loop.values], first, [after, *loop.next], strict=True
+        )
     ]
     f._lines[position:position] = phis
     f.start_block(done)
@@ -120,8 +124,8 @@ def accumulate(
 ) -> list[list[Value]]:
     """The sums over ``k`` steps in registers, ``[row][vector]``.
 
-    ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``, ``b`` at ``k * b_stride`` + column; a
-    packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
+    ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``, ``b`` at ``k * b_stride`` + column;
+    a packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
     """
     scalar = SCALAR_OF_DTYPE[dtype]
     zeros = [const(vector(scalar, v.lanes), 0) for v in panel.vectors]
@@ -130,13 +134,17 @@ def accumulate(
         columns = []
         for v in panel.vectors:
             pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
-            columns.append(f.load(type_, pointer) if packed else f.load_first(type_, pointer, v.count))
+            columns.append(
+                f.load(type_, pointer) if packed else f.load_first(type_, pointer, v.count)
+            )
         loop.next = [f.gep(at_a, a_strides[1], scalar), f.gep(at_b, b_stride, scalar)]
         for row in range(rows):
             element = f.load(scalar, f.gep(at_a, row * a_strides[0], scalar))
             for i, column in enumerate(columns):
                 old = sums[row * len(columns) + i]
-                loop.next.append(multiply_add(f, target, f.splat(element, column.lanes), column, old))
+                loop.next.append(
+                    multiply_add(f, target, f.splat(element, column.lanes), column, old)
+                )
     totals, each = loop.values[2:], len(panel.vectors)
     return [totals[row * each : (row + 1) * each] for row in range(rows)]
 
@@ -151,13 +159,19 @@ def micro_kernel(
     b_stride: int,
     packed: bool,
 ) -> str:
-    """The name of ``void (a, b, c, k)``, c being ``rows`` rows of ``panel.width``; made once a module."""
+    """The name of ``void (a, b, c, k)``, c being ``rows`` rows of ``panel.width``; made once a
+    module."""
     shape = "_".join(f"{v.lanes}of{v.count}" for v in panel.vectors)
     strides = f"{a_strides[0]}_{a_strides[1]}_{b_stride}".replace("-", "n")
     name = f"tile_{dtype}_{rows}x{shape}_{strides}_{'packed' if packed else 'direct'}"
     if any(f.name == name for f in module.functions):
         return name
-    args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c"), ("i64", "k")]
+    args = [
+        ("ptr noalias readonly", "a"),
+        ("ptr noalias readonly", "b"),
+        ("ptr noalias", "c"),
+        ("i64", "k"),
+    ]
     f = module.function(name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c, k = (f.args[n] for n in "abck")
     sums = accumulate(f, target, dtype, rows, panel, a, b, k, a_strides, b_stride, packed)

@@ -10,7 +10,19 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ...compiler.loops import Accumulate, Affine, Expr, Keep, Loop, Nest, Stage, Statement, Store, Var, walk
+from ...compiler.loops import (
+    Accumulate,
+    Affine,
+    Expr,
+    Keep,
+    Loop,
+    Nest,
+    Stage,
+    Statement,
+    Store,
+    Var,
+    walk,
+)
 from . import ops
 from .blocks import SCALAR_OF_DTYPE, Function, Value, const, i64, vector
 from .schedule import NestSchedule
@@ -19,9 +31,9 @@ from .schedule import NestSchedule
 class Emitter:
     """Emits expressions at the current iteration.
 
-    ``vector`` is the loop variable that runs along the lanes, if any; expressions that do not depend on
-    it stay scalar until they meet one that does. ``scopes`` remember what is already computed: the
-    kernel's entry, the outer body, the inner body.
+    ``vector`` is the loop variable that runs along the lanes, if any; expressions that do not
+    depend on it stay scalar until they meet one that does. ``scopes`` remember what is already
+    computed: the kernel's entry, the outer body, the inner body.
     """
 
     def __init__(self, f: Function, pointers: Mapping[int, Value]) -> None:
@@ -60,7 +72,8 @@ class Emitter:
             return True
         if -1 in d:
             return any(x.kind == "kept" and self.scratch_lanes > 1 for x in walk(e)) or any(
-                x.kind == "local" and (k := self._known(x)) is not None and k.lanes > 1 for x in walk(e)
+                x.kind == "local" and (k := self._known(x)) is not None and k.lanes > 1
+                for x in walk(e)
             )
         return False
 
@@ -72,7 +85,8 @@ class Emitter:
 
     # -- hoisting ---------------------------------------------------------------------------------
     def hoist(self, statements: Iterable[Statement], variables: frozenset[Var]) -> None:
-        """Compute now, in the innermost open scope, every largest subexpression free of ``variables``."""
+        """Compute now, in the innermost open scope, every largest subexpression free of
+        ``variables``."""
         for s in statements:
             self._hoist(s.value, variables)
 
@@ -98,7 +112,9 @@ class Emitter:
                 constant += c * int(v.text)
                 continue
             term = v if c == 1 else f.emit("i64", f"mul nsw i64 {v.text}, {c}")
-            total = term if total is None else f.emit("i64", f"add nsw i64 {total.text}, {term.text}")
+            total = (
+                term if total is None else f.emit("i64", f"add nsw i64 {total.text}, {term.text}")
+            )
         if total is None:
             return i64(constant)
         return total if constant == 0 else f.emit("i64", f"add nsw i64 {total.text}, {constant}")
@@ -180,7 +196,11 @@ class Emitter:
         return self.f.compare("ne", value, const(value.type, 0)) if e.dtype.kind == "b" else value
 
     def _to_memory(self, value: Value) -> Value:
-        return self.f.convert("zext", value, vector("i8", value.lanes)) if value.scalar == "i1" else value
+        return (
+            self.f.convert("zext", value, vector("i8", value.lanes))
+            if value.scalar == "i1"
+            else value
+        )
 
     def _gather(self, e: Expr, lanes: int) -> Value:
         """x[clamp(row), address]: one row for all lanes, or each lane its own."""
@@ -214,7 +234,9 @@ class Emitter:
         memory = SCALAR_OF_DTYPE[e.dtype.name]
         if self.scratch_lanes > 1:
             at = self.f.mul(self.address(e.address), i64(self.scratch_lanes))
-            value = self.f.load(vector(memory, self.lanes), self.f.gep(self.scratch[e.buffer], at, memory))
+            value = self.f.load(
+                vector(memory, self.lanes), self.f.gep(self.scratch[e.buffer], at, memory)
+            )
             return self._from_memory(value, e)
         lanes = self.lanes if self.vector is not None and e.address.coefficient(self.vector) else 1
         return self._load(e, self.scratch[e.buffer], self.address(e.address), lanes)
@@ -226,7 +248,10 @@ class Emitter:
         base = self.address(s.address)
         if isinstance(s, Keep) and self.scratch_lanes > 1:
             at = f.mul(base, i64(self.scratch_lanes))
-            f.store(self._to_memory(f.splat(value, self.lanes)), f.gep(self.scratch[s.scratch], at, memory))
+            f.store(
+                self._to_memory(f.splat(value, self.lanes)),
+                f.gep(self.scratch[s.scratch], at, memory),
+            )
             return
         pointer = self.scratch[s.scratch] if isinstance(s, Keep) else self.pointers[s.buffer]
         c = s.address.coefficient(self.vector) if self.vector is not None else 0
@@ -286,7 +311,11 @@ class NestEmitter:
 
     def emit(self) -> None:
         statements = [s for _, st in self.schedule.stages for s in st.statements]
-        every = self.outer_vars | {-1} | {loop.var for loops, _ in self.schedule.stages for loop in loops}
+        every = (
+            self.outer_vars
+            | {-1}
+            | {loop.var for loops, _ in self.schedule.stages for loop in loops}
+        )
         self.e.hoist(statements, frozenset(every))
         self._loops(list(self.schedule.outer))
 
@@ -311,7 +340,9 @@ class NestEmitter:
             self._vector_loop(loop)
             return
         first, last = (
-            self._share(loop.extent) if loop.var == self.schedule.parallel else (i64(0), i64(loop.extent))
+            self._share(loop.extent)
+            if loop.var == self.schedule.parallel
+            else (i64(0), i64(loop.extent))
         )
         with self.f.for_range(first, last) as i:
             self.e.variables[loop.var] = i
@@ -325,7 +356,9 @@ class NestEmitter:
         first, last = self._share(blocks) if shared else (i64(0), i64(blocks))
         e.vector = loop.var
         if full:
-            stop = last if not rest else f.select(f.compare("slt", last, i64(full)), last, i64(full))
+            stop = (
+                last if not rest else f.select(f.compare("slt", last, i64(full)), last, i64(full))
+            )
             with f.for_range(first, stop) as block:
                 e.variables[loop.var] = f.emit("i64", f"mul nsw i64 {block.text}, {lanes}")
                 e.lanes = e.count = lanes
@@ -346,13 +379,17 @@ class NestEmitter:
     def _body(self) -> None:
         """One iteration of the outer loops."""
         self.e.scopes.append({})
-        for (loops, stage), var in zip(self.schedule.stages, self.schedule.vector_inner, strict=True):
+        for (loops, stage), var in zip(
+            self.schedule.stages, self.schedule.vector_inner, strict=True
+        ):
             self._stage(loops, stage, var)
         self.e.scopes.pop()
 
     def _stage(self, loops: list[Loop], stage: Stage, vector_var: Var | None) -> None:
         e = self.e
-        for loop in stage.inner:  # stages share their variables: one that is collapsed away counts as 0
+        for (
+            loop
+        ) in stage.inner:  # stages share their variables: one that is collapsed away counts as 0
             e.variables.pop(loop.var, None)
         if not loops:
             self._statements_once(stage)
@@ -457,12 +494,16 @@ class NestEmitter:
         if narrow.lanes < lanes:  # the remainder is narrower than the accumulator
             filler = const(narrow.type, neutral)
             narrow = (
-                f.shuffle(narrow, filler, [k if k < narrow.lanes else narrow.lanes for k in range(lanes)])
+                f.shuffle(
+                    narrow, filler, [k if k < narrow.lanes else narrow.lanes for k in range(lanes)]
+                )
                 if narrow.lanes > 1
                 else f.insert(const(type_, neutral), narrow, 0)
             )
         if s.combine != "argmax":
-            f.store(ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), narrow), cell[0])
+            f.store(
+                ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), narrow), cell[0]
+            )
             return
         index_type = vector("i64", lanes)
         index = f.splat(e._positions(s.position, "i64", e.lanes), e.lanes)
@@ -507,7 +548,9 @@ class NestEmitter:
                     same = f.binary(
                         "or",
                         f.compare("oeq", total, wide),
-                        f.binary("and", f.compare("uno", total, total), f.compare("uno", wide, wide)),
+                        f.binary(
+                            "and", f.compare("uno", total, total), f.compare("uno", wide, wide)
+                        ),
                     )
                 else:
                     same = f.compare("eq", total, wide)
@@ -515,7 +558,11 @@ class NestEmitter:
                 where = ops.horizontal(f, "reduce_min", "i", where)
             result = where
         else:
-            result = ops.horizontal(f, s.combine, s.dtype.kind, total) if total.lanes > e.lanes else total
+            result = (
+                ops.horizontal(f, s.combine, s.dtype.kind, total)
+                if total.lanes > e.lanes
+                else total
+            )
         for expr in self._locals(s.local):
             e.scopes[-1][id(expr)] = result
 

@@ -1,7 +1,7 @@
 """The primitives' elementwise meanings as LLVM instructions, for scalars and vectors alike.
 
-A bool is an ``i1`` in a register and a byte in memory. Integer division guards the two cases in which the
-hardware traps: a zero divisor (the result is 0) and the smallest number by -1 (it wraps).
+A bool is an ``i1`` in a register and a byte in memory. Integer division guards the two cases in
+which the hardware traps: a zero divisor (the result is 0) and the smallest number by -1 (it wraps).
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ from . import math
 from .blocks import Function, Value, const, vector
 
 REGISTER = {
-    "bool": "i1", "uint8": "i8", "int32": "i32", "uint32": "i32", "int64": "i64",
-    "float32": "float", "float64": "double",
-}  # fmt: skip
+    "bool": "i1",
+    "uint8": "i8",
+    "int32": "i32",
+    "uint32": "i32",
+    "int64": "i64",
+    "float32": "float",
+    "float64": "double",
+}
 
 
 def register_type(dtype: DType, lanes: int = 1) -> str:
@@ -29,7 +34,8 @@ def register_type(dtype: DType, lanes: int = 1) -> str:
 def apply(
     f: Function, op: str, args: Sequence[Value], kind: str, source: DType, result: DType, extra: Any
 ) -> Value:
-    """The value of primitive ``op``; ``kind`` is the operands' NumPy kind letter (of ``source``)."""
+    """The value of primitive ``op``; ``kind`` is the operands' NumPy kind letter (of
+    ``source``)."""
     if op in _COMPARE:
         return compare(f, op, args[0], args[1], kind)
     if op == "cast":
@@ -75,7 +81,8 @@ def compare(f: Function, op: str, a: Value, b: Value, kind: str) -> Value:
 
 
 def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
-    """Conversion between dtypes: floats to integers saturate and NaN becomes 0; to bool is ``!= 0``."""
+    """Conversion between dtypes: floats to integers saturate and NaN becomes 0; to bool is ``!=
+    0``."""
     to = register_type(result, a.lanes)
     if source == result:
         return a
@@ -135,7 +142,9 @@ def _modulo(f: Function, kind: str, a: Value, b: Value) -> Value:
         remainder = f.binary("frem", a, b)
         nonzero = f.compare("une", remainder, const(a.type, 0.0))
         signs = f.binary(
-            "xor", f.compare("olt", remainder, const(a.type, 0.0)), f.compare("olt", b, const(a.type, 0.0))
+            "xor",
+            f.compare("olt", remainder, const(a.type, 0.0)),
+            f.compare("olt", b, const(a.type, 0.0)),
         )
         shifted = f.select(_and(f, nonzero, signs), f.add(remainder, b), remainder)
         zero = f.intrinsic("copysign", a.type, const(a.type, 0.0), b)
@@ -239,7 +248,10 @@ def philox(f: Function, counter: Value, word: Value, key: Value) -> tuple[Value,
     for r in range(PHILOX_ROUNDS):
         product = f.mul(f.convert("zext", low, wide), const(wide, PHILOX_MULTIPLIER))
         top = f.convert("trunc", _shift_right(f, product, 32), low.type)
-        low, high = f.binary("xor", f.binary("xor", top, key), high), f.convert("trunc", product, low.type)
+        low, high = (
+            f.binary("xor", f.binary("xor", top, key), high),
+            f.convert("trunc", product, low.type),
+        )
         if r + 1 < PHILOX_ROUNDS:
             key = f.add(key, const(key.type, PHILOX_WEYL))
     return low, high

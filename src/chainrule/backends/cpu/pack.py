@@ -1,6 +1,6 @@
 """Packing: copies a strip of a matrix into the order in which the micro-kernel reads it.
 
-    destination[k * width + j] = source[k * k_stride + j * j_stride]     j < count, zero up to the width
+    destination[k * width + j] = source[k * k_stride + j * j_stride]   j < count, zero up to width
 
 Three ways, by the source's layout: vectors copied (unit stride along j), vectors transposed in
 registers (unit stride along k), elements gathered (neither). Nothing outside the strip is read.
@@ -10,15 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, const, i64, vector
+from chainrule.backends.cpu.blocks import (
+    SCALAR_OF_DTYPE,
+    SIZE_OF_SCALAR,
+    Function,
+    Value,
+    const,
+    i64,
+    vector,
+)
 from chainrule.backends.cpu.microkernel import Panel
 
 Steps = tuple[Value | int, Value | int]
 
 
 def pack(
-    f: Function, dtype: str, source: Value, destination: Value, steps: Steps, panel: Panel,
-    strides: tuple[int, int], width: int,
+    f: Function,
+    dtype: str,
+    source: Value,
+    destination: Value,
+    steps: Steps,
+    panel: Panel,
+    strides: tuple[int, int],
+    width: int,
 ) -> None:
     """Pack rows ``steps[0] .. steps[1]`` of ``panel.count`` elements; lanes past them become zero.
 
@@ -36,10 +50,17 @@ def pack(
 
 
 def copy(
-    f: Function, scalar: str, source: Value, destination: Value, steps: Steps, panel: Panel,
-    strides: tuple[int, int], width: int,
+    f: Function,
+    scalar: str,
+    source: Value,
+    destination: Value,
+    steps: Steps,
+    panel: Panel,
+    strides: tuple[int, int],
+    width: int,
 ) -> None:
-    """Vector by vector where the source is contiguous along j, element by element where it is not."""
+    """Vector by vector where the source is contiguous along j, element by element where it is
+    not."""
     with f.for_range(*steps, hint="k") as k:
         row = f.gep(source, f.mul(k, i64(strides[0])), scalar)
         packed = f.gep(destination, f.mul(k, i64(width)), scalar)
@@ -49,7 +70,9 @@ def copy(
             f.store(values, f.gep(packed, v.offset, scalar))
 
 
-def strided_load(f: Function, scalar: str, pointer: Value, lanes: int, count: int, stride: int) -> Value:
+def strided_load(
+    f: Function, scalar: str, pointer: Value, lanes: int, count: int, stride: int
+) -> Value:
     """A vector of ``count`` elements ``stride`` apart and zeros."""
     if stride == 1:
         return f.load_first(vector(scalar, lanes), pointer, count)
@@ -74,13 +97,15 @@ def transpose(
     """The source is contiguous along k: square blocks of 128 bits are turned in registers.
 
     A destination vector is made of 128-bit groups. Loading into group g of register c the elements
-    k..k+D of source row D g + c leaves only D x D transposes *inside* the groups (D = 4 for 32 bits):
-    two shuffles for each vector written, and none that crosses groups.
+    k..k+D of source row D g + c leaves only D x D transposes *inside* the groups (D = 4 for 32
+    bits): two shuffles for each vector written, and none that crosses groups.
     """
     block = 16 // SIZE_OF_SCALAR[scalar]
     whole, rest = divmod(steps, block)
 
-    def step(k: Value, rows: Value, column: Value | int, lanes: int, count: int, present: int) -> None:
+    def step(
+        k: Value, rows: Value, column: Value | int, lanes: int, count: int, present: int
+    ) -> None:
         at = f.gep(rows, k, scalar)
         packed = f.gep(f.gep(destination, f.mul(k, i64(width)), scalar), column, scalar)
         registers = []
@@ -95,7 +120,8 @@ def transpose(
             f.store(values, f.gep(packed, i * width, scalar))
 
     def strip(column: Value | int, lanes: int, count: int) -> None:
-        """One vector of columns for all k: its few source rows are followed along their cache lines."""
+        """One vector of columns for all k: its few source rows are followed along their cache
+        lines."""
         at = f.mul(column, i64(j_stride)) if isinstance(column, Value) else column * j_stride
         rows = f.gep(source, at, scalar)
         with f.for_range(0, whole * block, block, hint="k") as k:

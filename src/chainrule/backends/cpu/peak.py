@@ -15,9 +15,11 @@ _STEPS = 200_000
 
 
 def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: int = 20) -> float:
-    """Floating-point operations a second of one core (a multiply-add counts two): the best of ``repeats``.
+    """Floating-point operations a second of one core (a multiply-add counts two): the best of
+    ``repeats``.
 
-    The most that any kernel of this ``dtype`` can reach; benchmarks give their figures as shares of it.
+    The most that any kernel of this ``dtype`` can reach; benchmarks give their figures as shares of
+    it.
     """
     target = target or host()
     module = Module("peak")

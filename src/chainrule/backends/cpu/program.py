@@ -1,9 +1,10 @@
 """A signature as a native program: plan, code, memory, and the call that runs n steps.
 
-    signature --make_plan--> kernels --emit_kernel--> IR --compile_ir--> objects --StepLoop--> run(n)
+    signature --make_plan--> kernels --emit_kernel--> IR --compile_ir--> objects --StepLoop-->
+    run(n)
 
-What was compiled is an :class:`Artifact`, plain data that the disk cache keeps; a later process that
-traces the same graph loads it and plans nothing.
+What was compiled is an :class:`Artifact`, plain data that the disk cache keeps; a later process
+that traces the same graph loads it and plans nothing.
 """
 
 from __future__ import annotations
@@ -73,7 +74,12 @@ class Artifact:
             "objects": [len(o) for o in self.objects],
         }
         text = json.dumps(header).encode()
-        parts = [len(text).to_bytes(8, "little"), text, *(c.tobytes() for c in self.constants), *self.objects]
+        parts = [
+            len(text).to_bytes(8, "little"),
+            text,
+            *(c.tobytes() for c in self.constants),
+            *self.objects,
+        ]
         return b"".join(parts)
 
     @classmethod
@@ -119,7 +125,9 @@ def compile_program(
     if cache is None:
         return CompiledProgram(signature, _build(signature, target), target)
     native.use_object_cache(cache)
-    key = fingerprint(signature.inputs, signature.state, signature.updates, signature.outputs, target)
+    key = fingerprint(
+        signature.inputs, signature.state, signature.updates, signature.outputs, target
+    )
     payload = cache.get(key)
     if payload is not None:
         return CompiledProgram(signature, Artifact.from_bytes(payload), target)
@@ -137,10 +145,14 @@ def _build(signature: SignatureLike, target: Target) -> Artifact:
 class CompiledProgram:
     """A native program; see :class:`chainrule.runtime.program.Program`."""
 
-    def __init__(self, signature: SignatureLike, artifact: Artifact, target: Target | None = None) -> None:
+    def __init__(
+        self, signature: SignatureLike, artifact: Artifact, target: Target | None = None
+    ) -> None:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
-        self._lock = threading.Lock()  # one run at a time: the pointer table and the arena are shared
+        self._lock = (
+            threading.Lock()
+        )  # one run at a time: the pointer table and the arena are shared
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -159,11 +171,14 @@ class CompiledProgram:
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
         self._changed = [
-            i for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True)) if s is not u
+            i
+            for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True))
+            if s is not u
         ]
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs returned."""
+        """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
+        returned."""
         with self._lock:
             outputs, held = self._point(inputs, state)
             if steps > 0 and self.artifact.calls:
@@ -172,30 +187,45 @@ class CompiledProgram:
         return outputs
 
     def profile(
-        self, inputs: Sequence[Array], state: Sequence[Array], steps: int, num_threads: int | None = None
+        self,
+        inputs: Sequence[Array],
+        state: Sequence[Array],
+        steps: int,
+        num_threads: int | None = None,
     ) -> Array:
-        """Nanoseconds a step of each call and of the wait after it on the first thread, shape (calls, 2)."""
+        """Nanoseconds a step of each call and of the wait after it on the first thread, shape
+        (calls, 2)."""
         with self._lock:
             outputs, held = self._point(inputs, state)
             times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
             del outputs, held
         return times
 
-    def _point(self, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+    def _point(
+        self, inputs: Sequence[Array], state: Sequence[Array]
+    ) -> tuple[list[Array], list[Array]]:
         """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
         table, held = self._table, []
         written = [state[i].ctypes.data for i in self._changed]
         for number, place in self._places["input"]:
             array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
-            if array.ctypes.data in written:  # an input that is also updated state keeps its old value
+            if (
+                array.ctypes.data in written
+            ):  # an input that is also updated state keeps its old value
                 array = array.copy()
             held.append(array)
             table[place] = array.ctypes.data
         for number, place in self._places["state"]:
             array = state[number]
             node = self.signature.state[number]
-            if array.dtype != node.dtype or array.shape != node.shape or not array.flags.c_contiguous:
-                raise InternalError(f"state {number}: {array.dtype}{list(array.shape)} is not {node}")
+            if (
+                array.dtype != node.dtype
+                or array.shape != node.shape
+                or not array.flags.c_contiguous
+            ):
+                raise InternalError(
+                    f"state {number}: {array.dtype}{list(array.shape)} is not {node}"
+                )
             table[place] = array.ctypes.data
         outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:

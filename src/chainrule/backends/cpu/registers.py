@@ -4,9 +4,9 @@ The whole loop over the steps is one function, unrolled; between steps nothing i
 spills. There are two forms:
 
     tiny    one step's tensors packed into vectors
-    lanes   R replicas of one computation (a vmap): a vector holds one number of each of `lanes` replicas.
-            The loops are interchanged: a chunk of replicas does all its steps before the next chunk begins,
-            and threads share the chunks.
+    lanes   R replicas of one computation (a vmap): one number of each of `lanes` replicas a vector.
+            The loops are interchanged: a chunk of replicas does all its steps before the next chunk
+            begins, and threads share the chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
 from .target import Target
 from .unrolled import ELEMENTS, LOADED, Held, Unroller, from_memory, in_memory, to_memory
 
-LINES = 4000  # of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
+# of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
+LINES = 4000
 NODES = 2000
 FEW = 4  # replicas: fewer are a tiny program, if they fit (and 2 may be the words of a random key)
 
@@ -45,7 +46,10 @@ class RegisterKernel:
 
 
 def register_program(
-    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node],
+    inputs: Sequence[Node],
+    state: Sequence[Node],
+    updates: Sequence[Node],
+    outputs: Sequence[Node],
     target: Target,
 ) -> RegisterKernel | None:
     """The program of a simplified graph; None if it is too large, or replicas meet in it.
@@ -70,19 +74,26 @@ def _unusual(node: Node) -> bool:
 
 class _Program:
     def __init__(
-        self, inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node],
+        self,
+        inputs: Sequence[Node],
+        state: Sequence[Node],
+        updates: Sequence[Node],
+        outputs: Sequence[Node],
         target: Target,
     ) -> None:
         self.inputs, self.state, self.updates, self.outputs = inputs, state, updates, outputs
         self.target = target
-        self.changed = [i for i, (s, u) in enumerate(zip(state, updates, strict=True)) if u is not s]
+        self.changed = [
+            i for i, (s, u) in enumerate(zip(state, updates, strict=True)) if u is not s
+        ]
         self.roots = [*outputs, *(updates[i] for i in self.changed)]
         self.fixed = [*inputs, *(s for i, s in enumerate(state) if i not in self.changed)]
         floats = {n.dtype.itemsize for n in reachable(self.roots) if n.dtype.kind == "f"}
         self.width = target.lanes("float64" if floats == {8} else "float32")
 
     def replicas(self) -> list[int]:
-        """How many replicas there may be: what most of the changing state has as its leading axis."""
+        """How many replicas there may be: what most of the changing state has as its leading
+        axis."""
         sizes = Counter(self.state[i].shape[0] for i in self.changed if self.state[i].ndim)
         return [n for n, _ in sizes.most_common() if n > 1]
 
@@ -107,7 +118,9 @@ class _Frame:
         nodes = [*program.inputs, *program.state, *program.outputs]
         pointers = [("ptr", f"p{i}") for i in range(len(nodes))]
         self.f = self.module.function(
-            "KERNEL", [*pointers, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"), ("i64", "steps")])
+            "KERNEL",
+            [*pointers, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"), ("i64", "steps")],
+        )
         args = [self.f.args[name] for _, name in pointers]
         n, k = len(program.inputs), len(program.inputs) + len(program.state)
         self.pointer_of = dict(zip([*program.inputs, *program.state], args, strict=False))
@@ -117,7 +130,8 @@ class _Frame:
         return SCALAR_OF_DTYPE[node.dtype.name]
 
     def steps(self, body: Callable[[], None]) -> None:
-        """``body`` as often as there are steps; what it computes last can be used after the loop."""
+        """``body`` as often as there are steps; what it computes last can be used after the
+        loop."""
         f = self.f
         counter = f.alloca("i64")
         f.store(i64(0), counter)
@@ -164,20 +178,28 @@ class _Tiny(_Frame):
             pointers = [*self.output_pointers, *(self.state_pointers[i] for i in program.changed)]
             for root, held, pointer in zip(program.roots, results, pointers, strict=True):
                 cells = held.cells.reshape(-1)
-                packed = [arithmetic.pack(list(cells[s : s + n]), lanes)
-                          for s, n, lanes in chunks(root.size, program.width)]
+                packed = [
+                    arithmetic.pack(list(cells[s : s + n]), lanes)
+                    for s, n, lanes in chunks(root.size, program.width)
+                ]
                 final.append((root, pointer, packed))
-            for i, (_, _, packed) in zip(program.changed, final[len(program.outputs) :], strict=True):
+            for i, (_, _, packed) in zip(
+                program.changed, final[len(program.outputs) :], strict=True
+            ):
                 for place, value in zip(places[program.state[i]], packed, strict=True):
                     f.store(value, place)
 
         self.steps(body)
         for root, pointer, packed in final:
             memory = self.memory(root)
-            for (start, count, _), value in zip(chunks(root.size, program.width), packed, strict=True):
+            for (start, count, _), value in zip(
+                chunks(root.size, program.width), packed, strict=True
+            ):
                 f.store_first(to_memory(f, value), f.gep(pointer, start, memory), count)
         f.ret()
-        return RegisterKernel(str(self.module), 0, True, f"register program, {program.width} lanes packed")
+        return RegisterKernel(
+            str(self.module), 0, True, f"register program, {program.width} lanes packed"
+        )
 
     def _in_memory(self, node: Node) -> Held:
         if node.size > ELEMENTS:
@@ -185,7 +207,10 @@ class _Tiny(_Frame):
         return in_memory(self.pointer_of[node], node.shape, node.dtype)
 
     def _types(self, node: Node) -> list[str]:
-        return [ops.register_type(node.dtype, lanes) for _, _, lanes in chunks(node.size, self.program.width)]
+        return [
+            ops.register_type(node.dtype, lanes)
+            for _, _, lanes in chunks(node.size, self.program.width)
+        ]
 
     def _load_chunks(self, node: Node) -> list[Value]:
         f, memory = self.f, self.memory(node)
@@ -226,7 +251,9 @@ class _Replicated(_Frame):
     def kernel(self) -> RegisterKernel:
         f, program, lanes = self.f, self.program, self.lanes
         common = {n: self._load_common(n) for n in program.fixed if n not in self.own}
-        begin = {n: [c.value for c in self._load_common(n).cells.reshape(-1)] for n in self.common_state}
+        begin = {
+            n: [c.value for c in self._load_common(n).cells.reshape(-1)] for n in self.common_state
+        }
         ends = {n: [f.alloca(v.type) for v in values] for n, values in begin.items()}
         tid, nt = f.args["tid"], f.args["nt"]
         total = -(-self.replicas // lanes)
@@ -254,8 +281,13 @@ class _Replicated(_Frame):
             raise Unsuited
         return size
 
-    def _chunk(self, chunk: Value, known: dict[Node, Held], begin: dict[Node, list[Value]],
-               ends: dict[Node, list[Value]]) -> None:
+    def _chunk(
+        self,
+        chunk: Value,
+        known: dict[Node, Held],
+        begin: dict[Node, list[Value]],
+        ends: dict[Node, list[Value]],
+    ) -> None:
         """All steps of one chunk of replicas."""
         f, program = self.f, self.program
         places: dict[Node, list[Value]] = {}
@@ -291,15 +323,21 @@ class _Replicated(_Frame):
                     raise Unsuited
                 cells = held.cells if shared else unroller.narrow(held, 0, 1)
                 for cell, place in zip(cells.reshape(-1), places[node], strict=True):
-                    f.store(cell.value if shared else arithmetic.spread(cell.value, self.lanes), place)
+                    f.store(
+                        cell.value if shared else arithmetic.spread(cell.value, self.lanes), place
+                    )
 
         self.steps(body)
         for node in self.own_state:
-            last = [Cell(f.load(ops.register_type(node.dtype, self.lanes), p)) for p in places[node]]
+            last = [
+                Cell(f.load(ops.register_type(node.dtype, self.lanes), p)) for p in places[node]
+            ]
             held = Held(array_of(last, (1, *node.shape[1:])), 0)
             self._scatter(node, held, self.pointer_of[node], arithmetic)
         shared_outputs = []
-        for node, held, pointer in zip(program.outputs, results, self.output_pointers, strict=False):
+        for node, held, pointer in zip(
+            program.outputs, results, self.output_pointers, strict=False
+        ):
             if held.axis is None:
                 shared_outputs.append((node, held, pointer))
             else:
@@ -313,7 +351,7 @@ class _Replicated(_Frame):
                     for k, cell in enumerate(held.cells.reshape(-1)):
                         f.store(to_memory(f, cell.value), f.gep(pointer, k, memory))
 
-    # -- between memory, replica by replica, and vectors of them ---------------------------------------------
+    # -- between memory, replica by replica, and vectors of them -----------------------------------
     def _load_common(self, node: Node) -> Held:
         """What all replicas share, as scalars."""
         pointer, memory = self.pointer_of[node], self.memory(node)
@@ -340,7 +378,9 @@ class _Replicated(_Frame):
         with f.for_range(0, self.active) as lane, f.for_range(0, size) as element:
             value = f.load(memory, f.gep(base, f.add(f.mul(lane, i64(size)), element), memory))
             f.store(value, f.gep(self.staging, f.add(f.mul(element, i64(lanes)), lane), memory))
-        loaded = [f.load(type_, f.gep(self.staging, k * lanes, memory), align=8) for k in range(size)]
+        loaded = [
+            f.load(type_, f.gep(self.staging, k * lanes, memory), align=8) for k in range(size)
+        ]
         return [from_memory(f, v, node.dtype) for v in loaded]
 
     def _scatter(self, node: Node, held: Held, pointer: Value, arithmetic: Lanes) -> None:

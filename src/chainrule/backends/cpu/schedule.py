@@ -1,7 +1,9 @@
-"""How a nest runs on this machine: which loop is the vector, how wide, and which loop the threads share.
+"""How a nest runs on this machine: which loop is the vector, how wide, and which loop the threads
+share.
 
-The loop program says what is computed; every choice made here is about speed only and none changes a
-result. Choices follow from a cost model in vector instructions, so unknown shapes get sensible ones.
+The loop program says what is computed; every choice made here is about speed only and none changes
+a result. Choices follow from a cost model in vector instructions, so unknown shapes get sensible
+ones.
 """
 
 from __future__ import annotations
@@ -10,7 +12,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...compiler.loops import Accumulate, Affine, Expr, Keep, Loop, Nest, Stage, Statement, Store, Var, walk
+from ...compiler.loops import (
+    Accumulate,
+    Affine,
+    Expr,
+    Keep,
+    Loop,
+    Nest,
+    Stage,
+    Statement,
+    Store,
+    Var,
+    walk,
+)
 from ...compiler.lower import _COST
 from .target import Target
 
@@ -45,7 +59,8 @@ def affines(statements: list[Statement]) -> Iterator[Affine]:
 
 
 def collapse(loops: list[Loop], indices: list[Affine]) -> list[Loop]:
-    """Join neighbouring loops that every index runs through as one; the outer variable then stays 0."""
+    """Join neighbouring loops that every index runs through as one; the outer variable then stays
+    0."""
     loops = [loop for loop in loops if loop.extent != 1]
     i = 0
     while i + 1 < len(loops):
@@ -110,7 +125,9 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
             count = rows * math.prod(loop.extent for loop in loops)
             if candidate is not None:
                 lanes = _useful(candidate.extent, width)
-                total += count * sum(_statement_cost(s, candidate.var, lanes) for s in stage.statements)
+                total += count * sum(
+                    _statement_cost(s, candidate.var, lanes) for s in stage.statements
+                )
                 inner_vars.append(None)
                 continue
             options: list[tuple[float, Var | None]] = [
@@ -132,7 +149,9 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
 
     lanes = width * _unroll(nest, vector_outer, outer, stages, vector_inner, width)
     if vector_outer is not None:
-        outer = [o for o in outer if o.var != vector_outer] + [o for o in outer if o.var == vector_outer]
+        outer = [o for o in outer if o.var != vector_outer] + [
+            o for o in outer if o.var == vector_outer
+        ]
     for (loops, _), var in zip(stages, vector_inner, strict=True):
         if var is not None:
             loops.sort(key=lambda loop, v=var: loop.var == v)  # type: ignore[misc]
@@ -156,12 +175,17 @@ def _unroll(
     vector_inner: list[Var | None],
     width: int,
 ) -> int:
-    """How many registers make one vector: several short dependency chains side by side hide latency."""
+    """How many registers make one vector: several short dependency chains side by side hide
+    latency."""
     statements = [s for st in nest.stages for s in st.statements]
     exprs = [e for s in statements for e in walk(s.value)]
     strided = any(
         e.kind in ("load", "kept", "gather")
-        and any(abs(c) not in (0, 1) for v, c in e.address.terms if v == vector_outer or v in vector_inner)
+        and any(
+            abs(c) not in (0, 1)
+            for v, c in e.address.terms
+            if v == vector_outer or v in vector_inner
+        )
         for e in exprs
     )
     heavy = sum(_COST.get(e.name or e.kind, 1) for e in exprs if e.kind in ("op", "random"))
@@ -187,7 +211,8 @@ def _unroll(
 def _parallel(outer: list[Loop], vector_outer: Var | None, lanes: int) -> Var | None:
     """The outermost loop with iterations enough to share evenly, else the one with most."""
     counts = [
-        (loop.var, -(-loop.extent // lanes) if loop.var == vector_outer else loop.extent) for loop in outer
+        (loop.var, -(-loop.extent // lanes) if loop.var == vector_outer else loop.extent)
+        for loop in outer
     ]
     for var, count in counts:
         if count >= 16:

@@ -45,7 +45,8 @@ def runs_here(target: Target) -> bool:
 
 
 def preset(name: str) -> Target:
-    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this machine."""
+    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this
+    machine."""
     if name == "host":
         return host()
     return {
@@ -69,7 +70,14 @@ def host() -> Target:
     avx512 = all(features.get(f) for f in ("avx512f", "avx512vl", "avx512dq", "avx512bw"))
     size, registers = (64, 32) if avx512 else (32, 16) if features.get("avx2") else (16, 16)
     return Target(
-        "host", llvm.get_host_cpu_name(), f"{text},-prefer-256-bit", size, registers, has_fma, l1, l2
+        "host",
+        llvm.get_host_cpu_name(),
+        f"{text},-prefer-256-bit",
+        size,
+        registers,
+        has_fma,
+        l1,
+        l2,
     )
 
 
@@ -96,11 +104,14 @@ def machine(target: Target, level: int = 2) -> Any:
     """LLVM's TargetMachine for ``target`` at optimization ``level``."""
     _initialize()
     chosen = llvm.Target.from_triple(llvm.get_process_triple())
-    return chosen.create_target_machine(cpu=target.cpu, features=target.features, opt=level, jit=True)
+    return chosen.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, jit=True
+    )
 
 
 class Executable:
-    """Machine code in this process; ``function`` gives the entry points. It lives as long as they."""
+    """Machine code in this process; ``function`` gives the entry points. It lives as long as
+    they."""
 
     def __init__(self, ir: str, target: Target, level: int = 2) -> None:
         code = machine(target, level)
@@ -117,6 +128,8 @@ class Executable:
 
     def function(self, name: str, argtypes: Sequence[Any], restype: Any = None) -> Any:
         """The function ``name`` as a ctypes callable."""
-        function: Any = ctypes.CFUNCTYPE(restype, *argtypes)(self._engine.get_function_address(name))
+        function: Any = ctypes.CFUNCTYPE(restype, *argtypes)(
+            self._engine.get_function_address(name)
+        )
         function.code = self  # the code lives as long as any way into it
         return function

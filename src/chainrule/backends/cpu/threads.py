@@ -1,9 +1,10 @@
 """Threads that run one native function side by side (SPMD).
 
-A pool keeps ``n - 1`` workers inside native code, where they wait for a job: first spinning (so that
-a call costs about a microsecond when calls follow each other), then asleep in the kernel. The caller
-is thread 0. An entry is a native function ``void entry(ptr control, i64 tid, i64 nt, ptr lines)``;
-``lines`` is what ``@chainrule_barrier`` takes. What an entry computes may not depend on ``nt``.
+A pool keeps ``n - 1`` workers inside native code, where they wait for a job: first spinning (so
+that a call costs about a microsecond when calls follow each other), then asleep in the kernel. The
+caller is thread 0. An entry is a native function ``void entry(ptr control, i64 tid, i64 nt, ptr
+lines)``; ``lines`` is what ``@chainrule_barrier`` takes. What an entry computes may not depend on
+``nt``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
 
 
 def available_cpus() -> int:
-    """CPUs this process may use: its affinity mask, bounded by the CPU quota of its control group."""
+    """CPUs this process may use: its affinity mask, bounded by the CPU quota of its control
+    group."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -38,7 +40,9 @@ def available_cpus() -> int:
     return count if quota is None else max(1, min(count, int(quota)))
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def _cgroup_quota(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> float | None:
     """CPUs the control group (or one above it) grants; None where there is no limit."""
     quotas: list[float] = []
     try:
@@ -123,7 +127,9 @@ class Pool:
         ctypes.c_int64.from_address(self._at + 40).value = int(IDLE_US * per_us)
         ctypes.c_int64.from_address(self._at + (size + 1) * LINE).value = int(SPIN_US * per_us)
         self._workers = [
-            threading.Thread(target=worker, args=(self._at, tid, size), daemon=True, name=f"chainrule-{tid}")
+            threading.Thread(
+                target=worker, args=(self._at, tid, size), daemon=True, name=f"chainrule-{tid}"
+            )
             for tid in range(1, size)
         ]
         started: list[threading.Thread] = []
@@ -149,7 +155,8 @@ class Pool:
 
 @functools.cache
 def _spins_per_us() -> float:
-    """How many turns of a waiting loop take a microsecond (the pause differs 10-fold between processors)."""
+    """How many turns of a waiting loop take a microsecond (the pause differs 10-fold between
+    processors)."""
     from . import native
 
     spin = native.function("chainrule_spin", ctypes.c_void_p, ctypes.c_int64)
@@ -167,7 +174,8 @@ _closed = False
 
 
 def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
-    """Run a native entry on ``threads`` threads (default: :func:`get_num_threads`) and return how many ran.
+    """Run a native entry on ``threads`` threads (default: :func:`get_num_threads`) and return how
+    many ran.
 
     When the pool is busy with another Python thread's program, the entry runs on the calling thread
     alone: later would be slower, and the bits are the same.

@@ -48,11 +48,13 @@ define internal i64 @chainrule_preemptions() noinline nounwind {
 _LINUX_WAIT = """
 declare i64 @syscall(i64, ...)
 define internal void @chainrule_sleep(ptr %line, i32 %old) noinline nounwind {{
-  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr %line, i64 128, i32 %old, ptr null, ptr null, i64 0)
+  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr %line, i64 128, i32 %old,
+    ptr null, ptr null, i64 0)
   ret void
 }}
 define internal void @chainrule_wake(ptr %line) noinline nounwind {{
-  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr %line, i64 129, i64 {all}, ptr null, ptr null, i64 0)
+  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr %line, i64 129, i64 {all},
+    ptr null, ptr null, i64 0)
   ret void
 }}
 declare i32 @getrusage(i32, ptr)
@@ -71,7 +73,8 @@ _PAUSE = {
     "other": ("", ""),
 }
 
-# The counter is the line's first i32, the number of sleepers the second. A waiter counts itself as a
+# The counter is the line's first i32, the number of sleepers the second. A waiter counts itself as
+# a
 # sleeper and then looks at the counter (the kernel does, atomically); a setter sets the counter and
 # then looks for sleepers. Both are sequentially consistent, so one of them sees the other.
 _PRIMITIVES = """
@@ -119,9 +122,10 @@ up:
 done:
   ret void
 }}
-; Waiting at a barrier for long. Spinning harms nobody while no other thread wants this core, and being
-; woken from sleep costs 50-200 us; so spin on, unless the kernel has lately taken the core away.
-define internal void @chainrule_wait_long(ptr %line, i32 %old, i64 %spins, ptr %mine) noinline nounwind {{
+; Waiting at a barrier for long. Spinning harms nobody while no other thread wants this core, and
+; being woken from sleep costs 50-200 us; so spin on, unless the kernel has lately taken the core.
+define internal void @chainrule_wait_long(ptr %line, i32 %old, i64 %spins, ptr %mine)
+    noinline nounwind {{
 entry:
   %seenp = getelementptr i8, ptr %mine, i64 8
   %crowdedp = getelementptr i8, ptr %mine, i64 16
@@ -317,7 +321,9 @@ done:
 def code_ir() -> str:
     """The module with the barrier, the workers' loop and the dispatch, for this machine."""
     cpu = platform.machine().lower()
-    arch = "x86" if cpu in ("x86_64", "amd64") else "arm" if cpu in ("arm64", "aarch64") else "other"
+    arch = (
+        "x86" if cpu in ("x86_64", "amd64") else "arm" if cpu in ("arm64", "aarch64") else "other"
+    )
     declare_pause, pause = _PAUSE[arch]
     if sys.platform == "linux" and arch != "other":
         wait = _LINUX_WAIT.format(futex=202 if arch == "x86" else 98, all=2**31 - 1)

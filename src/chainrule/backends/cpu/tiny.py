@@ -26,7 +26,14 @@ def suits(c: Contraction, target: Target) -> bool:
 
 
 def emit(
-    f: Function, c: Contraction, target: Target, a: Value, b: Value, tid: Value, nt: Value, epilogue: Epilogue
+    f: Function,
+    c: Contraction,
+    target: Target,
+    a: Value,
+    b: Value,
+    tid: Value,
+    nt: Value,
+    epilogue: Epilogue,
 ) -> None:
     """Emit thread ``tid``'s matrices of the batch."""
     panel = panel_of(c.n, target.lanes(c.dtype), 2)
@@ -36,13 +43,17 @@ def emit(
         columns = [
             [
                 strided_load(
-                    f, c.scalar, f.gep(at_b, k * c.b.row_stride + v.offset * c.b.col_stride, c.scalar),
-                    v.lanes, v.count, c.b.col_stride,
+                    f,
+                    c.scalar,
+                    f.gep(at_b, k * c.b.row_stride + v.offset * c.b.col_stride, c.scalar),
+                    v.lanes,
+                    v.count,
+                    c.b.col_stride,
                 )
                 for v in panel.vectors
             ]
             for k in range(c.k)
-        ]  # fmt: skip
+        ]
         results = []
         for m in range(c.m):
             sums = [const(vector(c.scalar, v.lanes), 0) for v in panel.vectors]

@@ -1,8 +1,8 @@
 """The primitives on cells: each element of each node becomes instructions of its own.
 
-A value may hold R replicas (of a vmapped computation). Then one of its axes, of size R n, counts them, in
-replica-major order; its cells have size n there, and every cell holds all replicas. Nothing here mixes
-replicas: a graph that does is not suited.
+A value may hold R replicas (of a vmapped computation). Then one of its axes, of size R n, counts
+them, in replica-major order; its cells have size n there, and every cell holds all replicas.
+Nothing here mixes replicas: a graph that does is not suited.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _CONTRACTED = ("add", "sub", "mul")
 
 @dataclass(frozen=True)
 class Held:
-    """A value: its cells; the axis of replicas, if any; in memory, the cells are offsets from ``table``."""
+    """A value: its cells; the axis of replicas, if any; in memory, the cells are offsets from
+    ``table``."""
 
     cells: Cells
     axis: int | None = None
@@ -38,7 +39,8 @@ class Held:
 
 
 class Unroller:
-    """Evaluates nodes to cells. ``known`` has the inputs' values; ``replicas`` is 1 where there are none."""
+    """Evaluates nodes to cells. ``known`` has the inputs' values; ``replicas`` is 1 where there are
+    none."""
 
     def __init__(self, arithmetic: Arithmetic, known: dict[Node, Held], replicas: int) -> None:
         self.a, self.f, self.known, self.replicas = arithmetic, arithmetic.f, known, replicas
@@ -78,7 +80,7 @@ class Unroller:
             return args[0]
         return _RULES[node.op](self, node, *args)
 
-    # -- bringing values together -----------------------------------------------------------------------
+    # -- bringing values together ------------------------------------------------------------------
     def loaded(self, x: Held) -> Held:
         """The value in registers."""
         if x.table is None:
@@ -91,10 +93,13 @@ class Unroller:
             if offset not in found:
                 value = self.f.load(memory, self.f.gep(x.table, offset, memory))
                 found[offset] = Cell(from_memory(self.f, value, x.dtype))
-        return Held(array_of([found[o] for o in x.cells.reshape(-1).tolist()], x.cells.shape), x.axis)
+        return Held(
+            array_of([found[o] for o in x.cells.reshape(-1).tolist()], x.cells.shape), x.axis
+        )
 
     def narrow(self, x: Held, axis: int, inner: int) -> Cells:
-        """The cells of what all replicas share (or of one that has them at ``axis``), for each replica."""
+        """The cells of what all replicas share (or of one that has them at ``axis``), for each
+        replica."""
         cells = self.loaded(x).cells
         if x.axis is not None:
             if x.axis != axis:
@@ -132,7 +137,7 @@ class Unroller:
         type_ = ops.register_type(values.dtype)
         return array_of([Cell(const(type_, v)) for v in values.reshape(-1).tolist()], values.shape)
 
-    # -- leaves -----------------------------------------------------------------------------------------
+    # -- leaves ------------------------------------------------------------------------------------
     def _constant(self, node: Node) -> Held:
         value: Array = node.params["value"].array
         if value.size <= LOADED:
@@ -142,7 +147,9 @@ class Unroller:
         module = self.f.module
         name = f"@table{len(module.globals)}"
         text = "".join(f"\\{byte:02X}" for byte in value.tobytes())
-        module.globals.append(f'{name} = internal constant [{value.nbytes} x i8] c"{text}", align 64')
+        module.globals.append(
+            f'{name} = internal constant [{value.nbytes} x i8] c"{text}", align 64'
+        )
         return in_memory(Value("ptr", name), value.shape, value.dtype)
 
     def _iota(self, node: Node) -> Held:
@@ -163,7 +170,9 @@ class Unroller:
         full = (*cells.shape[:-1], *shape)
         word, seed = (np.broadcast_to(cells[..., i][spread], full) for i in (0, 1))
         counter = np.broadcast_to(index.reshape(shape), full)
-        bits = self.a.elementwise(lambda c, w, k: ops.philox(self.f, c, w, k)[0], counter, word, seed)
+        bits = self.a.elementwise(
+            lambda c, w, k: ops.philox(self.f, c, w, k)[0], counter, word, seed
+        )
         return Held(bits, key.axis)
 
     def _fold_in(self, node: Node, key: Held, data: Held) -> Held:
@@ -196,7 +205,7 @@ class Unroller:
 
         return Held(self.a.elementwise(operation, p, w, k, whole=True), axis)
 
-    # -- movement ---------------------------------------------------------------------------------------
+    # -- movement ----------------------------------------------------------------------------------
     def _reshape(self, node: Node, x: Held) -> tuple[Cells, int | None]:
         if x.axis is None:
             return x.cells.reshape(node.shape), None
@@ -251,9 +260,11 @@ class Unroller:
         if lead.axis == along:
             raise Unsuited
         inner = lead.cells.shape[lead.axis]
-        return Held(np.concatenate([self.narrow(x, lead.axis, inner) for x in xs], along), lead.axis)
+        return Held(
+            np.concatenate([self.narrow(x, lead.axis, inner) for x in xs], along), lead.axis
+        )
 
-    # -- reductions -------------------------------------------------------------------------------------
+    # -- reductions --------------------------------------------------------------------------------
     def _reduce(self, node: Node, x: Held) -> Held:
         axes = node.params["axes"]
         cells, dtype = self.loaded(x).cells, node.dtype
@@ -262,7 +273,9 @@ class Unroller:
         if any(cells.shape[a] == 0 for a in axes):
             zero = self._literals(np.zeros((), dtype))
             lead = None if x.axis is None else x.axis - sum(a < x.axis for a in axes)
-            return Held(np.broadcast_to(zero, [n for i, n in enumerate(cells.shape) if i not in axes]), lead)
+            return Held(
+                np.broadcast_to(zero, [n for i, n in enumerate(cells.shape) if i not in axes]), lead
+            )
         for a in axes:
             cells = self.fold(node.op, dtype.kind, cells, a)
         kept = np.squeeze(cells, tuple(axes))
@@ -273,7 +286,9 @@ class Unroller:
         while (n := cells.shape[axis]) > 1:
             half = n // 2
             parts = np.split(cells, [half, 2 * half], axis)
-            cells = self.a.elementwise(lambda p, q: ops.combine(self.f, how, kind, p, q), parts[0], parts[1])
+            cells = self.a.elementwise(
+                lambda p, q: ops.combine(self.f, how, kind, p, q), parts[0], parts[1]
+            )
             if n % 2:
                 cells = np.concatenate([cells, parts[2]], axis)
         return cells
@@ -298,7 +313,7 @@ class Unroller:
             best, where = self.a.elementwise(better, cells[k, ...], position, best, where)
         return Held(where, None if x.axis is None else x.axis - (axis < x.axis))
 
-    # -- contraction ------------------------------------------------------------------------------------
+    # -- contraction -------------------------------------------------------------------------------
     def _dot(self, node: Node, a: Held, b: Held) -> Held:
         a, b = self.loaded(a), self.loaded(b)
         row, column = node.ndim - 2, node.ndim - 1
@@ -320,7 +335,8 @@ class Unroller:
         return Held(self._sum_of_products(p, q, self._partial_sums(k, math.prod(shape))), axis)
 
     def _partial_sums(self, k: int, size: int) -> int:
-        """How many sums to keep: chains of multiply-add are slow where there is nothing beside them."""
+        """How many sums to keep: chains of multiply-add are slow where there is nothing beside
+        them."""
         if not isinstance(self.a, Packed) or k <= 4 or size == 0:
             return 1
         return max(1, min(k // 2, self.a.width // size)) if size < self.a.width else 1
@@ -342,7 +358,7 @@ class Unroller:
         row: Cells = total[0]
         return row
 
-    # -- positions as data ------------------------------------------------------------------------------
+    # -- positions as data -------------------------------------------------------------------------
     def _gather(self, node: Node, x: Held, index: Held) -> Held:
         kind, index_type = node.inputs[1].dtype.kind, node.inputs[1].dtype
         if own_index(node.inputs[1], node.inputs[0].shape[0], self.replicas) is not None:
@@ -368,8 +384,13 @@ class Unroller:
             level = np.broadcast_to(self._literals(np.array(j, index_type)), shape)
             out = self.a.elementwise(
                 lambda i, at_least, new, old: self.f.select(
-                    self.f.compare("sge" if kind == "i" else "uge", i, at_least), new, old),
-                where, level, np.broadcast_to(x.cells[j], shape), out)
+                    self.f.compare("sge" if kind == "i" else "uge", i, at_least), new, old
+                ),
+                where,
+                level,
+                np.broadcast_to(x.cells[j], shape),
+                out,
+            )
         return Held(out, axis)
 
     def _look_up(self, x: Held, where: Cells, kind: str, node: Node) -> Cells:
@@ -412,14 +433,22 @@ class Unroller:
         elif index.axis is not None:
             raise Unsuited
         else:
-            axis = x.axis if x.axis is not None or updates.axis is None else updates.axis - count + 1
+            axis = (
+                x.axis if x.axis is not None or updates.axis is None else updates.axis - count + 1
+            )
             if axis is not None and (axis < 1 or updates.axis not in (None, axis + count - 1)):
                 raise Unsuited
             out, new = x.cells, updates.cells
             if axis is not None:
-                inner = (x.cells.shape[axis] if x.axis is not None
-                         else updates.cells.shape[axis + count - 1])
-                out, new = self.narrow(x, axis, inner), self.narrow(updates, axis + count - 1, inner)
+                inner = (
+                    x.cells.shape[axis]
+                    if x.axis is not None
+                    else updates.cells.shape[axis + count - 1]
+                )
+                out, new = (
+                    self.narrow(x, axis, inner),
+                    self.narrow(updates, axis + count - 1, inner),
+                )
         rows, rest = out.shape[0], out.shape[1:]
         if index.cells.size == 0 or out.size == 0:
             return Held(out, axis)
@@ -431,8 +460,11 @@ class Unroller:
         for at, update in zip(clamped, new, strict=True):
             out = self.a.elementwise(
                 lambda i, j, u, old: f.select(f.compare("eq", i, j), f.add(old, u), old),
-                np.broadcast_to(array_of([at], [1] * out.ndim), out.shape), level,
-                np.broadcast_to(update, out.shape), out)
+                np.broadcast_to(array_of([at], [1] * out.ndim), out.shape),
+                level,
+                np.broadcast_to(update, out.shape),
+                out,
+            )
         return Held(out, axis)
 
     def _clamp(self, index: Value, kind: str, rows: int) -> Value:
@@ -457,7 +489,8 @@ def to_memory(f: Function, value: Value) -> Value:
 
 
 def own_index(index: Node, rows: int, replicas: int) -> Node | None:
-    """i, where ``index`` is i + r (rows / replicas) for replica r: into its own table in a stack."""
+    """i, where ``index`` is i + r (rows / replicas) for replica r: into its own table in a
+    stack."""
     if replicas == 1 or index.op != "add" or index.shape[:1] != (replicas,) or rows % replicas:
         return None
     first = np.arange(replicas).reshape(-1, *[1] * (index.ndim - 1)) * (rows // replicas)
@@ -471,13 +504,25 @@ def own_index(index: Node, rows: int, replicas: int) -> Node | None:
 
 Move = Callable[[Unroller, Node, Held], "tuple[Cells, int | None]"]
 _MOVES: dict[str, Move] = {
-    "reshape": Unroller._reshape, "permute": Unroller._permute, "broadcast": Unroller._broadcast,
-    "slice": Unroller._slice, "flip": Unroller._flip,
-}  # fmt: skip
+    "reshape": Unroller._reshape,
+    "permute": Unroller._permute,
+    "broadcast": Unroller._broadcast,
+    "slice": Unroller._slice,
+    "flip": Unroller._flip,
+}
 _RULES: dict[str, Callable[..., Held]] = {
-    "constant": Unroller._constant, "iota": Unroller._iota, "random_bits": Unroller._random_bits,
-    "fold_in": Unroller._fold_in, "shuffle": Unroller._shuffle, "pad": Unroller._pad,
-    "concat": Unroller._concat, "sum": Unroller._reduce, "reduce_max": Unroller._reduce,
-    "reduce_min": Unroller._reduce, "argmax": Unroller._argmax, "dot": Unroller._dot,
-    "gather": Unroller._gather, "scatter_add": Unroller._scatter_add,
-}  # fmt: skip
+    "constant": Unroller._constant,
+    "iota": Unroller._iota,
+    "random_bits": Unroller._random_bits,
+    "fold_in": Unroller._fold_in,
+    "shuffle": Unroller._shuffle,
+    "pad": Unroller._pad,
+    "concat": Unroller._concat,
+    "sum": Unroller._reduce,
+    "reduce_max": Unroller._reduce,
+    "reduce_min": Unroller._reduce,
+    "argmax": Unroller._argmax,
+    "dot": Unroller._dot,
+    "gather": Unroller._gather,
+    "scatter_add": Unroller._scatter_add,
+}

@@ -43,7 +43,8 @@ class Native(Mode):
 
 
 class Compile(Native):
-    """``@cr.compile`` of draw a minibatch, forward, backward, update; ``step.repeat(n)`` runs n of them."""
+    """``@cr.compile`` of draw a minibatch, forward, backward, update; ``step.repeat(n)`` runs n of
+    them."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
@@ -90,7 +91,9 @@ class Trainer(Native):
 
     def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> float:
         size = self.workload.batch
-        history = self.trainer.fit(x, y, epochs=epochs, batch_size=size, shuffle=shuffle, progress=False)
+        history = self.trainer.fit(
+            x, y, epochs=epochs, batch_size=size, shuffle=shuffle, progress=False
+        )
         return float(history["loss"][-1])
 
     def steps(self, n: int) -> float:

@@ -24,13 +24,24 @@ class ScikitLearn(Mode):
     def _estimator(self, **options: Any) -> Any:
         w = self.workload
         kind = MLPRegressor if w.loss == "mse" else MLPClassifier
-        # Its squared error is half the sum over outputs: SGD gets the same steps from a larger rate.
+        # Its squared error is half the sum over outputs: SGD gets the same steps from a larger
+        # rate.
         lr = w.lr * 2 / w.sizes[-1] if w.loss == "mse" and w.optimizer == "sgd" else w.lr
         return kind(
-            hidden_layer_sizes=w.sizes[1:-1], activation=w.activation, solver=w.optimizer, alpha=0.0,
-            batch_size=w.batch, learning_rate_init=lr, momentum=w.momentum, nesterovs_momentum=False, tol=0.0,
-            n_iter_no_change=10**9, warm_start=True, random_state=0, **options,
-        )  # fmt: skip
+            hidden_layer_sizes=w.sizes[1:-1],
+            activation=w.activation,
+            solver=w.optimizer,
+            alpha=0.0,
+            batch_size=w.batch,
+            learning_rate_init=lr,
+            momentum=w.momentum,
+            nesterovs_momentum=False,
+            tol=0.0,
+            n_iter_no_change=10**9,
+            warm_start=True,
+            random_state=0,
+            **options,
+        )
 
     def reset(self) -> None:
         """A new estimator; its weights are set after a first epoch has made them."""
@@ -38,7 +49,11 @@ class ScikitLearn(Mode):
         self.started = False
 
     def _fit(self) -> None:
-        y = self.y.ravel() if self.workload.loss == "mse" and self.workload.sizes[-1] == 1 else self.y
+        y = (
+            self.y.ravel()
+            if self.workload.loss == "mse" and self.workload.sizes[-1] == 1
+            else self.y
+        )
         self.estimator.fit(self.x, y)
         self.started = True
 

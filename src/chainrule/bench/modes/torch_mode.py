@@ -1,4 +1,5 @@
-"""PyTorch: eager with its modules and fused optimizers; torch.compile of the whole step as one graph."""
+"""PyTorch: eager with its modules and fused optimizers; torch.compile of the whole step as one
+graph."""
 
 from __future__ import annotations
 
@@ -106,7 +107,10 @@ class Compiled(Eager):
             return super().losses(n)
         self.reset()
         batches = torch.from_numpy(self.workload.batches_in_order(n))
-        return [float(self.compiled(self.p, self.m, self.v, self.t, self.tx, self.ty, r)) for r in batches]
+        return [
+            float(self.compiled(self.p, self.m, self.v, self.t, self.tx, self.ty, r))
+            for r in batches
+        ]
 
     def _loss(self, p: Any, x: Any, y: Any) -> Any:
         f = torch.nn.functional

@@ -1,7 +1,7 @@
 """A worker process: one mode of one workload, driven by one JSON line after another.
 
-``{"do": "prepare", "mode": …, "workload": …, "threads": n}``, then ``first``, ``check``, ``run``, ``memory``;
-each is answered with one JSON line. Whatever a library prints goes to stderr.
+``{"do": "prepare", "mode": …, "workload": …, "threads": n}``, then ``first``, ``check``, ``run``,
+``memory``; each is answered with one JSON line. Whatever a library prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MODES = {
     "sklearn": ("sklearn_mode", "ScikitLearn"),
     "numpy": ("numpy_mode", "NumPy"),
 }
-LONGEST = 50_000  # steps from one start: a net that has learned everything only multiplies denormal numbers
+# steps from one start: a net that has learned everything only multiplies denormal numbers
+LONGEST = 50_000
 
 
 class Worker:
@@ -69,7 +70,8 @@ class Worker:
         return {"seconds": time.perf_counter() - start, "steps": mode.granularity, "loss": loss}
 
     def run(self, mode: Mode, seconds: float) -> dict[str, Any]:
-        """Train for about so many seconds, starting again where a run gets long; returns steps and seconds."""
+        """Train for about so many seconds, starting again where a run gets long; returns steps and
+        seconds."""
         steps, spent = 0, 0.0
         while not steps or spent < seconds:
             mode.reset()

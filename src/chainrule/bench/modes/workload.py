@@ -1,4 +1,5 @@
-"""Workload: a net, a batch size, an optimizer and a loss; its data, initial weights and arithmetic."""
+"""Workload: a net, a batch size, an optimizer and a loss; its data, initial weights and
+arithmetic."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 class Workload:
     """A multilayer perceptron with its training step.
 
-    Every layer is y = x Wᵀ + b; ``activation`` follows all but the last. ``loss`` is "mse" (mean over all
-    elements) or "ce" (softmax cross-entropy of class numbers, mean over the batch).
+    Every layer is y = x Wᵀ + b; ``activation`` follows all but the last. ``loss`` is "mse" (mean
+    over all elements) or "ce" (softmax cross-entropy of class numbers, mean over the batch).
     """
 
     name: str
@@ -50,12 +51,14 @@ class Workload:
 
     @property
     def flops(self) -> float:
-        """Of the contractions of one step: forward, gradients of the weights, gradients of all but the first input."""
+        """Of the contractions of one step: forward, gradients of the weights, gradients of all but
+        the first input."""
         products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         return 2.0 * self.batch * (3 * sum(products) - products[0])
 
     def data(self) -> tuple[Array, Array]:
-        """Inputs (rows, sizes[0]) and targets: numbers (rows, sizes[-1]), or classes int64 (rows,)."""
+        """Inputs (rows, sizes[0]) and targets: numbers (rows, sizes[-1]), or classes int64
+        (rows,)."""
         if self.name == "xor":
             x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], self.dtype)
             return x, np.array([[0], [1], [1], [0]], self.dtype)
@@ -76,7 +79,8 @@ class Workload:
         return found
 
     def epochs_of_batches(self, steps: int, seed: int) -> Array:
-        """Row numbers of ``steps`` minibatches int32 (steps, batch): a new permutation every epoch."""
+        """Row numbers of ``steps`` minibatches int32 (steps, batch): a new permutation every
+        epoch."""
         rng = np.random.default_rng(seed)
         epochs = -(-steps // self.steps_an_epoch)
         order = np.concatenate([rng.permutation(self.rows) for _ in range(epochs)]).astype(np.int32)
@@ -84,7 +88,9 @@ class Workload:
 
     def batches_in_order(self, steps: int) -> Array:
         """Row numbers of ``steps`` minibatches int32 (steps, batch), without shuffling."""
-        return (np.arange(steps * self.batch, dtype=np.int32) % self.rows).reshape(steps, self.batch)
+        return (np.arange(steps * self.batch, dtype=np.int32) % self.rows).reshape(
+            steps, self.batch
+        )
 
 
 def _named() -> dict[str, Workload]:
@@ -102,14 +108,30 @@ WORKLOADS = _named()
 
 
 def custom(
-    sizes: tuple[int, ...], batch: int, activation: str = "relu", optimizer: str = "adam", loss: str = "ce",
+    sizes: tuple[int, ...],
+    batch: int,
+    activation: str = "relu",
+    optimizer: str = "adam",
+    loss: str = "ce",
     dtype: str = "float32",
-) -> Workload:  # fmt: skip
-    """A workload of the user's own; the data set has as many whole batches as fit into 8192 rows."""
-    name = "-".join(map(str, sizes)) + f" batch {batch}" + ("" if dtype == "float32" else f" {dtype}")
+) -> Workload:
+    """A workload of the user's own; the data set has as many whole batches as fit into 8192
+    rows."""
+    name = (
+        "-".join(map(str, sizes)) + f" batch {batch}" + ("" if dtype == "float32" else f" {dtype}")
+    )
     rows = batch * max(1, ROWS // batch)
     lr = {"adam": 1e-3, "sgd": 0.01, "momentum": 0.01}[optimizer]
     momentum = 0.9 if optimizer == "momentum" else 0.0
     return Workload(
-        name, sizes, batch, activation, "adam" if optimizer == "adam" else "sgd", loss, dtype, lr, momentum, rows
+        name,
+        sizes,
+        batch,
+        activation,
+        "adam" if optimizer == "adam" else "sgd",
+        loss,
+        dtype,
+        lr,
+        momentum,
+        rows,
     )

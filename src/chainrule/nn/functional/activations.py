@@ -29,7 +29,7 @@ def _full(x: Node, value: float) -> Node:
     return g.full(x.shape, value, x.dtype)
 
 
-# -- piecewise linear ---------------------------------------------------------------------------------
+# -- piecewise linear ------------------------------------------------------------------------------
 def relu(x: Any, inplace: bool = False) -> Tensor:
     """max(x, 0).
 
@@ -67,7 +67,8 @@ def prelu(x: Any, weight: Any) -> Tensor:
     channels = x.shape[1] if x.ndim > 1 else 1
     if weight.shape[0] not in (1, channels):
         raise ShapeError(
-            f"prelu: weight has {weight.shape[0]} slopes, the input {x.shape} has {channels} channels;"
+            f"prelu: weight has {weight.shape[0]} slopes, the input {x.shape} has {channels} "
+            "channels;"
             f" set num_parameters={channels} or 1"
         )
     if x.ndim > 2 and weight.shape[0] != 1:
@@ -130,7 +131,7 @@ def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
     return select(e.abs(x) <= lambd, 0.0, x - e.sign(x) * lambd)
 
 
-# -- of exponentials ------------------------------------------------------------------------------------
+# -- of exponentials -------------------------------------------------------------------------------
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + e⁻ˣ)."""
     return e.sigmoid(x)
@@ -180,7 +181,8 @@ def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def selu(x: Any, inplace: bool = False) -> Tensor:
-    """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+    """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al.,
+    2017)."""
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
 
@@ -193,7 +195,8 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(x: Any, approximate: str = "none") -> Tensor:
-    """x Φ(x), with Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel, 2016.
+    """x Φ(x), with Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel,
+    2016.
 
     >>> from chainrule.nn import functional as F
     >>> F.gelu([-1.0, 0.0, 1.0])
@@ -243,12 +246,13 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     return make(g.mul(a, g.sigmoid(b)), tensor)
 
 
-# -- along an axis --------------------------------------------------------------------------------------
+# -- along an axis ---------------------------------------------------------------------------------
 def _axis(name: str, x: Any, dim: int | None) -> tuple[Tensor, int]:
     x = as_tensor(x)
     if dim is None and x.ndim > 2:
         raise OptionError(
-            f"{name}: say which axis sums to 1, as in dim=-1; the input has {x.ndim} axes: {x.shape}"
+            f"{name}: say which axis sums to 1, as in dim=-1; the input has {x.ndim} axes: "
+            f"{x.shape}"
         )
     return x, -1 if dim is None else dim
 

@@ -1,4 +1,5 @@
-"""Losses of classifiers: cross-entropy, negative log-likelihood, binary cross-entropy, divergence."""
+"""Losses of classifiers: cross-entropy, negative log-likelihood, binary cross-entropy,
+divergence."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node |
         return None
     w = as_tensor(weight)
     if w.shape != (classes,):
-        raise ShapeError(f"{name}: weight has one entry per class, ({classes},), got shape {w.shape}")
+        raise ShapeError(
+            f"{name}: weight has one entry per class, ({classes},), got shape {w.shape}"
+        )
     return g.stop_gradient(g.cast(w.node, like.dtype))
 
 
@@ -48,17 +51,25 @@ def _log_sum_exp(x: Node, axis: int) -> tuple[Node, Node]:
 
 
 def _picked(x: Node, label: Node, axis: int) -> Node:
-    """x[label] along ``axis``, by comparison: no gather, so gradient and loss are one pass over x."""
+    """x[label] along ``axis``, by comparison: no gather, so gradient and loss are one pass over
+    x."""
     wide = g.broadcast(keep(label, x, [axis]), x.shape)
     return g.sum(g.where(g.eq(g.iota(x.shape, axis, dt.int32), wide), x, g.zeros_like(x)), [axis])
 
 
 def _over_rows(
-    rows: Node, label: Node, classes: int, weight: Node | None, ignore_index: int | None, reduction: str
+    rows: Node,
+    label: Node,
+    classes: int,
+    weight: Node | None,
+    ignore_index: int | None,
+    reduction: str,
 ) -> Node:
-    """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the others.
+    """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the
+    others.
 
-    A label outside the classes makes its row NaN (outside compiled functions it was refused before).
+    A label outside the classes makes its row NaN (outside compiled functions it was refused
+    before).
     """
     inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
     rows = g.where(inside, rows, _full(rows, math.nan))
@@ -81,19 +92,27 @@ def _rows(name: str, x: Any) -> tuple[Tensor, int]:
     """The input as a float tensor, and its class axis."""
     x = require_float(name, as_tensor(x))
     if x.ndim == 0:
-        raise ShapeError(f"{name} expects an input (classes,) or (batch, classes, ...), got a scalar")
+        raise ShapeError(
+            f"{name} expects an input (classes,) or (batch, classes, ...), got a scalar"
+        )
     return x, min(x.ndim - 1, 1)
 
 
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = -100,  # noqa: A002
-    reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), and q the one-hot of a label or probabilities.
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int | None = -100,  # noqa: A002
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), and q the one-hot of a label or
+    probabilities.
 
-    ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,) weighs
-    the classes, and the mean divides by the sum of the weights of the rows. Rows with the label
-    ``ignore_index`` do not count. ``label_smoothing`` ε: q becomes (1 - ε) q + ε / C.
+    ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,)
+    weighs the classes, and the mean divides by the sum of the weights of the rows. Rows with the
+    label ``ignore_index`` do not count. ``label_smoothing`` ε: q becomes (1 - ε) q + ε / C.
     Raises DataError for a label outside the classes, DTypeError and ShapeError for other targets.
 
     >>> import chainrule as cr
@@ -120,7 +139,9 @@ def cross_entropy(
     if label_smoothing:
         # ε/C Σ_c w_c (ln Σ e^z - z_c), a second term beside the label's own.
         by_class = g.ones_like(shifted) if w is None else _along(w, shifted, axis)
-        spread = g.mul(g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted), by_class)
+        spread = g.mul(
+            g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted), by_class
+        )
         smooth = g.mul(g.sum(spread, [axis]), _full(rows, label_smoothing / classes))
         rows = g.add(g.mul(rows, _full(rows, 1 - label_smoothing)), smooth)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
@@ -146,10 +167,15 @@ def _soft_cross_entropy(
 
 
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int | None = -100,  # noqa: A002
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int | None = -100,  # noqa: A002
     reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in `cross_entropy`."""
+) -> Tensor:
+    """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in
+    `cross_entropy`."""
     check_reduction("nll_loss", reduction)
     x, axis = _rows("nll_loss", input)
     target = as_tensor(target)
@@ -162,7 +188,7 @@ def nll_loss(
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
 
 
-# -- two classes ----------------------------------------------------------------------------------------
+# -- two classes -----------------------------------------------------------------------------------
 def _binary_target(name: str, x: Tensor, target: Any) -> Tensor:
     t: Tensor = as_tensor(target)
     same_shape(name, x, t)
@@ -182,8 +208,11 @@ def _bounded_log(x: Node) -> Node:
     return g.max(g.log(x), _full(x, -100))
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Tensor:  # noqa: A002
-    """-t ln x - (1 - t) ln(1 - x) for probabilities x and targets t in [0, 1]; logarithms end at -100.
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
+) -> Tensor:  # noqa: A002
+    """-t ln x - (1 - t) ln(1 - x) for probabilities x and targets t in [0, 1]; logarithms end at
+    -100.
 
     ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
     """
@@ -222,7 +251,8 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Any = None,  # noqa: A002
 ) -> Tensor:
-    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, and w the weight of positives.
+    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, and w the weight of
+    positives.
 
     ``weight`` multiplies the loss of each element; ``pos_weight`` is broadcast to the input.
 
@@ -243,14 +273,17 @@ def binary_cross_entropy_with_logits(
     else:
         w = g.expand(g.stop_gradient(g.cast(as_tensor(pos_weight).node, x.dtype)), z.shape)
         factor = g.add(one, g.mul(g.sub(w, one), q))
-        y = g.custom_vjp(g.add(g.mul(g.sub(one, q), z), g.mul(factor, tail)), [z, q, w], _bce_logits_rule)
+        y = g.custom_vjp(
+            g.add(g.mul(g.sub(one, q), z), g.mul(factor, tail)), [z, q, w], _bce_logits_rule
+        )
     loss = make(y, x, t)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-# -- distributions ----------------------------------------------------------------------------------------
-def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:  # noqa: A002
-    """t (ln t - x) for log-probabilities x and probabilities t (their logarithms with ``log_target``).
+# -- distributions ---------------------------------------------------------------------------------
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """t (ln t - x) for log-probabilities x and probabilities t (their logarithms with
+    ``log_target``).
 
     ``reduction="batchmean"`` divides the sum by the batch: the divergence itself.
     """
@@ -277,7 +310,8 @@ def multilabel_soft_margin_loss(
     *,
     reduction: str = "mean",  # noqa: A002
 ) -> Tensor:
-    """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0 and 1."""
+    """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0
+    and 1."""
     check_reduction("multilabel_soft_margin_loss", reduction)
     loss = binary_cross_entropy_with_logits(input, target, reduction="none")
     return reduced((loss if weight is None else loss * weight).mean(axis=-1), reduction)
@@ -313,7 +347,7 @@ def multi_margin_loss(
     return reduced(rows if w is None else rows * make(g.gather(w, label)), reduction)
 
 
-def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
     """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C for scores x (N, C).
 
     ``target`` (N, C): the labels of each row, ended by -1.

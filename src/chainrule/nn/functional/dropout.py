@@ -31,7 +31,8 @@ def dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """In training: 0 with probability p, otherwise x / (1 - p), so that the mean stays (Hinton et al., 2012).
+    """In training: 0 with probability p, otherwise x / (1 - p), so that the mean stays (Hinton et
+    al., 2012).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -58,8 +59,8 @@ def alpha_dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Dropout for selu networks: dropped elements become -scale·alpha, then an affine map restores mean
-    0 and variance 1 (Klambauer et al., 2017)."""
+    """Dropout for selu networks: dropped elements become -scale·alpha, then an affine map restores
+    mean 0 and variance 1 (Klambauer et al., 2017)."""
     check("alpha_dropout", _OPTIONS, {"p": p})
     node, tensor = float_node(x)
     if not training or p == 0:

@@ -29,12 +29,15 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     """
     x, weight = as_tensor(x), as_tensor(weight)
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"linear expects x (..., in) and weight (out, in), got {x.shape} and {weight.shape}")
+        raise ShapeError(
+            f"linear expects x (..., in) and weight (out, in), got {x.shape} and {weight.shape}"
+        )
     w = use(weight)
     node = g.cast(use(x), w.dtype) if not dt.is_float(x.dtype) else use(x)
     if node.dtype != w.dtype:
         raise DTypeError(
-            f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), as in"
+            f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), "
+            "as in"
             f" x.to('{weight.dtype}')"
         )
     rows = g.reshape(node, (math.prod(node.shape[:-1]), node.shape[-1]))
@@ -50,7 +53,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
 
 
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
-    """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2): y (..., out)."""
+    """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2): y (...,
+    out)."""
     x1, x2, weight = as_tensor(x1), as_tensor(x2), as_tensor(weight)
     fits = weight.ndim == 3 and x1.ndim == x2.ndim >= 1 and x1.shape[:-1] == x2.shape[:-1]
     if not fits or weight.shape[1:] != (x1.shape[-1], x2.shape[-1]):
@@ -67,8 +71,8 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
 def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
     """weight[index]: index (...) of integers below V, weight (V, D); result (..., D).
 
-    Row ``padding_idx`` gets no gradient. Raises DTypeError for indices that are no integers, DataError
-    for an index outside the table.
+    Row ``padding_idx`` gets no gradient. Raises DTypeError for indices that are no integers,
+    DataError for an index outside the table.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -77,7 +81,9 @@ def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor
     """
     index, weight = as_tensor(index), as_tensor(weight)
     if not dt.is_integer(index.dtype):
-        raise DTypeError(f"embedding expects integer indices, got {index.dtype}; convert them with .long()")
+        raise DTypeError(
+            f"embedding expects integer indices, got {index.dtype}; convert them with .long()"
+        )
     if weight.ndim != 2:
         raise ShapeError(f"embedding expects a table (rows, features), got {weight.shape}")
     rows = weight.shape[0]
@@ -86,7 +92,8 @@ def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor
         wrong = int(known.min()) if known.min() < 0 else int(known.max())
         at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
         raise DataError(
-            f"embedding: index {wrong} at position {at} is outside the table of {rows} rows (0 … {rows - 1})"
+            f"embedding: index {wrong} at position {at} is outside the table of {rows} rows (0 … "
+            f"{rows - 1})"
         )
     found = g.gather(use(weight), index.node)
     if padding_idx is not None and weight.requires_grad:
@@ -110,6 +117,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     return r.sum((x1 / n1) * (x2 / n2), dim)
 
 
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+def pairwise_distance(
+    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
     """‖x1 - x2 + eps‖ₚ along the last axis."""
     return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)

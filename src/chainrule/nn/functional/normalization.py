@@ -27,7 +27,9 @@ def _mean(x: Node, axes: Sequence[int]) -> Node:
 
 def _wide(x: Node, like: Node, axes: Sequence[int]) -> Node:
     """A reduced array in the shape it had before."""
-    return g.broadcast(g.reshape(x, [1 if i in axes else n for i, n in enumerate(like.shape)]), like.shape)
+    return g.broadcast(
+        g.reshape(x, [1 if i in axes else n for i, n in enumerate(like.shape)]), like.shape
+    )
 
 
 def _inverse_root(variance: Node, eps: float) -> Node:
@@ -73,11 +75,16 @@ def layer_norm(
     """
     node, x = float_node(x)
     shape, axes = _last_axes("layer_norm", node, normalized_shape)
-    return make(_affine(_standardized(node, axes, eps), weight, bias, shape), x, *_tensors(weight, bias))
+    return make(
+        _affine(_standardized(node, axes, eps), weight, bias, shape), x, *_tensors(weight, bias)
+    )
 
 
-def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
-    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if None."""
+def rms_norm(
+    x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
+) -> Tensor:
+    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if
+    None."""
     node, x = float_node(x)
     shape, axes = _last_axes("rms_norm", node, normalized_shape)
     eps = float(np.finfo(node.dtype).eps) if eps is None else eps
@@ -86,15 +93,22 @@ def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: f
     return make(_affine(y, weight, None, shape), x, *_tensors(weight))
 
 
-def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He, 2018)."""
+def group_norm(
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He,
+    2018)."""
     node, x = float_node(x)
     if node.ndim < 2:
         raise ShapeError(f"group_norm expects (batch, channels, ...), got {node.shape}")
     channels = node.shape[1]
     if num_groups < 1 or channels % num_groups:
-        raise OptionError(f"group_norm: {channels} channels cannot be divided into {num_groups} groups")
-    grouped = g.reshape(node, (node.shape[0], num_groups, node.size // max(node.shape[0] * num_groups, 1)))
+        raise OptionError(
+            f"group_norm: {channels} channels cannot be divided into {num_groups} groups"
+        )
+    grouped = g.reshape(
+        node, (node.shape[0], num_groups, node.size // max(node.shape[0] * num_groups, 1))
+    )
     y = g.reshape(_standardized(grouped, [2], eps), node.shape)
     view = (channels, *[1] * (node.ndim - 2))
     return make(_affine(y, weight, bias, view), x, *_tensors(weight, bias))
@@ -106,14 +120,21 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
 
 
 def batch_norm(
-    x: Any, running_mean: Tensor | None, running_var: Tensor | None, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
-    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy, 2015).
+    x: Any,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy,
+    2015).
 
-    In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1) move
-    by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a channel has
-    only one value in training.
+    In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1)
+    move by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a
+    channel has only one value in training.
     """
     node, x = float_node(x)
     if node.ndim < 2:
@@ -124,7 +145,8 @@ def batch_norm(
     if training:
         if count < 2:
             raise DataError(
-                f"batch_norm in training needs more than one value per channel, got an input of shape"
+                "batch_norm in training needs more than one value per channel, got an input of "
+                "shape"
                 f" {node.shape}; use a larger batch, or .eval()"
             )
         mean = _mean(node, axes)

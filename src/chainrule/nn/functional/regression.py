@@ -46,7 +46,9 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # n
     return reduced(e.abs(x - t), reduction)
 
 
-def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:  # noqa: A002
+def smooth_l1_loss(
+    input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:  # noqa: A002
     """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2 (Girshick, 2015)."""
     x, t = _pair("smooth_l1_loss", input, target, reduction)
     check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
@@ -57,7 +59,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return reduced(select(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
-def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Tensor:  # noqa: A002
+def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2) (Huber, 1964)."""
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
@@ -67,9 +69,14 @@ def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float
 
 
 def poisson_nll_loss(
-    input: Any, target: Any, log_input: bool = True, full: bool = False, *, eps: float = 1e-8,  # noqa: A002
+    input: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    *,
+    eps: float = 1e-8,  # noqa: A002
     reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """eˣ - t x for the logarithm x of a rate (x - t ln(x + eps) for a rate) and counts t.
 
     ``full`` adds Stirling's t ln t - t + ln(2πt)/2 where t > 1.
@@ -116,7 +123,7 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
-# -- distances and rankings -----------------------------------------------------------------------------
+# -- distances and rankings ------------------------------------------------------------------------
 def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
     """A target of 1 and -1."""
     signs: Tensor = as_tensor(target)
@@ -131,7 +138,8 @@ def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or (D,)."""
+    """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or
+    (D,)."""
     name = "cosine_embedding_loss"
     check_reduction(name, reduction)
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
@@ -143,9 +151,16 @@ def cosine_embedding_loss(
 
 
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
-    swap: bool = False, *, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
     """max(0, margin + d(a, p) - d(a, n)); ``swap`` takes the smaller of d(a, n) and d(p, n)."""
     name = "triplet_margin_loss"
     check_reduction(name, reduction)
@@ -170,7 +185,9 @@ def margin_ranking_loss(
     return reduced(relu(margin - y.to(x1.dtype) * (x1 - x2)), reduction)
 
 
-def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+def hinge_embedding_loss(
+    input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean"
+) -> Tensor:  # noqa: A002
     """x where target = 1, max(0, margin - x) where target = -1."""
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))

@@ -41,7 +41,8 @@ def check_range(name: str, x: Tensor, low: float, high: float, what: str, hint: 
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise DataError(
-            f"{name}: the {what} must be in [{low:g}, {high:g}], got {known[at]:g} at position {at}; {hint}"
+            f"{name}: the {what} must be in [{low:g}, {high:g}], got {known[at]:g} at position "
+            f"{at}; {hint}"
         )
 
 
@@ -52,7 +53,8 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
     if not dt.is_integer(labels.dtype):
         hint = f"convert them with .long(), or give probabilities of the input's shape {x.shape}"
         raise DTypeError(
-            f"{name}: class labels are integers of shape {wanted}, got {labels.dtype}{list(labels.shape)};"
+            f"{name}: class labels are integers of shape {wanted}, got "
+            f"{labels.dtype}{list(labels.shape)};"
             f" {hint}"
         )
     if labels.shape != wanted:

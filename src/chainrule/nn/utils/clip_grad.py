@@ -27,7 +27,8 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all elements of all tensors as one vector.
 
-    Raises GradientError for NaN or infinity with ``error_if_nonfinite`` (not inside compiled functions).
+    Raises GradientError for NaN or infinity with ``error_if_nonfinite`` (not inside compiled
+    functions).
     """
     check("get_total_norm", {"norm_type": number(0, brackets="(]")}, {"norm_type": norm_type})
     tensors = list(tensors)
@@ -53,7 +54,8 @@ def get_total_norm(
 def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm before.
+    """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm
+    before.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -1,8 +1,9 @@
 """Learning rate schedules: lr as a function of the count of ``scheduler.step()`` calls.
 
-A schedule is a closed formula f(t) of a count t that is a tensor, so ``step`` works at once and inside a
-compiled function. With several schedules on one optimizer lr is the product of their factors:
-lr = initial_lr · Π fᵢ(tᵢ). Names, arguments and values are those of ``torch.optim.lr_scheduler``.
+A schedule is a closed formula f(t) of a count t that is a tensor, so ``step`` works at once and
+inside a compiled function. With several schedules on one optimizer lr is the product of their
+factors: lr = initial_lr · Π fᵢ(tᵢ). Names, arguments and values are those of
+``torch.optim.lr_scheduler``.
 """
 
 from .base import LRScheduler as LRScheduler

@@ -20,15 +20,22 @@ Number = Any  # a float64 tensor, or a Python number
 
 
 class LRScheduler:
-    """Base class. A subclass gives ``factor(t, initial)``: lr at count t, divided by the initial lr."""
+    """Base class. A subclass gives ``factor(t, initial)``: lr at count t, divided by the initial
+    lr."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **options: Any) -> None:
         name = type(self).__name__
         if not isinstance(optimizer, Optimizer):
-            raise OptionError(f"{name}: the first argument is an optimizer, got {type(optimizer).__name__}")
-        check(name, {"last_epoch": integer(-1), **self.constraints}, {"last_epoch": last_epoch, **options})
+            raise OptionError(
+                f"{name}: the first argument is an optimizer, got {type(optimizer).__name__}"
+            )
+        check(
+            name,
+            {"last_epoch": integer(-1), **self.constraints},
+            {"last_epoch": last_epoch, **options},
+        )
         self.optimizer = optimizer
         self.__dict__.update(options)
         for group in optimizer.param_groups:
@@ -80,9 +87,10 @@ class LRScheduler:
     def state_dict(self) -> dict[str, Any]:
         """Count and factors."""
         return {
-            "last_epoch": self._count.item(), "base_lrs": list(self.base_lrs),
+            "last_epoch": self._count.item(),
+            "base_lrs": list(self.base_lrs),
             "factors": [f.item() for f in self._factors],
-        }  # fmt: skip
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue as the schedule whose `state_dict` this was."""

@@ -19,9 +19,12 @@ class SequentialLR(LRScheduler):
     """One schedule after another: the next begins, at its count 0, when t reaches a milestone."""
 
     def __init__(
-        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
+        self,
+        optimizer: Optimizer,
+        schedulers: Sequence[LRScheduler],
+        milestones: Sequence[int],
         last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(schedulers) != len(milestones) + 1:
             raise OptionError(
                 f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones,"
@@ -35,7 +38,10 @@ class SequentialLR(LRScheduler):
         self.schedulers = list(listed)
         for schedule in self.schedulers:
             if schedule.optimizer is not optimizer or schedule not in schedulers(optimizer):
-                raise OptionError(f"{type(self).__name__}: the schedules must be of the optimizer given, each once")
+                raise OptionError(
+                    f"{type(self).__name__}: the schedules must be of the optimizer given, each "
+                    "once"
+                )
         for schedule in self.schedulers:
             schedulers(optimizer).remove(schedule)
 
@@ -55,7 +61,9 @@ class SequentialLR(LRScheduler):
 class ChainedScheduler(SequentialLR):
     """All schedules together: the product of their factors."""
 
-    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
         if not schedulers:
             raise OptionError("ChainedScheduler: there are no schedules")
         owner = schedulers[0].optimizer if optimizer is None else optimizer
@@ -73,15 +81,20 @@ class ChainedScheduler(SequentialLR):
 class ReduceLROnPlateau(LRScheduler):
     """lr ← lr · factor when ``step(metric)`` has not seen an improvement for ``patience`` steps.
 
-    Better means below best · (1 - threshold) (mode "min", threshold_mode "rel"; "abs": best - threshold).
-    Looks at the value of the metric, so not inside a compiled function.
+    Better means below best · (1 - threshold) (mode "min", threshold_mode "rel"; "abs": best -
+    threshold). Looks at the value of the metric, so not inside a compiled function.
     """
 
     constraints = {
-        "mode": choice("min", "max"), "factor_": number(0, 1, "[)"), "patience": integer(0),
-        "threshold": number(0), "threshold_mode": choice("rel", "abs"), "cooldown": integer(0),
-        "min_lr": number(0), "eps": number(0),
-    }  # fmt: skip
+        "mode": choice("min", "max"),
+        "factor_": number(0, 1, "[)"),
+        "patience": integer(0),
+        "threshold": number(0),
+        "threshold_mode": choice("rel", "abs"),
+        "cooldown": integer(0),
+        "min_lr": number(0),
+        "eps": number(0),
+    }
     mode: str
     factor_: float
     patience: int
@@ -92,14 +105,29 @@ class ReduceLROnPlateau(LRScheduler):
     eps: float
 
     def __init__(
-        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: float = 0,
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0,
         eps: float = 1e-8,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            optimizer, -1, mode=mode, factor_=factor, patience=patience, threshold=threshold,
-            threshold_mode=threshold_mode, cooldown=cooldown, min_lr=min_lr, eps=eps,
-        )  # fmt: skip
+            optimizer,
+            -1,
+            mode=mode,
+            factor_=factor,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=threshold_mode,
+            cooldown=cooldown,
+            min_lr=min_lr,
+            eps=eps,
+        )
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
 
@@ -110,14 +138,19 @@ class ReduceLROnPlateau(LRScheduler):
     def _is_better(self, value: float) -> bool:
         sign = 1 if self.mode == "min" else -1
         if self.threshold_mode == "rel":
-            return sign * value < sign * self.best * (1 - sign * self.threshold) if math.isfinite(self.best) \
-                else sign * value < sign * self.best  # fmt: skip
+            return (
+                sign * value < sign * self.best * (1 - sign * self.threshold)
+                if math.isfinite(self.best)
+                else sign * value < sign * self.best
+            )
         return sign * value < sign * self.best - self.threshold
 
     def step(self, metrics: Any = None) -> None:
         """Look at the metric of this epoch."""
         if metrics is None:
-            raise OptionError("ReduceLROnPlateau: step needs the metric to watch: scheduler.step(validation_loss)")
+            raise OptionError(
+                "ReduceLROnPlateau: step needs the metric to watch: scheduler.step(validation_loss)"
+            )
         value = float(metrics)
         self._count.assign(self._count + 1)
         if self._is_better(value):

@@ -25,7 +25,9 @@ class CosineAnnealingLR(LRScheduler):
     T_max: int
     eta_min: float
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:  # noqa: N803
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:  # noqa: N803
         super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -69,7 +71,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class WarmupCosineLR(LRScheduler):
-    """From 0 in a straight line to initial at warmup_steps, then by a cosine to eta_min at total_steps."""
+    """From 0 in a straight line to initial at warmup_steps, then by a cosine to eta_min at
+    total_steps."""
 
     constraints = {"warmup_steps": integer(0), "total_steps": integer(1), "eta_min": number(0)}
     warmup_steps: int
@@ -77,14 +80,25 @@ class WarmupCosineLR(LRScheduler):
     eta_min: float
 
     def __init__(
-        self, optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0,
+        self,
+        optimizer: Optimizer,
+        warmup_steps: int,
+        total_steps: int,
+        eta_min: float = 0.0,
         last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not warmup_steps < total_steps:
             raise OptionError(
-                f"WarmupCosineLR: warmup_steps must be below total_steps, got {warmup_steps} and {total_steps}"
+                f"WarmupCosineLR: warmup_steps must be below total_steps, got {warmup_steps} and "
+                f"{total_steps}"
             )
-        super().__init__(optimizer, last_epoch, warmup_steps=warmup_steps, total_steps=total_steps, eta_min=eta_min)
+        super().__init__(
+            optimizer,
+            last_epoch,
+            warmup_steps=warmup_steps,
+            total_steps=total_steps,
+            eta_min=eta_min,
+        )
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The line (from 1 / warmup_steps at t = 0), or the cosine."""
@@ -95,18 +109,23 @@ class WarmupCosineLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up to max_lr and down to almost 0 in total_steps, and momentum the other way (Smith & Topin, 2017).
+    """Up to max_lr and down to almost 0 in total_steps, and momentum the other way (Smith & Topin,
+    2017).
 
     lr starts at max_lr / div_factor, is max_lr after ``pct_start`` of the steps, and ends at
-    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and base_momentum.
+    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and
+    base_momentum.
     """
 
     constraints = {
-        "pct_start": number(0, 1), "anneal_strategy": choice("cos", "linear"),
-        "div_factor": number(0, brackets="()"), "final_div_factor": number(0, brackets="()"),
-        "base_momentum": number(0, 1, "[)"), "max_momentum": number(0, 1, "[)"),
+        "pct_start": number(0, 1),
+        "anneal_strategy": choice("cos", "linear"),
+        "div_factor": number(0, brackets="()"),
+        "final_div_factor": number(0, brackets="()"),
+        "base_momentum": number(0, 1, "[)"),
+        "max_momentum": number(0, 1, "[)"),
         "total_steps": integer(1),
-    }  # fmt: skip
+    }
     total_steps: int
     pct_start: float
     anneal_strategy: str
@@ -119,12 +138,22 @@ class OneCycleLR(LRScheduler):
     max_lrs: list[float]
 
     def __init__(
-        self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,
-        steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
-        cycle_momentum: bool = True, base_momentum: float = 0.85, max_momentum: float = 0.95,
-        div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False,
+        self,
+        optimizer: Optimizer,
+        max_lr: Any,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
         last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise OptionError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
@@ -132,11 +161,19 @@ class OneCycleLR(LRScheduler):
         groups = len(optimizer.param_groups)
         max_lrs = list(max_lr) if isinstance(max_lr, list | tuple) else [max_lr] * groups
         super().__init__(
-            optimizer, last_epoch, total_steps=total_steps, pct_start=pct_start,
-            anneal_strategy=anneal_strategy, cycle_momentum=cycle_momentum, base_momentum=base_momentum,
-            max_momentum=max_momentum, div_factor=div_factor, final_div_factor=final_div_factor,
-            three_phase=three_phase, max_lrs=max_lrs,
-        )  # fmt: skip
+            optimizer,
+            last_epoch,
+            total_steps=total_steps,
+            pct_start=pct_start,
+            anneal_strategy=anneal_strategy,
+            cycle_momentum=cycle_momentum,
+            base_momentum=base_momentum,
+            max_momentum=max_momentum,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+            three_phase=three_phase,
+            max_lrs=max_lrs,
+        )
 
     def prepare(self) -> None:
         """The lowest rates are the initial ones; momentum becomes state."""
@@ -146,7 +183,9 @@ class OneCycleLR(LRScheduler):
             if self.cycle_momentum:
                 names = [n for n in ("momentum", "betas") if n in group]
                 if not names or (names == ["momentum"] and not group["momentum"]):
-                    raise OptionError("OneCycleLR: cycle_momentum=True needs an optimizer with momentum or betas")
+                    raise OptionError(
+                        "OneCycleLR: cycle_momentum=True needs an optimizer with momentum or betas"
+                    )
                 group.track(names[-1])
 
     def _phases(self) -> list[tuple[float, str, str, str, str]]:
@@ -155,8 +194,11 @@ class OneCycleLR(LRScheduler):
         end = float(self.total_steps) - 1
         if self.three_phase:
             down = float(2 * self.pct_start * self.total_steps) - 2
-            return [(up, "initial", "max", "max", "base"), (down, "max", "initial", "base", "max"),
-                    (end, "initial", "min", "max", "max")]  # fmt: skip
+            return [
+                (up, "initial", "max", "max", "base"),
+                (down, "max", "initial", "base", "max"),
+                (end, "initial", "min", "max", "max"),
+            ]
         return [(up, "initial", "max", "max", "base"), (end, "max", "min", "base", "max")]
 
     def _anneal(self, start: float, stop: float, part: Number) -> Number:
@@ -171,7 +213,14 @@ class OneCycleLR(LRScheduler):
         for phase in self._phases():
             end = phase[0]
             part = (t - start) / (end - start) if end != start else t * 0 + 1.0
-            spans.append((end, self._anneal(values[str(phase[columns[0]])], values[str(phase[columns[1]])], part)))
+            spans.append(
+                (
+                    end,
+                    self._anneal(
+                        values[str(phase[columns[0]])], values[str(phase[columns[1]])], part
+                    ),
+                )
+            )
             start = end
         for end, value in reversed(spans):
             result = value if result is None else e.where(t <= end, value, result)
@@ -181,9 +230,15 @@ class OneCycleLR(LRScheduler):
         """The phase's curve, divided by the initial rate."""
         t = e.minimum(t, float(self.total_steps - 1))
         if self.cycle_momentum:
-            momentum = self._curve(t, {"base": self.base_momentum, "max": self.max_momentum}, (3, 4))
+            momentum = self._curve(
+                t, {"base": self.base_momentum, "max": self.max_momentum}, (3, 4)
+            )
             self._set_momentum(self.optimizer.param_groups[index], momentum)
-        rates = {"initial": initial, "max": self.max_lrs[index], "min": initial / self.final_div_factor}
+        rates = {
+            "initial": initial,
+            "max": self.max_lrs[index],
+            "min": initial / self.final_div_factor,
+        }
         return self._curve(t, rates, (1, 2)) / initial
 
     @staticmethod

@@ -49,7 +49,9 @@ class MultiplicativeLR(LRScheduler):
         """The product so far."""
         if not self._made:
             return 1.0
-        return self._factors[index] * self.lr_lambdas[index](t if active.capture is not None else int(t))
+        return self._factors[index] * self.lr_lambdas[index](
+            t if active.capture is not None else int(t)
+        )
 
 
 def _functions(name: str, optimizer: Optimizer, given: Any) -> list[Callable[[Any], Any]]:
@@ -57,7 +59,8 @@ def _functions(name: str, optimizer: Optimizer, given: Any) -> list[Callable[[An
     listed = list(given) if isinstance(given, list | tuple) else [given] * groups
     if len(listed) != groups or not all(callable(f) for f in listed):
         raise OptionError(
-            f"{name}: lr_lambda is a function, or a list of {groups} functions (one for each group), got {given!r}"
+            f"{name}: lr_lambda is a function, or a list of {groups} functions (one for each "
+            f"group), got {given!r}"
         )
     return listed
 
@@ -69,7 +72,9 @@ class StepLR(LRScheduler):
     step_size: int
     gamma: float
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         super().__init__(optimizer, last_epoch, step_size=step_size, gamma=gamma)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -84,10 +89,18 @@ class MultiStepLR(LRScheduler):
     gamma: float
 
     def __init__(
-        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
     ) -> None:
         self.milestones = sorted(milestones)
-        check("MultiStepLR", {"milestones": integer(0)}, {"milestones": min(self.milestones, default=0)})
+        check(
+            "MultiStepLR",
+            {"milestones": integer(0)},
+            {"milestones": min(self.milestones, default=0)},
+        )
         super().__init__(optimizer, last_epoch, gamma=gamma)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -116,7 +129,13 @@ class ConstantLR(LRScheduler):
     factor_: float
     total_iters: int
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         super().__init__(optimizer, last_epoch, factor_=factor, total_iters=total_iters)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -125,21 +144,32 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a warm-up."""
+    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a
+    warm-up."""
 
     constraints = {
-        "start_factor": number(0, 1, "(]"), "end_factor": number(0, 1), "total_iters": integer(1),
-    }  # fmt: skip
+        "start_factor": number(0, 1, "(]"),
+        "end_factor": number(0, 1),
+        "total_iters": integer(1),
+    }
     start_factor: float
     end_factor: float
     total_iters: int
 
     def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0,
-        total_iters: int = 5, last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         super().__init__(
-            optimizer, last_epoch, start_factor=start_factor, end_factor=end_factor, total_iters=total_iters
+            optimizer,
+            last_epoch,
+            start_factor=start_factor,
+            end_factor=end_factor,
+            total_iters=total_iters,
         )
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -155,16 +185,21 @@ class PolynomialLR(LRScheduler):
     total_iters: int
     power: float
 
-    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
         super().__init__(optimizer, last_epoch, total_iters=total_iters, power=power)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The power."""
-        return e.power(1 - e.minimum(t, float(self.total_iters)) / self.total_iters, float(self.power))
+        return e.power(
+            1 - e.minimum(t, float(self.total_iters)) / self.total_iters, float(self.power)
+        )
 
 
 class NoamLR(LRScheduler):
-    """lr = initial · d_model^-½ · min(t^-½, t · warmup_steps^-3/2), t from 1 (Vaswani et al., 2017).
+    """lr = initial · d_model^-½ · min(t^-½, t · warmup_steps^-3/2), t from 1 (Vaswani et al.,
+    2017).
 
     Give the optimizer lr=1.0 (or the factor wanted).
     """
@@ -173,7 +208,9 @@ class NoamLR(LRScheduler):
     d_model: int
     warmup_steps: int
 
-    def __init__(self, optimizer: Optimizer, d_model: int, warmup_steps: int, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, d_model: int, warmup_steps: int, last_epoch: int = -1
+    ) -> None:
         super().__init__(optimizer, last_epoch, d_model=d_model, warmup_steps=warmup_steps)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
