@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import Function, Value, vector
+from .blocks import Function, Value, const, vector
 
 Cells = NDArray[Any]  # of Cell
 Operation = Callable[..., Value | tuple[Value, ...]]
@@ -144,10 +144,29 @@ class Packed(Arithmetic):
         """A vector of the cells; lanes beyond them are undefined, or with ``whole`` repeat the
         first."""
         wanted = list(cells) + [cells[0] if whole else None] * (lanes - len(cells))
-        key = tuple((c.value.text, c.lane) if c else None for c in wanted), cells[0].value.scalar
+        scalar = cells[0].value.scalar
+        key = tuple((c.value.text, c.lane) if c else None for c in wanted), scalar
         if key not in self._brought:
-            self._brought[key] = self._pack(wanted)
+            several = len({c.value.text for c in cells}) > 1
+            packed = self._pack_bools if scalar == "i1" and several else self._pack
+            self._brought[key] = packed(wanted)
         return self._brought[key]
+
+    def _pack_bools(self, wanted: list[Cell | None]) -> Value:
+        """Bools of several vectors come together as bytes: 0 and -1.
+
+        Where some lanes of a shuffle of i1 are false, LLVM 22 shifts a mask register for AVX-512,
+        and with it come bits from beyond the vector.
+        """
+        f = self.f
+        wide: dict[str, Value] = {}
+        for value in (c.value for c in wanted if c is not None):
+            if value.text in ("true", "false"):
+                wide[value.text] = Value("i8", "-1" if value.text == "true" else "0")
+            elif value.text not in wide:
+                wide[value.text] = f.convert("sext", value, vector("i8", value.lanes))
+        together = self._pack([c and Cell(wide[c.value.text], c.lane) for c in wanted])
+        return f.compare("slt", together, const(together.type, 0))
 
     def _pack(self, wanted: list[Cell | None]) -> Value:
         f, lanes = self.f, len(wanted)

@@ -58,18 +58,13 @@ def register_program(
     """
     program = _Program(inputs, state, updates, outputs, target)
     nodes = reachable(program.roots)
-    if len(nodes) > NODES or any(_unusual(n) for n in nodes):
+    if len(nodes) > NODES or any(n.size == 0 for n in nodes):
         return None
     for r in [*(r for r in program.replicas() if r >= FEW), 1]:
         found = program.attempt(r)
         if found is not None:
             return found
     return None
-
-
-def _unusual(node: Node) -> bool:
-    """What is left to the loop programs: empty arrays, and bools put side by side."""
-    return node.size == 0 or (node.op in ("pad", "concat") and node.dtype.kind == "b")
 
 
 class _Program:
