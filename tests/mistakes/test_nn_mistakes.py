@@ -376,7 +376,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "cycle momentum": (
         lambda: s.OneCycleLR(sgd(), 0.1, 10),
         "OptionError",
-        "OneCycleLR: cycle_momentum=True needs an optimizer with momentum or betas",
+        "OneCycleLR: cycle_momentum=True needs an optimizer with momentum or betas: give it "
+        "momentum=0.9, or the schedule cycle_momentum=False",
     ),
     "milestones": (
         lambda: (lambda o: s.SequentialLR(o, [s.StepLR(o, 1), s.StepLR(o, 2)], []))(sgd()),

@@ -108,7 +108,7 @@ def test_two_groups() -> None:
 def test_averaged_model() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     swa = optim.swa_utils.AveragedModel(model)
-    ema = optim.swa_utils.AveragedModel(model, optim.swa_utils.get_ema_avg_fn(0.75))
+    ema = optim.swa_utils.AveragedModel(model, avg_fn=optim.swa_utils.get_ema_avg_fn(0.75))
     values = [1.0, 2.0, 6.0]
     update = cr.compile(lambda: (swa.update_parameters(model), ema.update_parameters(model)))
     for value in values:

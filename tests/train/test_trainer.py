@@ -473,7 +473,7 @@ def test_an_average_of_the_weights_is_kept_inside_the_step() -> None:
             self.average.update_parameters(self.model)
 
     model = net()
-    average = optim.swa_utils.AveragedModel(model, optim.swa_utils.get_ema_avg_fn(0.5))
+    average = optim.swa_utils.AveragedModel(model, avg_fn=optim.swa_utils.get_ema_avg_fn(0.5))
     trainer = Averaging(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
     trainer.average = average
     start = weights(model)

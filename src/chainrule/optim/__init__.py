@@ -2,6 +2,7 @@
 
 from . import lr_scheduler as lr_scheduler
 from . import swa_utils as swa_utils
+from .adafactor import Adafactor as Adafactor
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
 from .adam_variants import Adamax as Adamax
@@ -15,5 +16,6 @@ from .adaptive import Rprop as Rprop
 from .lbfgs import LBFGS as LBFGS
 from .muon import Muon as Muon
 from .optimizer import Optimizer as Optimizer
+from .sgd import ASGD as ASGD
 from .sgd import SGD as SGD
 from .sgd import Backprop1986 as Backprop1986

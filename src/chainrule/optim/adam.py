@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from ..nn.options import number, pair
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
-from .group import ParamGroup, cast
+from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
 LR = number(0, brackets="[)")
@@ -58,7 +58,6 @@ class Adam(Optimizer):
     """
 
     constraints = COMMON
-    decoupled = False
 
     def __init__(
         self,
@@ -70,6 +69,8 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -80,7 +81,9 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -97,7 +100,7 @@ class Adam(Optimizer):
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
-        start, grad = decayed(p, grad, group, self.decoupled)
+        start, grad = decayed(p, grad, group, group["decoupled_weight_decay"])
         m, v = moments(grad, state, group["betas"])
         if group["amsgrad"]:
             largest = state["max_exp_avg_sq"]
@@ -110,8 +113,6 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter,
     2019)."""
 
-    decoupled = True
-
     def __init__(
         self,
         params: Any,
@@ -122,5 +123,16 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=True,
+            **switches,
+        )

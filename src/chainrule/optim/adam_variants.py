@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ..nn.options import number
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, decayed, moments
-from .group import ParamGroup, cast
+from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
 
@@ -32,6 +32,7 @@ class Adamax(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -42,6 +43,7 @@ class Adamax(Optimizer):
                 "weight_decay": weight_decay,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -82,6 +84,7 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -94,6 +97,7 @@ class NAdam(Optimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -135,6 +139,7 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -146,6 +151,7 @@ class RAdam(Optimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:

@@ -3,13 +3,13 @@ signs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from ..nn.options import Constraint, number, pair
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, LR, decayed
-from .group import ParamGroup, cast
+from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
 
@@ -41,6 +41,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -53,6 +54,7 @@ class RMSprop(Optimizer):
                 "centered": centered,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -74,7 +76,7 @@ class RMSprop(Optimizer):
             mean.assign(mean + (1 - alpha) * (grad - mean))
             spread = v - mean * mean
         scaled = grad / (e.sqrt(spread) + group["eps"])
-        if group["momentum"]:
+        if "momentum_buffer" in state:
             buffer = state["momentum_buffer"]
             buffer.assign(cast(group["momentum"], p) * buffer + scaled)
             scaled = buffer
@@ -102,6 +104,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -113,6 +116,7 @@ class Adagrad(Optimizer):
                 "eps": eps,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -149,10 +153,12 @@ class Adadelta(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
             {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
@@ -195,9 +201,12 @@ class Rprop(Optimizer):
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+            params,
+            {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize},
+            **switches,
         )
 
     def new_state(self, group: ParamGroup, p: Any) -> State:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from ..nn.options import Constraint, check
+from ..errors import OptionError
+from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
@@ -93,6 +94,28 @@ class ParamGroup(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr({k: v for k, v in self.items() if k != "params"})
+
+
+class Switches(TypedDict, total=False):
+    """PyTorch's choices of an implementation: taken, and without effect, for there is one."""
+
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+
+
+def check_switches(owner: str, switches: Mapping[str, Any]) -> None:
+    """Raise for an option there is not, and for ``differentiable``, which would change results."""
+    for name, value in switches.items():
+        if name not in Switches.__annotations__:
+            raise TypeError(f"{owner}: there is no option {name!r}")
+        check(owner, {name: choice(None, False, True)}, {name: value})
+    if switches.get("differentiable"):
+        raise OptionError(
+            f"{owner}: differentiable=True is not possible, for step changes parameters in place;"
+            " write the update as a function of the parameters and use chainrule.grad of it"
+        )
 
 
 def cast(value: Any, p: Any) -> Any:

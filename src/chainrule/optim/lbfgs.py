@@ -14,7 +14,7 @@ from ..tensor.capture import active
 from ..tensor.value import enable_grad, no_grad
 from .adam import LR
 from .optimizer import Optimizer
-from .wolfe import strong_wolfe
+from .wolfe import Point, strong_wolfe
 
 
 class LBFGS(Optimizer):
@@ -140,23 +140,30 @@ class LBFGS(Optimizer):
         evaluations = 1
         if np.abs(grad).max(initial=0) <= group["tolerance_grad"]:
             return first
-        for _ in range(group["max_iter"]):
+        for iteration in range(group["max_iter"]):
             self._iterations += 1
             self._remember(grad, group["history_size"])
             direction = self._direction(grad) if self._last is not None else -grad
             slope = float(grad.dot(direction))
             lr = group["lr"]
             t = lr if self._last is not None else min(1.0, 1.0 / np.abs(grad).sum()) * lr
+            self._last = (direction, grad, t)
             if slope > -group["tolerance_change"]:
                 break
             before, old = loss, x
-            self._last = (direction, grad, t)
             if group["line_search_fn"] == "strong_wolfe":
-                t, loss, grad, count = strong_wolfe(evaluate, x, t, direction, loss, grad, slope)
+                start = Point(0.0, loss, grad, slope)
+                limit = group["max_eval"] - evaluations
+                tolerance = group["tolerance_change"]
+                found, count = strong_wolfe(evaluate, x, t, direction, start, tolerance, limit)
+                t, loss, grad = found.t, found.loss, found.grad
                 x = old + t * direction
                 self._scatter(x)
             else:
                 x, count = old + t * direction, 1
+                if iteration + 1 == group["max_iter"]:  # the next step computes the loss there
+                    self._scatter(x)
+                    break
                 loss, grad = evaluate(x)
             self._last = (direction, self._last[1], t)
             evaluations += count

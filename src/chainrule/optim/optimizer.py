@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..nn.options import Constraint
 from ..tensor.capture import active, depends_on
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, stored
-from .group import ParamGroup
+from .group import ParamGroup, Switches, check_switches
 
 State = dict[str, Tensor]
 
@@ -34,7 +35,10 @@ class Optimizer:
     constraints: ClassVar[dict[str, Constraint]] = {}
     shared: ClassVar[dict[str, Any]] = {"step": np.zeros((), np.int64)}
 
-    def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, params: Any, defaults: Mapping[str, Any], **switches: Unpack[Switches]
+    ) -> None:
+        check_switches(type(self).__name__, switches)
         self.defaults = dict(defaults)
         self.state: dict[Value, State] = {}
         self.param_groups: list[ParamGroup] = []
@@ -88,7 +92,14 @@ class Optimizer:
             if any(p is q for q in params) or p in self.state:
                 raise OptionError(f"{name}: a parameter of shape {p.shape} occurs twice")
             params.append(p)
-        options = {**self.defaults, **{k: v for k, v in param_group.items() if k != "params"}}
+        own = {k: v for k, v in param_group.items() if k != "params"}
+        for key in own.keys() - self.defaults.keys():
+            close = difflib.get_close_matches(str(key), self.defaults, 1, 0.75)
+            if close:
+                raise OptionError(
+                    f"{name}: a parameter group has the key {key!r}; is it {close[0]!r}?"
+                )
+        options = {**self.defaults, **own}
         group = ParamGroup(name, self.constraints, {"params": params, **options})
         if names:
             group["param_names"] = tuple(names)

@@ -1,8 +1,8 @@
-"""Gradient descent with momentum, and the paper's own rule."""
+"""Gradient descent with momentum, with averages, and the paper's own rule."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ..nn.options import number
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
-from .group import ParamGroup, cast
+from .group import ParamGroup, Switches, cast, scalar
 from .optimizer import Optimizer, State, require, zeros
 
 
@@ -47,6 +47,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
         super().__init__(
             params,
@@ -58,6 +59,7 @@ class SGD(Optimizer):
                 "nesterov": nesterov,
                 "maximize": maximize,
             },
+            **switches,
         )
 
     def check_group(self, group: ParamGroup) -> None:
@@ -89,6 +91,79 @@ class SGD(Optimizer):
                 buffer.assign(momentum * buffer + grad)
             grad = grad + momentum * buffer if group["nesterov"] else buffer
         p.assign(p - cast(group["lr"], p) * grad)
+
+
+class ASGD(Optimizer):
+    """p ← p (1 - λ η) - η g;  ax ← ax + μ (p - ax): descent, and beside it the average ax.
+
+    η = lr / (1 + λ lr t)^α and μ = 1 / max(1, t - t0), with t the steps before this one (the first
+    η is lr); until step t0 the average is p itself. It is ``optimizer.state[p]["ax"]``; p is not
+    changed by it. ``weight_decay`` adds to the gradient. Source: Polyak & Juditsky, 1992; Bottou,
+    2010 (the rate).
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.ASGD([p], lr=0.25, lambd=0.0, t0=0)
+    >>> for _ in range(2):
+    ...     p.grad = None
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.tolist(), optimizer.state[p]["ax"].tolist()
+    ([0.25], [0.25])
+    """
+
+    constraints = {
+        "lr": number(0, brackets="[)"),
+        "lambd": number(),
+        "alpha": number(),
+        "t0": number(),
+        "weight_decay": number(0),
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **switches: Unpack[Switches],
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lambd": lambd,
+                "alpha": alpha,
+                "t0": t0,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+            **switches,
+        )
+
+    def new_state(self, group: ParamGroup, p: Any) -> State:
+        """The average, and the rates of the next step."""
+        return {"eta": scalar(group["lr"]), "mu": scalar(1.0), "ax": zeros(p)}
+
+    def prepare(self, group: ParamGroup, scalars: State) -> Any:
+        """The rates η and μ of the step after this one."""
+        t, lr = scalars["step"].double(), group["lr"]
+        eta = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
+        return eta, 1 / e.maximum(t - group["t0"], 1.0)
+
+    def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
+        """Change one parameter, and the average."""
+        if group["weight_decay"]:
+            grad = grad + group["weight_decay"] * p
+        eta, mu, average = cast(state["eta"], p), cast(state["mu"], p), state["ax"]
+        p.assign(p * (1 - group["lambd"] * eta) - eta * grad)
+        average.assign(e.where(mu == 1, p, average + mu * (p - average)))
+        for name, value in zip(("eta", "mu"), common, strict=True):
+            state[name].assign(value)
 
 
 class Backprop1986(Optimizer):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..nn.module import Module
 from ..nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from ..nn.options import check, number
+from ..nn.options import check, choice, integer, number
+from ..tensor import elementwise as e
+from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
+from .lr_scheduler.base import LRScheduler, Number, of_each_group
+from .optimizer import Optimizer
 
 Average = Callable[[Tensor, Tensor, Tensor], Any]
 """(average so far, new value, how many were averaged) -> new average."""
@@ -29,12 +35,36 @@ def get_swa_avg_fn() -> Average:
     return lambda average, new, count: average + (new - average) / (count + 1).to(average.dtype)
 
 
+MultiAverage = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]
+"""(averages so far, new values, how many were averaged): changes the averages in place."""
+
+
+def _of_all(average: Average) -> MultiAverage:
+    def change(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor) -> None:
+        for old, new in zip(averages, values, strict=True):
+            old.assign(average(old.detach(), new, count))
+
+    return change
+
+
+def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverage:
+    """`get_ema_avg_fn` for all parameters at once: the same numbers."""
+    return _of_all(get_ema_avg_fn(decay))
+
+
+def get_swa_multi_avg_fn() -> MultiAverage:
+    """`get_swa_avg_fn` for all parameters at once: the same numbers."""
+    return _of_all(get_swa_avg_fn())
+
+
 class AveragedModel(Module):
     """A copy of a model whose parameters are averages of the model's; call ``update_parameters`` to
     add one.
 
-    The first call copies. ``avg_fn``: `get_swa_avg_fn` (default) or `get_ema_avg_fn`. Also inside
-    compiled functions. Source: Izmailov et al., 2018 (SWA); Polyak & Juditsky, 1992.
+    The first call copies. ``avg_fn``: `get_swa_avg_fn` (default) or `get_ema_avg_fn`; or
+    ``multi_avg_fn``, which changes all averages at once. ``use_buffers`` averages float buffers
+    too; otherwise they are copied. Also inside compiled functions. Source: Izmailov et al., 2018
+    (SWA); Polyak & Juditsky, 1992.
 
     >>> from chainrule import nn, optim
     >>> model = nn.Linear(1, 1)
@@ -50,12 +80,20 @@ class AveragedModel(Module):
     n_averaged: Tensor
 
     def __init__(
-        self, model: Module, avg_fn: Average | None = None, use_buffers: bool = False
+        self,
+        model: Module,
+        device: Any = None,
+        avg_fn: Average | None = None,
+        multi_avg_fn: MultiAverage | None = None,
+        use_buffers: bool = False,
     ) -> None:
         super().__init__()
+        check_device(device)
+        if avg_fn is not None and multi_avg_fn is not None:
+            raise OptionError("AveragedModel: give avg_fn or multi_avg_fn, not both")
         self.module = copy.deepcopy(model)
         self.register_buffer("n_averaged", stored(np.zeros((), np.int64)))
-        self.avg_fn = get_swa_avg_fn() if avg_fn is None else avg_fn
+        self.average = multi_avg_fn or _of_all(avg_fn or get_swa_avg_fn())
         self.use_buffers = use_buffers
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,18 +111,14 @@ class AveragedModel(Module):
         )
         with no_grad():
             first = self.n_averaged == 0
-            for average, value in zip(own, new, strict=True):
-                value = value.detach()
-                mixed = self.avg_fn(average.detach(), value, self.n_averaged)
-                average.assign(_choose(first, value, mixed))
+            values = [value.detach() for value in new]
+            self.average(own, values, self.n_averaged)
+            for average, value in zip(own, values, strict=True):
+                average.assign(e.where(first, value, average))
             if not self.use_buffers:
                 for average, value in zip(self.module.buffers(), model.buffers(), strict=True):
                     average.assign(value.detach())
             self.n_averaged.assign(self.n_averaged + 1)
-
-
-def _choose(condition: Tensor, a: Tensor, b: Any) -> Tensor:
-    return a.where(condition, b)
 
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
@@ -105,3 +139,53 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     for m, momentum in before:
         m.momentum = momentum
     model.train(was_training)
+
+
+class SWALR(LRScheduler):
+    """From the rate where it begins to swa_lr in anneal_epochs steps, and then constant.
+
+    lr ← (1 - a) lr + a swa_lr, with a = (1 - cos(π t / anneal_epochs)) / 2 or ("linear") the part
+    t / anneal_epochs. It begins with its first ``step()``: until then other schedules set the rate.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.swa_utils.SWALR(optimizer, 0.5, anneal_epochs=2, anneal_strategy="linear")
+    >>> [(schedule.get_last_lr()[0], schedule.step())[0] for _ in range(4)]
+    [1.0, 0.75, 0.5, 0.5]
+    """
+
+    constraints = {"anneal_epochs": integer(0), "anneal_strategy": choice("cos", "linear")}
+    anneal_epochs: int
+    anneal_strategy: str
+    swa_lrs: list[float]
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        swa_lr: Any,
+        anneal_epochs: int = 10,
+        anneal_strategy: str = "cos",
+        last_epoch: int = -1,
+    ) -> None:
+        super().__init__(
+            optimizer,
+            last_epoch,
+            anneal_epochs=anneal_epochs,
+            anneal_strategy=anneal_strategy,
+            swa_lrs=of_each_group("SWALR", "swa_lr", swa_lr, optimizer),
+        )
+
+    def prepare(self) -> None:
+        """Rates are not negative."""
+        for rate in self.swa_lrs:
+            check("SWALR", {"swa_lr": number(0)}, {"swa_lr": rate})
+
+    def factor(self, t: Number, initial: float, index: int) -> Number:
+        """How far it has come, from 0 to 1."""
+        part = e.clip(t / max(1, self.anneal_epochs), 0.0, 1.0)
+        return part if self.anneal_strategy == "linear" else (1 - e.cos(math.pi * part)) * 0.5
+
+    def combine(self, lr: Number, index: int) -> Number:
+        """Between the rate of the other schedules and swa_lr."""
+        part = self._factors[index]
+        return lr * (1 - part) + self.swa_lrs[index] * part

@@ -12,8 +12,9 @@ from .combined import ReduceLROnPlateau as ReduceLROnPlateau
 from .combined import SequentialLR as SequentialLR
 from .cosine import CosineAnnealingLR as CosineAnnealingLR
 from .cosine import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
-from .cosine import OneCycleLR as OneCycleLR
 from .cosine import WarmupCosineLR as WarmupCosineLR
+from .cycle import CyclicLR as CyclicLR
+from .cycle import OneCycleLR as OneCycleLR
 from .decay import ConstantLR as ConstantLR
 from .decay import ExponentialLR as ExponentialLR
 from .decay import LambdaLR as LambdaLR

@@ -77,8 +77,12 @@ class LRScheduler:
         for i, group in enumerate(self.optimizer.param_groups[: len(self.base_lrs)]):
             lr: Any = group["initial_lr"]
             for schedule in schedulers(self.optimizer):
-                lr = lr * schedule._factors[i]
+                lr = schedule.combine(lr, i)
             group["lr"] = lr
+
+    def combine(self, lr: Number, index: int) -> Number:
+        """The rate of the group with number ``index`` after this schedule, given it before."""
+        return lr * self._factors[index]
 
     def get_last_lr(self) -> list[Any]:
         """The learning rate of each group."""
@@ -101,6 +105,17 @@ class LRScheduler:
         for group, initial in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["initial_lr"] = initial
         self._apply()
+
+
+def of_each_group(owner: str, name: str, value: Any, optimizer: Optimizer) -> list[Any]:
+    """One value for each parameter group, from a list or from one for all."""
+    groups = len(optimizer.param_groups)
+    values = list(value) if isinstance(value, list | tuple) else [value] * groups
+    if len(values) != groups:
+        raise OptionError(
+            f"{owner}: {name} has {len(values)} values, the optimizer {groups} groups"
+        )
+    return values
 
 
 def schedulers(optimizer: Optimizer) -> list[LRScheduler]:
