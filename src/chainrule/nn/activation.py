@@ -6,22 +6,27 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import OptionError
+from ..core import dtypes as dt
+from ..errors import OptionError, ShapeError
+from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
+from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
 from .module import Module
-from .options import Constraint, check, choice, integer, number
+from .options import Constraint, check, check_order, choice, integer, number
 from .parameter import Parameter
 
 
 class Activation(Module):
-    """A function of each element without parameters; ``options`` are checked once, when it is
-    made."""
+    """A function without parameters; its options are checked once, when it is made."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self._options: dict[str, Any] = {}
+
+    def _take(self, **options: Any) -> None:
         self._check(options)
         self.__dict__.update(options)
         self._options = options
@@ -62,7 +67,8 @@ class LeakyReLU(Activation):
     constraints = {"negative_slope": number()}
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__(negative_slope=negative_slope)
+        super().__init__()
+        self._take(negative_slope=negative_slope)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -78,13 +84,16 @@ class PReLU(Module):
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        check_device(device)
         check(
             "PReLU",
             {"num_parameters": integer(1), "init": number()},
             {"num_parameters": num_parameters, "init": init},
         )
         self.num_parameters = num_parameters
-        self.weight = Parameter(np.full(num_parameters, init, dtype or np.float32))
+        self.weight = Parameter(
+            np.full(num_parameters, init, dt.dtype_of(dtype or dt.default_float))
+        )
 
     def forward(self, x: Any) -> Tensor:
         """The same shape; the slopes go along axis 1."""
@@ -95,13 +104,35 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
+class RReLU(Activation):
+    """x where x > 0, else a · x; in training a is uniform on [lower, upper) for each element.
+
+    In evaluation a = (lower + upper) / 2. Source: Xu et al., 2015.
+    """
+
+    constraints = {"lower": number(), "upper": number()}
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self._take(lower=lower, upper=upper)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        super()._check(options)
+        check_order("RReLU", "lower", options["lower"], "upper", options["upper"])
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.rrelu(x, self.lower, self.upper, self.training)
+
+
 class ELU(Activation):
     """x where x > 0, else alpha (eˣ - 1)."""
 
     constraints = {"alpha": number()}
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(alpha=alpha)
+        super().__init__()
+        self._take(alpha=alpha)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -127,7 +158,8 @@ class CELU(Activation):
     }
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(alpha=alpha)
+        super().__init__()
+        self._take(alpha=alpha)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -140,7 +172,8 @@ class GELU(Activation):
     constraints = {"approximate": choice("none", "tanh")}
 
     def __init__(self, approximate: str = "none") -> None:
-        super().__init__(approximate=approximate)
+        super().__init__()
+        self._take(approximate=approximate)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -213,7 +246,8 @@ class Hardtanh(Activation):
     constraints = {"min_val": number(), "max_val": number()}
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(min_val=min_val, max_val=max_val)
+        super().__init__()
+        self._take(min_val=min_val, max_val=max_val)
         if not min_val < max_val:
             raise OptionError(
                 f"Hardtanh: min_val must be below max_val, got {min_val!r} and {max_val!r}"
@@ -246,7 +280,8 @@ class Softplus(Activation):
     constraints = {"beta": number(0, brackets="()"), "threshold": number()}
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__(beta=beta, threshold=threshold)
+        super().__init__()
+        self._take(beta=beta, threshold=threshold)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -267,7 +302,8 @@ class Softshrink(Activation):
     constraints = {"lambd": number(0)}
 
     def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd=lambd)
+        super().__init__()
+        self._take(lambd=lambd)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -280,7 +316,8 @@ class Hardshrink(Activation):
     constraints = {"lambd": number()}
 
     def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd=lambd)
+        super().__init__()
+        self._take(lambd=lambd)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -293,7 +330,8 @@ class Threshold(Activation):
     constraints = {"threshold": number(), "value": number()}
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__(threshold=threshold, value=value)
+        super().__init__()
+        self._take(threshold=threshold, value=value)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -306,7 +344,8 @@ class GLU(Activation):
     constraints = {"dim": integer()}
 
     def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim=dim)
+        super().__init__()
+        self._take(dim=dim)
 
     def forward(self, x: Any) -> Tensor:
         """Half as long along ``dim``."""
@@ -317,7 +356,8 @@ class Softmax(Activation):
     """eˣ / Σ eˣ along ``dim``. Not before CrossEntropyLoss, which takes logits."""
 
     def __init__(self, dim: int | None = None) -> None:
-        super().__init__(dim=dim)
+        super().__init__()
+        self._take(dim=dim)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -328,7 +368,8 @@ class LogSoftmax(Activation):
     """ln softmax(x) along ``dim``."""
 
     def __init__(self, dim: int | None = None) -> None:
-        super().__init__(dim=dim)
+        super().__init__()
+        self._take(dim=dim)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -339,8 +380,20 @@ class Softmin(Activation):
     """softmax(-x) along ``dim``."""
 
     def __init__(self, dim: int | None = None) -> None:
-        super().__init__(dim=dim)
+        super().__init__()
+        self._take(dim=dim)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
         return F.softmin(x, self.dim)
+
+
+class Softmax2d(Activation):
+    """eˣ / Σ eˣ over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        x = as_tensor(x)
+        if x.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d expects (N, C, H, W) or (C, H, W), got {x.shape}")
+        return F.softmax(x, -3)

@@ -68,6 +68,18 @@ class _ModuleSequence(Module):
         del modules[index]
         self._reset(modules)
 
+    def pop(self, index: Any = -1) -> Module:
+        """Take a module out."""
+        module: Module = self[index]
+        del self[index]
+        return module
+
+    def __add__(self, other: Iterable[Module]) -> Self:
+        return self._of([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
         self._extend([module])
@@ -116,7 +128,12 @@ class Sequential(_ModuleSequence):
 
 
 class ModuleList(_ModuleSequence):
-    """A list of modules whose parameters count; it computes nothing itself."""
+    """A list of modules whose parameters count; it computes nothing itself.
+
+    >>> from chainrule import nn
+    >>> len(list(nn.ModuleList(nn.Linear(2, 2) for _ in range(3)).parameters()))
+    6
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -124,7 +141,13 @@ class ModuleList(_ModuleSequence):
 
 
 class ModuleDict(Module):
-    """A dictionary of modules whose parameters count; it computes nothing itself."""
+    """A dictionary of modules whose parameters count; it computes nothing itself.
+
+    >>> from chainrule import nn
+    >>> heads = nn.ModuleDict({"age": nn.Linear(3, 1), "kind": nn.Linear(3, 5)})
+    >>> list(heads.state_dict())
+    ['age.weight', 'age.bias', 'kind.weight', 'kind.bias']
+    """
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
@@ -160,14 +183,35 @@ class ModuleDict(Module):
         """Names and modules."""
         return self._modules.items()
 
+    def pop(self, key: str) -> Module:
+        """Take a module out."""
+        module: Module = self[key]
+        del self[key]
+        return module
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
+
     def update(self, modules: Mapping[str, Module]) -> None:
         """Add modules."""
         for key, module in modules.items():
             self[key] = module
 
 
+def _parameter(owner: str, value: Any) -> Parameter:
+    if not isinstance(value, Value):
+        raise OptionError(f"{owner}: entries are parameters or tensors, got {type(value).__name__}")
+    return value if isinstance(value, Parameter) else Parameter(value)
+
+
 class ParameterList(Module):
-    """A list of parameters; tensors become parameters."""
+    """A list of parameters; tensors become parameters.
+
+    >>> from chainrule import nn
+    >>> [p.item() for p in nn.ParameterList([nn.Parameter([1.0]), nn.Parameter([2.0])])]
+    [1.0, 2.0]
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -175,12 +219,8 @@ class ParameterList(Module):
 
     def append(self, value: Any) -> Self:
         """Add a parameter at the end."""
-        if not isinstance(value, Parameter) and not isinstance(value, Value):
-            raise OptionError(
-                f"ParameterList: entries are parameters or tensors, got {type(value).__name__}"
-            )
         name = str(len(self._parameters))
-        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
+        self._parameters[name] = _parameter("ParameterList", value)
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
@@ -189,15 +229,79 @@ class ParameterList(Module):
             self.append(value)
         return self
 
+    __iadd__ = extend
+
     def __getitem__(self, index: int) -> Any:
         return list(self._parameters.values())[_place(index, len(self), "ParameterList")]
 
     def __setitem__(self, index: int, value: Any) -> None:
         name = str(_place(index, len(self), "ParameterList"))
-        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
+        self._parameters[name] = _parameter("ParameterList", value)
 
     def __len__(self) -> int:
         return len(self._parameters)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._parameters.values())
+
+
+class ParameterDict(Module):
+    """A dictionary of parameters; tensors become parameters.
+
+    >>> from chainrule import nn
+    >>> scales = nn.ParameterDict({"left": nn.Parameter([1.0])})
+    >>> scales["right"] = nn.Parameter([2.0])
+    >>> list(scales.state_dict())
+    ['left', 'right']
+    """
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parameters[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.register_parameter(key, _parameter("ParameterDict", value))
+
+    def __delitem__(self, key: str) -> None:
+        del self._parameters[key]
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parameters
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The parameters."""
+        return self._parameters.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and parameters."""
+        return self._parameters.items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter, or ``default``."""
+        return self._parameters.get(key, default)
+
+    def pop(self, key: str) -> Any:
+        """Take a parameter out."""
+        return self._parameters.pop(key)
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        self._parameters.clear()
+
+    def update(self, parameters: Mapping[str, Any]) -> None:
+        """Add parameters."""
+        for key, value in parameters.items():
+            self[key] = value

@@ -30,9 +30,41 @@ class Dropout(_Dropout):
         return F.dropout(x, self.p, self.training)
 
 
+class Dropout1d(_Dropout):
+    """`Dropout` of whole channels of (N, C, L) or (C, L)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.dropout1d(x, self.p, self.training)
+
+
+class Dropout2d(_Dropout):
+    """`Dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.dropout2d(x, self.p, self.training)
+
+
+class Dropout3d(_Dropout):
+    """`Dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.dropout3d(x, self.p, self.training)
+
+
 class AlphaDropout(_Dropout):
     """Dropout that keeps mean 0 and variance 1 in selu networks."""
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
         return F.alpha_dropout(x, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return F.feature_alpha_dropout(x, self.p, self.training)

@@ -1,4 +1,4 @@
-"""Linear layers, table look-up, and changes of shape."""
+"""Linear layers, and changes of shape."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
-from ..tensor.create import zeros
+from ..tensor.create import check_device, zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
 from . import init, trail
 from .module import Module
-from .options import check, integer, optional
+from .options import check, integer
 from .parameter import Parameter
 
 _LENGTH = integer(1)
 
 
-def empty_parameter(shape: tuple[int, ...], dtype: Any) -> Parameter:
+def empty_parameter(shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
     """A parameter to be initialized."""
+    check_device(device)
     return Parameter(zeros(shape, dtype=dtype))
 
 
@@ -62,9 +63,9 @@ class Linear(Module):
         values = {"in_features": in_features, "out_features": out_features}
         check("Linear", dict.fromkeys(values, _LENGTH), values)
         self.in_features, self.out_features = int(in_features), int(out_features)
-        self.weight = empty_parameter((self.out_features, self.in_features), dtype)
+        self.weight = empty_parameter((self.out_features, self.in_features), device, dtype)
         self.register_parameter(
-            "bias", empty_parameter((self.out_features,), dtype) if bias else None
+            "bias", empty_parameter((self.out_features,), device, dtype) if bias else None
         )
         self.reset_parameters()
 
@@ -146,8 +147,10 @@ class Bilinear(Module):
             in2_features,
             out_features,
         )
-        self.weight = empty_parameter((out_features, in1_features, in2_features), dtype)
-        self.register_parameter("bias", empty_parameter((out_features,), dtype) if bias else None)
+        self.weight = empty_parameter((out_features, in1_features, in2_features), device, dtype)
+        self.register_parameter(
+            "bias", empty_parameter((out_features,), device, dtype) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -167,75 +170,6 @@ class Bilinear(Module):
             f"in1_features={self.in1_features}, in2_features={self.in2_features},"
             f" out_features={self.out_features}, bias={self.bias is not None}"
         )
-
-
-class Embedding(Module):
-    """A table of vectors: index (...) -> (..., embedding_dim).
-
-    weight (num_embeddings, embedding_dim) starts normal(0, 1); the row ``padding_idx`` starts 0 and
-    gets no gradient. Raises DataError for an index outside the table.
-
-    >>> import chainrule as cr
-    >>> from chainrule import nn
-    >>> nn.Embedding(10, 4)(cr.tensor([[1, 2], [3, 4]])).shape
-    (2, 2, 4)
-    """
-
-    weight: Parameter
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        values = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim}
-        check("Embedding", dict.fromkeys(values, _LENGTH), values)
-        row = {"padding_idx": optional(integer(-num_embeddings, num_embeddings - 1))}
-        check("Embedding", row, {"padding_idx": padding_idx})
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = empty_parameter((num_embeddings, embedding_dim), dtype)
-        self.reset_parameters()
-
-    @classmethod
-    def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
-    ) -> Embedding:
-        """A layer with the given table; frozen unless you say otherwise."""
-        table = as_tensor(embeddings)
-        if table.ndim != 2:
-            raise ShapeError(
-                f"Embedding.from_pretrained expects a table (rows, features), got {table.shape}"
-            )
-        layer = cls(table.shape[0], table.shape[1], padding_idx=padding_idx, dtype=table.dtype)
-        layer.weight.assign(table.detach())
-        layer.weight.requires_grad_(not freeze)
-        return layer
-
-    def reset_parameters(self) -> None:
-        """Draw the initial numbers again."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            numbers = self.weight.numpy()
-            numbers[self.padding_idx] = 0
-            self.weight.assign(numbers)
-
-    def forward(self, index: Any) -> Tensor:
-        """Index (...) -> (..., embedding_dim)."""
-        return F.embedding(index, self.weight, self.padding_idx)
-
-    def headline(self) -> str:
-        """The layer in one short line."""
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class Flatten(Module):

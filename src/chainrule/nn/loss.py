@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..tensor.tensor import Tensor
@@ -261,6 +262,45 @@ class TripletMarginLoss(Loss):
             self.p,
             self.eps,
             self.swap,
+            reduction=self.reduction,
+        )
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """max(0, margin + d(anchor, positive) - d(anchor, negative)) with a distance of your own.
+
+    ``distance_function`` takes two tensors (N, D) and gives (N,); the Euclidean one if None.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> steps = lambda a, b: (a - b).abs().sum(-1)
+    >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=steps)
+    >>> loss(cr.zeros(1, 2), cr.ones(1, 2), 2 * cr.ones(1, 2))
+    tensor(0.)
+    """
+
+    constraints = {"margin": number(0, brackets="()")}
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction, margin=margin, swap=swap)
+        self.distance_function = distance_function
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+        """All of one shape (N, D)."""
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
             reduction=self.reduction,
         )
 

@@ -11,11 +11,12 @@ import numpy as np
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
 from ..tensor.capture import depends_on
+from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of, stored
+from ..tensor.value import Value, array_of, stored
 from . import trail
-from .hooks import GradientWatch, Hook, RemovableHandle
-from .parameter import Parameter
+from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
+from .parameter import Buffer, Parameter
 
 
 class IncompatibleKeys(NamedTuple):
@@ -47,9 +48,10 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
-    _forward_pre_hooks: dict[int, Hook]
-    _forward_hooks: dict[int, Hook]
-    _backward_hooks: dict[int, Hook]
+    _forward_pre_hooks: Hooks
+    _forward_hooks: Hooks
+    _backward_hooks: Hooks
+    _backward_pre_hooks: Hooks
     _training: bool
     _made_at: str
     _version: ClassVar[int] = 1
@@ -64,6 +66,7 @@ class Module:
             "_forward_pre_hooks",
             "_forward_hooks",
             "_backward_hooks",
+            "_backward_pre_hooks",
         ):
             set_(table, {})
         set_("_transient", set())
@@ -74,7 +77,7 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         tables = self.__dict__
         if "_modules" not in tables:
-            if isinstance(value, Parameter | Module):
+            if isinstance(value, Parameter | Buffer | Module):
                 raise AttributeError(
                     f"{type(self).__name__}: call super().__init__() before self.{name} is assigned"
                 )
@@ -85,6 +88,9 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name, "_modules")
             self._modules[name] = value
+        elif isinstance(value, Buffer):
+            self._forget(name, "_buffers")
+            self.register_buffer(name, value, value.persistent)
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(
@@ -254,6 +260,14 @@ class Module:
             raise AttributeError(f"{target!r} is not a module")
         return found
 
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put ``module`` in the place of the one with a dotted name."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no module {name!r}")
+        owner._modules[name] = _require(module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with a dotted name."""
         found = self._find(target)
@@ -290,10 +304,10 @@ class Module:
         return result
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
         """Take over the numbers of ``state_dict``, whose values are array-likes of the right
-        shapes.
+        shapes; with ``assign`` their float dtypes too.
 
         Nothing is changed unless everything fits. Raises CheckpointError with all that does not:
         missing keys, unexpected keys (both only if ``strict``), wrong shapes.
@@ -318,6 +332,8 @@ class Module:
                 "\n    ".join([f"this state dict does not fit {type(self).__name__}:", *problems])
             )
         for k, array in arrays.items():
+            if assign and dt.is_float(array.dtype) and dt.is_float(own[k].dtype):
+                _convert(own[k], array.dtype)
             own[k].assign(stored(_read_only(array.astype(own[k].dtype))))
         return IncompatibleKeys(missing, unexpected)
 
@@ -364,8 +380,25 @@ class Module:
         fn(self)
         return self
 
-    def to(self, dtype: Any) -> Self:
-        """Convert all float parameters and buffers to a float dtype, in place (integers stay)."""
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False
+    ) -> Self:
+        """Convert all float parameters and buffers to a float dtype, in place (integers stay).
+
+        The dtype, or that of a tensor. The device "cpu" is accepted and does nothing; others are
+        refused.
+        """
+        for arg in args:
+            if isinstance(arg, Value):
+                dtype = arg.dtype
+            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
+                device = arg
+            elif arg is not None:
+                dtype = arg
+        check_device(device)
+        return self if dtype is None else self._to(dtype)
+
+    def _to(self, dtype: Any) -> Self:
         target = dt.dtype_of(dtype)
         if not dt.is_float(target):
             raise OptionError(f"Module.to expects a float dtype, got {target}")
@@ -373,6 +406,18 @@ class Module:
             if dt.is_float(tensor.dtype) and tensor.dtype != target:
                 _convert(tensor, target)
         return self
+
+    def type(self, dst_type: Any) -> Self:
+        """``to(dst_type)``."""
+        return self.to(dst_type)
+
+    def cpu(self) -> Self:
+        """The module itself."""
+        return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Refused with OptionError: there is only the CPU."""
+        return self.to(device="cuda")
 
     def float(self) -> Self:
         """``to("float32")``."""
@@ -392,20 +437,22 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with trail.entered(self):
             try:
-                for hook in list(self._forward_pre_hooks.values()):
-                    changed = hook(self, args)
-                    if changed is not None:
+                for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+                    changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+                    if changed is not None and with_kwargs:
+                        args, kwargs = changed
+                    elif changed is not None:
                         args = changed if isinstance(changed, tuple) else (changed,)
-                watch = None
-                if self._backward_hooks:
-                    watch = GradientWatch(self, list(self._backward_hooks.values()))
+                watch = GradientWatch.of(self) if self._has_backward_hooks() else None
+                if watch is not None:
                     args = watch.around_input(args)
                 result = self.forward(*args, **kwargs)
             except ChainruleError as error:
                 trail.explain(error, self, args)
                 raise
-            for hook in list(self._forward_hooks.values()):
-                changed = hook(self, args, result)
+            for hook, with_kwargs in list(self._forward_hooks.values()):
+                given = (args, kwargs, result) if with_kwargs else (args, result)
+                changed = hook(self, *given)
                 if changed is not None:
                     result = changed
             if watch is not None:
@@ -413,14 +460,28 @@ class Module:
             trail.record(self, args, result)
         return result
 
-    def register_forward_pre_hook(self, hook: Hook) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces
-        args."""
-        return RemovableHandle(self._forward_pre_hooks, hook)
+    def _has_backward_hooks(self) -> bool:
+        return bool(self._backward_hooks or self._backward_pre_hooks)
 
-    def register_forward_hook(self, hook: Hook) -> RemovableHandle:
+    def register_forward_pre_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces
+        args.
+
+        ``with_kwargs``: it is called with (module, args, kwargs) and returns (args, kwargs) or
+        None. ``prepend``: before the hooks there are.
+        """
+        return RemovableHandle(self._forward_pre_hooks, hook, with_kwargs, prepend)
+
+    def register_forward_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the
         output.
+
+        ``with_kwargs``: it is called with (module, args, kwargs, output). ``prepend``: before the
+        hooks there are.
 
         >>> import chainrule as cr
         >>> from chainrule import nn
@@ -432,16 +493,31 @@ class Module:
         True
         >>> handle.remove()
         """
-        return RemovableHandle(self._forward_hooks, hook)
+        return RemovableHandle(self._forward_hooks, hook, with_kwargs, prepend)
 
-    def register_full_backward_hook(self, hook: Hook) -> RemovableHandle:
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when gradients pass the module.
 
-        The gradients are tuples of tensors (None where an argument has none). The hook sees them
-        while the graph of gradients is built; inside a compiled function they have no numbers yet.
-        What it returns (unless None) replaces ``grad_input``.
+        The gradients are tuples: one entry for each argument, one for each output, None where
+        there is no gradient. The hook sees them while the graph of gradients is built; inside a
+        compiled function they have no numbers yet. What it returns (unless None) replaces
+        ``grad_input``.
+
+        >>> import chainrule as cr
+        >>> from chainrule import nn
+        >>> layer = nn.Tanh()
+        >>> def show(module, grad_input, grad_output):
+        ...     print(grad_input[0].tolist(), grad_output[0].tolist())
+        >>> handle = layer.register_full_backward_hook(show)
+        >>> layer(cr.tensor([0.0], requires_grad=True)).sum().backward()
+        [1.0] [1.0]
         """
-        return RemovableHandle(self._backward_hooks, hook)
+        return RemovableHandle(self._backward_hooks, hook, False, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` before gradients pass the module; what it returns
+        (unless None) replaces ``grad_output``."""
+        return RemovableHandle(self._backward_pre_hooks, hook, False, prepend)
 
     # -- text --------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
@@ -462,6 +538,12 @@ class Module:
             return f"{self._get_name()}({extra})"
         body = "\n  ".join([extra, *lines] if extra else lines)
         return f"{self._get_name()}(\n  {body}\n)"
+
+
+def _require(module: Any) -> Module:
+    if not isinstance(module, Module):
+        raise TypeError(f"set_submodule expects an nn.Module, got {type(module).__name__}")
+    return module
 
 
 def _convert(tensor: Tensor, dtype: dt.DType) -> None:

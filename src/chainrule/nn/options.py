@@ -110,3 +110,9 @@ REDUCTIONS = ("none", "mean", "sum")
 def check_reduction(owner: str, reduction: str, allowed: Iterable[str] = REDUCTIONS) -> None:
     """Raise OptionError unless ``reduction`` is one there is."""
     check(owner, {"reduction": choice(*allowed)}, {"reduction": reduction})
+
+
+def check_order(owner: str, low: str, a: Any, high: str, b: Any) -> None:
+    """Raise OptionError unless the option ``low``, a, is at most the option ``high``, b."""
+    if not a <= b:
+        raise OptionError(f"{owner}: {low} must be at most {high}, got {a} and {b}")

@@ -38,3 +38,22 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer(Tensor):
+    """A tensor that is a module's buffer as soon as it is assigned to one of its attributes.
+
+    ``data`` is copied; ``persistent``: whether it is in the state dict.
+
+    >>> from chainrule import nn
+    >>> module = nn.Module()
+    >>> module.count = nn.Buffer([0.0])
+    >>> list(module.state_dict())
+    ['count']
+    """
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
+        super().__init__(np.array(array_of(data), order="C"))
+        self.persistent = persistent

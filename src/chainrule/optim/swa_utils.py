@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError
+from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ..nn.module import Module
-from ..nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ..nn.options import check, choice, integer, number
 from ..tensor import elementwise as e
 from ..tensor.create import check_device

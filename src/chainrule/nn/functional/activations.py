@@ -18,7 +18,7 @@ from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
-from ..options import check, choice, number
+from ..options import check, check_order, choice, number
 from .known import select
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al., 2017
@@ -90,8 +90,7 @@ class _InsideRule:
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x, but at least min_val and at most max_val."""
-    if not min_val <= max_val:
-        raise OptionError(f"hardtanh: min_val must be at most max_val, got {min_val} and {max_val}")
+    check_order("hardtanh", "min_val", min_val, "max_val", max_val)
     node, tensor = e.float_node(x)
     y = g.min(g.max(node, _full(node, min_val)), _full(node, max_val))
     return make(g.custom_vjp(y, [node], _InsideRule(float(min_val), float(max_val))), tensor)
@@ -247,8 +246,8 @@ def glu(x: Any, dim: int = -1) -> Tensor:
 
 
 # -- along an axis ---------------------------------------------------------------------------------
-def _axis(name: str, x: Any, dim: int | None) -> tuple[Tensor, int]:
-    x = as_tensor(x)
+def _axis(name: str, x: Any, dim: int | None, dtype: Any) -> tuple[Tensor, int]:
+    x = as_tensor(x) if dtype is None else as_tensor(x).to(dtype)
     if dim is None and x.ndim > 2:
         raise OptionError(
             f"{name}: say which axis sums to 1, as in dim=-1; the input has {x.ndim} axes: "
@@ -257,26 +256,28 @@ def _axis(name: str, x: Any, dim: int | None) -> tuple[Tensor, int]:
     return x, -1 if dim is None else dim
 
 
-def softmax(x: Any, dim: int | None = None) -> Tensor:
+def softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     """eˣ / Σ eˣ along ``dim``; of vectors and matrices along the last axis if None.
+
+    ``dtype``: converted to it first.
 
     >>> from chainrule.nn import functional as F
     >>> F.softmax([0.0, 1.0], dim=0)
     tensor([0.2689, 0.7311])
     """
-    x, axis = _axis("softmax", x, dim)
+    x, axis = _axis("softmax", x, dim, dtype)
     return r.softmax(x, axis)
 
 
-def softmin(x: Any, dim: int | None = None) -> Tensor:
+def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x)."""
-    x, axis = _axis("softmin", x, dim)
+    x, axis = _axis("softmin", x, dim, dtype)
     return r.softmax(-x, axis)
 
 
-def log_softmax(x: Any, dim: int | None = None) -> Tensor:
+def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     """ln softmax(x), computed as x - ln Σ eˣ."""
-    x, axis = _axis("log_softmax", x, dim)
+    x, axis = _axis("log_softmax", x, dim, dtype)
     return r.log_softmax(x, axis)
 
 

@@ -1,18 +1,23 @@
-"""Dropout: random zeros in training, the identity in evaluation."""
+"""What is random in training: dropout, and activations with random slopes or noise."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node, Shape
+from ...errors import ShapeError
+from ...tensor import elementwise as e
 from ...tensor.elementwise import float_node
-from ...tensor.random import Generator, default_generator
+from ...tensor.random import Generator, default_generator, rand
 from ...tensor.tensor import Tensor
-from ...tensor.value import make
-from ..options import check, number
-from .activations import SELU_ALPHA, SELU_SCALE
+from ...tensor.value import as_tensor, make
+from ..options import check, check_order, number
+from .activations import SELU_ALPHA, SELU_SCALE, leaky_relu, softmax
+from .known import select
 
 _OPTIONS = {"p": number(0, 1)}
 
@@ -42,13 +47,75 @@ def dropout(
     """
     check("dropout", _OPTIONS, {"p": p})
     node, tensor = float_node(x)
+    return make(_dropped(node, node.shape, p, training, generator), tensor)
+
+
+def _dropped(
+    node: Node, mask: Shape, p: float, training: bool, generator: Generator | None
+) -> Node:
+    """``node``, dropped where a random array of shape ``mask``, broadcast, says so."""
     if not training or p == 0:
-        return make(node, tensor)
+        return node
     zero = g.zeros_like(node)
     if p == 1:
-        return make(g.mul(node, zero), tensor)
+        return g.mul(node, zero)
     scaled = g.mul(node, g.full(node.shape, 1 / (1 - p), node.dtype))
-    return make(g.where(keep_mask(node.shape, p, generator), scaled, zero), tensor)
+    return g.where(g.expand(keep_mask(mask, p, generator), node.shape), scaled, zero)
+
+
+def _drop_channels(
+    name: str,
+    x: Any,
+    p: float,
+    training: bool,
+    generator: Generator | None,
+    ranks: dict[int, int],
+) -> Tensor:
+    """Drop whole channels; ``ranks``: for each number of axes, how many come before the pixels."""
+    check(name, _OPTIONS, {"p": p})
+    node, tensor = float_node(x)
+    if node.ndim not in ranks:
+        allowed = " or ".join(map(str, ranks))
+        raise ShapeError(f"{name} expects {allowed} axes (channels, ...), got {node.shape}")
+    lead = ranks[node.ndim]
+    mask = (*node.shape[:lead], *[1] * (node.ndim - lead))
+    return make(_dropped(node, mask, p, training, generator), tensor)
+
+
+def dropout1d(
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """`dropout` of whole channels of (N, C, L) or (C, L)."""
+    return _drop_channels("dropout1d", x, p, training, generator, {2: 1, 3: 2})
+
+
+def dropout2d(
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """`dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015)."""
+    return _drop_channels("dropout2d", x, p, training, generator, {3: 2, 4: 2})
+
+
+def dropout3d(
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    return _drop_channels("dropout3d", x, p, training, generator, {4: 1, 5: 2})
 
 
 def alpha_dropout(
@@ -63,10 +130,33 @@ def alpha_dropout(
     mean 0 and variance 1 (Klambauer et al., 2017)."""
     check("alpha_dropout", _OPTIONS, {"p": p})
     node, tensor = float_node(x)
+    return make(_alpha_dropped(node, node.shape, p, training, generator), tensor)
+
+
+def feature_alpha_dropout(
+    x: Any,
+    p: float = 0.5,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """`alpha_dropout` of whole channels of (N, C, ...)."""
+    check("feature_alpha_dropout", _OPTIONS, {"p": p})
+    node, tensor = float_node(x)
+    if node.ndim < 2:
+        raise ShapeError(f"feature_alpha_dropout expects (batch, channels, ...), got {node.shape}")
+    mask = (*node.shape[:2], *[1] * (node.ndim - 2))
+    return make(_alpha_dropped(node, mask, p, training, generator), tensor)
+
+
+def _alpha_dropped(
+    node: Node, mask: Shape, p: float, training: bool, generator: Generator | None
+) -> Node:
     if not training or p == 0:
-        return make(node, tensor)
+        return node
     if p == 1:
-        return make(g.mul(node, g.zeros_like(node)), tensor)
+        return g.mul(node, g.zeros_like(node))
     low = -SELU_ALPHA * SELU_SCALE
     a = ((1 - p) * (1 + p * low**2)) ** -0.5
     b = -a * p * low
@@ -74,5 +164,54 @@ def alpha_dropout(
     def full(value: float) -> Node:
         return g.full(node.shape, value, node.dtype)
 
-    kept = g.where(keep_mask(node.shape, p, generator), node, full(low))
-    return make(g.add(g.mul(kept, full(a)), full(b)), tensor)
+    kept = g.where(g.expand(keep_mask(mask, p, generator), node.shape), node, full(low))
+    return g.add(g.mul(kept, full(a)), full(b))
+
+
+# -- activations -----------------------------------------------------------------------------------
+def rrelu(
+    x: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """x where x > 0, else a · x; in training a is uniform on [lower, upper), otherwise their mean.
+
+    Source: Xu et al., 2015.
+    """
+    check_order("rrelu", "lower", lower, "upper", upper)
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2)
+    x = as_tensor(float_node(x)[1])
+    slopes = lower + (upper - lower) * rand(x.shape, dtype=x.dtype, generator=generator)
+    return select(x > 0, x, slopes * x)
+
+
+def gumbel_softmax(
+    logits: Any,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """softmax((z + n) / tau) of logits z along ``dim``, with noise n = -ln(-ln u), u uniform.
+
+    A sample of the distribution softmax(z) that has a gradient; ``hard``: the one-hot of its
+    largest element, with the gradient of the soft one. ``eps`` is not used, as in PyTorch.
+    Source: Jang, Gu & Poole, 2017.
+    """
+    check("gumbel_softmax", {"tau": number(0, brackets="()")}, {"tau": tau})
+    z = as_tensor(float_node(logits)[1])
+    tiny = float(np.finfo(z.dtype).tiny)
+    u = e.maximum(rand(z.shape, dtype=z.dtype, generator=generator), tiny)
+    soft: Tensor = softmax((z - e.log(-e.log(u))) / tau, dim)
+    if not hard:
+        return soft
+    best = as_tensor(soft.argmax(axis=dim)).unsqueeze(dim)
+    position = make(g.iota(soft.shape, dim % soft.ndim, dt.int64))
+    return (position == best).to(soft.dtype) - soft.detach() + soft

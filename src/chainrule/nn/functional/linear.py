@@ -1,4 +1,4 @@
-"""Linear maps and table look-up."""
+"""Linear maps, and distances."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core import graph as g
-from ...errors import DataError, DTypeError, ShapeError
+from ...errors import DTypeError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor import shape as s
-from ...tensor.index import one_hot as build_one_hot
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
-from .known import known_values
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -68,47 +66,6 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
     return s.reshape(y, (*x1.shape[:-1], out))
 
 
-def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
-    """weight[index]: index (...) of integers below V, weight (V, D); result (..., D).
-
-    Row ``padding_idx`` gets no gradient. Raises DTypeError for indices that are no integers,
-    DataError for an index outside the table.
-
-    >>> import chainrule as cr
-    >>> from chainrule.nn import functional as F
-    >>> F.embedding(cr.tensor([1, 0]), cr.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
-    [[3.0, 4.0], [1.0, 2.0]]
-    """
-    index, weight = as_tensor(index), as_tensor(weight)
-    if not dt.is_integer(index.dtype):
-        raise DTypeError(
-            f"embedding expects integer indices, got {index.dtype}; convert them with .long()"
-        )
-    if weight.ndim != 2:
-        raise ShapeError(f"embedding expects a table (rows, features), got {weight.shape}")
-    rows = weight.shape[0]
-    known = known_values(index)
-    if known is not None and known.size and (known.min() < 0 or known.max() >= rows):
-        wrong = int(known.min()) if known.min() < 0 else int(known.max())
-        at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
-        raise DataError(
-            f"embedding: index {wrong} at position {at} is outside the table of {rows} rows (0 … "
-            f"{rows - 1})"
-        )
-    found = g.gather(use(weight), index.node)
-    if padding_idx is not None and weight.requires_grad:
-        row = padding_idx % rows
-        padded = g.eq(index.node, g.full(index.shape, row, index.dtype))
-        wide = g.broadcast(g.reshape(padded, (*index.shape, 1)), found.shape)
-        found = g.where(wide, g.stop_gradient(found), found)
-    return make(found, weight)
-
-
-def one_hot(index: Any, num_classes: int = -1) -> Tensor:
-    """1 at the position ``index``, 0 elsewhere, in a new last axis, int64."""
-    return build_one_hot(index, num_classes)
-
-
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Σ x1 x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``."""
     x1, x2 = as_tensor(x1), as_tensor(x2)
@@ -122,3 +79,12 @@ def pairwise_distance(
 ) -> Tensor:
     """‖x1 - x2 + eps‖ₚ along the last axis."""
     return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
+
+
+def pdist(x: Any, p: float = 2.0) -> Tensor:
+    """‖x_i - x_j‖ₚ of all pairs i < j of the rows of x (N, D): a vector of N (N - 1) / 2."""
+    x = as_tensor(x)
+    if x.ndim != 2:
+        raise ShapeError(f"pdist expects a matrix (rows, features), got {x.shape}")
+    i, j = np.triu_indices(x.shape[0], 1)
+    return r.norm(x[i] - x[j], p, -1)

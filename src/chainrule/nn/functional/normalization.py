@@ -12,8 +12,10 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, OptionError, ShapeError
 from ...tensor.elementwise import float_node
+from ...tensor.reduce import part
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, as_tensor, make, no_grad, use
+from ...tensor.value import Value, make, no_grad, use
+from ..options import check, integer
 
 
 def _full(x: Node, value: float) -> Node:
@@ -114,11 +116,6 @@ def group_norm(
     return make(_affine(y, weight, bias, view), x, *_tensors(weight, bias))
 
 
-def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """Mean and variance of each channel of each example: `group_norm` with one channel a group."""
-    return group_norm(x, as_tensor(x).shape[1], weight, bias, eps)
-
-
 def batch_norm(
     x: Any,
     running_mean: Tensor | None,
@@ -165,6 +162,68 @@ def batch_norm(
         scale = g.mul(scale, g.cast(use(weight), node.dtype))
     y = g.mul(centred, g.expand(g.reshape(scale, view), node.shape))
     return make(_affine(y, None, bias, view), x, *_tensors(weight, bias))
+
+
+def instance_norm(
+    x: Any,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - μ) / √(σ² + ε) · w + b for each channel of each example, over all axes after them.
+
+    Running statistics, if given, move towards the batch's average of μ and σ² (divided by n - 1);
+    without ``use_input_stats`` they take the place of μ and σ². Raises DataError if a channel has
+    only one value. Source: Ulyanov, Vedaldi & Lempitsky, 2016.
+    """
+    node, x = float_node(x)
+    if node.ndim < 3:
+        raise ShapeError(f"instance_norm expects (batch, channels, ...), got {node.shape}")
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    axes = list(range(2, node.ndim))
+    count = math.prod(node.shape[2:])
+    if count < 2:
+        raise DataError(
+            "instance_norm needs more than one value per channel of an example, got an input of"
+            f" shape {node.shape}"
+        )
+    mean = _mean(node, axes)
+    if running_mean is not None or running_var is not None:
+        centred = g.sub(node, _wide(mean, node, axes))
+        variance = _mean(g.mul(centred, centred), axes)
+        _move(running_mean, _mean(mean, [0]), momentum)
+        unbiased = g.mul(variance, _full(variance, count / (count - 1)))
+        _move(running_var, _mean(unbiased, [0]), momentum)
+    y = _standardized(node, axes, eps)
+    view = (node.shape[1], *[1] * (node.ndim - 2))
+    return make(_affine(y, weight, bias, view), x, *_tensors(weight, bias))
+
+
+def local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x / (k + α m)^β, m the mean of x² over ``size`` channels around (Krizhevsky et al., 2012).
+
+    Channels beyond the first and the last count as 0.
+    """
+    check("local_response_norm", {"size": integer(1)}, {"size": size})
+    node, x = float_node(x)
+    if node.ndim < 3:
+        raise ShapeError(f"local_response_norm expects (batch, channels, ...), got {node.shape}")
+    square = g.mul(node, node)
+    low, high = [0] * node.ndim, [0] * node.ndim
+    low[1], high[1] = size // 2, (size - 1) // 2
+    padded = g.pad(square, low, high)
+    total = part(padded, 1, 0, node.shape[1])
+    for i in range(1, size):
+        total = g.add(total, part(padded, 1, i, i + node.shape[1]))
+    scale = g.add(g.mul(total, _full(total, alpha / size)), _full(total, k))
+    return make(g.div(node, g.pow(scale, _full(scale, beta))), x)
 
 
 def _move(running: Tensor | None, new: Node, momentum: Any) -> None:

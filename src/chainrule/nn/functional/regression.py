@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import DataError, ShapeError
@@ -27,8 +28,20 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tenso
     return x, target.to(x.dtype)
 
 
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
+    """The weighted mean divides by the sum of the weights."""
+    if weight is None:
+        return reduced(loss, reduction)
+    w = as_tensor(weight)
+    same_shape(name, loss, w, "weight")
+    total = reduced(loss * w, "sum" if reduction == "mean" else reduction)
+    return total / w.sum() if reduction == "mean" else total
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
     """(x - t)². Shapes must be equal: nothing is broadcast.
+
+    ``weight``, of that shape, multiplies the loss of each element; the mean divides by its sum.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -37,13 +50,13 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # 
     """
     x, t = _pair("mse_loss", input, target, reduction)
     difference = x - t
-    return reduced(difference * difference, reduction)
+    return _weighted("mse_loss", difference * difference, weight, reduction)
 
 
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
-    """|x - t|."""
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """|x - t|; ``weight`` as in `mse_loss`."""
     x, t = _pair("l1_loss", input, target, reduction)
-    return reduced(e.abs(x - t), reduction)
+    return _weighted("l1_loss", e.abs(x - t), weight, reduction)
 
 
 def smooth_l1_loss(
@@ -59,13 +72,23 @@ def smooth_l1_loss(
     return reduced(select(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
-def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2) (Huber, 1964)."""
+def huber_loss(
+    input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Tensor:
+    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2) (Huber, 1964).
+
+    ``weight`` multiplies the loss of each element; the mean divides by their number, as PyTorch's.
+    """
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
     d = x - t
     size = e.abs(d)
-    return reduced(select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
+    loss = select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta))
+    if weight is not None:
+        w = as_tensor(weight)
+        same_shape("huber_loss", loss, w, "weight")
+        loss = loss * w
+    return reduced(loss, reduction)
 
 
 def poisson_nll_loss(
@@ -170,6 +193,33 @@ def triplet_margin_loss(
     near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
     if swap:
         far = e.minimum(far, pairwise_distance(b, c, p, eps))
+    return reduced(relu(margin + near - far), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """`triplet_margin_loss` with a distance of your own: max(0, margin + d(a, p) - d(a, n)).
+
+    ``distance_function`` takes two tensors (N, D) and gives (N,); `pairwise_distance` if None.
+    """
+    name = "triplet_margin_with_distance_loss"
+    check_reduction(name, reduction)
+    check(name, {"margin": number(0, brackets="()")}, {"margin": margin})
+    a, b, c = (require_float(name, as_tensor(x)) for x in (anchor, positive, negative))
+    same_shape(name, a, b, "positive")
+    same_shape(name, a, c, "negative")
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(a, b), distance(a, c)
+    if swap:
+        far = e.minimum(far, distance(b, c))
     return reduced(relu(margin + near - far), reduction)
 
 
