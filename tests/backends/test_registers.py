@@ -185,6 +185,40 @@ def test_updates_read_the_old_state() -> None:
         np.testing.assert_array_equal(state, new)
 
 
+@pytest.mark.parametrize("dtype", [dt.float64, dt.bool_, dt.int32], ids=str)
+@pytest.mark.parametrize("index", [dt.uint32, dt.int32], ids=str)
+def test_a_record_is_one_store_a_step(dtype: DType, index: DType) -> None:
+    """One element of a long array; an index that is outside replaces nothing."""
+    kept, at, x = op.input((600,), dtype), op.input((), index), op.input((), dt.int32)
+    here = op.eq(op.iota((600,), 0, index), op.expand(at, (600,)))
+    new = op.where(here, op.expand(op.cast(x, dtype), (600,)), kept)
+    step = [op.add(at, op.constant(1, index)), op.add(x, op.constant(1, dt.int32))]
+    program = Built([], [kept, at, x], [new, *step], [at])
+    assert program.kernel is not None and program.kernel.text.count("\n") < 60
+    for first, steps in ((0, 1), (10, 3), (597, 6), (-4, 6)):
+        values = {kept: (np.arange(600) % 3).astype(dtype), x: np.int32(7)}
+        values[at] = np.array(first).astype(index)
+        for at_end in (True, False):
+            found, after = program.run(values, steps, at_end=at_end)
+            expected, new_state = program.expected(values, steps)
+            for a, e in zip([*found, *after], [*expected, *new_state], strict=True):
+                np.testing.assert_array_equal(a, e)
+
+
+def test_a_record_that_is_read_is_no_record() -> None:
+    kept, at = op.input((300,), dt.float32), op.input((), dt.uint32)
+    here = op.eq(op.iota((300,), 0, dt.uint32), op.expand(at, (300,)))
+    new = op.where(here, op.full((300,), 5.0, dt.float32), kept)
+    step = op.add(at, op.constant(1, dt.uint32))
+    for outputs in ([op.sum(kept, [0])], [new]):
+        program = Built([], [kept, at], [new, step], outputs)
+        values = {kept: np.arange(300, dtype=np.float32), at: np.uint32(297)}
+        found, after = program.run(values, 2)
+        expected, new_state = program.expected(values, 2)
+        for a, e in zip([*found, *after], [*expected, *new_state], strict=True):
+            np.testing.assert_allclose(a, e, rtol=1e-6)
+
+
 def test_rows_of_a_data_set_in_memory() -> None:
     """Too large for registers, looked up by an index that the state computes; indices are
     clamped."""

@@ -21,6 +21,7 @@ from ...core.node import Node, reachable
 from . import ops
 from .blocks import SCALAR_OF_DTYPE, Module, Value, const, i64, vector
 from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
+from .records import Record, records
 from .target import Target
 from .unrolled import ELEMENTS, LOADED, Held, Unroller, from_memory, in_memory, to_memory
 
@@ -60,7 +61,7 @@ def register_program(
     nodes = reachable(program.roots)
     if len(nodes) > NODES or any(n.size == 0 for n in nodes):
         return None
-    for r in [*(r for r in program.replicas() if r >= FEW), 1]:
+    for r in [*program.replicas(), 1]:
         found = program.attempt(r)
         if found is not None:
             return found
@@ -87,10 +88,10 @@ class _Program:
         self.width = target.lanes("float64" if floats == {8} else "float32")
 
     def replicas(self) -> list[int]:
-        """How many replicas there may be: what most of the changing state has as its leading
-        axis."""
+        """How many replicas there may be: what at least half of the changing state has as its
+        leading axis."""
         sizes = Counter(self.state[i].shape[0] for i in self.changed if self.state[i].ndim)
-        return [n for n, _ in sizes.most_common() if n > 1]
+        return [n for n, count in sizes.most_common() if n >= FEW and 2 * count >= sizes.total()]
 
     def attempt(self, replicas: int) -> RegisterKernel | None:
         try:
@@ -151,13 +152,15 @@ class _Tiny(_Frame):
         known: dict[Node, Held] = {}
         for node in program.fixed:
             known[node] = self._load(node) if node.size <= LOADED else self._in_memory(node)
+        written = records(program.state, program.updates, program.outputs)
+        pairs = [(program.state[i], program.updates[i]) for i in program.changed]
+        changed = {node: new for node, new in pairs if node not in written}
+        roots = [*program.outputs, *changed.values()]
         places: dict[Node, list[Value]] = {}
-        old: dict[Node, list[Value]] = {}
-        for i in program.changed:
-            node = program.state[i]
+        for node in changed:
             if node.size > LINES:
                 raise Unsuited
-            places[node], old[node] = [], []
+            places[node] = []
             for value in self._load_chunks(node):
                 places[node].append(f.alloca(value.type))
                 f.store(value, places[node][-1])
@@ -169,19 +172,19 @@ class _Tiny(_Frame):
                 values = [f.load(t, p) for t, p in zip(self._types(node), at, strict=True)]
                 known[node] = Held(_cells(values, node, program.width))
             unroller = Unroller(arithmetic, known, 1)
-            results = [unroller.loaded(r) for r in unroller.evaluate(program.roots)]
-            pointers = [*self.output_pointers, *(self.state_pointers[i] for i in program.changed)]
-            for root, held, pointer in zip(program.roots, results, pointers, strict=True):
+            results = [unroller.loaded(r) for r in unroller.evaluate(roots)]
+            for node, record in written.items():
+                self._write(node, record, unroller, arithmetic)
+            pointers = [*self.output_pointers, *(self.pointer_of[node] for node in changed)]
+            for root, held, pointer in zip(roots, results, pointers, strict=True):
                 cells = held.cells.reshape(-1)
                 packed = [
                     arithmetic.pack(list(cells[s : s + n]), lanes)
                     for s, n, lanes in chunks(root.size, program.width)
                 ]
                 final.append((root, pointer, packed))
-            for i, (_, _, packed) in zip(
-                program.changed, final[len(program.outputs) :], strict=True
-            ):
-                for place, value in zip(places[program.state[i]], packed, strict=True):
+            for node, (_, _, packed) in zip(changed, final[len(program.outputs) :], strict=True):
+                for place, value in zip(places[node], packed, strict=True):
                     f.store(value, place)
 
         self.steps(body)
@@ -195,6 +198,17 @@ class _Tiny(_Frame):
         return RegisterKernel(
             str(self.module), 0, True, f"register program, {program.width} lanes packed"
         )
+
+    def _write(self, node: Node, record: Record, unroller: Unroller, arithmetic: Packed) -> None:
+        """One element of a state in memory."""
+        f, memory = self.f, self.memory(node)
+        held = [unroller.loaded(h) for h in unroller.evaluate([record.index, record.value])]
+        index, value = (arithmetic.pack([h.cells.reshape(-1)[0]], 1) for h in held)
+        extend = "sext" if record.index.dtype.kind == "i" else "zext"
+        at = f.convert(extend, index, "i64")
+        inside = f.compare("ult", at, i64(node.size))
+        place = f.select(inside, f.gep(self.pointer_of[node], at, memory), f.alloca(memory))
+        f.store(to_memory(f, value), place)
 
     def _in_memory(self, node: Node) -> Held:
         if node.size > ELEMENTS:
