@@ -195,7 +195,11 @@ __version__ = "0.1.0"
 
 # Loaded when first used: `import chainrule` stays quick.
 _LAZY_MODULES = ("data", "estimators", "experiments", "nn", "optim", "train")
-_LAZY_NAMES: dict[str, str] = {"Trainer": "train", "explain": "train.explain"}
+_LAZY_NAMES: dict[str, str] = {
+    "Trainer": "train",
+    "explain": "train.explain",
+    "explain_step": "train.step_explained",
+}
 
 
 def __getattr__(name: str) -> Any:

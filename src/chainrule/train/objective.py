@@ -82,8 +82,8 @@ class BatchLoss:
 class Objective:
     """A loss, or a list or dict of losses for a model with several outputs; weighted and added."""
 
-    def __init__(self, loss: Any, loss_weights: Any = None) -> None:
-        """Raises OptionError for what is not a loss."""
+    def __init__(self, loss: Any, loss_weights: Any = None, where: str = "Trainer") -> None:
+        """Raises OptionError for what is not a loss; ``where`` is who asks."""
         if isinstance(loss, Mapping):
             items = list(loss.items())
         elif isinstance(loss, list | tuple):
@@ -91,10 +91,10 @@ class Objective:
         else:
             items = [(None, loss)]
         if not items:
-            raise OptionError("Trainer: loss is empty; give at least one loss")
+            raise OptionError(f"{where}: loss is empty; give at least one loss")
         weights = self._weights(items, loss_weights)
         self.parts = [
-            Part(k, self._checked(v), w) for (k, v), w in zip(items, weights, strict=True)
+            Part(k, self._checked(where, v), w) for (k, v), w in zip(items, weights, strict=True)
         ]
 
     @staticmethod
@@ -111,19 +111,19 @@ class Objective:
         return [float(table[k]) for k in keys]
 
     @staticmethod
-    def _checked(loss: Any) -> Any:
+    def _checked(where: str, loss: Any) -> Any:
         if isinstance(loss, type):
             raise OptionError(
-                f"Trainer: loss is the class {loss.__name__}; add parentheses: {loss.__name__}()"
+                f"{where}: loss is the class {loss.__name__}; add parentheses: {loss.__name__}()"
             )
         if isinstance(loss, str):
             raise OptionError(
-                f"Trainer: loss is the text {loss!r}; give a loss of nn, such as "
+                f"{where}: loss is the text {loss!r}; give a loss of nn, such as "
                 "nn.CrossEntropyLoss()"
             )
         if not callable(loss):
             raise OptionError(
-                f"Trainer: loss must be a function of (prediction, target), got {loss!r}"
+                f"{where}: loss must be a function of (prediction, target), got {loss!r}"
             )
         return loss
 
