@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import functools
 import json
@@ -120,6 +121,13 @@ def environment(threads: int, caches: Path, passive: bool = False) -> dict[str, 
     }
 
 
+@functools.cache
+def bytecode() -> None:
+    """Compile this package's Python files to bytecode, as pip did with the peers when it installed
+    them; a source tree may have none, and then a first step would wait for it."""
+    compileall.compile_dir(_FOLDER.parent, quiet=2)
+
+
 class Process:
     """A worker process with one workload in one mode."""
 
@@ -136,7 +144,10 @@ class Process:
         self._said = caches / "stderr.txt"
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         pin = (lambda: os.sched_setaffinity(0, cpus[:threads])) if threads < len(cpus) else None
-        main = _OWN_MAIN if mode.startswith("chainrule") else _MAIN
+        main = _MAIN
+        if mode.startswith("chainrule"):
+            main = _OWN_MAIN
+            bytecode()
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(
                 [python, "-W", "ignore", "-c", main],

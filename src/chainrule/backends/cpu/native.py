@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from typing import Any
 
 from .engine import Library, ObjectCache, compile_ir
@@ -15,6 +16,7 @@ from .target import host
 from .threads_ir import code_ir
 
 _cache: ObjectCache | None = None
+_compiling = threading.Lock()
 
 
 def use_object_cache(cache: ObjectCache | None) -> None:
@@ -23,9 +25,20 @@ def use_object_cache(cache: ObjectCache | None) -> None:
     _cache = cache
 
 
-@functools.cache
+def begin() -> None:
+    """Compile it in the background, for who has something else to compile first."""
+    if not _objects.cache_info().currsize:
+        threading.Thread(target=objects, name="chainrule-native").start()
+
+
 def objects() -> tuple[bytes, ...]:
     """The object files: with ``@chainrule_barrier`` and the pool, and with the loops."""
+    with _compiling:
+        return _objects()
+
+
+@functools.cache
+def _objects() -> tuple[bytes, ...]:
     return tuple(compile_ir([code_ir(), loop_ir()], host(), opt=1, cache=_cache))
 
 

@@ -137,6 +137,7 @@ def compile_program(
 
 
 def _build(signature: SignatureLike, target: Target) -> Artifact:
+    native.begin()
     from .build import build_artifact  # the whole code generator: imported only when it is needed
 
     return build_artifact(signature, target)
