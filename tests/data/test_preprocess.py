@@ -20,17 +20,23 @@ TABLE = {
 def test_numbers_are_imputed_marked_and_standardised():
     p = Preprocessor.fit(TABLE, "y")
     x = p.features(TABLE)
-    filled = np.array([1.0, 2.0, 2.0, 6.0])
-    np.testing.assert_allclose(x[:, 0], (filled - filled.mean()) / filled.std(), rtol=1e-6)
+    there, filled = np.array([1.0, 2.0, 6.0]), np.array([1.0, 2.0, 2.0, 6.0])
+    np.testing.assert_allclose(x[:, 0], (filled - there.mean()) / there.std(), rtol=1e-6)
     assert x[:, 1].tolist() == [0, 0, 1, 0]
-    assert x[:, 2:].tolist() == [[0, 1], [1, 0], [0, 1], [0, 0]]
-    assert p.feature_names == ["size", "size is missing", "colour=blue", "colour=red"]
+    assert x[:, 2:].tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert p.feature_names == [
+        "size",
+        "size is missing",
+        "colour=blue",
+        "colour=red",
+        "colour is missing",
+    ]
 
 
 def test_order_unknown_columns_and_unseen_categories():
     p = Preprocessor.fit(TABLE, "y")
     x = p.features({"extra": [1.0, 1.0], "colour": ["green", "red"], "size": [1.0, 2.0]})
-    assert x[:, 2:].tolist() == [[0, 0], [0, 1]]
+    assert x[:, 2:].tolist() == [[0, 0, 0], [0, 1, 0]]
     assert p.notes == [
         "ignored 'extra': not used by the model",
         "'colour': 1 rows with categories that have no input ('green'): all zeros",

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from chainrule.errors import CheckpointError
 from chainrule.estimators import TableModel
-from chainrule.estimators.table_model import _auc
+from chainrule.estimators.measure import auc
 
 
 def table(rows=120):
@@ -166,4 +166,4 @@ def test_auc_against_its_definition():
     rng = np.random.default_rng(0)
     y, s = rng.integers(0, 2, 50), rng.integers(0, 8, 50) / 8
     pairs = [(a > b) + 0.5 * (a == b) for a in s[y == 1] for b in s[y == 0]]
-    assert _auc(y, s) == pytest.approx(np.mean(pairs))
+    assert auc(y, s) == pytest.approx(np.mean(pairs))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..data import read_table
+from ..data import open_table
 from ..estimators.table_model import TableModel
 from .output import data, print_json, progress
 
@@ -21,7 +21,7 @@ from .output import data, print_json, progress
 def command(model: Path, file: Path, header: bool, as_json: bool) -> int:
     """Measure MODEL on FILE, which has the target's column."""
     net = TableModel.load(model)
-    table = read_table(file, header)
+    table = open_table(file, header)
     metrics = net.measure(table)
     for note in net.notes:
         progress().print(f"note: {note}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..data.preprocess import NumberColumn
+from ..data.columns import NumberColumn
 from ..estimators.table_model import TableModel
 from .output import data, print_json
 
@@ -38,8 +38,8 @@ def command(model: Path, as_json: bool) -> int:
         ("task", p.task + classes),
         (
             "network",
-            f"{' - '.join(map(str, s.sizes))}, {s.activation}, dropout {s.dropout:g}; {weights:,} "
-            "weights",
+            f"{' - '.join(map(str, s.sizes))}, {_each(s.activation)}, dropout "
+            f"{_each(s.dropout)}; {weights:,} weights",
         ),
         ("training", ", ".join(f"{k} {v}" for k, v in net.training.items())),
         ("held out", ", ".join(scores)),
@@ -60,3 +60,8 @@ def command(model: Path, as_json: bool) -> int:
 
 def _some(words: Sequence[str], most: int) -> str:
     return ", ".join(words[:most]) + (" ..." if len(words) > most else "")
+
+
+def _each(value: object) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)

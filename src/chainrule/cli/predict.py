@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..core.node import Array
-from ..data import read_table
+from ..data import open_table
+from ..data.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress
@@ -39,32 +40,32 @@ def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool
     net = TableModel.load(model)
     if out is not None and out.resolve() in (model.resolve(), file.resolve()):
         raise OptionError(f"--out {out}: this file is read")
-    columns = net.predict(read_table(file, header), proba)
+    if out is not None and not out.parent.is_dir():
+        raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
+    pieces = net.predictions(open_table(file, header), proba)
+    if out is None:
+        for text in _lines(pieces):
+            sys.stdout.write(text)
+    else:
+        with whole_file(out) as held:
+            for text in _lines(pieces):
+                held.write(text.encode())
     for note in net.notes:
         progress().print(f"note: {note}", markup=False, soft_wrap=True)
-    if out is None:
-        _write(sys.stdout, columns)
-        return 0
-    if not out.parent.is_dir():
-        raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False
-    ) as held:
-        try:
-            _write(held, columns)
-            held.close()
-            os.replace(held.name, out)
-        except BaseException:
-            Path(held.name).unlink(missing_ok=True)
-            raise
-    progress().print(f"wrote {out}", markup=False, soft_wrap=True)
+    if out is not None:
+        progress().print(f"wrote {out}", markup=False, soft_wrap=True)
     return 0
 
 
-def _write(file: Any, columns: dict[str, Array]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(_plain(v) for v in columns.values()), strict=True))
+def _lines(pieces: Iterator[dict[str, Array]]) -> Iterator[str]:
+    """CSV, some thousand lines at a time."""
+    for i, columns in enumerate(pieces):
+        held = io.StringIO()
+        writer = csv.writer(held, lineterminator="\n")
+        if i == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*(_plain(v) for v in columns.values()), strict=True))
+        yield held.getvalue()
 
 
 def _plain(values: Array) -> list[Any]:

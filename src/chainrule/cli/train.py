@@ -9,10 +9,14 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..data import read_table
+from ..backends.cpu.threads import set_num_threads
+from ..data import open_table
+from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
+from ..estimators.schedule import SCHEDULES
 from ..estimators.table_model import TableModel
+from .live import LiveCurve
 from .output import data, print_json, progress
 
 
@@ -37,10 +41,13 @@ def _configure(context: click.Context, parameter: click.Parameter, path: Path | 
     context.default_map = options
 
 
+def _items(value: object) -> list[str]:
+    return [w.strip() for w in str("" if value is None else value).split(",") if w.strip()]
+
+
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    words = [w for w in str(value).split(",") if w.strip()]
     try:
-        sizes = tuple(int(w) for w in words)
+        sizes = tuple(int(w) for w in _items(value))
     except ValueError:
         sizes = (0,)
     if any(n < 1 for n in sizes):
@@ -51,7 +58,29 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 def _names(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...]:
-    return tuple(w.strip() for w in (value or "").split(",") if w.strip())
+    return tuple(_items(value))
+
+
+def _activations(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> str | tuple[str, ...]:
+    names = _items(value)
+    unknown = [n for n in names if n not in ACTIVATIONS]
+    if unknown or not names:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(ACTIVATIONS)}")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _shares(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> float | tuple[float, ...]:
+    try:
+        shares = [float(w) for w in _items(value)]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 <= p < 1 for p in shares):
+        raise click.BadParameter(f"{value!r} is not a probability from 0 to below 1, or a list")
+    return shares[0] if len(shares) == 1 else tuple(shares)
 
 
 @click.command(name="train")
@@ -78,6 +107,7 @@ def _names(
     "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
 )
 @click.option("--drop", callback=_names, help="Columns not to use: A,B.")
+@click.option("--categorical", callback=_names, help="Columns of numbers that are categories: A,B.")
 @click.option(
     "--header/--no-header", default=True, help="Whether the first line names the columns."
 )
@@ -89,13 +119,28 @@ def _names(
     help="Sizes of the hidden layers.",
 )
 @click.option(
-    "--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True
+    "--activation",
+    default="relu",
+    callback=_activations,
+    show_default=True,
+    help=f"Of all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
 )
 @click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True
+    "--dropout",
+    default="0",
+    callback=_shares,
+    show_default=True,
+    help="Share of hidden units dropped; one for all layers, or one for each.",
 )
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
+@click.option(
+    "--schedule",
+    type=click.Choice(list(SCHEDULES)),
+    default="constant",
+    show_default=True,
+    help="How the learning rate changes over the epochs.",
+)
 @click.option("--weight-decay", type=click.FloatRange(0), default=1e-5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
@@ -113,7 +158,8 @@ def _names(
     show_default=True,
     help="Share of rows held out.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores.")
 @click.option(
     "--figure/--no-figure",
     default=True,
@@ -136,38 +182,38 @@ def command(
     """
     if not target:
         raise click.UsageError("--target: name a column")
-    table = read_table(file, options["header"])
+    source = open_table(file, options["header"])
     out = out or file.with_name(file.name.split(".")[0] + ".safetensors")
     if out.resolve() == file.resolve():
         raise OptionError(f"--out {out}: this is the table itself")
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
-    model = TableModel.fit(
-        table,
-        target if len(target) > 1 else target[0],
-        task=options["task"],
-        drop=options["drop"],
-        hidden=options["hidden"],
-        activation=options["activation"],
-        dropout=options["dropout"],
-        validation=options["validation"],
-        patience=options["patience"] or None,
-        training={k: options[k] for k in names},
-        progress=True,
-    )
-    model.save(out)
+    if options["threads"]:
+        set_num_threads(options["threads"])
     console = progress()
+    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
+    same = ("task", "drop", "categorical", "hidden", "activation", "dropout", "schedule")
+    live = LiveCurve(console, options["epochs"]) if console.is_terminal else None
+    try:
+        model = TableModel.fit(
+            source,
+            target,
+            validation=options["validation"],
+            patience=options["patience"] or None,
+            training={k: options[k] for k in names},
+            progress=live is None,
+            callbacks=live,
+            **{k: options[k] for k in same},
+        )
+    finally:
+        if live:
+            live.close()
+    model.save(out)
     for note in model.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     if model.history.stopped:
         console.print(f"stopped: {model.history.stopped}", markup=False, soft_wrap=True)
-    picture = None
-    if figure:
-        try:
-            picture = model.history.plot(out.with_suffix(".png"))
-        except MissingExtraError as error:
-            console.print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
+    picture = _draw(model, out.with_suffix(".png")) if figure else None
     if as_json:
         print_json(
             {
@@ -185,6 +231,17 @@ def command(
     if picture:
         data().print(f"figure {picture}", markup=False, soft_wrap=True)
     return 0
+
+
+def _draw(model: TableModel, path: Path) -> Path | None:
+    """The learning curve as a figure; None, and a note, where matplotlib is missing."""
+    try:
+        with whole_file(path) as file:
+            model.history.plot(file.name)
+    except MissingExtraError as error:
+        progress().print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
+        return None
+    return path
 
 
 def _report(model: TableModel) -> dict[str, Any]:

@@ -1,24 +1,16 @@
-"""Tables: files (CSV, TSV, gzip, Parquet, NPZ) and DataFrames as named columns of numbers or
-words."""
+"""Tables in memory: named columns of numbers or words."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import importlib
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from ..core.node import Array
 from ..errors import DataError, MissingExtraError
-
-MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
-"""Words of a text file that mean that a value is missing."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +25,8 @@ class Table:
 
     columns: dict[str, Array]
     source: str = "the table"
+    first_row: int = 0
+    """The number of the first row in the table that this is a piece of."""
 
     @property
     def rows(self) -> int:
@@ -46,86 +40,93 @@ class Table:
     def missing(self, name: str) -> Array:
         """bool (rows,): where a column has no value."""
         column = self.columns[name]
-        return (
-            np.isnan(column) if column.dtype.kind == "f" else np.array([v is None for v in column])
-        )
+        if column.dtype.kind == "f":
+            return np.isnan(column)
+        return np.fromiter((v is None for v in column), bool, len(column))
 
     def take(self, index: Array) -> Table:
         """The rows at ``index`` (numbers or a mask)."""
         return Table({k: v[index] for k, v in self.columns.items()}, self.source)
 
+    def numbers(self, name: str) -> Array:
+        """float64 (rows,): a column as numbers; DataError names the first word that is none."""
+        values = self.columns[name]
+        if self.is_number(name):
+            return values
+        found = np.empty(len(values))
+        for row, v in enumerate(values):
+            number = float("nan") if v is None else number_of(v)
+            if number is None:
+                raise DataError(
+                    f"{self.source}: column {name!r} is {v!r} in row {self.first_row + row}; "
+                    "a number is expected"
+                )
+            found[row] = number
+        return found
 
-def read_table(path: str | Path, header: bool = True) -> Table:
-    """Read a file by its ending: .csv, .tsv, .txt (each also with .gz), .parquet, .npz.
-
-    Values of text files are stripped; a column is numbers if all its values are. ``header=False``:
-    the first line is data and columns are ``column_1``, ``column_2``, ... Raises DataError with the
-    reason.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    if path.is_dir():
-        raise DataError(f"{path}: a folder; a table file is expected")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty")
-    endings = [s.lower() for s in path.suffixes]
-    kind = endings[-2] if endings[-1:] == [".gz"] and len(endings) > 1 else (endings or [""])[-1]
-    if kind in (".csv", ".tsv", ".txt", ".data"):
-        return _read_text(path, header, "\t" if kind == ".tsv" else None)
-    if kind in (".parquet", ".pq"):
-        return _read_parquet(path)
-    if kind == ".npz":
-        return _read_npz(path)
-    raise DataError(
-        f"{path}: unknown kind of file {kind!r}; known are .csv, .tsv, .txt (also .gz), .parquet, "
-        ".npz"
-    )
+    def words(self, name: str) -> Array:
+        """object (rows,): a column as words; numbers without a needless ``.0``."""
+        values = self.columns[name]
+        if not self.is_number(name):
+            return values
+        different, index = np.unique(values, return_inverse=True)
+        return words_array([None if v != v else word_of(v) for v in different])[index]
 
 
-def table_of(data: Any, source: str = "the table") -> Table:
-    """A Table of a Table, a dict of columns, or a DataFrame of any kind (narwhals reads it)."""
-    if isinstance(data, Table):
-        return data
-    if isinstance(data, Mapping):
-        columns = {str(k): _column(source, str(k), np.asarray(v)) for k, v in data.items()}
-    else:
-        columns = _of_frame(data, source)
+def number_of(word: str) -> float | None:
+    """The number that a word writes, or None."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def word_of(number: float) -> str:
+    """A number as a word, without a needless ``.0``."""
+    whole = abs(number) < 1e15 and number == int(number)
+    return str(int(number)) if whole else repr(float(number))
+
+
+def words_array(values: Sequence[str | None]) -> Array:
+    """object (n,)."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def table_of_columns(data: Mapping[Any, Any], source: str, first_row: int = 0) -> Table:
+    """A Table of a dict of array-likes; raises DataError for columns of unequal length or kind."""
+    columns = {str(k): _column(source, str(k), np.asarray(v)) for k, v in data.items()}
     lengths = {k: len(v) for k, v in columns.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(
             f"{source}: columns have unequal lengths: "
             f"{', '.join(f'{k} {n}' for k, n in lengths.items())}"
         )
-    return Table(columns, source)
+    return Table(columns, source, first_row)
 
 
-def _of_frame(data: Any, source: str) -> dict[str, Array]:
-    nw = _extra("narwhals", "reading a DataFrame")
-    try:
-        frame = nw.from_native(data, eager_only=True)
-    except TypeError:
-        raise DataError(
-            f"{source}: a {type(data).__name__} is not a table; give a DataFrame, a dict of "
-            "columns or a file"
-        ) from None
+def table_of_frame(frame: Any, source: str, first_row: int = 0) -> Table:
+    """A Table of a narwhals DataFrame; the kind of a column follows from its type alone."""
+    nw = extra("narwhals", "reading a DataFrame")
     found: dict[str, Array] = {}
     for name in frame.columns:
         column, dtype = frame[name], frame[name].dtype
         if dtype.is_numeric():
             found[name] = column.cast(nw.Float64).to_numpy().astype(np.float64)
         elif dtype == nw.Boolean or dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
-            found[name] = _words(
-                [None if v is None or v != v else str(v) for v in column.to_list()]
-            )
-        elif dtype.is_temporal() and dtype in (nw.Date, nw.Datetime):
+            items = column.to_list()
+            found[name] = words_array([None if v is None or v != v else str(v) for v in items])
+        elif dtype in (nw.Date, nw.Datetime):
             found[name] = _days(column.to_numpy())
+        elif column.null_count() == len(frame):
+            found[name] = np.full(len(frame), np.nan)
         else:
             raise DataError(
                 f"{source}: column {name!r} has type {dtype}; numbers, words, booleans or dates "
                 "are expected"
             )
-    return found
+    return Table(found, source, first_row)
 
 
 def _column(source: str, name: str, values: Array) -> Array:
@@ -142,19 +143,20 @@ def _column(source: str, name: str, values: Array) -> Array:
             f"{source}: column {name!r} has dtype {values.dtype}; numbers or words are expected"
         )
     items = [None if v is None or v != v else v for v in values.tolist()]
-    if items and all(
-        v is None or isinstance(v, int | float) and not isinstance(v, bool) for v in items
-    ):
+    if values.dtype.kind == "O" and all(v is None or _is_number(v) for v in items):
         return np.array([np.nan if v is None else v for v in items], np.float64)
-    return _words(
-        [None if v is None else v.decode() if isinstance(v, bytes) else str(v) for v in items]
-    )
+    return words_array([None if v is None else _text(source, name, v) for v in items])
 
 
-def _words(values: list[str | None]) -> Array:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _text(source: str, name: str, value: Any) -> str:
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError:
+        raise DataError(f"{source}: column {name!r} has {value!r}, which is not UTF-8") from None
 
 
 def _days(values: Array) -> Array:
@@ -164,153 +166,8 @@ def _days(values: Array) -> Array:
     return np.where(np.isnat(seconds), np.nan, days)
 
 
-# -- text ------------------------------------------------------------------------------------------
-def _read_text(path: Path, header: bool, separator: str | None) -> Table:
-    names, separator = _check_text(path, header, separator)
-    pl = _extra("polars", f"reading {path.name}")
-    try:
-        frame = pl.read_csv(
-            path,
-            separator=separator,
-            has_header=header,
-            new_columns=names,
-            infer_schema=False,
-            truncate_ragged_lines=False,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
-    columns = {}
-    for name in names:
-        words = frame[name].str.strip_chars()
-        words = words.set(words.is_in(list(MISSING)), None)
-        numbers = words.cast(pl.Float64, strict=False)
-        if numbers.null_count() == words.null_count():
-            columns[name] = numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
-        else:
-            columns[name] = _words(words.to_list())
-    empty = np.all([Table(columns).missing(n) for n in names], axis=0)  # blank lines
-    table = Table(columns, str(path))
-    return table.take(~empty) if empty.any() else table
-
-
-def _check_text(path: Path, header: bool, separator: str | None) -> tuple[list[str], str]:
-    """The columns' names and the separator; DataError with the line of what is wrong."""
-    line = 0
-    try:
-        with _open_text(path) as file:
-            first = file.readline()
-            while first and not first.strip():
-                first = file.readline()
-            if not first:
-                raise DataError(f"{path}: the file is empty")
-            separator = separator or max(",;\t|", key=first.count)
-            file.seek(0)
-            rows = _rows(file, separator)
-            line, fields = next(rows)
-            names = (
-                [f.strip() for f in fields]
-                if header
-                else [f"column_{i + 1}" for i in range(len(fields))]
-            )
-            count = 0 if header else 1
-            for line, row in rows:
-                count += 1
-                if len(row) != len(names):
-                    raise DataError(
-                        f"{path}, line {line}: {len(row)} {_fields(len(row))}, the first line has "
-                        f"{len(names)};"
-                        f" every line needs one value per column (separator {separator!r})"
-                    )
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save the table in "
-            "UTF-8 encoding"
-        ) from None
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: damaged or not gzip ({error})") from None
-    except csv.Error as error:
-        raise DataError(f"{path}, after line {line}: {error}") from None
-    _check_names(path, names)
-    if not count:
-        raise DataError(f"{path}: a header and no rows; give at least one example")
-    return names, separator
-
-
-def _fields(n: int) -> str:
-    return "value" if n == 1 else "values"
-
-
-def _open_text(path: Path) -> TextIO:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _rows(file: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(file, delimiter=separator, strict=True)
-    for row in reader:
-        if row and (len(row) > 1 or row[0].strip()):
-            yield reader.line_num, row
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    double = sorted({n for n in names if names.count(n) > 1 and n})
-    if double:
-        raise DataError(
-            f"{path}: several columns are named {', '.join(map(repr, double))}; names must differ"
-        )
-    if "" in names:
-        raise DataError(
-            f"{path}: column {names.index('') + 1} has no name in the first line; name it, or say "
-            "that"
-            " there is no header"
-        )
-
-
-# -- binary files ----------------------------------------------------------------------------------
-def _read_parquet(path: Path) -> Table:
-    pl = _extra("polars", f"reading {path.name}")
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})"
-        ) from None
-    return _not_empty(table_of(frame, str(path)))
-
-
-def _read_npz(path: Path) -> Table:
-    columns: dict[str, Array] = {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            if not isinstance(held, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: not an NPZ file")
-            for name in held.files:
-                array = held[name]
-                if array.ndim == 2:
-                    columns |= {f"{name}_{i}": array[:, i] for i in range(array.shape[1])}
-                else:
-                    columns[name] = array
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError(f"{path}: not a whole NPZ file ({error})") from None
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: {error}") from None
-    return _not_empty(table_of(columns, str(path)))
-
-
-def _not_empty(table: Table) -> Table:
-    if not table.columns or not table.rows:
-        raise DataError(
-            f"{table.source}: the table has no {'rows' if table.columns else 'columns'}"
-        )
-    return table
-
-
-def _extra(name: str, what: str) -> Any:
+def extra(name: str, what: str) -> Any:
+    """An optional package; MissingExtraError says how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
 
 from ..core.node import Array
-from ..data import Preprocessor, Table, table_of
+from ..data import Preprocessor, Source, source_of
+from ..data.preprocess import read_answers
+from ..data.target import Answers
+from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import EarlyStopping, History
-from .network import Session, Spec, Training, outputs, softmax
+from .measure import ClassScores, NumberScores, Scores
+from .network import Spec, Training, outputs, softmax
+from .schedule import schedules_of
+from .session import Session
 from .split import split_rows
 
 FORMAT = "chainrule_table_model"
@@ -59,112 +62,132 @@ class TableModel:
         *,
         task: str = "auto",
         drop: Sequence[str] = (),
+        categorical: Sequence[str] = (),
         hidden: Sequence[int] = (64, 64),
-        activation: str = "relu",
-        dropout: float = 0.0,
+        activation: str | Sequence[str] = "relu",
+        dropout: float | Sequence[float] = 0.0,
+        schedule: str = "constant",
         validation: float = 0.2,
         patience: int | None = 10,
         training: dict[str, Any] | None = None,
         progress: bool | None = False,
+        callbacks: Any = None,
     ) -> TableModel:
-        """Train on a table (see `data.table_of`); ``training``: options of `Training`.
+        """Train on a table: a Source, a DataFrame, a dict of columns (see `data.source_of`).
 
-        A share ``validation`` of the rows is held out (by seed; stratified by class); training
-        stops when their loss has not improved for ``patience`` epochs, and the best weights are
-        kept.
+        ``categorical``: columns of numbers that are categories; ``schedule``: see `schedule`;
+        ``training``: options of `Training`. A share ``validation`` of the rows is held out (by
+        seed; stratified by class); training stops when their loss has not improved for
+        ``patience`` epochs, and the best weights are kept. The table is read three times, in
+        pieces; what is held in memory is its encoded rows.
         """
         if not 0 < validation < 1:
             raise OptionError(
                 f"validation is a share of the rows between 0 and 1, got {validation!r}"
             )
         options = Training(**(training or {}))
-        table = table_of(data)
-        learner = Preprocessor.fit(table, target, task, drop)
-        known = learner.known_targets(table)
+        source = source_of(data)
+        names = [target] if isinstance(target, str) else list(target)
+        answers = read_answers(source, names, task, drop, categorical)
+        known = np.flatnonzero(answers.known)
         notes = []
-        if not known.all():
-            notes.append(f"{int((~known).sum())} rows without a target are left out")
-            table = table.take(known)
-        if table.rows < 5:
-            raise DataError(f"{table.source}: {table.rows} rows are too few; give at least 5")
-        labels = learner.targets(table)
-        classes = labels if learner.task != "regression" else None
-        kept, held = split_rows(table.rows, validation, options.seed, classes)
-        again = "regression" if learner.task == "regression" else "multiclass"
-        p = Preprocessor.fit(table.take(kept), target, again, drop)
-        p.classes, p.task = learner.classes, learner.task  # a class may be held out as a whole
+        if len(known) < source.rows:
+            notes.append(f"{source.rows - len(known)} rows without a target are left out")
+        if len(known) < 5:
+            raise DataError(f"{source.name}: {len(known)} rows are too few; give at least 5")
+        classes = answers.values[known] if answers.classes else None
+        kept, held = (known[i] for i in split_rows(len(known), validation, options.seed, classes))
+        learned = np.zeros(source.rows, bool)
+        learned[kept] = True
+        p = Preprocessor.fit(source, names, task, drop, categorical, answers, learned)
         notes += p.notes
-        x, y = p.features(table), p.targets(table)
-        loss = "mse" if p.task == "regression" else "cross_entropy"
-        spec = Spec(p.width, tuple(hidden), p.outputs, activation, dropout, loss)
-        session = Session(spec, spec.new_weights(options.seed), options, weighted=False)
+        one = p.outputs if answers.classes else len(names)
+        loss = "cross_entropy" if answers.classes else "mse"
+        spec = Spec(p.width, tuple(hidden), one, _plain(activation), _plain(dropout), loss)
+        session = Session(spec, spec.new_weights(options.seed), options)
+        trainer = session.trainer
+        trainer.schedulers = schedules_of(schedule, trainer.optimizer, options.epochs)
+        x, xv = _encode(p, source, [kept, held])
+        y, yv = (
+            answers.values[i] if answers.classes else p.standardised(answers.values[i])
+            for i in (kept, held)
+        )
         history = session.fit(
-            x[kept],
-            y[kept],
+            x,
+            y,
             None,
-            (x[held], y[held]),
+            (xv, yv),
             EarlyStopping("val_loss", patience) if patience else None,
-            metrics=["accuracy"] if p.task != "regression" else ["mae"],
+            metrics=["accuracy"] if answers.classes else ["mae"],
             progress=progress,
+            callbacks=callbacks,
         )
-        model = cls(
-            p,
-            spec,
-            session.weights(),
-            {**options.__dict__, "validation": validation, "patience": patience},
-        )
-        test = table.take(held)
-        model.metrics, model.baseline = (
-            model.measure(test),
-            model._measure_baseline(table.take(kept), test),
-        )
+        own: dict[str, Any] = {"schedule": schedule, "validation": validation, "patience": patience}
+        own |= {"rows": len(kept), "held_out_rows": len(held), "epochs_run": len(history)}
+        model = cls(p, spec, session.weights(), options.__dict__ | own)
+        model.metrics = model._scores_of(answers.values[held], outputs(spec, model.weights, xv))
+        model.baseline = _baseline(answers, kept, held)
         model.history, model.notes = history, notes
-        model.training |= {
-            "rows": len(kept),
-            "held_out_rows": len(held),
-            "epochs_run": len(history),
-        }
         return model
 
     # -- using -------------------------------------------------------------------------------------
-    def _outputs(self, data: Any) -> Array:
-        z = outputs(self.spec, self.weights, self.preprocessor.features(data))
-        self.notes = list(self.preprocessor.notes)
-        return z
+    def predictions(self, data: Any, proba: bool = False) -> Iterator[dict[str, Array]]:
+        """`predict`, piece by piece, for tables larger than memory. Sets `notes` at the end."""
+        p = self.preprocessor
+        if proba and p.task == "regression":
+            raise OptionError("probabilities need classes; this model predicts numbers")
+        for x, _ in p.pieces(data):
+            z = outputs(self.spec, self.weights, x)
+            if p.task == "regression":
+                yield dict(zip(p.target_names, p.numbers(z).T, strict=True))
+                continue
+            found = {p.target_names[0]: np.array(p.classes, object)[z.argmax(axis=1)]}
+            if proba:
+                shares = zip(p.classes, softmax(z).T, strict=True)
+                found |= {f"probability of {c}": v for c, v in shares}
+            yield found
+        self.notes = list(p.notes)
 
     def predict(self, data: Any, proba: bool = False) -> dict[str, Array]:
         """Columns by name: the target's prediction and, with ``proba``, ``probability of
         CLASS``."""
-        p, z = self.preprocessor, self._outputs(data)
-        if p.task == "regression":
-            if proba:
-                raise OptionError("probabilities need classes; this model predicts numbers")
-            return dict(zip(p.target_names, p.numbers(z).T, strict=True))
-        found = {p.target_names[0]: np.array(p.classes, object)[z.argmax(axis=1)]}
-        if proba:
-            found |= {
-                f"probability of {c}": v for c, v in zip(p.classes, softmax(z).T, strict=True)
-            }
-        return found
+        source = source_of(data)
+        if not source.rows:
+            raise DataError(f"{source.name}: the table has no rows")
+        parts = list(self.predictions(source, proba))
+        return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
     def measure(self, data: Any) -> dict[str, float]:
         """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
-        unit."""
-        table = table_of(data)
+        unit. Rows without a target are left out."""
         p = self.preprocessor
-        y = p.targets(table)
-        if p.task == "regression":
-            return _regression(p.numbers(y), p.numbers(self._outputs(table)))
-        return _classification(y, softmax(self._outputs(table)))
+        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+        left_out = 0
+        for x, table in p.pieces(data, targets=True):
+            known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
+            left_out += int((~known).sum())
+            if known.any():
+                z = outputs(self.spec, self.weights, x[known])
+                y = p.targets_of(table.take(known))
+                if p.classes:
+                    scores.add(y, softmax(z))
+                else:
+                    scores.add(p.numbers(y), p.numbers(z))
+        if not scores.rows:
+            raise DataError(
+                f"{source_of(data).name}: the target {p.target_names[0]!r} has no values in any row"
+            )
+        self.notes = list(p.notes)
+        if left_out:
+            self.notes.append(f"{left_out} rows without a target are left out")
+        return scores.result()
 
-    def _measure_baseline(self, train: Table, test: Table) -> dict[str, float]:
+    def _scores_of(self, y: Array, z: Array) -> dict[str, float]:
+        """Measures of the net's outputs ``z``."""
         p = self.preprocessor
-        known, asked = p.targets(train), p.targets(test)
-        if p.task == "regression":
-            raw = p.numbers(asked)
-            return _regression(raw, np.broadcast_to(p.numbers(known).mean(0), raw.shape))
-        share = np.bincount(known, minlength=len(p.classes)) / len(known)
-        return _classification(asked, np.broadcast_to(share, (len(asked), len(share))))
+        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+        scores.add(y, softmax(z) if p.classes else p.numbers(z))
+        return scores.result()
 
     # -- file --------------------------------------------------------------------------------------
     def describe(self) -> dict[str, Any]:
@@ -188,22 +211,8 @@ class TableModel:
         content = safetensors_bytes(
             {k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {FORMAT: text}
         )
-        folder = path.parent
-        if not folder.is_dir():
-            raise OptionError(f"{path}: the folder {str(folder)!r} does not exist")
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            file.write(content)
         return path
 
     @classmethod
@@ -273,37 +282,32 @@ class TableModel:
                 raise CheckpointError(f"{path}: {k} has values that are not finite numbers")
 
 
-def _classification(y: Array, probabilities: Array) -> dict[str, float]:
-    chosen = probabilities.argmax(axis=1)
-    own = np.clip(probabilities[np.arange(len(y)), y], 1e-15, 1)
-    classes = probabilities.shape[1]
-    right = np.bincount(y[chosen == y], minlength=classes)
-    total = np.bincount(y, minlength=classes) + np.bincount(chosen, minlength=classes)
-    f1 = np.divide(2 * right, total, out=np.zeros(classes), where=total > 0)
-    found = {"accuracy": float((chosen == y).mean()), "log_loss": float(-np.log(own).mean())}
-    if classes == 2:
-        found |= {"f1": float(f1[1]), "auc": _auc(y, probabilities[:, 1])}
-    else:
-        found["macro_f1"] = float(f1[total > 0].mean())
+def _plain(value: Any) -> Any:
+    """One value, or a tuple of one for each layer."""
+    return value if isinstance(value, str | int | float) else tuple(value)
+
+
+def _encode(p: Preprocessor, source: Source, parts: list[Array]) -> list[Array]:
+    """The rows of each part (sorted row numbers), float32, read in one pass."""
+    found = [np.empty((len(rows), p.width), np.float32) for rows in parts]
+    filled = [0] * len(parts)
+    for x, table in p.pieces(source):
+        stop = table.first_row + len(x)
+        for i, rows in enumerate(parts):
+            end = int(np.searchsorted(rows, stop))
+            found[i][filled[i] : end] = x[rows[filled[i] : end] - table.first_row]
+            filled[i] = end
     return found
 
 
-def _auc(y: Array, score: Array) -> float:
-    """P(score of a positive > score of a negative) + P(equal)/2; 0.5 where one class is absent."""
-    _, index, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[index]
-    positive = int(y.sum())
-    negative = len(y) - positive
-    if not positive or not negative:
-        return 0.5
-    return float((rank[y == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def _regression(y: Array, prediction: Array) -> dict[str, float]:
-    error = prediction - y
-    total = float(((y - y.mean(0)) ** 2).sum())
-    return {
-        "rmse": math.sqrt(float((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
-        "r2": 1 - float((error**2).sum()) / total if total else 0.0,
-    }
+def _baseline(answers: Answers, kept: Array, held: Array) -> dict[str, float]:
+    """The measures of always answering the most frequent class and the shares, or the mean."""
+    known, asked = answers.values[kept], answers.values[held]
+    if answers.classes:
+        share = np.bincount(known, minlength=len(answers.classes)) / len(known)
+        scores: Scores = ClassScores(len(share))
+        scores.add(asked, np.broadcast_to(share, (len(asked), len(share))))
+    else:
+        scores = NumberScores()
+        scores.add(asked, np.broadcast_to(known.mean(0), asked.shape))
+    return scores.result()

@@ -1,0 +1,106 @@
+"""Reading: whatever holds a table, as a `Source` or a `Table`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .npz import NpzSource
+from .source import FrameSource, MemorySource, Source
+from .tables import Table, extra, table_of_columns
+from .text import TextSource
+
+
+def open_table(path: str | Path, header: bool = True) -> Source:
+    """A file by its ending: .csv, .tsv, .txt, .data (each also with .gz), .parquet, .npz.
+
+    Values of text files are stripped; a column is numbers if all its values are. ``header=False``:
+    the first line is data and columns are ``column_1``, ``column_2``, ... Raises DataError with the
+    reason.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; a table file is expected")
+    if not path.is_file():
+        raise DataError(f"{path}: not a file that can be read several times; save the table first")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+    endings = [s.lower() for s in path.suffixes]
+    kind = endings[-2] if endings[-1:] == [".gz"] and len(endings) > 1 else (endings or [""])[-1]
+    if kind in (".csv", ".tsv", ".txt", ".data"):
+        return TextSource(path, header, "\t" if kind == ".tsv" else None)
+    if kind in (".parquet", ".pq"):
+        return _not_empty(_open_parquet(path))
+    if kind == ".npz":
+        return _not_empty(NpzSource(path))
+    raise DataError(
+        f"{path}: unknown kind of file {kind!r}; known are .csv, .tsv, .txt (also .gz), .parquet, "
+        ".npz"
+    )
+
+
+def read_table(path: str | Path, header: bool = True) -> Table:
+    """A whole file in memory; see `open_table`."""
+    return open_table(path, header).table()
+
+
+def source_of(data: Any, name: str = "the table") -> Source:
+    """A Source of a Source, a Table, a dict of columns, or a DataFrame of any kind.
+
+    Frames are read through narwhals (pandas, polars, pyarrow, ...), or the Arrow interface
+    (``__arrow_c_stream__``).
+
+    >>> from chainrule.data import source_of
+    >>> s = source_of({"size": [1.5, None], "colour": ["red", "blue"]})
+    >>> s.rows, s.columns
+    (2, ['size', 'colour'])
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, Table):
+        return MemorySource(data)
+    if isinstance(data, Mapping):
+        return MemorySource(table_of_columns(data, name))
+    nw = extra("narwhals", "reading a DataFrame")
+    try:
+        frame = nw.from_native(data)
+    except TypeError:
+        if not hasattr(data, "__arrow_c_stream__"):
+            raise DataError(
+                f"{name}: a {type(data).__name__} is not a table; give a DataFrame, a dict of "
+                "columns or a file"
+            ) from None
+        pl = extra("polars", "reading an Arrow stream")
+        frame = nw.from_native(pl.DataFrame(data))
+    if not hasattr(frame, "rows") and not frame.implementation.is_polars():
+        frame = frame.collect()
+    return FrameSource(frame, name)
+
+
+def table_of(data: Any, source: str = "the table") -> Table:
+    """A Table of what `source_of` takes."""
+    return data if isinstance(data, Table) else source_of(data, source).table()
+
+
+def _open_parquet(path: Path) -> Source:
+    nw = extra("narwhals", f"reading {path.name}")
+    pl = extra("polars", f"reading {path.name}")
+    try:
+        frame = nw.from_native(pl.scan_parquet(path, glob=False))
+        return FrameSource(frame, str(path), quick_slices=True)
+    except (pl.exceptions.PolarsError, nw.exceptions.NarwhalsError, OSError) as error:
+        raise DataError(
+            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _not_empty(source: Source) -> Source:
+    if not source.columns or not source.rows:
+        raise DataError(
+            f"{source.name}: the table has no {'rows' if source.columns else 'columns'}"
+        )
+    return source
