@@ -83,9 +83,8 @@ def compare(name: str, seeds: int) -> dict[str, Any]:
     }
     found: dict[str, list[list[float]]] = {"chainrule": [], "scikit-learn": []}
     for seed in range(seeds):
-        # scikit-learn divides alpha by the rows of the batch
         ours = (BackpropRegressor if regression else BackpropClassifier)(
-            **same, alpha=ALPHA / BATCH, random_state=seed
+            **same, alpha=ALPHA, random_state=seed
         )
         theirs = (MLPRegressor if regression else MLPClassifier)(
             **same, alpha=ALPHA, random_state=seed

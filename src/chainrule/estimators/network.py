@@ -1,12 +1,12 @@
-"""Network: a fully connected net as plain data (sizes and NumPy weights), trained by the Trainer.
+"""Network: a fully connected net as plain data (sizes and NumPy weights).
 
 Plain data can be pickled, copied and written to a file; the modules and the compiled program are
-made from it when they are needed.
+made from it when they are needed (see `session`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from ..nn import functional as F  # noqa: N812 - PyTorch's name
 from ..tensor.random import Generator
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
-from ..train import EarlyStopping, History, Trainer
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -47,46 +46,75 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     "radam": optim.RAdam,
     "lion": optim.Lion,
 }
+WITH_BETAS = ("adam", "adamw", "adamax", "nadam", "radam")
+"""The optimizers that take beta_1, beta_2 and epsilon of `Training`."""
 LOSSES = ("cross_entropy", "binary_cross_entropy", "mse")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
 _PREDICTION_ROWS = 4096
 
 
+def check_sizes(name: str, sizes: Iterable[Any]) -> None:
+    """Raise OptionError unless all are numbers of units."""
+    for n in sizes:
+        whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
+        if not whole or not 1 <= n <= MAX_SIZE:
+            raise OptionError(
+                f"{name}: layer sizes are whole numbers from 1 to {MAX_SIZE}, got {n!r}"
+            )
+
+
 @dataclass(frozen=True)
 class Spec:
     """The architecture: layer sizes, activation of the hidden layers, dropout after each, and the
-    loss."""
+    loss.
+
+    ``activation`` and ``dropout``: one for all hidden layers, or a tuple with one for each.
+    """
 
     inputs: int
     hidden: tuple[int, ...]
     outputs: int
-    activation: str = "relu"
-    dropout: float = 0.0
+    activation: str | tuple[str, ...] = "relu"
+    dropout: float | tuple[float, ...] = 0.0
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("inputs", self.inputs),
-            ("outputs", self.outputs),
-            *(("hidden", h) for h in self.hidden),
-        ):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | np.integer)
-                or not 1 <= value <= MAX_SIZE
-            ):
+        check_sizes("inputs", [self.inputs])
+        check_sizes("outputs", [self.outputs])
+        check_sizes("hidden", self.hidden)
+        for name in self._each("activation"):
+            if name not in ACTIVATIONS:
                 raise OptionError(
-                    f"{name}: layer sizes are whole numbers from 1 to {MAX_SIZE}, got {value!r}"
+                    f"activation {name!r} is unknown; there are {', '.join(ACTIVATIONS)}"
                 )
-        if self.activation not in ACTIVATIONS:
-            raise OptionError(
-                f"activation {self.activation!r} is unknown; there are {', '.join(ACTIVATIONS)}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise OptionError(f"dropout is a probability below 1, got {self.dropout!r}")
+        for p in self._each("dropout"):
+            if isinstance(p, bool) or not isinstance(p, int | float | np.number) or not 0 <= p < 1:
+                raise OptionError(f"dropout is a probability below 1, got {p!r}")
         if self.loss not in LOSSES:
             raise OptionError(f"loss {self.loss!r} is unknown; there are {', '.join(LOSSES)}")
+
+    def _each(self, name: str) -> tuple[Any, ...]:
+        """One ``name`` for each hidden layer (a single one is checked even without layers)."""
+        given, layers = getattr(self, name), len(self.hidden)
+        if not isinstance(given, tuple):
+            return (given,) * max(layers, 1)
+        if len(given) != layers:
+            raise OptionError(
+                f"{name} has {len(given)} entries for {layers} hidden layers; give one for all, or"
+                " one for each"
+            )
+        return given
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        return self._each("activation")[: len(self.hidden)]
+
+    @property
+    def dropouts(self) -> tuple[float, ...]:
+        """The probability with which a unit of each hidden layer is dropped."""
+        return self._each("dropout")[: len(self.hidden)]
 
     @property
     def sizes(self) -> list[int]:
@@ -101,28 +129,35 @@ class Spec:
         return found
 
     def new_weights(self, seed: int, dtype: Any = np.float32) -> dict[str, Array]:
-        """W and b from U(-k, k), k = √(6 / (inputs + outputs)) of the layer (Glorot)."""
+        """W and b from U(-k, k), k = √(c / (inputs + outputs)) of the layer (Glorot).
+
+        c = 2 in a net whose hidden layers are all logistic, otherwise 6 (as scikit-learn does).
+        """
         rng = np.random.default_rng(seed)
-        found = {}
-        for name, shape in self.shapes().items():
-            k = np.sqrt(6 / sum(self.shapes()[name.replace("bias", "weight")]))
+        names = set(self._each("activation"))
+        c = 2 if names <= {"logistic", "sigmoid"} else 6
+        found, shapes = {}, self.shapes()
+        for name, shape in shapes.items():
+            k = np.sqrt(c / sum(shapes[name.replace("bias", "weight")]))
             found[name] = rng.uniform(-k, k, shape).astype(dtype)
         return found
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"hidden": [int(h) for h in self.hidden]}
+        lists = {k: list(v) for k, v in asdict(self).items() if isinstance(v, tuple)}
+        return asdict(self) | lists | {"hidden": [int(h) for h in self.hidden]}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Spec:
         """What `to_json` gave. Raises DataError where it is something else."""
         try:
+            activation, dropout = held["activation"], held["dropout"]
             return cls(
                 held["inputs"],
                 tuple(held["hidden"]),
                 held["outputs"],
-                str(held["activation"]),
-                float(held["dropout"]),
+                tuple(activation) if isinstance(activation, list) else str(activation),
+                tuple(map(float, dropout)) if isinstance(dropout, list) else float(dropout),
                 str(held["loss"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -132,44 +167,52 @@ class Spec:
 class _Dropout(nn.Module):
     """Dropout with random numbers of its own, so that two nets in two threads do not mix theirs."""
 
-    def __init__(self, p: float, seed: int) -> None:
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.p, self.generator = p, Generator(seed)
+        self.p, self.generator = p, Generator(0)
 
     def forward(self, x: Any) -> Tensor:
         return F.dropout(x, self.p, self.training, generator=self.generator)
 
 
+class _Linear(nn.Linear):
+    """A linear layer whose weights are given, so none are drawn."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class Feedforward(nn.Module):
     """Linear layers with an activation and dropout between them."""
 
-    def __init__(self, spec: Spec, weights: Mapping[str, Array], seed: int = 0) -> None:
-        """The net of ``spec`` with these weights (their dtype is the net's)."""
+    def __init__(self, spec: Spec, dtype: Any = np.float32, units: bool = False) -> None:
+        """The net of ``spec``; its weights are to be loaded.
+
+        With ``units`` an output z becomes std · z + mean, by two buffers of the outputs' number.
+        """
         super().__init__()
+        self.units = units
+        if units:
+            self.register_buffer("std", stored(np.ones(spec.outputs, dtype)))
+            self.register_buffer("mean", stored(np.zeros(spec.outputs, dtype)))
         pairs = zip(spec.sizes, spec.sizes[1:], strict=False)
-        self.layers = nn.ModuleList([nn.Linear(n, m) for n, m in pairs])
-        self.activation = ACTIVATIONS[spec.activation]()
-        self.drops = nn.ModuleList(
-            [_Dropout(spec.dropout, seed + i) for i in range(len(spec.hidden))]
-        )
-        self.dropped = spec.dropout > 0
-        if next(iter(weights.values())).dtype == np.float64:
-            self.double()
-        self.load_state_dict(weights)
+        self.layers = nn.ModuleList([_Linear(n, m, dtype=dtype) for n, m in pairs])
+        self.activations = nn.ModuleList([ACTIVATIONS[name]() for name in spec.activations])
+        self.drops = nn.ModuleList([_Dropout(p) for p in spec.dropouts])
 
     def forward(self, x: Any) -> Any:
         """(rows, inputs) to (rows, outputs)."""
-        layers = list(self.layers)
-        for i, layer in enumerate(layers[:-1]):
-            x = self.activation(layer(x))
-            if self.dropped:
-                x = self.drops[i](x)
-        return layers[-1](x)
+        *hidden, last = self.layers
+        for layer, activation, drop in zip(hidden, self.activations, self.drops, strict=True):
+            x = activation(layer(x))
+            if drop.p:
+                x = drop(x)
+        return last(x) * self.std + self.mean if self.units else last(x)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to train: optimizer, passes over the data, when to stop."""
+    """How to train: optimizer, passes over the data, order of the rows."""
 
     optimizer: str = "adam"
     lr: float = 1e-3
@@ -179,6 +222,12 @@ class Training:
     epochs: int = 100
     seed: int = 0
     shuffle: bool = True
+    nesterov: bool = False
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    l2: float | None = None
+    """α of a penalty α / (2 · rows of the batch) · Σ W²; None leaves it out of the program."""
 
     def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """The optimizer; biases do not decay."""
@@ -196,93 +245,35 @@ class Training:
         ]
         options: dict[str, Any] = {"lr": self.lr}
         if self.optimizer == "sgd":
-            options["momentum"] = self.momentum
+            options |= {
+                "momentum": self.momentum,
+                "nesterov": self.nesterov and self.momentum > 0,
+            }
+        if self.optimizer in WITH_BETAS:
+            options |= {"betas": (self.beta_1, self.beta_2), "eps": self.epsilon}
         make: Any = OPTIMIZERS[self.optimizer]
         made: optim.Optimizer = make(groups, **options)
         return made
 
 
-def loss_of(spec: Spec, weighted: bool) -> Any:
-    """The loss module, or, with weights, a function of (prediction, (target, weights with mean
-    1))."""
-    name = spec.loss
-    if not weighted:
-        if name == "cross_entropy":
-            return nn.CrossEntropyLoss()
-        return nn.MSELoss() if name == "mse" else nn.BCEWithLogitsLoss()
-
-    def loss(prediction: Any, target: Any) -> Any:
-        y, w = target
-        if name == "cross_entropy":
-            return (F.cross_entropy(prediction, y, reduction="none") * w).mean()
-        each = F.binary_cross_entropy_with_logits if name == "binary_cross_entropy" else F.mse_loss
-        return (each(prediction, y, reduction="none").mean(axis=1) * w).mean()
-
-    return loss
-
-
-class Session:
-    """A net in training: its modules, optimizer and compiled steps."""
-
-    def __init__(
-        self, spec: Spec, weights: Mapping[str, Array], training: Training, weighted: bool
-    ) -> None:
-        """Start from these weights."""
-        self.spec, self.training, self.weighted = spec, training, weighted
-        self.model = Feedforward(spec, weights, training.seed)
-        optimizer = training.make_optimizer(self.model)
-        self.trainer = Trainer(self.model, loss_of(spec, weighted), optimizer, seed=training.seed)
-
-    def fit(
-        self,
-        x: Array,
-        y: Array,
-        weights: Array | None = None,
-        validation: Any = None,
-        stopping: EarlyStopping | None = None,
-        epochs: int | None = None,
-        metrics: Any = None,
-        progress: bool | None = False,
-        callbacks: Any = None,
-    ) -> History:
-        """Train on rows ``x``, targets ``y`` and, where the session is weighted, weights with mean
-        1."""
-        dtype = next(iter(self.model.parameters())).dtype
-        target: Any = y
-        if self.weighted:
-            w = np.ones(len(x), dtype) if weights is None else weights.astype(dtype)
-            target = (y, w)
-            if validation is not None:
-                validation = (validation[0], (validation[1], np.ones(len(validation[0]), dtype)))
-        t = self.training
-        return self.trainer.fit(
-            x,
-            target,
-            t.epochs if epochs is None else epochs,
-            t.batch_size,
-            shuffle=t.shuffle,
-            validation_data=validation,
-            early_stopping=stopping,
-            metrics=metrics,
-            progress=progress,
-            callbacks=callbacks,
-        )
-
-    def weights(self) -> dict[str, Array]:
-        """A copy of the weights."""
-        return {k: np.array(v.numpy()) for k, v in self.model.state_dict().items()}
-
-
 def outputs(spec: Spec, weights: Mapping[str, Array], x: Array) -> Array:
     """float64 (rows, outputs): what the net computes, in double precision, so that a row's result
     does not depend on the rows beside it."""
-    model = Feedforward(spec, {k: v.astype(np.float64) for k, v in weights.items()}).eval()
-    parts = []
+    layers = [
+        (weights[f"layers.{i}.weight"].T.astype(np.float64), weights[f"layers.{i}.bias"])
+        for i in range(len(spec.hidden) + 1)
+    ]
+    activations = [ACTIVATIONS[name]() for name in spec.activations]
+    found = np.empty((len(x), spec.outputs))
     with no_grad():
-        for i in range(0, len(x), _PREDICTION_ROWS):
-            rows = np.array(x[i : i + _PREDICTION_ROWS], np.float64)
-            parts.append(np.asarray(model(stored(rows)).numpy()))
-    return np.concatenate(parts) if parts else np.zeros((0, spec.outputs))
+        for start in range(0, len(x), _PREDICTION_ROWS):
+            rows = np.asarray(x[start : start + _PREDICTION_ROWS], np.float64)
+            for i, (w, b) in enumerate(layers):
+                rows = rows @ w + b
+                if i < len(activations):
+                    rows = np.asarray(activations[i](stored(rows)).numpy())
+            found[start : start + len(rows)] = rows
+    return found
 
 
 def softmax(z: Array) -> Array:

@@ -3,234 +3,74 @@ Trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from ..core.node import Array
-from ..errors import DataError, MissingExtraError, OptionError
-from ..train import EarlyStopping
-from .network import Session, Spec, Training, outputs, softmax
+from ..errors import DataError, OptionError
+from ..nn import BCELoss, NLLLoss
+from ..train.objective import ELEMENTWISE_LOSSES
+from . import losses
+from .base import FLOATS, Backprop, as_given, custom_loss, row_weights, telling_callbacks
+from .network import softmax
+from .session import Session
 
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.utils import check_random_state, compute_sample_weight
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-except ImportError:
-    raise MissingExtraError(
-        "chainrule.estimators needs scikit-learn: pip install 'chainrule[sklearn]'"
-    ) from None
+# base has said so if scikit-learn is missing
+from scipy.sparse import issparse  # isort: skip
+from scipy.special import expit  # isort: skip
+from sklearn.base import ClassifierMixin, RegressorMixin  # isort: skip
+from sklearn.utils import column_or_1d, compute_sample_weight  # isort: skip
+from sklearn.utils.multiclass import check_classification_targets, type_of_target  # isort: skip
+from sklearn.utils.validation import validate_data  # isort: skip
 
-_FLOATS = [np.float64, np.float32]
-
-
-class _Backprop(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share."""
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        dropout: float = 0.0,
-        solver: str = "adam",
-        learning_rate_init: float = 0.001,
-        alpha: float = 0.0001,
-        momentum: float = 0.9,
-        batch_size: int | str = "auto",
-        max_iter: int = 200,
-        shuffle: bool = True,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        random_state: Any = None,
-        warm_start: bool = False,
-        callbacks: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.alpha = alpha
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.verbose = verbose
-
-    def __getstate__(self) -> Any:
-        """Everything but the compiled program, which is made again when training goes on."""
-        state = dict(super().__getstate__())
-        state.pop("_session", None)
-        return state
-
-    # -- what a subclass says ----------------------------------------------------------------------
-    def _loss(self) -> str:
-        raise NotImplementedError
-
-    def _encode(self, y: Array, weights: Array | None, first: bool) -> tuple[Array, int]:
-        raise NotImplementedError
-
-    def _strata(self, y: Array) -> Array | None:
-        return None
-
-    def _weigh(self, y: Array, weights: Array | None) -> Array | None:
-        return weights
-
-    # -- training ----------------------------------------------------------------------------------
-    def _fit(self, x: Array, y: Array, sample_weight: Any, first: bool, epochs: int | None) -> Self:
-        """Train on checked data; ``epochs``: of `partial_fit`, without stopping early."""
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, x, dtype=np.float64, ensure_non_negative=True
-            )
-        weights = self._weigh(y, weights)
-        if weights is not None:
-            if not weights.sum() > 0:
-                raise DataError("all sample weights are 0; at least one row must count")
-            weights = weights / weights.mean()
-        session: Session | None = self.__dict__.get("_session")
-        target, width = self._encode(y, weights, first)
-        target = target if target.dtype.kind == "i" else target.astype(x.dtype)
-        if first:
-            spec = Spec(
-                x.shape[1],
-                _sizes(self.hidden_layer_sizes),
-                width,
-                self.activation,
-                self.dropout,
-                self._loss(),
-            )
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            self._spec, self._seed, session = spec, seed, None
-            self._weights = spec.new_weights(seed, x.dtype)
-            self.t_ = 0
-            self.loss_curve_: list[float] = []
-        dtype = next(iter(self._weights.values())).dtype
-        x = x.astype(dtype, copy=False)
-        training = self._training(len(x))
-        if (
-            session is None
-            or session.weighted != (weights is not None)
-            or session.training != training
-        ):
-            session = Session(self._spec, self._weights, training, weights is not None)
-        stopping, validation = None, None
-        if epochs is None:
-            x, target, weights, validation, stopping = self._stopping(x, y, target, weights)
-        history = session.fit(
-            x,
-            target,
-            weights,
-            validation,
-            stopping,
-            epochs,
-            progress=True if self.verbose else False,
-            callbacks=self.callbacks,
-        )
-        self._session = session
-        self._weights = session.weights()
-        self.loss_curve_ = [*self.loss_curve_, *history["loss"]] if epochs else history["loss"]
-        self.loss_ = self.loss_curve_[-1]
-        self.n_iter_ = len(self.loss_curve_)
-        self.t_ += len(history) * len(x)
-        if validation is not None:
-            self.validation_losses_ = history["val_loss"]
-        self.n_outputs_, self.n_layers_ = width, len(self._spec.sizes)
-        return self
-
-    def _training(self, rows: int) -> Training:
-        batch = min(200, rows) if self.batch_size == "auto" else self.batch_size
-        if not isinstance(batch, int | np.integer) or batch < 1:
-            raise OptionError(
-                f'batch_size is "auto" or a whole number from 1, got {self.batch_size!r}'
-            )
-        if not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
-            raise OptionError(f"max_iter is a whole number from 1, got {self.max_iter!r}")
-        return Training(
-            self.solver,
-            float(self.learning_rate_init),
-            float(self.alpha),
-            float(self.momentum),
-            int(batch),
-            int(self.max_iter),
-            self._seed,
-            bool(self.shuffle),
-        )
-
-    def _stopping(self, x: Array, y: Array, target: Array, weights: Array | None) -> Any:
-        """Validation data and the rule to stop."""
-        patience = int(self.n_iter_no_change)
-        if not self.early_stopping:
-            return (
-                x,
-                target,
-                weights,
-                None,
-                EarlyStopping("loss", patience, float(self.tol), restore_best=False),
-            )
-        if not 0 < self.validation_fraction < 1:
-            raise OptionError(
-                f"validation_fraction is between 0 and 1, got {self.validation_fraction!r}"
-            )
-        from .split import split_rows
-
-        train, held = split_rows(
-            len(x), float(self.validation_fraction), self._seed, self._strata(target)
-        )
-        validation = (x[held], target[held])
-        if weights is not None:
-            weights = weights[train] / weights[train].mean()
-        stopping = EarlyStopping("val_loss", patience, float(self.tol))
-        return x[train], target[train], weights, validation, stopping
-
-    def _outputs(self, x: Any) -> Array:
-        check_is_fitted(self, "_weights")
-        x = validate_data(self, x, reset=False, dtype=_FLOATS)
-        return outputs(self._spec, self._weights, x)
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """The weight matrices (inputs, outputs) of the layers."""
-        return [v.T for k, v in self._fitted().items() if k.endswith("weight")]
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """The biases of the layers."""
-        return [v for k, v in self._fitted().items() if k.endswith("bias")]
-
-    def _fitted(self) -> Mapping[str, Array]:
-        if "_weights" not in self.__dict__:
-            raise AttributeError(f"this {type(self).__name__} is not fitted")
-        return self._weights
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether there are weights."""
-        return "_weights" in self.__dict__
+BINARY, MULTICLASS = "binary", "multiclass"
+MULTILABEL, MULTIOUTPUT = "multilabel-indicator", "multiclass-multioutput"
 
 
-class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
-    """A feed-forward classifier: softmax over the classes, cross entropy; or several yes-or-no
-    labels.
+class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
+    """A feed-forward classifier, trained by back-propagation in one native program.
 
-    The parameters are those of ``sklearn.neural_network.MLPClassifier`` where they mean the same,
-    and ``dropout``, ``class_weight`` (a dict or "balanced"), ``solver`` (any of adam, adamw, sgd,
-    rmsprop, adagrad, adadelta, adamax, nadam, radam, lion) and ``activation`` (relu, tanh,
-    logistic, identity, gelu, silu, elu, selu, leaky_relu, softplus, mish). ``alpha`` is the L2
-    coefficient of the mean loss. Trains in the precision of ``X`` (float32 is faster).
+    With z the net's outputs for a row, the loss of the row is
+
+    - two classes: one output, -t log σ(z) - (1 - t) log(1 - σ(z));
+    - more classes: an output a class, -log softmax(z)[class];
+    - several labels, y (rows, labels) of 0 and 1: an output a label, the sum of the first;
+    - several targets, y (rows, targets) of classes: the sum of the second over the targets;
+
+    and a step lowers the mean over a minibatch, plus ``alpha`` / (2 · rows of a batch) · Σ W².
+
+    Options with the names of ``sklearn.neural_network.MLPClassifier`` mean the same. Training is in
+    the precision of ``X``: float32 is about twice as fast as float64.
+
+    | option | |
+    |---|---|
+    | ``hidden_layer_sizes`` | units of the hidden layers; one number is one layer |
+    | ``activation`` | relu, tanh, logistic, identity, gelu, silu, elu, selu, leaky_relu, softplus or mish; or a list with one for each hidden layer |
+    | ``dropout`` | share of a hidden layer's units dropped in training; or a list |
+    | ``loss`` | "log_loss" (above); or a loss of `nn` or a function (logits, target), whose target are class numbers 0, 1, ... (0 and 1 for an elementwise loss of two classes or of labels) |
+    | ``solver`` | adam, adamw, sgd, rmsprop, adagrad, adadelta, adamax, nadam, radam or lion |
+    | ``alpha`` | the L2 penalty above; of adamw and lion the decoupled weight decay |
+    | ``batch_size`` | rows of a minibatch; "auto" is min(200, rows) |
+    | ``learning_rate`` | "constant"; after each epoch "invscaling": η₀ / (t + 1)^``power_t`` with t the rows seen, "adaptive": a fifth where training would stop, "cosine": to 0 over ``max_iter`` |
+    | ``learning_rate_init`` | the first learning rate η₀ |
+    | ``max_iter`` | the most epochs |
+    | ``shuffle`` | a new order of the rows in each epoch |
+    | ``random_state`` | of the first weights, the order, dropout and the validation rows |
+    | ``tol``, ``n_iter_no_change`` | training stops after more than so many epochs in a row without an improvement of ``tol`` |
+    | ``warm_start`` | `fit` goes on from the weights of the last call |
+    | ``momentum``, ``nesterovs_momentum`` | of sgd |
+    | ``beta_1``, ``beta_2``, ``epsilon`` | of adam, adamw, adamax, nadam and radam |
+    | ``early_stopping`` | hold out ``validation_fraction`` of the rows (by class), stop by their score, and keep the best epoch's weights |
+    | ``scoring`` | what that score is: None (as `score`), "loss", a metric of the Trainer ("auc", "f1", ...; computed in the native program), a scikit-learn scorer's name ("neg_log_loss", ...), or a function (estimator, X, y) |
+    | ``class_weight`` | None, "balanced", or a dict class -> weight (for several labels a list of them) |
+    | ``callbacks`` | of the Trainer (see `train.Callback`); those of scikit-learn's protocol are set by ``set_callbacks`` |
+    | ``verbose`` | show the progress |
+
+    After `fit` there are ``classes_``, ``coefs_``, ``intercepts_``, ``loss_``, ``loss_curve_``,
+    ``best_loss_``, ``validation_scores_``, ``best_validation_score_``, ``n_iter_``, ``t_``,
+    ``n_layers_``, ``n_outputs_``, ``out_activation_``, ``n_features_in_``, ``feature_names_in_``
+    and ``history_`` (all measures of the last call, by epoch).
 
     >>> from chainrule.data import load_digits
     >>> from chainrule.estimators import BackpropClassifier
@@ -238,155 +78,261 @@ class BackpropClassifier(ClassifierMixin, _Backprop):  # type: ignore[misc]
     >>> model = BackpropClassifier((32,), max_iter=60, random_state=0).fit(x[:1500] / 16, y[:1500])
     >>> bool(model.score(x[1500:] / 16, y[1500:]) > 0.85)
     True
-    """
+    """  # noqa: E501 - a table's row is one line
 
-    classes_: Array
+    losses = ("log_loss",)
+    metric = "accuracy"
+    classes_: Any
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        dropout: float = 0.0,
+        dropout: Any = 0.0,
+        loss: Any = "log_loss",
         solver: str = "adam",
-        learning_rate_init: float = 0.001,
         alpha: float = 0.0001,
-        momentum: float = 0.9,
         batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
+        random_state: Any = None,
         tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: Any = None,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
-        random_state: Any = None,
-        warm_start: bool = False,
         class_weight: Any = None,
         callbacks: Any = None,
-        verbose: bool = False,
     ) -> None:
         """Nothing is checked before `fit`, as scikit-learn wishes."""
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            dropout=dropout,
-            solver=solver,
-            learning_rate_init=learning_rate_init,
-            alpha=alpha,
-            momentum=momentum,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            tol=tol,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            random_state=random_state,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+        _keep(self, locals())
 
     def __sklearn_tags__(self) -> Any:
-        """Several labels are possible."""
+        """Several labels, and several targets, are possible."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
         return tags
 
+    @telling_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803 - scikit-learn's names
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
-        ``X`` (rows, features), ``y`` (rows,) classes or (rows, labels) of 0 and 1,
-        ``sample_weight`` (rows,).
+        ``X`` (rows, features); ``y`` (rows,) classes, (rows, labels) of 0 and 1, or (rows, targets)
+        of classes; ``sample_weight`` (rows,). Raises OptionError, or DataError (ValueErrors both),
+        before any training.
         """
-        first = not (self.warm_start and self.__sklearn_is_fitted__())
-        X, y = validate_data(
-            self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False
-        )
-        check_classification_targets(y)
-        y = _column(self, y)
-        several = type_of_target(y).startswith("multilabel")
-        classes = np.arange(y.shape[1]) if several else np.unique(y)
-        if not first and not np.array_equal(classes, self.classes_):
-            raise DataError(
-                "warm_start can only be used where y has the same classes as in the last fit: "
-                f"{self.classes_},"
-                f" got {classes}"
-            )
-        if len(classes) < 2 and not several:
-            raise DataError(
-                f"y has one class only ({classes[0]!r}); a classifier needs at least 2 classes"
-            )
-        self.classes_, self.multilabel_ = classes, several
-        return self._fit(X, y, sample_weight, first, None)
+        self._check_options()
+        with self._task(as_given(X, y, sample_weight)) as given:
+            first = not (self.warm_start and self.__sklearn_is_fitted__())
+            x, y = self._checked(X, y, first)
+            kind = type_of_target(y)
+            classes = _classes_of(kind, y)
+            if not first and not _equal(classes, self.classes_):
+                raise DataError(
+                    "warm_start can only be used where y has the same classes as in the last fit: "
+                    f"{self.classes_}, got {classes}"
+                )
+            if kind in (BINARY, MULTICLASS) and len(classes) < 2:
+                raise DataError(
+                    f"y has one class only ({classes[0]!r}); a classifier needs at least 2 classes"
+                )
+            self._kind, self.classes_ = kind, classes
+            weights = self._weigh(y, row_weights(x, sample_weight))
+            return self._learn(given, x, y, weights, first)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
-        """One more epoch over these rows; the first call must name all ``classes``."""
+        """One more epoch over these rows, with the optimizer as it was left.
+
+        The first call must name all ``classes``; for several targets it is a list with the classes
+        of each; for several labels it is not needed.
+        """
+        self._check_options()
+        if self.early_stopping:
+            raise OptionError("partial_fit does not support early_stopping=True")
+        if isinstance(self.class_weight, str):
+            raise OptionError(
+                "partial_fit: class_weight='balanced' needs the rows of all calls; give a dict,"
+                " from sklearn.utils.compute_class_weight"
+            )
         first = not self.__sklearn_is_fitted__()
-        X, y = validate_data(
-            self, X, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=False
-        )
-        check_classification_targets(y)
-        y = _column(self, y)
+        x, y = self._checked(X, y, first)
         if first:
-            if classes is None:
-                raise DataError(
-                    "partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)"
-                )
-            self.classes_, self.multilabel_ = np.unique(classes), y.ndim > 1
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            self._kind, self.classes_ = _declared(y, classes)
+        elif classes is not None and not _equal(_declared(y, classes)[1], self.classes_):
             raise DataError(
-                f"partial_fit: classes is {np.unique(classes)}, in the first call it was "
+                f"partial_fit: classes is {_declared(y, classes)[1]}, in the first call it was "
                 f"{self.classes_}"
             )
-        strange = [] if self.multilabel_ else np.setdiff1d(y, self.classes_).tolist()
-        if strange:
+        self._check_known(y)
+        weights = self._weigh(y, row_weights(x, sample_weight))
+        return self._learn({}, x, y, weights, first, incremental=True)
+
+    def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
+        if issparse(y):
+            y = y.toarray()
+        x, y = validate_data(
+            self, x, y, reset=first, dtype=FLOATS, multi_output=True, y_numeric=False
+        )
+        check_classification_targets(y)
+        return x, _column(y)
+
+    def _check_known(self, y: Array) -> None:
+        """Whether all of y is among the classes, and y has as many columns as at first."""
+        listed = [self.classes_] if self._kind in (BINARY, MULTICLASS) else self.classes_
+        columns = [y] if y.ndim == 1 else list(y.T)
+        if len(columns) != len(listed):
             raise DataError(
-                f"partial_fit: y has the classes {strange}, which are not in {self.classes_}"
+                f"partial_fit: y has {len(columns)} columns, in the first call it had {len(listed)}"
             )
-        return self._fit(X, y, sample_weight, first, 1)
+        for column, own in zip(columns, listed, strict=True):
+            own = np.array([0, 1]) if self._kind == MULTILABEL else own
+            strange = np.setdiff1d(column, own).tolist()
+            if strange:
+                raise DataError(f"partial_fit: y has the classes {strange}, which are not in {own}")
 
-    def _loss(self) -> str:
-        return "binary_cross_entropy" if self.multilabel_ else "cross_entropy"
-
+    # -- targets -----------------------------------------------------------------------------------
     def _encode(self, y: Array, weights: Array | None, first: bool) -> tuple[Array, int]:
-        if self.multilabel_:
+        if self._kind == MULTILABEL:
             return y.astype(np.float64), y.shape[1]
-        return np.searchsorted(self.classes_, y).astype(np.int64), len(self.classes_)
+        if self._kind == MULTIOUTPUT:
+            pairs = zip(self.classes_, y.T, strict=True)
+            table = np.stack([np.searchsorted(c, v) for c, v in pairs], axis=1)
+            return table.astype(np.int64), sum(map(len, self.classes_))
+        labels = np.searchsorted(self.classes_, y)
+        if self._one_output():
+            return labels.reshape(-1, 1).astype(np.float64), 1
+        return labels.astype(np.int64), len(self.classes_)
 
-    def _strata(self, y: Array) -> Array | None:
-        return None if self.multilabel_ else y
+    def _one_output(self) -> bool:
+        """Whether two classes are one output: for the usual loss, and for elementwise ones."""
+        usual = not custom_loss(self.loss)
+        return self._kind == BINARY and (usual or isinstance(self.loss, ELEMENTWISE_LOSSES))
+
+    def _objective(self) -> tuple[Any, bool]:
+        given = self.loss
+        if custom_loss(given):
+            if isinstance(given, BCELoss | NLLLoss):
+                takes, better = ("probabilities", "BCEWithLogitsLoss")
+                if isinstance(given, NLLLoss):
+                    takes, better = ("log-probabilities", "CrossEntropyLoss")
+                raise OptionError(
+                    f"BackpropClassifier: the net's outputs are logits, and {type(given).__name__}"
+                    f" takes {takes}; use nn.{better}()"
+                )
+            if isinstance(given, ELEMENTWISE_LOSSES) and self._kind in (MULTICLASS, MULTIOUTPUT):
+                raise OptionError(
+                    f"BackpropClassifier: {type(given).__name__} compares numbers, y has classes;"
+                    " use a loss of logits and class numbers, such as nn.CrossEntropyLoss()"
+                )
+            return given, False
+        if self._kind == MULTICLASS:
+            return None, False  # the network's own
+        if self._kind == MULTIOUTPUT:
+            return losses.Grouped(tuple(map(len, self.classes_))), False
+        return losses.logistic, False
+
+    def _plain(self) -> bool:
+        return self._kind in (BINARY, MULTICLASS)
+
+    def _strata(self, target: Array) -> Array | None:
+        return target.reshape(-1) if self._plain() else None
 
     def _weigh(self, y: Array, weights: Array | None) -> Array | None:
         if self.class_weight is None:
             return weights
-        per_class: Array = compute_sample_weight(self.class_weight, y)
+        try:
+            per_class: Array = compute_sample_weight(self.class_weight, y)
+        except ValueError as error:
+            raise OptionError(f"BackpropClassifier: class_weight: {error}") from None
         return per_class if weights is None else weights * per_class
 
-    def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """(rows, classes): the probability of each class, or (rows, labels) of each label."""
-        z = self._outputs(X)
-        return 1 / (1 + np.exp(-z)) if self.multilabel_ else softmax(z)
+    @property
+    def out_activation_(self) -> str:
+        """What makes probabilities of the outputs: "logistic" or "softmax"."""
+        self._fitted()
+        return "logistic" if self._kind == MULTILABEL or self.n_outputs_ == 1 else "softmax"
 
-    def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
+    # -- using -------------------------------------------------------------------------------------
+    def _groups(self, z: Array) -> list[Array]:
+        """The outputs of each target."""
+        return np.split(z, np.cumsum([len(c) for c in self.classes_])[:-1], axis=1)
+
+    def decision_function(self, X: Any) -> Any:  # noqa: N803
+        """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels); a
+        list for several targets."""
+        z = self._outputs(X)
+        if self._kind == MULTIOUTPUT:
+            return self._groups(z)
+        if self._kind != BINARY:
+            return z
+        return z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
+
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803
+        """(rows, classes): the probability of each class; or (rows, labels) of each label; for
+        several targets a list of the first."""
+        z = self._outputs(X)
+        if self._kind == MULTIOUTPUT:
+            return [softmax(g) for g in self._groups(z)]
+        if self._kind == MULTILABEL:
+            return expit(z)
+        return np.hstack([expit(-z), expit(z)]) if z.shape[1] == 1 else softmax(z)
+
+    def predict_log_proba(self, X: Any) -> Any:  # noqa: N803
         """The logarithm of `predict_proba`."""
+        found = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """(rows,): the most probable class; or (rows, labels) of 0 and 1."""
+        """(rows,): the most probable class; (rows, labels) of 0 and 1; or (rows, targets)."""
         z = self._outputs(X)
-        if self.multilabel_:
+        if self._kind == MULTILABEL:
             return (z > 0).astype(int)
-        return np.asarray(self.classes_[z.argmax(axis=1)])
+        if self._kind == MULTIOUTPUT:
+            pairs = zip(self.classes_, self._groups(z), strict=True)
+            return np.stack([c[g.argmax(axis=1)] for c, g in pairs], axis=1)
+        index = (z[:, 0] > 0).astype(int) if z.shape[1] == 1 else z.argmax(axis=1)
+        return np.asarray(self.classes_[index])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """The share of rows that are right, for several labels or targets in all of them."""
+        if self._kind_or_none() != MULTIOUTPUT:
+            return float(super().score(X, y, sample_weight))
+        right = (np.asarray(self.predict(X)) == np.asarray(y)).all(axis=1)
+        return float(np.average(right, weights=sample_weight))
+
+    def _kind_or_none(self) -> str | None:
+        return self.__dict__.get("_kind")
 
 
-class BackpropRegressor(RegressorMixin, _Backprop):  # type: ignore[misc]
-    """A feed-forward regressor of one or several targets: mean squared error.
+class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
+    """A feed-forward regressor of one or several targets, trained by back-propagation in one native
+    program.
 
-    Targets are standardised while it trains, so that their unit does not matter. The parameters are
-    those of `BackpropClassifier` without ``class_weight``.
+    With z the net's outputs for a row, t its targets and t' = (t - mean) / std over the rows of the
+    first `fit`, the loss of the row is
+
+    - "squared_error": Σ (z - t')² / 2;
+    - "absolute_error": Σ |z - t'|;
+    - "huber": Σ of (z - t')² / 2 where |z - t'| ≤ 1, else |z - t'| - 1/2;
+    - "poisson", for counts: Σ exp(z) - t z; the prediction is exp(z);
+    - a loss of `nn`, or a function (prediction, target): of std · z + mean and t.
+
+    So the unit of a target does not matter, and ``tol`` and ``alpha`` are in units of its variance
+    (in ``sklearn.neural_network.MLPRegressor`` they are in its own). Otherwise the options are
+    those of `BackpropClassifier`, without ``class_weight``; ``scoring=None`` is R².
 
     >>> import numpy as np
     >>> from chainrule.estimators import BackpropRegressor
@@ -397,62 +343,167 @@ class BackpropRegressor(RegressorMixin, _Backprop):  # type: ignore[misc]
     True
     """
 
+    losses = tuple(losses.REGRESSION)
+    metric = "r2"
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        dropout: Any = 0.0,
+        loss: Any = "squared_error",
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: Any = None,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        callbacks: Any = None,
+    ) -> None:
+        """Nothing is checked before `fit`, as scikit-learn wishes."""
+        _keep(self, locals())
+
     def __sklearn_tags__(self) -> Any:
         """Several targets are possible."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
+    @telling_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
-        ``X`` (rows, features), ``y`` (rows,) or (rows, targets), ``sample_weight`` (rows,).
+        ``X`` (rows, features), ``y`` (rows,) or (rows, targets), ``sample_weight`` (rows,). Raises
+        OptionError, or DataError (ValueErrors both), before any training.
         """
-        first = not (self.warm_start and self.__sklearn_is_fitted__())
-        return self._start(X, y, sample_weight, first, None)
+        self._check_options()
+        with self._task(as_given(X, y, sample_weight)) as given:
+            first = not (self.warm_start and self.__sklearn_is_fitted__())
+            x, y = self._checked(X, y, first)
+            return self._learn(given, x, y, row_weights(x, sample_weight), first)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
-        """One more epoch over these rows. Mean and size of the target are learned in the first
-        call."""
-        return self._start(X, y, sample_weight, not self.__sklearn_is_fitted__(), 1)
+        """One more epoch over these rows, with the optimizer as it was left.
 
-    def _start(self, x: Any, y: Any, sample_weight: Any, first: bool, epochs: int | None) -> Self:
+        Mean and size of the target are learned in the first call.
+        """
+        self._check_options()
+        if self.early_stopping:
+            raise OptionError("partial_fit does not support early_stopping=True")
+        first = not self.__sklearn_is_fitted__()
+        x, y = self._checked(X, y, first)
+        return self._learn({}, x, y, row_weights(x, sample_weight), first, incremental=True)
+
+    def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
         x, y = validate_data(
-            self, x, y, reset=first, dtype=_FLOATS, multi_output=True, y_numeric=True
+            self, x, y, reset=first, dtype=FLOATS, multi_output=True, y_numeric=True
         )
-        y = _column(self, y)
+        y = _column(y)
+        if isinstance(self.loss, str) and self.loss == "poisson" and y.min() < 0:
+            row = int(np.argwhere(y < 0)[0][0])
+            raise DataError(
+                f"loss='poisson' is for counts: y is {y[row].min():g} in row {row}; give numbers"
+                " that are not negative"
+            )
         self._flat = y.ndim == 1
-        return self._fit(x, y, sample_weight, first, epochs)
+        return x, y
 
-    def _loss(self) -> str:
-        return "mse"
-
+    # -- targets -----------------------------------------------------------------------------------
     def _encode(self, y: Array, weights: Array | None, first: bool) -> tuple[Array, int]:
         table = y.reshape(len(y), -1).astype(np.float64)
         if first:
-            self._mean = np.average(table, axis=0, weights=weights)
-            std = np.sqrt(np.average((table - self._mean) ** 2, axis=0, weights=weights))
-            self._std = np.where(std > 0, std, 1.0)
+            self._mean, self._std = np.zeros(table.shape[1]), np.ones(table.shape[1])
+            if self.out_activation_ == "identity":
+                self._mean = np.average(table, axis=0, weights=weights)
+                std = np.sqrt(np.average((table - self._mean) ** 2, axis=0, weights=weights))
+                self._std = np.where(std > 0, std, 1.0)
         elif table.shape[1] != len(self._mean):
             raise DataError(
                 f"y has {table.shape[1]} targets, in the first call it had {len(self._mean)}"
             )
-        return (table - self._mean) / self._std, table.shape[1]
+        own = custom_loss(self.loss)
+        return table if own else (table - self._mean) / self._std, table.shape[1]
 
+    def _objective(self) -> tuple[Any, bool]:
+        own = custom_loss(self.loss)
+        return (self.loss, True) if own else (losses.REGRESSION[self.loss], False)
+
+    def _start(self, session: Session) -> None:
+        if session.model.units:
+            session.set_units(self._mean, self._std)
+
+    @property
+    def out_activation_(self) -> str:
+        """What is done to the outputs: "identity", or for counts "exp"."""
+        return "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
+
+    # -- using -------------------------------------------------------------------------------------
     def predict(self, X: Any) -> Array:  # noqa: N803
         """(rows,) or (rows, targets)."""
-        y = self._outputs(X) * self._std + self._mean
+        z = self._outputs(X)
+        y = np.exp(z) if self.out_activation_ == "exp" else z * self._std + self._mean
         return np.asarray(y[:, 0] if self._flat else y)
 
 
-def _sizes(given: Any) -> tuple[int, ...]:
-    """Layer sizes as a tuple; one number is one layer."""
-    return tuple(np.atleast_1d(np.asarray(given, dtype=object)).tolist())
+def _keep(estimator: Any, given: dict[str, Any]) -> None:
+    """The constructor's arguments as attributes."""
+    for name, value in given.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
 
 
-def _column(estimator: Any, y: Any) -> Array:
+def _column(y: Any) -> Array:
     """(rows, 1) as (rows,), with scikit-learn's warning."""
-    from sklearn.utils import column_or_1d
-
     y = np.asarray(y)
     return np.asarray(column_or_1d(y, warn=True)) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _classes_of(kind: str, y: Array) -> Any:
+    """The classes of y, sorted; of several targets a list; of labels their numbers."""
+    if kind == MULTIOUTPUT:
+        return [np.unique(column) for column in y.T]
+    return np.arange(y.shape[1]) if kind == MULTILABEL else np.unique(y)
+
+
+def _declared(y: Array, classes: Any) -> tuple[str, Any]:
+    """Kind of target and classes, from the first call of `partial_fit`."""
+    if y.ndim > 1:
+        nested = classes is not None and np.ndim(classes[0]) == 1
+        if nested:
+            return MULTIOUTPUT, [np.unique(c) for c in classes]
+        if classes is None and type_of_target(y) == MULTIOUTPUT:
+            raise DataError(
+                "partial_fit: y has several targets, so the first call needs the classes of each,"
+                " partial_fit(X, y, classes=[[...], [...]])"
+            )
+        return MULTILABEL, np.arange(y.shape[1])
+    if classes is None:
+        raise DataError(
+            "partial_fit: the first call needs all classes, partial_fit(X, y, classes=...)"
+        )
+    found = np.unique(classes)
+    if len(found) < 2:
+        raise DataError(f"partial_fit: a classifier needs at least 2 classes, got {classes!r}")
+    return BINARY if len(found) == 2 else MULTICLASS, found
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, list) or isinstance(b, list):
+        return len(a) == len(b) and all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+    return np.array_equal(a, b)

@@ -226,9 +226,11 @@ def check_same_rows(where: str, x: Arrays, y: Arrays) -> None:
         )
 
 
-def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) -> Array | None:
-    """One float32 weight per row with mean 1, from weights per row and per class; None if neither
-    is given."""
+def row_weights(
+    where: str, sample_weight: Any, class_weight: Any, y: Arrays, dtype: DType = dt.float32
+) -> Array | None:
+    """One weight per row with mean 1, from weights per row and per class; None if neither is
+    given."""
     rows = y.rows
     weights: Array | None = None
     if sample_weight is not None:
@@ -253,7 +255,7 @@ def row_weights(where: str, sample_weight: Any, class_weight: Any, y: Arrays) ->
     mean = weights.mean()
     if mean == 0:
         raise DataError(f"{where}: all weights are 0; at least one row must count")
-    scaled: Array = (weights / mean).astype(np.float32)
+    scaled: Array = (weights / mean).astype(dtype)
     return scaled
 
 

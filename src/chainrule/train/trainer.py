@@ -304,7 +304,7 @@ class Trainer:
         if xs.rows > 2**32 - 1:
             raise DataError(f"fit: x has {xs.rows} rows; at most 2**32 - 1 are supported")
         validation: Dataset | None = None
-        weights = row_weights(where, sample_weight, class_weight, ys)
+        weights = row_weights(where, sample_weight, class_weight, ys, kind)
         if validation_data is not None and split:
             raise OptionError("fit: give validation_data or validation_split, not both")
         if split:
@@ -343,7 +343,7 @@ class Trainer:
                             f"{v}: {label} has rows of shape {other.shape[1:]}, the training "
                             f"{name} {own.shape[1:]}"
                         )
-            wv = row_weights(v, parts[2], None, yv) if len(parts) == 3 else None
+            wv = row_weights(v, parts[2], None, yv, kind) if len(parts) == 3 else None
             validation = self._evaluation_data(v, xv, yv, wv, max(batch, PREDICTION_BATCH))
         return data, validation
 
@@ -432,7 +432,7 @@ class Trainer:
         kind = self._float_dtype()
         xs, ys = arrays_of("evaluate", "x", x, kind), arrays_of("evaluate", "y", y, kind)
         check_same_rows("evaluate", xs, ys)
-        weights = row_weights("evaluate", sample_weight, None, ys)
+        weights = row_weights("evaluate", sample_weight, None, ys, kind)
         data = self._evaluation_data("evaluate", xs, ys, weights, int(batch_size))
         if metrics is not None or not self._used_metrics:
             self._use_metrics(self.metrics if metrics is None else metrics, data)
@@ -638,7 +638,7 @@ def _mean_one(weights: Array) -> Array:
         raise DataError(
             "fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows"
         )
-    return (weights / mean).astype(np.float32)
+    return (weights / mean).astype(weights.dtype)
 
 
 def _early_stopping(given: Any) -> EarlyStopping | None:

@@ -15,6 +15,8 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import OptionError
@@ -70,28 +72,54 @@ def _cgroup_quota(
 
 
 _chosen: int | None = None
+_sharers = 0
+_sharers_lock = threading.Lock()
 
 
 def get_num_threads() -> int:
     """Threads that compiled programs run on.
 
     The last :func:`set_num_threads`, else the environment variable ``CHAINRULE_NUM_THREADS``, else
-    the number of CPUs this process may use. Results do not depend on it.
+    ``OMP_NUM_THREADS`` (joblib sets it in its workers), else the number of CPUs this process may
+    use; the last two are divided among those who work at once (:func:`shared_cores`). Results do
+    not depend on it.
     """
-    return _chosen if _chosen is not None else _default_threads()
+    if _chosen is not None:
+        return _chosen
+    count, divided = _default_threads()
+    return max(1, count // max(_sharers, 1)) if divided else count
+
+
+@contextmanager
+def shared_cores() -> Iterator[None]:
+    """While it is open, this Python thread divides the cores with others that are here.
+
+    For work that a program may start in several threads, such as fits of a grid search.
+    """
+    global _sharers
+    with _sharers_lock:
+        _sharers += 1
+    try:
+        yield
+    finally:
+        with _sharers_lock:
+            _sharers -= 1
 
 
 @functools.cache
-def _default_threads() -> int:
+def _default_threads() -> tuple[int, bool]:
+    """The number, and whether those who work at once divide it: it is not the user's own word."""
     text = os.environ.get("CHAINRULE_NUM_THREADS", "").strip()
     if not text:
-        return available_cpus()
+        first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        wanted = int(first) if first.isdecimal() else 0
+        return min(wanted, available_cpus()) or available_cpus(), True
     if not text.isdecimal() or int(text) < 1:
         raise OptionError(
             f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads, 1 or more; "
             f"unset it to use all {available_cpus()} CPUs"
         )
-    return int(text)
+    return int(text), False
 
 
 def set_num_threads(n: int) -> None:
@@ -199,8 +227,9 @@ def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
 
 def _forget_pool() -> None:
     """In a forked child the workers do not exist: start anew on the next run."""
-    global _pool, _lock
+    global _pool, _lock, _sharers, _sharers_lock
     _pool, _lock = None, threading.Lock()
+    _sharers, _sharers_lock = 0, threading.Lock()
 
 
 def _close_at_exit() -> None:
