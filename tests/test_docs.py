@@ -1,4 +1,9 @@
-"""Nothing in the documentation is unexecuted: docstrings; code blocks of README.md and docs/."""
+"""Nothing in the documentation is unexecuted: docstrings; code blocks of README.md and docs/.
+
+In a page, a ``python`` block runs, and a ``text`` block right after it is what it prints. A
+``console`` block holds commands (after ``$``) and what they print. A python block with the title of
+another library is that library's code: it runs where the library is installed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,15 @@ import ast
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import io
+import linecache
+import os
 import pkgutil
 import re
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +30,8 @@ import chainrule
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")] if p.exists())
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+OTHERS = {"PyTorch": "torch", "Keras": "keras", "scikit-learn": "sklearn"}
+SCRIPT = "train.py"  # what the blocks of a page are called in messages that name a line
 
 
 def modules() -> list[str]:
@@ -36,6 +49,7 @@ def same_start() -> object:
     chainrule.default_generator.set_state(generator_state)
 
 
+# -- docstrings ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", modules())
 def test_docstrings(name: str) -> None:
     if name.startswith("chainrule.bench.modes."):
@@ -49,33 +63,154 @@ def test_docstrings(name: str) -> None:
     assert result.failed == 0, output.getvalue()
 
 
-def test_public_functions_have_docstrings() -> None:
-    public = {n: v for n, v in vars(chainrule).items() if callable(v) and not n.startswith("_")}
-    assert len(public) > 100
-    assert not [n for n, v in public.items() if not (v.__doc__ or "").strip()]
+# -- pages -----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, title and text, and where the text is."""
+
+    language: str
+    title: str
+    text: str
+    start: int
+    end: int
 
 
-def python_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r'^```(\w*)(?: title="([^"\n]*)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python blocks of a page run, one after the other, in one namespace and an empty
-    folder."""
+def blocks_of(page: str) -> list[Block]:
+    return [
+        Block(m[1], m[2] or "", m[3], m.start(3), m.end(3))
+        for m in FENCE.finditer(page)
+        if m.group(0).count("\n```") == 1
+    ]
+
+
+class Session:
+    """The blocks of a page, run one after the other as one script in one namespace and folder."""
+
+    def __init__(self, page: Path, folder: Path, names: dict[str, object]) -> None:
+        self.page, self.folder, self.names = page, folder, names
+        self.lines: list[str] = []
+        self.printed: str | None = None  # by the block before, if that was one that runs
+
+    def run(self, block: Block) -> tuple[str, str] | None:
+        """Run a block; what it should have printed and what it did, where it says that."""
+        printed, self.printed = self.printed, None
+        if block.language == "text":
+            return None if printed is None else (block.text, printed)
+        if block.language == "console":
+            return block.text, self.console(block.text)
+        if block.language == "python" and block.title not in OTHERS:
+            self.printed = self.doctest(block) if ">>>" in block.text else self.python(block)
+        return None
+
+    def python(self, block: Block) -> str:
+        first = len(self.lines)
+        self.lines += block.text.splitlines(keepends=True)
+        linecache.cache[SCRIPT] = (0, None, self.lines, SCRIPT)
+        code = compile(ast.parse("\n" * first + block.text), SCRIPT, "exec")
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(code, self.names)
+        return output.getvalue()
+
+    def doctest(self, block: Block) -> None:
+        parser = doctest.DocTestParser()
+        parsed = parser.get_doctest(block.text, self.names, self.page.name, str(self.page), 0)
+        output = io.StringIO()
+        runner = doctest.DocTestRunner(optionflags=OPTIONS)
+        runner.run(parsed, out=output.write, clear_globs=False)
+        self.names.update(parsed.globs)
+        assert runner.failures == 0, output.getvalue()
+
+    def console(self, text: str) -> str:
+        """Every command and its stdout; ``chainrule`` and ``python`` are those under test."""
+        beside = str(Path(sys.executable).parent)
+        environment = {
+            **os.environ,
+            "COLUMNS": "100",
+            "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
+        }
+        shown = []
+        for line in text.splitlines():
+            if line.startswith("$ "):
+                done = subprocess.run(
+                    line[2:],
+                    shell=True,
+                    cwd=self.folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                )
+                assert done.returncode == 0, f"{line}\n{done.stderr}"
+                shown += [line, *(x.rstrip() for x in done.stdout.splitlines())]
+        return "\n".join(shown) + "\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_pages(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """The blocks of a page run in an empty folder, and print what the page says they print.
+
+    ``--update-golden`` writes what was printed into the page instead.
+    """
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page.stem}
-    if (
-        page.parent.name == "docs"
-    ):  # the README's first block shows the imports; later pages need not
+    if page.parent.name == "docs":  # the README's first block shows the imports; these need not
         names |= {"cr": chainrule, "np": np, "nn": chainrule.nn, "optim": chainrule.optim}
-    for block in python_blocks(page):
-        if ">>>" in block:
-            parsed = doctest.DocTestParser().get_doctest(block, names, page.name, str(page), 0)
-            output = io.StringIO()
-            runner = doctest.DocTestRunner(optionflags=OPTIONS)
-            runner.run(parsed, out=output.write, clear_globs=False)
-            names.update(parsed.globs)
-            assert runner.failures == 0, output.getvalue()
-        else:
-            exec(compile(ast.parse(block), str(page), "exec"), names)
+    session, text = Session(page, tmp_path, names), page.read_text("utf-8")
+    changed = []
+    for block in blocks_of(text):
+        found = session.run(block)
+        if found is None or doctest.OutputChecker().check_output(*found, OPTIONS):
+            continue
+        assert request.config.getoption("--update-golden"), (
+            f"{page.name} says:\n{found[0]}\nprinted was:\n{found[1]}"
+        )
+        changed.append((block, found[1]))
+    for block, printed in reversed(changed):
+        text = text[: block.start] + printed + text[block.end :]
+        page.write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_code_of_other_libraries(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is Python; and it runs, in one namespace, where the library is installed."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    for block in blocks_of(page.read_text("utf-8")):
+        if block.language == "python" and block.title in OTHERS:
+            code = compile(block.text, f"{page.name}: {block.title}", "exec")
+            if importlib.util.find_spec(OTHERS[block.title]) is not None:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(code, names)
+
+
+def test_fences_are_understood() -> None:
+    """No block escapes the tests by a slip of the pen: every fence opens or closes a known one."""
+    languages = {"python", "text", "console", "bash", "toml", ""}
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        blocks = blocks_of(text)
+        assert 2 * len(blocks) == len(re.findall(r"^\s*```", text, re.MULTILINE)), page
+        assert {b.language for b in blocks} <= languages, page
+        assert {b.title for b in blocks if b.title} <= {"Chainrule", *OTHERS}, page
+
+
+# -- these tests can fail --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("```python\nprint(1 + 1)\n```\n```text\n3\n```\n", (["3\n", "2\n"])),
+        ("```console\n$ echo hello\nbye\n```\n", ["$ echo hello\nbye\n", "$ echo hello\nhello\n"]),
+    ],
+)
+def test_a_wrong_output_is_seen(text: str, complaint: list[str], tmp_path: Path) -> None:
+    session = Session(tmp_path / "page.md", tmp_path, {})
+    found = [f for b in blocks_of(text) if (f := session.run(b)) is not None]
+    assert [list(f) for f in found] == [complaint]
+    assert not doctest.OutputChecker().check_output(*found[0], OPTIONS)
