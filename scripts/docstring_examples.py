@@ -1,4 +1,4 @@
-"""For the API reference: examples in docstrings become code blocks, which Markdown would not see."""
+"""For the API reference: examples in docstrings become code blocks, else Markdown sees quotes."""
 
 from __future__ import annotations
 
