@@ -1,4 +1,4 @@
-"""Write torch_nn.npz: what PyTorch computes for every case of nn_cases.py, in float64.
+"""Write torch_nn.npz: what PyTorch computes for every case beside this file, in float64.
 
 Run with a Python that has PyTorch: ``python tests/golden/make_torch_goldens.py``.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nn_cases as cases
 import numpy as np
+import optim_cases
 import torch
 from torch import nn, optim
-from torch.optim import lr_scheduler
+from torch.optim import lr_scheduler, swa_utils
 
 warnings.filterwarnings("ignore")
 torch.set_default_dtype(torch.float64)
@@ -35,36 +37,66 @@ def fill(module: nn.Module) -> None:
                 b.copy_(tensor(cases.uniform(*b.shape, seed=200 + i)))
 
 
+def prepared(kind: str, case: cases.Case) -> tuple[nn.Module, list[torch.Tensor]]:
+    """A filled module, and its inputs; the losses have gradients of their first input only."""
+    module = case.make(nn, tensor)
+    if kind == "layer":
+        fill(module)
+    module.train(not case.evaluate)
+    inputs = [tensor(np.asarray(x)) for x in case.inputs]
+    for x in inputs:
+        x.requires_grad_(x.is_floating_point() and (kind != "loss" or x is inputs[0]))
+    return module, inputs
+
+
+def weighted(out: torch.Tensor) -> torch.Tensor:
+    """A number from all outputs."""
+    return (out * tensor(cases.normal(*out.shape, seed=300))).sum()
+
+
 def run(kind: str, table: dict[str, cases.Case]) -> None:
-    """Outputs, gradients and running means of all modules of a table."""
+    """Outputs, gradients, running means, and parameters that a call changes."""
     for name, case in table.items():
-        module = case.make(nn, tensor)
-        if kind == "layer":
-            fill(module)
-        module.train(not case.evaluate)
-        inputs = [tensor(np.asarray(x)) for x in case.inputs]
-        for x in inputs:
-            x.requires_grad_(x.is_floating_point() and (kind == "layer" or x is inputs[0]))
+        module, inputs = prepared(kind, case)
+        before = {n: p.detach().clone() for n, p in module.named_parameters()}
         out = module(*inputs)
-        weights = tensor(cases.normal(*out.shape, seed=300))
-        (out * weights).sum().backward()
+        weighted(out).backward()
         found[f"{kind}/{name}/out"] = out.detach().numpy()
         for i, x in enumerate(inputs):
             if x.grad is not None:
                 found[f"{kind}/{name}/grad {i}"] = x.grad.numpy()
         for n, p in module.named_parameters():
             found[f"{kind}/{name}/grad {n}"] = p.grad.numpy()
+            if not torch.equal(p, before[n]):
+                found[f"{kind}/{name}/after {n}"] = p.detach().numpy()
         for n, b in module.named_buffers():
             if kind == "layer":
                 found[f"{kind}/{name}/buffer {n}"] = b.numpy()
+        if cases.is_descended(name):
+            descend(f"{kind}/{name}", *prepared(kind, case))
+
+
+def descend(name: str, module: nn.Module, inputs: list[torch.Tensor]) -> None:
+    """The loss in each of 20 steps of gradient descent on inputs and parameters."""
+    free = [t for t in (*inputs, *module.parameters()) if t.requires_grad]
+    losses = []
+    for _ in range(cases.STEPS):
+        out = module(*inputs)
+        loss = weighted(out) if out.ndim else out
+        losses.append(loss.item())
+        gradients = torch.autograd.grad(loss, free)
+        with torch.no_grad():
+            for t, grad in zip(free, gradients, strict=True):
+                t -= cases.RATE * grad
+    found[f"{name}/losses"] = np.array(losses)
 
 
 def train(name: str, make: Any) -> None:
     """Losses of 20 steps and the parameters after them."""
     net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
-    net.load_state_dict({k: tensor(v) for k, v in cases.NET.items()})
+    net.load_state_dict({k: tensor(v) for k, v in optim_cases.NET.items()})
     optimizer = make(optim, net.parameters())
-    x, y = tensor(cases.NET_X), tensor(cases.NET_Y)
+    x, y = tensor(optim_cases.NET_X), tensor(optim_cases.NET_Y)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -72,21 +104,25 @@ def train(name: str, make: Any) -> None:
         loss.backward()
         return loss
 
-    losses = [float(optimizer.step(closure)) for _ in range(cases.STEPS)]
+    losses = [float(optimizer.step(closure)) for _ in range(optim_cases.STEPS)]
     found[f"optimizer/{name}/losses"] = np.array(losses)
     for n, p in net.named_parameters():
         found[f"optimizer/{name}/{n}"] = p.detach().numpy()
 
 
+def parameters() -> list[nn.Parameter]:
+    """Four, for one group or two."""
+    return [nn.Parameter(torch.zeros(1)) for _ in range(4)]
+
+
 def rates(name: str, make_optimizer: Any, make: Any) -> None:
-    """Learning rate (and momentum) at each step."""
-    optimizer = make_optimizer(optim, [nn.Parameter(torch.zeros(1))])
-    made = make(lr_scheduler, optimizer)
+    """Learning rates (and the first momentum) at each step."""
+    optimizer = make_optimizer(optim, parameters())
+    made = make(SimpleNamespace(**vars(lr_scheduler), SWALR=swa_utils.SWALR), optimizer)
     schedules = made if isinstance(made, tuple) else (made,)
-    group = optimizer.param_groups[0]
     rows = []
-    for _ in range(cases.COUNT):
-        rows.append([group["lr"], group["betas"][0] if "betas" in group else group["momentum"]])
+    for _ in range(optim_cases.COUNT):
+        rows.append(optim_cases.rates(optimizer))
         optimizer.step()
         for s in schedules:
             s.step()
@@ -94,24 +130,25 @@ def rates(name: str, make_optimizer: Any, make: Any) -> None:
 
 
 def plateau(name: str, options: dict[str, Any]) -> None:
-    """Learning rate after each metric."""
-    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    """Learning rates after each metric."""
+    optimizer = optim_cases.GROUPS(optim, parameters())
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, **options)
     rows = []
-    for metric in cases.METRICS:
+    for metric in optim_cases.METRICS:
         schedule.step(metric)
-        rows.append(optimizer.param_groups[0]["lr"])
+        rows.append(optim_cases.rates(optimizer))
     found[f"plateau/{name}"] = np.array(rows)
 
 
 if __name__ == "__main__":
     run("layer", cases.LAYERS)
     run("loss", cases.LOSSES)
-    for name, make in cases.OPTIMIZERS.items():
+    run("function", cases.FUNCTIONS)
+    for name, make in optim_cases.OPTIMIZERS.items():
         train(name, make)
-    for name, (make_optimizer, make) in cases.SCHEDULES.items():
+    for name, (make_optimizer, make) in optim_cases.SCHEDULES.items():
         rates(name, make_optimizer, make)
-    for name, options in cases.PLATEAUS.items():
+    for name, options in optim_cases.PLATEAUS.items():
         plateau(name, options)
     path = Path(__file__).with_name("torch_nn.npz")
     np.savez_compressed(path, **found)

@@ -7,10 +7,11 @@ from typing import Any
 
 import nn_cases as cases
 import numpy as np
+import optim_cases
 
 import chainrule as cr
 
-__all__ = ["agree", "cases", "converted", "goldens"]
+__all__ = ["agree", "cases", "converted", "goldens", "optim_cases"]
 
 goldens = dict(np.load(Path(__file__).with_name("torch_nn.npz")))
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}

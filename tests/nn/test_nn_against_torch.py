@@ -1,11 +1,13 @@
-"""Layers and losses: values, gradients and running means equal PyTorch's."""
+"""Layers, losses and functions: values, gradients, statistics and training equal PyTorch's."""
 
 from __future__ import annotations
 
+import exports
 import numpy as np
 import pytest
 from torch_goldens import agree, cases, converted, goldens
 
+import chainrule as cr
 from chainrule import nn
 
 # PyTorch's own constants have float32's precision here: 1e-12 in BCELoss, 1/6 in Hardsigmoid.
@@ -24,35 +26,79 @@ def names(kind: str, case: str) -> list[str]:
     return [key for key in goldens if key.startswith(f"{kind}/{case}/")]
 
 
-def compare(kind: str, name: str, case, dtype: str) -> None:
+def prepared(kind: str, case, dtype: str):
     module = case.make(nn, lambda x: converted(x, dtype)).to(dtype)
     if kind == "layer":
         fill(module)
     module.train(not case.evaluate)
     inputs = [converted(x, dtype) for x in case.inputs]
     for i, x in enumerate(inputs):
-        if x.is_floating_point() and (kind == "layer" or i == 0):
+        if x.is_floating_point() and (kind != "loss" or i == 0):
             x.requires_grad_()
+    return module, inputs
+
+
+def weighted(out: cr.Tensor, dtype: str) -> cr.Tensor:
+    return (out * converted(cases.normal(*out.shape, seed=300), dtype)).sum()
+
+
+def compare(kind: str, name: str, case, dtype: str) -> None:
+    module, inputs = prepared(kind, case, dtype)
+    before = {n: p.numpy() for n, p in module.named_parameters()}
     out = module(*inputs)
     assert out.dtype == np.dtype(dtype)
-    (out * converted(cases.normal(*out.shape, seed=300), dtype)).sum().backward()
+    weighted(out, dtype).backward()
     found = {"out": out} | {f"grad {i}": x.grad for i, x in enumerate(inputs) if x.grad is not None}
     found |= {f"grad {n}": p.grad for n, p in module.named_parameters()}
+    found |= {
+        f"after {n}": p
+        for n, p in module.named_parameters()
+        if not np.array_equal(p.numpy(), before[n])
+    }
     if kind == "layer":
         found |= {f"buffer {n}": b for n, b in module.named_buffers()}
-    assert {f"{kind}/{name}/{k}" for k in found} == set(names(kind, name))
+    arrays = {k: v.numpy() for k, v in found.items()}
+    if cases.is_descended(name):
+        arrays["losses"] = descend(*prepared(kind, case, dtype), dtype)
+    assert {f"{kind}/{name}/{k}" for k in arrays} == set(names(kind, name))
     slack = SLACK.get((name.split(",")[0].removesuffix(" at kinks"), dtype), 1.0)
-    for key, value in found.items():
-        agree(value.numpy(), f"{kind}/{name}/{key}", dtype, slack)
+    for key, value in arrays.items():
+        agree(value, f"{kind}/{name}/{key}", dtype, slack)
 
 
-@pytest.mark.parametrize("name", list(cases.LAYERS))
-def test_layer(name: str) -> None:
+def descend(module: nn.Module, inputs: list[cr.Tensor], dtype: str) -> list[float]:
+    """The loss in each of 20 steps of gradient descent on inputs and parameters."""
+    free = [t for t in (*inputs, *module.parameters()) if t.requires_grad]
+    losses = []
+    for _ in range(cases.STEPS):
+        for t in free:
+            t.grad = None
+        out = module(*inputs)
+        loss = weighted(out, dtype) if out.ndim else out
+        loss.backward()
+        losses.append(loss.item())
+        with cr.no_grad():
+            for t in free:
+                t.assign(t - cases.RATE * t.grad)
+    return losses
+
+
+TABLES = {"layer": cases.LAYERS, "loss": cases.LOSSES, "function": cases.FUNCTIONS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, table in TABLES.items() for name in table]
+)
+def test_equals_pytorch(kind: str, name: str) -> None:
     for dtype in ("float64", "float32"):
-        compare("layer", name, cases.LAYERS[name], dtype)
+        compare(kind, name, TABLES[kind][name], dtype)
 
 
-@pytest.mark.parametrize("name", list(cases.LOSSES))
-def test_loss(name: str) -> None:
-    for dtype in ("float64", "float32"):
-        compare("loss", name, cases.LOSSES[name], dtype)
+def test_no_module_is_left_out() -> None:
+    assert exports.MODULES - exports.COVERED == set(exports.WITHOUT_CASE)
+
+
+def test_every_loss_has_all_its_reductions() -> None:
+    for name in exports.named(cases.LOSSES):
+        found = {n.split(", ")[1] for n in cases.LOSSES if n.startswith((f"{name},", f"{name} "))}
+        assert found == set(getattr(nn, name).reductions), name

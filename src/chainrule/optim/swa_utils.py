@@ -145,7 +145,8 @@ class SWALR(LRScheduler):
     """From the rate where it begins to swa_lr in anneal_epochs steps, and then constant.
 
     lr ← (1 - a) lr + a swa_lr, with a = (1 - cos(π t / anneal_epochs)) / 2 or ("linear") the part
-    t / anneal_epochs. It begins with its first ``step()``: until then other schedules set the rate.
+    t / anneal_epochs. It begins with its first ``step()`` (anneal_epochs 0: at once); until then
+    other schedules set the rate.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -182,7 +183,9 @@ class SWALR(LRScheduler):
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """How far it has come, from 0 to 1."""
-        part = e.clip(t / max(1, self.anneal_epochs), 0.0, 1.0)
+        if not self.anneal_epochs:
+            return t * 0 + 1.0
+        part = e.clip(t / self.anneal_epochs, 0.0, 1.0)
         return part if self.anneal_strategy == "linear" else (1 - e.cos(math.pi * part)) * 0.5
 
     def combine(self, lr: Number, index: int) -> Number:

@@ -69,8 +69,9 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Σ x1 x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``."""
     x1, x2 = as_tensor(x1), as_tensor(x2)
-    n1 = e.maximum(x1.norm(axis=dim, keepdims=True), eps)
-    n2 = e.maximum(x2.norm(axis=dim, keepdims=True), eps)
+    n1, n2 = (x.norm(axis=dim, keepdims=True) for x in (x1, x2))
+    # eps bounds the values, not the gradients (PyTorch's choice).
+    n1, n2 = (n + e.maximum(eps - n.detach(), 0.0) for n in (n1, n2))
     return r.sum((x1 / n1) * (x2 / n2), dim)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import OptionError
-from ...nn.options import choice, integer, number
+from ...nn.options import check, choice, integer, number
 from ...tensor import elementwise as e
 from ...tensor.capture import active
 from ..group import scalar
 from ..optimizer import Optimizer
-from .base import LRScheduler, Number, schedulers
+from .base import LRScheduler, Number, of_each_group, schedulers
 
 
 class SequentialLR(LRScheduler):
@@ -82,7 +82,9 @@ class ReduceLROnPlateau(LRScheduler):
     """lr ← lr · factor when ``step(metric)`` has not seen an improvement for ``patience`` steps.
 
     Better means below best · (1 - threshold) (mode "min", threshold_mode "rel"; "abs": best -
-    threshold). Looks at the value of the metric, so not inside a compiled function.
+    threshold). The rate stays at least ``min_lr`` (one for all groups, or a list), and a change
+    smaller than ``eps`` is not made. Looks at the value of the metric, so not inside a compiled
+    function.
     """
 
     constraints = {
@@ -92,7 +94,6 @@ class ReduceLROnPlateau(LRScheduler):
         "threshold": number(0),
         "threshold_mode": choice("rel", "abs"),
         "cooldown": integer(0),
-        "min_lr": number(0),
         "eps": number(0),
     }
     mode: str
@@ -101,7 +102,7 @@ class ReduceLROnPlateau(LRScheduler):
     threshold: float
     threshold_mode: str
     cooldown: int
-    min_lr: float
+    min_lrs: list[float]
     eps: float
 
     def __init__(
@@ -113,7 +114,7 @@ class ReduceLROnPlateau(LRScheduler):
         threshold: float = 1e-4,
         threshold_mode: str = "rel",
         cooldown: int = 0,
-        min_lr: float = 0,
+        min_lr: Any = 0,
         eps: float = 1e-8,
     ) -> None:
         super().__init__(
@@ -125,11 +126,16 @@ class ReduceLROnPlateau(LRScheduler):
             threshold=threshold,
             threshold_mode=threshold_mode,
             cooldown=cooldown,
-            min_lr=min_lr,
+            min_lrs=of_each_group("ReduceLROnPlateau", "min_lr", min_lr, optimizer),
             eps=eps,
         )
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
+
+    def prepare(self) -> None:
+        """Rates are not negative."""
+        for least in self.min_lrs:
+            check("ReduceLROnPlateau", {"min_lr": number(0)}, {"min_lr": least})
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """What it is: `step` changes it."""
@@ -161,9 +167,10 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            for factor, group in zip(self._factors, self.optimizer.param_groups, strict=True):
+            groups = zip(self._factors, self.optimizer.param_groups, self.min_lrs, strict=True)
+            for factor, group, least in groups:
                 old = group["lr"]
-                new = max(old * self.factor_, self.min_lr)
+                new = max(old * self.factor_, least)
                 if old - new > self.eps:
                     factor.assign(scalar(factor.item() * new / old))
             self._apply()
