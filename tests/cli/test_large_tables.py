@@ -16,7 +16,7 @@ ENCODED = ROWS * (NUMBERS + WORDS * CATEGORIES) * 4  # bytes of the float32 inpu
 LIMIT = 48 << 20
 """What a pass over a table may hold beside its results, in bytes."""
 
-# The peak of resident memory in two runs of one process: of a small table of the same columns (which
+# The peak of resident memory in two runs of one process: of a small table of the same columns (it
 # loads the libraries and compiles the net), and of the large one.
 MEASURE = """
 import json, sys, re

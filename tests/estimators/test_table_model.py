@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from chainrule.errors import CheckpointError
+from chainrule.errors import ChainruleError, CheckpointError
 from chainrule.estimators import TableModel
 from chainrule.estimators.measure import auc
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from fuzzing import damaged  # noqa: E402 - tests/data/fuzzing.py
 
 
 def table(rows=120):
@@ -108,6 +113,72 @@ def refused(path):
     with pytest.raises(CheckpointError) as caught:
         TableModel.load(path)
     return str(caught.value).removeprefix(f"{path}: ")
+
+
+ODD = [None, -1, 0, 3, 10**30, 1e308, float("nan"), float("inf"), "", "x", [], {}, [None], True]
+
+
+def places(held, at=()):
+    """The keys to every value in a JSON document."""
+    items = held.items() if isinstance(held, dict) else enumerate(held)
+    for k, v in items:
+        yield (*at, k)
+        if isinstance(v, dict | list):
+            yield from places(v, (*at, k))
+
+
+def change_somewhere(rng, held):
+    """One value of a JSON document becomes odd, or is removed."""
+    everywhere = list(places(held))
+    *before, last = everywhere[rng.integers(len(everywhere))]
+    for k in before:
+        held = held[k]
+    if rng.random() < 0.2:
+        del held[last]
+    else:
+        held[last] = ODD[rng.integers(len(ODD))]
+
+
+def read_and_used_or_refused(path):
+    """Whether a file is refused; one that is not refused must predict, or say what is wrong."""
+    try:
+        read = TableModel.load(path)
+    except CheckpointError as error:
+        assert str(path) in str(error)
+        return True
+    try:
+        read.predict(table())
+    except ChainruleError:
+        pass  # a column's name was changed
+    return False
+
+
+def odd_descriptions(model, folder, seed, count):
+    rng = np.random.default_rng(seed)
+    path = model.save(folder / "m.safetensors")
+    content = path.read_bytes()
+    for _ in range(count):
+        path.write_bytes(content)
+        rewritten(path, lambda held: change_somewhere(rng, held))
+        yield read_and_used_or_refused(path)
+
+
+def test_odd_descriptions_are_refused_or_harmless(model, tmp_path):
+    refused = list(odd_descriptions(model, tmp_path, 0, 80))
+    assert 10 < sum(refused) < 80
+
+
+@pytest.mark.slow
+def test_many_odd_descriptions(model, tmp_path):
+    list(odd_descriptions(model, tmp_path, 1, 5_000))
+
+
+@pytest.mark.slow
+def test_many_damaged_files(model, tmp_path):
+    path = model.save(tmp_path / "m.safetensors")
+    for content in damaged(path.read_bytes(), 0, 10_000):
+        path.write_bytes(content)
+        read_and_used_or_refused(path)
 
 
 def test_foreign_files(path):

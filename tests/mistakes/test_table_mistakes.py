@@ -4,12 +4,28 @@ code."""
 from __future__ import annotations
 
 import gzip
+import io
+import os
 
+import numpy as np
+import polars as pl
 import pytest
 
 from chainrule.cli import main
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i % 3},{'pq'[i % 2]}\n" for i in range(20))
+
+
+def npz(**arrays):
+    held = io.BytesIO()
+    np.savez(held, **arrays)
+    return held.getvalue()
+
+
+def parquet(**columns):
+    held = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(held)
+    return held.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +125,115 @@ FILES = {
         b"\x80\x04]\x94.",
         "t.npz: not a whole NPZ file (File is not a zip file)",
     ),
+    "UTF-16": (
+        "t.csv",
+        "a,y\n1,2\n".encode("utf-16"),
+        "t.csv, line 1: not UTF-8 text (byte 0xff); save the table in UTF-8 encoding",
+    ),
+    "zero byte": (
+        "t.csv",
+        b"a,y\n1,2\n1\x00,2\n",
+        "t.csv, line 3: a zero byte; this is not a text file",
+    ),
+    "text after a quote": (
+        "t.csv",
+        b'a,y\n"1"x,2\n',
+        "t.csv, after line 1: ',' expected after '\"'",
+    ),
+    "ragged with quotes": (
+        "t.csv",
+        b'a,y\n"1",2\n"1",2,"3"\n',
+        "t.csv, line 3: 3 values, the first line has 2; every line needs one value per column "
+        "(separator ',')",
+    ),
+    "quoted header only": (
+        "t.csv",
+        b'"a","y"\n',
+        "t.csv: a header and no rows; give at least one example",
+    ),
+    "infinite target": (
+        "t.csv",
+        b"a,y\n1,1\n2,inf\n3,3.5\n4,4\n5,5\n",
+        "t.csv: the target 'y' is infinite in row 1; drop it",
+    ),
+    "one value": (
+        "t.csv",
+        b"a,y\n1,1.5\n2,1.5\n3,1.5\n4,1.5\n5,1.5\n",
+        "t.csv: the target 'y' has the same value in all rows; nothing can be learned",
+    ),
+    "too large": (
+        "t.csv",
+        b"a,y\n1e300,p\n-1e300,q\n3,p\n4,q\n5,p\n",
+        "t.csv: column 'a' has numbers too large to square; scale it",
+    ),
+    "target too large": (
+        "t.csv",
+        b"a,y\n1,1e300\n2,-1e300\n3,1.5\n4,1.5\n5,1.5\n",
+        "t.csv: the target 'y' has numbers too large to square; scale it",
+    ),
+    "many classes": (
+        "t.csv",
+        b"a,y\n" + b"".join(b"%d,w%d\n" % (i, i) for i in range(300)),
+        "t.csv: the target 'y' has 300 classes in 300 rows; use task regression, or another target",
+    ),
+    "only row names": (
+        "t.csv",
+        b"a,y\n" + b"".join(b"w%d,%d\n" % (i, i % 2) for i in range(30)),
+        "t.csv: no column to predict 'y' from (ignored 'a': a different word in every row)",
+    ),
+    "objects": (
+        "t.npz",
+        npz(x=np.array([1, "a"], object), y=np.arange(2)),
+        "t.npz: 'x' holds Python objects; save numbers or words (dtype float64 or str)",
+    ),
+    "unequal lengths": (
+        "t.npz",
+        npz(x=np.arange(3), y=np.arange(2)),
+        "t.npz: columns have unequal lengths: x 3, y 2",
+    ),
+    "three axes": (
+        "t.npz",
+        npz(x=np.zeros((3, 2, 2)), y=np.arange(3)),
+        "t.npz: 'x' has shape (3, 2, 2) and dtype float64; columns of numbers or words, (rows,) or "
+        "(rows, columns), are expected",
+    ),
+    "complex numbers": (
+        "t.npz",
+        npz(x=np.zeros(3, complex), y=np.arange(3)),
+        "t.npz: 'x' has shape (3,) and dtype complex128; columns of numbers or words, (rows,) or "
+        "(rows, columns), are expected",
+    ),
+    "one name for two": (
+        "t.npz",
+        npz(x=np.zeros((3, 1)), x_0=np.arange(3)),
+        "t.npz: several columns are named 'x_0'; names must differ",
+    ),
+    "no arrays": ("t.npz", npz(), "t.npz: the table has no columns"),
+    "no rows": ("t.npz", npz(x=np.zeros(0), y=np.zeros(0)), "t.npz: the table has no rows"),
+    "truncated npz": (
+        "t.npz",
+        npz(x=np.zeros(300))[:-40],
+        "t.npz: not a whole NPZ file (File is not a zip file)",
+    ),
+    "truncated Parquet": (
+        "t.parquet",
+        parquet(a=[1, 2], y=[1, 2])[:-10],
+        "t.parquet: not a whole Parquet file (parquet: File out of specification: The file must "
+        "end with PAR1 or PARE)",
+    ),
+    "lists": (
+        "t.parquet",
+        parquet(a=[[1], [2], [3], [4], [5]], y=[1, 2, 1, 2, 1]),
+        "t.parquet: column 'a' has type List(Int64); numbers, words, booleans or dates are "
+        "expected",
+    ),
+    "Parquet without rows": ("t.parquet", parquet(a=[], y=[]), "t.parquet: the table has no rows"),
+    "gzip twice": (
+        "t.csv.gz",
+        gzip.compress(gzip.compress(b"a,y\n1,2\n")),
+        "t.csv.gz, line 1: not UTF-8 text (byte 0x8b); save the table in UTF-8 encoding",
+    ),
+    "gzip of nothing": ("t.csv.gz", gzip.compress(b""), "t.csv.gz: the file is empty"),
     "unknown ending": (
         "t.xlsx",
         b"x",
@@ -182,6 +307,75 @@ OPTIONS = {
         "categorical, drop, dropout, epochs, figure, header, hidden, lr, optimizer, out, patience, "
         "schedule, seed, target, task, threads, validation, weight_decay",
     ),
+    "config value": (
+        2,
+        ["t.csv", "--target", "y", "--config", "many.toml"],
+        "Error: Invalid value for '--epochs': 'many' is not a valid integer range.",
+    ),
+    "target twice": (
+        1,
+        ["t.csv", "--target", "y,y"],
+        "error: t.csv: the target 'y' is named twice, or dropped",
+    ),
+    "target dropped": (
+        1,
+        ["t.csv", "--target", "y", "--drop", "y"],
+        "error: t.csv: the target 'y' is named twice, or dropped",
+    ),
+    "categorical": (
+        1,
+        ["t.csv", "--target", "y", "--categorical", "zz"],
+        "error: t.csv: no column 'zz'; there are 'a', 'b', 'y'",
+    ),
+    "empty target": (2, ["t.csv", "--target", ","], "Error: --target: name a column"),
+    "activation": (
+        2,
+        ["t.csv", "--target", "y", "--activation", "step"],
+        "Error: Invalid value for '--activation': 'step' is not one of relu, tanh, logistic, "
+        "sigmoid, identity, gelu, silu, elu, selu, leaky_relu, softplus, mish",
+    ),
+    "activations": (
+        1,
+        ["t.csv", "--target", "y", "--activation", "relu,tanh,relu"],
+        "error: activation has 3 entries for 2 hidden layers; give one for all, or one for each",
+    ),
+    "dropout": (
+        2,
+        ["t.csv", "--target", "y", "--dropout", "1"],
+        "Error: Invalid value for '--dropout': '1' is not a probability from 0 to below 1, or a "
+        "list",
+    ),
+    "threads": (
+        2,
+        ["t.csv", "--target", "y", "--threads", "0"],
+        "Error: Invalid value for '--threads': 0 is not in the range 1<=x<=1024.",
+    ),
+    "seed": (
+        2,
+        ["t.csv", "--target", "y", "--seed", "-1"],
+        "Error: Invalid value for '--seed': -1 is not in the range 0<=x<=9223372036854775807.",
+    ),
+    "schedule": (
+        2,
+        ["t.csv", "--target", "y", "--schedule", "wave"],
+        "Error: Invalid value for '--schedule': 'wave' is not one of 'constant', 'cosine', "
+        "'linear', 'exponential', 'step', 'plateau'.",
+    ),
+    "classes of several targets": (
+        1,
+        ["t.csv", "--target", "a,b", "--task", "multiclass"],
+        "error: several targets are predicted by regression, not task 'multiclass'",
+    ),
+    "huge layer": (
+        1,
+        ["t.csv", "--target", "y", "--hidden", "9999999999"],
+        "error: hidden: layer sizes are whole numbers from 1 to 1048576, got 9999999999",
+    ),
+    "out is a folder": (
+        2,
+        ["t.csv", "--target", "y", "--out", "."],
+        "Error: Invalid value for '--out' / '--model': File '.' is a directory.",
+    ),
     "config syntax": (
         2,
         ["t.csv", "--target", "y", "--config", "bad.toml"],
@@ -195,6 +389,7 @@ def test_options(code, arguments, text, here, capsys):
     (here / "t.csv").write_text(GOOD)
     (here / "c.toml").write_text("epoch = 3\n")
     (here / "bad.toml").write_text("a = \n")
+    (here / "many.toml").write_text('epochs = "many"\n')
     assert message(capsys, code, "train", *arguments).splitlines()[-1] == text
 
 
@@ -234,6 +429,51 @@ def test_evaluate_without_the_target(here, model, capsys):
     (here / "u.csv").write_text("a,b\n1,2\n")
     assert (
         message(capsys, 1, "evaluate", model, "u.csv") == "error: u.csv: the target 'y' is missing"
+    )
+
+
+def test_evaluate_without_any_target_value(here, model, capsys):
+    (here / "u.csv").write_text("a,b,y\n1,2,\n")
+    assert message(capsys, 1, "evaluate", model, "u.csv") == (
+        "error: u.csv: the target 'y' has no values in any row"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("inf", "column 'a' is infinite in row 1; drop or change it"),
+        (
+            "1e200",
+            "column 'a' is 1e+200 in row 1; the training table has a mean of 10.125 and a standard "
+            "deviation of 6.06089",
+        ),
+    ],
+)
+def test_a_number_out_of_reach(here, model, capsys, value, text):
+    (here / "u.csv").write_text(f"a,b\n1,2\n{value},3\n")
+    found = message(capsys, 1, "predict", model, "u.csv", "--out", "answers.csv")
+    assert found == f"error: u.csv: {text}"
+    assert sorted(p.name for p in here.iterdir()) == ["t.csv", model, "u.csv"]
+
+
+def test_the_folder_of_the_answers(model, capsys):
+    assert message(capsys, 1, "predict", model, "t.csv", "--out", "no/x.csv") == (
+        "error: --out no/x.csv: the folder 'no' does not exist"
+    )
+
+
+def test_a_pipe(here, capsys):
+    os.mkfifo(here / "t.csv")
+    assert message(capsys, 1, "train", "t.csv", "--target", "y") == (
+        "error: t.csv: not a file that can be read several times; save the table first"
+    )
+
+
+def test_a_table_as_the_model(here, capsys):
+    (here / "t.csv").write_text(GOOD)
+    assert message(capsys, 1, "predict", "t.csv", "t.csv").startswith(
+        "error: t.csv: damaged, or not a model file ("
     )
 
 

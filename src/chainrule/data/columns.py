@@ -26,6 +26,9 @@ SAMPLE = 1 << 16
 MAX_WORDS = 1 << 16
 """So many different words of a column are counted; beyond, the rare ones are forgotten."""
 
+FAREST = 1e30
+"""No number is more standard deviations from the mean: float32 could not compute with it."""
+
 
 @dataclass
 class Notes:
@@ -62,7 +65,17 @@ class NumberColumn:
         if infinite.any():
             raise _infinite(table, self.name, infinite)
         missing = np.isnan(values)
-        out[:, 0] = (np.where(missing, self.median, values) - self.mean) / self.std
+        with np.errstate(over="ignore"):
+            scaled = (np.where(missing, self.median, values) - self.mean) / self.std
+        far = np.abs(scaled) > FAREST
+        if far.any():
+            row = int(far.argmax())
+            raise DataError(
+                f"{table.source}: column {self.name!r} is {values[row]:g} in row "
+                f"{table.first_row + row}; the training table has a mean of {self.mean:g} and a "
+                f"standard deviation of {self.std:g}"
+            )
+        out[:, 0] = scaled
         if self.indicator:
             out[:, 1] = missing
         elif missing.any():
