@@ -60,7 +60,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
     | ``tol``, ``n_iter_no_change`` | training stops after more than so many epochs in a row without an improvement of ``tol`` |
     | ``warm_start`` | `fit` goes on from the weights of the last call |
     | ``momentum``, ``nesterovs_momentum`` | of sgd |
-    | ``beta_1``, ``beta_2``, ``epsilon`` | of adam, adamw, adamax, nadam and radam |
+    | ``beta_1``, ``beta_2``, ``epsilon`` | of adam, adamw, adamax, nadam and radam (ε is added as in the paper and PyTorch, after the bias correction) |
     | ``early_stopping`` | hold out ``validation_fraction`` of the rows (by class), stop by their score, and keep the best epoch's weights |
     | ``scoring`` | what that score is: None (as `score`), "loss", a metric of the Trainer ("auc", "f1", ...; computed in the native program), a scikit-learn scorer's name ("neg_log_loss", ...), or a function (estimator, X, y) |
     | ``class_weight`` | None, "balanced", or a dict class -> weight (for several labels a list of them) |
