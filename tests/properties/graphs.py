@@ -94,21 +94,22 @@ def assert_close(
     single = any(
         n.dtype == dt.float32 for n in reachable(graph.outputs)
     )  # a cast keeps float32's rounding
-    for y, a, e in zip(graph.outputs, actual, expected, strict=True):
-        assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (
-            y,
-            a.shape,
-            a.dtype,
-        )
-        if y.dtype.kind != "f":
-            np.testing.assert_array_equal(a, e, err_msg=repr(graph))
-            continue
-        finite = np.abs(e[np.isfinite(e)])
-        eps = (2e-4 if single else 1e-10) * factor
-        scale = max(1.0, float(finite.max())) if finite.size else 1.0
-        np.testing.assert_allclose(
-            a, e, rtol=eps, atol=eps * scale, equal_nan=True, err_msg=repr(graph)
-        )
+    try:
+        for y, a, e in zip(graph.outputs, actual, expected, strict=True):
+            assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (
+                y,
+                a.shape,
+                a.dtype,
+            )
+            if y.dtype.kind != "f":
+                np.testing.assert_array_equal(a, e)
+                continue
+            finite = np.abs(e[np.isfinite(e)])
+            eps = (2e-4 if single else 1e-10) * factor
+            scale = max(1.0, float(finite.max())) if finite.size else 1.0
+            np.testing.assert_allclose(a, e, rtol=eps, atol=eps * scale, equal_nan=True)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{graph}") from None
 
 
 # -- the builder -----------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
 def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
     """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated
     programs."""
-    found = _in_registers(signature, target) if registers else None
+    found = register_artifact(signature, target) if registers else None
     if found is not None:
         return found
     plan = make_plan_of(signature)
@@ -91,7 +91,7 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
     )
 
 
-def _in_registers(signature: SignatureLike, target: Target) -> Artifact | None:
+def register_artifact(signature: SignatureLike, target: Target) -> Artifact | None:
     """The program as one function with the step loop inside, if it is of that form."""
     inputs, state, outputs = signature.inputs, signature.state, signature.outputs
     changed = [
