@@ -316,6 +316,12 @@ class Function:
         align = align or SIZE_OF_SCALAR[value.scalar]
         self.line(f"store {value}, ptr {pointer.text}, align {align}")
 
+    def prefetch(self, pointer: Value, write: bool) -> None:
+        """Ask for a cache line before it is needed, for writing too: then other cores give it up
+        while this one computes."""
+        self.module.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.line(f"call void @llvm.prefetch.p0({pointer}, i32 {int(write)}, i32 3, i32 1)")
+
     def load_first(self, type_: str, pointer: Value, count: int) -> Value:
         """Load only the first ``count`` lanes (constant mask); the others are zero. Never reads
         past them."""

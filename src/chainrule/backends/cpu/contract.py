@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...compiler.loops import Contract, OperandAccess, Var, walk
+from ...compiler.loops import Affine, Contract, OperandAccess, Store, Var, walk
 from .blocks import Function, Value
 from .gemm import Contraction, Operand, emit_contraction, scratch_bytes
 from .nests import Emitter
 from .target import Target
 
+CACHE_LINE = 64
+SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
 SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
 
 
@@ -52,14 +54,55 @@ def emit_contract(
         e.stores(body.statements)
         e.scopes.pop()
 
+    touched = _matrices(body)
+
+    def announce(f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
+        e.f = f
+        for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
+            e.variables[var] = value
+        for (buffer, address), (itemsize, written) in touched.items():
+            scalar = SCALAR_OF_ITEMSIZE[itemsize]
+            start = f.gep(pointers[buffer], e.address(address), scalar)
+            for column in range(0, count, CACHE_LINE // itemsize):
+                f.prefetch(f.gep(start, column, scalar), written)
+
     emit_contraction(
-        f, c, target, pointers[body.a.buffer], pointers[body.b.buffer], scratch, tid, nt, epilogue
+        f,
+        c,
+        target,
+        pointers[body.a.buffer],
+        pointers[body.b.buffer],
+        scratch,
+        tid,
+        nt,
+        epilogue,
+        announce,
     )
     elements = c.m * c.n
     for n in c.batch:
         elements *= n
     serial = 2.0 * elements * c.k + 10 * elements < SERIAL_FLOPS
     return scratch_bytes(c, target), serial, "one thread" if serial else "shared"
+
+
+def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[int, bool]]:
+    """The rows of matrices that the statements read or write along n: their element's size, and
+    whether they are written. Writing a line that another core holds takes as long as hundreds of
+    multiplications, unless it is asked for before them."""
+    found: dict[tuple[int, Affine], tuple[int, bool]] = {}
+
+    def note(buffer: int, address: Affine, itemsize: int, written: bool) -> None:
+        if address.coefficient(body.n.var) == 1 and address.coefficient(body.m.var):
+            before = found.get((buffer, address), (itemsize, False))
+            found[buffer, address] = (itemsize, written or before[1])
+
+    for s in body.statements:
+        for x in walk(s.value):
+            if x.kind == "load":
+                note(x.buffer, x.address, x.dtype.itemsize, False)
+        if isinstance(s, Store):
+            note(s.buffer, s.address, s.value.dtype.itemsize, True)
+    return found
 
 
 def _operand(access: OperandAccess, batch: Sequence[Var], row: Var, col: Var) -> Operand:

@@ -56,6 +56,13 @@ class Epilogue(Protocol):
         first ``count`` lanes are columns. Called for each output element once."""
 
 
+class Announcement(Protocol):
+    """What happens before sums are computed: a chance to fetch what their epilogue will touch."""
+
+    def __call__(self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
+        """``count`` sums of row m, from column n, are next."""
+
+
 def known(*values: Value) -> bool:
     """Whether all are literals. The helpers below emit nothing for what is known: less for LLVM to
     do."""

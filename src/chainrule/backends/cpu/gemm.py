@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from chainrule.backends.cpu import matvec, tiny
 from chainrule.backends.cpu.blocks import Function, Value, i64, vector
 from chainrule.backends.cpu.contraction import (
+    Announcement,
     Contraction,
     Epilogue,
     Operand,
@@ -55,6 +56,7 @@ __all__ = [
     "scratch_bytes",
 ]
 
+FEWEST_SHARED = 12  # tiles: with fewer, whole tiles are no fair shares
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
 PACKED_A_PAGES = (
     48  # steps of k, each on another page, packed in one go: fewer than the first TLB holds
@@ -76,6 +78,8 @@ class Plan:
     pack_a: bool
     pack_b: bool
     strip: int  # elements to a step of k in a packed tile of a
+    by_rows: bool  # each thread takes some tiles and all groups, instead of some of both
+    by_rows: bool  # threads share the tiles of each group, instead of the groups
 
     @property
     def blocks(self) -> int:
@@ -136,7 +140,19 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     strip = panel_of(rows, lanes, 16 // size).width
     blocks = -(-tiles * strip * c.k * size // PACKED_A_LIMIT) if pack_a else 1
     block = -(-tiles // max(blocks, 1))
-    return Plan(rows, tall, tiles, full, panels, rest, group, block, pack_a, pack_b, strip)
+    by_rows = tiles >= FEWEST_SHARED and blocks == batches(c) == 1 and _rows_travel_less(c)
+    return Plan(rows, tall, tiles, full, panels, rest, group, block, pack_a, pack_b, strip, by_rows)
+
+
+def _rows_travel_less(c: Contraction) -> bool:
+    """Whether fewer numbers go from core to core if each thread keeps to its rows.
+
+    The rows of a minibatch stay with one thread from layer to layer: only the weights (b) are read
+    by all. Split by columns, a and the output cross over instead; and a transposed a, whose rows
+    are not those of the minibatch, does so either way.
+    """
+    rows_of_batch = abs(c.a.col_stride) <= abs(c.a.row_stride)
+    return c.n * c.k < c.m * c.k + (c.m * c.n if rows_of_batch else 0)
 
 
 def scratch_bytes(c: Contraction, target: Target) -> int:
@@ -168,11 +184,13 @@ def emit_contraction(
     tid: Value,
     nt: Value,
     epilogue: Epilogue,
+    announce: Announcement | None = None,
 ) -> None:
     """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``.
 
     ``a`` and ``b`` are the operands' pointers, ``scratch`` points to :func:`scratch_bytes` bytes of
-    this thread's own. Nothing outside the operands' elements is read.
+    this thread's own. Nothing outside the operands' elements is read. ``announce`` hears of each row
+    of a tile before the tile is computed.
     """
     if 0 in (c.m, c.n, *c.batch):
         return
@@ -180,7 +198,7 @@ def emit_contraction(
         if variant.suits(c, target):
             variant.emit(f, c, target, a, b, tid, nt, epilogue)
             return
-    _Emitter(f, c, target, a, b, scratch, epilogue).emit(tid, nt)
+    _Emitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt)
 
 
 class _Emitter:
@@ -195,8 +213,10 @@ class _Emitter:
         b: Value,
         scratch: Value,
         epilogue: Epilogue,
+        announce: Announcement | None,
     ) -> None:
-        self.f, self.c, self.target, self.epilogue = f, c, target, epilogue
+        self.f, self.c, self.target = f, c, target
+        self.epilogue, self.announce = epilogue, announce
         self.a, self.b = a, b
         self.plan = plan = plan_of(c, target)
         self.packed_b = scratch
@@ -211,13 +231,32 @@ class _Emitter:
             with f.if_then(f.compare("eq", tid, i64(0))):
                 self.pass_over(i64(0), i64(0), i64(0), i64(0), i64(1), None)
             return
+        if plan.by_rows:
+            self._all_groups(*self._part(plan.tiles, tid, nt))
+            return
         weights = [plan.weight(g) for g in range(plan.groups)]
         even = len(set(weights)) == 1
         total = units if even else batches(self.c) * plan.tiles * sum(weights)
+        start, stop = self._part(total, tid, nt)
+        self._walk(*((start, stop) if even else (self._unit(w, weights) for w in (start, stop))))
+
+    def _part(self, total: int, tid: Value, nt: Value) -> tuple[Value, Value]:
+        """Thread ``tid``'s part of ``range(total)``."""
+        f = self.f
         start, stop = (
             f.emit("i64", f"udiv {scaled(f, t, total)}, {nt.text}") for t in (tid, plus(f, tid, 1))
         )
-        self._walk(*((start, stop) if even else (self._unit(w, weights) for w in (start, stop))))
+        return start, stop
+
+    def _all_groups(self, first: Value, last: Value) -> None:
+        """Tiles ``first .. last`` over every group of panels."""
+        f, plan = self.f, self.plan
+        if plan.groups == 1:
+            self.pass_over(i64(0), i64(0), i64(0), first, last, None)
+            return
+        with f.for_range(0, plan.groups, hint="group") as group:
+            fresh = f.compare("eq", group, i64(0))
+            self.pass_over(i64(0), i64(0), group, first, last, (fresh, first, last))
 
     def _unit(self, work: Value, weights: Sequence[int]) -> Value:
         """The first (batch, block, group, tile) in linear order with ``work`` before it."""
@@ -329,6 +368,9 @@ class _Emitter:
                     panel = self._panel_at(p)
                     if not plan.pack_b:
                         panel = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
+                    if self.announce is not None:
+                        with f.for_range(0, rows, hint="r") as r:
+                            self.announce(f, indices, plus(f, row, r), column, shape.count)
                     self._multiply(shape, strip, panel, is_tall)
                     self._finish(shape, indices, row, rows, column)
 
