@@ -188,7 +188,7 @@ def _unroll(
         )
         for e in exprs
     )
-    heavy = sum(_COST.get(e.name or e.kind, 1) for e in exprs if e.kind in ("op", "random"))
+    heavy = _cost_of_an_iteration(stages)
     if strided or heavy > 24:
         return 1
     if vector_outer is not None:
@@ -206,6 +206,21 @@ def _unroll(
         if extent >= 2 * unroll * width:
             return unroll
     return 1
+
+
+def _cost_of_an_iteration(stages: list[tuple[list[Loop], Stage]]) -> float:
+    """Operations in one iteration of the longest stage, those of shorter stages spread over it."""
+    trips = [math.prod(loop.extent for loop in loops) for loops, _ in stages]
+    costs = [
+        sum(
+            _COST.get(e.name or e.kind, 1)
+            for s in stage.statements
+            for e in walk(s.value)
+            if e.kind in ("op", "random")
+        )
+        for _, stage in stages
+    ]
+    return sum(c * n for c, n in zip(costs, trips, strict=True)) / max([*trips, 1])
 
 
 def _parallel(outer: list[Loop], vector_outer: Var | None, lanes: int) -> Var | None:
