@@ -28,6 +28,7 @@ from ...compiler.loops import (
 from ...compiler.lower import _COST
 from .target import Target
 
+CHAINS = ("shuffle",)  # operations that are one long chain: vectors side by side hide its latency
 SERIAL_CYCLES = 2500  # work below which waking the other threads costs more than it gains
 
 
@@ -189,7 +190,8 @@ def _unroll(
         for e in exprs
     )
     heavy = _cost_of_an_iteration(stages)
-    if strided or heavy > 24:
+    chained = any(e.name in CHAINS for e in exprs)
+    if strided or (heavy > 24 and not chained):
         return 1
     if vector_outer is not None:
         extent = next(o.extent for o in outer if o.var == vector_outer)
@@ -202,8 +204,8 @@ def _unroll(
         ]
         extent = max(extents, default=1)
     reduces = any(isinstance(s, Accumulate) for s in statements)
-    for unroll in (4, 2) if reduces or heavy <= 6 else (2,):
-        if extent >= 2 * unroll * width:
+    for unroll in (4, 2) if reduces or heavy <= 6 or chained else (2,):
+        if extent >= (1 if chained else 2) * unroll * width:
             return unroll
     return 1
 
