@@ -31,6 +31,7 @@ from .loop_ir import (
     thunk,
     with_thunks,
 )
+from .pace import Pace
 from .target import Target
 from .threads_ir import LINE
 
@@ -80,6 +81,7 @@ class StepLoop:
             self._objects.append(native.objects()[0])  # its loop calls the barrier
         self._code = Library(self._objects, target)
         self._timed: Library | None = None
+        self._pace = Pace()
         self._control = np.zeros(len(CONTROL), np.int64)
         self._control_at = self._control.ctypes.data
         self._stride = -(-scratch_bytes // LINE) * LINE
@@ -101,8 +103,13 @@ class StepLoop:
         np.take(self._table, self._index, out=self._call_pointers)
 
     def run(self, steps: int, num_threads: int | None = None) -> None:
-        """Run ``steps`` steps on ``num_threads`` threads (default: as many as set)."""
-        self._run(self._entry, steps, num_threads)
+        """Run ``steps`` steps on ``num_threads`` threads (default: on at most as many as set,
+        whichever number is quickest)."""
+        if num_threads is not None:
+            self._run(self._entry, steps, num_threads)
+            return
+        most = threads.get_num_threads()
+        self._pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
 
     def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
         """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls,

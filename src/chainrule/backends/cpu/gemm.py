@@ -79,7 +79,6 @@ class Plan:
     pack_b: bool
     strip: int  # elements to a step of k in a packed tile of a
     by_rows: bool  # each thread takes some tiles and all groups, instead of some of both
-    by_rows: bool  # threads share the tiles of each group, instead of the groups
 
     @property
     def blocks(self) -> int:
@@ -189,8 +188,8 @@ def emit_contraction(
     """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``.
 
     ``a`` and ``b`` are the operands' pointers, ``scratch`` points to :func:`scratch_bytes` bytes of
-    this thread's own. Nothing outside the operands' elements is read. ``announce`` hears of each row
-    of a tile before the tile is computed.
+    this thread's own. Nothing outside the operands' elements is read. ``announce`` hears of each
+    row of a tile before the tile is computed.
     """
     if 0 in (c.m, c.n, *c.batch):
         return

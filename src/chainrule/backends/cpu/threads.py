@@ -77,7 +77,7 @@ _sharers_lock = threading.Lock()
 
 
 def get_num_threads() -> int:
-    """Threads that compiled programs run on.
+    """The most threads that compiled programs run on; a program takes fewer where that is quicker.
 
     The last :func:`set_num_threads`, else the environment variable ``CHAINRULE_NUM_THREADS``, else
     ``OMP_NUM_THREADS`` (joblib sets it in its workers), else the number of CPUs this process may
@@ -123,7 +123,7 @@ def _default_threads() -> tuple[int, bool]:
 
 
 def set_num_threads(n: int) -> None:
-    """Run compiled programs on ``n`` threads from now on.
+    """Run compiled programs on at most ``n`` threads from now on.
 
     Raises:
         OptionError: ``n`` is not a whole number of at least 1.
@@ -212,11 +212,12 @@ def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
     wanted = get_num_threads() if threads is None else threads
     if wanted > 1 and not _closed and _lock.acquire(blocking=False):
         try:
-            if _pool is None or _pool.size != wanted:
+            size = max(wanted, get_num_threads())
+            if _pool is None or _pool.size != size:
                 if _pool is not None:
                     _pool.close()
                     _pool = None  # before the new one is tried
-                _pool = Pool(wanted)
+                _pool = Pool(size)
             _pool.run(entry, control, wanted)
             return wanted
         finally:
