@@ -1,6 +1,7 @@
 """Write torch_nn.npz: what PyTorch computes for every case beside this file, in float64.
 
-Run with a Python that has PyTorch: ``python tests/golden/make_torch_goldens.py``.
+Also torch_state.safetensors: the state dict of all layers, as PyTorch writes it. Run with a Python
+that has PyTorch and safetensors: ``python tests/golden/make_torch_goldens.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import nn_cases as cases
 import numpy as np
 import optim_cases
 import torch
+from safetensors.torch import save_file
 from torch import nn, optim
 from torch.optim import lr_scheduler, swa_utils
 
@@ -140,6 +142,20 @@ def plateau(name: str, options: dict[str, Any]) -> None:
     found[f"plateau/{name}"] = np.array(rows)
 
 
+def state() -> None:
+    """The state dict of all layers after one call in training, and what they give then."""
+    zoo = cases.zoo(nn, lambda x: torch.tensor(x)).float()
+    for name, module in zoo.items():
+        fill(module)
+        inputs = [torch.tensor(np.asarray(x)) for x in cases.LAYERS[name].inputs]
+        inputs = [x.float() if x.is_floating_point() else x for x in inputs]
+        module.train()
+        module(*inputs)
+        module.eval()
+        found[f"state/{name}"] = module(*inputs).detach().numpy()
+    save_file(zoo.state_dict(), Path(__file__).with_name("torch_state.safetensors"))
+
+
 if __name__ == "__main__":
     run("layer", cases.LAYERS)
     run("loss", cases.LOSSES)
@@ -150,6 +166,7 @@ if __name__ == "__main__":
         rates(name, make_optimizer, make)
     for name, options in optim_cases.PLATEAUS.items():
         plateau(name, options)
+    state()
     path = Path(__file__).with_name("torch_nn.npz")
     np.savez_compressed(path, **found)
     print(f"{path.name}: {len(found)} arrays, {path.stat().st_size} bytes")

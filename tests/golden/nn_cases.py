@@ -188,6 +188,7 @@ for _name, _make in {
     "Softplus 2": lambda nn: nn.Softplus(2.0, 5.0),
     "Softsign": lambda nn: nn.Softsign(),
     "Softshrink": lambda nn: nn.Softshrink(),
+    "Softshrink 0.7": lambda nn: nn.Softshrink(0.7),
     "Hardshrink": lambda nn: nn.Hardshrink(1.0),
     "Threshold": lambda nn: nn.Threshold(0.1, -20.0),
     "Softmax": lambda nn: nn.Softmax(dim=1),
@@ -199,6 +200,14 @@ for _name, _make in {
 LAYERS["RReLU evaluation"] = Case(lambda nn, T: nn.RReLU(0.1, 0.4), (WIDE,), True)
 LAYERS["GLU"] = Case(lambda nn, T: nn.GLU(), (X,))
 LAYERS["GLU of rows"] = Case(lambda nn, T: nn.GLU(dim=0), (X,))
+
+
+def zoo(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
+    """One module that holds every layer with parameters or buffers, by the name of its case."""
+    layers = {name: case.make(nn, T) for name, case in LAYERS.items()}
+    return nn.ModuleDict({n: m for n, m in layers.items() if list(m.state_dict())})
+
+
 # Exactly at the kinks, where the choice of the derivative is PyTorch's.
 KINKS = np.array([[-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0]])
 for _name in (

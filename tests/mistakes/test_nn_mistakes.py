@@ -399,6 +399,109 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "OptionError",
         "summary: input_shape is a tuple like (1, 784), got 2",
     ),
+    "option of an activation": (
+        lambda: nn.Tanh(dim=1),
+        "TypeError",
+        "Activation.__init__() got an unexpected keyword argument 'dim'",
+    ),
+    "device": (
+        lambda: nn.Linear(2, 1, device="cuda"),
+        "OptionError",
+        "device 'cuda': Chainrule runs on the CPU; leave the argument out",
+    ),
+    "device later": (
+        lambda: nn.Linear(2, 1).to("cuda:0"),
+        "OptionError",
+        "device 'cuda:0': Chainrule runs on the CPU; leave the argument out",
+    ),
+    "cuda": (
+        lambda: nn.Linear(2, 1).cuda(),
+        "OptionError",
+        "device 'cuda': Chainrule runs on the CPU; leave the argument out",
+    ),
+    "slopes": (
+        lambda: nn.RReLU(0.5, 0.2),
+        "OptionError",
+        "RReLU: lower must be at most upper, got 0.5 and 0.2",
+    ),
+    "sparse": (
+        lambda: nn.Embedding(3, 2, sparse=True),
+        "OptionError",
+        "Embedding: sparse=True is not possible, gradients are dense here; leave it out",
+    ),
+    "bag offsets": (
+        lambda: F.embedding_bag(cr.tensor([0, 1]), z(3, 2), cr.tensor([1, 2])),
+        "DataError",
+        "embedding_bag: offsets begin with 0, do not fall, and are at most the number of indices "
+        "2, got [1, 2]",
+    ),
+    "bag without offsets": (
+        lambda: nn.EmbeddingBag(3, 2)(cr.tensor([0, 1])),
+        "OptionError",
+        "embedding_bag: a vector of indices needs offsets, where each bag begins\n    in "
+        "EmbeddingBag (file:line), called with int64[2]",
+    ),
+    "bag weights": (
+        lambda: F.embedding_bag(cr.tensor([[0]]), z(3, 2), per_sample_weights=z(1, 1)),
+        "OptionError",
+        "embedding_bag: per_sample_weights are for mode='sum', got mode='mean'",
+    ),
+    "instance of one pixel": (
+        lambda: nn.InstanceNorm1d(3)(z(2, 3, 1)),
+        "DataError",
+        "instance_norm needs more than one value per channel of an example, got an input of shape "
+        "(2, 3, 1)\n    in InstanceNorm1d(3) (file:line), called with float32[2, 3, 1]",
+    ),
+    "instance shape": (
+        lambda: nn.InstanceNorm2d(3)(z(2, 3, 4)),
+        "ShapeError",
+        "InstanceNorm2d(3) (file:line) expects (batch, 3, n, n), or that without the batch, got "
+        "(2, 3, 4)",
+    ),
+    "channels to drop": (
+        lambda: nn.Dropout3d()(z(2, 3)),
+        "ShapeError",
+        "dropout3d expects 4 or 5 axes (channels, ...), got (2, 3)\n    in Dropout3d (file:line), "
+        "called with float32[2, 3]",
+    ),
+    "loss weight": (
+        lambda: F.mse_loss(z(2, 2), z(2, 2), weight=z(2)),
+        "ShapeError",
+        "mse_loss: the input has shape (2, 2), the weight (2,)",
+    ),
+    "differentiable": (
+        lambda: optim.Adam(parameters(), differentiable=True),
+        "OptionError",
+        "Adam: differentiable=True is not possible, for step changes parameters in place; write "
+        "the update as a function of the parameters and use chainrule.grad of it",
+    ),
+    "option of an optimizer": (
+        lambda: optim.SGD(parameters(), learning_rate=0.1),
+        "TypeError",
+        "SGD: there is no option 'learning_rate'",
+    ),
+    "group option": (
+        lambda: optim.SGD([{"params": parameters(), "weigth_decay": 0.1}]),
+        "OptionError",
+        "SGD: a parameter group has the key 'weigth_decay'; is it 'weight_decay'?",
+    ),
+    "adafactor eps": (
+        lambda: optim.Adafactor(parameters(), eps=1e-3),
+        "OptionError",
+        "Adafactor: eps must be a pair (a number ≥ 0 or None, a number ≥ 0), got 0.001",
+    ),
+    "rates of groups": (
+        lambda: s.CyclicLR(sgd(), [0.1, 0.2], 1.0),
+        "OptionError",
+        "CyclicLR: base_lr has 2 values, the optimizer 1 groups",
+    ),
+    "two averages": (
+        lambda: optim.swa_utils.AveragedModel(
+            nn.Linear(1, 1), avg_fn=lambda a, b, n: a, multi_avg_fn=lambda a, b, n: None
+        ),
+        "OptionError",
+        "AveragedModel: give avg_fn or multi_avg_fn, not both",
+    ),
     "eval mode": (
         lambda: nn.Linear(1, 1).train("yes"),
         "OptionError",

@@ -40,6 +40,8 @@ MAKERS = {
     "StepLR": lambda o: s.StepLR(o, 2, 0.5),
     "OneCycleLR": lambda o: s.OneCycleLR(o, 1.0, 20, cycle_momentum=False),
     "LambdaLR": lambda o: s.LambdaLR(o, lambda t: 1 / (1 + t)),
+    "CyclicLR": lambda o: s.CyclicLR(o, 0.1, 1.0, 4, cycle_momentum=False),
+    "SWALR": lambda o: optim.swa_utils.SWALR(o, 0.1, 8),
     "SequentialLR": lambda o: s.SequentialLR(
         o, [s.LinearLR(o, 0.1, 1.0, 4), s.ExponentialLR(o, 0.9)], [4]
     ),
@@ -121,6 +123,34 @@ def test_averaged_model() -> None:
         *model.state_dict(),
         "n_averaged",
     }
+
+
+def test_average_of_all_at_once() -> None:
+    model = nn.Linear(1, 1)
+    one = optim.swa_utils.AveragedModel(model, avg_fn=optim.swa_utils.get_ema_avg_fn(0.9))
+    all_ = optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    )
+    mean = optim.swa_utils.AveragedModel(model, multi_avg_fn=optim.swa_utils.get_swa_multi_avg_fn())
+    for value in (1.0, 2.0, 6.0):
+        nn.init.constant_(model.weight, value)
+        for average in (one, all_, mean):
+            average.update_parameters(model)
+    assert one.module.weight.item() == all_.module.weight.item()
+    assert mean.module.weight.item() == 3
+
+
+def test_swalr_begins_where_another_schedule_is() -> None:
+    optimizer = sgd(1.0)
+    decay = s.ExponentialLR(optimizer, 0.5)
+    swa = optim.swa_utils.SWALR(optimizer, 0.05, anneal_epochs=2, anneal_strategy="linear")
+    decay.step()
+    decay.step()
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    swa.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.15)
+    swa.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
 
 
 def test_update_bn() -> None:

@@ -3,6 +3,7 @@ gradient."""
 
 from __future__ import annotations
 
+import exports
 import numpy as np
 import pytest
 
@@ -27,6 +28,8 @@ RULES = {
     "Lion": lambda p: optim.Lion(p, lr=0.05),
     "Rprop": lambda p: optim.Rprop(p, lr=0.05),
     "Muon": lambda p: optim.Muon(p, lr=0.1),
+    "ASGD": lambda p: optim.ASGD(p, lr=0.1, t0=3),
+    "Adafactor": lambda p: optim.Adafactor(p, lr=0.2),
     "LBFGS": lambda p: optim.LBFGS(p, lr=0.5, max_iter=2),
     "LBFGS strong_wolfe": lambda p: optim.LBFGS(p, line_search_fn="strong_wolfe", max_iter=3),
 }
@@ -277,6 +280,39 @@ def test_state_dict_of_torch_can_be_loaded() -> None:
     )
     assert optimizer.state[p]["step"].item() == 7 and optimizer.param_groups[0]["lr"] == 0.25
     assert optimizer.state[p]["exp_avg_sq"].tolist() == [2.0, 2.0]
+
+
+def test_every_optimizer_is_in_the_table() -> None:
+    assert {rule.split()[0] for rule in RULES} == exports.OPTIMIZERS
+
+
+@pytest.mark.parametrize(
+    "rule", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "RAdam"]
+)
+def test_pytorchs_switches_change_nothing(rule: str) -> None:
+    results = []
+    for switches in ({}, {"foreach": True, "fused": True, "capturable": False}):
+        p = nn.Parameter(np.ones(3))
+        optimizer = getattr(optim, rule)([p], lr=0.1, **switches)
+        (p * p).sum().backward()
+        optimizer.step()
+        results.append(p.numpy())
+    assert np.array_equal(*results)
+
+
+def test_lbfgs_strong_wolfe_survives_a_loss_that_overflows() -> None:
+    p = nn.Parameter(np.array([1.0]))
+    optimizer = optim.LBFGS([p], lr=2000.0, line_search_fn="strong_wolfe", max_iter=30)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = cr.exp(p[0] * p[0])
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert p.item() == pytest.approx(0, abs=1e-3)
 
 
 def test_repr() -> None:
