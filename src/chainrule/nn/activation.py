@@ -40,7 +40,12 @@ class Activation(Module):
 
 
 class ReLU(Activation):
-    """max(x, 0). ``inplace`` is accepted and changes nothing: memory is the compiler's affair."""
+    """max(x, 0). ``inplace`` is accepted and changes nothing: memory is the compiler's affair.
+
+    >>> from chainrule import nn
+    >>> nn.ReLU()([-2.0, 0.0, 2.0])
+    tensor([0., 0., 2.])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -51,7 +56,12 @@ class ReLU(Activation):
 
 
 class ReLU6(Activation):
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    >>> from chainrule import nn
+    >>> nn.ReLU6()([-2.0, 0.0, 2.0])
+    tensor([0., 0., 2.])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -62,7 +72,12 @@ class ReLU6(Activation):
 
 
 class LeakyReLU(Activation):
-    """x where x > 0, else negative_slope · x."""
+    """x where x > 0, else negative_slope · x.
+
+    >>> from chainrule import nn
+    >>> nn.LeakyReLU()([-2.0, 0.0, 2.0])
+    tensor([-0.02,  0.  ,  2.  ])
+    """
 
     constraints = {"negative_slope": number()}
 
@@ -76,7 +91,12 @@ class LeakyReLU(Activation):
 
 
 class PReLU(Module):
-    """x where x > 0, else weight · x; weight (num_parameters,) is learned (He et al., 2015)."""
+    """x where x > 0, else weight · x; weight (num_parameters,) is learned (He et al., 2015).
+
+    >>> from chainrule import nn
+    >>> nn.PReLU()([-2.0, 0.0, 2.0]).detach()
+    tensor([-0.5,  0. ,  2. ])
+    """
 
     weight: Parameter
 
@@ -108,6 +128,10 @@ class RReLU(Activation):
     """x where x > 0, else a · x; in training a is uniform on [lower, upper) for each element.
 
     In evaluation a = (lower + upper) / 2. Source: Xu et al., 2015.
+
+    >>> from chainrule import nn
+    >>> nn.RReLU(0.25, 0.75).eval()([-2.0, 0.0, 2.0])
+    tensor([-1.,  0.,  2.])
     """
 
     constraints = {"lower": number(), "upper": number()}
@@ -126,7 +150,12 @@ class RReLU(Activation):
 
 
 class ELU(Activation):
-    """x where x > 0, else alpha (eˣ - 1)."""
+    """x where x > 0, else alpha (eˣ - 1).
+
+    >>> from chainrule import nn
+    >>> nn.ELU()([-2.0, 0.0, 2.0])
+    tensor([-0.8647,  0.    ,  2.    ])
+    """
 
     constraints = {"alpha": number()}
 
@@ -140,7 +169,12 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """The self-normalizing elu (Klambauer et al., 2017)."""
+    """The self-normalizing elu (Klambauer et al., 2017).
+
+    >>> from chainrule import nn
+    >>> nn.SELU()([-2.0, 0.0, 2.0])
+    tensor([-1.5202,  0.    ,  2.1014])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -151,7 +185,12 @@ class SELU(Activation):
 
 
 class CELU(Activation):
-    """x where x > 0, else alpha (e^(x/alpha) - 1)."""
+    """x where x > 0, else alpha (e^(x/alpha) - 1).
+
+    >>> from chainrule import nn
+    >>> nn.CELU()([-2.0, 0.0, 2.0])
+    tensor([-0.8647,  0.    ,  2.    ])
+    """
 
     constraints = {
         "alpha": Constraint(lambda a: number().holds(a) and a != 0, "a number that is not 0")
@@ -167,7 +206,12 @@ class CELU(Activation):
 
 
 class GELU(Activation):
-    """x Φ(x); ``approximate="tanh"`` for the approximation (Hendrycks & Gimpel, 2016)."""
+    """x Φ(x); ``approximate="tanh"`` for the approximation (Hendrycks & Gimpel, 2016).
+
+    >>> from chainrule import nn
+    >>> nn.GELU()([-2.0, 0.0, 2.0])
+    tensor([-0.0455,  0.    ,  1.9545])
+    """
 
     constraints = {"approximate": choice("none", "tanh")}
 
@@ -181,7 +225,12 @@ class GELU(Activation):
 
 
 class SiLU(Activation):
-    """x sigmoid(x)."""
+    """x sigmoid(x).
+
+    >>> from chainrule import nn
+    >>> nn.SiLU()([-2.0, 0.0, 2.0])
+    tensor([-0.2384,  0.    ,  1.7616])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -192,7 +241,12 @@ class SiLU(Activation):
 
 
 class Mish(Activation):
-    """x tanh(ln(1 + eˣ))."""
+    """x tanh(ln(1 + eˣ)).
+
+    >>> from chainrule import nn
+    >>> nn.Mish()([-2.0, 0.0, 2.0])
+    tensor([-0.2525,  0.    ,  1.944 ])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -203,7 +257,12 @@ class Mish(Activation):
 
 
 class Sigmoid(Activation):
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ).
+
+    >>> from chainrule import nn
+    >>> nn.Sigmoid()([-2.0, 0.0, 2.0])
+    tensor([0.1192, 0.5   , 0.8808])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -211,7 +270,12 @@ class Sigmoid(Activation):
 
 
 class LogSigmoid(Activation):
-    """ln(1 / (1 + e⁻ˣ))."""
+    """ln(1 / (1 + e⁻ˣ)).
+
+    >>> from chainrule import nn
+    >>> nn.LogSigmoid()([-2.0, 0.0, 2.0])
+    tensor([-2.1269, -0.6931, -0.1269])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -219,7 +283,12 @@ class LogSigmoid(Activation):
 
 
 class Hardsigmoid(Activation):
-    """relu6(x + 3) / 6."""
+    """relu6(x + 3) / 6.
+
+    >>> from chainrule import nn
+    >>> nn.Hardsigmoid()([-2.0, 0.0, 2.0])
+    tensor([0.1667, 0.5   , 0.8333])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -230,7 +299,12 @@ class Hardsigmoid(Activation):
 
 
 class Hardswish(Activation):
-    """x · relu6(x + 3) / 6."""
+    """x · relu6(x + 3) / 6.
+
+    >>> from chainrule import nn
+    >>> nn.Hardswish()([-2.0, 0.0, 2.0])
+    tensor([-0.3333,  0.    ,  1.6667])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -241,7 +315,12 @@ class Hardswish(Activation):
 
 
 class Hardtanh(Activation):
-    """x, but at least min_val and at most max_val."""
+    """x, but at least min_val and at most max_val.
+
+    >>> from chainrule import nn
+    >>> nn.Hardtanh()([-2.0, 0.0, 2.0])
+    tensor([-1.,  0.,  1.])
+    """
 
     constraints = {"min_val": number(), "max_val": number()}
 
@@ -259,7 +338,12 @@ class Hardtanh(Activation):
 
 
 class Tanh(Activation):
-    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).
+
+    >>> from chainrule import nn
+    >>> nn.Tanh()([-2.0, 0.0, 2.0])
+    tensor([-0.964,  0.   ,  0.964])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -267,7 +351,12 @@ class Tanh(Activation):
 
 
 class Tanhshrink(Activation):
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    >>> from chainrule import nn
+    >>> nn.Tanhshrink()([-2.0, 0.0, 2.0])
+    tensor([-1.036,  0.   ,  1.036])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -275,7 +364,12 @@ class Tanhshrink(Activation):
 
 
 class Softplus(Activation):
-    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold."""
+    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold.
+
+    >>> from chainrule import nn
+    >>> nn.Softplus()([-2.0, 0.0, 2.0])
+    tensor([0.1269, 0.6931, 2.1269])
+    """
 
     constraints = {"beta": number(0, brackets="()"), "threshold": number()}
 
@@ -289,7 +383,12 @@ class Softplus(Activation):
 
 
 class Softsign(Activation):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> from chainrule import nn
+    >>> nn.Softsign()([-2.0, 0.0, 2.0])
+    tensor([-0.6667,  0.    ,  0.6667])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -297,7 +396,12 @@ class Softsign(Activation):
 
 
 class Softshrink(Activation):
-    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0.
+
+    >>> from chainrule import nn
+    >>> nn.Softshrink()([-2.0, 0.0, 2.0])
+    tensor([-1.5,  0. ,  1.5])
+    """
 
     constraints = {"lambd": number(0)}
 
@@ -311,7 +415,12 @@ class Softshrink(Activation):
 
 
 class Hardshrink(Activation):
-    """x where |x| > lambd, else 0."""
+    """x where |x| > lambd, else 0.
+
+    >>> from chainrule import nn
+    >>> nn.Hardshrink()([-2.0, 0.0, 2.0])
+    tensor([-2.,  0.,  2.])
+    """
 
     constraints = {"lambd": number()}
 
@@ -325,7 +434,12 @@ class Hardshrink(Activation):
 
 
 class Threshold(Activation):
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value.
+
+    >>> from chainrule import nn
+    >>> nn.Threshold(0.5, -1.0)([-2.0, 0.0, 2.0])
+    tensor([-1., -1.,  2.])
+    """
 
     constraints = {"threshold": number(), "value": number()}
 
@@ -339,7 +453,12 @@ class Threshold(Activation):
 
 
 class GLU(Activation):
-    """a · sigmoid(b), a and b the halves of x along ``dim``."""
+    """a · sigmoid(b), a and b the halves of x along ``dim``.
+
+    >>> from chainrule import nn
+    >>> nn.GLU()([1.0, 2.0, 0.0, 4.0])
+    tensor([0.5  , 1.964])
+    """
 
     constraints = {"dim": integer()}
 
@@ -353,7 +472,12 @@ class GLU(Activation):
 
 
 class Softmax(Activation):
-    """eˣ / Σ eˣ along ``dim``. Not before CrossEntropyLoss, which takes logits."""
+    """eˣ / Σ eˣ along ``dim``. Not before CrossEntropyLoss, which takes logits.
+
+    >>> from chainrule import nn
+    >>> nn.Softmax(dim=0)([0.0, 1.0])
+    tensor([0.2689, 0.7311])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -365,7 +489,12 @@ class Softmax(Activation):
 
 
 class LogSoftmax(Activation):
-    """ln softmax(x) along ``dim``."""
+    """ln softmax(x) along ``dim``.
+
+    >>> from chainrule import nn
+    >>> nn.LogSoftmax(dim=0)([0.0, 1.0])
+    tensor([-1.3133, -0.3133])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -377,7 +506,12 @@ class LogSoftmax(Activation):
 
 
 class Softmin(Activation):
-    """softmax(-x) along ``dim``."""
+    """softmax(-x) along ``dim``.
+
+    >>> from chainrule import nn
+    >>> nn.Softmin(dim=0)([0.0, 1.0])
+    tensor([0.7311, 0.2689])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -389,7 +523,13 @@ class Softmin(Activation):
 
 
 class Softmax2d(Activation):
-    """eˣ / Σ eˣ over the channels of (N, C, H, W) or (C, H, W)."""
+    """eˣ / Σ eˣ over the channels of (N, C, H, W) or (C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Softmax2d()(cr.zeros(4, 2, 2)).sum(axis=0).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -134,19 +134,39 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalization of (N, C) or (N, C, L) (Ioffe & Szegedy, 2015).
 
     Parameters weight and bias (C,); buffers running_mean, running_var (C,), num_batches_tracked.
+
+    >>> from chainrule import nn
+    >>> layer = nn.BatchNorm1d(1)
+    >>> layer([[1.0], [3.0]]).detach()
+    tensor([[-1.],
+            [ 1.]])
+    >>> layer.running_mean, layer.running_var
+    (tensor([0.2]), tensor([1.1]))
     """
 
     ranks = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalization of (N, C, H, W)."""
+    """Batch normalization of (N, C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.BatchNorm2d(3)(cr.zeros((2, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
 
     ranks = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalization of (N, C, D, H, W)."""
+    """Batch normalization of (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.BatchNorm3d(3)(cr.zeros((2, 3, 4, 4, 4))).shape
+    (2, 3, 4, 4, 4)
+    """
 
     ranks = (5,)
 
@@ -200,18 +220,35 @@ class _InstanceNorm(_Tracked):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalization of (N, C, L) or (C, L) (Ulyanov et al., 2016)."""
+    """Instance normalization of (N, C, L) or (C, L) (Ulyanov et al., 2016).
+
+    >>> from chainrule import nn
+    >>> nn.InstanceNorm1d(1)([[[1.0, 3.0]]])
+    tensor([[[-1.,  1.]]])
+    """
 
     ranks = (3,)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalization of (N, C, H, W) or (C, H, W)."""
+    """Instance normalization of (N, C, H, W) or (C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.InstanceNorm2d(3)(cr.zeros((2, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
 
     ranks = (4,)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalization of (N, C, D, H, W) or (C, D, H, W)."""
+    """Instance normalization of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.InstanceNorm3d(3)(cr.zeros((2, 3, 4, 4, 4))).shape
+    (2, 3, 4, 4, 4)
+    """
 
     ranks = (5,)

@@ -23,7 +23,16 @@ class _Dropout(Module):
 
 class Dropout(_Dropout):
     """In training each element is 0 with probability p, otherwise divided by 1 - p; else the
-    identity."""
+    identity.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> y = nn.Dropout(0.25)(cr.ones(1000))
+    >>> sorted(set(y.numpy().round(4).tolist()))
+    [0.0, 1.333299994468689]
+    >>> nn.Dropout(0.25).eval()([1.0, 2.0])
+    tensor([1., 2.])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -31,7 +40,13 @@ class Dropout(_Dropout):
 
 
 class Dropout1d(_Dropout):
-    """`Dropout` of whole channels of (N, C, L) or (C, L)."""
+    """`Dropout` of whole channels of (N, C, L) or (C, L).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Dropout1d(0.5)(cr.ones((8, 5))).shape
+    (8, 5)
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -39,7 +54,13 @@ class Dropout1d(_Dropout):
 
 
 class Dropout2d(_Dropout):
-    """`Dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015)."""
+    """`Dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Dropout2d(0.5)(cr.ones((2, 8, 3, 3))).shape
+    (2, 8, 3, 3)
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -47,7 +68,13 @@ class Dropout2d(_Dropout):
 
 
 class Dropout3d(_Dropout):
-    """`Dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """`Dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Dropout3d(0.5)(cr.ones((8, 3, 3, 3))).shape
+    (8, 3, 3, 3)
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -55,7 +82,12 @@ class Dropout3d(_Dropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that keeps mean 0 and variance 1 in selu networks."""
+    """Dropout that keeps mean 0 and variance 1 in selu networks.
+
+    >>> from chainrule import nn
+    >>> nn.AlphaDropout(0.25).eval()([1.0, 2.0])
+    tensor([1., 2.])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -63,7 +95,12 @@ class AlphaDropout(_Dropout):
 
 
 class FeatureAlphaDropout(_Dropout):
-    """`AlphaDropout` of whole channels of (N, C, ...)."""
+    """`AlphaDropout` of whole channels of (N, C, ...).
+
+    >>> from chainrule import nn
+    >>> nn.FeatureAlphaDropout(0.25).eval()([[1.0, 2.0]])
+    tensor([[1., 2.]])
+    """
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -51,7 +51,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
-    """Fan-in and fan-out of a weight (out, in, *kernel): how many inputs, outputs a unit has."""
+    """Fan-in and fan-out of a weight (out, in, *kernel): how many inputs, outputs a unit has.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> init.fans(cr.zeros(8, 3, 5, 5))
+    (75, 200)
+    """
     if tensor.ndim < 2:
         raise ShapeError(
             "fan-in and fan-out need a weight of at least 2 axes (out, in, ...), got "
@@ -76,7 +82,14 @@ def _array(tensor: Tensor, values: Any) -> Tensor:
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Uniform on [a, b)."""
+    """Uniform on [a, b).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.uniform_(cr.zeros(200, 300), -1, 1)
+    >>> round(w.abs().max().item(), 2)
+    1.0
+    """
     if not a <= b:
         raise OptionError(f"uniform_: a must be at most b, got a={a!r}, b={b!r}")
     return _fill(
@@ -87,7 +100,14 @@ def uniform_(
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.normal_(cr.zeros(200, 300), 0, 0.5)
+    >>> round(w.std().item(), 2)
+    0.5
+    """
     check("normal_", _STD, {"std": std})
     return _fill(
         tensor, random.randn(tensor.shape, dtype=tensor.dtype, generator=generator) * std + mean
@@ -102,7 +122,14 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal, drawn again until it lies in [a, b]."""
+    """Normal, drawn again until it lies in [a, b].
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.trunc_normal_(cr.zeros(200, 300), std=0.5)
+    >>> round(w.std().item(), 2)
+    0.5
+    """
     check("trunc_normal_", {"std": number(0, brackets="()")}, {"std": std})
     if not a < b:
         raise OptionError(f"trunc_normal_: a must be below b, got a={a!r}, b={b!r}")
@@ -127,22 +154,46 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """All elements ``val``."""
+    """All elements ``val``.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> init.constant_(cr.ones(2, 2), 0.5).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
+    """
     return _array(tensor, np.full(tensor.shape, val))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """All elements 0."""
+    """All elements 0.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> init.zeros_(cr.ones(2, 2)).tolist()
+    [[0.0, 0.0], [0.0, 0.0]]
+    """
     return constant_(tensor, 0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """All elements 1."""
+    """All elements 1.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> init.ones_(cr.zeros(2, 2)).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
     return constant_(tensor, 1)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix (of any two lengths)."""
+    """The identity matrix (of any two lengths).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> init.eye_(cr.ones(2, 2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills a matrix, got shape {tensor.shape}")
     return _array(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
@@ -150,7 +201,14 @@ def eye_(tensor: Tensor) -> Tensor:
 
 def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -> Tensor:
     """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r =
-    0.3."""
+    0.3.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.paper_(cr.zeros(200, 300))
+    >>> round(w.abs().max().item(), 2)
+    0.3
+    """
     check("paper_", {"r": number(0)}, {"r": r})
     return uniform_(tensor, -r, r, generator)
 
@@ -159,13 +217,27 @@ def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Uniform on ±gain √(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
+    """Uniform on ±gain √(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.xavier_uniform_(cr.zeros(200, 300))
+    >>> round(w.abs().max().item(), 2)
+    0.11
+    """
     bound = gain * math.sqrt(6 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal with standard deviation gain √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
+    """Normal with standard deviation gain √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.xavier_normal_(cr.zeros(200, 300))
+    >>> round(w.std().item(), 2)
+    0.06
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))), generator)
 
 
@@ -184,7 +256,14 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform on ±gain √(3 / fan) (He et al., 2015); ``a``: the slope of leaky_relu."""
+    """Uniform on ±gain √(3 / fan) (He et al., 2015); ``a``: the slope of leaky_relu.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.kaiming_uniform_(cr.zeros(200, 300), nonlinearity="relu")
+    >>> round(w.abs().max().item(), 2)
+    0.14
+    """
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -197,20 +276,41 @@ def kaiming_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of
-    leaky_relu."""
+    leaky_relu.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.kaiming_normal_(cr.zeros(200, 300), nonlinearity="relu")
+    >>> round(w.std().item(), 2)
+    0.08
+    """
     return normal_(
         tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator
     )
 
 
 def lecun_uniform_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
-    """Uniform on ±√(3 / fan_in) (LeCun et al., 1998)."""
+    """Uniform on ±√(3 / fan_in) (LeCun et al., 1998).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.lecun_uniform_(cr.zeros(200, 300))
+    >>> round(w.abs().max().item(), 2)
+    0.1
+    """
     bound = math.sqrt(3 / max(fans(tensor)[0], 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def lecun_normal_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
-    """Normal with standard deviation 1 / √fan_in (LeCun et al., 1998)."""
+    """Normal with standard deviation 1 / √fan_in (LeCun et al., 1998).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.lecun_normal_(cr.zeros(200, 300))
+    >>> round(w.std().item(), 2)
+    0.06
+    """
     return normal_(tensor, 0.0, math.sqrt(1 / max(fans(tensor)[0], 1)), generator)
 
 
@@ -219,6 +319,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     """Rows (or columns, if there are fewer) orthogonal and of length gain (Saxe et al., 2013).
 
     Axes after the first count as one.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.orthogonal_(cr.zeros(2, 3), gain=2.0)
+    >>> [round(x.item(), 2) + 0.0 for x in (w @ w.T).diagonal()]
+    [4.0, 4.0]
     """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_ needs at least 2 axes, got shape {tensor.shape}")
@@ -233,7 +339,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
-    """Normal, with the fraction ``sparsity`` of each column set to 0 (Martens, 2010)."""
+    """Normal, with the fraction ``sparsity`` of each column set to 0 (Martens, 2010).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import init
+    >>> w = init.sparse_(cr.zeros(4, 3), 0.5)
+    >>> (w == 0).sum(axis=0).tolist()
+    [2, 2, 2]
+    """
     check("sparse_", {"sparsity": number(0, 1), **_STD}, {"sparsity": sparsity, "std": std})
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_ fills a matrix, got shape {tensor.shape}")

@@ -26,7 +26,12 @@ def empty_parameter(shape: tuple[int, ...], device: Any, dtype: Any) -> Paramete
 
 
 class Identity(Module):
-    """Returns its input. Takes any arguments, so that it can replace any layer."""
+    """Returns its input. Takes any arguments, so that it can replace any layer.
+
+    >>> from chainrule import nn
+    >>> nn.Identity()(3.0)
+    3.0
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -121,6 +126,11 @@ class Bilinear(Module):
     """y_k = x1ᵀ W_k x2 + b_k for x1 (..., in1), x2 (..., in2).
 
     weight (out, in1, in2) and bias (out,) start uniform on ±1/√in1.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Bilinear(3, 4, 2)(cr.zeros(5, 3), cr.zeros(5, 4)).shape
+    (5, 2)
     """
 
     weight: Parameter
@@ -173,7 +183,13 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Makes one axis of the axes start_dim … end_dim: (N, C, H, W) -> (N, C·H·W)."""
+    """Makes one axis of the axes start_dim … end_dim: (N, C, H, W) -> (N, C·H·W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Flatten()(cr.zeros(2, 3, 4)).shape
+    (2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -194,7 +210,13 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the axis ``dim`` into axes of the given lengths; one of them may be -1."""
+    """Splits the axis ``dim`` into axes of the given lengths; one of them may be -1.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.Unflatten(1, (2, -1))(cr.zeros(5, 6)).shape
+    (5, 2, 3)
+    """
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()

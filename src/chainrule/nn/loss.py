@@ -49,7 +49,12 @@ class MSELoss(Loss):
 
 
 class L1Loss(Loss):
-    """|x - t|."""
+    """|x - t|.
+
+    >>> from chainrule import nn
+    >>> nn.L1Loss()([0.5, 2.0], [1.0, 1.0])
+    tensor(0.75)
+    """
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -60,7 +65,12 @@ class L1Loss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2."""
+    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2.
+
+    >>> from chainrule import nn
+    >>> nn.SmoothL1Loss()([0.5, 3.0], [1.0, 1.0])
+    tensor(0.8125)
+    """
 
     constraints = {"beta": number(0)}
 
@@ -73,7 +83,12 @@ class SmoothL1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2)."""
+    """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2).
+
+    >>> from chainrule import nn
+    >>> nn.HuberLoss()([0.5, 3.0], [1.0, 1.0])
+    tensor(0.8125)
+    """
 
     constraints = {"delta": number(0, brackets="()")}
 
@@ -123,7 +138,12 @@ class CrossEntropyLoss(Loss):
 
 
 class NLLLoss(Loss):
-    """-z[label] of log-probabilities z (N, C, ...); after LogSoftmax."""
+    """-z[label] of log-probabilities z (N, C, ...); after LogSoftmax.
+
+    >>> from chainrule import nn
+    >>> nn.NLLLoss()([[-0.5, -1.0]], [1])
+    tensor(1.)
+    """
 
     constraints = {"ignore_index": optional(integer())}
 
@@ -141,7 +161,12 @@ class NLLLoss(Loss):
 
 
 class BCELoss(Loss):
-    """-t ln x - (1 - t) ln(1 - x) of probabilities x."""
+    """-t ln x - (1 - t) ln(1 - x) of probabilities x.
+
+    >>> from chainrule import nn
+    >>> nn.BCELoss()([0.5, 0.75], [1.0, 0.0])
+    tensor(1.0397)
+    """
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -153,7 +178,12 @@ class BCELoss(Loss):
 
 
 class BCEWithLogitsLoss(Loss):
-    """Binary cross-entropy of logits: no sigmoid before it. ``pos_weight`` weighs the positives."""
+    """Binary cross-entropy of logits: no sigmoid before it. ``pos_weight`` weighs the positives.
+
+    >>> from chainrule import nn
+    >>> nn.BCEWithLogitsLoss()([0.0, 2.0], [1.0, 1.0])
+    tensor(0.41)
+    """
 
     def __init__(
         self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
@@ -170,7 +200,12 @@ class BCEWithLogitsLoss(Loss):
 
 
 class KLDivLoss(Loss):
-    """t (ln t - x) of log-probabilities x; use ``reduction="batchmean"`` for the divergence."""
+    """t (ln t - x) of log-probabilities x; use ``reduction="batchmean"`` for the divergence.
+
+    >>> from chainrule import nn
+    >>> nn.KLDivLoss(reduction="batchmean")([[-0.5, -1.0]], [[0.5, 0.5]])
+    tensor(0.0569)
+    """
 
     reductions = (*REDUCTIONS, "batchmean")
 
@@ -183,7 +218,12 @@ class KLDivLoss(Loss):
 
 
 class PoissonNLLLoss(Loss):
-    """eˣ - t x for the logarithm x of a rate and counts t."""
+    """eˣ - t x for the logarithm x of a rate and counts t.
+
+    >>> from chainrule import nn
+    >>> nn.PoissonNLLLoss()([0.5, 2.0], [1.0, 1.0])
+    tensor(3.2689)
+    """
 
     constraints = {"eps": number(0, brackets="()")}
 
@@ -205,7 +245,12 @@ class PoissonNLLLoss(Loss):
 
 
 class GaussianNLLLoss(Loss):
-    """(ln v + (x - t)² / v) / 2 for a mean x, a target t and a variance v."""
+    """(ln v + (x - t)² / v) / 2 for a mean x, a target t and a variance v.
+
+    >>> from chainrule import nn
+    >>> nn.GaussianNLLLoss()([0.5, 2.0], [1.0, 1.0], [1.0, 4.0])
+    tensor(0.4716)
+    """
 
     constraints = {"eps": number(0, brackets="()")}
 
@@ -218,7 +263,12 @@ class GaussianNLLLoss(Loss):
 
 
 class CosineEmbeddingLoss(Loss):
-    """1 - cos(x1, x2) where target = 1, max(0, cos - margin) where it is -1."""
+    """1 - cos(x1, x2) where target = 1, max(0, cos - margin) where it is -1.
+
+    >>> from chainrule import nn
+    >>> nn.CosineEmbeddingLoss()([[1.0, 0.0]], [[3.0, 4.0]], [1.0])
+    tensor(0.4)
+    """
 
     constraints = {"margin": number()}
 
@@ -233,7 +283,12 @@ class CosineEmbeddingLoss(Loss):
 
 
 class TripletMarginLoss(Loss):
-    """max(0, margin + d(anchor, positive) - d(anchor, negative))."""
+    """max(0, margin + d(anchor, positive) - d(anchor, negative)).
+
+    >>> from chainrule import nn
+    >>> nn.TripletMarginLoss()([[0.0, 0.0]], [[1.0, 0.0]], [[3.0, 4.0]])
+    tensor(0.)
+    """
 
     constraints = {
         "margin": number(0, brackets="()"),
@@ -306,7 +361,12 @@ class TripletMarginWithDistanceLoss(Loss):
 
 
 class MarginRankingLoss(Loss):
-    """max(0, margin - y (x1 - x2)) for y = 1 or -1."""
+    """max(0, margin - y (x1 - x2)) for y = 1 or -1.
+
+    >>> from chainrule import nn
+    >>> nn.MarginRankingLoss()([0.5, 2.0], [1.0, 1.0], [1.0, -1.0])
+    tensor(0.75)
+    """
 
     constraints = {"margin": number()}
 
@@ -319,7 +379,12 @@ class MarginRankingLoss(Loss):
 
 
 class HingeEmbeddingLoss(Loss):
-    """x where target = 1, max(0, margin - x) where it is -1."""
+    """x where target = 1, max(0, margin - x) where it is -1.
+
+    >>> from chainrule import nn
+    >>> nn.HingeEmbeddingLoss()([0.5, 0.25], [1.0, -1.0])
+    tensor(0.625)
+    """
 
     constraints = {"margin": number()}
 
@@ -332,7 +397,12 @@ class HingeEmbeddingLoss(Loss):
 
 
 class SoftMarginLoss(Loss):
-    """ln(1 + e^(-y x)) for y = 1 or -1."""
+    """ln(1 + e^(-y x)) for y = 1 or -1.
+
+    >>> from chainrule import nn
+    >>> nn.SoftMarginLoss()([0.5, 2.0], [1.0, 1.0])
+    tensor(0.3005)
+    """
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -343,7 +413,12 @@ class SoftMarginLoss(Loss):
 
 
 class MultiLabelSoftMarginLoss(Loss):
-    """Binary cross-entropy of logits (N, C), averaged over the classes."""
+    """Binary cross-entropy of logits (N, C), averaged over the classes.
+
+    >>> from chainrule import nn
+    >>> nn.MultiLabelSoftMarginLoss()([[0.0, 2.0]], [[1.0, 0.0]])
+    tensor(1.41)
+    """
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -355,7 +430,12 @@ class MultiLabelSoftMarginLoss(Loss):
 
 
 class MultiMarginLoss(Loss):
-    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C."""
+    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C.
+
+    >>> from chainrule import nn
+    >>> nn.MultiMarginLoss()([[0.1, 0.9]], [0])
+    tensor(0.9)
+    """
 
     constraints = {"margin": number()}
 
@@ -373,7 +453,12 @@ class MultiMarginLoss(Loss):
 
 
 class MultiLabelMarginLoss(Loss):
-    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C; labels of a row end with -1."""
+    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C; labels of a row end with -1.
+
+    >>> from chainrule import nn
+    >>> nn.MultiLabelMarginLoss()([0.1, 0.2, 0.4, 0.8], [3, 0, -1, 1])
+    tensor(0.85)
+    """
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)

@@ -509,7 +509,8 @@ class Module:
         >>> def show(module, grad_input, grad_output):
         ...     print(grad_input[0].tolist(), grad_output[0].tolist())
         >>> handle = layer.register_full_backward_hook(show)
-        >>> layer(cr.tensor([0.0], requires_grad=True)).sum().backward()
+        >>> x = cr.tensor([0.0], requires_grad=True)
+        >>> layer(x).sum().backward()
         [1.0] [1.0]
         """
         return RemovableHandle(self._backward_hooks, hook, False, prepend)

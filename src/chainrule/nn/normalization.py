@@ -28,7 +28,12 @@ def filled(shape: Any, value: float, device: Any, dtype: Any) -> Parameter:
 
 class LayerNorm(Module):
     """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their
-    shape."""
+    shape.
+
+    >>> from chainrule import nn
+    >>> nn.LayerNorm(2)([[1.0, 3.0]]).detach()
+    tensor([[-1.,  1.]])
+    """
 
     weight: Parameter | None
     bias: Parameter | None
@@ -67,7 +72,12 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """x / √(mean x² + eps) · weight over the last axes; eps None: the dtype's own."""
+    """x / √(mean x² + eps) · weight over the last axes; eps None: the dtype's own.
+
+    >>> from chainrule import nn
+    >>> nn.RMSNorm(2)([[3.0, 4.0]]).detach()
+    tensor([[0.8485, 1.1314]])
+    """
 
     weight: Parameter | None
 
@@ -102,7 +112,12 @@ class RMSNorm(Module):
 
 class GroupNorm(Module):
     """Mean and variance over groups of channels (axis 1) and all later axes; weight, bias
-    (channels,)."""
+    (channels,).
+
+    >>> from chainrule import nn
+    >>> nn.GroupNorm(2, 4)([[1.0, 3.0, 5.0, 5.5]]).detach()
+    tensor([[-1.    ,  1.    , -0.9999,  0.9999]])
+    """
 
     weight: Parameter | None
     bias: Parameter | None
@@ -160,6 +175,11 @@ class LocalResponseNorm(Module):
     """x / (k + alpha m)^beta, m the mean of x² over ``size`` channels around each.
 
     Source: Krizhevsky, Sutskever & Hinton, 2012.
+
+    >>> from chainrule import nn
+    >>> nn.LocalResponseNorm(2, alpha=1.0)([[[1.0], [2.0]]])
+    tensor([[[0.7378],
+             [0.7816]]])
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

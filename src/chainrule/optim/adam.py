@@ -111,7 +111,17 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter,
-    2019)."""
+    2019).
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.AdamW([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.7475], requires_grad=True)
+    """
 
     def __init__(
         self,

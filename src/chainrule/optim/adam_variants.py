@@ -19,6 +19,15 @@ class Adamax(Optimizer):
 
     Adam with the largest gradient in place of the mean square. Source: Kingma & Ba, 2015, algorithm
     2.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Adamax([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.75], requires_grad=True)
     """
 
     constraints = COMMON
@@ -68,6 +77,15 @@ class NAdam(Optimizer):
     """Adam with Nesterov's momentum: the step uses the gradient and the momentum of the next step.
 
     μₜ = β₁ (1 - 0.96^(t ψ) / 2), with momentum_decay ψ. Source: Dozat, 2016.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.NAdam([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.7359], requires_grad=True)
     """
 
     constraints = {**COMMON, "momentum_decay": number(0)}
@@ -125,7 +143,17 @@ class NAdam(Optimizer):
 
 class RAdam(Optimizer):
     """Adam that waits until the variance of its rate is known: plain momentum before (Liu et al.,
-    2020)."""
+    2020).
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.RAdam([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.5], requires_grad=True)
+    """
 
     constraints = COMMON
 

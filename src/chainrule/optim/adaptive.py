@@ -19,6 +19,15 @@ class RMSprop(Optimizer):
     ``centered`` takes v - (mean g)² in place of v; with momentum μ: b ← μ b + g / (√v + eps), p ← p
     - lr b. Source: Hinton, lecture 6 of "Neural networks for machine learning", 2012; Graves, 2013
       (centered).
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.RMSprop([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([-1.5], requires_grad=True)
     """
 
     constraints = {
@@ -84,7 +93,17 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s ← s + g²;  p ← p - lr / (1 + (t - 1) lr_decay) · g / (√s + eps) (Duchi et al., 2011)."""
+    """s ← s + g²;  p ← p - lr / (1 + (t - 1) lr_decay) · g / (√s + eps) (Duchi et al., 2011).
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Adagrad([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.75], requires_grad=True)
+    """
 
     constraints = {
         "lr": LR,
@@ -139,6 +158,15 @@ class Adadelta(Optimizer):
     """v ← ρ v + (1 - ρ) g²;  Δ = √(u + eps) / √(v + eps) · g;  u ← ρ u + (1 - ρ) Δ²;  p ← p - lr Δ.
 
     Source: Zeiler, 2012.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Adadelta([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.9992], requires_grad=True)
     """
 
     constraints = {"lr": LR, "rho": number(0, 1), "eps": number(0), "weight_decay": number(0)}
@@ -181,6 +209,15 @@ class Rprop(Optimizer):
 
     The size grows by η⁺ where the sign stays and shrinks by η⁻ where it changes (there the weight
     waits for one step). For full batches. Source: Riedmiller & Braun, 1993.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Rprop([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.75], requires_grad=True)
     """
 
     constraints = {
@@ -230,6 +267,15 @@ class Lion(Optimizer):
 
     Needs a smaller lr and a larger weight_decay λ than AdamW. Source: Chen et al., "Symbolic
     discovery of optimization algorithms", 2023.
+
+    >>> from chainrule import nn, optim
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = optim.Lion([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([0.75], requires_grad=True)
     """
 
     constraints = {k: v for k, v in COMMON.items() if k != "eps"}

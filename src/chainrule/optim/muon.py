@@ -39,6 +39,12 @@ class Muon(Optimizer):
     lr' = 0.2 lr √max(rows, columns). Computed in the parameters' own precision.
     Source: Jordan, "Muon: an optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second
     rate).
+
+    >>> from chainrule import nn, optim
+    >>> layer = nn.Linear(3, 2, bias=False)
+    >>> optimizer = optim.Muon(layer.parameters(), lr=0.02)
+    >>> layer([[1.0, 2.0, 3.0]]).sum().backward()
+    >>> optimizer.step()
     """
 
     constraints = {

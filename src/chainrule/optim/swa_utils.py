@@ -123,7 +123,15 @@ class AveragedModel(Module):
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
     """Measure the running means of batch norms anew, over the batches of ``loader``, with these
-    weights."""
+    weights.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn, optim
+    >>> model = nn.BatchNorm1d(1)
+    >>> optim.swa_utils.update_bn([cr.tensor([[1.0], [3.0]]), cr.tensor([[3.0], [5.0]])], model)
+    >>> model.running_mean
+    tensor([3.])
+    """
     norms = [m for m in model.modules() if isinstance(m, BatchNorm1d | BatchNorm2d | BatchNorm3d)]
     if not norms:
         return

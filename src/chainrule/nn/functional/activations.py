@@ -52,7 +52,12 @@ class _SlopeRule:
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where x > 0, else negative_slope · x."""
+    """x where x > 0, else negative_slope · x.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.leaky_relu([-2.0, 0.0, 2.0])
+    tensor([-0.02,  0.  ,  2.  ])
+    """
     check("leaky_relu", {"negative_slope": number()}, {"negative_slope": negative_slope})
     node, tensor = e.float_node(x)
     y = g.where(g.lt(_full(node, 0), node), node, g.mul(node, _full(node, negative_slope)))
@@ -60,7 +65,12 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
 
 
 def prelu(x: Any, weight: Any) -> Tensor:
-    """x where x > 0, else weight · x; weight has one element, or one for each channel (axis 1)."""
+    """x where x > 0, else weight · x; weight has one element, or one for each channel (axis 1).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.prelu([-2.0, 0.0, 2.0], [0.25])
+    tensor([-0.5,  0. ,  2. ])
+    """
     x, weight = as_tensor(x), as_tensor(weight)
     if weight.ndim != 1:
         raise ShapeError(f"prelu: weight has shape (1,) or (channels,), got {weight.shape}")
@@ -89,7 +99,12 @@ class _InsideRule:
 
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """x, but at least min_val and at most max_val."""
+    """x, but at least min_val and at most max_val.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.hardtanh([-2.0, 0.0, 2.0])
+    tensor([-1.,  0.,  1.])
+    """
     check_order("hardtanh", "min_val", min_val, "max_val", max_val)
     node, tensor = e.float_node(x)
     y = g.min(g.max(node, _full(node, min_val)), _full(node, max_val))
@@ -97,34 +112,64 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool 
 
 
 def relu6(x: Any, inplace: bool = False) -> Tensor:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.relu6([-2.0, 0.0, 2.0])
+    tensor([0., 0., 2.])
+    """
     return hardtanh(x, 0.0, 6.0)
 
 
 def hardsigmoid(x: Any, inplace: bool = False) -> Tensor:
-    """relu6(x + 3) / 6."""
+    """relu6(x + 3) / 6.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.hardsigmoid([-2.0, 0.0, 2.0])
+    tensor([0.1667, 0.5   , 0.8333])
+    """
     return relu6(e.add(x, 3.0)) * (1 / 6)
 
 
 def hardswish(x: Any, inplace: bool = False) -> Tensor:
-    """x · relu6(x + 3) / 6."""
+    """x · relu6(x + 3) / 6.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.hardswish([-2.0, 0.0, 2.0])
+    tensor([-0.3333,  0.    ,  1.6667])
+    """
     return e.multiply(x, hardsigmoid(x))
 
 
 def threshold(x: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.threshold([-2.0, 0.0, 2.0], 0.5, -1.0)
+    tensor([-1., -1.,  2.])
+    """
     x = as_tensor(x)
     return select(x <= threshold, value, x)
 
 
 def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
-    """x where |x| > lambd, else 0."""
+    """x where |x| > lambd, else 0.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.hardshrink([-2.0, 0.0, 2.0])
+    tensor([-2.,  0.,  2.])
+    """
     x = as_tensor(x)
     return select(e.abs(x) <= lambd, 0.0, x)
 
 
 def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
-    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.softshrink([-2.0, 0.0, 2.0])
+    tensor([-1.5,  0. ,  1.5])
+    """
     check("softshrink", {"lambd": number(0)}, {"lambd": lambd})
     x = as_tensor(x)
     return select(e.abs(x) <= lambd, 0.0, x - e.sign(x) * lambd)
@@ -132,12 +177,22 @@ def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
 
 # -- of exponentials -------------------------------------------------------------------------------
 def sigmoid(x: Any) -> Tensor:
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.sigmoid([-2.0, 0.0, 2.0])
+    tensor([0.1192, 0.5   , 0.8808])
+    """
     return e.sigmoid(x)
 
 
 def tanh(x: Any) -> Tensor:
-    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.tanh([-2.0, 0.0, 2.0])
+    tensor([-0.964,  0.   ,  0.964])
+    """
     return e.tanh(x)
 
 
@@ -153,7 +208,12 @@ def softplus_node(x: Node) -> Node:
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold."""
+    """ln(1 + e^(beta x)) / beta; x itself where beta x > threshold.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.softplus([-2.0, 0.0, 2.0])
+    tensor([0.1269, 0.6931, 2.1269])
+    """
     check("softplus", {"beta": number(0, brackets="()")}, {"beta": beta})
     node, tensor = e.float_node(x)
     scaled = node if beta == 1 else g.mul(node, _full(node, beta))
@@ -163,7 +223,12 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
 
 def logsigmoid(x: Any) -> Tensor:
-    """ln(1 / (1 + e⁻ˣ)), without overflow."""
+    """ln(1 / (1 + e⁻ˣ)), without overflow.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.logsigmoid([-2.0, 0.0, 2.0])
+    tensor([-2.1269, -0.6931, -0.1269])
+    """
     node, tensor = e.float_node(x)
     return make(g.neg(softplus_node(g.neg(node))), tensor)
 
@@ -174,19 +239,34 @@ def _below(x: Tensor) -> Tensor:
 
 
 def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha (eˣ - 1)."""
+    """x where x > 0, else alpha (eˣ - 1).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.elu([-2.0, 0.0, 2.0])
+    tensor([-0.8647,  0.    ,  2.    ])
+    """
     x = as_tensor(x)
     return select(x > 0, x, alpha * e.expm1(_below(x)))
 
 
 def selu(x: Any, inplace: bool = False) -> Tensor:
     """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al.,
-    2017)."""
+    2017).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.selu([-2.0, 0.0, 2.0])
+    tensor([-1.5202,  0.    ,  2.1014])
+    """
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
 
 def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha (e^(x/alpha) - 1)."""
+    """x where x > 0, else alpha (e^(x/alpha) - 1).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.celu([-2.0, 0.0, 2.0])
+    tensor([-0.8647,  0.    ,  2.    ])
+    """
     if alpha == 0:
         raise OptionError("celu: alpha must not be 0")
     x = as_tensor(x)
@@ -214,28 +294,53 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 
 
 def silu(x: Any, inplace: bool = False) -> Tensor:
-    """x sigmoid(x), also called swish."""
+    """x sigmoid(x), also called swish.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.silu([-2.0, 0.0, 2.0])
+    tensor([-0.2384,  0.    ,  1.7616])
+    """
     return e.multiply(x, e.sigmoid(x))
 
 
 def mish(x: Any, inplace: bool = False) -> Tensor:
-    """x tanh(ln(1 + eˣ)) (Misra, 2019)."""
+    """x tanh(ln(1 + eˣ)) (Misra, 2019).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.mish([-2.0, 0.0, 2.0])
+    tensor([-0.2525,  0.    ,  1.944 ])
+    """
     node, tensor = e.float_node(x)
     return make(g.mul(node, g.tanh(softplus_node(node))), tensor)
 
 
 def softsign(x: Any) -> Tensor:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.softsign([-2.0, 0.0, 2.0])
+    tensor([-0.6667,  0.    ,  0.6667])
+    """
     return e.divide(x, 1.0 + e.abs(x))
 
 
 def tanhshrink(x: Any) -> Tensor:
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.tanhshrink([-2.0, 0.0, 2.0])
+    tensor([-1.036,  0.   ,  1.036])
+    """
     return e.subtract(x, e.tanh(x))
 
 
 def glu(x: Any, dim: int = -1) -> Tensor:
-    """a · sigmoid(b), where x is split along ``dim`` into a and b (Dauphin et al., 2016)."""
+    """a · sigmoid(b), where x is split along ``dim`` into a and b (Dauphin et al., 2016).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.glu([1.0, 2.0, 0.0, 4.0])
+    tensor([0.5  , 1.964])
+    """
     node, tensor = e.float_node(x)
     axis = r.normalize_axis(dim, node.ndim, "glu")
     half, odd = divmod(node.shape[axis], 2)
@@ -270,19 +375,34 @@ def softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
 
 
 def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """softmax(-x)."""
+    """softmax(-x).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.softmin([0.0, 1.0], dim=0)
+    tensor([0.7311, 0.2689])
+    """
     x, axis = _axis("softmin", x, dim, dtype)
     return r.softmax(-x, axis)
 
 
 def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """ln softmax(x), computed as x - ln Σ eˣ."""
+    """ln softmax(x), computed as x - ln Σ eˣ.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.log_softmax([0.0, 1.0], dim=0)
+    tensor([-1.3133, -0.3133])
+    """
     x, axis = _axis("log_softmax", x, dim, dtype)
     return r.log_softmax(x, axis)
 
 
 def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """x / max(‖x‖ₚ, eps) along ``dim``."""
+    """x / max(‖x‖ₚ, eps) along ``dim``.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.normalize([[3.0, 4.0]])
+    tensor([[0.6, 0.8]])
+    """
     x = as_tensor(x)
     return e.divide(x, e.maximum(r.norm(x, p, dim, keepdims=True), eps))
 

@@ -175,7 +175,12 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in
-    `cross_entropy`."""
+    `cross_entropy`.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.nll_loss([[-0.5, -1.0]], [1])
+    tensor(1.)
+    """
     check_reduction("nll_loss", reduction)
     x, axis = _rows("nll_loss", input)
     target = as_tensor(target)
@@ -215,6 +220,10 @@ def binary_cross_entropy(
     -100.
 
     ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
+
+    >>> from chainrule.nn import functional as F
+    >>> F.binary_cross_entropy([0.5, 0.75], [1.0, 0.0])
+    tensor(1.0397)
     """
     name = "binary_cross_entropy"
     check_reduction(name, reduction)
@@ -286,6 +295,10 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     ``log_target``).
 
     ``reduction="batchmean"`` divides the sum by the batch: the divergence itself.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.kl_div([[-0.5, -1.0]], [[0.5, 0.5]], reduction="batchmean")
+    tensor(0.0569)
     """
     check_reduction("kl_div", reduction, ("none", "mean", "sum", "batchmean"))
     x = require_float("kl_div", as_tensor(input))
@@ -311,7 +324,12 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",  # noqa: A002
 ) -> Tensor:
     """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0
-    and 1."""
+    and 1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.multilabel_soft_margin_loss([[0.0, 2.0]], [[1.0, 0.0]])
+    tensor(1.41)
+    """
     check_reduction("multilabel_soft_margin_loss", reduction)
     loss = binary_cross_entropy_with_logits(input, target, reduction="none")
     return reduced((loss if weight is None else loss * weight).mean(axis=-1), reduction)
@@ -326,7 +344,12 @@ def multi_margin_loss(
     *,
     reduction: str = "mean",  # noqa: A002
 ) -> Tensor:
-    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,)."""
+    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.multi_margin_loss([[0.1, 0.9]], [0])
+    tensor(0.9)
+    """
     check_reduction("multi_margin_loss", reduction)
     if p not in (1, 2):
         raise OptionError(f"multi_margin_loss: p must be 1 or 2, got {p!r}")
@@ -351,6 +374,10 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C for scores x (N, C).
 
     ``target`` (N, C): the labels of each row, ended by -1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.multilabel_margin_loss([0.1, 0.2, 0.4, 0.8], [3, 0, -1, 1])
+    tensor(0.85)
     """
     name = "multilabel_margin_loss"
     check_reduction(name, reduction)

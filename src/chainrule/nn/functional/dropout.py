@@ -90,7 +90,13 @@ def dropout1d(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`dropout` of whole channels of (N, C, L) or (C, L)."""
+    """`dropout` of whole channels of (N, C, L) or (C, L).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.dropout1d(cr.ones((8, 5)), 0.5).shape
+    (8, 5)
+    """
     return _drop_channels("dropout1d", x, p, training, generator, {2: 1, 3: 2})
 
 
@@ -102,7 +108,13 @@ def dropout2d(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015)."""
+    """`dropout` of whole channels of (N, C, H, W), or of (N, C, L) (Tompson et al., 2015).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.dropout2d(cr.ones((2, 8, 3, 3)), 0.5).shape
+    (2, 8, 3, 3)
+    """
     return _drop_channels("dropout2d", x, p, training, generator, {3: 2, 4: 2})
 
 
@@ -114,7 +126,13 @@ def dropout3d(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.dropout3d(cr.ones((8, 3, 3, 3)), 0.5).shape
+    (8, 3, 3, 3)
+    """
     return _drop_channels("dropout3d", x, p, training, generator, {4: 1, 5: 2})
 
 
@@ -127,7 +145,13 @@ def alpha_dropout(
     generator: Generator | None = None,
 ) -> Tensor:
     """Dropout for selu networks: dropped elements become -scale·alpha, then an affine map restores
-    mean 0 and variance 1 (Klambauer et al., 2017)."""
+    mean 0 and variance 1 (Klambauer et al., 2017).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.alpha_dropout(cr.ones(3), 0.5).tolist()
+    [1.0, 1.0, 1.0]
+    """
     check("alpha_dropout", _OPTIONS, {"p": p})
     node, tensor = float_node(x)
     return make(_alpha_dropped(node, node.shape, p, training, generator), tensor)
@@ -141,7 +165,13 @@ def feature_alpha_dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`alpha_dropout` of whole channels of (N, C, ...)."""
+    """`alpha_dropout` of whole channels of (N, C, ...).
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.feature_alpha_dropout(cr.ones(1, 2), 0.5).tolist()
+    [[1.0, 1.0]]
+    """
     check("feature_alpha_dropout", _OPTIONS, {"p": p})
     node, tensor = float_node(x)
     if node.ndim < 2:
@@ -181,6 +211,10 @@ def rrelu(
     """x where x > 0, else a · x; in training a is uniform on [lower, upper), otherwise their mean.
 
     Source: Xu et al., 2015.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.rrelu([-2.0, 0.0, 2.0], 0.25, 0.75)
+    tensor([-1.,  0.,  2.])
     """
     check_order("rrelu", "lower", lower, "upper", upper)
     if not training:
@@ -204,6 +238,11 @@ def gumbel_softmax(
     A sample of the distribution softmax(z) that has a gradient; ``hard``: the one-hot of its
     largest element, with the gradient of the soft one. ``eps`` is not used, as in PyTorch.
     Source: Jang, Gu & Poole, 2017.
+
+    >>> import chainrule as cr
+    >>> from chainrule.nn import functional as F
+    >>> F.gumbel_softmax(cr.zeros(4, 3), hard=True).sum(axis=1).tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
     check("gumbel_softmax", {"tau": number(0, brackets="()")}, {"tau": tau})
     z = as_tensor(float_node(logits)[1])

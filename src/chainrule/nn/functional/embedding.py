@@ -203,5 +203,10 @@ def _members(index: Tensor, offsets: Any, include_last: bool) -> Tensor | None:
 
 
 def one_hot(index: Any, num_classes: int = -1) -> Tensor:
-    """1 at the position ``index``, 0 elsewhere, in a new last axis, int64."""
+    """1 at the position ``index``, 0 elsewhere, in a new last axis, int64.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.one_hot([0, 2]).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
     return build_one_hot(index, num_classes)

@@ -52,7 +52,12 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
 
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
     """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2): y (...,
-    out)."""
+    out).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.bilinear([1.0, 2.0], [3.0], [[[1.0], [1.0]]])
+    tensor([9.])
+    """
     x1, x2, weight = as_tensor(x1), as_tensor(x2), as_tensor(weight)
     fits = weight.ndim == 3 and x1.ndim == x2.ndim >= 1 and x1.shape[:-1] == x2.shape[:-1]
     if not fits or weight.shape[1:] != (x1.shape[-1], x2.shape[-1]):
@@ -67,7 +72,12 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Σ x1 x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``."""
+    """Σ x1 x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.cosine_similarity([[1.0, 0.0]], [[3.0, 4.0]])
+    tensor([0.6])
+    """
     x1, x2 = as_tensor(x1), as_tensor(x2)
     n1, n2 = (x.norm(axis=dim, keepdims=True) for x in (x1, x2))
     # eps bounds the values, not the gradients (PyTorch's choice).
@@ -78,12 +88,22 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """‖x1 - x2 + eps‖ₚ along the last axis."""
+    """‖x1 - x2 + eps‖ₚ along the last axis.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.pairwise_distance([[3.0, 4.0]], [[0.0, 0.0]], eps=0)
+    tensor([5.])
+    """
     return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
 
 
 def pdist(x: Any, p: float = 2.0) -> Tensor:
-    """‖x_i - x_j‖ₚ of all pairs i < j of the rows of x (N, D): a vector of N (N - 1) / 2."""
+    """‖x_i - x_j‖ₚ of all pairs i < j of the rows of x (N, D): a vector of N (N - 1) / 2.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.pdist([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
+    tensor([5.    , 1.    , 4.2426])
+    """
     x = as_tensor(x)
     if x.ndim != 2:
         raise ShapeError(f"pdist expects a matrix (rows, features), got {x.shape}")

@@ -86,7 +86,12 @@ def rms_norm(
     x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Tensor:
     """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if
-    None."""
+    None.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.rms_norm([[3.0, 4.0]], (2,))
+    tensor([[0.8485, 1.1314]])
+    """
     node, x = float_node(x)
     shape, axes = _last_axes("rms_norm", node, normalized_shape)
     eps = float(np.finfo(node.dtype).eps) if eps is None else eps
@@ -99,7 +104,12 @@ def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
     """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He,
-    2018)."""
+    2018).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.group_norm([[1.0, 3.0, 5.0, 5.5]], 2)
+    tensor([[-1.    ,  1.    , -0.9999,  0.9999]])
+    """
     node, x = float_node(x)
     if node.ndim < 2:
         raise ShapeError(f"group_norm expects (batch, channels, ...), got {node.shape}")
@@ -132,6 +142,11 @@ def batch_norm(
     In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1)
     move by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a
     channel has only one value in training.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.batch_norm([[1.0], [3.0]], None, None, training=True)
+    tensor([[-1.],
+            [ 1.]])
     """
     node, x = float_node(x)
     if node.ndim < 2:
@@ -179,6 +194,10 @@ def instance_norm(
     Running statistics, if given, move towards the batch's average of μ and σ² (divided by n - 1);
     without ``use_input_stats`` they take the place of μ and σ². Raises DataError if a channel has
     only one value. Source: Ulyanov, Vedaldi & Lempitsky, 2016.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.instance_norm([[[1.0, 3.0]]])
+    tensor([[[-1.,  1.]]])
     """
     node, x = float_node(x)
     if node.ndim < 3:
@@ -210,6 +229,11 @@ def local_response_norm(
     """x / (k + α m)^β, m the mean of x² over ``size`` channels around (Krizhevsky et al., 2012).
 
     Channels beyond the first and the last count as 0.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.local_response_norm([[[1.0], [2.0]]], 2, alpha=1.0)
+    tensor([[[0.7378],
+             [0.7816]]])
     """
     check("local_response_norm", {"size": integer(1)}, {"size": size})
     node, x = float_node(x)

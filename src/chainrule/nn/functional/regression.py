@@ -54,7 +54,12 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
 
 
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
-    """|x - t|; ``weight`` as in `mse_loss`."""
+    """|x - t|; ``weight`` as in `mse_loss`.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.l1_loss([0.5, 2.0], [1.0, 1.0])
+    tensor(0.75)
+    """
     x, t = _pair("l1_loss", input, target, reduction)
     return _weighted("l1_loss", e.abs(x - t), weight, reduction)
 
@@ -62,7 +67,12 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
 def smooth_l1_loss(
     input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:  # noqa: A002
-    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2 (Girshick, 2015)."""
+    """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2 (Girshick, 2015).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.smooth_l1_loss([0.5, 3.0], [1.0, 1.0])
+    tensor(0.8125)
+    """
     x, t = _pair("smooth_l1_loss", input, target, reduction)
     check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
     if beta == 0:
@@ -78,6 +88,10 @@ def huber_loss(
     """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2) (Huber, 1964).
 
     ``weight`` multiplies the loss of each element; the mean divides by their number, as PyTorch's.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.huber_loss([0.5, 3.0], [1.0, 1.0])
+    tensor(0.8125)
     """
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
@@ -103,6 +117,10 @@ def poisson_nll_loss(
     """eˣ - t x for the logarithm x of a rate (x - t ln(x + eps) for a rate) and counts t.
 
     ``full`` adds Stirling's t ln t - t + ln(2πt)/2 where t > 1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.poisson_nll_loss([0.5, 2.0], [1.0, 1.0])
+    tensor(3.2689)
     """
     x, t = _pair("poisson_nll_loss", input, target, reduction)
     loss = e.exp(x) - t * x if log_input else x - t * e.log(x + eps)
@@ -124,6 +142,10 @@ def gaussian_nll_loss(
     """(ln v + (x - t)² / v) / 2 for a mean x, a target t, and a variance v of at least eps.
 
     ``var`` has the input's shape, or 1 (or nothing) as its last axis. ``full`` adds ln(2π)/2.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.gaussian_nll_loss([0.5, 2.0], [1.0, 1.0], [1.0, 4.0])
+    tensor(0.4716)
     """
     name = "gaussian_nll_loss"
     x, t = _pair(name, input, target, reduction)
@@ -162,7 +184,12 @@ def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
     """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or
-    (D,)."""
+    (D,).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.cosine_embedding_loss([[1.0, 0.0]], [[3.0, 4.0]], [1.0])
+    tensor(0.4)
+    """
     name = "cosine_embedding_loss"
     check_reduction(name, reduction)
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
@@ -184,7 +211,12 @@ def triplet_margin_loss(
     *,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, margin + d(a, p) - d(a, n)); ``swap`` takes the smaller of d(a, n) and d(p, n)."""
+    """max(0, margin + d(a, p) - d(a, n)); ``swap`` takes the smaller of d(a, n) and d(p, n).
+
+    >>> from chainrule.nn import functional as F
+    >>> F.triplet_margin_loss([[0.0, 0.0]], [[1.0, 0.0]], [[3.0, 4.0]])
+    tensor(0.)
+    """
     name = "triplet_margin_loss"
     check_reduction(name, reduction)
     a, b, c = (require_float(name, as_tensor(x)) for x in (anchor, positive, negative))
@@ -209,6 +241,10 @@ def triplet_margin_with_distance_loss(
     """`triplet_margin_loss` with a distance of your own: max(0, margin + d(a, p) - d(a, n)).
 
     ``distance_function`` takes two tensors (N, D) and gives (N,); `pairwise_distance` if None.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.triplet_margin_with_distance_loss([[0.0]], [[1.0]], [[3.0]], margin=4.0)
+    tensor(2.)
     """
     name = "triplet_margin_with_distance_loss"
     check_reduction(name, reduction)
@@ -226,7 +262,12 @@ def triplet_margin_with_distance_loss(
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """max(0, margin - y (x1 - x2)): x1 should rank above x2 where y = 1, below where y = -1."""
+    """max(0, margin - y (x1 - x2)): x1 should rank above x2 where y = 1, below where y = -1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.margin_ranking_loss([0.5, 2.0], [1.0, 1.0], [1.0, -1.0])
+    tensor(0.75)
+    """
     name = "margin_ranking_loss"
     check_reduction(name, reduction)
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
@@ -238,7 +279,12 @@ def margin_ranking_loss(
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:  # noqa: A002
-    """x where target = 1, max(0, margin - x) where target = -1."""
+    """x where target = 1, max(0, margin - x) where target = -1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.hinge_embedding_loss([0.5, 0.25], [1.0, -1.0])
+    tensor(0.625)
+    """
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))
     y = _signs("hinge_embedding_loss", target, x.shape)
@@ -246,7 +292,12 @@ def hinge_embedding_loss(
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
-    """ln(1 + e^(-y x)) for scores x and y = 1 or -1."""
+    """ln(1 + e^(-y x)) for scores x and y = 1 or -1.
+
+    >>> from chainrule.nn import functional as F
+    >>> F.soft_margin_loss([0.5, 2.0], [1.0, 1.0])
+    tensor(0.3005)
+    """
     check_reduction("soft_margin_loss", reduction)
     x = require_float("soft_margin_loss", as_tensor(input))
     y = _signs("soft_margin_loss", target, x.shape)

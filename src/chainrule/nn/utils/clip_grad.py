@@ -29,6 +29,11 @@ def get_total_norm(
 
     Raises GradientError for NaN or infinity with ``error_if_nonfinite`` (not inside compiled
     functions).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.utils.get_total_norm([cr.tensor([3.0]), cr.tensor([4.0])])
+    tensor(5.)
     """
     check("get_total_norm", {"norm_type": number(0, brackets="(]")}, {"norm_type": norm_type})
     tensors = list(tensors)
@@ -75,7 +80,15 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Any, clip_value: float) -> None:
-    """Clip each element of each gradient to [-clip_value, clip_value]."""
+    """Clip each element of each gradient to [-clip_value, clip_value].
+
+    >>> from chainrule import nn
+    >>> p = nn.Parameter([3.0, 0.1])
+    >>> (p * p).sum().backward()
+    >>> nn.utils.clip_grad_value_([p], 1.0)
+    >>> p.grad
+    tensor([1. , 0.2])
+    """
     check("clip_grad_value_", {"clip_value": number(0)}, {"clip_value": clip_value})
     with no_grad():
         for p, grad in _gradients(parameters):

@@ -12,7 +12,12 @@ from ...tensor.value import as_tensor, no_grad
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All elements of all parameters, one after another."""
+    """All elements of all parameters, one after another.
+
+    >>> from chainrule import nn
+    >>> nn.utils.parameters_to_vector(nn.Linear(2, 3).parameters()).shape
+    (9,)
+    """
     listed = list(parameters)
     if not listed:
         raise OptionError("parameters_to_vector: there are no parameters")
@@ -20,7 +25,14 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
-    """Assign consecutive parts of ``vec`` to the parameters."""
+    """Assign consecutive parts of ``vec`` to the parameters.
+
+    >>> from chainrule import nn
+    >>> layer = nn.Linear(1, 1)
+    >>> nn.utils.vector_to_parameters([2.0, 3.0], layer.parameters())
+    >>> layer.weight.item(), layer.bias.item()
+    (2.0, 3.0)
+    """
     vec, listed = as_tensor(vec), list(parameters)
     count = sum(p.numel() for p in listed)
     if vec.shape != (count,):

@@ -16,7 +16,16 @@ from .base import LRScheduler, Number, of_each_group, schedulers
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after another: the next begins, at its count 0, when t reaches a milestone."""
+    """One schedule after another: the next begins, at its count 0, when t reaches a milestone.
+
+    >>> from chainrule import nn, optim
+    >>> from chainrule.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> parts = [LinearLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)]
+    >>> schedule = SequentialLR(optimizer, parts, milestones=[2])
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.5, 0.75, 1.0, 0.5, 0.25]
+    """
 
     def __init__(
         self,
@@ -59,7 +68,16 @@ class SequentialLR(LRScheduler):
 
 
 class ChainedScheduler(SequentialLR):
-    """All schedules together: the product of their factors."""
+    """All schedules together: the product of their factors.
+
+    >>> from chainrule import nn, optim
+    >>> from chainrule.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> parts = [ConstantLR(optimizer, 0.5, 2), ExponentialLR(optimizer, 0.5)]
+    >>> schedule = ChainedScheduler(parts)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.5, 0.25, 0.25, 0.125, 0.0625]
+    """
 
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
@@ -85,6 +103,14 @@ class ReduceLROnPlateau(LRScheduler):
     threshold). The rate stays at least ``min_lr`` (one for all groups, or a list), and a change
     smaller than ``eps`` is not made. Looks at the value of the metric, so not inside a compiled
     function.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+    >>> for loss in (0.5, 0.4, 0.4, 0.4):
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.1]
     """
 
     constraints = {

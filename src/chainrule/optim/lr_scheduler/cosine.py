@@ -16,7 +16,14 @@ def _relative(value: Number, initial: float) -> Number:
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = eta_min + (initial - eta_min) (1 + cos(π t / T_max)) / 2 (Loshchilov & Hutter, 2017)."""
+    """lr = eta_min + (initial - eta_min) (1 + cos(π t / T_max)) / 2 (Loshchilov & Hutter, 2017).
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0]
+    """
 
     constraints = {"T_max": integer(1), "eta_min": number(0)}
     T_max: int
@@ -34,7 +41,14 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """`CosineAnnealingLR` that starts again after T_0 steps, then T_0 · T_mult, T_0 · T_mult², …"""
+    """`CosineAnnealingLR` that starts again after T_0 steps, then T_0 · T_mult, T_0 · T_mult², …
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
+    """
 
     constraints = {"T_0": integer(1), "T_mult": integer(1), "eta_min": number(0)}
     T_0: int
@@ -69,7 +83,14 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 class WarmupCosineLR(LRScheduler):
     """From 0 in a straight line to initial at warmup_steps, then by a cosine to eta_min at
-    total_steps."""
+    total_steps.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.WarmupCosineLR(optimizer, 2, 4)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
 
     constraints = {"warmup_steps": integer(0), "total_steps": integer(1), "eta_min": number(0)}
     warmup_steps: int

@@ -43,6 +43,12 @@ class OneCycleLR(LRScheduler):
     lr starts at max_lr / div_factor, is max_lr after ``pct_start`` of the steps, and ends at
     initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and
     base_momentum.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.OneCycleLR(optimizer, 2.0, 5, cycle_momentum=False)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.08, 1.901, 1.2225, 0.3765, 0.0]
     """
 
     constraints = {

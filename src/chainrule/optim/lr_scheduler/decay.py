@@ -37,7 +37,14 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LRScheduler):
-    """lr ← lr · f(t) at each step."""
+    """lr ← lr · f(t) at each step.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.MultiplicativeLR(optimizer, lambda t: 0.5)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.5, 0.25, 0.125, 0.0625]
+    """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         self.lr_lambdas = _functions("MultiplicativeLR", optimizer, lr_lambda)
@@ -66,7 +73,14 @@ def _functions(name: str, optimizer: Optimizer, given: Any) -> list[Callable[[An
 
 
 class StepLR(LRScheduler):
-    """lr = initial · gamma^⌊t / step_size⌋."""
+    """lr = initial · gamma^⌊t / step_size⌋.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
 
     constraints = {"step_size": integer(1), "gamma": number(0)}
     step_size: int
@@ -83,7 +97,14 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """lr = initial · gamma^(how many milestones are ≤ t)."""
+    """lr = initial · gamma^(how many milestones are ≤ t).
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.MultiStepLR(optimizer, [1, 3], 0.5)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.5, 0.5, 0.25, 0.25]
+    """
 
     constraints = {"gamma": number(0)}
     gamma: float
@@ -109,7 +130,14 @@ class MultiStepLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """lr = initial · gamma^t."""
+    """lr = initial · gamma^t.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.5, 0.25, 0.125, 0.0625]
+    """
 
     constraints = {"gamma": number(0)}
     gamma: float
@@ -123,7 +151,14 @@ class ExponentialLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """lr = initial · factor until t = total_iters, then initial."""
+    """lr = initial · factor until t = total_iters, then initial.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.ConstantLR(optimizer, 0.5, 2)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.5, 0.5, 1.0, 1.0, 1.0]
+    """
 
     constraints = {"factor_": number(0, 1), "total_iters": integer(0)}
     factor_: float
@@ -145,7 +180,14 @@ class ConstantLR(LRScheduler):
 
 class LinearLR(LRScheduler):
     """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a
-    warm-up."""
+    warm-up.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=2)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.5, 0.75, 1.0, 1.0, 1.0]
+    """
 
     constraints = {
         "start_factor": number(0, 1, "(]"),
@@ -179,7 +221,14 @@ class LinearLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """lr = initial · (1 - t / total_iters)^power, 0 from total_iters on."""
+    """lr = initial · (1 - t / total_iters)^power, 0 from total_iters on.
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.PolynomialLR(optimizer, 4)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
 
     constraints = {"total_iters": integer(1), "power": number(0)}
     total_iters: int
@@ -202,6 +251,12 @@ class NoamLR(LRScheduler):
     2017).
 
     Give the optimizer lr=1.0 (or the factor wanted).
+
+    >>> from chainrule import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.lr_scheduler.NoamLR(optimizer, d_model=4, warmup_steps=4)
+    >>> [(round(schedule.get_last_lr()[0], 4), schedule.step())[0] for _ in range(5)]
+    [0.0625, 0.125, 0.1875, 0.25, 0.2236]
     """
 
     constraints = {"d_model": integer(1), "warmup_steps": integer(1)}
