@@ -382,8 +382,14 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
 
 
 def gather(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's ``gather``: out[i][j] = x[index[i][j]][j] for dim 0; index may be shorter than
-    x."""
+    """PyTorch's ``gather``: for dim 0 ``out[i, j] = x[index[i, j], j]``; index may be shorter than
+    x.
+
+    >>> import chainrule as cr
+    >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
     tensor, positions = as_tensor(x), as_tensor(index)
     along = normalize_axis(dim, tensor.ndim, "gather")
     if positions.ndim != tensor.ndim:

@@ -18,7 +18,7 @@ from ..core.node import Array, Shape
 from ..errors import OptionError, ShapeError
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
-from ..tensor.value import make
+from ..tensor.value import as_tensor, make, stored
 
 State = Mapping[str, Any]
 
@@ -61,6 +61,17 @@ class Metric:
         """The metric over all batches; here sum / count."""
         count = float(state["count"])
         return float(state["sum"]) / count if count else float("nan")
+
+    def __call__(self, prediction: Any, target: Any) -> float:
+        """The metric of these rows by themselves: arrays or tensors of predictions and targets.
+
+        >>> from chainrule.train import MeanAbsoluteError
+        >>> MeanAbsoluteError()([1.0, 2.0], [1.5, 1.0])
+        0.75
+        """
+        p, t = as_tensor(prediction), as_tensor(target)
+        state = {k: stored(v) for k, v in self.init(p.shape, t.shape).items()}
+        return self.compute({k: v.numpy() for k, v in self.update(state, p, t).items()})
 
 
 class _Mean(Metric):
@@ -126,6 +137,10 @@ class Accuracy(_Mean):
 
     ``multilabel``: several outputs are independent yes-or-no answers, and each counts.
     ``from_logits``: the threshold is 0; otherwise outputs are probabilities and it is 0.5.
+
+    >>> from chainrule.train import Accuracy
+    >>> Accuracy()([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]], [0, 1, 1])
+    0.666...
     """
 
     name = "accuracy"
@@ -144,7 +159,12 @@ class Accuracy(_Mean):
 
 
 class TopKAccuracy(_Mean):
-    """The share of rows whose class is among the k highest scores. Ties count for the row."""
+    """The share of rows whose class is among the k highest scores. Ties count for the row.
+
+    >>> from chainrule.train import TopKAccuracy
+    >>> TopKAccuracy(2)([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0]], [1, 0])
+    0.5
+    """
 
     def __init__(self, k: int = 5) -> None:
         """``k`` ≥ 1."""
@@ -216,7 +236,12 @@ def _ratio(a: Array, b: Array) -> Array:
 
 
 class Precision(_Counts):
-    """Right among the rows predicted as a class: TP / (TP + FP)."""
+    """Right among the rows predicted as a class: TP / (TP + FP).
+
+    >>> from chainrule.train import Precision
+    >>> Precision()([2.0, 1.0, -1.0, 3.0], [1, 0, 1, 1])
+    0.666...
+    """
 
     name = "precision"
 
@@ -226,7 +251,12 @@ class Precision(_Counts):
 
 
 class Recall(_Counts):
-    """Found among the rows of a class: TP / (TP + FN)."""
+    """Found among the rows of a class: TP / (TP + FN).
+
+    >>> from chainrule.train import Recall
+    >>> Recall()([2.0, 1.0, -1.0, 3.0], [1, 0, 1, 1])
+    0.666...
+    """
 
     name = "recall"
 
@@ -236,7 +266,12 @@ class Recall(_Counts):
 
 
 class F1(_Counts):
-    """The harmonic mean of precision and recall: 2 TP / (predicted + true)."""
+    """The harmonic mean of precision and recall: 2 TP / (predicted + true).
+
+    >>> from chainrule.train import F1
+    >>> F1()([2.0, 1.0, -1.0, 3.0], [1, 0, 1, 1])
+    0.666...
+    """
 
     name = "f1"
 
@@ -246,7 +281,12 @@ class F1(_Counts):
 
 
 class MeanSquaredError(_Mean):
-    """The mean of (prediction - target)²."""
+    """The mean of (prediction - target)².
+
+    >>> from chainrule.train import MeanSquaredError
+    >>> MeanSquaredError()([1.0, 2.0], [1.0, 3.0])
+    0.5
+    """
 
     name = "mse"
 
@@ -257,7 +297,12 @@ class MeanSquaredError(_Mean):
 
 
 class RootMeanSquaredError(MeanSquaredError):
-    """The square root of the mean of (prediction - target)²."""
+    """The square root of the mean of (prediction - target)².
+
+    >>> from chainrule.train import RootMeanSquaredError
+    >>> RootMeanSquaredError()([1.0, 2.0], [1.0, 3.0])
+    0.707...
+    """
 
     name = "rmse"
 
@@ -267,7 +312,12 @@ class RootMeanSquaredError(MeanSquaredError):
 
 
 class MeanAbsoluteError(_Mean):
-    """The mean of |prediction - target|."""
+    """The mean of |prediction - target|.
+
+    >>> from chainrule.train import MeanAbsoluteError
+    >>> MeanAbsoluteError()([1.0, 2.0], [1.0, 3.0])
+    0.5
+    """
 
     name = "mae"
 
@@ -289,6 +339,10 @@ class R2(Metric):
 
     The mean over the outputs. Sums are about the first row's target, so a large mean costs no
     digits.
+
+    >>> from chainrule.train import R2
+    >>> R2()([1.0, 2.0], [1.0, 3.0])
+    0.5
     """
 
     name = "r2"
@@ -332,6 +386,10 @@ class AUC(Metric):
     Scores are logits z (of two outputs: their difference; of probabilities: their log-odds), binned
     evenly in z / (1 + |z|); rows in one bin count as ties, so the error is at most the share of
     pairs of a positive and a negative row that share a bin, halved.
+
+    >>> from chainrule.train import AUC
+    >>> AUC()([2.0, 1.0, -1.0, 3.0], [1, 0, 0, 1])
+    1.0
     """
 
     name = "auc"
