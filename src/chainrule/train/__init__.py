@@ -20,3 +20,4 @@ from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
 from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
+from .watch import TrainingWarning as TrainingWarning

@@ -6,6 +6,7 @@ helps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ..core.node import Array
 from ..nn import activation as a
 from ..nn.module import Module
 from ..nn.trail import headline
-from ..tensor.value import Value, no_grad, stored
+from ..tensor.value import Value, stored
 from .snapshot import tensors_of, write_array
 from .steps import Dataset, Steps
 
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 DEAD_SHARE = 0.1  # of a layer's units
 SATURATED_SHARE = 0.25
 UNIT_ROWS = 0.95  # a unit is saturated if this share of the rows is
-VANISHING, EXPLODING = (
-    1e-4,
-    1e3,
-)  # root mean square of a layer's gradient, against the median layer's
+VANISHING = 1e-4  # root mean square of a layer's gradient, against the largest nearer the loss
+EXPLODING = 1e3  # against that of the last layer, or against 1
 UPDATE_LOW, UPDATE_HIGH = 1e-5, 0.1  # size of an update against that of the weights
 
 _ZERO_BELOW = (a.ReLU, a.ReLU6)
@@ -49,6 +48,8 @@ class Finding:
     where: str
     what: str
     advice: str
+    share: float = 1.0
+    """Of the layer's units, where it is about units."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.where}: {self.what}. {self.advice}"
@@ -90,10 +91,15 @@ class Diagnosis:
         return "\n".join([head, *(f"  {f}" for f in self.findings), self.table()])
 
 
-def diagnose(trainer: Trainer, steps: Steps, data: Dataset) -> Diagnosis:
-    """Run one step with the interpreter on the rows of ``data`` and look; all state is put back."""
+def diagnose(
+    trainer: Trainer, steps: Steps, data: Dataset, update: Callable[[], object] | None = None
+) -> Diagnosis:
+    """Run one step with the interpreter on the rows of ``data`` and look; all state is put back.
+
+    ``update``: what changes the weights (by default the optimizer, with these gradients).
+    """
     tensors = list({id(t): t for t in tensors_of(trainer, steps).values()}.values())
-    kept = [(t, np.array(t._read())) for t in tensors]
+    kept, counted = [(t, np.array(t._read())) for t in tensors], steps.meter.rows
     grads = [(p, p._grad) for p in trainer.model.parameters()]
     outputs: list[tuple[str, Module, Value]] = []
     handles = [
@@ -116,7 +122,7 @@ def diagnose(trainer: Trainer, steps: Steps, data: Dataset) -> Diagnosis:
             for name, module, out in outputs
             for f in _units(_place(module, name), module, out._read())
         ]
-        layers = _update(trainer)
+        layers = _update(trainer, update or trainer.optimizer.step)
     finally:
         for handle in handles:
             handle.remove()
@@ -124,6 +130,7 @@ def diagnose(trainer: Trainer, steps: Steps, data: Dataset) -> Diagnosis:
             p.grad = grad
         for tensor, array in kept:
             write_array(tensor, array)
+        steps.meter.rows = counted
     return Diagnosis(findings + _gradients(layers) + _updates(layers), layers, data.rows, value)
 
 
@@ -169,6 +176,7 @@ def _units(where: str, module: Module, out: Array) -> list[Finding]:
                     where,
                     f"{dead} of {units.shape[1]} units give 0 for every row, so they do not learn",
                     "A lower learning rate, LeakyReLU or GELU, Kaiming initialization",
+                    dead / units.shape[1],
                 )
             )
     bounds = _BOUNDS.get(type(module))
@@ -185,18 +193,18 @@ def _units(where: str, module: Module, out: Array) -> list[Finding]:
                     "for nearly every row",
                     "Smaller initial weights, inputs scaled to about -1 to 1, a normalization "
                     "layer before it",
+                    float(at_bound.mean()),
                 )
             )
     return found
 
 
-def _update(trainer: Trainer) -> list[Layer]:
-    """Do an optimizer step, and compare."""
+def _update(trainer: Trainer, update: Callable[[], object]) -> list[Layer]:
+    """Change the weights, and compare."""
     params = [p for p in trainer.trained if p.grad is not None]
     before = [np.array(p._read()) for p in params]
     gradients = [np.array(p.grad._read()) for p in params]
-    with no_grad():
-        trainer.optimizer.step()
+    update()
     layers = []
     for p, old, grad in zip(params, before, gradients, strict=True):
         size = _rms(old)
@@ -208,39 +216,28 @@ def _update(trainer: Trainer) -> list[Layer]:
 
 
 def _gradients(layers: list[Layer]) -> list[Finding]:
+    """Gradients that shrink or grow on the way back from the loss, or are not finite."""
     found = []
     weights = [x for x in layers if x.name.endswith("weight") or len(layers) == 1] or layers
-    middle = float(np.median([x.gradient for x in weights])) if weights else 0.0
-    for x in weights:
-        where = f"`{x.name}`"
+    for i, x in enumerate(weights):
+        where, last = f"`{x.name}`", weights[-1]
+        above = max(weights[i:], key=lambda layer: layer.gradient)
         if not np.isfinite(x.gradient):
-            found.append(
-                Finding(
-                    "not finite",
-                    where,
-                    "its gradient is NaN or infinite",
-                    "Look at the loss with fit, which names the operation",
-                )
+            advice = "Look at the loss with fit, which names the operation"
+            found.append(Finding("not finite", where, "its gradient is NaN or infinite", advice))
+        elif x.gradient == 0.0 or x.gradient < VANISHING * above.gradient:
+            what = f"its gradient is {x.gradient:.2g}"
+            what += f", that of `{above.name}` {above.gradient:.2g}" if above.gradient else ""
+            advice = (
+                "ReLU-like activations, Kaiming or Xavier initialization, normalization or skip "
+                "connections"
             )
-        elif x.gradient == 0.0 or (middle > 0 and x.gradient < VANISHING * middle):
-            found.append(
-                Finding(
-                    "vanishing",
-                    where,
-                    f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
-                    "ReLU-like activations, Kaiming or Xavier initialization, normalization or "
-                    "skip connections",
-                )
-            )
-        elif x.gradient > EXPLODING * max(middle, 1e-30) or x.gradient > EXPLODING:
-            found.append(
-                Finding(
-                    "exploding",
-                    where,
-                    f"its gradient is {x.gradient:.2g}, the median layer's {middle:.2g}",
-                    "clip_norm=1.0, smaller initial weights, scaled inputs and targets",
-                )
-            )
+            found.append(Finding("vanishing", where, what, advice))
+        elif x.gradient > EXPLODING * min(max(last.gradient, 1e-30), 1.0):
+            what = f"its gradient is {x.gradient:.2g}"
+            what += f", that of `{last.name}` {last.gradient:.2g}" if x is not last else ""
+            advice = "clip_norm=1.0, smaller initial weights, scaled inputs and targets"
+            found.append(Finding("exploding", where, what, advice))
     return found
 
 

@@ -23,6 +23,7 @@ from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import fingerprint, restore, state_of
 from .steps import RECORD, Dataset, Steps
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -41,6 +42,7 @@ class Plan:
     progress: bool | None
     callbacks: list[Callback]
     checkpoint: Checkpoint | None
+    diagnose: bool
 
 
 class Fit:
@@ -54,6 +56,7 @@ class Fit:
         self.interrupted = False
         self.started = time.perf_counter()
         self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
+        self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
@@ -194,6 +197,17 @@ class Fit:
         trainer.epoch += n - 1
         self.steps.meter.set_last(float(losses.values[-1]), self.data.rows)
 
+    def _advance(self) -> None:
+        """One training step, of those that are compiled already; the watch puts all state back."""
+        for p in self.trainer.model.parameters():
+            p.grad = None  # as where the steps were compiled
+        if self.data.steps > 1:
+            self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
+        if self.quick:
+            self.steps.run_recorded(self.data, 1)
+        else:
+            self.steps.run_training(self.data, self.data.batch, True, 1)
+
     def _next_chunk(self) -> tuple[int, int, bool]:
         """How many steps to run natively, of how many rows, and whether they update."""
         data = self.data
@@ -224,6 +238,8 @@ class Fit:
         trainer = self.trainer
         if not math.isfinite(self.steps.meter.total):
             self._report_nonfinite(self.batch)
+        if self._rest is None:
+            self.watch.look(self.per_step, self._advance)
         for callback in self.plan.callbacks:
             if callback.every > 0 and trainer.step % callback.every == 0:
                 callback.on_steps(trainer, trainer.step, self.steps.meter.logs())

@@ -131,6 +131,8 @@ class Trainer:
         self.step = 0
         """Batches used, over all calls of `fit`."""
         self.has_validation = False
+        self.first_loss: float | None = None
+        """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
         self._stop = ""
         self._batch: tuple[int, Tensor | None] = (0, None)
@@ -234,6 +236,7 @@ class Trainer:
         checkpoint: Any = None,
         early_stopping: EarlyStopping | int | bool | None = None,
         max_seconds: float | None = None,
+        diagnose: bool = True,
     ) -> History:
         """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
 
@@ -243,7 +246,9 @@ class Trainer:
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced". ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a
         folder; a run found there is continued.
-        ``progress``: a live display (None: if stderr is a terminal).
+        ``progress``: a live display (None: if stderr is a terminal). ``diagnose``: look at units,
+        gradients and updates now and then (1 % of the time), and warn (`TrainingWarning`) if the
+        training goes nowhere because of them.
 
         Raises DataError, ShapeError, DTypeError or OptionError before any training if something is
         wrong; `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises
@@ -284,6 +289,7 @@ class Trainer:
                 progress,
                 listeners,
                 as_checkpoint(checkpoint),
+                bool(diagnose),
             )
             return Fit(self, self._steps, plan).run()
 
@@ -560,6 +566,14 @@ class Trainer:
             found |= {prefix + k: p for k, p in module.named_parameters()}
             found |= {prefix + k: b for k, b in module.named_buffers()}
         return found
+
+    @property
+    def own_step(self) -> bool:
+        """Whether a subclass has a `training_step` or `forward` of its own."""
+        kind = type(self)
+        return (
+            kind.training_step is not Trainer.training_step or kind.forward is not Trainer.forward
+        )
 
     @property
     def measures(self) -> list[str]:

@@ -164,8 +164,8 @@ def _unchanged(model: Module, optimizer: Optimizer) -> Iterator[None]:
     finally:
         for p, grad in grads:
             p.grad = grad
-        for p, entry in states.items():
-            optimizer.state[p].update(entry)
+        for owner, entry in states.items():
+            optimizer.state[owner].update(entry)
         optimizer._sharing = sharing
         for tensor, array in kept:
             write_array(tensor, array)

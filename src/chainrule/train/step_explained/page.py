@@ -85,9 +85,10 @@ def _units(step: Step) -> str:
 
 def _tab(i: int, row: Row) -> str:
     checked = " checked" if i == 0 else ""
+    name = escape(f"row {i + 1}: {row_name(row.inputs, row.targets)}")
     return (
         f'<input type="radio" name="row" id="row{i}"{checked}>'
-        f'<label class="tab" for="row{i}">row {i + 1}: {escape(row_name(row.inputs, row.targets))}</label>'
+        f'<label class="tab" for="row{i}">{name}</label>'
     )
 
 
