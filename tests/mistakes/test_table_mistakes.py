@@ -218,8 +218,7 @@ FILES = {
     "truncated Parquet": (
         "t.parquet",
         parquet(a=[1, 2], y=[1, 2])[:-10],
-        "t.parquet: not a whole Parquet file (parquet: File out of specification: The file must "
-        "end with PAR1 or PARE)",
+        "t.parquet: not a whole Parquet file (it must begin and end with PAR1)",
     ),
     "lists": (
         "t.parquet",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import DataError
 from .npz import NpzSource
+from .parquet import open_parquet
 from .source import FrameSource, MemorySource, Source
 from .tables import Table, extra, table_of_columns
 from .text import TextSource
@@ -34,7 +35,7 @@ def open_table(path: str | Path, header: bool = True) -> Source:
     if kind in (".csv", ".tsv", ".txt", ".data"):
         return TextSource(path, header, "\t" if kind == ".tsv" else None)
     if kind in (".parquet", ".pq"):
-        return _not_empty(_open_parquet(path))
+        return _not_empty(open_parquet(path))
     if kind == ".npz":
         return _not_empty(NpzSource(path))
     raise DataError(
@@ -84,18 +85,6 @@ def source_of(data: Any, name: str = "the table") -> Source:
 def table_of(data: Any, source: str = "the table") -> Table:
     """A Table of what `source_of` takes."""
     return data if isinstance(data, Table) else source_of(data, source).table()
-
-
-def _open_parquet(path: Path) -> Source:
-    nw = extra("narwhals", f"reading {path.name}")
-    pl = extra("polars", f"reading {path.name}")
-    try:
-        frame = nw.from_native(pl.scan_parquet(path, glob=False))
-        return FrameSource(frame, str(path), quick_slices=True)
-    except (pl.exceptions.PolarsError, nw.exceptions.NarwhalsError, OSError) as error:
-        raise DataError(
-            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})"
-        ) from None
 
 
 def _not_empty(source: Source) -> Source:

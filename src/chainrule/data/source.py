@@ -86,11 +86,11 @@ class FrameSource(Source):
     def _parts(self, wanted: list[str]) -> Iterator[Any]:
         if not self._lazy:
             for i in range(0, self.rows, BATCH):
-                yield self._frame[i : i + BATCH].select(wanted)
+                yield self._frame[i : i + BATCH, wanted]
             return
         nw, pl = extra("narwhals", "reading a table"), extra("polars", "reading a table")
         try:
-            chosen = self._frame.to_native().select(wanted)
+            chosen = self._frame.to_native().select(pl.selectors.by_name(wanted))
             if self._quick_slices:
                 starts = range(0, self.rows, 4 * BATCH)
                 pieces: Any = (chosen.slice(i, 4 * BATCH).collect() for i in starts)
@@ -99,7 +99,7 @@ class FrameSource(Source):
             for piece in pieces:
                 if len(piece):
                     yield nw.from_native(piece, eager_only=True)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise DataError(f"{self.name}: {str(error).splitlines()[0]}") from None
 
     def _count(self) -> int:

@@ -50,6 +50,8 @@ class TextSource(Source):
         self._separator, self.columns = self._first_line(separator)
         self._blank = b" " if self._separator == "\t" else b" \t"
         self._blank_lines = re.compile(rb"(?m)^[" + self._blank + rb"]*\n")
+        # polars takes some names, such as *, for patterns.
+        self._inner = {n: f"column_{i}" for i, n in enumerate(self.columns)}
         self._words: set[str] = set()
         self.rows = 0
         for block in self._blocks():
@@ -74,7 +76,7 @@ class TextSource(Source):
             chosen = frame.select(self._value(n) if n in kept else self._number(n) for n in wanted)
             found: dict[str, Array] = {}
             for n in wanted:
-                column = chosen[n]
+                column = chosen[self._inner[n]]
                 if n in kept:
                     found[n] = words_array(column.to_list())
                 else:
@@ -87,8 +89,8 @@ class TextSource(Source):
     # -- values ------------------------------------------------------------------------------------
     def _value(self, name: str) -> Any:
         pl = self._polars
-        word = pl.col(name).str.strip_chars()
-        return pl.when(~word.is_in(list(MISSING))).then(word).alias(name)
+        word = pl.col(self._inner[name]).str.strip_chars()
+        return pl.when(~word.is_in(list(MISSING))).then(word).alias(self._inner[name])
 
     def _number(self, name: str) -> Any:
         return self._value(name).cast(self._polars.Float64, strict=False)
@@ -109,14 +111,15 @@ class TextSource(Source):
         if not text:
             lists = [list(c) for c in zip(*(f for _, f in block.fields), strict=True)]
             lists = lists or [[] for _ in self.columns]
-            schema = dict.fromkeys(self.columns, pl.String)
-            return pl.DataFrame(dict(zip(self.columns, lists, strict=True)), schema=schema)
+            names = list(self._inner.values())
+            schema = dict.fromkeys(names, pl.String)
+            return pl.DataFrame(dict(zip(names, lists, strict=True)), schema=schema)
         try:
             return pl.read_csv(
                 text,
                 separator=self._separator,
                 has_header=False,
-                new_columns=self.columns,
+                new_columns=list(self._inner.values()),
                 infer_schema=False,
                 quote_char=None,
             )
