@@ -159,6 +159,24 @@ LAYERS: dict[str, Case] = {
     ),
 }
 
+
+def _adaptive(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
+    """Its two outputs as one vector."""
+
+    class Both(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.AdaptiveLogSoftmaxWithLoss(6, 9, [3, 5], div_value=1.5, head_bias=True)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            found = self.inner(x, y)
+            return found.output + found.loss
+
+    return Both()
+
+
+LAYERS["AdaptiveLogSoftmaxWithLoss"] = Case(_adaptive, (X, np.array([0, 8, 4, 3])))
+
 WIDE = np.concatenate([normal(3, 5) * 3, [[-0.5, 0.25, 4.5, -7.0, 30.0]]])
 for _name, _make in {
     "ReLU": lambda nn: nn.ReLU(),

@@ -404,6 +404,18 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "TypeError",
         "Activation.__init__() got an unexpected keyword argument 'dim'",
     ),
+    "cutoffs": (
+        lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 10, [5, 3]),
+        "OptionError",
+        "AdaptiveLogSoftmaxWithLoss: cutoffs are whole numbers that rise from at least 1 to below "
+        "n_classes=10, got [5, 3]",
+    ),
+    "narrow cluster": (
+        lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 10, [2, 4]),
+        "OptionError",
+        "AdaptiveLogSoftmaxWithLoss: cluster 1 would have 8 // 4^2 = 0 features; use a smaller "
+        "div_value or fewer cutoffs",
+    ),
     "device": (
         lambda: nn.Linear(2, 1, device="cuda"),
         "OptionError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import exports
 import numpy as np
 import pytest
 
@@ -228,3 +229,21 @@ def test_hooks_in_a_compiled_step() -> None:
 
     step()
     np.testing.assert_allclose(kept.numpy(), np.repeat(net[2].weight.numpy(), 4, 0), rtol=1e-6)
+
+
+def test_adaptive_softmax_predicts_its_most_probable_class() -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(6, 9, [3, 5], div_value=1.5)
+    x = cr.tensor(np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * 5)
+    assert np.array_equal(layer.predict(x).numpy(), layer.log_prob(x).numpy().argmax(1))
+    one = layer(x[0], cr.tensor(8))
+    assert one.output.shape == () and one.loss.item() == -one.output.item()
+    layer.register_full_backward_hook(lambda m, grad_in, grad_out: None)
+    x.requires_grad_()
+    assert layer(x, layer.predict(x)).loss.ndim == 0
+
+
+def test_every_module_and_function_shows_an_example() -> None:
+    functions = [v for k, v in vars(F).items() if callable(v)]
+    initializers = [v for k, v in vars(nn.init).items() if k.endswith("_") and callable(v)]
+    shown = [*(getattr(nn, n) for n in exports.MODULES), *functions, *initializers]
+    assert [v.__name__ for v in shown if ">>>" not in (v.__doc__ or "")] == []

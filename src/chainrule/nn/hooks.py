@@ -77,7 +77,9 @@ class GradientWatch:
             return self._at_output(grads, places, len(results))
 
         seen, places = _through(results, rule)
-        return seen if isinstance(result, tuple) else seen[0]
+        if not isinstance(result, tuple):
+            return seen[0]
+        return result._make(seen) if hasattr(result, "_make") else seen
 
     def _at_output(self, grads: list[Node], places: list[int], count: int) -> list[Node]:
         self.grad_output = _scattered(grads, places, count)
