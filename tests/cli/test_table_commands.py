@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import os
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from rich.console import Console
 
+from chainrule.backends.cpu.threads import get_num_threads
 from chainrule.cli import main
+from chainrule.cli.live import LiveCurve
 
 
 @pytest.fixture
@@ -148,3 +155,131 @@ def test_rows_without_a_target_are_left_out(folder, capsys):
     path.write_text(path.read_text() + "1.0,red,1.0,?\n")
     _, _, err = run(capsys, "train", path, "--target", "label", "--no-figure", *QUICK)
     assert "note: 1 rows without a target are left out" in err
+
+
+def test_all_options_reach_the_model(folder, capsys, monkeypatch):
+    monkeypatch.setattr("chainrule.backends.cpu.threads._chosen", None)  # as before, afterwards
+    config = folder / "c.toml"
+    config.write_text(
+        'target = "label"\ncategorical = ["size"]\nhidden = [6, 5]\n'
+        'activation = ["tanh", "relu"]\ndropout = [0.1, 0.2]\nschedule = "cosine"\nthreads = 1\n'
+    )
+    more = ["--optimizer", "adamw", "--lr", "0.01", "--weight-decay", "0.1", "--batch-size", "50"]
+    code, _, err = run(
+        capsys,
+        *("train", folder / "t.csv", "--config", config, "--epochs", "3", "--seed", "7"),
+        *("--validation", "0.4", "--patience", "2", "--no-figure", *more),
+    )
+    assert get_num_threads() == 1
+    assert code == 0 and "lr 0.0025" in err  # of the last of three epochs, on a cosine
+    held = json.loads(run(capsys, "inspect", folder / "t.safetensors", "--json")[1])
+    network, training = held["network"], held["training"]
+    assert (network["hidden"], network["activation"]) == ([6, 5], ["tanh", "relu"])
+    assert network["dropout"] == [0.1, 0.2]
+    expected = {
+        "optimizer": "adamw",
+        "lr": 0.01,
+        "weight_decay": 0.1,
+        "batch_size": 50,
+        "epochs": 3,
+        "seed": 7,
+        "schedule": "cosine",
+        "validation": 0.4,
+        "patience": 2,
+        "rows": 90,
+    }
+    assert {k: training[k] for k in expected} == expected
+    assert held["preprocessor"]["columns"][0]["kind"] == "words"
+
+
+@pytest.mark.parametrize("kind", ["csv.gz", "tsv", "parquet", "npz"])
+def test_every_kind_of_file_gives_the_same_model(folder, capsys, kind):
+    frame = pl.read_csv(folder / "t.csv")
+    path = folder / f"u.{kind}"
+    if kind == "csv.gz":
+        path.write_bytes(gzip.compress((folder / "t.csv").read_bytes()))
+    elif kind == "tsv":
+        frame.write_csv(path, separator="\t")
+    elif kind == "parquet":
+        frame.write_parquet(path)
+    else:
+        np.savez(path, **{c: np.array(frame[c].to_list()) for c in frame.columns})
+    for name in ("t.csv", f"u.{kind}"):
+        options = ["--target", "label", "--no-figure", "--epochs", "2", "--hidden", "4"]
+        assert run(capsys, "train", folder / name, *options)[0] == 0
+    a, b = folder / "t.safetensors", folder / "u.safetensors"
+    assert a.read_bytes() == b.read_bytes()
+    answers = [run(capsys, "predict", a, folder / n)[1] for n in ("t.csv", f"u.{kind}")]
+    assert answers[0] == answers[1]
+
+
+def test_numbers_as_categories_in_any_writing(folder, capsys):
+    path = folder / "z.csv"
+    path.write_text("zip,y\n" + "01,p\n02,q\n" * 30)
+    options = ["--categorical", "zip", "--epochs", "60", "--lr", "0.05", "--hidden", "4"]
+    assert run(capsys, "train", path, "--target", "y", *options, "--no-figure")[0] == 0
+    (folder / "new.csv").write_text("zip\n02\n01\n3\n")
+    _, out, err = run(capsys, "predict", folder / "z.safetensors", folder / "new.csv")
+    assert out.splitlines()[:3] == ["y", "q", "p"] and len(out.splitlines()) == 4
+    assert err == "note: 'zip': 1 rows with categories that have no input ('3'): all zeros\n"
+
+
+def test_a_row_without_values_has_its_answer(folder, capsys):
+    """As many lines come out as went in, but for blank lines."""
+    run(capsys, "train", folder / "t.csv", "--target", "label", "--no-figure", *QUICK)
+    (folder / "new.csv").write_text("size,colour,price\n1,red,60\n,,\n\n-1,blue,40\n")
+    out = run(capsys, "predict", folder / "t.safetensors", folder / "new.csv")[1]
+    assert len(out.splitlines()) == 1 + 3
+
+
+def test_an_interrupted_prediction_leaves_nothing(folder, capsys, monkeypatch):
+    run(capsys, "train", folder / "t.csv", "--target", "label", "--no-figure", *QUICK)
+    before = sorted(p.name for p in folder.iterdir())
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chainrule.estimators.table_model.outputs", interrupted)
+    answers = folder / "answers.csv"
+    model = folder / "t.safetensors"
+    code, _, err = run(capsys, "predict", model, folder / "t.csv", "--out", answers)
+    assert (code, err.strip()) == (130, "interrupted")
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_the_live_picture():
+    console = Console(file=io.StringIO(), force_terminal=True, width=90)
+    live = LiveCurve(console, epochs=4)
+    live.on_fit_begin(None)
+    for epoch in range(3):
+        live.on_epoch_end(None, epoch, {"loss": 1 / (epoch + 1), "val_loss": 1.5 / (epoch + 1)})
+    text = live.picture(spent=30.0).plain.splitlines()
+    live.on_fit_end(None)
+    assert text[0] == "epoch 3/4  loss 0.3333  val_loss 0.5  at most 0:10 left"
+    assert text[1].startswith("      1.5 ") and text[8].startswith("   0.3333 ")
+    dots = [len([c for c in line[10:] if c != "\u2800"]) for line in text[1:9]]
+    assert all(dots)  # both curves fall through all rows
+    assert text[9].split() == ["loss", "val_loss"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "target", "header", "worst"),
+    [
+        ("abalone", "abalone.csv", "column_9", False, 0.45),
+        ("california_housing", "housing.csv.gz", "median_house_value", True, 0.6),
+        ("adult", "adult-train.csv.gz", "column_15", False, 0.83),
+    ],
+)
+def test_real_tables(name, file, target, header, worst, tmp_path, capsys):
+    folder = Path(os.environ.get("CHAINRULE_DATA", Path(__file__).parents[2] / "../shared/data"))
+    path = folder / name / file
+    if not path.exists():
+        pytest.skip(f"{name} is not in {folder}")
+    options = ["--target", target, "--epochs", "4", "--out", tmp_path / "m.safetensors", "--json"]
+    code, out, _ = run(capsys, "train", path, *options, *([] if header else ["--no-header"]))
+    found = json.loads(out)
+    score = "accuracy" if name == "adult" else "r2"
+    assert code == 0
+    assert found["metrics"][score] > max(worst, found["baseline"][score])
+    assert found["task"] == ("binary" if name == "adult" else "regression")
+    assert (tmp_path / "m.png").exists()
