@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import exports
 import numpy as np
 import pytest
 
@@ -240,10 +239,3 @@ def test_adaptive_softmax_predicts_its_most_probable_class() -> None:
     layer.register_full_backward_hook(lambda m, grad_in, grad_out: None)
     x.requires_grad_()
     assert layer(x, layer.predict(x)).loss.ndim == 0
-
-
-def test_every_module_and_function_shows_an_example() -> None:
-    functions = [v for k, v in vars(F).items() if callable(v)]
-    initializers = [v for k, v in vars(nn.init).items() if k.endswith("_") and callable(v)]
-    shown = [*(getattr(nn, n) for n in exports.MODULES), *functions, *initializers]
-    assert [v.__name__ for v in shown if ">>>" not in (v.__doc__ or "")] == []

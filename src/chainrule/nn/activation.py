@@ -169,7 +169,9 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """The self-normalizing elu (Klambauer et al., 2017).
+    """1.0507 x where x > 0, else 1.0507 · 1.6733 (eˣ - 1): mean 0 and variance 1 are kept.
+
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017.
 
     >>> from chainrule import nn
     >>> nn.SELU()([-2.0, 0.0, 2.0])
@@ -315,7 +317,7 @@ class Hardswish(Activation):
 
 
 class Hardtanh(Activation):
-    """x, but at least min_val and at most max_val.
+    """min(max(x, min_val), max_val).
 
     >>> from chainrule import nn
     >>> nn.Hardtanh()([-2.0, 0.0, 2.0])

@@ -22,8 +22,9 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """In training each element is 0 with probability p, otherwise divided by 1 - p; else the
-    identity.
+    """m x / (1 - p) in training, m = 0 with probability p and else 1 for each element; or else x.
+
+    The mean stays. Source: Hinton et al., 2012.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -82,7 +83,10 @@ class Dropout3d(_Dropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that keeps mean 0 and variance 1 in selu networks.
+    """a y + b in training, y = d with probability p and else x, for each element; or else x.
+
+    d = -scale · alpha of selu; a = 1 / √((1 - p) (1 + p d²)) and b = -a p d keep mean 0 and
+    variance 1 in networks of selu. Source: Klambauer et al., 2017.
 
     >>> from chainrule import nn
     >>> nn.AlphaDropout(0.25).eval()([1.0, 2.0])

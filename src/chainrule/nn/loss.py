@@ -178,7 +178,10 @@ class BCELoss(Loss):
 
 
 class BCEWithLogitsLoss(Loss):
-    """Binary cross-entropy of logits: no sigmoid before it. ``pos_weight`` weighs the positives.
+    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) of logits x and targets t in [0, 1].
+
+    The binary cross-entropy of sigmoid(x): no sigmoid before it. ``pos_weight`` w (1 by default, or
+    one for each output) weighs the positives; ``weight`` multiplies the loss of each element.
 
     >>> from chainrule import nn
     >>> nn.BCEWithLogitsLoss()([0.0, 2.0], [1.0, 1.0])

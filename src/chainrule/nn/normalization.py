@@ -111,8 +111,10 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Mean and variance over groups of channels (axis 1) and all later axes; weight, bias
-    (channels,).
+    """(x - μ) / √(σ² + eps) · weight + bias, μ and σ² over groups of channels of each example.
+
+    Channels are axis 1, and all later axes belong to a group too; weight and bias (channels,).
+    Source: Wu & He, 2018.
 
     >>> from chainrule import nn
     >>> nn.GroupNorm(2, 4)([[1.0, 3.0, 5.0, 5.5]]).detach()

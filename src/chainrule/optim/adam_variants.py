@@ -142,8 +142,11 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that waits until the variance of its rate is known: plain momentum before (Liu et al.,
-    2020).
+    """p ← p - lr m̂ until the variance of Adam's rate is known, then p ← p - lr r m̂ / (√v̂ + eps).
+
+    m̂, v̂ as in `Adam`; known means ρ > 5, with ρ∞ = 2 / (1 - β₂) - 1, ρ = ρ∞ - 2 t β₂ᵗ / (1 - β₂ᵗ)
+    and r = √((ρ - 4) (ρ - 2) ρ∞ / ((ρ∞ - 4) (ρ∞ - 2) ρ)). Source: Liu et al., "On the variance of
+    the adaptive learning rate and beyond", 2020.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])

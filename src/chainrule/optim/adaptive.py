@@ -205,10 +205,10 @@ class Adadelta(Optimizer):
 
 
 class Rprop(Optimizer):
-    """Steps of a size of their own for each weight, by the sign of the gradient only.
+    """p ← p - s sign(g), with a size s of its own for each weight.
 
-    The size grows by η⁺ where the sign stays and shrinks by η⁻ where it changes (there the weight
-    waits for one step). For full batches. Source: Riedmiller & Braun, 1993.
+    s ← η⁺ s where the sign of g stays and s ← η⁻ s where it changes (there the weight waits for one
+    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺), the first s is lr. For full batches. Source: Riedmiller & Braun, 1993.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])

@@ -82,8 +82,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class WarmupCosineLR(LRScheduler):
-    """From 0 in a straight line to initial at warmup_steps, then by a cosine to eta_min at
-    total_steps.
+    """lr = initial · (t + 1) / warmup_steps, then the cosine of `CosineAnnealingLR` to eta_min.
+
+    The cosine begins at t = warmup_steps and ends at total_steps; eta_min stays after it.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
