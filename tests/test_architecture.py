@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,44 @@ def test_llvmlite_only_in_the_cpu_backend(path):
         tree = ast.walk(ast.parse(path.read_text()))
         names = [a.name for n in tree if isinstance(n, ast.Import) for a in n.names]
         assert not any(n.split(".")[0] == "llvmlite" for n in names)
+
+
+def imported_files(path: Path) -> set[Path]:
+    """Files of the package that a file imports when it is loaded."""
+    found: set[Path] = set()
+    waiting = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            waiting += [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)]
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for name in (folder / a.name for a in node.names):
+                options = (name.with_suffix(".py"), name / "__init__.py")
+                options += (folder.with_suffix(".py"), folder / "__init__.py")
+                found |= {next(f for f in options if f.exists())} - {path}
+    return found
+
+
+def test_no_circle_of_imports():
+    waiting = {p: imported_files(p) - {PACKAGE / "__init__.py"} for p in PACKAGE.rglob("*.py")}
+    assert sum(map(len, waiting.values())) > 500
+    while ready := {p for p, needs in waiting.items() if not needs & waiting.keys()}:
+        waiting = {p: needs for p, needs in waiting.items() if p not in ready}
+    assert not [str(p.relative_to(PACKAGE)) for p in waiting], "these import each other"
+
+
+def test_the_page_names_files_there_are():
+    """The table of folders in docs/architecture.md, file by file."""
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    named = 0
+    for row in re.findall(r"^\| (`.*?)\|(.*)\|$", page, re.MULTILINE):
+        folders = [PACKAGE / f for f in re.findall(r"`(.+?)/`", row[0])]
+        assert all(f.is_dir() for f in folders), row[0]
+        for name in re.findall(r"`([a-z_]+)/?`", row[1]) if folders else ():
+            there = any((f / name).is_dir() or (f / f"{name}.py").exists() for f in folders)
+            assert there or name in ("grad", "vmap", "assign"), f"{row[0]}: {name}"
+            named += there
+    assert named > 20
