@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import chainrule as cr
@@ -100,6 +102,13 @@ mistake("ragged", fit([[1.0, 2.0], [1.0]]))
 mistake("a number", fit(3.0, 1.0))
 mistake("dates", fit(np.array(["2020-01-01"] * 10, "datetime64[D]")))
 mistake("complex", fit(X.astype(complex)))
+mistake("generator", fit((row for row in X), Y))
+mistake("text in a table", fit(pl.DataFrame({"a": [1.0] * 10, "b": ["red"] * 10}), Y))
+mistake("category in a table", fit(pd.DataFrame({"a": 1, "b": pd.Categorical(["x"] * 10)}), Y))
+mistake("date in a table", fit(pd.DataFrame({"a": [1], "d": [pd.Timestamp("2020-01-01")]}), Y[:1]))
+mistake("missing in a table", fit(pl.DataFrame({"a": [1, None] * 5, "b": [True] * 10}), Y))
+mistake("missing in a table of pandas", fit(pd.DataFrame({"a": pd.array([1, None] * 5)}), Y))
+mistake("table without columns", fit(pl.DataFrame(), Y))
 mistake("features", fit(np.zeros((10, 5), "float32")))
 # -- targets ---------------------------------------------------------------------------------------
 mistake("label too large", fit(y=Y + 2))
@@ -160,6 +169,11 @@ mistake("negative weight", fit(sample_weight=changed(np.ones(10), 3, -2)))
 mistake("weights of another length", fit(sample_weight=np.ones(9)))
 mistake("weights all zero", fit(sample_weight=np.zeros(10)))
 mistake("class weight missing", fit(class_weight={0: 1.0, 1: 2.0}))
+mistake("class weight is a word", fit(class_weight={0: "high", 1: 1.0, 2: 1.0}))
+mistake("class weight of numbers", fit(y=Y + 0.5, loss=nn.MSELoss(), class_weight="balanced"))
+mistake("shuffle", fit(shuffle="no"))
+mistake("progress", fit(progress="yes"))
+mistake("diagnose", fit(diagnose="no"))
 mistake("class weight text", fit(class_weight="even"))
 mistake("callback class", fit(callbacks=[cr.train.Callback]))
 mistake("early stopping", fit(early_stopping="yes"))
@@ -195,6 +209,37 @@ class Logarithm(nn.Module):
 mistake("value inside", fit(loss=value_inside))
 mistake("nan in the model", nan_in_the_model)
 TEXTS = {
+    "generator": ("DTypeError: fit: x is a generator; give all rows as one array, tensor or table"),
+    "text in a table": (
+        "DTypeError: fit: the column 'b' of x has dtype <U3; numbers are expected. "
+        "Encode categories as integers or one-hot columns"
+    ),
+    "category in a table": (
+        "DTypeError: fit: the column 'b' of x has 'x' at row 0; numbers are expected. "
+        "Encode categories as integers or one-hot columns"
+    ),
+    "date in a table": (
+        "DTypeError: fit: the column 'd' of x has dtype datetime64[us]; numbers are "
+        "expected. Encode categories as integers or one-hot columns"
+    ),
+    "missing in a table": (
+        "DataError: fit: x has 5 NaN values in 5 of 10 rows, the first at row 1, column "
+        "0; impute or drop these rows"
+    ),
+    "missing in a table of pandas": (
+        "DataError: fit: x has 5 NaN values in 5 of 10 rows, the first at row 1, column "
+        "0; impute or drop these rows"
+    ),
+    "table without columns": ("DataError: fit: x is a table without columns"),
+    "class weight is a word": (
+        "DTypeError: fit: class_weight has the weight 'high'; numbers are expected"
+    ),
+    "class weight of numbers": (
+        "DTypeError: fit: class_weight is for class labels, y is 0.5 at row 0; use sample_weight"
+    ),
+    "shuffle": ("OptionError: fit: shuffle must be True or False, got 'no'"),
+    "progress": ("OptionError: fit: progress must be True, False or None, got 'yes'"),
+    "diagnose": ("OptionError: fit: diagnose must be True or False, got 'no'"),
     "no x": (
         "DataError: fit: x is None; give an array, a tensor, a table, or a tuple or dict of them"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -491,3 +492,46 @@ def test_an_average_of_the_weights_is_kept_inside_the_step() -> None:
         expected = 0.5 * expected + 0.5 * w
     np.testing.assert_allclose(weights(average.module), expected, rtol=1e-5, atol=1e-7)
     assert not np.allclose(start, expected)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames_are_arrays(library: str, tmp_path: Path) -> None:
+    frames = pytest.importorskip(library)
+    columns = {"a": X[:, 0], "b": Y, "c": X[:, 1] > 0}  # float, integer, bool
+    array = np.column_stack(list(columns.values()))
+
+    def train(x: Any, y: Any, weight: Any) -> cr.Trainer:
+        model = net(inputs=3)
+        trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+        trainer.fit(x, y, epochs=2, batch_size=16, sample_weight=weight, validation_data=(x, y))
+        return trainer
+
+    weight = np.linspace(0.5, 2, 50)
+    plain = train(array, Y, weight)
+    table = frames.DataFrame(columns)
+    framed = train(table, frames.DataFrame({"y": Y}), frames.Series(weight))
+    assert weights(plain.model).tobytes() == weights(framed.model).tobytes()
+    np.testing.assert_array_equal(plain.predict(array), framed.predict(table))
+    one = train(table, frames.Series(Y), frames.Series(weight))
+    assert weights(one.model).tobytes() == weights(plain.model).tobytes()
+    written = frames.read_csv(one.history.to_csv(tmp_path / "history.csv"))
+    assert list(written.columns) == ["epoch", "loss", "val_loss"]
+    assert written["loss"].to_list() == one.history["loss"]
+    assert written["epoch"].to_list() == [1, 2]
+
+
+def test_metrics_of_two_outputs_are_those_of_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    model = net(2)
+    trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.02))
+    truth = (X[:, 0] + RNG.normal(size=50) > 0).astype(int)
+    trainer.fit(X, truth, epochs=10, batch_size=16)
+    names = ["accuracy", "precision", "recall", "f1", "auc"]
+    found = trainer.evaluate(X, truth, batch_size=16, metrics=names)
+    scores = trainer.predict(X)
+    chosen = scores.argmax(1)
+    for name in names[:4]:
+        score = getattr(sklearn, f"{name}_score")
+        assert found[name] == pytest.approx(score(truth, chosen)), name
+    area = sklearn.roc_auc_score(truth, scores[:, 1] - scores[:, 0])
+    assert found["auc"] == pytest.approx(area, abs=2e-3)

@@ -7,7 +7,7 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
+_NUMBER = (int, float, np.integer, np.floating)
 _WIDER: dict[str, DType] = {
     "int8": dt.int32,
     "int16": dt.int32,
@@ -114,6 +115,13 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         )
     if isinstance(data, Value):
         array = data._read()
+    elif hasattr(data, "columns") and hasattr(data, "dtypes"):
+        array = _table(where, name, data)
+    elif isinstance(data, Iterator) or callable(data):
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
+            "table"
+        )
     else:
         try:
             array = np.asarray(data)
@@ -161,6 +169,41 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             " column, or use model.double()"
         )
     return converted
+
+
+def _table(where: str, name: str, data: Any) -> Array:
+    """A DataFrame of pandas, polars or another library, column by column; missing values are
+    NaN."""
+    columns = []
+    for key in data.columns:
+        column = np.asarray(data[key])
+        if column.dtype.kind == "O":
+            column = _numbers(where, f"the column {key!r} of {name}", column)
+        elif column.dtype.kind not in "biuf":
+            raise DTypeError(
+                f"{where}: the column {key!r} of {name} has dtype {column.dtype}; numbers are "
+                "expected. Encode categories as integers or one-hot columns"
+            )
+        columns.append(column)
+    if not columns:
+        raise DataError(f"{where}: {name} is a table without columns")
+    return columns[0][:, None] if len(columns) == 1 else np.column_stack(columns)
+
+
+def _numbers(where: str, name: str, column: Array) -> Array:
+    """A column of Python objects as float64; None and NA as NaN."""
+    found = np.empty(len(column))
+    for row, value in enumerate(column):
+        if isinstance(value, int | float | np.number | np.bool_):
+            found[row] = value
+        elif value is None or type(value).__name__ in ("NAType", "NaTType"):
+            found[row] = np.nan
+        else:
+            raise DTypeError(
+                f"{where}: {name} has {_short(value)} at row {row}; numbers are expected. Encode "
+                "categories as integers or one-hot columns"
+            )
+    return found
 
 
 def _first_odd(array: Array) -> str:
@@ -268,6 +311,12 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
             f"{where}: class_weight needs y with one label per row, y has shape {labels.shape}; "
             "use sample_weight"
         )
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        row = int(np.argmax(labels != np.floor(labels)))
+        raise DTypeError(
+            f"{where}: class_weight is for class labels, y is {labels[row]:g} at row {row}; use "
+            "sample_weight"
+        )
     labels = labels.astype(np.int64)
     present, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if isinstance(class_weight, str):
@@ -280,6 +329,9 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
     given = (
         dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
     )
+    odd = [v for v in given.values() if isinstance(v, bool) or not isinstance(v, _NUMBER)]
+    if odd:
+        raise DTypeError(f"{where}: class_weight has the weight {odd[0]!r}; numbers are expected")
     missing = [int(c) for c in present if c not in given]
     if missing:
         raise DataError(

@@ -79,6 +79,19 @@ class History:
             lines.append(f"{i + 1:>5}" + cells)
         return "\n".join(lines)
 
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the numbers as CSV, with the epochs (from 1) as the first column; returns the path.
+
+        As a DataFrame: ``polars.DataFrame(history.to_dict())``, or of pandas.
+        """
+        target = Path(path)
+        lines = [",".join(["epoch", *self.history])]
+        for i in range(len(self)):
+            cells = (repr(line[i]) if line[i] == line[i] else "" for line in self.history.values())
+            lines.append(",".join([str(i + 1), *cells]))
+        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return target
+
     def plot(self, path: str | Path) -> Path:
         """Draw the learning curves into a file (PNG, SVG or PDF, by its ending). Needs
         matplotlib."""

@@ -37,6 +37,9 @@ _FIT: dict[str, Constraint] = {
     "batch_size": integer(1),
     "validation_split": number(0, 1, "[)"),
     "max_seconds": optional(number(0, brackets="()")),
+    "shuffle": choice(True, False),
+    "progress": choice(True, False, None),
+    "diagnose": choice(True, False),
 }
 _TRAINER: dict[str, Constraint] = {
     "accumulate": integer(1),
@@ -244,11 +247,11 @@ class Trainer:
         several inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured
         after each epoch; or ``validation_split``, the share of rows taken from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
-        or "balanced". ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a
-        folder; a run found there is continued.
-        ``progress``: a live display (None: if stderr is a terminal). ``diagnose``: look at units,
-        gradients and updates now and then (1 % of the time), and warn (`TrainingWarning`) if the
-        training goes nowhere because of them.
+        or "balanced" (weights are for the loss; metrics count every row alike).
+        ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
+        found there is continued. ``progress``: a live display (None: if stderr is a terminal).
+        ``diagnose``: look at units, gradients and updates now and then (1 % of the time), and warn
+        (`TrainingWarning`) if the training goes nowhere because of them.
 
         Raises DataError, ShapeError, DTypeError or OptionError before any training if something is
         wrong; `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises
@@ -262,6 +265,9 @@ class Trainer:
                 "batch_size": batch_size,
                 "validation_split": validation_split,
                 "max_seconds": max_seconds,
+                "shuffle": bool(shuffle) if isinstance(shuffle, np.bool_) else shuffle,
+                "progress": progress,
+                "diagnose": diagnose,
             },
         )
         if active.capture is not None:
