@@ -208,7 +208,8 @@ class Rprop(Optimizer):
     """p ← p - s sign(g), with a size s of its own for each weight.
 
     s ← η⁺ s where the sign of g stays and s ← η⁻ s where it changes (there the weight waits for one
-    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺), the first s is lr. For full batches. Source: Riedmiller & Braun, 1993.
+    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺), the first s is lr. For full batches.
+    Source: Riedmiller & Braun, 1993.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])

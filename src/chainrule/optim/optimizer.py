@@ -30,6 +30,20 @@ class Optimizer:
     (``update``). What is common to the parameters of a group is computed once, in ``prepare``;
     scalars named in ``shared`` (the count of steps) are one tensor for all parameters that have
     stepped together.
+
+    >>> from chainrule import nn, optim
+    >>> class SignDescent(optim.Optimizer):
+    ...     def __init__(self, params, lr=0.5):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     def update(self, p, grad, state, group, common):
+    ...         p.assign(p - group["lr"] * grad.sign())
+    >>> p = nn.Parameter([1.0])
+    >>> optimizer = SignDescent([p])
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.tolist()
+    [0.5]
     """
 
     constraints: ClassVar[dict[str, Constraint]] = {}

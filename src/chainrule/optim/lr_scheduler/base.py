@@ -20,8 +20,19 @@ Number = Any  # a float64 tensor, or a Python number
 
 
 class LRScheduler:
-    """Base class. A subclass gives ``factor(t, initial)``: lr at count t, divided by the initial
-    lr."""
+    """Base class. A subclass gives ``factor(t, initial, index)``: lr at count t / the initial lr.
+
+    ``t`` is a float64 tensor, so that a formula of it works inside compiled functions too;
+    ``index`` is the number of the parameter group.
+
+    >>> from chainrule import nn, optim
+    >>> class Hyperbola(optim.lr_scheduler.LRScheduler):
+    ...     def factor(self, t, initial, index):
+    ...         return 1 / (1 + t)
+    >>> schedule = Hyperbola(optim.SGD([nn.Parameter([1.0])], lr=1.0))
+    >>> [(schedule.get_last_lr()[0], schedule.step())[0] for _ in range(3)]
+    [1.0, 0.5, 0.3333333333333333]
+    """
 
     constraints: ClassVar[dict[str, Constraint]] = {}
 
