@@ -79,9 +79,9 @@ _sharers_lock = threading.Lock()
 def get_num_threads() -> int:
     """The most threads that compiled programs run on; a program takes fewer where that is quicker.
 
-    The last :func:`set_num_threads`, else the environment variable ``CHAINRULE_NUM_THREADS``, else
+    The last `set_num_threads`, else the environment variable ``CHAINRULE_NUM_THREADS``, else
     ``OMP_NUM_THREADS`` (joblib sets it in its workers), else the number of CPUs this process may
-    use; the last two are divided among those who work at once (:func:`shared_cores`). Results do
+    use; the last two are divided among those who work at once (`shared_cores`). Results do
     not depend on it.
     """
     if _chosen is not None:
