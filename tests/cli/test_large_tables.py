@@ -13,8 +13,8 @@ import pytest
 
 ROWS, NUMBERS, WORDS, CATEGORIES = 1_000_000, 20, 3, 10
 ENCODED = ROWS * (NUMBERS + WORDS * CATEGORIES) * 4  # bytes of the float32 inputs
-LIMIT = 48 << 20
-"""What a pass over a table may hold beside its results, in bytes."""
+LIMIT = {"csv": 48 << 20, "parquet": 128 << 20}
+"""What a pass over a table may hold, in bytes: a few blocks of text, or a few row groups."""
 
 # The peak of resident memory in two runs of one process: of a small table of the same columns (it
 # loads the libraries and compiles the net), and of the large one.
@@ -94,4 +94,4 @@ def test_predicting_a_million_rows_in_constant_memory(tmp_path, kind):
     print(f"{kind}: {used / 2**20:.0f} MiB for {ROWS} rows")
     with out.open("rb") as file:
         assert sum(1 for _ in file) == ROWS + 1
-    assert used <= LIMIT
+    assert used <= LIMIT[kind]
