@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COST = 0.01
 """The share of the time that looking may take."""
-FIRST_COST = 0.003
+FIRST_COST = 0.01
 """Seconds that the first look is expected to take, besides what grows with the step."""
 ROWS = 64
 STEPS = 50
@@ -86,7 +86,7 @@ class Watch:
         if self._taken:
             next_cost = self._spent / self._taken
         else:
-            next_cost = FIRST_COST + per_step * (1 + 10 * rows / self.data.batch)
+            next_cost = FIRST_COST + per_step * (2 + 20 * rows / self.data.batch)
         if (now - self._began) * COST < self._spent + next_cost:
             return
         some = self._some(rows)
