@@ -144,14 +144,18 @@ def plan_of(c: Contraction, target: Target) -> Plan:
 
 
 def _rows_travel_less(c: Contraction) -> bool:
-    """Whether fewer numbers go from core to core if each thread keeps to its rows.
+    """Whether fewer numbers go from core to core if each thread keeps to its rows of the output.
 
-    The rows of a minibatch stay with one thread from layer to layer: only the weights (b) are read
-    by all. Split by columns, a and the output cross over instead; and a transposed a, whose rows
-    are not those of the minibatch, does so either way.
+    Forward (a: rows of a minibatch, b: weights), the rows stay with one thread from layer to layer
+    and only the weights are read by all, unless these are the larger part: then each thread keeps
+    to its columns, and so to its part of the weights. The gradient of the weights (a transposed)
+    goes by rows where the forward pass reads them by columns, so that a thread updates what it
+    will read; elsewhere the smaller operand is the one that all read.
     """
-    rows_of_batch = abs(c.a.col_stride) <= abs(c.a.row_stride)
-    return c.n * c.k < c.m * c.k + (c.m * c.n if rows_of_batch else 0)
+    if abs(c.a.col_stride) <= abs(c.a.row_stride):
+        return c.n * c.k < c.m * c.k + c.m * c.n
+    kept = c.m * c.n >= c.k * (c.m + c.n)
+    return kept or c.n < c.m
 
 
 def scratch_bytes(c: Contraction, target: Target) -> int:
