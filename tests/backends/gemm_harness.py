@@ -12,9 +12,10 @@ from chainrule.backends.cpu.blocks import Function, Module, Value, i64
 from chainrule.backends.cpu.engine import Library, compile_ir
 from chainrule.backends.cpu.gemm import Contraction, Operand, emit_contraction, scratch_bytes
 from chainrule.backends.cpu.target import Target
+from chainrule.backends.cpu.threads_ir import QUEUE_BYTES
 
 POINTER = ctypes.c_void_p
-ARGTYPES = [POINTER] * 4 + [ctypes.c_int64] * 2
+ARGTYPES = [POINTER] * 5 + [ctypes.c_int64] * 2
 
 
 def store_epilogue(c: Contraction, out: Value):
@@ -34,11 +35,11 @@ def store_epilogue(c: Contraction, out: Value):
 
 def contraction_ir(c: Contraction, target: Target, make_epilogue=store_epilogue) -> str:
     module = Module("contraction")
-    names = ["a", "b", "out", "scratch"]
+    names = ["a", "b", "out", "scratch", "queue"]
     args = [("ptr noalias", n) for n in names] + [("i64", "tid"), ("i64", "nt")]
     f = module.function("k", args)
-    a, b, out, scratch, tid, nt = f.args.values()
-    emit_contraction(f, c, target, a, b, scratch, tid, nt, make_epilogue(c, out))
+    a, b, out, scratch, queue, tid, nt = f.args.values()
+    emit_contraction(f, c, target, a, b, scratch, tid, nt, make_epilogue(c, out), queue=queue)
     f.ret()
     return str(module)
 
@@ -53,8 +54,10 @@ class Kernel:
         self.scratch = Guarded(np.zeros(scratch_bytes(c, target), np.uint8), align=64)
 
     def __call__(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, threads: int = 1) -> None:
+        queue = np.zeros(QUEUE_BYTES, np.uint8)
+        arrays = (a, b, out, self.scratch.array, queue)
         for tid in range(threads):
-            self.entry(*(x.ctypes.data for x in (a, b, out, self.scratch.array)), tid, threads)
+            self.entry(*(x.ctypes.data for x in arrays), tid, threads)
 
 
 def operand(array: np.ndarray, flat: np.ndarray) -> Operand:

@@ -47,13 +47,18 @@ def translate(plan: Plan, target: Target) -> Translation:
 
 
 def schedule_of(translation: Translation) -> tuple[Call, ...]:
-    """The calls of a step: barriers between levels, one-thread kernels dealt out among the
-    threads."""
-    plan, calls, serial = translation.plan, [], 0
+    """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads.
+
+    Queues are the pointers after the plan's buffers."""
+    plan, calls, serial, queues = translation.plan, [], 0, 0
     for i, (kernel, name) in enumerate(zip(translation.emitted, translation.names, strict=True)):
         last_of_level = i + 1 == len(plan.levels) or plan.levels[i + 1] != plan.levels[i]
-        calls.append(Call(name, kernel.buffers, serial if kernel.serial else None, last_of_level))
+        own = (len(plan.buffers) + queues,) if kernel.has_queue else ()
+        calls.append(
+            Call(name, kernel.buffers + own, serial if kernel.serial else None, last_of_level)
+        )
         serial += kernel.serial
+        queues += kernel.has_queue
     return tuple(calls)
 
 
@@ -76,6 +81,8 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
             constants.append(b.value)
         else:
             slots.append(Slot(b.kind, b.offset if b.kind == "temporary" else b.number))
+    queues = sum(k.has_queue for k in translation.emitted)
+    slots += [Slot("queue", n) for n in range(queues)]
     work = sum(k.cycles for k in translation.emitted)
     one_thread = work < ONE_THREAD_CYCLES or all(k.serial for k in translation.emitted)
     objects = program_objects(list(translation.texts.values()), Schedule(calls), target)

@@ -7,13 +7,31 @@ from collections.abc import Mapping, Sequence
 
 from ...compiler.loops import Affine, Contract, OperandAccess, Store, Var, walk
 from .blocks import Function, Value
-from .gemm import Contraction, Operand, emit_contraction, scratch_bytes
+from .gemm import Contraction, Operand, emit_contraction, is_shared, scratch_bytes
 from .nests import Emitter
 from .target import Target
 
 CACHE_LINE = 64
 SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
 SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
+
+
+def takes_queue(body: Contract, target: Target) -> bool:
+    """Whether the threads take work from each other, and so need a queue."""
+    return is_shared(_contraction(body), target)
+
+
+def _contraction(body: Contract) -> Contraction:
+    batch_vars = [loop.var for loop in body.batch]
+    return Contraction(
+        body.m.extent,
+        body.n.extent,
+        body.k.extent,
+        _operand(body.a, batch_vars, body.m.var, body.k.var),
+        _operand(body.b, batch_vars, body.k.var, body.n.var),
+        body.dtype.name,
+        tuple(loop.extent for loop in body.batch),
+    )
 
 
 def emit_contract(
@@ -24,19 +42,12 @@ def emit_contract(
     scratch: Value,
     tid: Value,
     nt: Value,
+    queue: Value | None,
 ) -> tuple[int, bool, str]:
     """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in
     words."""
     batch_vars = [loop.var for loop in body.batch]
-    c = Contraction(
-        body.m.extent,
-        body.n.extent,
-        body.k.extent,
-        _operand(body.a, batch_vars, body.m.var, body.k.var),
-        _operand(body.b, batch_vars, body.k.var, body.n.var),
-        body.dtype.name,
-        tuple(loop.extent for loop in body.batch),
-    )
+    c = _contraction(body)
     e = Emitter(f, pointers)
     every = frozenset({-1, body.m.var, body.n.var, body.k.var, *batch_vars})
     e.hoist(body.statements, every)
@@ -77,6 +88,7 @@ def emit_contract(
         nt,
         epilogue,
         announce,
+        queue,
     )
     elements = c.m * c.n
     for n in c.batch:

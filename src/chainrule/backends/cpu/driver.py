@@ -33,7 +33,7 @@ from .loop_ir import (
 )
 from .pace import Pace
 from .target import Target
-from .threads_ir import LINE
+from .threads_ir import LINE, MOST_THREADS
 
 __all__ = ["Call", "Schedule", "StepLoop", "program_objects"]
 
@@ -108,7 +108,7 @@ class StepLoop:
         if num_threads is not None:
             self._run(self._entry, steps, num_threads)
             return
-        most = threads.get_num_threads()
+        most = min(threads.get_num_threads(), MOST_THREADS)
         self._pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
 
     def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
@@ -139,6 +139,7 @@ class StepLoop:
 
     def _run(self, entry: int, steps: int, num_threads: int | None) -> None:
         wanted = threads.get_num_threads() if num_threads is None else num_threads
+        wanted = min(wanted, MOST_THREADS)
         if wanted > self._prepared:
             self._prepare(wanted)
         self._control[0] = steps

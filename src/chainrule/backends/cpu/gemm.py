@@ -44,6 +44,7 @@ from chainrule.backends.cpu.contraction import (
 )
 from chainrule.backends.cpu.microkernel import Panel, micro_kernel, panel_of
 from chainrule.backends.cpu.pack import pack
+from chainrule.backends.cpu.share import pieces
 from chainrule.backends.cpu.target import Target
 
 __all__ = [
@@ -58,9 +59,11 @@ __all__ = [
 
 FEWEST_SHARED = 12  # tiles: with fewer, whole tiles are no fair shares
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
-PACKED_A_PAGES = (
-    48  # steps of k, each on another page, packed in one go: fewer than the first TLB holds
-)
+PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
+KEPT_B_LIMIT = 2 << 20  # bytes of all packed panels of b, kept for every piece of rows
+SMALLEST_PIECE = 250_000  # flops that a thread takes at once
+WORTH_PACKING = 4  # units that take as long as packing the panels they need
+SHARED_FLOPS = 1_500_000  # of a contraction whose threads take work from each other
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Plan:
     pack_b: bool
     strip: int  # elements to a step of k in a packed tile of a
     by_rows: bool  # each thread takes some tiles and all groups, instead of some of both
+    keeps_b: bool  # all groups of panels stay packed
+    shared: bool  # threads take work from each other
 
     @property
     def blocks(self) -> int:
@@ -139,8 +144,27 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     strip = panel_of(rows, lanes, 16 // size).width
     blocks = -(-tiles * strip * c.k * size // PACKED_A_LIMIT) if pack_a else 1
     block = -(-tiles // max(blocks, 1))
-    by_rows = tiles >= FEWEST_SHARED and blocks == batches(c) == 1 and _rows_travel_less(c)
-    return Plan(rows, tall, tiles, full, panels, rest, group, block, pack_a, pack_b, strip, by_rows)
+    plain = blocks == batches(c) == 1
+    by_rows = plain and tiles >= FEWEST_SHARED and _rows_travel_less(c)
+    keeps_b = by_rows and pack_b and total_panels * panel_bytes <= KEPT_B_LIMIT
+    enough = tiles * -(-total_panels // group) >= FEWEST_SHARED
+    enough = enough and 2 * c.m * c.n * c.k >= SHARED_FLOPS
+    return Plan(
+        rows=rows,
+        tall=tall,
+        tiles=tiles,
+        full=full,
+        panels=panels,
+        rest=rest,
+        group=group,
+        block=block,
+        pack_a=pack_a,
+        pack_b=pack_b,
+        strip=strip,
+        by_rows=by_rows,
+        keeps_b=keeps_b,
+        shared=plain and enough and (keeps_b if by_rows else not pack_a),
+    )
 
 
 def _rows_travel_less(c: Contraction) -> bool:
@@ -169,12 +193,20 @@ def scratch_bytes(c: Contraction, target: Target) -> int:
 
 
 def _b_bytes(c: Contraction, plan: Plan) -> int:
-    panels = min(plan.group, plan.panels + (plan.rest is not None))
+    panels = plan.panels + (plan.rest is not None)
+    panels = panels if plan.keeps_b else min(plan.group, panels)
     return -(-c.k * plan.width * panels * c.itemsize // 64) * 64 if plan.pack_b else 0
 
 
 def _a_bytes(c: Contraction, plan: Plan) -> int:
     return -(-c.k * plan.strip * plan.block * c.itemsize // 64) * 64 if plan.pack_a else 0
+
+
+def is_shared(c: Contraction, target: Target) -> bool:
+    """Whether the threads take work from each other, if they get a queue."""
+    if 0 in (c.m, c.n, *c.batch) or tiny.suits(c, target) or matvec.suits(c, target):
+        return False
+    return plan_of(c, target).shared
 
 
 def emit_contraction(
@@ -188,12 +220,14 @@ def emit_contraction(
     nt: Value,
     epilogue: Epilogue,
     announce: Announcement | None = None,
+    queue: Value | None = None,
 ) -> None:
     """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``.
 
     ``a`` and ``b`` are the operands' pointers, ``scratch`` points to :func:`scratch_bytes` bytes of
     this thread's own. Nothing outside the operands' elements is read. ``announce`` hears of each
-    row of a tile before the tile is computed.
+    row of a tile before the tile is computed. Where :func:`is_shared`, ``queue`` points to
+    ``QUEUE_BYTES`` zeros that the threads have in common.
     """
     if 0 in (c.m, c.n, *c.batch):
         return
@@ -201,7 +235,7 @@ def emit_contraction(
         if variant.suits(c, target):
             variant.emit(f, c, target, a, b, tid, nt, epilogue)
             return
-    _Emitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt)
+    _Emitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
 
 
 class _Emitter:
@@ -225,23 +259,40 @@ class _Emitter:
         self.packed_b = scratch
         self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
         self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
+        self.packed = f.alloca("i64")  # the last group of panels that was packed
+        f.store(i64(-1), self.packed)
 
     # -- shares -------------------------------------------------------------------------------
-    def emit(self, tid: Value, nt: Value) -> None:
+    def emit(self, tid: Value, nt: Value, queue: Value | None) -> None:
         f, plan = self.f, self.plan
         units = batches(self.c) * plan.tiles * plan.groups
         if units == 1:
             with f.if_then(f.compare("eq", tid, i64(0))):
                 self.pass_over(i64(0), i64(0), i64(0), i64(0), i64(1), None)
             return
+        start, stop = self._own(tid, nt, units)
+        share: AbstractContextManager[tuple[Value, Value]] = nullcontext((start, stop))
+        if queue is not None and plan.shared:
+            each = 2.0 * self.c.m * self.c.n * self.c.k / (plan.tiles if plan.by_rows else units)
+            smallest = max(int(SMALLEST_PIECE / each), 1)
+            worth = 2 * smallest + (0 if plan.by_rows else WORTH_PACKING)
+            share = pieces(f, queue, start, stop, tid, nt, smallest, worth)
+        with share as (first, last):
+            if plan.by_rows:
+                self._all_groups(first, last)
+            else:
+                self._walk(first, last)
+
+    def _own(self, tid: Value, nt: Value, units: int) -> tuple[Value, Value]:
+        """The first and last unit of thread ``tid``'s part: tiles, or places of `_walk`."""
+        plan = self.plan
         if plan.by_rows:
-            self._all_groups(*self._part(plan.tiles, tid, nt))
-            return
+            return self._part(plan.tiles, tid, nt)
         weights = [plan.weight(g) for g in range(plan.groups)]
-        even = len(set(weights)) == 1
-        total = units if even else batches(self.c) * plan.tiles * sum(weights)
-        start, stop = self._part(total, tid, nt)
-        self._walk(*((start, stop) if even else (self._unit(w, weights) for w in (start, stop))))
+        if len(set(weights)) == 1:
+            return self._part(units, tid, nt)
+        start, stop = self._part(batches(self.c) * plan.tiles * sum(weights), tid, nt)
+        return self._unit(start, weights), self._unit(stop, weights)
 
     def _part(self, total: int, tid: Value, nt: Value) -> tuple[Value, Value]:
         """Thread ``tid``'s part of ``range(total)``."""
@@ -350,16 +401,12 @@ class _Emitter:
             fresh, low, high = to_pack or (Value("i1", "true"), first, last)
             with f.if_then(fresh):
                 self._pack_a(a, block, low, high)
-        panels = self._panels(group)
         if plan.pack_b:
-            for shape, each in panels:
-                with each as (p, column):
-                    source = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
-                    strides = (c.b.row_stride, c.b.col_stride)
-                    pack(
-                        f, c.dtype, source, self._panel_at(p), (0, c.k), shape, strides, shape.width
-                    )
-            panels = self._panels(group)
+            number = plus(f, scaled(f, batch, plan.groups), group)
+            with f.if_then(self._is_unpacked(number)):
+                self._pack_b(b, group)
+                f.store(number, self.packed)
+        panels = self._panels(group)
         with f.for_range(first, last, hint="tile") as tile:
             index = plus(f, block, tile)
             row, rows, is_tall = self._rows(index)
@@ -368,7 +415,7 @@ class _Emitter:
                 strip = self._strip_at(tile)
             for shape, each in panels:
                 with each as (p, column):
-                    panel = self._panel_at(p)
+                    panel = self._panel_at(group, p)
                     if not plan.pack_b:
                         panel = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
                     if self.announce is not None:
@@ -414,10 +461,26 @@ class _Emitter:
             found.append((plan.rest, rest_panel(plan.rest.count)))
         return found
 
-    def _panel_at(self, p: Value) -> Value:
-        return self.f.gep(
-            self.packed_b, scaled(self.f, p, self.c.k * self.plan.width), self.c.scalar
-        )
+    def _is_unpacked(self, number: Value) -> Value:
+        """Whether the group of panels with this number is not among the packed ones."""
+        f = self.f
+        last = f.load("i64", self.packed)
+        return f.compare("sgt" if self.plan.keeps_b else "ne", number, last)
+
+    def _pack_b(self, b: Value, group: Value) -> None:
+        f, c = self.f, self.c
+        strides = (c.b.row_stride, c.b.col_stride)
+        for shape, each in self._panels(group):
+            with each as (p, column):
+                source = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
+                at = self._panel_at(group, p)
+                pack(f, c.dtype, source, at, (0, c.k), shape, strides, shape.width)
+
+    def _panel_at(self, group: Value, p: Value) -> Value:
+        f, plan = self.f, self.plan
+        if plan.keeps_b:
+            p = plus(f, scaled(f, group, plan.group), p)
+        return f.gep(self.packed_b, scaled(f, p, self.c.k * plan.width), self.c.scalar)
 
     def _strip_at(self, tile: Value) -> Value:
         return self.f.gep(

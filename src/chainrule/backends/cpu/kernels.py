@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...compiler.loops import Contract, Kernel, Nest, ScatterAdd
 from ...compiler.plan import Buffer
 from .blocks import SCALAR_OF_DTYPE, Function, Module, Value, i64
-from .contract import emit_contract
+from .contract import emit_contract, takes_queue
 from .nests import Emitter, emit_nest, scratch_bytes
 from .schedule import SERIAL_CYCLES, plan_nest
 from .target import Target
@@ -21,6 +21,7 @@ class EmittedKernel:
 
     text: str
     buffers: tuple[int, ...]  # the buffers behind its pointer arguments
+    has_queue: bool  # whether a queue of its own is the last pointer argument
     scratch_bytes: int
     serial: bool
     cycles: float  # estimated work on one thread
@@ -33,10 +34,13 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
     module = Module("kernel")
     module.has_fma = target.has_fma
     args = [("ptr noalias", f"p{i}") for i in range(len(used))]
+    body = kernel.body
+    has_queue = isinstance(body, Contract) and takes_queue(body, target)
+    if has_queue:
+        args.append(("ptr", "queue"))
     f = module.function("KERNEL", [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")])
     pointers = {b: f.args[f"p{i}"] for i, b in enumerate(used)}
     tid, nt, scratch = f.args["tid"], f.args["nt"], f.args["scratch"]
-    body = kernel.body
     if isinstance(body, Nest):
         schedule = plan_nest(body, target)
         emit_nest(f, body, schedule, pointers, scratch, tid, nt)
@@ -44,13 +48,15 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
         cycles = schedule.cycles
         note = f"lanes {schedule.lanes}, {'one thread' if serial else 'shared'}"
     elif isinstance(body, Contract):
-        need, serial, note = emit_contract(f, body, target, pointers, scratch, tid, nt)
+        need, serial, note = emit_contract(
+            f, body, target, pointers, scratch, tid, nt, f.args.get("queue")
+        )
         cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
     else:
         need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row
     f.ret()
-    return EmittedKernel(str(module), used, need, serial, cycles, note)
+    return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note)
 
 
 def _scatter_add(

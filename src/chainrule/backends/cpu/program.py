@@ -23,6 +23,7 @@ from . import native
 from .driver import Call, Schedule, StepLoop
 from .fingerprint import fingerprint
 from .target import Target, host
+from .threads_ir import LINE, QUEUE_BYTES
 
 PAGE = 4096
 
@@ -44,8 +45,8 @@ class SignatureLike(Protocol):
 class Slot:
     """One entry of the pointer table."""
 
-    kind: str  # input, state, output, constant, temporary
-    number: int  # of the input, state or output; of the constant; byte offset of a temporary
+    kind: str  # input, state, output, constant, temporary, queue
+    number: int  # of the input, state, output, constant or queue; byte offset of a temporary
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,16 @@ class CompiledProgram:
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
+        queues = sum(slot.kind == "queue" for slot in artifact.slots)
+        self._queues = np.zeros(queues * QUEUE_BYTES + LINE, np.uint8)
+        first = self._queues.ctypes.data + -self._queues.ctypes.data % LINE
         pointers = []
         for slot in artifact.slots:
+            at = {"temporary": base + slot.number, "queue": first + slot.number * QUEUE_BYTES}
             if slot.kind == "constant":
                 pointers.append(self._constants[slot.number].ctypes.data)
             else:
-                pointers.append(base + slot.number if slot.kind == "temporary" else 0)
+                pointers.append(at.get(slot.kind, 0))
         self._table = np.array(pointers, np.uint64)
         self.loop = StepLoop(
             artifact.objects, self.schedule, self.target, self._table, artifact.scratch_bytes

@@ -15,6 +15,9 @@ from __future__ import annotations
 import platform
 import sys
 
+WORD_BYTES = 64  # a thread's word in a queue (see `share`), alone on its cache line
+MOST_THREADS = 256  # that a program runs on
+QUEUE_BYTES = WORD_BYTES * MOST_THREADS
 LINE = 128  # bytes: two cache lines, since processors prefetch the neighbour
 
 _POSIX_WAIT = """
