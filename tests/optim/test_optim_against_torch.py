@@ -4,6 +4,7 @@ compiled."""
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import exports
 import numpy as np
@@ -42,13 +43,19 @@ def train(name: str, dtype: str, compiled: bool) -> tuple[list[float], nn.Module
 SLACK = {n: 100.0 for n in cases.OPTIMIZERS if n.startswith("LBFGS")}
 
 
-# L-BFGS looks at values, so it does not compile.
-RUNS = [
-    (n, c) for n in cases.OPTIMIZERS for c in (False, True) if not (c and n.startswith("LBFGS"))
-]
+def runs() -> list[Any]:
+    """Each at once and compiled; L-BFGS looks at values, so it does not compile."""
+    found = []
+    for name in cases.OPTIMIZERS:
+        found.append((name, False))
+        if not name.startswith("LBFGS"):
+            # Compiling takes time: in the quick suite once for each rule, and groups.
+            quick = " " not in name or name.endswith("groups")
+            found.append(pytest.param(name, True, marks=[] if quick else pytest.mark.slow))
+    return found
 
 
-@pytest.mark.parametrize(("name", "compiled"), RUNS)
+@pytest.mark.parametrize(("name", "compiled"), runs())
 def test_twenty_steps(name: str, compiled: bool) -> None:
     # Only in float64: compiled, for time; L-BFGS, because its steps amplify rounding.
     for dtype in ("float64",) if compiled or name in SLACK else ("float64", "float32"):
