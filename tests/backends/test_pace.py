@@ -44,9 +44,12 @@ def test_the_quickest_number_of_threads_is_found(seconds, best):
     assert machine.now <= 100_000 * seconds[best] * (1 + SHARE) + 0.01
 
 
-def test_many_short_calls_find_it_too():
-    machine, pace = paced({1: 20e-6, 2: 30e-6}, 100, 2, calls=200)
+@pytest.mark.parametrize("steps", [1, 2, 100])
+def test_short_calls_find_it_too(steps):
+    machine, pace = paced({1: 20e-6, 2: 30e-6}, steps, 2, calls=20_000 // steps)
     assert pace.threads == 1
+    machine, pace = paced({1: 30e-6, 2: 20e-6}, steps, 2, calls=20_000 // steps)
+    assert pace.threads == 2
 
 
 def test_what_changes_is_noticed():

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 TURN = 300e-6  # seconds of steps on one number of threads
@@ -28,66 +29,91 @@ MARGIN = 0.97  # quicker than this share of the present time is worth a change
 Run = Callable[[int, int], None]
 
 
+@dataclass
+class Turn:
+    """Steps of a trial on one number of threads."""
+
+    threads: int
+    steps: int
+    left: int
+    seconds: float = 0.0
+
+
 class Pace:
     """The number of threads of one program. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
-        self.most = 0
-        self.threads = 0
-        self.per_step = 0.0
+        self._begin(0)
+
+    def _begin(self, most: int) -> None:
+        self.most = self.threads = most
+        self.per_step = 0.0  # seconds, as last seen; 0: nothing is known
         self.due = 0.0
+        self.is_cold = True  # the first step finds cold caches and workers asleep
+        self.turns: list[Turn] = []  # of the trial that is going on
+        self.done: list[Turn] = []
 
     def run(self, steps: int, most: int, run: Run) -> None:
-        """``run(n, threads)`` until ``steps`` steps are done, on at most ``most`` threads."""
-        if most != self.most:
-            self.most = self.threads = most
-            self.per_step, self.due = 0.0, 0.0
+        """``run(n, threads)`` until ``steps`` steps are done, on at most ``most`` threads.
+
+        A trial may begin in one call and end in another: each may be of a single step.
+        """
         if most == 1:
             run(steps, 1)
             return
-        if not self.per_step:  # the first step finds cold caches and workers asleep
-            run(1, self.threads)
-            steps -= 1
-            if steps:
-                steps -= self._timed(1, self.threads, run)[0]
+        if most != self.most:
+            self._begin(most)
         while steps:
-            now = self.clock()
-            if now >= self.due and self.per_step <= LONGEST and steps >= self._turn() * TURNS:
-                steps -= self._trial(run, steps)
-                continue
-            wait = max(self.due - now, TURN) if self.per_step <= LONGEST else LATEST
-            n = min(steps, max(int(wait / self.per_step), 1))
-            steps -= self._timed(n, self.threads, run)[0]
+            start = self.clock()
+            if not self.turns and self.per_step and start >= self.due:
+                self._plan_trial()
+            turn = self.turns[0] if self.turns else None
+            n = min(steps, turn.left if turn else self._until_due(start))
+            run(n, turn.threads if turn else self.threads)
+            seconds = max(self.clock() - start, 1e-9)
+            steps -= n
+            if self.is_cold:
+                self.is_cold = False
+            elif turn:
+                self._note(turn, n, seconds)
+            else:
+                self.per_step = seconds / n
 
-    def _turn(self) -> int:
-        return max(int(TURN / self.per_step), 1)
+    def _until_due(self, now: float) -> int:
+        """Steps to run before it is time to look again."""
+        if not self.per_step:
+            return 1
+        return max(int(max(self.due - now, TURN) / self.per_step), 1)
 
-    def _timed(self, n: int, threads: int, run: Run) -> tuple[int, float]:
-        """The steps done and the seconds of one."""
-        start = self.clock()
-        run(n, threads)
-        each = max(self.clock() - start, 1e-9) / n
-        if threads == self.threads:
-            self.per_step = each
-        return n, each
-
-    def _trial(self, run: Run, steps: int) -> int:
-        """Compare numbers of threads, take the quickest; returns the steps that were done."""
-        n, present = self._turn(), self.threads
+    def _plan_trial(self) -> None:
+        if self.per_step > LONGEST:
+            self.due = self.clock() + LATEST
+            return
+        n, present = max(int(TURN / self.per_step), 1), self.threads
         others = {max(present // 2, 1), min(present * 2, self.most)} - {present}
-        numbers = [present, *sorted(others)][: max(steps // (n * TURNS), 1)]
-        times: dict[int, list[float]] = {t: [] for t in numbers}
-        for _ in range(TURNS):
-            for t in numbers:
-                times[t].append(self._timed(n, t, run)[1])
+        self.turns = [Turn(t, n, n) for _ in range(TURNS) for t in (present, *sorted(others))]
+        self.done = []
+
+    def _note(self, turn: Turn, n: int, seconds: float) -> None:
+        turn.left -= n
+        turn.seconds += seconds
+        if not turn.left:
+            self.done.append(self.turns.pop(0))
+            if not self.turns:
+                self._decide()
+
+    def _decide(self) -> None:
+        """Take the quickest number of threads of the trial."""
+        times: dict[int, list[float]] = {}
+        for turn in self.done:
+            times.setdefault(turn.threads, []).append(turn.seconds / turn.steps)
         usual = {t: median(found) for t, found in times.items()}
         best = min(usual, key=lambda t: usual[t])
-        if usual[best] < MARGIN * usual[present]:
+        if usual[best] < MARGIN * usual[self.threads]:
             self.threads = best  # and go on from there at once
             self.per_step = usual[best]
-            return n * TURNS * len(numbers)
-        self.per_step = usual[present]
-        lost = sum(max(usual[t] - self.per_step, 0.0) for t in numbers) * n * TURNS
+            return
+        self.per_step = usual[self.threads]
+        lost = sum(max(usual[t.threads] - self.per_step, 0.0) * t.steps for t in self.done)
         self.due = self.clock() + min(max(lost / SHARE, EARLIEST), LATEST)
-        return n * TURNS * len(numbers)
