@@ -50,10 +50,14 @@ def busy() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", "while True: pass"])
 
 
-def timed(loop: StepLoop, steps: int, num_threads: int) -> float:
-    start = time.perf_counter()
-    loop.run(steps, num_threads)
-    return time.perf_counter() - start
+def runs_within(seconds: float, loop: StepLoop, steps: int, num_threads: int) -> int:
+    """Run until one run is that quick (others may share the machine); the number of runs."""
+    for runs in range(1, 9):
+        start = time.perf_counter()
+        loop.run(steps, num_threads)
+        if time.perf_counter() - start < seconds:
+            return runs
+    pytest.fail(f"8 runs of {steps} steps, each longer than {seconds} s")
 
 
 def test_a_machine_busy_with_other_work_does_not_crawl() -> None:
@@ -62,20 +66,19 @@ def test_a_machine_busy_with_other_work_does_not_crawl() -> None:
     hogs = [busy() for _ in range(threads.available_cpus())]
     try:
         time.sleep(0.3)
-        best = min(timed(loop, 1000, 2) for _ in range(3))
+        # 2000 barriers; when each waits for a time slice of the hog's (3 ms) this takes 6 s
+        runs = runs_within(1.5, loop, 1000, 2)
     finally:
         for hog in hogs:
             hog.kill()
             hog.wait()
-    check(arrays, 4000)
-    # 2000 barriers; when each waits for a time slice of the hog's (3 ms) this takes 6 s
-    assert best < 1.5
+    check(arrays, 1000 + 1000 * runs)
 
 
 def test_more_threads_than_cores() -> None:
     loop, arrays = toy()
-    assert timed(loop, 300, 4 * threads.available_cpus()) < 5
-    check(arrays, 300)
+    runs = runs_within(5, loop, 300, 4 * threads.available_cpus())
+    check(arrays, 300 * runs)
 
 
 def test_two_python_threads_each_run_a_program() -> None:
@@ -114,10 +117,11 @@ def test_forked_child_gets_a_pool_of_its_own() -> None:
             os._exit(0 if threads._pool is not None else 4)
         except BaseException:
             os._exit(3)
-    deadline = time.monotonic() + 20
-    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+    for _ in range(3000):
+        if (done := os.waitpid(child, os.WNOHANG)) != (0, 0):
+            break
         time.sleep(0.01)
-    if done == (0, 0):
+    else:
         os.kill(child, 9)
         os.waitpid(child, 0)
     assert done == (child, 0)
@@ -156,7 +160,7 @@ def test_clean_exit(then: str, code: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", EXIT.format(then=then)],
         cwd=here,
-        timeout=30,
+        timeout=300,
         capture_output=True,
         text=True,
     )
@@ -234,4 +238,4 @@ def test_asking_for_the_number_of_threads_does_not_load_llvm() -> None:
         "get_num_threads(); "
         "assert 'llvmlite' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

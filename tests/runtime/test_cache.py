@@ -235,6 +235,6 @@ def test_processes_writing_at_once_never_see_a_wrong_entry(folder: Path) -> None
         worker.start()
     _hammer(folder, 7)
     for worker in workers:
-        worker.join(30)
+        worker.join(300)
         assert worker.exitcode == 0
     assert list(folder.glob("*.tmp")) == []

@@ -46,7 +46,7 @@ def run(folder, threads):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     digest, hits = done.stdout.split()
     return digest, int(hits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -252,16 +255,19 @@ def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> 
     assert "it is of the optimizer Adam, here it is SGD" in str(error.value)
 
 
-def test_the_default_interval_costs_little(tmp_path: Path) -> None:
+def test_the_default_interval_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("chainrule.train.checkpoint.time", clock)
     checkpoint = Checkpoint(tmp_path)
     checkpoint.prepare()
     assert not checkpoint.due(1)
     checkpoint.every_seconds = 0.0
     checkpoint.write(1, State({"a": np.zeros(1000)}, {}))
     checkpoint._cost = 0.001
-    checkpoint._last = time.perf_counter() - 0.04
+    now += 0.04
     assert not checkpoint.due(2)
-    checkpoint._last = time.perf_counter() - 0.06
+    now += 0.02
     assert checkpoint.due(2)
 
 
@@ -279,29 +285,47 @@ SCRIPT = """
 """
 
 
-def killed_and_continued(folder: Path, delays: Any, epochs: int) -> tuple[bytes, int]:
-    """Start the script, kill it after each delay, let the last one finish; its weights, and the
+Moment = Callable[["subprocess.Popen[bytes]", Path], object]
+"""Waits until it is time to kill a process that writes checkpoints into a folder."""
+
+
+def killed_and_continued(folder: Path, moments: list[Moment], epochs: int) -> tuple[bytes, int]:
+    """Start the script and kill it, at each moment, then let it finish; its weights, and the
     kills."""
-    out = folder / "weights"
+    out, run = folder / "weights", folder / "run"
     text = SCRIPT.format(
-        tests=str(Path(__file__).parent), epochs=epochs, folder=str(folder / "run"), out=str(out)
+        tests=str(Path(__file__).parent), epochs=epochs, folder=str(run), out=str(out)
     )
     kills = 0
-    for delay in [*delays, None]:
+    for moment in [*moments, lambda process, _: process.wait()]:
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE
         )
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        try:
-            assert process.wait(delay) == 0
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
+        moment(process, run)
+        process.kill()
+        code = process.wait()
         process.stdout.close()
-        if out.exists():
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+        if code == 0:
             break
     return out.read_bytes(), kills
+
+
+def later(seconds: float) -> Moment:
+    def wait(process: subprocess.Popen[bytes], _: Path) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+    return wait
+
+
+def written(process: subprocess.Popen[bytes], run: Path) -> None:
+    """Until it has written something."""
+    before = set(run.glob("*"))
+    while process.poll() is None and set(run.glob("*")) <= before:
+        time.sleep(0.001)
 
 
 def expected_weights(epochs: int) -> bytes:
@@ -311,9 +335,9 @@ def expected_weights(epochs: int) -> bytes:
 
 
 def test_killed_twice_and_continued(tmp_path: Path) -> None:
-    found, kills = killed_and_continued(tmp_path, [0.5, 0.9], 1500)
-    assert kills >= 1
-    assert found == expected_weights(1500)
+    found, kills = killed_and_continued(tmp_path, [written, written], 400)
+    assert kills == 2
+    assert found == expected_weights(400)
 
 
 @pytest.mark.slow
@@ -324,7 +348,8 @@ def test_killed_fifty_times_at_random(tmp_path: Path) -> None:
     while kills < 50:
         folder = tmp_path / str(runs)
         folder.mkdir()
-        found, count = killed_and_continued(folder, rng.uniform(0.05, 1.5, 12), 1500)
+        moments = [later(seconds) for seconds in rng.uniform(0.05, 1.5, 12)]
+        found, count = killed_and_continued(folder, moments, 1500)
         assert found == expected
         kills += count
         runs += 1

@@ -232,7 +232,7 @@ def test_looks_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
 
     trainer, x, y = classes(load_digits, nn.ReLU())
     start = time.perf_counter()
-    options: dict[str, Any] = {"epochs": 1_000_000, "progress": False, "max_seconds": 60.0}
+    options: dict[str, Any] = {"epochs": 1_000_000, "progress": False, "max_seconds": 600.0}
     trainer.fit(x, y, callbacks=until_two_looks, **options)
-    share = sum(spent) / (time.perf_counter() - start)
+    share = len(spent) * np.median(spent) / (time.perf_counter() - start)
     assert len(spent) >= 4 and share < 0.04  # 1 %, but for a clock that others share
