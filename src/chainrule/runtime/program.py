@@ -68,6 +68,12 @@ class Signature:
 class Program(Protocol):
     """A signature that can be run."""
 
+    @property
+    def whole_loop(self) -> bool:
+        """Whether the loop over the steps is one with the step: between steps nothing is in
+        memory, and what changes one element of a state is one store."""
+        ...
+
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh
         arrays).
@@ -80,6 +86,8 @@ class Program(Protocol):
 
 class InterpretedProgram:
     """A program run node by node with NumPy: the definition of what a program does."""
+
+    whole_loop = False
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature

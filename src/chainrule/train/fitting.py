@@ -22,7 +22,7 @@ from .history import History
 from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import fingerprint, restore, state_of
-from .steps import RECORD, Dataset, Steps
+from .steps import Dataset, Steps
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Fit:
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
+        self.record = 0  # with quick: how many epochs a native run notes
         # Callbacks and schedules may change anything between epochs.
         listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
         self._replayable = not listeners and not (
@@ -111,7 +112,10 @@ class Fit:
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
         data, k = self.data, self.trainer.accumulate
-        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
+        if self.quick:
+            self.record = self.steps.record_size(data)
+            return
+        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1)
         if data.rest and data.full > 1 and k == 1:
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
@@ -123,7 +127,7 @@ class Fit:
         for batch in range(data.steps):
             if batch < self.trainer.accumulate or batch >= data.full - 1:
                 self.steps.train_trace(
-                    data, data.batch_rows(batch), self._updates(batch), self.quick
+                    data, data.batch_rows(batch), self._updates(batch), self.record
                 )
 
     def _compile_rest(self) -> None:
@@ -178,23 +182,24 @@ class Fit:
         `_end_epoch`."""
         trainer, left = self.trainer, self.plan.epochs - self.epoch
         limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
-        n = min(left, max(limit, 1), RECORD)
+        n = min(left, max(limit, 1), self.record)
         if self.plan.checkpoint is not None and self.plan.checkpoint.every_steps is not None:
             n = min(
                 n,
                 self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps,
             )
-        losses = self.steps.run_recorded(self.data, n)
+        losses = self.steps.run_recorded(self.data, n, self.record)
         self.per_step = losses.seconds / n
-        good = int(np.isfinite(losses.values).cumprod().sum())
-        for value in losses.values[: min(good, n - 1)]:
-            trainer.history.append({"loss": float(value)})
+        finite = np.isfinite(losses.values)
+        good = n if finite.all() else int(finite.argmin())
+        done = min(good, n - 1)
+        trainer.history.extend({"loss": losses.values[:done]})
         self.batch = 1
         trainer.step += n
+        trainer.epoch += done
         if good < n:
             self._report_nonfinite(n)
-        self.epoch += n - 1
-        trainer.epoch += n - 1
+        self.epoch += done
         self.steps.meter.set_last(float(losses.values[-1]), self.data.rows)
 
     def _advance(self) -> None:
@@ -204,7 +209,7 @@ class Fit:
         if self.data.steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
         if self.quick:
-            self.steps.run_recorded(self.data, 1)
+            self.steps.run_recorded(self.data, 1, self.record)
         else:
             self.steps.run_training(self.data, self.data.batch, True, 1)
 
@@ -264,7 +269,11 @@ class Fit:
         def run(batch: int) -> None:
             self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
 
-        raise self.sentinel.explain(self.epoch * self.data.steps + last, run)
+        def skip(n: int) -> None:
+            self.steps.run_training(self.data, self.data.batch, True, n)
+
+        last += self.epoch * self.data.steps
+        raise self.sentinel.explain(last, run, skip if self.quick else None)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan

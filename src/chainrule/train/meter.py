@@ -18,8 +18,9 @@ from ..tensor.value import make, stored
 from .metrics import Metric
 from .objective import BatchLoss, Objective, match_target
 
-RECORD = 512
-"""How many epochs of one step each a program notes the losses of."""
+RECORDS = (1 << 15, 512)
+"""How many epochs of one step each a program notes the losses of: one that stays in registers,
+where that is one store; and any other, where each step goes over them all."""
 
 
 def scalar(value: float = 0.0) -> Tensor:
@@ -36,7 +37,8 @@ class Meter:
         self.loss, self.count = scalar(), scalar()
         self.parts = {p.name: scalar() for p in objective.parts} if not objective.single else {}
         self.states: list[dict[str, Tensor]] = []
-        self.record, self.slot = stored(np.zeros(RECORD)), stored(np.zeros((), np.uint32))
+        self.records = {n: stored(np.zeros(n)) for n in RECORDS}
+        self.slot = stored(np.zeros((), np.uint32))
         self.rows = 0.0
         """What the batches so far count, as far as it is known without looking at numbers."""
         self._made: dict[Any, tuple[list[dict[str, Array]], list[dict[str, Tensor]]]] = {}
@@ -86,11 +88,12 @@ class Meter:
             for k, value in new.items():
                 state[k].assign(value)
 
-    def note(self, batch: BatchLoss) -> None:
-        """Write the loss into its place in ``record``; called while a step is traced."""
-        value = batch.total.detach().double()
-        places = make(g.iota((RECORD,), 0, dt.uint32))
-        self.record.assign(e.where(places == self.slot, value, self.record))
+    def note(self, batch: BatchLoss, size: int) -> None:
+        """Write the loss into its place in the record of ``size``; called while a step is
+        traced."""
+        record, value = self.records[size], batch.total.detach().double()
+        places = make(g.iota((size,), 0, dt.uint32))
+        record.assign(e.where(places == self.slot, value, record))
         self.slot.assign(make(g.add(self.slot.node, g.constant(1, dt.uint32))))
 
     def start_record(self) -> None:

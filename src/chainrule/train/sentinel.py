@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 COST = 0.005
 """The share of the time that copies may take."""
+NEAR = 64
+"""How many batches are run again one by one, where it can be chosen."""
 
 
 class NonFiniteLossError(ChainruleError, ArithmeticError):
@@ -77,10 +79,14 @@ class Sentinel:
             min(self._last, time.perf_counter() - 0.75 * self._cost / COST),
         )
 
-    def explain(self, last: int, run: Callable[[int], None]) -> NonFiniteLossError:
-        """The error for a bad loss among the batches before ``last``; ``run(rows)`` runs one
-        batch."""
+    def explain(
+        self, last: int, run: Callable[[int], None], skip: Callable[[int], None] | None = None
+    ) -> NonFiniteLossError:
+        """The error for a bad loss among the batches before ``last``; ``run(batch)`` runs one batch
+        of an epoch, ``skip(n)``, for epochs of one batch, n of them in one native run."""
         kept, steps = self.kept, self.data.steps
+        if kept is not None and skip is not None:
+            kept = self._nearer(kept, last, skip)
         if kept is None:
             return NonFiniteLossError(
                 f"the loss became {_word(self.steps.meter.total)} in epoch "
@@ -122,6 +128,21 @@ class Sentinel:
             np.copyto(tensor._storage_for_update(), array)
         lines += [ADVICE, "The model is as it was before this step."]
         return NonFiniteLossError("\n    ".join(lines))
+
+    def _nearer(self, kept: Kept, last: int, skip: Callable[[int], None]) -> Kept:
+        """A copy that all is well after, at most `NEAR` batches before the first bad one."""
+        while last - kept.batch > NEAR:
+            n = (last - kept.batch) // 2
+            self._restore(kept)
+            self.steps.meter.reset()
+            skip(n)
+            if math.isfinite(self.steps.meter.total) and not self._bad_parameters():
+                arrays = [(t, t._read().copy()) for t, _ in kept.arrays]
+                kept = Kept(kept.batch + n, kept.step + n, kept.rows, arrays)
+            else:
+                last = kept.batch + n
+        self.steps.meter.reset()
+        return kept
 
     def _first_bad(self, kept: Kept, last: int, replay: Callable[[int], None]) -> int:
         """The first batch whose loss, or after which a parameter, is not finite."""

@@ -26,11 +26,13 @@ from ..tensor.create import asarray, zeros_like
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
-from .meter import RECORD as RECORD
-from .meter import Meter, _write
+from .meter import RECORDS, Meter, _write
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+SMALL = 1000
+"""Numbers (weights and inputs) up to which a step may stay in registers."""
 
 
 @dataclass
@@ -126,7 +128,7 @@ class Steps:
         shuffle: bool,
         to_float: Any,
         update: bool,
-        record: bool,
+        record: int,
         build: Any,
     ) -> None:
         trainer = self.trainer
@@ -143,7 +145,7 @@ class Steps:
         loss.backward()
         self._check_reached(params)
         if record:
-            self.meter.note(batch)
+            self.meter.note(batch, record)
         else:
             self.meter.add(batch, prediction, targets)
         if trainer.accumulate > 1:
@@ -210,16 +212,24 @@ class Steps:
                     self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
 
     def train_arguments(
-        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+        self, data: Dataset, rows: int, update: bool = True, record: int = 0
     ) -> tuple[Any, ...]:
-        """Arguments of `train` for a batch of ``rows`` rows."""
+        """Arguments of `train` for a batch of ``rows`` rows; ``record``: the size of the record
+        that notes the loss, 0 to add it up."""
         return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
 
-    def train_trace(
-        self, data: Dataset, rows: int, update: bool = True, record: bool = False
-    ) -> Trace:
+    def train_trace(self, data: Dataset, rows: int, update: bool = True, record: int = 0) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
+
+    def record_size(self, data: Dataset) -> int:
+        """Compile epochs of one step; returns the size of the record that suits them."""
+        large, small = RECORDS
+        numbers = sum(t.node.size for t in (*self.trainer.trained, *data.tensors[0]))
+        if numbers <= SMALL and self.train_trace(data, data.batch, True, large).program.whole_loop:
+            return large
+        self.train_trace(data, data.batch, True, small)
+        return small
 
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
         """``n`` training steps in one native run; returns the seconds they took."""
@@ -228,12 +238,12 @@ class Steps:
         self.meter.rows += n * rows
         return time.perf_counter() - start
 
-    def run_recorded(self, data: Dataset, n: int) -> Recorded:
-        """``n`` ≤ RECORD epochs of one step each, and the loss of each."""
+    def run_recorded(self, data: Dataset, n: int, size: int) -> Recorded:
+        """``n`` ≤ ``size`` epochs of one step each, and the loss of each."""
         start = time.perf_counter()
         self.meter.start_record()
-        self.train.repeat(n, *self.train_arguments(data, data.batch, True, True))
-        losses = self.meter.record._read()[:n].copy()
+        self.train.repeat(n, *self.train_arguments(data, data.batch, True, size))
+        losses = self.meter.records[size]._read()[:n].copy()
         return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:

@@ -182,6 +182,11 @@ class CompiledProgram:
             if s is not u
         ]
 
+    @property
+    def whole_loop(self) -> bool:
+        """See `Program`."""
+        return self.artifact.whole_loop
+
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
         returned."""
