@@ -12,7 +12,15 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.core.counter_random import philox, swap_or_not
 from chainrule.errors import OptionError
-from chainrule.train import AUC, Callback, EarlyStopping, Metric, TopKAccuracy
+from chainrule.train import (
+    AUC,
+    Callback,
+    EarlyStopping,
+    History,
+    Metric,
+    NonFiniteLossError,
+    TopKAccuracy,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype("float32")
@@ -535,3 +543,56 @@ def test_metrics_of_two_outputs_are_those_of_scikit_learn() -> None:
         assert found[name] == pytest.approx(score(truth, chosen)), name
     area = sklearn.roc_auc_score(truth, scores[:, 1] - scores[:, 0])
     assert found["auc"] == pytest.approx(area, abs=2e-3)
+
+
+def test_a_history_grows_by_columns() -> None:
+    one, many = History({"loss": [3.0]}), History({"loss": [3.0]})
+    early = one["loss"]
+    one.append({"loss": 2.0, "lr": 0.5})
+    one.append({"lr": 0.25})
+    many.extend({"loss": np.array([2.0, np.nan]), "lr": [0.5, 0.25]})
+    assert repr(one.history) == repr(many.history) == repr(many.to_dict())
+    assert repr(one.history) == "{'loss': [3.0, 2.0, nan], 'lr': [nan, 0.5, 0.25]}"
+    assert one["loss"] is early and one.numpy("lr").dtype == np.float64
+    assert one.best("lr") == (2, 0.25) and len(one) == 3
+    with pytest.raises(OptionError) as error:
+        one.extend({"loss": [1.0, 2.0], "lr": [1.0]})
+    assert str(error.value) == (
+        "History.extend: as many numbers of each measure are needed, got {'loss': 2, 'lr': 1}"
+    )
+
+
+@pytest.mark.parametrize("hidden", [2, 300])  # noted in registers, and by a kernel
+def test_epochs_of_one_step_note_every_loss(hidden: int) -> None:
+    def trainer() -> cr.Trainer:
+        cr.manual_seed(1)
+        model = nn.Sequential(nn.Linear(6, hidden), nn.Tanh(), nn.Linear(hidden, 2))
+        return cr.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+
+    quick, plain, epochs = trainer(), trainer(), 700
+    found = quick.fit(X[:4], T[:4], epochs=epochs, batch_size=4)
+    wanted = plain.fit(X[:4], T[:4], epochs=epochs, batch_size=4, callbacks=Callback())
+    assert found.history == wanted.history and len(found) == epochs == quick.epoch == quick.step
+    assert weights(quick.model).tobytes() == weights(plain.model).tobytes()
+
+
+def test_a_loss_goes_wrong_among_many_epochs_of_one_step() -> None:
+    class Count(nn.Module):
+        """Its weight grows by one a step."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(cr.zeros(1, dtype="float64"))
+
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            return (50_000.5 - self.w) * x
+
+    def loss(prediction: cr.Tensor, target: cr.Tensor) -> cr.Tensor:
+        return (prediction + prediction.detach().log()).mean()
+
+    model, x = Count(), np.ones((1, 1))
+    trainer = cr.Trainer(model, loss, optim.SGD(model.parameters(), lr=1.0))
+    with pytest.raises(NonFiniteLossError, match=r"NaN in step 50002 \(epoch 50002, batch 1 of 1"):
+        trainer.fit(x, x, epochs=200_000, batch_size=1)
+    assert trainer.step == trainer.epoch == len(trainer.history) == model.w.item() == 50_001
+    assert np.isfinite(trainer.history.numpy("loss")).all()
