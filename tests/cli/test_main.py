@@ -47,6 +47,7 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nonsense"]) == 2
     assert main(["doctor", "--nonsense"]) == 2
     assert main(["bench", "nonsense"]) == 2
+    assert main(["bench", "--peers", "nonsense"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "No such command 'nonsense'" in captured.err
@@ -54,6 +55,7 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
         "no workload 'nonsense'; there are xor, digits, tabular, mnist, wide, and --sizes"
         in captured.err
     )
+    assert "peers: 'nonsense' is not known; known are all, none, " in captured.err
 
 
 def failing(error: BaseException) -> click.Command:

@@ -12,6 +12,7 @@ from ..bench.compare import Comparison, compare
 from ..bench.machine import processor_name
 from ..bench.processes import choose, versions
 from ..bench.report import markdown, summary, table
+from ..errors import OptionError
 from ..runtime.explain import peak_flops
 from .options import net_options, workloads_of
 from .output import data, print_json, progress
@@ -69,7 +70,10 @@ def command(
     Every mode is a process; they are timed in turns, with the same threads, weights and arithmetic.
     """
     chosen = workloads_of(workloads, net)
-    modes = ["chainrule", "chainrule-compile", *choose(peers)]
+    try:
+        modes = ["chainrule", "chainrule-compile", *choose(peers)]
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
     count = threads or importlib.import_module("chainrule.backends.cpu.threads").get_num_threads()
     console = progress()
     found: list[Comparison] = []

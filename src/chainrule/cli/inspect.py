@@ -33,6 +33,7 @@ def command(model: Path, as_json: bool) -> int:
         f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})"
         for k, v in net.metrics.items()
     ]
+    training = {k: v for k, v in net.training.items() if v is not None}
     lines = [
         ("target", ", ".join(p.target_names)),
         ("task", p.task + classes),
@@ -41,7 +42,7 @@ def command(model: Path, as_json: bool) -> int:
             f"{' - '.join(map(str, s.sizes))}, {_each(s.activation)}, dropout "
             f"{_each(s.dropout)}; {weights:,} weights",
         ),
-        ("training", ", ".join(f"{k} {v}" for k, v in net.training.items())),
+        ("training", ", ".join(f"{k} {v}" for k, v in training.items())),
         ("held out", ", ".join(scores)),
     ]
     for name, text in lines:
