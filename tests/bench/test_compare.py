@@ -83,16 +83,21 @@ def test_numbers(value: float | None, text: str) -> None:
 
 
 def test_a_comparison_of_processes() -> None:
-    c = compare(
-        custom((3, 4, 2), 16), ["chainrule", "chainrule-compile", "numpy"], 1, 1e11, 2, 0.01
-    )
+    modes = ["chainrule", "chainrule-compile", "numpy"]
+    c = compare(custom((3, 4, 2), 16), modes, 1, 1e11, 2, 0.01)
     assert [m.error for m in c.measured] == ["", "", ""]
     for m in c.measured:
         assert m.agrees and len(m.rounds) == 2 and m.microseconds and m.peak_bytes
         assert m.first_cold_seconds is not None and m.first_warm_seconds is not None
-    ours = c.measured[1]
-    assert ours.first_warm_seconds is not None and ours.first_cold_seconds is not None
-    assert ours.first_warm_seconds < ours.first_cold_seconds  # the cache was empty, then it was not
+
+
+def test_the_first_step_is_timed_without_and_with_a_cache() -> None:
+    for _ in range(3):  # others may take the processor for a while
+        (ours,) = compare(custom((5, 4, 2), 16), ["chainrule-compile"], 1, 1e11, 1, 0.01).measured
+        assert ours.first_warm_seconds is not None and ours.first_cold_seconds is not None
+        if ours.first_warm_seconds < ours.first_cold_seconds:
+            return
+    pytest.fail("the first step from a warm cache takes no less than from an empty one")
 
 
 def test_bench_command_without_peers(capsys: pytest.CaptureFixture[str]) -> None:
