@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 from numpy_oracle import FLOATS, NUMBERS, SHAPES, check, sample
 
 import chainrule as cr
+from chainrule.errors import ShapeError
 
 UNARY = {
     "exp": np.exp,
@@ -318,3 +320,17 @@ def test_comparisons_of_values() -> None:
     assert cr.allclose([np.nan], [np.nan], equal_nan=True)
     assert cr.array_equal([1, 2], cr.tensor([1, 2]))
     assert not cr.array_equal([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("shapes", [(), ((3, 1), (4,)), ((2, 1, 3), (5, 1), 3), ((0, 1), (1, 4))])
+def test_broadcast_shapes_is_numpys(shapes: tuple[Any, ...]) -> None:
+    assert cr.broadcast_shapes(*shapes) == np.broadcast_shapes(*shapes)
+
+
+def test_broadcast_shapes_names_what_differs() -> None:
+    with pytest.raises(ShapeError) as error:
+        cr.broadcast_shapes((2, 3), (3, 1), (4,))
+    assert str(error.value) == (
+        "broadcast_shapes: shapes (2, 3) and (3, 1) and (4,) do not broadcast: axis -1 has lengths "
+        "3 and 4 (they must be equal, or one of them 1)"
+    )

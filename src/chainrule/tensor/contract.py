@@ -67,13 +67,18 @@ def _batched(x: Node, y: Node) -> Node:
     if y.ndim == 2 and x.ndim > 2:  # one matrix for all: a single product of tall matrices
         rows = math.prod(x.shape[:-1])
         return g.reshape(g.dot(g.reshape(x, (rows, k)), y), (*x.shape[:-1], n))
-    batch = broadcast_shapes("matmul (leading axes)", x.shape[:-2], y.shape[:-2])
+    batch = broadcast_shapes(x.shape[:-2], y.shape[:-2], name="matmul (leading axes)")
     return g.dot(g.expand(x, (*batch, m, k)), g.expand(y, (*batch, k, n)))
 
 
 def dot(a: Any, b: Any) -> Tensor:
     """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a and the second-last of b, as in
-    NumPy."""
+    NumPy.
+
+    >>> import chainrule as cr
+    >>> cr.dot([1.0, 2.0], [3.0, 4.0])
+    tensor(11.)
+    """
     x, y = as_tensor(a), as_tensor(b)
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
@@ -81,7 +86,12 @@ def dot(a: Any, b: Any) -> Tensor:
 
 
 def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
-    """Σ aᵢ bᵢ along ``axis``."""
+    """Σ aᵢ bᵢ along ``axis``.
+
+    >>> import chainrule as cr
+    >>> cr.vecdot([[1.0, 2.0], [0.0, 1.0]], [3.0, 4.0])
+    tensor([11.,  4.])
+    """
     return sum(multiply(a, b), axis)
 
 

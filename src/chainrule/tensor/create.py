@@ -58,7 +58,12 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
 
 
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, without a copy where possible: do not change an array afterwards."""
+    """``data`` as a tensor, without a copy where possible: do not change an array afterwards.
+
+    >>> import chainrule as cr
+    >>> cr.asarray([1, 2], dtype='float32')
+    tensor([1., 2.])
+    """
     check_device(device)
     wanted = None if dtype is None else dt.dtype_of(dtype)
     if isinstance(data, Value):
@@ -70,7 +75,13 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def from_numpy(array: Any) -> Tensor:
-    """``array`` as a tensor, not copied: do not change it afterwards."""
+    """``array`` as a tensor, not copied: do not change it afterwards.
+
+    >>> import chainrule as cr
+    >>> import numpy as np
+    >>> cr.from_numpy(np.array([1.0, 2.0]))
+    tensor([1., 2.], dtype=float64)
+    """
     return asarray(array)
 
 
@@ -101,7 +112,13 @@ def zeros(
 
 
 def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """All elements 1, float32 by default."""
+    """All elements 1, float32 by default.
+
+    >>> import chainrule as cr
+    >>> cr.ones(2, 3)
+    tensor([[1., 1., 1.],
+            [1., 1., 1.]])
+    """
     check_device(device)
     return _filled("ones", shape, 1, _dtype(dtype), requires_grad)
 
@@ -110,7 +127,13 @@ empty = zeros
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """All elements ``fill_value``, whose dtype is taken unless one is given."""
+    """All elements ``fill_value``, whose dtype is taken unless one is given.
+
+    >>> import chainrule as cr
+    >>> cr.full((2, 2), 7.0)
+    tensor([[7., 7.],
+            [7., 7.]])
+    """
     if isinstance(fill_value, Value):
         value = as_tensor(fill_value)
         cast = g.cast(value.node, _dtype(dtype, value.dtype))
@@ -121,19 +144,34 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = F
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Tensor:
-    """All elements 0, with the shape (and dtype) of ``x``."""
+    """All elements 0, with the shape (and dtype) of ``x``.
+
+    >>> import chainrule as cr
+    >>> cr.zeros_like(cr.tensor([4, 5]))
+    tensor([0, 0])
+    """
     t = as_tensor(x)
     return _filled("zeros_like", (t.shape,), 0, _dtype(dtype, t.dtype), False)
 
 
 def ones_like(x: Any, dtype: Any = None) -> Tensor:
-    """All elements 1, with the shape (and dtype) of ``x``."""
+    """All elements 1, with the shape (and dtype) of ``x``.
+
+    >>> import chainrule as cr
+    >>> cr.ones_like(cr.tensor([4, 5]))
+    tensor([1, 1])
+    """
     t = as_tensor(x)
     return _filled("ones_like", (t.shape,), 1, _dtype(dtype, t.dtype), False)
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """All elements ``fill_value``, with the shape (and dtype) of ``x``."""
+    """All elements ``fill_value``, with the shape (and dtype) of ``x``.
+
+    >>> import chainrule as cr
+    >>> cr.full_like(cr.ones(2), 7)
+    tensor([7., 7.])
+    """
     t = as_tensor(x)
     return full(t.shape, fill_value, _dtype(dtype, t.dtype))
 
@@ -191,7 +229,13 @@ def linspace(
 
 
 def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
-    """1 on the k-th diagonal, 0 elsewhere; n rows, m columns (n by default)."""
+    """1 on the k-th diagonal, 0 elsewhere; n rows, m columns (n by default).
+
+    >>> import chainrule as cr
+    >>> cr.eye(2, 3)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
     shape = (n, n if m is None else m)
     rows, columns = g.iota(shape, 0, dt.int64), g.iota(shape, 1, dt.int64)
     on = g.eq(g.sub(columns, rows), g.full(shape, k, dt.int64))
@@ -199,7 +243,15 @@ def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
 
 
 def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:
-    """Coordinate grids of 1-d tensors; "xy" (NumPy's default) or "ij"."""
+    """Coordinate grids of 1-d tensors; "xy" (NumPy's default) or "ij".
+
+    >>> import chainrule as cr
+    >>> x, y = cr.meshgrid([1, 2, 3], [4, 5])
+    >>> x, y
+    (tensor([[1, 2, 3],
+            [1, 2, 3]]), tensor([[4, 4, 4],
+            [5, 5, 5]]))
+    """
     if indexing not in ("xy", "ij"):
         raise OptionError(f'meshgrid: indexing is "xy" or "ij", got {indexing!r}')
     tensors = [as_tensor(x).reshape(-1) for x in xs]

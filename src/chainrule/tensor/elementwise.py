@@ -28,13 +28,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 # -- operands --------------------------------------------------------------------------------------
-def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
-    """The common shape, by NumPy's rule; the error names both shapes and the axis that differs."""
+def broadcast_shapes(*shapes: Shape | int, name: str = "broadcast_shapes") -> Shape:
+    """The common shape, by NumPy's rule: axes are matched from the last on, and are equal or 1.
+
+    Raises ShapeError, on behalf of ``name``, with all shapes and the axis that differs.
+
+    >>> import chainrule as cr
+    >>> cr.broadcast_shapes((3, 1), (4,))
+    (3, 4)
+    """
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     result: list[int] = []
-    for axis in range(1, max((len(s) for s in shapes), default=0) + 1):
-        lengths = {s[-axis] for s in shapes if len(s) >= axis} - {1}
+    for axis in range(1, max((len(s) for s in given), default=0) + 1):
+        lengths = {s[-axis] for s in given if len(s) >= axis} - {1}
         if len(lengths) > 1:
-            shown = " and ".join(str(s) for s in shapes)
+            shown = " and ".join(str(s) for s in given)
             a, b = sorted(lengths)[:2]
             raise ShapeError(
                 f"{name}: shapes {shown} do not broadcast: axis -{axis} has lengths {a} and {b}"
@@ -70,7 +78,7 @@ def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
     if weak:  # arithmetic of Python floats is float64
         dtype = dt.float64
     found = [_node(x, t, dtype) for x, t in zip(operands, tensors, strict=True)]
-    shape = broadcast_shapes(name, *(n.shape for n in found))
+    shape = broadcast_shapes(*(n.shape for n in found), name=name)
     used = [t if t is not None else x for x, t in zip(operands, tensors, strict=True)]
     return [g.expand(n, shape) for n in found], [u for u in used if isinstance(u, Value)]
 
@@ -148,18 +156,48 @@ def _softplus(x: Node) -> Node:
 
 
 exp = _unary("exp", g.exp, "eˣ", "cr.exp([0.0, 1.0]) -> tensor([1.    , 2.7183])")
-expm1 = _unary("expm1", g.expm1, "eˣ - 1, exact near 0")
+expm1 = _unary(
+    "expm1",
+    g.expm1,
+    "eˣ - 1, exact near 0",
+    example="cr.expm1([0.0, 1.0]) -> tensor([0.    , 1.7183])",
+)
 log = _unary(
     "log", g.log, "The natural logarithm ln x", "cr.log([1.0, 2.0]) -> tensor([0.    , 0.6931])"
 )
-log1p = _unary("log1p", g.log1p, "ln(1 + x), exact near 0")
-log2 = _unary("log2", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))), "log₂ x")
-log10 = _unary("log10", lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))), "log₁₀ x")
+log1p = _unary(
+    "log1p",
+    g.log1p,
+    "ln(1 + x), exact near 0",
+    example="cr.log1p([0.0, 1.0]) -> tensor([0.    , 0.6931])",
+)
+log2 = _unary(
+    "log2",
+    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))),
+    "log₂ x",
+    example="cr.log2([1.0, 8.0]) -> tensor([0., 3.])",
+)
+log10 = _unary(
+    "log10",
+    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))),
+    "log₁₀ x",
+    example="cr.log10([1.0, 100.0]) -> tensor([0., 2.])",
+)
 sqrt = _unary("sqrt", g.sqrt, "√x", "cr.sqrt([4.0, 9.0]) -> tensor([2., 3.])")
-rsqrt = _unary("rsqrt", lambda x: g.div(_full(x, 1), g.sqrt(x)), "1/√x")
-reciprocal = _unary("reciprocal", lambda x: g.div(_full(x, 1), x), "1/x")
-sin = _unary("sin", g.sin, "sin x")
-cos = _unary("cos", g.cos, "cos x")
+rsqrt = _unary(
+    "rsqrt",
+    lambda x: g.div(_full(x, 1), g.sqrt(x)),
+    "1/√x",
+    example="cr.rsqrt([4.0, 16.0]) -> tensor([0.5 , 0.25])",
+)
+reciprocal = _unary(
+    "reciprocal",
+    lambda x: g.div(_full(x, 1), x),
+    "1/x",
+    example="cr.reciprocal([2.0, 4.0]) -> tensor([0.5 , 0.25])",
+)
+sin = _unary("sin", g.sin, "sin x", example="cr.sin([0.0, 1.0]) -> tensor([0.    , 0.8415])")
+cos = _unary("cos", g.cos, "cos x", example="cr.cos([0.0, 1.0]) -> tensor([1.    , 0.5403])")
 tan = _unary("tan", lambda x: g.div(g.sin(x), g.cos(x)), "sin x / cos x")
 sinh = _unary("sinh", _sinh, "(eˣ - e⁻ˣ)/2")
 cosh = _unary("cosh", _cosh, "(eˣ + e⁻ˣ)/2")
@@ -217,14 +255,30 @@ def _round(x: Node) -> Node:
     return g.where(up, g.add(low, _full(x, 1)), low)
 
 
-negative = _any_unary("negative", g.neg, "-x")
+negative = _any_unary(
+    "negative", g.neg, "-x", example="cr.negative([1.0, -2.0]) -> tensor([-1.,  2.])"
+)
 absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
 abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
-sign = _any_unary("sign", g.sign, "-1, 0 or 1 as x is negative, zero or positive")
-square = _any_unary("square", _square, "x²")
-floor = _any_unary("floor", _floor, "The largest integer ≤ x")
-ceil = _any_unary("ceil", _ceil, "The smallest integer ≥ x")
-trunc = _any_unary("trunc", _trunc, "x without its fraction")
+sign = _any_unary(
+    "sign",
+    g.sign,
+    "-1, 0 or 1 as x is negative, zero or positive",
+    example="cr.sign([-2.0, 0.0, 3.0]) -> tensor([-1.,  0.,  1.])",
+)
+square = _any_unary("square", _square, "x²", example="cr.square([-2.0, 3.0]) -> tensor([4., 9.])")
+floor = _any_unary(
+    "floor",
+    _floor,
+    "The largest integer ≤ x",
+    example="cr.floor([-1.5, 1.5]) -> tensor([-2.,  1.])",
+)
+ceil = _any_unary(
+    "ceil", _ceil, "The smallest integer ≥ x", example="cr.ceil([-1.5, 1.5]) -> tensor([-1.,  2.])"
+)
+trunc = _any_unary(
+    "trunc", _trunc, "x without its fraction", example="cr.trunc([-1.5, 1.5]) -> tensor([-1.,  1.])"
+)
 round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
     "round",
     _round,
@@ -267,7 +321,12 @@ def isinf(x: Any) -> Tensor:
 
 
 def isfinite(x: Any) -> Tensor:
-    """Whether x is neither NaN nor infinite, elementwise."""
+    """Whether x is neither NaN nor infinite, elementwise.
+
+    >>> import chainrule as cr
+    >>> cr.isfinite([1.0, float('inf'), float('nan')])
+    tensor([ True, False, False])
+    """
     tensor = as_tensor(x)
     node = tensor.node
     if not dt.is_float(node.dtype):
@@ -276,7 +335,12 @@ def isfinite(x: Any) -> Tensor:
 
 
 def logical_not(x: Any) -> Tensor:
-    """Not x; numbers count as x ≠ 0."""
+    """Not x; numbers count as x ≠ 0.
+
+    >>> import chainrule as cr
+    >>> cr.logical_not([True, False])
+    tensor([False,  True])
+    """
     return make(g.not_(g.cast(as_tensor(x).node, dt.bool_)))
 
 
@@ -324,8 +388,20 @@ def _logaddexp(a: Node, b: Node) -> Node:
 
 
 add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
-subtract = _binary("subtract", g.sub, "a - b", kinds="iuf")
-multiply = _binary("multiply", g.mul, "a · b", kinds="iuf")
+subtract = _binary(
+    "subtract",
+    g.sub,
+    "a - b",
+    kinds="iuf",
+    example="cr.subtract([3.0, 2.0], 1.0) -> tensor([2., 1.])",
+)
+multiply = _binary(
+    "multiply",
+    g.mul,
+    "a · b",
+    kinds="iuf",
+    example="cr.multiply([1.0, 2.0], 3.0) -> tensor([3., 6.])",
+)
 divide = _binary(
     "divide",
     _true_divide,
@@ -353,27 +429,70 @@ maximum = _binary(
     "The larger of a and b; NaN if one is NaN",
     "cr.maximum([1, 5], 3) -> tensor([3, 5])",
 )
-minimum = _binary("minimum", g.min, "The smaller of a and b; NaN if one is NaN")
-logaddexp = _binary("logaddexp", _logaddexp, "ln(eᵃ + eᵇ), without overflow", kinds="f")
+minimum = _binary(
+    "minimum",
+    g.min,
+    "The smaller of a and b; NaN if one is NaN",
+    example="cr.minimum([1.0, 5.0], [4.0, 2.0]) -> tensor([1., 2.])",
+)
+logaddexp = _binary(
+    "logaddexp",
+    _logaddexp,
+    "ln(eᵃ + eᵇ), without overflow",
+    kinds="f",
+    example="cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",
+)
 equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
-not_equal = _binary("not_equal", g.ne, "a ≠ b")
+not_equal = _binary(
+    "not_equal",
+    g.ne,
+    "a ≠ b",
+    example="cr.not_equal([1, 2, 3], 2) -> tensor([ True, False,  True])",
+)
 less = _binary("less", g.lt, "a < b")
-less_equal = _binary("less_equal", g.le, "a ≤ b")
-greater = _binary("greater", lambda a, b: g.lt(b, a), "a > b")
+less_equal = _binary(
+    "less_equal",
+    g.le,
+    "a ≤ b",
+    example="cr.less_equal([1.0, 2.0, 3.0], 2.0) -> tensor([ True,  True, False])",
+)
+greater = _binary(
+    "greater",
+    lambda a, b: g.lt(b, a),
+    "a > b",
+    example="cr.greater([1.0, 2.0, 3.0], 2.0) -> tensor([False, False,  True])",
+)
 greater_equal = _binary("greater_equal", lambda a, b: g.le(b, a), "a ≥ b")
 
 
-def _logical(name: str, build: Callable[[Node, Node], Node], text: str) -> Binary:
+def _logical(
+    name: str, build: Callable[[Node, Node], Node], text: str, example: str = ""
+) -> Binary:
     def function(a: Any, b: Any) -> Tensor:
         (x, y), _ = common(name, a, b)
         return make(build(g.cast(x, dt.bool_), g.cast(y, dt.bool_)))
 
-    return _document(function, name, f"{text}, elementwise; numbers count as x ≠ 0.", "")
+    return _document(function, name, f"{text}, elementwise; numbers count as x ≠ 0.", example)
 
 
-logical_and = _logical("logical_and", g.and_, "a and b")
-logical_or = _logical("logical_or", g.or_, "a or b")
-logical_xor = _logical("logical_xor", g.ne, "Exactly one of a and b")
+logical_and = _logical(
+    "logical_and",
+    g.and_,
+    "a and b",
+    example="cr.logical_and([True, True], [True, False]) -> tensor([ True, False])",
+)
+logical_or = _logical(
+    "logical_or",
+    g.or_,
+    "a or b",
+    example="cr.logical_or([True, False], [False, False]) -> tensor([ True, False])",
+)
+logical_xor = _logical(
+    "logical_xor",
+    g.ne,
+    "Exactly one of a and b",
+    example="cr.logical_xor([True, True], [True, False]) -> tensor([False,  True])",
+)
 
 
 def bitwise(name: str, a: Any, b: Any) -> Tensor:
@@ -454,14 +573,19 @@ def select(condition: Any, a: Any, b: Any) -> Tensor:
     """`where` with three arguments."""
     test = as_tensor(condition)
     (x, y), tensors = common("where", a, b)
-    shape = broadcast_shapes("where", test.shape, x.shape)
+    shape = broadcast_shapes(test.shape, x.shape, name="where")
     chosen = g.expand(g.cast(test.node, dt.bool_), shape)
     return make(g.where(chosen, g.expand(x, shape), g.expand(y, shape)), *tensors)
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
     """The positions of the elements that are not zero, one int64 tensor per axis. Needs the
-    values."""
+    values.
+
+    >>> import chainrule as cr
+    >>> cr.nonzero(cr.tensor([0, 3, 5]))
+    (tensor([1, 2]),)
+    """
     return tuple(as_tensor(i.astype(np.int64)) for i in np.nonzero(array_of(x)))
 
 
@@ -482,7 +606,12 @@ def clip(
 
 
 def lerp(a: Any, b: Any, weight: Any) -> Tensor:
-    """a + weight · (b - a), elementwise."""
+    """a + weight · (b - a), elementwise.
+
+    >>> import chainrule as cr
+    >>> cr.lerp([0.0, 0.0], [4.0, 8.0], 0.25)
+    tensor([1., 2.])
+    """
     return add(a, multiply(weight, subtract(b, a)))
 
 
@@ -499,5 +628,10 @@ def allclose(
 
 
 def array_equal(a: Any, b: Any) -> bool:
-    """Whether shapes and all elements are equal. Needs the values."""
+    """Whether shapes and all elements are equal. Needs the values.
+
+    >>> import chainrule as cr
+    >>> cr.array_equal([1, 2], [1, 2]), cr.array_equal([1, 2], [1, 2, 3])
+    (True, False)
+    """
     return bool(np.array_equal(array_of(a), array_of(b)))

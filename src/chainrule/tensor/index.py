@@ -238,7 +238,7 @@ def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool
     """Gather by the indices' linear position over their axes, which come first; then put them in
     place."""
     axes = [a.axis for a in arrays]
-    shape = broadcast_shapes("index", *(a.positions.shape for a in arrays))
+    shape = broadcast_shapes(*(a.positions.shape for a in arrays), name="index")
     rest = [i for i in range(node.ndim) if i not in axes]
     lengths = [node.shape[a] for a in axes]
     moved = g.permute(node, [*axes, *rest])
@@ -266,7 +266,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     """``x`` with x[key] replaced by ``value`` (broadcast); the positions must be known."""
     if isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape:
         new = as_tensor(value, x.dtype)
-        shape = broadcast_shapes("x[mask] = value", x.shape, new.shape)
+        shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
         if shape == x.shape:
             return make(
                 g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
@@ -277,7 +277,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         raise DTypeError(
             f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
         )
-    if broadcast_shapes("x[...] = value", positions.shape, new.shape) != positions.shape:
+    if broadcast_shapes(positions.shape, new.shape, name="x[...] = value") != positions.shape:
         raise ShapeError(
             f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}"
         )
@@ -329,7 +329,13 @@ def take(x: Any, indices: Any, axis: int | None = None, *, dim: int | None = Non
 
 
 def index_select(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's name for ``take(x, index, axis=dim)``."""
+    """PyTorch's name for ``take(x, index, axis=dim)``.
+
+    >>> import chainrule as cr
+    >>> cr.index_select(cr.tensor([[1, 2, 3], [4, 5, 6]]), 1, [0, 2])
+    tensor([[1, 3],
+            [4, 6]])
+    """
     return take(x, index, dim)
 
 
@@ -359,9 +365,9 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
     last = tensor.ndim - 1
     others = [i for i in range(tensor.ndim) if i != along]
     shape = broadcast_shapes(
-        "take_along_axis",
         tuple(tensor.shape[i] for i in others),
         tuple(index.shape[i] for i in others),
+        name="take_along_axis",
     )
     n = tensor.shape[along]
     order = [*others, along]
@@ -446,7 +452,12 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
 
 def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
     """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64."""
+    int64.
+
+    >>> import chainrule as cr
+    >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
+    tensor([0, 2])
+    """
     sorted_, tensor = as_tensor(boundaries), as_tensor(x)
     if sorted_.ndim != 1 or side not in ("left", "right"):
         raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
@@ -488,14 +499,27 @@ def argsort(
 def sort(
     x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
 ) -> Any:
-    """``x`` sorted along ``axis``. With ``dim=`` (PyTorch): the pair (values, indices)."""
+    """``x`` sorted along ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+
+    >>> import chainrule as cr
+    >>> cr.sort([3.0, 1.0, 2.0])
+    tensor([1., 2., 3.])
+    >>> cr.sort([3.0, 1.0, 2.0], descending=True)
+    tensor([3., 2., 1.])
+    """
     order = argsort(x, axis, dim=dim, descending=descending)
     values = take_along_axis(x, order, axis, dim=dim)
     return values if dim is None else Sorted(values, order)
 
 
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
-    """The ``k`` largest (or smallest) elements along ``dim``, in order, and their positions."""
+    """The ``k`` largest (or smallest) elements along ``dim``, in order, and their positions.
+
+    >>> import chainrule as cr
+    >>> values, indices = cr.topk([3.0, 1.0, 2.0], 2)
+    >>> values, indices
+    (tensor([3., 2.]), tensor([0, 2]))
+    """
     tensor = as_tensor(x)
     along = normalize_axis(dim, tensor.ndim, "topk")
     if not 0 <= k <= tensor.shape[along]:

@@ -158,7 +158,14 @@ def rand(
 def randn(
     *shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Normal with mean 0 and standard deviation 1."""
+    """Normal with mean 0 and standard deviation 1.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.randn(2, 2)
+    tensor([[0.0554, 0.607 ],
+            [0.8769, 0.453 ]])
+    """
     return _draw(_normal, "randn", shape, dtype, generator, requires_grad)
 
 
@@ -169,7 +176,13 @@ def uniform(
     dtype: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform on [low, high), of shape ``size``."""
+    """Uniform on [low, high), of shape ``size``.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.uniform(-1, 1, size=3)
+    tensor([-0.7333,  0.223 , -0.1586])
+    """
     return add(multiply(rand(_shape(size), dtype=dtype, generator=generator), high - low), low)
 
 
@@ -181,9 +194,15 @@ def normal(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal with the given mean and standard deviation; shape ``size``, or that of mean and
-    std."""
+    std.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.normal(5.0, 0.1, size=3)
+    tensor([5.0055, 5.0607, 5.0877])
+    """
     if size is None:
-        size = broadcast_shapes("normal", as_tensor(mean).shape, as_tensor(std).shape)
+        size = broadcast_shapes(as_tensor(mean).shape, as_tensor(std).shape, name="normal")
     return add(multiply(randn(_shape(size), dtype=dtype, generator=generator), std), mean)
 
 
@@ -247,7 +266,13 @@ def randperm(n: int, generator: Generator | None = None) -> Tensor:
 
 
 def permutation(x: Any, generator: Generator | None = None) -> Tensor:
-    """The rows of ``x`` in random order; for an integer n, 0 … n-1 in random order."""
+    """The rows of ``x`` in random order; for an integer n, 0 … n-1 in random order.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.permutation(5)
+    tensor([3, 2, 4, 1, 0])
+    """
     if isinstance(x, int):
         return randperm(x, generator)
     t = as_tensor(x)
@@ -257,7 +282,13 @@ def permutation(x: Any, generator: Generator | None = None) -> Tensor:
 
 
 def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> Tensor:
-    """1 with probability ``p``, otherwise 0; shape ``size`` or that of p, dtype of p."""
+    """1 with probability ``p``, otherwise 0; shape ``size`` or that of p, dtype of p.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.bernoulli(0.25, size=8)
+    tensor([1., 0., 0., 0., 1., 0., 0., 1.])
+    """
     node, _ = float_node(p)
     shape = node.shape if size is None else _shape(size)
     drawn = g.lt(_uniform(_key(generator), shape, node.dtype), g.expand(node, shape))
@@ -317,7 +348,13 @@ def exponential(
 def choice(
     x: Any, size: Any = (), replace: bool = True, generator: Generator | None = None
 ) -> Tensor:
-    """Rows of ``x`` (0 … x-1 for an integer) drawn with equal probability."""
+    """Rows of ``x`` (0 … x-1 for an integer) drawn with equal probability.
+
+    >>> import chainrule as cr
+    >>> _ = cr.manual_seed(0)
+    >>> cr.choice(10, size=4)
+    tensor([1, 6, 4, 8])
+    """
     n = x if isinstance(x, int) else as_tensor(x).shape[0]
     shape = _shape(size)
     count = math.prod(shape)

@@ -155,7 +155,14 @@ def var(
 
 
 def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
-    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise)."""
+    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise).
+
+    >>> import chainrule as cr
+    >>> cr.std([1.0, 3.0, 5.0, 7.0])
+    tensor(2.2361)
+    >>> cr.std([1.0, 3.0, 5.0, 7.0], ddof=1)
+    tensor(2.582)
+    """
     variance = var(x, axis, **options)
     return make(g.sqrt(use(variance)), variance)
 
@@ -186,7 +193,12 @@ def amax(
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Tensor:
-    """The largest element over ``axis``; NaN if there is one. Equal maxima share the gradient."""
+    """The largest element over ``axis``; NaN if there is one. Equal maxima share the gradient.
+
+    >>> import chainrule as cr
+    >>> cr.amax([[1.0, 5.0], [4.0, 2.0]], axis=0)
+    tensor([4., 5.])
+    """
     return _extreme("max", x, axis, dim, keepdims, keepdim, g.reduce_max)
 
 
@@ -198,7 +210,12 @@ def amin(
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Tensor:
-    """The smallest element over ``axis``; NaN if there is one. Equal minima share the gradient."""
+    """The smallest element over ``axis``; NaN if there is one. Equal minima share the gradient.
+
+    >>> import chainrule as cr
+    >>> cr.amin([[1.0, 5.0], [4.0, 2.0]], axis=0)
+    tensor([1., 2.])
+    """
     return _extreme("min", x, axis, dim, keepdims, keepdim, g.reduce_min)
 
 
@@ -234,7 +251,12 @@ def min(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Any:
-    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices)."""
+    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+
+    >>> import chainrule as cr
+    >>> cr.min([[1.0, 5.0], [4.0, 2.0]], axis=1)
+    tensor([1., 2.])
+    """
     values = amin(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
     return (
         values
@@ -271,7 +293,12 @@ def argmin(
     keepdim: bool | None = None,
 ) -> Tensor:
     """The position (int64) of the smallest element along ``axis``, the first if several; of all if
-    None."""
+    None.
+
+    >>> import chainrule as cr
+    >>> cr.argmin([3.0, 1.0, 2.0])
+    tensor(1)
+    """
     axis, keepdims = pick("argmin", axis, dim, keepdims, keepdim)
     return _position("argmin", _reversed_order(as_tensor(x).node), axis, keepdims)
 
@@ -322,7 +349,12 @@ def any(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Tensor:
-    """Whether one element over ``axis`` is not zero (False if there are none)."""
+    """Whether one element over ``axis`` is not zero (False if there are none).
+
+    >>> import chainrule as cr
+    >>> cr.any([[True, False], [False, False]], axis=1)
+    tensor([ True, False])
+    """
     axis, keepdims = pick("any", axis, dim, keepdims, keepdim)
     return _truth("any", x, axis, keepdims, g.reduce_max, False)
 
@@ -335,13 +367,23 @@ def all(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Tensor:
-    """Whether no element over ``axis`` is zero (True if there are none)."""
+    """Whether no element over ``axis`` is zero (True if there are none).
+
+    >>> import chainrule as cr
+    >>> cr.all([[True, False], [True, True]], axis=1)
+    tensor([False,  True])
+    """
     axis, keepdims = pick("all", axis, dim, keepdims, keepdim)
     return _truth("all", x, axis, keepdims, g.reduce_min, True)
 
 
 def count_nonzero(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """How many elements over ``axis`` are not zero, int64."""
+    """How many elements over ``axis`` are not zero, int64.
+
+    >>> import chainrule as cr
+    >>> cr.count_nonzero([0, 3, 0, 5])
+    tensor(2)
+    """
     axis, _ = pick("count_nonzero", axis, dim, None, None)
     return sum(make(g.cast(as_tensor(x).node, dt.bool_)), axis)
 
@@ -427,7 +469,12 @@ def cumsum(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor
 
 
 def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
-    """out[i] = x[0] · … · x[i] along ``axis`` (of the flattened tensor if None)."""
+    """out[i] = x[0] · … · x[i] along ``axis`` (of the flattened tensor if None).
+
+    >>> import chainrule as cr
+    >>> cr.cumprod([1.0, 2.0, 3.0])
+    tensor([1., 2., 6.])
+    """
     return _cumulative("cumprod", x, axis, dim, g.mul, 1)
 
 
@@ -478,7 +525,12 @@ def softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
 
 
 def log_softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
-    """x - ln Σ eˣ over ``axis`` (the last by default), without overflow."""
+    """x - ln Σ eˣ over ``axis`` (the last by default), without overflow.
+
+    >>> import chainrule as cr
+    >>> cr.log_softmax([0.0, 0.0])
+    tensor([-0.6931, -0.6931])
+    """
     shifted, _, over, tensor = _shifted("log_softmax", x, axis if dim is None else dim)
     total = g.log(g.sum(g.exp(shifted), over))
     return make(g.sub(shifted, g.broadcast(keep(total, shifted, over), shifted.shape)), tensor)

@@ -75,7 +75,12 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def ravel(x: Any) -> Tensor:
-    """All elements in one axis."""
+    """All elements in one axis.
+
+    >>> import chainrule as cr
+    >>> cr.ravel([[1, 2], [3, 4]])
+    tensor([1, 2, 3, 4])
+    """
     return reshape(x, (-1,)) if as_tensor(x).node.size else reshape(x, (0,))
 
 
@@ -101,7 +106,15 @@ permute = permute_dims
 
 def transpose(x: Any, *axes: Any) -> Tensor:
     """All axes reversed; with two axes, these change places (PyTorch); otherwise as
-    `permute_dims`."""
+    `permute_dims`.
+
+    >>> import chainrule as cr
+    >>> cr.transpose([[1, 2], [3, 4]])
+    tensor([[1, 3],
+            [2, 4]])
+    >>> cr.transpose(cr.ones(2, 3, 4), 1, 2).shape
+    (2, 4, 3)
+    """
     tensor = as_tensor(x)
     order = (
         sizes("transpose", axes)
@@ -114,7 +127,12 @@ def transpose(x: Any, *axes: Any) -> Tensor:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
-    """Two axes change places."""
+    """Two axes change places.
+
+    >>> import chainrule as cr
+    >>> cr.swapaxes(cr.ones(2, 3, 4), 0, 2).shape
+    (4, 3, 2)
+    """
     tensor = as_tensor(x)
     order = list(range(tensor.ndim))
     a, b = (normalize_axis(i, tensor.ndim, "swapaxes") for i in (axis1, axis2))
@@ -123,7 +141,12 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Axes ``source`` moved to the places ``destination``; the others keep their order."""
+    """Axes ``source`` moved to the places ``destination``; the others keep their order.
+
+    >>> import chainrule as cr
+    >>> cr.moveaxis(cr.ones(2, 3, 4), 0, -1).shape
+    (3, 4, 2)
+    """
     tensor = as_tensor(x)
     listed = [[i] if isinstance(i, int) else list(i) for i in (source, destination)]
     if len(listed[0]) != len(listed[1]):
@@ -144,7 +167,12 @@ def matrix_transpose(x: Any) -> Tensor:
 
 def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
     """Without axes of length 1 (all of them, or those named; a named axis of another length
-    stays)."""
+    stays).
+
+    >>> import chainrule as cr
+    >>> cr.squeeze(cr.ones(2, 1, 3)).shape
+    (2, 3)
+    """
     axis, _ = pick("squeeze", axis, dim, None, None)
     tensor = as_tensor(x)
     axes = normalize_axes(axis, tensor.ndim, "squeeze")
@@ -176,7 +204,13 @@ unsqueeze = expand_dims
 
 
 def broadcast_to(x: Any, *shape: Any) -> Tensor:
-    """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``)."""
+    """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``).
+
+    >>> import chainrule as cr
+    >>> cr.broadcast_to([1, 2], (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     tensor = as_tensor(x)
     wanted = sizes("broadcast_to", shape)
     missing = len(wanted) - tensor.ndim
@@ -196,7 +230,7 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
 def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
     """All arguments in their common shape."""
     tensors = [as_tensor(x) for x in xs]
-    shape = broadcast_shapes("broadcast_tensors", *(t.shape for t in tensors))
+    shape = broadcast_shapes(*(t.shape for t in tensors), name="broadcast_tensors")
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
@@ -311,7 +345,12 @@ def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -
 
 
 def chunk(x: Any, chunks: int, axis: int = 0, *, dim: int | None = None) -> list[Tensor]:
-    """At most ``chunks`` parts of equal length along ``axis``; the last may be shorter."""
+    """At most ``chunks`` parts of equal length along ``axis``; the last may be shorter.
+
+    >>> import chainrule as cr
+    >>> cr.chunk(cr.arange(5), 2)
+    [tensor([0, 1, 2]), tensor([3, 4])]
+    """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "chunk")
     if chunks < 1:
@@ -320,7 +359,12 @@ def chunk(x: Any, chunks: int, axis: int = 0, *, dim: int | None = None) -> list
 
 
 def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
-    """The slices along ``axis``, without it."""
+    """The slices along ``axis``, without it.
+
+    >>> import chainrule as cr
+    >>> cr.unstack([[1, 2], [3, 4]])
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
     return tuple(
@@ -454,7 +498,12 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
 
 
 def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """The elements in the opposite order along ``axis`` (all axes by default)."""
+    """The elements in the opposite order along ``axis`` (all axes by default).
+
+    >>> import chainrule as cr
+    >>> cr.flip([1, 2, 3])
+    tensor([3, 2, 1])
+    """
     axis, _ = pick("flip", axis, dim, None, None)
     tensor = as_tensor(x)
     return make(g.flip(use(tensor), normalize_axes(axis, tensor.ndim, "flip")), tensor)
@@ -504,7 +553,13 @@ def tril(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
 
 
 def triu(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
-    """The upper triangle, zero below the k-th diagonal, of the last two axes."""
+    """The upper triangle, zero below the k-th diagonal, of the last two axes.
+
+    >>> import chainrule as cr
+    >>> cr.triu([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [0, 4]])
+    """
     return _triangle("triu", x, k if diagonal is None else diagonal, lower=False)
 
 
@@ -518,7 +573,12 @@ def _triangle(name: str, x: Any, k: int, lower: bool) -> Tensor:
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """x[i, i + offset], with the diagonal as the last axis."""
+    """x[i, i + offset], with the diagonal as the last axis.
+
+    >>> import chainrule as cr
+    >>> cr.diagonal([[1, 2], [3, 4]])
+    tensor([1, 4])
+    """
     tensor = as_tensor(x)
     if tensor.ndim < 2:
         raise ShapeError(f"diagonal needs a matrix, got shape {tensor.shape}")
@@ -561,5 +621,10 @@ def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Σ x[i, i + offset]."""
+    """Σ x[i, i + offset].
+
+    >>> import chainrule as cr
+    >>> cr.trace([[1, 2], [3, 4]])
+    tensor(5)
+    """
     return sum(diagonal(x, offset, axis1, axis2), -1)

@@ -312,7 +312,12 @@ def hessian(f: Function, argnums: int = 0) -> Function:
 
 
 def stop_gradient(x: Any) -> Any:
-    """``x`` (a tensor, or a pytree of tensors), as a constant to every gradient."""
+    """``x`` (a tensor, or a pytree of tensors), as a constant to every gradient.
+
+    >>> import chainrule as cr
+    >>> cr.grad(lambda x: x * cr.stop_gradient(x))(3.0)
+    tensor(3.)
+    """
     leaves, structure = flatten(x)
     return unflatten(structure, [make(g.stop_gradient(as_tensor(t).node)) for t in leaves])
 

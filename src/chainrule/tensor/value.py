@@ -569,5 +569,11 @@ class enable_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
 
 
 def is_grad_enabled() -> bool:
-    """Whether results of tensors that require a gradient require one."""
+    """Whether results of tensors that require a gradient require one.
+
+    >>> import chainrule as cr
+    >>> with cr.no_grad():
+    ...     cr.is_grad_enabled()
+    False
+    """
     return active.grad_enabled
