@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ class History:
     def append(self, logs: Mapping[str, float]) -> None:
         """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
         number."""
-        self.extend({name: (value,) for name, value in logs.items()})
+        self._begin(logs)
+        for name, column in self._columns.items():
+            column.append(float(logs.get(name, math.nan)))
 
     def extend(self, logs: Mapping[str, Sequence[float] | Array]) -> None:
         """Add several epochs: as many numbers of each measure. Raises OptionError if these differ.
@@ -58,15 +60,20 @@ class History:
             raise OptionError(
                 f"History.extend: as many numbers of each measure are needed, got {counts}"
             )
-        done, more = len(self), max(counts.values(), default=0)
-        for name in logs:
-            if name not in self._columns:
-                self._columns[name] = array("d", [math.nan]) * done
+        self._begin(logs)
+        more = max(counts.values(), default=0)
         for name, column in self._columns.items():
             if name in logs:
                 column.frombytes(np.asarray(logs[name], np.float64).tobytes())
             else:
                 column.extend([math.nan] * more)
+
+    def _begin(self, names: Iterable[str]) -> None:
+        """Columns for measures that are new."""
+        done = len(self)
+        for name in names:
+            if name not in self._columns:
+                self._columns[name] = array("d", [math.nan]) * done
 
     @property
     def history(self) -> dict[str, list[float]]:

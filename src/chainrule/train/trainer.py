@@ -384,6 +384,8 @@ class Trainer:
                 Meter(self.objective, self._used_metrics),
                 Meter(self.objective, self._used_metrics),
             )
+        if not self._used_metrics:
+            return
         with self._mode(False):
             prediction, target = self._steps.probe(data)
         self._steps.meter.prepare(prediction, target)

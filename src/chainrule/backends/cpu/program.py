@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -176,6 +177,7 @@ class CompiledProgram:
         for i, slot in enumerate(artifact.slots):
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
+        self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
         self._changed = [
             i
             for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True))
@@ -217,29 +219,31 @@ class CompiledProgram:
     ) -> tuple[list[Array], list[Array]]:
         """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
         table, held = self._table, []
-        written = [state[i].ctypes.data for i in self._changed]
+        at = [self._address(i, array) for i, array in enumerate(state)]
+        written = {at[i] for i in self._changed}
         for number, place in self._places["input"]:
             array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
-            if (
-                array.ctypes.data in written
-            ):  # an input that is also updated state keeps its old value
+            where = array.ctypes.data
+            if where in written:  # an input that is also updated state keeps its old value
                 array = array.copy()
+                where = array.ctypes.data
             held.append(array)
-            table[place] = array.ctypes.data
+            table[place] = where
         for number, place in self._places["state"]:
-            array = state[number]
-            node = self.signature.state[number]
-            if (
-                array.dtype != node.dtype
-                or array.shape != node.shape
-                or not array.flags.c_contiguous
-            ):
-                raise InternalError(
-                    f"state {number}: {array.dtype}{list(array.shape)} is not {node}"
-                )
-            table[place] = array.ctypes.data
+            table[place] = at[number]
         outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:
             table[place] = outputs[number].ctypes.data
         self.loop.set_pointers(table)
         return outputs, held
+
+    def _address(self, number: int, array: Array) -> int:
+        """Where a state array lies, once it is seen to be as the program expects it."""
+        known = self._known.get(number)
+        if known is not None and known[0]() is array:
+            return known[1]
+        node = self.signature.state[number]
+        if array.dtype != node.dtype or array.shape != node.shape or not array.flags.c_contiguous:
+            raise InternalError(f"state {number}: {array.dtype}{list(array.shape)} is not {node}")
+        self._known[number] = (weakref.ref(array), array.ctypes.data)
+        return self._known[number][1]
