@@ -126,7 +126,15 @@ def test_epochs_of_one_step_are_continued_too(tmp_path: Path) -> None:
     assert resumed.history.history == straight.history.history and len(resumed.history) == 300
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_a_model_that_goes_on(tmp_path: Path) -> None:
+@pytest.fixture
+def ctrl_c() -> Any:
+    """Python's own answer to Ctrl-C, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_a_model_that_goes_on(tmp_path: Path, ctrl_c: None) -> None:
     straight = trainer_with()
     straight.fit(X, Y, **FIT | {"epochs": 400})
     trainer = trainer_with()
