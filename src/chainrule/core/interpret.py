@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..errors import InternalError
-from .node import Array, Node, reachable
+from .node import Array, Node, inputs_first
 
 
 def evaluate(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]:
@@ -47,15 +47,4 @@ def evaluate_node(node: Node, *inputs: Array) -> Array:
 
 
 def _needed(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Node]:
-    if not any(n.inputs for n in values):
-        return reachable(outputs)
-    seen: set[Node] = set()
-    stack = list(outputs)
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node not in values:
-            stack.extend(node.inputs)
-    return sorted(seen, key=lambda n: n.id)
+    return inputs_first(outputs, lambda node: () if node in values else node.inputs)

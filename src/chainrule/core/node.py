@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -144,15 +144,31 @@ def copy_source(node: Node, origin: Node) -> None:
 
 
 def reachable(roots: Iterable[Node], first: int = 0) -> list[Node]:
-    """All nodes the roots depend on, the roots included, inputs before users.
+    """All nodes the roots depend on, the roots included, in the order of `inputs_first`.
 
     Nodes older than ``first`` (an id), and so all that they depend on, are left out.
     """
-    seen: set[Node] = set()
-    stack = [root for root in roots if root.id >= first]
+    if not first:
+        return inputs_first(roots, lambda node: node.inputs)
+    return inputs_first(
+        (root for root in roots if root.id >= first),
+        lambda node: [i for i in node.inputs if i.id >= first],
+    )
+
+
+def inputs_first(roots: Iterable[Node], inputs_of: Callable[[Node], Sequence[Node]]) -> list[Node]:
+    """The roots and all that they depend on by ``inputs_of``, each node after its inputs.
+
+    The order follows from the graph alone and not from when its nodes were made, so whatever is
+    built in this order (sums of gradients, programs) is the same in every process.
+    """
+    found: dict[Node, None] = {}
+    stack = list(roots)[::-1]
     while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack.extend(i for i in node.inputs if i.id >= first and i not in seen)
-    return sorted(seen, key=lambda n: n.id)
+        node = stack[-1]
+        waiting = [] if node in found else [i for i in inputs_of(node) if i not in found]
+        if waiting:
+            stack += waiting[::-1]
+        else:
+            found.setdefault(stack.pop())
+    return list(found)

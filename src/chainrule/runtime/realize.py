@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import graph as g
 from ..core.interpret import evaluate
-from ..core.node import Array, Node
+from ..core.node import Array, Node, inputs_first
 from ..errors import CompileError
 
 values: WeakKeyDictionary[Node, Array] = WeakKeyDictionary()
@@ -79,19 +79,16 @@ def _needed(nodes: Sequence[Node]) -> tuple[dict[Node, Array], list[Node]]:
     """Known values the nodes depend on, and the nodes that are neither known nor behind a known
     one."""
     known: dict[Node, Array] = {}
-    open_nodes: set[Node] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node in known or node in open_nodes:
-            continue
+
+    def inputs_of(node: Node) -> tuple[Node, ...]:
         array = values.get(node)
-        if array is not None:
-            known[node] = array
-            continue
-        open_nodes.add(node)
-        stack.extend(node.inputs)
-    return known, sorted(open_nodes, key=lambda n: n.id)
+        if array is None:
+            return node.inputs
+        known[node] = array
+        return ()
+
+    order = inputs_first(nodes, inputs_of)
+    return known, [node for node in order if node not in known]
 
 
 def purpose_of(nodes: Sequence[Node]) -> str | None:

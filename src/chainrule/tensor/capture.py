@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.node import Node, Shape, copy_source
+from ..core.node import Node, Shape, copy_source, inputs_first
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
@@ -110,20 +110,13 @@ class Capture:
 
 
 def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
-    """``nodes`` with some input nodes replaced, also within the replacements.
+    """``nodes`` with some input nodes replaced, also within the replacements."""
 
-    A replacement is older than the input it stands for, so the order of ids is the order of
-    computation.
-    """
-    needed: set[Node] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            stack.extend((replacement[node],) if node in replacement else node.inputs)
+    def inputs_of(node: Node) -> tuple[Node, ...]:
+        return (replacement[node],) if node in replacement else node.inputs
+
     new: dict[Node, Node] = {}
-    for node in sorted(needed, key=lambda n: n.id):
+    for node in inputs_first(nodes, inputs_of):
         if node in replacement:
             new[node] = new[replacement[node]]
             continue

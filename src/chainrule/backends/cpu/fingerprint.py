@@ -16,7 +16,7 @@ from typing import Any
 import llvmlite
 import numpy as np
 
-from ...core.node import ConstantValue, Node
+from ...core.node import ConstantValue, Node, reachable
 from .target import Target
 
 
@@ -32,7 +32,7 @@ def fingerprint(
     digest.update(f"{_compiler()} {llvmlite.__version__} {np.__version__} {target}\n".encode())
     places = {n: f"i{i}" for i, n in enumerate(inputs)} | {n: f"s{i}" for i, n in enumerate(state)}
     numbers: dict[Node, int] = {}
-    for number, node in enumerate(_by_structure([*inputs, *state, *outputs, *updates])):
+    for number, node in enumerate(reachable([*inputs, *state, *outputs, *updates])):
         numbers[node] = number
         if node in places:
             text = places[node]
@@ -47,22 +47,6 @@ def fingerprint(
     for nodes in (inputs, state, updates, outputs):
         digest.update(f"{[numbers[n] for n in nodes]}\n".encode())
     return digest.hexdigest()
-
-
-def _by_structure(roots: Sequence[Node]) -> list[Node]:
-    """Inputs before users, in an order that depends on the graph alone, not on when nodes were
-    made."""
-    done: dict[Node, None] = {}
-    stack = list(reversed(roots))
-    while stack:
-        node = stack[-1]
-        waiting = [i for i in node.inputs if i not in done]
-        if node in done or not waiting:
-            done.setdefault(node)
-            stack.pop()
-        else:
-            stack.extend(reversed(waiting))
-    return list(done)
 
 
 def _param(value: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...core.dtypes import DType, float32
 from ...core.interpret import evaluate
-from ...core.node import Array, Node, Shape, reachable
+from ...core.node import Array, Node, Shape, inputs_first, reachable
 from . import ops
 from .blocks import SCALAR_OF_DTYPE, Function, Value, const, vector
 from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
@@ -47,18 +47,17 @@ class Unroller:
 
     def evaluate(self, roots: Sequence[Node]) -> list[Held]:
         """The values of the roots."""
-        seen: set[Node] = set()
-        stack = list(roots)
-        while stack:
-            node = stack.pop()
-            if node not in seen and node not in self.known:
-                seen.add(node)
-                stack.extend(self._operands(node))
-        for node in sorted(seen, key=lambda n: n.id):
+        for node in inputs_first(roots, self._unknown):
+            if node in self.known:
+                continue
             if node.size > ELEMENTS:
                 raise Unsuited
             self.known[node] = self._one(node)
         return [self.known[r] for r in roots]
+
+    def _unknown(self, node: Node) -> tuple[Node, ...]:
+        """What has to be evaluated before the node."""
+        return () if node in self.known else self._operands(node)
 
     def _operands(self, node: Node) -> tuple[Node, ...]:
         """The inputs, but for a table per replica the index into it, not into the stack of them."""
