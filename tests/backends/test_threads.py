@@ -46,6 +46,34 @@ def test_many_short_jobs_with_pauses_between() -> None:
     check(arrays, 600)
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or threads.available_cpus() < 2, reason="needs 2 CPUs"
+)
+def test_a_worker_leaves_the_core_of_its_caller() -> None:
+    loop, arrays = toy()
+    loop.run(1, 2)
+    allowed, pool = os.sched_getaffinity(0), threads._pool
+    assert pool is not None and pool.size == 2
+    worker = pool._workers[0].native_id
+    assert worker is not None
+    crowd = {min(allowed)}
+    try:
+        os.sched_setaffinity(threading.get_native_id(), crowd)
+        os.sched_setaffinity(worker, crowd)
+        loop.run(1, 2)
+        assert pool.cores() == [min(allowed)] * 2
+        assert os.sched_getaffinity(worker) == crowd  # what the user allows is kept
+        os.sched_setaffinity(worker, allowed)
+        for n in range(20):
+            loop.run(1, 2)
+            assert pool.cores()[0] == min(allowed) != pool.cores()[1], n
+            assert os.sched_getaffinity(worker) == allowed
+    finally:
+        os.sched_setaffinity(threading.get_native_id(), allowed)
+        os.sched_setaffinity(worker, allowed)
+    check(arrays, 22)
+
+
 def busy() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", "while True: pass"])
 

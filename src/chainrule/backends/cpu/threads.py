@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import OptionError
-from .threads_ir import LINE
+from .threads_ir import CORE_AT, LINE
 
 SPIN_US = 20.0  # spin this long at a barrier before asking whether somebody else wants the core
 IDLE_US = 200.0  # a worker spins this long for the next job: about what being woken costs
@@ -154,6 +154,8 @@ class Pool:
         per_us = _spins_per_us()
         ctypes.c_int64.from_address(self._at + 40).value = int(IDLE_US * per_us)
         ctypes.c_int64.from_address(self._at + (size + 1) * LINE).value = int(SPIN_US * per_us)
+        for tid in range(size):
+            self._core(tid).value = -1
         self._workers = [
             threading.Thread(
                 target=worker, args=(self._at, tid, size), daemon=True, name=f"chainrule-{tid}"
@@ -169,6 +171,13 @@ class Pool:
             self._workers = started
             self.close()
             raise
+
+    def _core(self, tid: int) -> ctypes.c_int32:
+        return ctypes.c_int32.from_address(self._at + (tid + 1) * LINE + CORE_AT)
+
+    def cores(self) -> list[int]:
+        """On which core each thread began its last job; -1 where that is not known."""
+        return [self._core(tid).value for tid in range(self.size)]
 
     def run(self, entry: int, control: int, threads: int) -> None:
         """Call ``entry(control, tid, threads, lines)`` on each thread; returns when all have."""

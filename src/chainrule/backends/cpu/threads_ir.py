@@ -19,6 +19,7 @@ WORD_BYTES = 64  # a thread's word in a queue (see `share`), alone on its cache 
 MOST_THREADS = 256  # that a program runs on
 QUEUE_BYTES = WORD_BYTES * MOST_THREADS
 LINE = 128  # bytes: two cache lines, since processors prefetch the neighbour
+CORE_AT = 8  # in a thread's line of the pool: the core it runs on, -1 where that is not known
 
 _POSIX_WAIT = """
 declare i32 @usleep(i32)
@@ -32,6 +33,12 @@ define internal void @chainrule_wake(ptr %line) noinline nounwind {
 define internal i64 @chainrule_preemptions() noinline nounwind {
   ret i64 0
 }
+define internal i32 @chainrule_cpu() nounwind {
+  ret i32 -1
+}
+define internal void @chainrule_leave(ptr %pool, i64 %tid) noinline nounwind {
+  ret void
+}
 """
 _WINDOWS_WAIT = """
 declare void @Sleep(i32)
@@ -44,6 +51,12 @@ define internal void @chainrule_wake(ptr %line) noinline nounwind {
 }
 define internal i64 @chainrule_preemptions() noinline nounwind {
   ret i64 0
+}
+define internal i32 @chainrule_cpu() nounwind {
+  ret i32 -1
+}
+define internal void @chainrule_leave(ptr %pool, i64 %tid) noinline nounwind {
+  ret void
 }
 """
 # futex(line, FUTEX_WAIT_PRIVATE, old), futex(line, FUTEX_WAKE_PRIVATE, everyone), and
@@ -68,7 +81,57 @@ define internal i64 @chainrule_preemptions() noinline nounwind {{
   %n = load i64, ptr %at, align 8
   ret i64 %n
 }}
+declare i32 @sched_getcpu()
+define internal i32 @chainrule_cpu() nounwind {{
+  %cpu = call i32 @sched_getcpu()
+  ret i32 %cpu
+}}
+; Go to a core where no thread of a lower number is, if this thread may use one: by being banned
+; from theirs for a moment.
+define internal void @chainrule_leave(ptr %pool, i64 %tid) noinline nounwind {{
+entry:
+  %may = alloca [128 x i64], align 8
+  %free = alloca [128 x i64], align 8
+  call void @llvm.memset.p0.i64(ptr %free, i8 0, i64 1024, i1 false)
+  %size = call i64 (i64, ...) @syscall(i64 {getaffinity}, i64 0, i64 1024, ptr %free)
+  %known = icmp sgt i64 %size, 0
+  br i1 %known, label %keep, label %done
+keep:
+  call void @llvm.memcpy.p0.p0.i64(ptr %may, ptr %free, i64 1024, i1 false)
+  br label %lower
+lower:
+  %j = phi i64 [ 0, %keep ], [ %j1, %next ]
+  %more = icmp slt i64 %j, %tid
+  br i1 %more, label %strike, label %move
+strike:
+  %at = call ptr @chainrule_place(ptr %pool, i64 %j)
+  %cpu = load atomic i32, ptr %at monotonic, align 4
+  %valid = icmp ult i32 %cpu, 8192
+  br i1 %valid, label %clear, label %next
+clear:
+  %wide = zext i32 %cpu to i64
+  %index = lshr i64 %wide, 6
+  %bit = and i64 %wide, 63
+  %one = shl i64 1, %bit
+  %not = xor i64 %one, -1
+  %word = getelementptr i64, ptr %free, i64 %index
+  %old = load i64, ptr %word, align 8
+  %new = and i64 %old, %not
+  store i64 %new, ptr %word, align 8
+  br label %next
+next:
+  %j1 = add i64 %j, 1
+  br label %lower
+move:
+  %a = call i64 (i64, ...) @syscall(i64 {setaffinity}, i64 0, i64 %size, ptr %free)
+  %b = call i64 (i64, ...) @syscall(i64 {setaffinity}, i64 0, i64 %size, ptr %may)
+  br label %done
+done:
+  ret void
+}}
 """
+_X86_CALLS = {"futex": 202, "setaffinity": 203, "getaffinity": 204}
+_ARM_CALLS = {"futex": 98, "setaffinity": 122, "getaffinity": 123}
 _PAUSE = {
     "x86": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
     # isb waits about as long as x86's pause; yield is a no-op on most cores
@@ -83,6 +146,8 @@ _PAUSE = {
 _PRIMITIVES = """
 {declare_pause}
 declare i64 @llvm.smax.i64(i64, i64)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 define internal void @chainrule_signal(ptr %line, i32 %value) nounwind {{
   %before = atomicrmw xchg ptr %line, i32 %value seq_cst
   %sleepers = getelementptr i8, ptr %line, i64 4
@@ -217,9 +282,42 @@ done:
 """
 
 # The pool's memory, in lines: the job (counter, sleepers, function, control, threads, quit, spins),
-# then one line a thread on which it says which job it has finished, then the barrier's lines:
-# one that holds how long to spin, and one a thread.
+# then one line a thread on which it says which job it has finished and on which core it runs, then
+# the barrier's lines: one that holds how long to spin, and one a thread.
+#
+# Two threads on one core take twice as long, and a kernel that wakes a thread where it last ran can
+# leave them there, run after run. So a worker that finds itself on the core of another moves.
 _POOL = """
+define internal ptr @chainrule_place(ptr %pool, i64 %tid) nounwind {{
+  %i = add i64 %tid, 1
+  %at = mul i64 %i, {line}
+  %line = getelementptr i8, ptr %pool, i64 %at
+  %place = getelementptr i8, ptr %line, i64 {core}
+  ret ptr %place
+}}
+define internal void @chainrule_spread(ptr %pool, i64 %tid) nounwind {{
+entry:
+  %here = call i32 @chainrule_cpu()
+  br label %lower
+lower:
+  %j = phi i64 [ 0, %entry ], [ %j1, %next ]
+  %more = icmp slt i64 %j, %tid
+  br i1 %more, label %next, label %done
+next:
+  %at = call ptr @chainrule_place(ptr %pool, i64 %j)
+  %there = load atomic i32, ptr %at monotonic, align 4
+  %j1 = add i64 %j, 1
+  %same = icmp eq i32 %here, %there
+  br i1 %same, label %move, label %lower
+move:
+  call void @chainrule_leave(ptr %pool, i64 %tid)
+  br label %done
+done:
+  %now = call i32 @chainrule_cpu()
+  %mine = call ptr @chainrule_place(ptr %pool, i64 %tid)
+  store atomic i32 %now, ptr %mine monotonic, align 4
+  ret void
+}}
 define void @chainrule_worker(ptr %pool, i64 %tid, i64 %size) nounwind {{
 entry:
   %fnp = getelementptr i8, ptr %pool, i64 8
@@ -247,6 +345,7 @@ job:
   %in = icmp slt i64 %tid, %nt
   br i1 %in, label %run, label %finished
 run:
+  call void @chainrule_spread(ptr %pool, i64 %tid)
   %fn = load ptr, ptr %fnp, align 8
   %control = load ptr, ptr %controlp, align 8
   call void %fn(ptr %control, i64 %tid, i64 %nt, ptr %lines)
@@ -287,6 +386,9 @@ clear:
   %cmore = icmp sle i64 %c1, %nt
   br i1 %cmore, label %clear, label %go
 go:
+  %cpu = call i32 @chainrule_cpu()
+  %place = call ptr @chainrule_place(ptr %pool, i64 0)
+  store atomic i32 %cpu, ptr %place monotonic, align 4
   %old = load atomic i32, ptr %pool monotonic, align 4
   %new = add i32 %old, 1
   call void @chainrule_signal(ptr %pool, i32 %new)
@@ -329,8 +431,11 @@ def code_ir() -> str:
     )
     declare_pause, pause = _PAUSE[arch]
     if sys.platform == "linux" and arch != "other":
-        wait = _LINUX_WAIT.format(futex=202 if arch == "x86" else 98, all=2**31 - 1)
+        numbers = _X86_CALLS if arch == "x86" else _ARM_CALLS
+        wait = _LINUX_WAIT.format(**numbers, all=2**31 - 1)
     else:
         wait = _WINDOWS_WAIT if sys.platform == "win32" else _POSIX_WAIT
-    body = (_PRIMITIVES + _POOL).format(declare_pause=declare_pause, pause=pause, line=LINE)
+    body = (_PRIMITIVES + _POOL).format(
+        declare_pause=declare_pause, pause=pause, line=LINE, core=CORE_AT
+    )
     return wait + body
