@@ -197,7 +197,11 @@ def cache_state() -> dict[str, Any]:
 def extras() -> list[Extra]:
     """The optional parts that the package declares, without those for development."""
     needs: dict[str, list[str]] = {}
-    for line in importlib.metadata.requires("chainrule") or []:
+    try:
+        declared = importlib.metadata.requires("chainrule") or []
+    except importlib.metadata.PackageNotFoundError:  # run from its source, not installed
+        declared = []
+    for line in declared:
         found = re.match(r"([\w.-]+)[^;]*;\s*extra\s*==\s*['\"]([\w-]+)['\"]", line)
         if found and found[2] not in ("all", "dev"):
             needs.setdefault(found[2], []).append(found[1])
