@@ -140,7 +140,7 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     a_bytes = c.m * c.k * size
     group = 1
     if a_bytes > target.l2_bytes // 4:
-        group = max(1, min(total_panels, target.l2_bytes // 2 // panel_bytes))
+        group = max(1, min(total_panels, target.l2_bytes // 8 // panel_bytes))
     strip = panel_of(rows, lanes, 16 // size).width
     blocks = -(-tiles * strip * c.k * size // PACKED_A_LIMIT) if pack_a else 1
     block = -(-tiles // max(blocks, 1))
@@ -552,7 +552,8 @@ class _Emitter:
     def _finish(
         self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value
     ) -> None:
-        """The epilogue over the buffer: equal vectors in a loop, so that its code appears once."""
+        """The epilogue over the buffer: equal vectors in a loop, so that its code appears once
+        where there are many."""
         f, scalar = self.f, self.c.scalar
         equal = [v for v in shape.vectors if v.lanes == v.count == shape.vectors[0].lanes]
         others = shape.vectors[len(equal) :]
@@ -563,9 +564,10 @@ class _Emitter:
             self.epilogue(f, indices, plus(f, row, r), plus(f, column, offset), acc, count)
 
         with f.for_range(0, rows, hint="r") as r:
-            if len(equal) == 1:
-                finish(r, i64(0), equal[0].lanes, equal[0].lanes)
-            elif equal:
+            if len(equal) <= 2:
+                for v in equal:
+                    finish(r, i64(v.offset), v.lanes, v.count)
+            else:
                 lanes = equal[0].lanes
                 with f.for_range(0, len(equal) * lanes, lanes, hint="j") as j:
                     finish(r, j, lanes, lanes)

@@ -25,6 +25,8 @@ from chainrule.backends.cpu.blocks import (
 )
 from chainrule.backends.cpu.target import Target
 
+ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -127,25 +129,35 @@ def accumulate(
     ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``, ``b`` at ``k * b_stride`` + column;
     a packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
     """
-    scalar = SCALAR_OF_DTYPE[dtype]
-    zeros = [const(vector(scalar, v.lanes), 0) for v in panel.vectors]
-    with fold(f, k, [a, b, *zeros * rows]) as loop:
-        at_a, at_b, *sums = loop.values
+    scalar, each = SCALAR_OF_DTYPE[dtype], len(panel.vectors)
+
+    def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
         columns = []
         for v in panel.vectors:
             pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
             columns.append(
                 f.load(type_, pointer) if packed else f.load_first(type_, pointer, v.count)
             )
-        loop.next = [f.gep(at_a, a_strides[1], scalar), f.gep(at_b, b_stride, scalar)]
+        after = [f.gep(at_a, a_strides[1], scalar), f.gep(at_b, b_stride, scalar)]
         for row in range(rows):
             element = f.load(scalar, f.gep(at_a, row * a_strides[0], scalar))
-            for i, column in enumerate(columns):
-                old = sums[row * len(columns) + i]
-                loop.next.append(
-                    multiply_add(f, target, f.splat(element, column.lanes), column, old)
-                )
-    totals, each = loop.values[2:], len(panel.vectors)
+            for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
+                after.append(multiply_add(f, target, f.splat(element, column.lanes), column, old))
+        return after
+
+    steps_at_once = 1
+    while steps_at_once * rows * each < ENOUGH and steps_at_once < 8:
+        steps_at_once *= 2
+    zeros = [const(vector(scalar, v.lanes), 0) for v in panel.vectors]
+    bits = steps_at_once.bit_length() - 1
+    with fold(f, f.binary("lshr", k, i64(bits)), [a, b, *zeros * rows]) as loop:
+        loop.next = loop.values
+        for _ in range(steps_at_once):
+            loop.next = step(*loop.next)
+    if steps_at_once > 1:
+        with fold(f, f.binary("and", k, i64(steps_at_once - 1)), loop.values) as loop:
+            loop.next = step(*loop.values)
+    totals = loop.values[2:]
     return [totals[row * each : (row + 1) * each] for row in range(rows)]
 
 
