@@ -9,6 +9,7 @@ threads as at present, side by side with steps on the present number, and the qu
     present  trial                                      present                        trial
     ───────  present half double present half double …  ─────────────────────────────  …
 
+A number that is far slower in its first turn gets no other.
 What a trial lost sets when the next one is due, so that trials take at most ``SHARE`` of the time.
 """
 
@@ -21,9 +22,10 @@ from statistics import median
 
 TURN = 300e-6  # seconds of steps on one number of threads
 TURNS = 3  # of each number in a trial
-SHARE = 0.01  # of the time that trials may cost
+SHARE = 0.005  # of the time that trials may cost
 EARLIEST, LATEST = 0.05, 2.0  # seconds between two trials
 LONGEST = 5e-3  # seconds of a step; longer ones gain from threads wherever there are any
+HOPELESS = 1.3  # times the present time: not tried again in this trial
 MARGIN = 0.97  # quicker than this share of the present time is worth a change
 
 Run = Callable[[int, int], None]
@@ -100,6 +102,9 @@ class Pace:
         turn.seconds += seconds
         if not turn.left:
             self.done.append(self.turns.pop(0))
+            hopeless = turn.seconds > HOPELESS * self.per_step * turn.steps
+            if hopeless and turn.threads != self.threads:
+                self.turns = [t for t in self.turns if t.threads != turn.threads]
             if not self.turns:
                 self._decide()
 
