@@ -536,18 +536,24 @@ class _Emitter:
         b_stride = shape.width if plan.pack_b else c.b.row_stride
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
         heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
-        kernels = [
-            Value(
-                "ptr",
-                "@"
-                + micro_kernel(
-                    f.module, self.target, c.dtype, rows, shape, a_strides, b_stride, plan.pack_b
-                ),
+        rare = shape is plan.rest and plan.panels > 3
+        kernels = []
+        for rows in heights:
+            name = micro_kernel(
+                f.module,
+                self.target,
+                c.dtype,
+                rows,
+                shape,
+                a_strides,
+                b_stride,
+                plan.pack_b,
+                c.k,
+                rare,
             )
-            for rows in heights
-        ]
+            kernels.append(Value("ptr", f"@{name}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
-        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, i64 {c.k})")
+        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer})")
 
     def _finish(
         self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value

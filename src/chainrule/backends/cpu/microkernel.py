@@ -119,12 +119,14 @@ def accumulate(
     panel: Panel,
     a: Value,
     b: Value,
-    k: Value,
+    k: int,
     a_strides: tuple[int, int],
     b_stride: int,
     packed: bool,
+    at_once: int,
 ) -> list[list[Value]]:
-    """The sums over ``k`` steps in registers, ``[row][vector]``.
+    """The sums over ``k`` steps in registers, ``[row][vector]``, ``at_once`` steps a turn of the
+    loop.
 
     ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``, ``b`` at ``k * b_stride`` + column;
     a packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
@@ -145,17 +147,14 @@ def accumulate(
                 after.append(multiply_add(f, target, f.splat(element, column.lanes), column, old))
         return after
 
-    steps_at_once = 1
-    while steps_at_once * rows * each < ENOUGH and steps_at_once < 8:
-        steps_at_once *= 2
     zeros = [const(vector(scalar, v.lanes), 0) for v in panel.vectors]
-    bits = steps_at_once.bit_length() - 1
-    with fold(f, f.binary("lshr", k, i64(bits)), [a, b, *zeros * rows]) as loop:
+    turns, rest = divmod(k, at_once)
+    with fold(f, i64(turns), [a, b, *zeros * rows]) as loop:
         loop.next = loop.values
-        for _ in range(steps_at_once):
+        for _ in range(at_once):
             loop.next = step(*loop.next)
-    if steps_at_once > 1:
-        with fold(f, f.binary("and", k, i64(steps_at_once - 1)), loop.values) as loop:
+    if rest:
+        with fold(f, i64(rest), loop.values) as loop:
             loop.next = step(*loop.values)
     totals = loop.values[2:]
     return [totals[row * each : (row + 1) * each] for row in range(rows)]
@@ -170,23 +169,25 @@ def micro_kernel(
     a_strides: tuple[int, int],
     b_stride: int,
     packed: bool,
+    k: int,
+    rare: bool,
 ) -> str:
-    """The name of ``void (a, b, c, k)``, c being ``rows`` rows of ``panel.width``; made once a
-    module."""
+    """The name of ``void (a, b, c)``, c being ``rows`` rows of ``panel.width``; made once a module.
+
+    A ``rare`` one is kept short, which LLVM takes less time for.
+    """
     shape = "_".join(f"{v.lanes}of{v.count}" for v in panel.vectors)
     strides = f"{a_strides[0]}_{a_strides[1]}_{b_stride}".replace("-", "n")
-    name = f"tile_{dtype}_{rows}x{shape}_{strides}_{'packed' if packed else 'direct'}"
+    name = f"tile_{dtype}_{rows}x{shape}x{k}_{strides}_{'packed' if packed else 'direct'}"
     if any(f.name == name for f in module.functions):
         return name
-    args = [
-        ("ptr noalias readonly", "a"),
-        ("ptr noalias readonly", "b"),
-        ("ptr noalias", "c"),
-        ("i64", "k"),
-    ]
+    at_once = 1
+    while not rare and at_once * rows * len(panel.vectors) < ENOUGH and 8 * at_once <= min(k, 32):
+        at_once *= 2
+    args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(name, args, returns="internal void", attributes="nounwind noinline")
-    a, b, c, k = (f.args[n] for n in "abck")
-    sums = accumulate(f, target, dtype, rows, panel, a, b, k, a_strides, b_stride, packed)
+    a, b, c = (f.args[n] for n in "abc")
+    sums = accumulate(f, target, dtype, rows, panel, a, b, k, a_strides, b_stride, packed, at_once)
     scalar = SCALAR_OF_DTYPE[dtype]
     for row, values in enumerate(sums):
         for v, value in zip(panel.vectors, values, strict=True):
