@@ -15,6 +15,9 @@ from driver_harness import expected, toy
 
 from chainrule.backends.cpu import threads
 from chainrule.backends.cpu.driver import StepLoop
+from chainrule.backends.cpu.engine import optimized_ir
+from chainrule.backends.cpu.target import host
+from chainrule.backends.cpu.threads_ir import code_ir
 from chainrule.errors import OptionError
 
 
@@ -72,6 +75,18 @@ def test_a_worker_leaves_the_core_of_its_caller() -> None:
         os.sched_setaffinity(threading.get_native_id(), allowed)
         os.sched_setaffinity(worker, allowed)
     check(arrays, 22)
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("processor", ["x86_64", "aarch64", "riscv64"])
+def test_the_code_for_other_machines_is_valid(
+    system: str, processor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    text = code_ir()
+    monkeypatch.undo()
+    assert "chainrule_dispatch" in optimized_ir(text, host(), 1)
 
 
 def busy() -> subprocess.Popen[bytes]:
