@@ -7,13 +7,16 @@ this.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from ...compiler.loops import Contract, Kernel, Nest
 from ...compiler.plan import Plan, make_plan, prepare
 from ...core.node import Array
 from ...errors import InternalError
 from .driver import Call, Schedule, program_objects
+from .engine import compile_ir
 from .kernels import EmittedKernel, emit_kernel
+from .loop_ir import with_thunks
 from .program import Artifact, SignatureLike, Slot
 from .registers import register_program
 from .target import Target
@@ -25,25 +28,51 @@ def make_plan_of(signature: SignatureLike) -> Plan:
     return make_plan(signature.inputs, signature.state, signature.updates, signature.outputs)
 
 
-@dataclass(frozen=True)
 class Translation:
     """A plan in LLVM IR: the distinct kernels by name, and each planned kernel's name."""
 
-    plan: Plan
-    emitted: list[EmittedKernel]
-    names: list[str]
-    texts: dict[str, str]
+    def __init__(self, plan: Plan, target: Target) -> None:
+        self.plan, self.target = plan, target
+        self._found: dict[int, tuple[EmittedKernel, str]] = {}
+        self.texts: dict[str, str] = {}
+
+    def emit(self) -> Iterator[tuple[str, int]]:
+        """Emit every kernel; those that differ in pointers only share one text. Yields the name of
+        each text and how many pointers it takes, the longest first."""
+        kernels = self.plan.kernels
+        for i in sorted(range(len(kernels)), key=lambda i: -_length(kernels[i])):
+            kernel = emit_kernel(kernels[i], self.plan.buffers, self.target)
+            name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
+            self._found[i] = kernel, name
+            if name not in self.texts:
+                self.texts[name] = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
+                yield name, len(kernel.buffers) + kernel.has_queue
+
+    @property
+    def emitted(self) -> list[EmittedKernel]:
+        """The kernels in the plan's order."""
+        return [self._found[i][0] for i in range(len(self._found))]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, in the plan's order."""
+        return [self._found[i][1] for i in range(len(self._found))]
+
+
+def _length(kernel: Kernel) -> float:
+    """About how long the kernel's code is: a contraction has tiles of several shapes."""
+    body = kernel.body
+    if isinstance(body, Contract):
+        return 10 + len(body.statements)
+    return sum(len(s.statements) for s in body.stages) if isinstance(body, Nest) else 1
 
 
 def translate(plan: Plan, target: Target) -> Translation:
-    """Emit every kernel; kernels that differ in pointers only share one text."""
-    emitted = [emit_kernel(k, plan.buffers, target) for k in plan.kernels]
-    names, texts = [], {}
-    for kernel in emitted:
-        name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
-        names.append(name)
-        texts[name] = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
-    return Translation(plan, emitted, names, texts)
+    """The plan in LLVM IR, all of it."""
+    translation = Translation(plan, target)
+    for _ in translation.emit():
+        pass
+    return translation
 
 
 def schedule_of(translation: Translation) -> tuple[Call, ...]:
@@ -69,7 +98,10 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
     if found is not None:
         return found
     plan = make_plan_of(signature)
-    translation = translate(plan, target)
+    translation = Translation(plan, target)
+    # The next kernel is translated while LLVM is busy with the one before.
+    texts = (with_thunks(translation.texts[n], {n: count}) for n, count in translation.emit())
+    objects = compile_ir(texts, target, opt=1)
     calls = schedule_of(translation)
     slots: list[Slot] = []
     constants: list[Array] = []
@@ -85,7 +117,6 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
     slots += [Slot("queue", n) for n in range(queues)]
     work = sum(k.cycles for k in translation.emitted)
     one_thread = work < ONE_THREAD_CYCLES or all(k.serial for k in translation.emitted)
-    objects = program_objects(list(translation.texts.values()), Schedule(calls), target)
     return Artifact(
         tuple(slots),
         calls,

@@ -51,8 +51,9 @@ def program_objects(
 ) -> list[bytes]:
     """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
     if not inline_ir:
+        counts, whole = schedule.counts, schedule.whole_loop
         return compile_ir(
-            [with_thunks(text, schedule) for text in kernels], target, opt, jobs, cache
+            [with_thunks(text, counts, whole) for text in kernels], target, opt, jobs, cache
         )
     texts = [*kernels, inlined_loop_ir(schedule, inline_ir)]
     return compile_ir(texts, target, [opt] * len(kernels) + [3], jobs, cache)

@@ -14,7 +14,7 @@ import itertools
 import re
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -55,15 +55,16 @@ def object_key(text: str, target: Target, opt: int = 2) -> str:
 
 
 def compile_ir(
-    texts: Sequence[str],
+    texts: Iterable[str],
     target: Target,
-    opt: int | Sequence[int] = 2,
+    opt: int | Iterable[int] = 2,
     jobs: int = 2,
     cache: ObjectCache | None = None,
 ) -> list[bytes]:
     """Compile each IR module text to an object file, up to ``jobs`` at a time.
 
-    ``opt`` (one for all, or one a text) is 1: clean up only, which is all that tiled and vectorized
+    A generator of texts is asked for the next one while earlier ones are being compiled. ``opt``
+    (one for all, or one a text) is 1: clean up only, which is all that tiled and vectorized
     kernels gain from, in a quarter of the time; 2: also hoist, number values, fold; 3: everything,
     with unrolling and the SLP vectorizer (for the step loop with tiny kernels inlined into it).
     ``alwaysinline`` holds at every level.
@@ -71,35 +72,37 @@ def compile_ir(
     Raises:
         InternalError: the text is not valid IR; the message shows the line.
     """
-    levels = [opt] * len(texts) if isinstance(opt, int) else list(opt)
-    keys = [object_key(t, target, level) for t, level in zip(texts, levels, strict=True)]
-    found = {key: cache.get(key) if cache is not None else None for key in dict.fromkeys(keys)}
-    first = {key: index for index, key in reversed(list(enumerate(keys)))}
-    missing = [first[key] for key, payload in found.items() if payload is None]
-    missing.sort(
-        key=lambda index: -len(texts[index])
-    )  # long ones first, so that no core waits for the last
+    levels = itertools.repeat(opt) if isinstance(opt, int) else opt
+    queue, lock = zip(texts, levels, strict=False), threading.Lock()
+    keys: list[str] = []
+    found: dict[str, bytes] = {}
     errors: list[BaseException] = []
-    queue, lock = iter(missing), threading.Lock()
 
     def work() -> None:
         try:
             machines: dict[int, Any] = {}  # a TargetMachine serves one thread at a time
             while not errors:
                 with lock:
-                    index = next(queue, None)
-                if index is None:
-                    return
-                level = levels[index]
-                if level not in machines:
-                    machines[level] = machine(target, level)
-                found[keys[index]] = _compile_one(texts[index], machines[level], level)
+                    text, level = next(queue, ("", 0))
+                    if not level:
+                        return
+                    key = object_key(text, target, level)
+                    keys.append(key)
+                    if key in found:
+                        continue
+                    payload = cache.get(key) if cache is not None else None
+                    found[key] = payload or b""
+                if payload is None:
+                    if level not in machines:
+                        machines[level] = machine(target, level)
+                    found[key] = _compile_one(text, machines[level], level)
+                    if cache is not None:
+                        cache.put(key, found[key])
         except BaseException as error:  # re-raised below, in the caller's thread
             errors.append(error)
 
-    helpers = [
-        threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(missing)) - 1)
-    ]
+    most = len(texts) if isinstance(texts, Sequence) else jobs
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, most) - 1)]
     for helper in helpers:
         helper.start()
     work()
@@ -107,12 +110,7 @@ def compile_ir(
         helper.join()
     if errors:
         raise errors.pop()  # and leave no cycle through its traceback
-    if cache is not None:
-        for index in missing:
-            payload = found[keys[index]]
-            assert payload is not None
-            cache.put(keys[index], payload)
-    return [found[key] or b"" for key in keys]
+    return [found[key] for key in keys]
 
 
 def optimized_ir(text: str, target: Target, opt: int = 2) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .blocks import Function, Module, Value, const, i64
@@ -63,6 +64,11 @@ class Schedule:
     calls: tuple[Call, ...]
     whole_loop: bool = False
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pointers each kernel takes."""
+        return {call.kernel: len(call.pointers) for call in self.calls}
+
     def __post_init__(self) -> None:
         assert not self.whole_loop or len(self.calls) == 1, "a whole loop is one call"
 
@@ -75,9 +81,9 @@ def thunk(kernel: str) -> str:
     return f"{kernel}.call"
 
 
-def with_thunks(text: str, schedule: Schedule) -> str:
-    """The module ``text`` with a thunk for every kernel it defines that the schedule calls."""
-    counts = {call.kernel: len(call.pointers) for call in schedule.calls}
+def with_thunks(text: str, counts: Mapping[str, int], whole_loop: bool = False) -> str:
+    """The module ``text`` with a thunk for every kernel it defines that has one of these
+    ``counts`` of pointers."""
     defined = [
         name for name in re.findall(r"^define void @([\w.$-]+)\(", text, re.M) if name in counts
     ]
@@ -94,7 +100,7 @@ def with_thunks(text: str, schedule: Schedule) -> str:
             ],
         )
         pointers = [f.load("ptr", f.gep(f.args["pointers"], k, "ptr")) for k in range(counts[name])]
-        last = [f.args["nsteps"]] if schedule.whole_loop else []
+        last = [f.args["nsteps"]] if whole_loop else []
         f.call_local(name, "void", *pointers, f.args["scratch"], f.args["tid"], f.args["nt"], *last)
         f.ret()
     return text + str(module)
