@@ -69,6 +69,34 @@ def test_long_steps_are_not_tried_and_one_thread_is_one_thread():
     assert machine.used == [(7, 1)]
 
 
+def test_a_wrong_choice_of_one_thread_is_taken_back_also_for_long_steps():
+    machine, pace = paced({1: LONGEST * 0.9, 2: LONGEST}, 100, 2)
+    assert pace.threads == 1
+    machine.seconds = {1: 2 * LONGEST, 2: LONGEST * 1.1}
+    pace.run(1000, 2, machine.run)
+    assert pace.threads == 2
+
+
+class WakingMachine(Machine):
+    """The first step on more threads than before takes three times as long."""
+
+    def run(self, n, threads):
+        if self.used and threads > self.used[-1][1]:
+            self.now += 2 * self.seconds[threads]
+        super().run(n, threads)
+
+
+def test_waking_threads_is_not_held_against_them():
+    machine = WakingMachine({1: 900e-6, 2: 1500e-6})
+    pace = Pace(lambda: machine.now)
+    pace.run(1000, 2, machine.run)
+    assert pace.threads == 1
+    machine.seconds = {1: 900e-6, 2: 500e-6}
+    pace.run(10_000, 2, machine.run)
+    assert pace.threads == 2
+    assert machine.steps_on(2) > 8_000
+
+
 def test_another_most_begins_anew():
     machine, pace = paced({1: 20e-6, 2: 30e-6}, 10_000, 2)
     assert pace.threads == 1

@@ -9,7 +9,7 @@ threads as at present, side by side with steps on the present number, and the qu
     present  trial                                      present                        trial
     ───────  present half double present half double …  ─────────────────────────────  …
 
-A number that is far slower in its first turn gets no other.
+Fewer threads that are far slower in their first turn get no other.
 What a trial lost sets when the next one is due, so that trials take at most ``SHARE`` of the time.
 """
 
@@ -25,7 +25,7 @@ TURNS = 3  # of each number in a trial
 SHARE = 0.005  # of the time that trials may cost
 EARLIEST, LATEST = 0.05, 2.0  # seconds between two trials
 LONGEST = 5e-3  # seconds of a step; longer ones gain from threads wherever there are any
-HOPELESS = 1.3  # times the present time: not tried again in this trial
+HOPELESS = 1.3  # times the present time: fewer threads are then not tried again in this trial
 MARGIN = 0.97  # quicker than this share of the present time is worth a change
 
 Run = Callable[[int, int], None]
@@ -38,6 +38,7 @@ class Turn:
     threads: int
     steps: int
     left: int
+    is_cold: bool  # more threads than at present: in its first step they wake and fetch their data
     seconds: float = 0.0
 
 
@@ -71,6 +72,11 @@ class Pace:
             if not self.turns and self.per_step and start >= self.due:
                 self._plan_trial()
             turn = self.turns[0] if self.turns else None
+            if turn and turn.is_cold:
+                run(1, turn.threads)
+                turn.is_cold = False
+                steps -= 1
+                continue
             n = min(steps, turn.left if turn else self._until_due(start))
             run(n, turn.threads if turn else self.threads)
             seconds = max(self.clock() - start, 1e-9)
@@ -89,12 +95,13 @@ class Pace:
         return max(int(max(self.due - now, TURN) / self.per_step), 1)
 
     def _plan_trial(self) -> None:
-        if self.per_step > LONGEST:
+        if self.per_step > LONGEST and self.threads == self.most:
             self.due = self.clock() + LATEST
             return
         n, present = max(int(TURN / self.per_step), 1), self.threads
         others = {max(present // 2, 1), min(present * 2, self.most)} - {present}
-        self.turns = [Turn(t, n, n) for _ in range(TURNS) for t in (present, *sorted(others))]
+        numbers = (present, *sorted(others))
+        self.turns = [Turn(t, n, n, t > present) for _ in range(TURNS) for t in numbers]
         self.done = []
 
     def _note(self, turn: Turn, n: int, seconds: float) -> None:
@@ -103,7 +110,7 @@ class Pace:
         if not turn.left:
             self.done.append(self.turns.pop(0))
             hopeless = turn.seconds > HOPELESS * self.per_step * turn.steps
-            if hopeless and turn.threads != self.threads:
+            if hopeless and turn.threads < self.threads:
                 self.turns = [t for t in self.turns if t.threads != turn.threads]
             if not self.turns:
                 self._decide()
