@@ -97,6 +97,18 @@ def test_waking_threads_is_not_held_against_them():
     assert machine.steps_on(2) > 8_000
 
 
+def test_one_thread_is_left_soon_after_a_burst_of_others():
+    machine, pace = paced({1: 900e-6, 2: 500e-6}, 100, 2)
+    machine.now += 3.0  # others compute
+    machine.seconds = {1: 900e-6, 2: 2000e-6}  # and spin on
+    pace.run(200, 2, machine.run)
+    assert pace.threads == 1
+    machine.seconds, machine.used = {1: 900e-6, 2: 500e-6}, []
+    pace.run(300, 2, machine.run)
+    assert pace.threads == 2
+    assert machine.steps_on(2) > 200
+
+
 def test_another_most_begins_anew():
     machine, pace = paced({1: 20e-6, 2: 30e-6}, 10_000, 2)
     assert pace.threads == 1

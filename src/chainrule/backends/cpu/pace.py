@@ -11,6 +11,8 @@ threads as at present, side by side with steps on the present number, and the qu
 
 Fewer threads that are far slower in their first turn get no other.
 What a trial lost sets when the next one is due, so that trials take at most ``SHARE`` of the time.
+But fewer threads than there are may only have been right for a moment (another library's threads
+spin on for a while), so more are tried again soon, and less and less often while they lose.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from statistics import median
 
 TURN = 300e-6  # seconds of steps on one number of threads
 TURNS = 3  # of each number in a trial
-SHARE = 0.005  # of the time that trials may cost
+SHARE = 0.01  # of the time that trials may cost
 EARLIEST, LATEST = 0.05, 2.0  # seconds between two trials
 LONGEST = 5e-3  # seconds of a step; longer ones gain from threads wherever there are any
 HOPELESS = 1.3  # times the present time: fewer threads are then not tried again in this trial
@@ -53,6 +55,8 @@ class Pace:
         self.most = self.threads = most
         self.per_step = 0.0  # seconds, as last seen; 0: nothing is known
         self.due = 0.0
+        self.patience = EARLIEST  # with fewer threads than there are, until more are tried again
+        self.ended = self.clock()
         self.is_cold = True  # the first step finds cold caches and workers asleep
         self.turns: list[Turn] = []  # of the trial that is going on
         self.done: list[Turn] = []
@@ -67,6 +71,13 @@ class Pace:
             return
         if most != self.most:
             self._begin(most)
+        start = self.clock()
+        if start - self.ended > EARLIEST:  # who ran meanwhile may be spinning still
+            self.turns, self.due = [], max(self.due, start + EARLIEST)
+        self._run(steps, run)
+        self.ended = self.clock()
+
+    def _run(self, steps: int, run: Run) -> None:
         while steps:
             start = self.clock()
             if not self.turns and self.per_step and start >= self.due:
@@ -125,7 +136,11 @@ class Pace:
         if usual[best] < MARGIN * usual[self.threads]:
             self.threads = best  # and go on from there at once
             self.per_step = usual[best]
+            self.patience = EARLIEST
             return
         self.per_step = usual[self.threads]
         lost = sum(max(usual[t.threads] - self.per_step, 0.0) * t.steps for t in self.done)
-        self.due = self.clock() + min(max(lost / SHARE, EARLIEST), LATEST)
+        rest = min(max(lost / SHARE, EARLIEST), LATEST)
+        if self.threads < self.most:
+            rest, self.patience = min(rest, self.patience), min(2 * self.patience, LATEST)
+        self.due = self.clock() + rest
