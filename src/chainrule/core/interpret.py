@@ -17,7 +17,7 @@ def evaluate(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Arra
     ``values`` may also hold other nodes (already computed): what they depend on is then not
     evaluated. A value is dropped as soon as its last user has been computed.
     """
-    order = _needed(outputs, values)
+    order = inputs_first(outputs, lambda node: () if node in values else node.inputs)
     uses: dict[Node, int] = {}
     for node in order:
         for i in node.inputs:
@@ -44,7 +44,3 @@ def evaluate_node(node: Node, *inputs: Array) -> Array:
     if result.shape != node.shape or result.dtype != node.dtype:
         raise InternalError(f"{node} evaluated to {result.dtype}{list(result.shape)}")
     return result
-
-
-def _needed(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Node]:
-    return inputs_first(outputs, lambda node: () if node in values else node.inputs)

@@ -148,8 +148,6 @@ def reachable(roots: Iterable[Node], first: int = 0) -> list[Node]:
 
     Nodes older than ``first`` (an id), and so all that they depend on, are left out.
     """
-    if not first:
-        return inputs_first(roots, lambda node: node.inputs)
     return inputs_first(
         (root for root in roots if root.id >= first),
         lambda node: [i for i in node.inputs if i.id >= first],

@@ -59,7 +59,7 @@ class Translation:
         return [self._found[i][1] for i in range(len(self._found))]
 
 
-def _length(kernel: Kernel) -> float:
+def _length(kernel: Kernel) -> int:
     """About how long the kernel's code is: a contraction has tiles of several shapes."""
     body = kernel.body
     if isinstance(body, Contract):

@@ -83,9 +83,10 @@ def compile_ir(
             machines: dict[int, Any] = {}  # a TargetMachine serves one thread at a time
             while not errors:
                 with lock:
-                    text, level = next(queue, ("", 0))
-                    if not level:
+                    item = next(queue, None)
+                    if item is None:
                         return
+                    text, level = item
                     key = object_key(text, target, level)
                     keys.append(key)
                     if key in found:

@@ -140,6 +140,7 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     a_bytes = c.m * c.k * size
     group = 1
     if a_bytes > target.l2_bytes // 4:
+        # the rest of the second cache is for the rows of a and of the output that pass by
         group = max(1, min(total_panels, target.l2_bytes // 8 // panel_bytes))
     strip = panel_of(rows, lanes, 16 // size).width
     blocks = -(-tiles * strip * c.k * size // PACKED_A_LIMIT) if pack_a else 1
