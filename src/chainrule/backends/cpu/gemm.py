@@ -63,6 +63,7 @@ PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the f
 KEPT_B_LIMIT = 2 << 20  # bytes of all packed panels of b, kept for every piece of rows
 SMALLEST_PIECE = 250_000  # flops that a thread takes at once
 WORTH_PACKING = 4  # units that take as long as packing the panels they need
+MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
 SHARED_FLOPS = 1_500_000  # of a contraction whose threads take work from each other
 
 
@@ -537,7 +538,7 @@ class _Emitter:
         b_stride = shape.width if plan.pack_b else c.b.row_stride
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
         heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
-        rare = shape is plan.rest and plan.panels > 3
+        rare = shape is plan.rest and plan.panels >= MANY_PANELS
         kernels = []
         for rows in heights:
             name = micro_kernel(

@@ -26,6 +26,7 @@ from chainrule.backends.cpu.blocks import (
 from chainrule.backends.cpu.target import Target
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
+MOST_AT_ONCE = 8  # steps of k in that body
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,14 @@ def accumulate(
     return [totals[row * each : (row + 1) * each] for row in range(rows)]
 
 
+def steps_at_once(multiply_adds: int, k: int) -> int:
+    """How many steps of k make a turn of the loop, given the multiply-adds of one."""
+    count = 1
+    while count * multiply_adds < ENOUGH and count < MOST_AT_ONCE and k >= 8 * count:
+        count *= 2
+    return count
+
+
 def micro_kernel(
     module: Module,
     target: Target,
@@ -181,9 +190,7 @@ def micro_kernel(
     name = f"tile_{dtype}_{rows}x{shape}x{k}_{strides}_{'packed' if packed else 'direct'}"
     if any(f.name == name for f in module.functions):
         return name
-    at_once = 1
-    while not rare and at_once * rows * len(panel.vectors) < ENOUGH and 8 * at_once <= min(k, 32):
-        at_once *= 2
+    at_once = 1 if rare else steps_at_once(rows * len(panel.vectors), k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")

@@ -78,6 +78,7 @@ class Pace:
         self.ended = self.clock()
 
     def _run(self, steps: int, run: Run) -> None:
+        """The steps, in pieces between which the number of threads may change."""
         while steps:
             start = self.clock()
             if not self.turns and self.per_step and start >= self.due:
