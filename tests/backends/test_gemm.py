@@ -137,6 +137,34 @@ def test_batches(batch):
         check((*batch, *shape), "columns", "wide", "float32", RUNNABLE[0])
 
 
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("shape", [s for s in SHAPES if min(s) > 0], ids=str)
+@pytest.mark.parametrize("which", ["rows of a", "columns of a", "rows of b"])
+def test_rows_that_lie_anywhere(which, shape, target):
+    """A table of addresses in the place of an operand: rows in any order, some of them twice."""
+    m, n, k = shape
+    rng = np.random.default_rng(m * n * k)
+    count, size = {"rows of a": (m, k), "columns of a": (k, m), "rows of b": (k, n)}[which]
+    source = Guarded(rng.standard_normal((count + 3, size)).astype("float32")).array
+    numbers = rng.integers(0, count + 3, count)
+    table = Guarded(source.ctypes.data + numbers * source.strides[0]).array
+    taken = source[numbers]
+    other = Guarded(rng.standard_normal((k, n) if which[-1] == "a" else (m, k)).astype("float32"))
+    plain = Operand(other.array.shape[1], 1)
+    if which == "rows of a":
+        a, b, operands = taken, other.array, (Operand(size, 1, table="rows"), plain)
+    elif which == "columns of a":
+        a, b, operands = taken.T, other.array, (Operand(1, size, table="columns"), plain)
+    else:
+        a, b, operands = other.array, taken, (plain, Operand(size, 1, table="rows"))
+    flat = (other.array, table) if which == "rows of b" else (table, other.array)
+    kernel = Kernel(Contraction(m, n, k, *operands, "float32"), preset(target))
+    for threads in (1, 2, 3):
+        out = Guarded(np.full((m, n), np.nan, "float32")).array
+        kernel(*flat, out, threads)
+        assert (np.abs(out - a @ b) <= 4e-6 * (np.abs(a) @ np.abs(b))).all()
+
+
 def test_shared_operand_of_a_batch():
     rng = np.random.default_rng(0)
     a = rng.standard_normal((4, 6, 5)).astype("float32")

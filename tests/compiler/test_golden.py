@@ -17,29 +17,29 @@ FOLDER = Path(__file__).parent.parent / "golden"
 F = dt.float32
 
 
-def rows(x, shape):
+def rows_of(x, shape):
     return g.broadcast(g.reshape(x, (*x.shape, *([1] * (len(shape) - x.ndim)))), shape)
 
 
 def softmax_cross_entropy():
     z, y = g.input((32, 10), F), g.input((32,), dt.int64)
     m = g.reduce_max(z, (1,))
-    e = g.exp(g.sub(z, rows(m, z.shape)))
+    e = g.exp(g.sub(z, rows_of(m, z.shape)))
     s = g.sum(e, (1,))
-    hot = g.eq(g.iota(z.shape, 1, dt.int64), rows(y, z.shape))
+    hot = g.eq(g.iota(z.shape, 1, dt.int64), rows_of(y, z.shape))
     picked = g.sum(g.where(hot, z, g.zeros_like(z)), (1,))
     loss = g.sub(g.add(g.log(s), m), picked)
-    return [z, y], [], [], [loss, g.sub(g.div(e, rows(s, z.shape)), g.cast(hot, F))]
+    return [z, y], [], [], [loss, g.sub(g.div(e, rows_of(s, z.shape)), g.cast(hot, F))]
 
 
 def layer_norm():
     x, w = g.input((64, 48), F), g.input((48,), F)
     n = g.constant(48.0, F)
     mean = g.div(g.sum(x, (1,)), g.expand(n, (64,)))
-    centred = g.sub(x, rows(mean, x.shape))
+    centred = g.sub(x, rows_of(mean, x.shape))
     var = g.div(g.sum(g.mul(centred, centred), (1,)), g.expand(n, (64,)))
     scale = g.sqrt(g.add(var, g.full(var.shape, 1e-5, F)))
-    return [x, w], [], [], [g.mul(g.div(centred, rows(scale, x.shape)), g.expand(w, x.shape))]
+    return [x, w], [], [], [g.mul(g.div(centred, rows_of(scale, x.shape)), g.expand(w, x.shape))]
 
 
 def linear_sgd():
@@ -53,8 +53,24 @@ def linear_sgd():
     return [x, y], [w, b], step, [loss]
 
 
+def minibatch():
+    """Rows are read where they lie; the gradient of the logits is made where they are."""
+    data, labels, rows = g.input((500, 64), F), g.input((500,), dt.int64), g.input((32,), dt.int64)
+    w, v = g.input((40, 64), F), g.input((10, 40), F)
+    x, y = g.gather(data, rows), g.gather(labels, rows)
+    z = g.dot(g.tanh(g.dot(x, g.permute(w, (1, 0)))), g.permute(v, (1, 0)))
+    m = g.reduce_max(z, (1,))
+    s = g.sum(g.exp(g.sub(z, rows_of(m, z.shape))), (1,))
+    hot = g.eq(g.iota(z.shape, 1, dt.int64), rows_of(y, z.shape))
+    picked = g.sum(g.where(hot, z, g.zeros_like(z)), (1,))
+    loss = g.sum(g.sub(g.add(g.log(s), m), picked), (0,))
+    found = gradients([loss], [g.ones_like(loss)], [w, v])
+    step = [g.sub(p, g.mul(g.full(p.shape, 0.1, F), d)) for p, d in zip((w, v), found, strict=True)]
+    return [data, labels, rows], [w, v], step, [loss]
+
+
 @pytest.mark.parametrize(
-    "build", [softmax_cross_entropy, layer_norm, linear_sgd], ids=lambda f: f.__name__
+    "build", [softmax_cross_entropy, layer_norm, linear_sgd, minibatch], ids=lambda f: f.__name__
 )
 def test_loops(build, request):
     plan = make_plan(*build())

@@ -496,6 +496,32 @@ def _dot(b: Builder) -> None:
     b.put(op.dot(x, y), -high, high, False)
 
 
+def _minibatch(b: Builder) -> None:
+    """Rows of a matrix as an operand of a contraction, on either side, also transposed."""
+    dtype = b.r.choice([d for d in b.dtypes if d.kind in "iuf"])
+    n, size, rows, other = (b.r.choice(SIZES) for _ in range(4))
+    x = b.input((n, size), dtype)
+    index = b.input((rows,), b.r.choice([d for d in b.dtypes if d.kind in "iu"] or [dt.int32]))
+    if b.r.random() < 0.3:
+        index = op.flip(index, (0,)) if b.r.random() < 0.5 else _repeated(index)
+    taken = b.moved(op.gather(x, index), x)
+    turned = b.r.random() < 0.5
+    operand = op.permute(taken, (1, 0)) if turned else taken
+    left = b.r.random() < 0.5
+    inner = operand.shape[1 if left else 0]
+    if rows * other > LIMIT or operand.size // max(inner, 1) * other > LIMIT:
+        return
+    y = b.input((inner, other) if left else (other, inner), dtype)
+    high = inner * max(map(abs, b.range[taken])) * max(map(abs, b.range[y]))
+    b.put(op.dot(operand, y) if left else op.dot(y, operand), -high, high, False)
+
+
+def _repeated(x: Node) -> Node:
+    """The first element in every place."""
+    first = op.slice(x, (0,), (1,), (1,))
+    return op.broadcast(first, x.shape)
+
+
 def _index(b: Builder, n: int) -> Node:
     """Indices, mostly inside range(n)."""
     fitting = [i for i in b.pool if i.dtype.kind in "iu" and i.size <= 40]
@@ -625,6 +651,7 @@ STEPS: dict[str, Step] = {
     "argmax": _argmax,
     "dot": _dot,
     "gather": _gather,
+    "minibatch": _minibatch,
     "scatter_add": _scatter_add,
     "shuffle": _shuffle,
     "stop_gradient": _stop_gradient,

@@ -13,7 +13,7 @@ without making two groups wait for each other, or starts one of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import graph as g
@@ -22,6 +22,8 @@ from .views import Bind, is_view, merges, push_bind
 
 TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
+FEWEST_GATHERED_ROWS = 16  # a minibatch
+FEWEST_GATHERED = 1024  # elements
 ALONE = frozenset({"concat", "pad", "scatter_add"})
 
 
@@ -132,15 +134,63 @@ CHEAP = frozenset(
 )  # fmt: skip - rather computed again than kept
 
 
-def _in_memory_anyway(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
+def _read_by_rows(
+    order: Sequence[Node], roots: Sequence[Node], changed: Sequence[Node]
+) -> set[Node]:
+    """Gathered rows that only contractions use, which then read them where they lie.
+
+    They are rows of a matrix that stays as it is during the step, and enough of them to be worth
+    it: a copy would be written and read again, and waited for.
+    """
+    excluded: set[Node] = set(roots)
+    found: dict[Node, None] = {}
+    for node in filter(is_computed, order):
+        for place, x in enumerate(node.inputs):
+            gathered, views = base_of(x)
+            if gathered.op == "gather":
+                found[gathered] = None
+                if not _can_read_rows(node, place, views):
+                    excluded.add(gathered)
+    return {
+        node
+        for node in found
+        if node not in excluded
+        and node.ndim == 2
+        and node.shape[0] >= FEWEST_GATHERED_ROWS
+        and node.size >= FEWEST_GATHERED
+        and is_buffer(node.inputs[0])
+        and node.inputs[0] not in changed
+        and _is_read_from_memory(node.inputs[1])
+    }
+
+
+def _can_read_rows(user: Node, place: int, views: Sequence[Node]) -> bool:
+    """Whether a contraction can follow rows that lie anywhere: along its m or k on the left side,
+    along its k on the right."""
+    if user.op != "dot" or user.ndim != 2 or min(user.shape) < 2:
+        return False
+    return not views or (place == 0 and [v.op for v in views] == ["permute"])
+
+
+def _is_read_from_memory(node: Node) -> bool:
+    base, views = base_of(node)
+    merged = any(v.op == "reshape" and merges(v) for v in views)
+    return (is_buffer(base) or is_computed(base)) and not merged
+
+
+def _in_memory_anyway(
+    order: Sequence[Node], roots: Sequence[Node], by_rows: set[Node]
+) -> set[Node]:
     """Results, and what is read at computed addresses."""
     needed = set(roots)
     for node in order:
+        if node in by_rows:
+            needed.add(base_of(node.inputs[1])[0])
         if node.op in ALONE or node.op in _NEED_BUFFERS:
             needed.update(base_of(x)[0] for x in node.inputs)
         if node.op == "reshape" and merges(node):
             needed.add(node.inputs[0])
-    return needed
+    return needed - by_rows
 
 
 def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
@@ -168,12 +218,15 @@ class Fuser:
         self.updates = updates or {}  # new values of state, and the state
         self._note_readers(order)
         self.users: dict[Node, list[Node]] = {}
-        for node in filter(is_computed, order):
-            for x in node.inputs:
-                self.users.setdefault(base_of(x)[0], []).append(node)
+        # computed by whoever reads them: gathered rows, and formulas that could join no group
+        self.elsewhere = _read_by_rows(order, roots, list(self.updates.values()))
+        self.needed = needed = _in_memory_anyway(order, roots, self.elsewhere)
+        for node in order:
+            if is_computed(node) and node not in self.elsewhere:
+                for base in self._below(node):
+                    self.users.setdefault(base, []).append(node)
         self.of: dict[Node, Group] = {}
-        needed = _in_memory_anyway(order, roots)
-        self.inlined = _inlined(order, needed)
+        self.inlined = _inlined(order, needed) | self.elsewhere
         for node in order:
             if is_computed(node) and node not in self.inlined:
                 self._place(node)
@@ -230,7 +283,7 @@ class Fuser:
     # -- placing one node -------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
         if node.primitive.kind in ("elementwise", "reduce"):
-            above = {self.of[b].number for b, _ in map(base_of, node.inputs) if b in self.of}
+            above = {self.of[b].number for b in self._below(node) if b in self.of}
             for group in sorted(
                 map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)
             ):
@@ -242,7 +295,23 @@ class Fuser:
                     return
             if node.primitive.kind == "reduce" and self._join_beside(node):
                 return
-        self._start(node)
+        if self._left_to_user(node):
+            self.elsewhere.add(node)
+            self.inlined.add(node)
+        else:
+            self._start(node)
+
+    def _left_to_user(self, node: Node) -> bool:
+        """Whether a node that joins no group is a cheap formula which only one other uses, as it
+        is: that one computes it too, and may join a group that runs earlier."""
+        users = self.users.get(node, [])
+        return (
+            node.op in CHEAP
+            and node not in self.needed
+            and len(users) == 1
+            and users[0].primitive.kind == "elementwise"
+            and users[0].inputs.count(node) == 1
+        )
 
     def _join_beside(self, node: Node) -> bool:
         """A reduction whose rows another group already reads runs in that group's row loop."""
@@ -308,9 +377,18 @@ class Fuser:
     def _level_after(self, groups: int) -> int:
         return max((h.level + 1 for h in self.groups if groups >> h.number & 1), default=0)
 
+    def _below(self, node: Node) -> Iterator[Node]:
+        """What a node's kernel reads from memory: what lies under the views of its inputs, and
+        under formulas that are computed by whoever reads them."""
+        for base, _ in map(base_of, node.inputs):
+            if base in self.elsewhere:
+                yield from self._below(base)
+            else:
+                yield base
+
     def _needs(self, node: Node) -> int:
         mask = 0
-        for base, _ in map(base_of, node.inputs):
+        for base in self._below(node):
             if base in self.of:
                 group = self.of[base]
                 mask |= 1 << group.number | group.waits_for
@@ -320,7 +398,7 @@ class Fuser:
         """No input comes from a group that itself waits for this one, and nobody has to wait
         longer: a group may run later for a node's sake only if its members serve nobody else."""
         later = False
-        for base, _ in map(base_of, node.inputs):
+        for base in self._below(node):
             other = self.of.get(base)
             if other is not None and other is not group:
                 if other.waits_for >> group.number & 1:
@@ -366,6 +444,8 @@ class Fuser:
         binds: list[Bind] = []
         for x in node.inputs:
             base, views = base_of(x)
+            if base in self.elsewhere and any(self.of.get(b) is group for b in self._below(base)):
+                return False
             if self.of.get(base) is not group:
                 continue
             bind: Bind | None = group.bind[base]

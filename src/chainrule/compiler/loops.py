@@ -127,11 +127,24 @@ class Nest:
 
 
 @dataclass
+class Rows:
+    """A loop variable counts rows that lie anywhere: its row number i is row ``number`` (clamped to
+    the ``extent`` rows there are), each ``size`` elements after the one before."""
+
+    var: Var
+    number: Expr
+    extent: int
+    size: int
+
+
+@dataclass
 class OperandAccess:
-    """buffer[address], affine in the contraction's loop variables."""
+    """buffer[address], affine in the contraction's loop variables; with ``rows``, one of them
+    does not appear in it but gives the row to which the address is added."""
 
     buffer: int
     address: Affine
+    rows: Rows | None = None
 
 
 @dataclass
@@ -211,6 +224,11 @@ def show_expr(e: Expr, b: str = "b") -> str:
     return f"{e.name}({args})"
 
 
+def show_operand(x: OperandAccess) -> str:
+    row = f"{show_expr(x.rows.number)} * {x.rows.size} + " if x.rows is not None else ""
+    return f"b{x.buffer}[{row}{x.address}]"
+
+
 def show(kernel: Kernel) -> str:
     """The kernel as indented loops."""
     lines = [f"{kernel.name}:"]
@@ -240,10 +258,8 @@ def show(kernel: Kernel) -> str:
             statements(stage.statements, deeper)
     elif isinstance(body, Contract):
         shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, body.k))
-        lines.append(
-            f"  acc0 = sum over i{body.k.var} of b{body.a.buffer}[{body.a.address}]"
-            f" * b{body.b.buffer}[{body.b.address}]  # {shape}"
-        )
+        a, b = map(show_operand, (body.a, body.b))
+        lines.append(f"  acc0 = sum over i{body.k.var} of {a} * {b}  # {shape}")
         statements(body.statements, "  ")
     else:
         lines.append(

@@ -19,6 +19,7 @@ from .loops import (
     Loop,
     Nest,
     OperandAccess,
+    Rows,
     ScatterAdd,
     Stage,
     Statement,
@@ -364,6 +365,12 @@ class Lowering:
 
     def access(self, node: Node, index: Index) -> OperandAccess:
         e = self.value(node, index)
+        if e.kind == "gather":
+            (number,), (extent, size) = e.args, e.extra
+            for view in reversed(base_of(node)[1]):
+                index = through(view, index)
+            ((var, _),) = index[0].terms
+            return OperandAccess(e.buffer, e.address, Rows(var, number, extent, size))
         assert e.kind == "load", node
         return OperandAccess(e.buffer, e.address)
 
@@ -510,7 +517,10 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
         for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
     )
     if isinstance(body, Contract):
-        reads |= {body.a.buffer, body.b.buffer}
+        for operand in (body.a, body.b):
+            reads.add(operand.buffer)
+            if operand.rows is not None:
+                reads.add(operand.rows.number.buffer)
         flops += 2.0 * outer * body.k.extent
         size = body.dtype.itemsize
         batch = math.prod(loop.extent for loop in body.batch)

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...compiler.loops import Affine, Contract, OperandAccess, Store, Var, walk
-from .blocks import Function, Value
-from .gemm import Contraction, Operand, emit_contraction, is_shared, scratch_bytes
+from ...compiler.loops import Affine, Contract, OperandAccess, Rows, Store, Var, walk
+from .blocks import SCALAR_OF_DTYPE, Function, Value
+from .contraction import plus, scaled
+from .gemm import CACHE_LINE, Contraction, Operand, emit_contraction, is_shared, scratch_bytes
 from .nests import Emitter
+from .ops import row_number
 from .target import Target
 
-CACHE_LINE = 64
+TABLE_ENTRY = 8  # bytes of an address
 SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
 SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
 
@@ -49,6 +51,15 @@ def emit_contract(
     batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
     e = Emitter(f, pointers)
+    need = scratch_bytes(c, target)
+    operands: list[Value] = []
+    for access in (body.a, body.b):
+        if access.rows is None:
+            operands.append(pointers[access.buffer])
+        else:
+            operands.append(f.gep(scratch, need, "i8"))
+            need += _table(f, e, access, access.rows, body, operands[-1])
+    a, b = operands
     every = frozenset({-1, body.m.var, body.n.var, body.k.var, *batch_vars})
     e.hoist(body.statements, every)
     sums = {id(x): x for s in body.statements for x in walk(s.value) if x.kind == "local"}
@@ -81,8 +92,8 @@ def emit_contract(
         f,
         c,
         target,
-        pointers[body.a.buffer],
-        pointers[body.b.buffer],
+        a,
+        b,
         scratch,
         tid,
         nt,
@@ -94,7 +105,23 @@ def emit_contract(
     for n in c.batch:
         elements *= n
     serial = 2.0 * elements * c.k + 10 * elements < SERIAL_FLOPS
-    return scratch_bytes(c, target), serial, "one thread" if serial else "shared"
+    return need, serial, "one thread" if serial else "shared"
+
+
+def _table(
+    f: Function, e: Emitter, access: OperandAccess, rows: Rows, body: Contract, table: Value
+) -> int:
+    """Write the addresses of an operand's rows to ``table``; its bytes."""
+    scalar, pointer = SCALAR_OF_DTYPE[body.dtype.name], e.pointers[access.buffer]
+    count = next(loop.extent for loop in (body.m, body.k) if loop.var == rows.var)
+    e.scopes.append({})
+    with f.for_range(0, count, hint="row") as i:
+        e.variables[rows.var] = i
+        number = row_number(f, e.emit(rows.number), rows.number.dtype, rows.extent)
+        first = plus(f, scaled(f, number, rows.size), access.address.constant)
+        f.store(f.gep(pointer, first, scalar), f.gep(table, i, "ptr"))
+    e.scopes.pop()
+    return -(-count * TABLE_ENTRY // CACHE_LINE) * CACHE_LINE
 
 
 def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[int, bool]]:
@@ -118,7 +145,11 @@ def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[int, bool]]:
 
 
 def _operand(access: OperandAccess, batch: Sequence[Var], row: Var, col: Var) -> Operand:
-    address = access.address
+    address, rows = access.address, access.rows
+    if rows is not None and rows.var == row:
+        return Operand(rows.size, address.coefficient(col), table="rows")
+    if rows is not None:
+        return Operand(address.coefficient(row), rows.size, table="columns")
     return Operand(
         address.coefficient(row),
         address.coefficient(col),

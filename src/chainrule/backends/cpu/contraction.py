@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Literal, Protocol
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
 
@@ -15,12 +15,16 @@ from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Funct
 class Operand:
     """Where element (batch, row, col) lies, in elements from the pointer given at emission:
     ``offset + sum(batch[i] * batch_strides[i]) + row * row_stride + col * col_stride``.
-    Strides may be 0 or negative."""
+    Strides may be 0 or negative.
+
+    With ``table``, the rows (or columns) lie anywhere: the pointer given at emission points to the
+    addresses of their first elements, and of the strides only the other one counts."""
 
     row_stride: int
     col_stride: int
     batch_strides: tuple[int, ...] = ()
     offset: int = 0
+    table: Literal["", "rows", "columns"] = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Contraction:
     @property
     def itemsize(self) -> int:
         return SIZE_OF_SCALAR[self.scalar]
+
+    @property
+    def has_table(self) -> bool:
+        return bool(self.a.table or self.b.table)
 
 
 class Epilogue(Protocol):
@@ -127,7 +135,8 @@ def base(
     f: Function, c: Contraction, pointer: Value, operand: Operand, indices: Sequence[Value]
 ) -> Value:
     """Address of element (0, 0) of one matrix of the batch."""
-    pointer = f.gep(pointer, operand.offset, c.scalar)
+    if not operand.table:
+        pointer = f.gep(pointer, operand.offset, c.scalar)
     for index, stride in zip(indices, operand.batch_strides, strict=True):
         pointer = f.gep(pointer, scaled(f, index, stride), c.scalar)
     return pointer

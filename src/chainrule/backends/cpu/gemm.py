@@ -20,7 +20,7 @@ threads nor the tile it falls into changes its bits.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -42,8 +42,8 @@ from chainrule.backends.cpu.contraction import (
     plus,
     scaled,
 )
-from chainrule.backends.cpu.microkernel import Panel, micro_kernel, panel_of
-from chainrule.backends.cpu.pack import pack
+from chainrule.backends.cpu.microkernel import Panel, Tile, micro_kernel, panel_of
+from chainrule.backends.cpu.pack import Source, pack
 from chainrule.backends.cpu.share import pieces
 from chainrule.backends.cpu.target import Target
 
@@ -63,6 +63,8 @@ PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the f
 KEPT_B_LIMIT = 2 << 20  # bytes of all packed panels of b, kept for every piece of rows
 SMALLEST_PIECE = 250_000  # flops that a thread takes at once
 WORTH_PACKING = 4  # units that take as long as packing the panels they need
+CACHE_LINE = 64  # bytes
+FETCHED = 4 * CACHE_LINE  # of a row that lies anywhere, before it is read
 MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
 SHARED_FLOPS = 1_500_000  # of a contraction whose threads take work from each other
 
@@ -131,12 +133,12 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     contiguous = c.a.col_stride == 1
     total_panels = panels + (rest is not None)
     bad = (
-        (row_bytes % 1024 == 0 and row_bytes > 0)
+        (row_bytes % 1024 == 0 and row_bytes > 0 and not c.a.table)
         if contiguous
         else c.k * abs(c.a.col_stride) * size > 1 << 16
     )
-    pack_a = bad and total_panels >= 4 and c.m > 1
-    pack_b = c.n > 1 and not (c.b.col_stride == 1 and tiles <= 2)
+    pack_a = c.a.table == "columns" or (bad and total_panels >= 4 and c.m > 1)
+    pack_b = bool(c.b.table) or (c.n > 1 and not (c.b.col_stride == 1 and tiles <= 2))
     panel_bytes = max(c.k * width * lanes * size, 1)
     a_bytes = c.m * c.k * size
     group = 1
@@ -184,11 +186,18 @@ def _rows_travel_less(c: Contraction) -> bool:
     return kept or c.n < c.m
 
 
+def _variant(c: Contraction, target: Target) -> Callable[..., None] | None:
+    """What emits a contraction that needs no plan."""
+    if c.has_table:
+        return None
+    return next((v.emit for v in (tiny, matvec) if v.suits(c, target)), None)
+
+
 def scratch_bytes(c: Contraction, target: Target) -> int:
     """Scratch one thread needs (aligned to 64 bytes)."""
     if 0 in (c.m, c.n, *c.batch):
         return 0
-    if tiny.suits(c, target) or matvec.suits(c, target):
+    if _variant(c, target) is not None:
         return 0
     plan = plan_of(c, target)
     return _b_bytes(c, plan) + _a_bytes(c, plan)
@@ -206,7 +215,7 @@ def _a_bytes(c: Contraction, plan: Plan) -> int:
 
 def is_shared(c: Contraction, target: Target) -> bool:
     """Whether the threads take work from each other, if they get a queue."""
-    if 0 in (c.m, c.n, *c.batch) or tiny.suits(c, target) or matvec.suits(c, target):
+    if 0 in (c.m, c.n, *c.batch) or _variant(c, target) is not None:
         return False
     return plan_of(c, target).shared
 
@@ -233,10 +242,10 @@ def emit_contraction(
     """
     if 0 in (c.m, c.n, *c.batch):
         return
-    for variant in (tiny, matvec):
-        if variant.suits(c, target):
-            variant.emit(f, c, target, a, b, tid, nt, epilogue)
-            return
+    variant = _variant(c, target)
+    if variant is not None:
+        variant(f, c, target, a, b, tid, nt, epilogue)
+        return
     _Emitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
 
 
@@ -412,9 +421,13 @@ class _Emitter:
         with f.for_range(first, last, hint="tile") as tile:
             index = plus(f, block, tile)
             row, rows, is_tall = self._rows(index)
-            strip = f.gep(a, scaled(f, row, c.a.row_stride), c.scalar)
             if plan.pack_a:
                 strip = self._strip_at(tile)
+            elif c.a.table:
+                strip = f.gep(a, row, "ptr")
+                self._fetch_starts(a, plus(f, row, rows), rows)
+            else:
+                strip = f.gep(a, scaled(f, row, c.a.row_stride), c.scalar)
             for shape, each in panels:
                 with each as (p, column):
                     panel = self._panel_at(group, p)
@@ -425,6 +438,16 @@ class _Emitter:
                             self.announce(f, indices, plus(f, row, r), column, shape.count)
                     self._multiply(shape, strip, panel, is_tall)
                     self._finish(shape, indices, row, rows, column)
+
+    def _fetch_starts(self, table: Value, row: Value, rows: Value) -> None:
+        """Ask for the first lines of ``rows`` rows that lie anywhere: the processor, which reads
+        ahead once it has seen some lines, knows nothing of them."""
+        f, c = self.f, self.c
+        with f.for_range(0, rows, hint="r") as r:
+            number = least(f, plus(f, row, r), c.m - 1)
+            start = f.load("ptr", f.gep(table, number, "ptr"))
+            for offset in range(0, min(c.k * c.itemsize, FETCHED), CACHE_LINE):
+                f.prefetch(f.gep(start, offset, "i8"), False)
 
     def _panels(
         self, group: Value
@@ -471,12 +494,12 @@ class _Emitter:
 
     def _pack_b(self, b: Value, group: Value) -> None:
         f, c = self.f, self.c
-        strides = (c.b.row_stride, c.b.col_stride)
+        strides = c.b.row_stride, c.b.col_stride
         for shape, each in self._panels(group):
             with each as (p, column):
-                source = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
-                at = self._panel_at(group, p)
-                pack(f, c.dtype, source, at, (0, c.k), shape, strides, shape.width)
+                start = scaled(f, column, c.b.col_stride)
+                source = Source(b, start, *strides, bool(c.b.table))
+                pack(f, c.dtype, source, self._panel_at(group, p), (0, c.k), shape, shape.width)
 
     def _panel_at(self, group: Value, p: Value) -> Value:
         f, plan = self.f, self.plan
@@ -500,17 +523,16 @@ class _Emitter:
 
     def _pack_a(self, a: Value, block: Value, low: Value, high: Value) -> None:
         f, c, plan = self.f, self.c, self.plan
-        strides = (c.a.col_stride, c.a.row_stride)
+        strides = c.a.col_stride, c.a.row_stride
 
         def pack_tile(tile: Value, steps: tuple[Value | int, Value | int]) -> None:
             row, _, is_tall = self._rows(plus(f, block, tile))
-            source = f.gep(a, scaled(f, row, c.a.row_stride), c.scalar)
+            start = scaled(f, row, c.a.row_stride)
+            source = Source(a, start, *strides, bool(c.a.table))
             for rows, context in self._heights(is_tall):
                 with context:
                     shape = panel_of(rows, self.target.lanes(c.dtype), 16 // c.itemsize)
-                    pack(
-                        f, c.dtype, source, self._strip_at(tile), steps, shape, strides, plan.strip
-                    )
+                    pack(f, c.dtype, source, self._strip_at(tile), steps, shape, plan.strip)
 
         if c.a.row_stride == 1 and c.k > PACKED_A_PAGES:
             # Each k is another page: pass over few of them for all tiles before the next ones.
@@ -538,22 +560,12 @@ class _Emitter:
         b_stride = shape.width if plan.pack_b else c.b.row_stride
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
         heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
+        by_table = c.a.table == "rows" and not plan.pack_a
         rare = shape is plan.rest and plan.panels >= MANY_PANELS
         kernels = []
         for rows in heights:
-            name = micro_kernel(
-                f.module,
-                self.target,
-                c.dtype,
-                rows,
-                shape,
-                a_strides,
-                b_stride,
-                plan.pack_b,
-                c.k,
-                rare,
-            )
-            kernels.append(Value("ptr", f"@{name}"))
+            tile = Tile(c.dtype, rows, shape, c.k, a_strides, by_table, b_stride, plan.pack_b)
+            kernels.append(Value("ptr", f"@{micro_kernel(f.module, self.target, tile, rare)}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
         f.line(f"call void {kernel.text}({a}, {b}, {self.buffer})")
 

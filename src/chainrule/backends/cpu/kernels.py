@@ -10,6 +10,7 @@ from ...compiler.plan import Buffer
 from .blocks import SCALAR_OF_DTYPE, Function, Module, Value, i64
 from .contract import emit_contract, takes_queue
 from .nests import Emitter, emit_nest, scratch_bytes
+from .ops import row_number
 from .schedule import SERIAL_CYCLES, plan_nest
 from .target import Target
 
@@ -74,10 +75,7 @@ def _scatter_add(
         e.variables[0] = i
         at = f.gep(pointers[body.index.buffer], e.address(body.index.address), index_memory)
         raw = f.load(index_memory, at)
-        row = f.convert("zext" if body.index_dtype.kind == "u" else "sext", raw, "i64")
-        row = f.select(f.compare("slt", row, i64(0)), i64(0), row)
-        row = f.select(f.compare("sgt", row, i64(body.rows - 1)), i64(body.rows - 1), row)
-        start = f.mul(row, i64(body.row))
+        start = f.mul(row_number(f, raw, body.index_dtype, body.rows), i64(body.row))
         with f.for_range(first, last) as r:
             e.variables[1] = r
             place = f.gep(out, f.add(start, r), memory)

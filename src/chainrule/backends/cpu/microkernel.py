@@ -112,45 +112,74 @@ def multiply_add(f: Function, target: Target, a: Value, b: Value, c: Value) -> V
     return f.add(f.mul(a, b), c)
 
 
-def accumulate(
-    f: Function,
-    target: Target,
-    dtype: str,
-    rows: int,
-    panel: Panel,
-    a: Value,
-    b: Value,
-    k: int,
-    a_strides: tuple[int, int],
-    b_stride: int,
-    packed: bool,
-    at_once: int,
-) -> list[list[Value]]:
-    """The sums over ``k`` steps in registers, ``[row][vector]``, ``at_once`` steps a turn of the
-    loop.
+@dataclass(frozen=True)
+class Tile:
+    """What a micro-kernel computes: ``rows`` of a times the columns of a panel of b, over ``k``.
 
-    ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``, ``b`` at ``k * b_stride`` + column;
-    a packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
+    ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``; with ``by_table`` it points to the
+    addresses of its rows, and only the second stride counts. ``b`` is read at ``k * b_stride`` +
+    column; a packed ``b`` has all lanes of every vector, another only the ``count`` that exist.
     """
-    scalar, each = SCALAR_OF_DTYPE[dtype], len(panel.vectors)
+
+    dtype: str
+    rows: int
+    panel: Panel
+    k: int
+    a_strides: tuple[int, int]
+    by_table: bool
+    b_stride: int
+    packed: bool
+
+    @property
+    def scalar(self) -> str:
+        return SCALAR_OF_DTYPE[self.dtype]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one step of k."""
+        return self.rows * len(self.panel.vectors)
+
+    @property
+    def name(self) -> str:
+        shape = "_".join(f"{v.lanes}of{v.count}" for v in self.panel.vectors)
+        first = "table" if self.by_table else self.a_strides[0]
+        strides = f"{first}_{self.a_strides[1]}_{self.b_stride}".replace("-", "n")
+        layout = f"{strides}_{'packed' if self.packed else 'direct'}"
+        return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}"
+
+
+def accumulate(
+    f: Function, target: Target, tile: Tile, a: Value, b: Value, at_once: int
+) -> list[list[Value]]:
+    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop."""
+    scalar, vectors = tile.scalar, tile.panel.vectors
+    each, rows = len(vectors), range(tile.rows)
+    starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
+
+    def element(at_a: Value, row: int) -> Value:
+        """``at_a``: an address, or with a table the distance from the rows' first elements."""
+        if tile.by_table:
+            return f.load(scalar, f.gep(starts[row], at_a, scalar))
+        return f.load(scalar, f.gep(at_a, row * tile.a_strides[0], scalar))
 
     def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
         columns = []
-        for v in panel.vectors:
+        for v in vectors:
             pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
-            columns.append(
-                f.load(type_, pointer) if packed else f.load_first(type_, pointer, v.count)
-            )
-        after = [f.gep(at_a, a_strides[1], scalar), f.gep(at_b, b_stride, scalar)]
-        for row in range(rows):
-            element = f.load(scalar, f.gep(at_a, row * a_strides[0], scalar))
+            count = v.lanes if tile.packed else v.count
+            columns.append(f.load_first(type_, pointer, count))
+        stride = tile.a_strides[1]
+        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
+        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        for row in rows:
+            x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(multiply_add(f, target, f.splat(element, column.lanes), column, old))
+                after.append(multiply_add(f, target, f.splat(x, column.lanes), column, old))
         return after
 
-    zeros = [const(vector(scalar, v.lanes), 0) for v in panel.vectors]
-    turns, rest = divmod(k, at_once)
-    with fold(f, i64(turns), [a, b, *zeros * rows]) as loop:
+    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
+    turns, rest = divmod(tile.k, at_once)
+    with fold(f, i64(turns), [i64(0) if tile.by_table else a, b, *zeros * tile.rows]) as loop:
         loop.next = loop.values
         for _ in range(at_once):
             loop.next = step(*loop.next)
@@ -158,7 +187,7 @@ def accumulate(
         with fold(f, i64(rest), loop.values) as loop:
             loop.next = step(*loop.values)
     totals = loop.values[2:]
-    return [totals[row * each : (row + 1) * each] for row in range(rows)]
+    return [totals[row * each : (row + 1) * each] for row in rows]
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
@@ -169,36 +198,21 @@ def steps_at_once(multiply_adds: int, k: int) -> int:
     return count
 
 
-def micro_kernel(
-    module: Module,
-    target: Target,
-    dtype: str,
-    rows: int,
-    panel: Panel,
-    a_strides: tuple[int, int],
-    b_stride: int,
-    packed: bool,
-    k: int,
-    rare: bool,
-) -> str:
+def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     """The name of ``void (a, b, c)``, c being ``rows`` rows of ``panel.width``; made once a module.
 
     A ``rare`` one is kept short, which LLVM takes less time for.
     """
-    shape = "_".join(f"{v.lanes}of{v.count}" for v in panel.vectors)
-    strides = f"{a_strides[0]}_{a_strides[1]}_{b_stride}".replace("-", "n")
-    name = f"tile_{dtype}_{rows}x{shape}x{k}_{strides}_{'packed' if packed else 'direct'}"
-    if any(f.name == name for f in module.functions):
-        return name
-    at_once = 1 if rare else steps_at_once(rows * len(panel.vectors), k)
+    if any(f.name == tile.name for f in module.functions):
+        return tile.name
+    at_once = 1 if rare else steps_at_once(tile.multiply_adds, tile.k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
-    f = module.function(name, args, returns="internal void", attributes="nounwind noinline")
+    f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
-    sums = accumulate(f, target, dtype, rows, panel, a, b, k, a_strides, b_stride, packed, at_once)
-    scalar = SCALAR_OF_DTYPE[dtype]
-    for row, values in enumerate(sums):
-        for v, value in zip(panel.vectors, values, strict=True):
-            align = min(v.lanes, panel.width & -panel.width, 1 << 30) * SIZE_OF_SCALAR[scalar]
-            f.store(value, f.gep(c, row * panel.width + v.offset, scalar), min(align, 64))
+    width = tile.panel.width
+    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once)):
+        for v, value in zip(tile.panel.vectors, values, strict=True):
+            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
+            f.store(value, f.gep(c, row * width + v.offset, tile.scalar), min(align, 64))
     f.ret()
-    return name
+    return tile.name

@@ -212,10 +212,8 @@ class Emitter:
         pointer = self.pointers[e.buffer]
 
         def start(r: Value) -> Value:
-            wide = f.convert("zext" if source.kind == "u" else "sext", r, "i64")
-            low = f.select(f.compare("slt", wide, i64(0)), i64(0), wide)
-            top = f.select(f.compare("sgt", low, i64(rows - 1)), i64(rows - 1), low)
-            return f.emit("i64", f"mul nsw i64 {top.text}, {stride}")
+            number = ops.row_number(f, r, source, rows)
+            return f.emit("i64", f"mul nsw i64 {number.text}, {stride}")
 
         if row.lanes == 1:
             base = f.emit("i64", f"add nsw i64 {start(row).text}, {self.address(e.address).text}")

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.counter_random import PHILOX_MULTIPLIER, PHILOX_ROUNDS, PHILOX_WEYL, shuffle_rounds
 from ...core.dtypes import DType
 from . import math
-from .blocks import Function, Value, const, vector
+from .blocks import Function, Value, const, i64, vector
 
 REGISTER = {
     "bool": "i1",
@@ -29,6 +29,13 @@ REGISTER = {
 
 def register_type(dtype: DType, lanes: int = 1) -> str:
     return vector(REGISTER[dtype.name], lanes)
+
+
+def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
+    """An index of rows as an i64, clamped to those there are."""
+    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, "i64")
+    low = f.select(f.compare("slt", wide, i64(0)), i64(0), wide)
+    return f.select(f.compare("sgt", low, i64(rows - 1)), i64(rows - 1), low)
 
 
 def apply(

@@ -9,6 +9,7 @@ registers (unit stride along k), elements gathered (neither). Nothing outside th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chainrule.backends.cpu.blocks import (
     SCALAR_OF_DTYPE,
@@ -24,49 +25,65 @@ from chainrule.backends.cpu.microkernel import Panel
 Steps = tuple[Value | int, Value | int]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Element (k, j) lies at ``start + k * k_stride + j * j_stride`` from ``pointer``; with
+    ``table``, at ``start + j * j_stride`` from the address that ``pointer`` has for k."""
+
+    pointer: Value
+    start: Value
+    k_stride: int
+    j_stride: int
+    table: bool = False
+
+
 def pack(
     f: Function,
     dtype: str,
-    source: Value,
+    source: Source,
     destination: Value,
     steps: Steps,
     panel: Panel,
-    strides: tuple[int, int],
     width: int,
 ) -> None:
     """Pack rows ``steps[0] .. steps[1]`` of ``panel.count`` elements; lanes past them become zero.
 
-    ``strides`` are the source's along k and along j. The steps are literals where its layout is
-    contiguous along k.
+    The steps are literals where the source is contiguous along k.
     """
     scalar = SCALAR_OF_DTYPE[dtype]
     block = 16 // SIZE_OF_SCALAR[scalar]
     # the transpose is written for 32- and 64-bit elements
-    contiguous = block <= 4 and strides[0] == 1 and all(v.lanes % block == 0 for v in panel.vectors)
-    if contiguous and strides[1] != 1 and steps[0] == 0 and isinstance(steps[1], int):
-        transpose(f, scalar, source, destination, steps[1], panel, strides[1], width)
+    contiguous = block <= 4 and source.k_stride == 1 and not source.table
+    contiguous = contiguous and all(v.lanes % block == 0 for v in panel.vectors)
+    if contiguous and source.j_stride != 1 and steps[0] == 0 and isinstance(steps[1], int):
+        at = f.gep(source.pointer, source.start, scalar)
+        transpose(f, scalar, at, destination, steps[1], panel, source.j_stride, width)
     else:
-        copy(f, scalar, source, destination, steps, panel, strides, width)
+        copy(f, scalar, source, destination, steps, panel, width)
 
 
 def copy(
     f: Function,
     scalar: str,
-    source: Value,
+    source: Source,
     destination: Value,
     steps: Steps,
     panel: Panel,
-    strides: tuple[int, int],
     width: int,
 ) -> None:
     """Vector by vector where the source is contiguous along j, element by element where it is
     not."""
+    stride = source.j_stride
     with f.for_range(*steps, hint="k") as k:
-        row = f.gep(source, f.mul(k, i64(strides[0])), scalar)
+        if source.table:
+            row = f.load("ptr", f.gep(source.pointer, k, "ptr"))
+        else:
+            row = f.gep(source.pointer, f.mul(k, i64(source.k_stride)), scalar)
+        row = f.gep(row, source.start, scalar)
         packed = f.gep(destination, f.mul(k, i64(width)), scalar)
         for v in panel.vectors:
-            pointer = f.gep(row, v.offset * strides[1], scalar)
-            values = strided_load(f, scalar, pointer, v.lanes, v.count, strides[1])
+            pointer = f.gep(row, v.offset * stride, scalar)
+            values = strided_load(f, scalar, pointer, v.lanes, v.count, stride)
             f.store(values, f.gep(packed, v.offset, scalar))
 
 
