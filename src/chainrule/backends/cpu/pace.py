@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 TURN = 300e-6  # seconds of steps on one number of threads
 TURNS = 3  # of each number in a trial
@@ -132,7 +131,7 @@ class Pace:
         times: dict[int, list[float]] = {}
         for turn in self.done:
             times.setdefault(turn.threads, []).append(turn.seconds / turn.steps)
-        usual = {t: median(found) for t, found in times.items()}
+        usual = {t: sorted(found)[len(found) // 2] for t, found in times.items()}
         best = min(usual, key=lambda t: usual[t])
         if usual[best] < MARGIN * usual[self.threads]:
             self.threads = best  # and go on from there at once
