@@ -97,6 +97,12 @@ FILES = {
         b"a,y\n1,\n2,?\n",
         "t.csv: the target 'y' has no values in any row",
     ),
+    "no header": (
+        "t.csv",
+        b"a,2.5\nb,3\n",
+        "t.csv: no column 'y'; there are 'a', '2.5'; one name is a number: if the first line is "
+        "data, add --no-header (header=False)",
+    ),
     "no target column": ("t.csv", b"a,b\n1,2\n3,4\n", "t.csv: no column 'y'; there are 'a', 'b'"),
     "nothing but the target": (
         "t.csv",
