@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.backends.cpu.blocks import Function, Module, Value, i64
+from chainrule.backends.cpu.contraction import Contraction, Operand
 from chainrule.backends.cpu.engine import Library, compile_ir
-from chainrule.backends.cpu.gemm import Contraction, Operand, emit_contraction, scratch_bytes
+from chainrule.backends.cpu.gemm import emit_contraction, scratch_bytes
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.threads_ir import QUEUE_BYTES
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from gemm_harness import Kernel, contraction_of
 
-from chainrule.backends.cpu import gemm
+from chainrule.backends.cpu import gemm, tiling
 from chainrule.backends.cpu.blocks import Module, i64
+from chainrule.backends.cpu.contraction import Contraction, Operand
 from chainrule.backends.cpu.engine import Library, compile_ir
 from chainrule.backends.cpu.share import pieces
 from chainrule.backends.cpu.target import preset
@@ -101,8 +102,8 @@ def test_each_unit_is_taken_once_by_real_threads(threads):
 
 
 def test_large_contractions_are_shared():
-    c = gemm.Contraction(128, 300, 784, gemm.Operand(784, 1), gemm.Operand(1, 784))
-    small = gemm.Contraction(32, 100, 64, gemm.Operand(64, 1), gemm.Operand(1, 64))
+    c = Contraction(128, 300, 784, Operand(784, 1), Operand(1, 784))
+    small = Contraction(32, 100, 64, Operand(64, 1), Operand(1, 64))
     assert gemm.is_shared(c, preset("host"))
     assert not gemm.is_shared(small, preset("host"))
 
@@ -120,13 +121,13 @@ def test_shared_contractions_have_the_same_bits(seed, monkeypatch):
     b = np.asarray(b, "float32")
     flat_a, flat_b = a.T if transposed else a, b if b.flags.c_contiguous else b.T
     c = contraction_of(a, flat_a, b, flat_b)
-    monkeypatch.setattr(gemm, "SHARED_FLOPS", 0)
-    monkeypatch.setattr(gemm, "FEWEST_SHARED", 2)
+    monkeypatch.setattr(tiling, "SHARED_FLOPS", 0)
+    monkeypatch.setattr(tiling, "FEWEST_SHARED", 2)
     monkeypatch.setattr(gemm, "SMALLEST_PIECE", 1)
-    gemm.plan_of.cache_clear()
+    tiling.plan_of.cache_clear()
     try:
         kernel = Kernel(c, preset("host"))
-        assert gemm.is_shared(c, preset("host")) or gemm.plan_of(c, preset("host")).pack_a
+        assert gemm.is_shared(c, preset("host")) or tiling.plan_of(c, preset("host")).pack_a
         expected = np.zeros((m, n), "float32")
         kernel(flat_a, flat_b, expected)
         np.testing.assert_allclose(expected, a @ b, rtol=2e-4, atol=1e-4)
@@ -148,4 +149,4 @@ def test_shared_contractions_have_the_same_bits(seed, monkeypatch):
                 w.join()
             np.testing.assert_array_equal(out, expected)
     finally:
-        gemm.plan_of.cache_clear()
+        tiling.plan_of.cache_clear()
