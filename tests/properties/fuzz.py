@@ -24,23 +24,26 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--count", type=int, default=20_000, help="how many (default 20000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
+    parser.add_argument("--target", default="host", help="avx512, avx2, sse2 (default: host)")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
-        return work(
-            range(options.first + options.worker, options.first + options.count, options.jobs)
-        )
-    return Deal(options.first, options.count, max(1, min(options.jobs, options.count))).run()
+        seeds = range(options.first + options.worker, options.first + options.count, options.jobs)
+        return work(seeds, options.target)
+    jobs = max(1, min(options.jobs, options.count))
+    return Deal(options.first, options.count, jobs, options.target).run()
 
 
-def work(seeds: range) -> int:
+def work(seeds: range, target: str) -> int:
     """Check these seeds; each is said before it is begun."""
     from compiled import check  # here, so that who deals the seeds out starts at once
+
+    from chainrule.backends.cpu.target import preset
 
     faulthandler.enable()
     for seed in seeds:
         print(seed, flush=True)
-        check(seed)
+        check(seed, preset(target))
     print("done", flush=True)
     return 0
 
@@ -48,10 +51,11 @@ def work(seeds: range) -> int:
 class Deal:
     """The worker processes and what they have said."""
 
-    def __init__(self, first: int, count: int, jobs: int) -> None:
+    def __init__(self, first: int, count: int, jobs: int, target: str) -> None:
         self.count, self.done, self.start = count, 0, time.monotonic()
         self.shown = self.start
         own = [sys.executable, __file__, "--first", str(first), "--count", str(count)]
+        own += ["--target", target]
         self.workers = [
             subprocess.Popen(
                 [*own, "--jobs", str(jobs), "--worker", str(i)],
