@@ -3,7 +3,8 @@
     chainrule bench --peers-python PATH --json > bench.json
     python benchmarks/performance.py bench.json
 
-Several files are put one below the other (runs with --sizes, other thread counts).
+Files of the same machine and versions (runs with --sizes) become one set of tables, others follow
+below.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- tables: written by benchmarks/performance.py -->", "<!-- end of tables -->"
 
 
-def section(path: str) -> str:
-    """The tables of one file, with a line about the machine."""
-    held = json.loads(Path(path).read_text())
-    found = [Comparison.from_dict(c) for c in held["comparisons"]]
-    about = (
-        f"{held['machine']['processor']}, {found[0].threads} threads, medians of {held['rounds']} "
-        "interleaved"
-        f" rounds, {held['versions']}."
-    )
-    return f"{about}\n\n{markdown(found)}"
+def sections(paths: list[str]) -> list[str]:
+    """The tables of all files, with a line about the machine."""
+    found: dict[str, list[Comparison]] = {}
+    for path in paths:
+        held = json.loads(Path(path).read_text())
+        comparisons = [Comparison.from_dict(c) for c in held["comparisons"]]
+        about = (
+            f"{held['machine']['processor']}, {comparisons[0].threads} threads, medians of "
+            f"{held['rounds']} interleaved rounds, {held['versions']}."
+        )
+        found.setdefault(about, []).extend(comparisons)
+    return [f"{about}\n\n{markdown(comparisons)}" for about, comparisons in found.items()]
 
 
 def main(paths: list[str]) -> None:
@@ -36,7 +39,7 @@ def main(paths: list[str]) -> None:
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n\n".join(section(p) for p in paths)
+    tables = "\n\n".join(sections(paths))
     PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
 
 

@@ -47,6 +47,7 @@ from chainrule.backends.cpu.tiling import Plan, plan_of
 PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
 SMALLEST_PIECE = 250_000  # flops that a thread takes at once
 WORTH_PACKING = 4  # units that take as long as packing the panels they need
+RARE = 1 / 8  # of the tiles: their share of the time hardly counts
 MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
 CACHE_LINE = 64  # bytes
 FETCHED = 4 * CACHE_LINE  # of a row that lies anywhere, before it is read
@@ -425,11 +426,14 @@ class _Emitter:
         f, c, plan = self.f, self.c, self.plan
         b_stride = shape.width if plan.pack_b else c.b.row_stride
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
-        heights = [plan.rows] if plan.tall == plan.tiles else [plan.rows, plan.rows - 1]
+        heights = {plan.rows: plan.tall, plan.rows - 1: plan.tiles - plan.tall}
         by_table = c.a.table == "rows" and not plan.pack_a
-        rare = shape is plan.rest and plan.panels >= MANY_PANELS
+        few = shape is plan.rest and plan.panels >= MANY_PANELS
         kernels = []
-        for rows in heights:
+        for rows, tiles in heights.items():
+            if tiles == 0:
+                continue
+            rare = few or tiles < RARE * plan.tiles
             tile = Tile(c.dtype, rows, shape, c.k, a_strides, by_table, b_stride, plan.pack_b)
             kernels.append(Value("ptr", f"@{micro_kernel(f.module, self.target, tile, rare)}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
