@@ -10,7 +10,7 @@ from gemm_harness import Guarded, Kernel, contraction_of
 
 from chainrule.backends.cpu.contraction import Contraction, Operand
 from chainrule.backends.cpu.gemm import scratch_bytes
-from chainrule.backends.cpu.peak import measure_peak
+from chainrule.backends.cpu.peak import measure_peak, measure_peak_together
 from chainrule.backends.cpu.target import preset
 from chainrule.backends.cpu.tiling import plan_of
 
@@ -221,6 +221,12 @@ def test_scratch_is_bounded():
         return scratch_bytes(Contraction(m, 4096, 4096, Operand(4096, 1), Operand(1, 4096)), target)
 
     assert scratch(1 << 20) < 32 << 20
+
+
+def test_peak_of_several_cores_is_at_most_that_of_each():
+    together = max(measure_peak_together(2) for _ in range(3))
+    alone = max(measure_peak() for _ in range(3))
+    assert 0.2 * alone < together < 2.2 * alone
 
 
 @pytest.mark.parametrize("target", ["avx512", "avx2", "sse2"])

@@ -48,7 +48,7 @@ class Comparison:
 
     workload: Workload
     threads: int
-    floor_microseconds: float
+    floor_rounds: list[float]
     measured: list[Measured]
 
     @property
@@ -62,13 +62,17 @@ class Comparison:
         return quickest(m for m in self.measured if not m.is_ours)
 
     @property
+    def floor_microseconds(self) -> float:
+        """What the machine would need for a step's contractions; the median over the rounds."""
+        return statistics.median(self.floor_rounds)
+
+    @property
     def over_floor(self) -> float | None:
-        """Our time in floors."""
-        return (
-            self.ours.microseconds / self.floor_microseconds
-            if self.ours and self.ours.microseconds
-            else None
-        )
+        """Our time in floors; the median over rounds of the ratio within each round."""
+        if not self.ours:
+            return None
+        pairs = zip(self.ours.rounds, self.floor_rounds, strict=False)
+        return statistics.median(own / floor for own, floor in pairs)
 
     @property
     def speedup(self) -> float | None:
@@ -85,7 +89,7 @@ class Comparison:
         return cls(
             Workload.from_dict(held["workload"]),
             held["threads"],
-            held["floor_microseconds"],
+            held["floor_rounds"],
             measured,
         )
 
@@ -96,6 +100,7 @@ class Comparison:
             "workload": asdict(self.workload),
             "threads": self.threads,
             "floor_microseconds": self.floor_microseconds,
+            "floor_rounds": self.floor_rounds,
             "over_floor": self.over_floor,
             "ours": self.ours.mode if self.ours else None,
             "best_peer": best.mode if best else None,
@@ -110,16 +115,16 @@ def quickest(measured: Iterable[Measured]) -> Measured | None:
     return min(timed, key=lambda m: m.microseconds or math.inf, default=None)
 
 
-def floor_microseconds(workload: Workload, threads: int, peak: float) -> float:
-    """The time of a step's contractions at ``peak`` flops a second on each of ``threads`` cores."""
-    return workload.flops / (peak * threads) * 1e6
+def floor_microseconds(workload: Workload, peak: float) -> float:
+    """The time of a step's contractions at ``peak`` flops a second."""
+    return workload.flops / peak * 1e6
 
 
 def compare(
     workload: Workload,
     modes: Sequence[str],
     threads: int,
-    peak: float,
+    peak: Callable[[], float],
     rounds: int = 7,
     seconds: float = 0.3,
     peers_python: str | None = None,
@@ -129,9 +134,11 @@ def compare(
 
     Each mode is a process. A first process, with empty caches, tells the first step's time; a
     second one finds what the first left in the caches and is then timed, ``rounds`` times about
-    ``seconds``, in turns with the other modes.
+    ``seconds``, in turns with the other modes and with ``peak``, which measures the flops a second
+    that the threads can reach.
     """
     found = [Measured(m) for m in modes]
+    floors: list[float] = []
     running: list[tuple[Measured, Process]] = []
     with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:
         try:
@@ -147,6 +154,8 @@ def compare(
                 except WorkerError as error:
                     m.error = str(error)
             for turn in range(rounds + 1):  # the first turn finds the number of steps
+                if turn:
+                    floors.append(floor_microseconds(workload, peak()))
                 for m, process in list(running):
                     progress(f"{workload.name}: {m.mode}, round {turn} of {rounds}")
                     answer = process.ask("run", seconds=seconds)
@@ -158,7 +167,7 @@ def compare(
         finally:
             close_all([process for _, process in running])
     _agree(found, workload.dtype)
-    return Comparison(workload, threads, floor_microseconds(workload, threads, peak), found)
+    return Comparison(workload, threads, floors, found)
 
 
 def _first_steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import platform
 from typing import Any
@@ -13,7 +14,7 @@ from ..bench.machine import processor_name
 from ..bench.processes import choose, versions
 from ..bench.report import markdown, summary, table
 from ..errors import OptionError
-from ..runtime.explain import peak_flops
+from ..runtime.explain import peak_flops_together
 from .options import net_options, workloads_of
 from .output import data, print_json, progress
 
@@ -77,13 +78,13 @@ def command(
     count = threads or importlib.import_module("chainrule.backends.cpu.threads").get_num_threads()
     console = progress()
     found: list[Comparison] = []
-    with console.status("measuring the peak") as status:
+    with console.status("starting") as status:
         for workload in chosen:
             result = compare(
                 workload,
                 modes,
                 count,
-                peak_flops(workload.dtype),
+                functools.partial(peak_flops_together, count, workload.dtype),
                 rounds,
                 seconds,
                 peers_python,

@@ -261,6 +261,12 @@ def peak_flops(dtype: str = "float32") -> float:
     return float(peak.measure_peak(dtype, repeats=40))
 
 
+def peak_flops_together(threads: int, dtype: str = "float32") -> float:
+    """Floating-point operations a second of that many cores at once, just now."""
+    peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
+    return float(peak.measure_peak_together(threads, dtype))
+
+
 # -- passes ----------------------------------------------------------------------------------------
 def _passes(signature: Signature) -> tuple[list[Pass], Planner]:
     """The graph as captured, simplified, and divided into kernels."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import threading
 import time
+from collections.abc import Callable
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, Module, const, i64, vector
 from chainrule.backends.cpu.engine import Library, compile_ir
@@ -14,14 +17,9 @@ _CHAINS = 12  # more than latency x units of any present core, fewer than its re
 _STEPS = 200_000
 
 
-def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: int = 20) -> float:
-    """Floating-point operations a second of one core (a multiply-add counts two): the best of
-    ``repeats``.
-
-    The most that any kernel of this ``dtype`` can reach; benchmarks give their figures as shares of
-    it.
-    """
-    target = target or host()
+@functools.cache
+def _run(dtype: str, target: Target) -> tuple[Callable[[], None], float]:
+    """The loop, and its floating-point operations."""
     module = Module("peak")
     scalar, lanes = SCALAR_OF_DTYPE[dtype], target.lanes(dtype)
     type_ = vector(scalar, lanes)
@@ -34,14 +32,55 @@ def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: 
     total = loop.values[0]
     for value in loop.values[1:]:
         total = f.add(total, value)
-    f.store(total, data)
+    f.store(total, f.gep(data, 2 * lanes, scalar))
     f.ret()
     code = Library(compile_ir([str(module)], target), target)
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("peak"))
-    buffer = (ctypes.c_double * 32)()  # zeros: no operand is denormal
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("peak"))
+
+    def run() -> None:
+        assert code  # which owns the machine code
+        buffer = (ctypes.c_double * 48)()  # zeros: no operand is denormal
+        entry(ctypes.addressof(buffer))
+
+    return run, 2.0 * _CHAINS * lanes * _STEPS
+
+
+def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: int = 20) -> float:
+    """Floating-point operations a second of one core (a multiply-add counts two): the best of
+    ``repeats``.
+
+    The most that any kernel of this ``dtype`` can reach; benchmarks give their figures as shares of
+    it.
+    """
+    run, flops = _run(dtype, target or host())
     best = float("inf")
     for _ in range(repeats):
-        start_time = time.perf_counter()
-        run(ctypes.addressof(buffer))
-        best = min(best, time.perf_counter() - start_time)
-    return 2.0 * _CHAINS * lanes * _STEPS / best
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return flops / best
+
+
+def measure_peak_together(threads: int, dtype: str = "float32", seconds: float = 0.02) -> float:
+    """Floating-point operations a second of ``threads`` cores at once, for about ``seconds``.
+
+    Two processors that turn out to be one core's two threads reach half of twice
+    :func:`measure_peak`.
+    """
+    run, flops = _run(dtype, host())
+    rates, together = [0.0] * threads, threading.Barrier(threads)
+
+    def work(number: int) -> None:
+        together.wait()
+        start, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < seconds:
+            run()
+            count += 1
+        rates[number] = flops * count / elapsed
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(rates)
