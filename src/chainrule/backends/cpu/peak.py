@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -62,7 +63,8 @@ def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: 
 
 
 def measure_peak_together(threads: int, dtype: str = "float32", seconds: float = 0.02) -> float:
-    """Floating-point operations a second of ``threads`` cores at once, for about ``seconds``.
+    """Floating-point operations a second of ``threads`` cores at once: the sum of what each does
+    in its median run, so that being moved or interrupted does not count.
 
     Two processors that turn out to be one core's two threads reach half of twice
     :func:`measure_peak`.
@@ -72,11 +74,12 @@ def measure_peak_together(threads: int, dtype: str = "float32", seconds: float =
 
     def work(number: int) -> None:
         together.wait()
-        start, count = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - start) < seconds:
+        times = [time.perf_counter()]
+        while times[-1] - times[0] < seconds:
             run()
-            count += 1
-        rates[number] = flops * count / elapsed
+            times.append(time.perf_counter())
+        taken = sorted(b - a for a, b in itertools.pairwise(times))
+        rates[number] = flops / taken[len(taken) // 2]
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
     for worker in workers:
