@@ -158,6 +158,12 @@ class Contract:
     dtype: DType
     statements: list[Statement]  # of the accumulated sum: an Expr of kind "local" 0
 
+    @property
+    def operand_buffers(self) -> set[int]:
+        """What the sums are made of."""
+        rows = (x.rows.number.buffer for x in (self.a, self.b) if x.rows is not None)
+        return {self.a.buffer, self.b.buffer, *rows}
+
 
 @dataclass
 class ScatterAdd:

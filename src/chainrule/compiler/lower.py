@@ -517,10 +517,7 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
         for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
     )
     if isinstance(body, Contract):
-        for operand in (body.a, body.b):
-            reads.add(operand.buffer)
-            if operand.rows is not None:
-                reads.add(operand.rows.number.buffer)
+        reads |= body.operand_buffers
         flops += 2.0 * outer * body.k.extent
         size = body.dtype.itemsize
         batch = math.prod(loop.extent for loop in body.batch)

@@ -194,7 +194,7 @@ class Planner:
         (kernel,) = lower(group, _Everything(self.numbers, self.of), stores_all)
         body = kernel.body
         if isinstance(body, Contract):
-            if buffer in (body.a.buffer, body.b.buffer):
+            if buffer in body.operand_buffers:
                 return False
             stages = [body.statements]
         elif isinstance(body, Nest):
