@@ -14,14 +14,14 @@ import time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from chainrule.backends.cpu.blocks import Module, i64  # noqa: E402
-from chainrule.backends.cpu.contraction import Contraction, Operand  # noqa: E402
-from chainrule.backends.cpu.engine import Library, compile_ir  # noqa: E402
-from chainrule.backends.cpu.gemm import emit_contraction, scratch_bytes  # noqa: E402
-from chainrule.backends.cpu.peak import measure_peak  # noqa: E402
-from chainrule.backends.cpu.target import preset  # noqa: E402
+from chainrule.backends.cpu.blocks import Module, i64
+from chainrule.backends.cpu.contraction import Contraction, Operand
+from chainrule.backends.cpu.engine import Library, compile_ir
+from chainrule.backends.cpu.gemm import emit_contraction, scratch_bytes
+from chainrule.backends.cpu.peak import measure_peak
+from chainrule.backends.cpu.target import preset
 
 # (what, m, n, k, layout, batch); layout: which of a, b is stored transposed
 SHAPES = [

@@ -224,9 +224,9 @@ def test_scratch_is_bounded():
 
 
 def test_peak_of_several_cores_is_at_most_that_of_each():
-    together = max(measure_peak_together(2) for _ in range(3))
-    alone = max(measure_peak() for _ in range(3))
-    assert 0.2 * alone < together < 2.2 * alone
+    pairs = [(measure_peak_together(2), measure_peak()) for _ in range(3)]
+    together, alone = map(max, zip(*pairs, strict=True))
+    assert 0.2 * alone < together < 3 * alone  # twice, if the machine is as fast in both
 
 
 @pytest.mark.parametrize("target", ["avx512", "avx2", "sse2"])

@@ -69,18 +69,14 @@ class Comparison:
     @property
     def over_floor(self) -> float | None:
         """Our time in floors; the median over rounds of the ratio within each round."""
-        if not self.ours:
-            return None
-        pairs = zip(self.ours.rounds, self.floor_rounds, strict=False)
-        return statistics.median(own / floor for own, floor in pairs)
+        return median_ratio(self.ours.rounds, self.floor_rounds) if self.ours else None
 
     @property
     def speedup(self) -> float | None:
         """The best peer's time in ours; the median over rounds of the ratio within each round."""
         if not self.ours or not self.best_peer:
             return None
-        pairs = zip(self.best_peer.rounds, self.ours.rounds, strict=False)
-        return statistics.median(peer / own for peer, own in pairs)
+        return median_ratio(self.best_peer.rounds, self.ours.rounds)
 
     @classmethod
     def from_dict(cls, held: dict[str, Any]) -> Comparison:
@@ -107,6 +103,11 @@ class Comparison:
             "speedup": self.speedup,
             "modes": [asdict(m) for m in self.measured],
         }
+
+
+def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median over rounds of the ratio within each: slow spells of the machine hit both."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=False))
 
 
 def quickest(measured: Iterable[Measured]) -> Measured | None:

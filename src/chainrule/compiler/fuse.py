@@ -13,7 +13,7 @@ without making two groups wait for each other, or starts one of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import graph as g
@@ -218,21 +218,20 @@ class Fuser:
         self.updates = updates or {}  # new values of state, and the state
         self._note_readers(order)
         self.users: dict[Node, list[Node]] = {}
-        # computed by whoever reads them: gathered rows, and formulas that could join no group
-        self.elsewhere = _read_by_rows(order, roots, list(self.updates.values()))
-        self.needed = needed = _in_memory_anyway(order, roots, self.elsewhere)
+        by_rows = _read_by_rows(order, roots, list(self.updates.values()))
+        self.needed = _in_memory_anyway(order, roots, by_rows)
+        self.inlined = _inlined(order, self.needed) | by_rows  # computed by whoever reads them
         for node in order:
-            if is_computed(node) and node not in self.elsewhere:
-                for base in self._below(node):
+            if is_computed(node) and node not in self.inlined:
+                for base in self._sources(node):
                     self.users.setdefault(base, []).append(node)
         self.of: dict[Node, Group] = {}
-        self.inlined = _inlined(order, needed) | self.elsewhere
         for node in order:
             if is_computed(node) and node not in self.inlined:
                 self._place(node)
-        self._inline_late(order, needed)
+        self._inline_late()
 
-    def _inline_late(self, order: Sequence[Node], needed: set[Node]) -> None:
+    def _inline_late(self) -> None:
         """A cheap formula of values that lie in memory anyway, used by other groups only, moves to
         them: the mask of a ReLU is a comparison with the output that is stored in any case."""
         users = self.users
@@ -241,7 +240,7 @@ class Fuser:
             return (
                 not is_computed(node)
                 or node in self.inlined
-                or node in needed
+                or node in self.needed
                 or node.op == "gather"
                 or (
                     any(
@@ -255,7 +254,7 @@ class Fuser:
             """``moved`` and ``node`` and what only they use, if all of it can be computed
             elsewhere."""
             group = self.of[node]
-            if node.op not in CHEAP or node in needed or node is group.head:
+            if node.op not in CHEAP or node in self.needed or node is group.head:
                 return None
             if any(
                 u in self.inlined or (self.of[u] is group and u not in moved)
@@ -283,7 +282,7 @@ class Fuser:
     # -- placing one node -------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
         if node.primitive.kind in ("elementwise", "reduce"):
-            above = {self.of[b].number for b in self._below(node) if b in self.of}
+            above = {self.of[b].number for b in self._sources(node) if b in self.of}
             for group in sorted(
                 map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)
             ):
@@ -296,7 +295,6 @@ class Fuser:
             if node.primitive.kind == "reduce" and self._join_beside(node):
                 return
         if self._left_to_user(node):
-            self.elsewhere.add(node)
             self.inlined.add(node)
         else:
             self._start(node)
@@ -318,7 +316,7 @@ class Fuser:
         x = node.inputs[0]
         axes = _reduced_axes(node)
         frame = tuple(n for a, n in enumerate(x.shape) if a not in axes and n != 1)
-        sources = self._sources(node)
+        sources = set(self._sources(node))
         for group in reversed(self.groups):
             if (
                 group.frame == frame
@@ -330,7 +328,7 @@ class Fuser:
                     and _reduced_axes(m) == axes
                     for m in group.members
                 )
-                and any(self._sources(m) & sources for m in group.members)
+                and not all(sources.isdisjoint(self._sources(m)) for m in group.members)
                 and self._can_wait(group, node)
                 and not any(self.of.get(b) is group for b in sources)
             ):
@@ -339,17 +337,16 @@ class Fuser:
                 return True
         return False
 
-    def _sources(self, node: Node) -> set[Node]:
-        """What lies in memory and a node's formula reads."""
-        found: set[Node] = set()
-        below = list(node.inputs)
-        while below:
-            base, _ = base_of(below.pop())
+    def _sources(self, node: Node) -> list[Node]:
+        """What a node's kernel reads from memory: what lies under the views of its inputs, and
+        under formulas that are computed by whoever reads them."""
+        found: dict[Node, None] = {}
+        for base, _ in map(base_of, node.inputs):
             if base in self.inlined:
-                below += base.inputs
+                found |= dict.fromkeys(self._sources(base))
             elif base.op != "constant":
-                found.add(base)
-        return found
+                found[base] = None
+        return list(found)
 
     def _start(self, node: Node) -> None:
         shape = node.shape
@@ -377,18 +374,9 @@ class Fuser:
     def _level_after(self, groups: int) -> int:
         return max((h.level + 1 for h in self.groups if groups >> h.number & 1), default=0)
 
-    def _below(self, node: Node) -> Iterator[Node]:
-        """What a node's kernel reads from memory: what lies under the views of its inputs, and
-        under formulas that are computed by whoever reads them."""
-        for base, _ in map(base_of, node.inputs):
-            if base in self.elsewhere:
-                yield from self._below(base)
-            else:
-                yield base
-
     def _needs(self, node: Node) -> int:
         mask = 0
-        for base in self._below(node):
+        for base in self._sources(node):
             if base in self.of:
                 group = self.of[base]
                 mask |= 1 << group.number | group.waits_for
@@ -398,7 +386,7 @@ class Fuser:
         """No input comes from a group that itself waits for this one, and nobody has to wait
         longer: a group may run later for a node's sake only if its members serve nobody else."""
         later = False
-        for base in self._below(node):
+        for base in self._sources(node):
             other = self.of.get(base)
             if other is not None and other is not group:
                 if other.waits_for >> group.number & 1:
@@ -444,7 +432,7 @@ class Fuser:
         binds: list[Bind] = []
         for x in node.inputs:
             base, views = base_of(x)
-            if base in self.elsewhere and any(self.of.get(b) is group for b in self._below(base)):
+            if base in self.inlined and any(self.of.get(b) is group for b in self._sources(base)):
                 return False
             if self.of.get(base) is not group:
                 continue

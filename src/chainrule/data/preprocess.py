@@ -236,26 +236,14 @@ def read_answers(
     """The targets' values and task, after a check that all columns named are there."""
     for name in (*targets, *drop, *categorical):
         if name not in source.columns:
-            hint = (
-                "; one name is a number: if the first line is data, add --no-header (header=False)"
-                if any(map(_is_number, source.columns))
-                else ""
-            )
             raise DataError(
-                f"{source.name}: no column {name!r}; there are {listed(source.columns)}{hint}"
+                f"{source.name}: no column {name!r}; there are {listed(source.columns)}"
+                + source.doubt
             )
     double = [n for n in targets if list(targets).count(n) > 1 or n in drop]
     if double:
         raise DataError(f"{source.name}: the target {double[0]!r} is named twice, or dropped")
     return learn_answers(source, targets, task)
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _learn_columns(

@@ -22,6 +22,8 @@ class Source(ABC):
     """What messages call it."""
     columns: list[str]
     rows: int
+    doubt: str = ""
+    """What to add to a message about the columns' names."""
 
     @abstractmethod
     def batches(

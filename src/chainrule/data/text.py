@@ -21,7 +21,7 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError
 from .source import Source
-from .tables import Table, extra, words_array
+from .tables import Table, extra, number_of, words_array
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
 """Words of a text file that mean that a value is missing."""
@@ -52,6 +52,10 @@ class TextSource(Source):
         self._blank_lines = re.compile(rb"(?m)^[" + self._blank + rb"]*\n")
         # polars takes some names, such as *, for patterns.
         self._inner = {n: f"column_{i}" for i, n in enumerate(self.columns)}
+        if header and any(number_of(n) is not None for n in self.columns):
+            self.doubt = (
+                "; one name is a number: if the first line is data, add --no-header (header=False)"
+            )
         self._words: set[str] = set()
         self.rows = 0
         for block in self._blocks():

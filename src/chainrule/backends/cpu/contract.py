@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ...compiler.loops import Affine, Contract, OperandAccess, Rows, Store, Var, walk
 from .blocks import SCALAR_OF_DTYPE, Function, Value
-from .contraction import Contraction, Operand, plus, scaled
-from .gemm import CACHE_LINE, emit_contraction, is_shared, scratch_bytes
+from .contraction import CACHE_LINE, Contraction, Operand, plus, scaled
+from .gemm import emit_contraction, is_shared, scratch_bytes
 from .nests import Emitter
 from .ops import row_number
 from .target import Target

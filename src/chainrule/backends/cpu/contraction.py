@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
 
+CACHE_LINE = 64  # bytes
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -18,7 +20,7 @@ class Operand:
     Strides may be 0 or negative.
 
     With ``table``, the rows (or columns) lie anywhere: the pointer given at emission points to the
-    addresses of their first elements, and of the strides only the other one counts."""
+    addresses of their first elements; their own stride only tells which way the matrix lies."""
 
     row_stride: int
     col_stride: int

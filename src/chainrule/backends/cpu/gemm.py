@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from chainrule.backends.cpu import matvec, tiny
 from chainrule.backends.cpu.blocks import Function, Value, i64, vector
 from chainrule.backends.cpu.contraction import (
+    CACHE_LINE,
     Announcement,
     Contraction,
     Epilogue,
@@ -49,7 +50,6 @@ SMALLEST_PIECE = 250_000  # flops that a thread takes at once
 WORTH_PACKING = 4  # units that take as long as packing the panels they need
 RARE = 1 / 8  # of the tiles: their share of the time hardly counts
 MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
-CACHE_LINE = 64  # bytes
 FETCHED = 4 * CACHE_LINE  # of a row that lies anywhere, before it is read
 
 
@@ -361,11 +361,10 @@ class _Emitter:
 
     def _pack_b(self, b: Value, group: Value) -> None:
         f, c = self.f, self.c
-        strides = c.b.row_stride, c.b.col_stride
         for shape, each in self._panels(group):
             with each as (p, column):
                 start = scaled(f, column, c.b.col_stride)
-                source = Source(b, start, *strides, bool(c.b.table))
+                source = Source(b, start, c.b.row_stride, c.b.col_stride, bool(c.b.table))
                 pack(f, c.dtype, source, self._panel_at(group, p), (0, c.k), shape, shape.width)
 
     def _panel_at(self, group: Value, p: Value) -> Value:
@@ -390,12 +389,11 @@ class _Emitter:
 
     def _pack_a(self, a: Value, block: Value, low: Value, high: Value) -> None:
         f, c, plan = self.f, self.c, self.plan
-        strides = c.a.col_stride, c.a.row_stride
 
         def pack_tile(tile: Value, steps: tuple[Value | int, Value | int]) -> None:
             row, _, is_tall = self._rows(plus(f, block, tile))
             start = scaled(f, row, c.a.row_stride)
-            source = Source(a, start, *strides, bool(c.a.table))
+            source = Source(a, start, c.a.col_stride, c.a.row_stride, bool(c.a.table))
             for rows, context in self._heights(is_tall):
                 with context:
                     shape = panel_of(rows, self.target.lanes(c.dtype), 16 // c.itemsize)
