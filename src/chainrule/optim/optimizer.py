@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
+from ..core.memory import aligned
 from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint
@@ -290,7 +291,7 @@ class Optimizer:
                     f"{name}: {k} of parameter {key} has shape {array.shape} in the state, here "
                     f"{np.shape(value)}"
                 )
-            arrays[k] = np.array(array, np.asarray(value).dtype)
+            arrays[k] = aligned(array.astype(np.asarray(value).dtype))
         return arrays
 
     def _share(self, arrays: Mapping[int, Mapping[str, Any]]) -> None:
@@ -316,7 +317,7 @@ class Optimizer:
 
 def zeros(p: Value, value: float = 0.0) -> Tensor:
     """A state tensor like ``p``, filled with ``value``."""
-    return stored(np.full(p.shape, value, p.dtype))
+    return stored(aligned(np.full(p.shape, value, p.dtype)))
 
 
 def require(condition: bool, message: str) -> None:

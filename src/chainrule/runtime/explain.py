@@ -15,6 +15,7 @@ import numpy as np
 from ..compiler.fuse import Group, in_order
 from ..compiler.loops import show as show_loops
 from ..compiler.plan import Planner, prepare
+from ..core.memory import aligned
 from ..core.node import Array, Node
 from ..core.show import by_structure, show
 from .program import Program, Signature
@@ -141,7 +142,7 @@ def explain_program(
     ``dtype``: whose peak the shares refer to.
     """
     passes, planner = _passes(signature)
-    state = [a.copy() for a in state]
+    state = [aligned(a) for a in state]
     if not hasattr(program, "profile"):
         start = time.perf_counter()
         program.run(inputs, state, 1)

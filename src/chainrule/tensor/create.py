@@ -11,6 +11,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
+from ..core.memory import aligned
 from ..core.node import Node
 from ..errors import OptionError
 from .shape import sizes
@@ -54,7 +55,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
     if isinstance(data, Value):
         copy = make(g.stop_gradient(g.cast(data.node, wanted or data.dtype)))
         return _finish(copy, requires_grad)
-    return _finish(stored(np.array(array_of(data, wanted), order="C")), requires_grad)
+    return _finish(stored(aligned(array_of(data, wanted))), requires_grad)
 
 
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

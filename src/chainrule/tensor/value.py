@@ -15,6 +15,7 @@ from ..autodiff import reverse
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
+from ..core.memory import aligned
 from ..core.node import Array, Node, Shape, reachable
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
@@ -130,7 +131,7 @@ class Value:
             array = self._read()
         node, self._node = self._node, None
         if not (array.flags.writeable and array.flags.c_contiguous):
-            array = np.array(array, order="C")
+            array = aligned(array)
         elif node is not None:
             reference = weakref.ref(node)
             del node
@@ -171,7 +172,7 @@ class Value:
             return self
         array = value._read()
         if array.flags.writeable or value._array is None:
-            array = np.array(array, order="C")
+            array = aligned(array)
         self._array, self._node = array, None
         return self
 
@@ -249,7 +250,7 @@ class Value:
         elif self._array is None:
             array = self._read()
             if self._array is None:
-                self._array, self._node = np.array(array, order="C"), None
+                self._array, self._node = aligned(array), None
         elif self._node is not None:
             _owners[self._node] = weakref.ref(self)
         self._requires_grad = True
@@ -505,7 +506,7 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
     if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
         return make(_stack(x), *x)
     array = array_of(x)
-    return make(g.constant(array)) if array.size <= 64 else stored(np.array(array, order="C"))
+    return make(g.constant(array)) if array.size <= 64 else stored(aligned(array))
 
 
 def _stack(tensors: Sequence[Value]) -> Node:

@@ -20,6 +20,7 @@ from ..core.counter_random import philox
 from ..core.node import Array
 from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
+from ..optim.optimizer import zeros
 from ..tensor.capture import Capture, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import asarray, zeros_like
@@ -209,7 +210,7 @@ class Steps:
         if self.trainer.accumulate > 1:
             for p in self.trainer.trained:
                 if id(p) not in self.sums:
-                    self.sums[id(p)] = stored(np.zeros(p.shape, p.dtype))
+                    self.sums[id(p)] = zeros(p)
 
     def train_arguments(
         self, data: Dataset, rows: int, update: bool = True, record: int = 0

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...compiler.loops import Affine, Contract, OperandAccess, Rows, Store, Var, walk
+from ...core.memory import CACHE_LINE
 from .blocks import SCALAR_OF_DTYPE, Function, Value
-from .contraction import CACHE_LINE, Contraction, Operand, plus, scaled
+from .contraction import Contraction, Operand, plus, scaled
 from .gemm import emit_contraction, is_shared, scratch_bytes
 from .nests import Emitter
 from .ops import row_number

@@ -10,8 +10,6 @@ from typing import Literal, Protocol
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
 
-CACHE_LINE = 64  # bytes
-
 
 @dataclass(frozen=True)
 class Operand:

@@ -24,7 +24,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from chainrule.backends.cpu import matvec, tiny
 from chainrule.backends.cpu.blocks import Function, Value, i64, vector
 from chainrule.backends.cpu.contraction import (
-    CACHE_LINE,
     Announcement,
     Contraction,
     Epilogue,
@@ -44,6 +43,7 @@ from chainrule.backends.cpu.pack import Source, pack
 from chainrule.backends.cpu.share import pieces
 from chainrule.backends.cpu.target import Target
 from chainrule.backends.cpu.tiling import Plan, plan_of
+from chainrule.core.memory import CACHE_LINE
 
 PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
 SMALLEST_PIECE = 250_000  # flops that a thread takes at once
