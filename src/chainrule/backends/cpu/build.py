@@ -86,7 +86,7 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
         calls.append(
             Call(name, kernel.buffers + own, serial if kernel.serial else None, last_of_level)
         )
-        serial += kernel.serial
+        serial = 0 if last_of_level else serial + kernel.serial
         queues += kernel.has_queue
     return tuple(calls)
 

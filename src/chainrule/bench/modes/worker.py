@@ -29,8 +29,9 @@ MODES = {
     "sklearn": ("sklearn_mode", "ScikitLearn"),
     "numpy": ("numpy_mode", "NumPy"),
 }
-# steps from one start: a net that has learned everything only multiplies denormal numbers
-LONGEST = 50_000
+# Steps from one start: a net that has learned everything only multiplies denormal numbers.
+LONGEST = 50_000  # in one go
+FRESH = 10_000  # before a start that is new
 
 
 class Worker:
@@ -39,6 +40,7 @@ class Worker:
     def __init__(self) -> None:
         self.mode: Mode | None = None
         self.size = 0
+        self.taken = 0  # steps since the last start
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request."""
@@ -67,6 +69,7 @@ class Worker:
         """Seconds of the first step (of the first ``granularity`` steps), compiling included."""
         start = time.perf_counter()
         loss = mode.steps(mode.granularity)
+        self.taken += mode.granularity
         return {"seconds": time.perf_counter() - start, "steps": mode.granularity, "loss": loss}
 
     def run(self, mode: Mode, seconds: float) -> dict[str, Any]:
@@ -74,10 +77,13 @@ class Worker:
         seconds."""
         steps, spent = 0, 0.0
         while not steps or spent < seconds:
-            mode.reset()
+            if self.taken + self.size > FRESH:
+                mode.reset()
+                self.taken = 0
             start = time.perf_counter()
             mode.steps(self.size)
             took = time.perf_counter() - start
+            self.taken += self.size
             steps, spent = steps + self.size, spent + took
             if took < min(seconds, 0.1) and 2 * self.size <= max(LONGEST, mode.granularity):
                 self.size *= 2
