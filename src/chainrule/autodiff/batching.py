@@ -8,8 +8,7 @@ once and shared.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core import graph as op
 from ..core.dtypes import int64
@@ -18,8 +17,7 @@ from ..core.primitives import TABLE
 from ..errors import ShapeError
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """The inputs of a node: each with its axis of R leading where ``is_mapped``."""
 
     r: int
@@ -173,8 +171,7 @@ def _shuffle(node: Node, b: Batch) -> Node:
 
 
 # -- a rule of the user's, for one example, becomes a rule for R -----------------------------------
-@dataclass(frozen=True)
-class BatchedRule:
+class BatchedRule(NamedTuple):
     """``rule`` (g, out, *args) mapped; what is shared by all examples gets the sum of its
     cotangents.
 

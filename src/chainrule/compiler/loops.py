@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.dtypes import DType
 from ..core.node import Shape
@@ -65,8 +65,7 @@ def variable(var: Var) -> Affine:
     return Affine(0, ((var, 1),))
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(NamedTuple):
     var: Var
     extent: int
 

@@ -22,8 +22,8 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MAGIC = b"CRcache\x01"  # the last byte is the version of this format
 _HEADER = struct.Struct("<8sHQ32s")
@@ -33,8 +33,7 @@ _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that 
 MAX_BYTES = 512 << 20
 
 
-@dataclass(frozen=True)
-class CacheStats:
+class CacheStats(NamedTuple):
     """What the cache holds, and how often this process found what it asked for."""
 
     folder: Path | None

@@ -221,7 +221,7 @@ Columns = list[list[Cell]]
 
 def _append(results: Columns, result: Value | tuple[Value, ...], lanes: list[int]) -> Columns:
     """The results' columns, longer by the cells of one more value each."""
-    values = result if isinstance(result, tuple) else (result,)
+    values = (result,) if isinstance(result, Value) else result
     if len(results) != len(values):
         results = [[] for _ in values]
     for column, value in zip(results, values, strict=True):

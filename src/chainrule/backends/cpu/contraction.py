@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """Where element (batch, row, col) lies, in elements from the pointer given at emission:
     ``offset + sum(batch[i] * batch_strides[i]) + row * row_stride + col * col_stride``.
     Strides may be 0 or negative.
@@ -27,8 +25,7 @@ class Operand:
     table: Literal["", "rows", "columns"] = ""
 
 
-@dataclass(frozen=True)
-class Contraction:
+class Contraction(NamedTuple):
     """out[batch, m, n] = sum_k a[batch, m, k] * b[batch, k, n]; ``a`` is (m, k), ``b`` is (k,
     n)."""
 

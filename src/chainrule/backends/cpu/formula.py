@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -136,8 +137,7 @@ def polynomial(x: Var, coefficients: Sequence[float]) -> Var:
 # --- number formats and constants in parts -------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """A float format: ``fraction`` stored bits, exponent ``bias``."""
 
     scalar: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...compiler.loops import Contract, Kernel, Nest, ScatterAdd
 from ...compiler.plan import Buffer
@@ -15,8 +15,7 @@ from .schedule import SERIAL_CYCLES, plan_nest
 from .target import Target
 
 
-@dataclass(frozen=True)
-class EmittedKernel:
+class EmittedKernel(NamedTuple):
     """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one
     kernel."""
 

@@ -18,6 +18,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .blocks import Function, Module, Value, const, i64
 
@@ -42,8 +43,7 @@ CONTROL = (
 RECORD = ("thunk", "pointers", "serial", "barrier")  # i64 each; serial is -1 for all threads
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a kernel in a step.
 
     ``pointers`` are indices into the program's pointer table. ``serial=j``: thread ``j % nt`` runs

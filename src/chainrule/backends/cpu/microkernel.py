@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from chainrule.backends.cpu.blocks import (
     SCALAR_OF_DTYPE,
@@ -112,8 +113,7 @@ def multiply_add(f: Function, target: Target, a: Value, b: Value, c: Value) -> V
     return f.add(f.mul(a, b), c)
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """What a micro-kernel computes: ``rows`` of a times the columns of a panel of b, over ``k``.
 
     ``a`` is read at ``row * a_strides[0] + k * a_strides[1]``; with ``by_table`` it points to the

@@ -9,7 +9,7 @@ registers (unit stride along k), elements gathered (neither). Nothing outside th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.backends.cpu.blocks import (
     SCALAR_OF_DTYPE,
@@ -25,8 +25,7 @@ from chainrule.backends.cpu.microkernel import Panel
 Steps = tuple[Value | int, Value | int]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Element (k, j) lies at ``start + k * k_stride + j * j_stride`` from ``pointer``; with
     ``table``, at ``start + j * j_stride`` from the address that ``pointer`` has for k."""
 

@@ -13,8 +13,7 @@ import json
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,16 +41,14 @@ class SignatureLike(Protocol):
     def outputs(self) -> tuple[Node, ...]: ...
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One entry of the pointer table."""
 
     kind: str  # input, state, output, constant, temporary, queue
     number: int  # of the input, state, output, constant or queue; byte offset of a temporary
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A compiled program as data."""
 
     slots: tuple[Slot, ...]
@@ -66,8 +63,8 @@ class Artifact:
     def to_bytes(self) -> bytes:
         """Header (JSON), then constants and objects one after another."""
         header = {
-            "slots": [[s.kind, s.number] for s in self.slots],
-            "calls": [list(asdict(c).values()) for c in self.calls],
+            "slots": self.slots,
+            "calls": self.calls,
             "whole_loop": self.whole_loop,
             "arena_bytes": self.arena_bytes,
             "scratch_bytes": self.scratch_bytes,

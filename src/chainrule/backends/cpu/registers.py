@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ NODES = 2000
 FEW = 4  # replicas: fewer are a tiny program, if they fit (and 2 may be the words of a random key)
 
 
-@dataclass(frozen=True)
-class RegisterKernel:
+class RegisterKernel(NamedTuple):
     """A program as one function ``@KERNEL(ptr…, ptr scratch, i64 tid, i64 nt, i64 steps)``.
 
     The pointers are those of the inputs, the state and the outputs. ``steps`` is at least 1.

@@ -9,16 +9,14 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A processor as the emitters see it.
 
     ``features`` is LLVM's feature string; ``vector_bytes`` the widest vector worth using;

@@ -7,7 +7,7 @@ of columns (a few vectors). Which is a function of the contraction and the targe
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.backends.cpu.contraction import Contraction, batches
 from chainrule.backends.cpu.microkernel import Panel, panel_of
@@ -19,8 +19,7 @@ KEPT_B_LIMIT = 2 << 20  # bytes of all packed panels of b, kept for every piece 
 SHARED_FLOPS = 1_500_000  # of a contraction whose threads take work from each other
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How a contraction is cut; a function of the contraction and the target only."""
 
     rows: int  # of the taller tiles; the others have one less
