@@ -38,6 +38,48 @@ def test_a_value_used_twice_gets_the_sum() -> None:
     assert evaluate([g], {x: np.float64(2.0)})[0] == pytest.approx(4 + np.cos(2.0))
 
 
+def _part(x, axis, start, stop):
+    starts, stops = [0] * x.ndim, list(x.shape)
+    starts[axis], stops[axis] = start, stop
+    return op.slice(x, starts, stops, [1] * x.ndim)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_parts_of_a_cut_array_are_put_side_by_side(order) -> None:
+    x = op.input((3, 9), dt.float64)
+    parts = [_part(x, 1, 3 * i, 3 * i + 3) for i in order]
+    loss = op.sum(op.mul(op.mul(parts[0], parts[1]), op.sin(parts[2])), [0, 1])
+    [g] = gradients([loss], [op.ones_like(loss)], [x])
+    assert {"add", "pad"}.isdisjoint(n.op for n in reachable([g]))
+    assert sum(n.op == "concat" for n in reachable([g])) == 1
+    value = np.random.default_rng(0).normal(size=x.shape)
+    a, b, c = (value[:, 3 * i : 3 * i + 3] for i in order)
+    expected = np.zeros_like(value)
+    shares = (b * np.sin(c), a * np.sin(c), a * b * np.cos(c))
+    for i, share in zip(order, shares, strict=True):
+        expected[:, 3 * i : 3 * i + 3] = share
+    np.testing.assert_allclose(evaluate([g], {x: value})[0], expected)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [[(0, 2), (4, 6)], [(0, 4), (2, 6)], [(1, 3), (3, 5), (3, 5)], [(0, 2), (2, 6), (1, 5)]],
+)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_parts_with_gaps_or_overlaps_are_added(places, axis) -> None:
+    x = op.input((6, 6), dt.float64)
+    terms = [op.sum(op.exp(_part(x, axis, a, b)), [0, 1]) for a, b in places]
+    loss = terms[0]
+    for i, term in enumerate(terms[1:], 2):
+        loss = op.add(loss, op.mul(term, op.full((), float(i), dt.float64)))
+    [g] = gradients([loss], [op.ones_like(loss)], [x])
+    value = np.random.default_rng(0).normal(size=x.shape)
+    expected = np.zeros_like(value)
+    for i, (a, b) in enumerate(places, 1):
+        np.moveaxis(expected, axis, 0)[a:b] += i * np.exp(np.moveaxis(value, axis, 0)[a:b])
+    np.testing.assert_allclose(evaluate([g], {x: value})[0], expected)
+
+
 def test_none_where_nothing_depends() -> None:
     x, z, n = op.input((), dt.float64), op.input((), dt.float64), op.input((), dt.int32)
     y = op.exp(x)

@@ -45,6 +45,58 @@ def test_rule(before, after):
     assert one(before) is one(after)
 
 
+ROWS = g.exp(g.input((6, 4), dt.float32, "rows"))  # of (2, 3, 4)
+CUBE = g.input((2, 3, 4), dt.float32, "cube")
+INDEX = g.input((2, 5), dt.int32, "index")
+
+
+def cube(x):
+    return g.reshape(x, (2, 3, *x.shape[1:]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (g.tanh(cube(ROWS)), cube(g.tanh(ROWS))),
+        (g.add(cube(ROWS), CUBE), cube(g.add(ROWS, g.reshape(CUBE, (6, 4))))),
+        (g.mul(CUBE, cube(ROWS)), cube(g.mul(g.reshape(CUBE, (6, 4)), ROWS))),
+        (
+            g.add(cube(ROWS), g.expand(g.reshape(ROW, (4,)), (2, 3, 4))),
+            cube(g.add(ROWS, g.broadcast(ROW, (6, 4)))),
+        ),
+        (
+            g.mul(cube(ROWS), g.full((2, 3, 4), 3.0, dt.float32)),
+            cube(g.mul(ROWS, g.full((6, 4), 3.0, dt.float32))),
+        ),
+        (g.sum(cube(ROWS), (0, 1)), g.sum(ROWS, (0,))),
+        (g.reduce_max(cube(ROWS), (2,)), cube(g.reduce_max(ROWS, (1,)))),
+        (
+            g.broadcast(g.reshape(g.sum(cube(ROWS), (2,)), (2, 3, 1)), (2, 3, 4)),
+            cube(g.broadcast(g.reshape(g.sum(ROWS, (1,)), (6, 1)), (6, 4))),
+        ),
+        (g.gather(X, INDEX), g.reshape(g.gather(X, g.reshape(INDEX, (10,))), (2, 5, 4))),
+    ],
+    ids=lambda n: n.op,
+)
+def test_a_reshape_is_carried_above(before, after):
+    assert one(before) is one(after)
+    assert one(after).op == "reshape" or one(after).ndim == 1
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        g.add(cube(ROWS), g.permute(g.input((3, 2, 4), dt.float32), (1, 0, 2))),  # needs a copy
+        g.sum(cube(ROWS), (0,)),  # a part of the rows
+        g.add(cube(ROWS), g.expand(g.input((3, 1), dt.float32), (2, 3, 4))),  # repeated in part
+        g.add(g.reshape(X, (3, 2, 2)), g.input((3, 2, 2), dt.float32)),  # of something in memory
+    ],
+    ids=["permute", "sum", "broadcast", "leaf"],
+)
+def test_a_reshape_that_must_stay(node):
+    assert one(node) is node
+
+
 def test_zero_times_x_stays():
     """0 * NaN is NaN."""
     product = g.mul(X, g.zeros_like(X))

@@ -34,21 +34,19 @@ def gradients(
     >>> grad is op.mul(op.ones_like(y), op.cos(x))
     True
     """
-    grads: dict[Node, Node] = {}  # the cotangent of each node, as far as it has been summed
-
-    def accumulate(x: Node, share: Node) -> None:
-        grads[x] = op.add(grads[x], share) if x in grads else share
-
+    shares: dict[Node, list[Node]] = {}  # what the users of each node have handed on so far
     for y, g in zip(outputs, cotangents, strict=True):
         _check(y, g)
-        accumulate(y, g)
+        shares.setdefault(y, []).append(g)
     path = nodes_between(wrt, outputs)
     on_path = set(path)
+    grads: dict[Node, Node] = {}
     for y in reversed(path):
-        if y in grads:
+        if y in shares:
             with blame(y):
+                grads[y] = _total(shares[y])
                 for x, share in _shares(y, grads[y], on_path):
-                    accumulate(x, share)
+                    shares.setdefault(x, []).append(share)
     return [grads.get(x) for x in wrt]
 
 
@@ -62,6 +60,38 @@ def nodes_between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
             on_path.add(y)
             path.append(y)
     return path
+
+
+def _total(shares: Sequence[Node]) -> Node:
+    """The sum of all shares. Those of neighbouring slices are put side by side instead of adding
+    the numbers of one to the zeros of another."""
+    terms: list[Node] = []
+    for share in sorted(shares, key=lambda s: _place(s) or (-1, 0, 0)):
+        joined = _side_by_side(terms[-1], share) if terms else None
+        terms[-1:] = [joined] if joined else [*terms[-1:], share]
+    total, *others = terms
+    for term in others:
+        total = op.add(total, term)
+    return total
+
+
+def _side_by_side(a: Node, b: Node) -> Node | None:
+    """pad(x) + pad(y) = pad(concat(x, y)), if y's place begins where x's ends."""
+    left, right = _place(a), _place(b)
+    if left is None or right is None or (left[0], left[2]) != right[:2]:
+        return None
+    (x,), (y,), axis = a.inputs, b.inputs, left[0]
+    parts = x.inputs if x.op == "concat" and x.params["axis"] == axis else [x]
+    return op.pad(op.concat([*parts, y], axis), a.params["low"], b.params["high"])
+
+
+def _place(share: Node) -> tuple[int, int, int] | None:
+    """Axis, start and stop of a slice's share, if it is whole on all other axes."""
+    if share.op != "pad" or share.size == 0:
+        return None
+    low, high = share.params["low"], share.params["high"]
+    axes = [a for a in range(share.ndim) if low[a] or high[a]]
+    return (axes[0], low[axes[0]], share.shape[axes[0]] - high[axes[0]]) if len(axes) == 1 else None
 
 
 def _shares(y: Node, g: Node, on_path: set[Node]) -> Iterator[tuple[Node, Node]]:

@@ -15,6 +15,7 @@ import numpy as np
 from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Node, copy_source, intern, reachable
+from . import flatten
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
@@ -63,9 +64,10 @@ def _apply_rules(node: Node) -> Node | None:
         if new is not None and new is not node:
             return new
     if node.primitive.kind in ("elementwise", "reduce", "movement"):
-        return fold_constants(node) or (
-            sink_broadcast(node) if node.primitive.kind == "elementwise" else None
-        )
+        general = [fold_constants]
+        if node.primitive.kind == "elementwise":
+            general += [sink_broadcast, flatten.over_elementwise]
+        return next(filter(None, (rule(node) for rule in general)), None)
     return None
 
 
@@ -316,9 +318,11 @@ _RULES: dict[str, list[Rule]] = {
     "custom_vjp": [identity],
     "reshape": [reshape_reshape, reshape_broadcast_scalar],
     "permute": [permute_permute, permute_units, permute_broadcast, permute_dot],
-    "broadcast": [broadcast_broadcast],
-    "sum": [reduce_units, sum_broadcast, split_reduction],
-    "reduce_max": [reduce_units, split_reduction],
-    "reduce_min": [reduce_units, split_reduction],
+    "broadcast": [broadcast_broadcast, flatten.over_broadcast],
+    "sum": [reduce_units, sum_broadcast, flatten.over_reduce, split_reduction],
+    "reduce_max": [reduce_units, flatten.over_reduce, split_reduction],
+    "reduce_min": [reduce_units, flatten.over_reduce, split_reduction],
     "dot": [outer_product],
+    "gather": [flatten.flat_gather],
+    "scatter_add": [flatten.flat_scatter],
 }
