@@ -17,8 +17,9 @@ from ..nn import activation as a
 from ..nn.module import Module
 from ..nn.trail import headline
 from ..tensor.value import Value, stored
+from .dataset import Dataset
 from .snapshot import tensors_of, write_array
-from .steps import Dataset, Steps
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .trainer import Trainer

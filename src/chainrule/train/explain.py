@@ -39,7 +39,7 @@ def explain(target: Any, *args: Any, **options: Any) -> Explanation:
 
 
 def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
-    data, _ = trainer._data(x, y, batch_size, True, None, 0.0, None, None)
+    data = trainer._training_data(x, y, batch_size, True)
     with trainer._mode(True):
         trainer._use_metrics(trainer.metrics, data)
         steps = trainer._steps

@@ -18,11 +18,12 @@ import numpy as np
 from ..errors import CheckpointError
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
+from .dataset import Dataset
 from .history import History
 from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import fingerprint, restore, state_of
-from .steps import Dataset, Steps
+from .steps import Steps
 from .watch import Watch
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn.options import check, integer, number
+from .dataset import Dataset
 from .snapshot import tensors_of, write_array
-from .steps import Dataset, Steps
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -15,8 +15,9 @@ from ..errors import OptionError
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
-from .metrics import Metric
-from .objective import BatchLoss, Objective, match_target
+from .arrays import Arrays
+from .metrics import Metric, as_metric
+from .objective import BatchLoss, Objective, match_target, wants_probabilities
 
 RECORDS = (1 << 15, 512)
 """How many epochs of one step each a program notes the losses of: one that stays in registers,
@@ -28,11 +29,52 @@ def scalar(value: float = 0.0) -> Tensor:
     return stored(np.array(value, np.float64))
 
 
+def named_metrics(
+    given: Any, objective: Objective, y: Arrays | None
+) -> list[tuple[Any, str, Metric]]:
+    """What a user gave as metrics: the output each is about (None: the only one), its name, it."""
+    if given is None:
+        return []
+    if not objective.single and not isinstance(given, Mapping):
+        raise OptionError(
+            "metrics: the model has several outputs; give a dict such as "
+            f"{{{objective.parts[0].key!r}: ['mae']}}"
+        )
+    table = given if isinstance(given, Mapping) else {None: given}
+    found: list[tuple[Any, str, Metric]] = []
+    for key, items in table.items():
+        parts = [p for p in objective.parts if p.key == key]
+        if not parts:
+            raise OptionError(
+                f"metrics: there is no output {key!r}; the losses are for "
+                f"{[p.key for p in objective.parts]}"
+            )
+        loss = parts[0].loss
+        listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
+        for item in listed:
+            metric = as_metric(item, not wants_probabilities(loss), _is_multilabel(loss, y))
+            name = metric.name if key is None else f"{key}_{metric.name}"
+            if any(n == name for _, n, _ in found):
+                raise OptionError(f"metrics: {name!r} occurs twice")
+            found.append((key, name, metric))
+    return found
+
+
+def _is_multilabel(loss: Any, y: Arrays | None) -> bool:
+    """Whether the rows have several yes-or-no targets."""
+    binary = (
+        wants_probabilities(loss)
+        or "BCE" in type(loss).__name__
+        or "binary" in getattr(loss, "__name__", "")
+    )
+    return bool(binary and y is not None and y.arrays[0].ndim > 1 and y.arrays[0].shape[1] > 1)
+
+
 class Meter:
     """Loss and metrics of one pass over a data set."""
 
     def __init__(self, objective: Objective, metrics: Sequence[tuple[Any, str, Metric]]) -> None:
-        """``metrics``: the output each is about (None: the only one), its name, the metric."""
+        """``metrics``: as `named_metrics` gives them."""
         self.objective, self.metrics = objective, list(metrics)
         self.loss, self.count = scalar(), scalar()
         self.parts = {p.name: scalar() for p in objective.parts} if not objective.single else {}

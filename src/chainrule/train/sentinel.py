@@ -26,7 +26,8 @@ from ..nn.module import Module
 from ..nn.trail import headline
 from ..runtime import realize as rt
 from ..tensor.value import Value, stored, use
-from .steps import Dataset, Steps, updated_tensors
+from .dataset import Dataset
+from .steps import Steps, updated_tensors
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -14,8 +14,9 @@ from ..errors import CheckpointError
 from ..tensor.random import default_generator
 from ..tensor.value import Value
 from .checkpoint import State
+from .dataset import Dataset
 from .history import History
-from .steps import Dataset, Steps, updated_tensors
+from .steps import Steps, updated_tensors
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -23,10 +23,11 @@ from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
 from ..tensor.capture import Capture, capturing
 from ..tensor.compiled import Compiled, Trace
-from ..tensor.create import asarray, zeros_like
+from ..tensor.create import zeros_like
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
+from .dataset import Dataset
 from .meter import RECORDS, Meter, _write
 
 if TYPE_CHECKING:
@@ -42,32 +43,6 @@ class Recorded:
 
     values: Array
     seconds: float
-
-
-@dataclass
-class Dataset:
-    """Inputs, targets and row weights as tensors; rows are taken in batches of ``batch`` rows."""
-
-    x: Arrays
-    y: Arrays | None
-    weights: Array | None
-    batch: int
-    shuffle: bool
-    to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
-
-    def __post_init__(self) -> None:
-        self.rows = self.x.rows
-        self.batch = min(self.batch, self.rows)
-        self.full, self.rest = divmod(self.rows, self.batch)
-        self.steps = self.full + (self.rest > 0)
-        tensors = [tuple(asarray(a) for a in self.x.arrays)]
-        tensors.append(tuple(asarray(a) for a in self.y.arrays) if self.y is not None else ())
-        tensors.append((asarray(self.weights),) if self.weights is not None else ())
-        self.tensors = tuple(tensors)
-
-    def batch_rows(self, index: int) -> int:
-        """The rows of batch ``index``."""
-        return self.batch if index < self.full else self.rest
 
 
 class Cursor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..errors import DataError, OptionError
+from ..errors import OptionError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -19,18 +19,19 @@ from ..optim.optimizer import Optimizer
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
-from .arrays import Arrays, arrays_of, check_same_rows, row_weights
+from .arrays import arrays_of
 from .callbacks import EarlyStopping, as_callbacks
 from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
+from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
 from .history import History
 from .lr_finder import LRSearch, find_lr
-from .meter import Meter
-from .metrics import Metric, as_metric
-from .objective import BatchLoss, Objective, prepare_targets, wants_probabilities
+from .meter import Meter, named_metrics
+from .metrics import Metric
+from .objective import BatchLoss, Objective, prepare_targets
 from .snapshot import restore, state_of
-from .steps import Dataset, Steps
+from .steps import Steps
 
 _FIT: dict[str, Constraint] = {
     "epochs": integer(1),
@@ -48,7 +49,6 @@ _TRAINER: dict[str, Constraint] = {
     "seed": integer(),
     "schedule": choice("epoch", "step"),
 }
-PREDICTION_BATCH = 1024
 
 
 class Trainer:
@@ -274,7 +274,8 @@ class Trainer:
             raise OptionError("fit: call it outside of compiled functions")
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
-        data, validation = self._data(
+        data, validation = training_data(
+            self._float_dtype(),
             x,
             y,
             int(batch_size),
@@ -284,6 +285,10 @@ class Trainer:
             sample_weight,
             class_weight,
         )
+        data = self._checked("fit", data)
+        if validation is not None:
+            where = "fit" if validation_data is None else "fit: validation_data"
+            validation = self._checked(where, validation)
         self.has_validation = validation is not None
         with self._mode(True):
             self._use_metrics(self.metrics if metrics is None else metrics, data)
@@ -299,70 +304,9 @@ class Trainer:
             )
             return Fit(self, self._steps, plan).run()
 
-    def _data(
-        self,
-        x: Any,
-        y: Any,
-        batch: int,
-        shuffle: bool,
-        validation_data: Any,
-        split: float,
-        sample_weight: Any,
-        class_weight: Any,
-    ) -> tuple[Dataset, Dataset | None]:
-        where, kind = "fit", self._float_dtype()
-        xs, ys = arrays_of(where, "x", x, kind), arrays_of(where, "y", y, kind)
-        check_same_rows(where, xs, ys)
-        if xs.rows > 2**32 - 1:
-            raise DataError(f"fit: x has {xs.rows} rows; at most 2**32 - 1 are supported")
-        validation: Dataset | None = None
-        weights = row_weights(where, sample_weight, class_weight, ys, kind)
-        if validation_data is not None and split:
-            raise OptionError("fit: give validation_data or validation_split, not both")
-        if split:
-            held = int(xs.rows * split)
-            if held == 0:
-                raise DataError(
-                    f"fit: validation_split={split:g} of {xs.rows} rows is no row; give more data "
-                    "or a larger share"
-                )
-            cut = xs.rows - held
-            xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
-            wv = None if weights is None or class_weight is not None else _mean_one(weights[cut:])
-            xs, ys = xs.slice(0, cut), ys.slice(0, cut)
-            weights = None if weights is None else _mean_one(weights[:cut])
-            validation = self._evaluation_data(where, xv, yv, wv, max(batch, PREDICTION_BATCH))
-        data = Dataset(xs, ys, weights, batch, bool(shuffle))
-        data = self._checked(where, data)
-        if validation_data is not None:
-            parts = (
-                tuple(validation_data)
-                if isinstance(validation_data, tuple | list)
-                else (validation_data,)
-            )
-            if len(parts) not in (2, 3):
-                raise OptionError(
-                    "fit: validation_data is (x, y) or (x, y, sample_weight), got "
-                    f"{_kind(validation_data)}"
-                )
-            v = "fit: validation_data"
-            xv, yv = arrays_of(v, "x", parts[0], kind), arrays_of(v, "y", parts[1], kind)
-            check_same_rows(v, xv, yv)
-            for a, b, name in ((xs, xv, "x"), (ys, yv, "y")):
-                for own, other, label in zip(a.arrays, b.arrays, b.names, strict=False):
-                    if own.shape[1:] != other.shape[1:]:
-                        raise DataError(
-                            f"{v}: {label} has rows of shape {other.shape[1:]}, the training "
-                            f"{name} {own.shape[1:]}"
-                        )
-            wv = row_weights(v, parts[2], None, yv, kind) if len(parts) == 3 else None
-            validation = self._evaluation_data(v, xv, yv, wv, max(batch, PREDICTION_BATCH))
-        return data, validation
-
-    def _evaluation_data(
-        self, where: str, x: Arrays, y: Arrays, weights: Array | None, batch: int
-    ) -> Dataset:
-        return self._checked(where, Dataset(x, y, weights, batch, False))
+    def _training_data(self, x: Any, y: Any, batch: int, shuffle: bool) -> Dataset:
+        data, _ = training_data(self._float_dtype(), x, y, batch, shuffle)
+        return self._checked("fit", data)
 
     def _checked(self, where: str, data: Dataset) -> Dataset:
         """The data after a look at what the model makes of it: layers fit, labels are in range."""
@@ -377,7 +321,7 @@ class Trainer:
         same)."""
         key = _metric_key(given)
         if key != self._given_metrics:
-            self._used_metrics = self._named_metrics(given, data)
+            self._used_metrics = named_metrics(given, self.objective, data.y)
             self._given_metrics = key
             self._steps = Steps(
                 self,
@@ -391,51 +335,12 @@ class Trainer:
         self._steps.meter.prepare(prediction, target)
         self._steps.eval_meter.prepare(prediction, target)
 
-    def _named_metrics(self, given: Any, data: Dataset) -> list[tuple[Any, str, Metric]]:
-        if given is None:
-            return []
-        if not self.objective.single and not isinstance(given, Mapping):
-            raise OptionError(
-                "metrics: the model has several outputs; give a dict such as "
-                f"{{{self.objective.parts[0].key!r}: ['mae']}}"
-            )
-        table = given if isinstance(given, Mapping) else {None: given}
-        found: list[tuple[Any, str, Metric]] = []
-        for key, items in table.items():
-            parts = [p for p in self.objective.parts if p.key == key]
-            if not parts:
-                raise OptionError(
-                    f"metrics: there is no output {key!r}; the losses are for "
-                    f"{[p.key for p in self.objective.parts]}"
-                )
-            listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
-            probabilities = wants_probabilities(parts[0].loss)
-            for item in listed:
-                metric = as_metric(
-                    item, not probabilities, self._is_multilabel(parts[0].loss, data)
-                )
-                name = metric.name if key is None else f"{key}_{metric.name}"
-                if any(n == name for _, n, _ in found):
-                    raise OptionError(f"metrics: {name!r} occurs twice")
-                found.append((key, name, metric))
-        return found
-
-    def _is_multilabel(self, loss: Any, data: Dataset) -> bool:
-        """Whether the rows have several yes-or-no targets."""
-        binary = (
-            wants_probabilities(loss)
-            or "BCE" in type(loss).__name__
-            or "binary" in getattr(loss, "__name__", "")
-        )
-        y = data.y
-        return bool(binary and y is not None and y.arrays[0].ndim > 1 and y.arrays[0].shape[1] > 1)
-
     # -- evaluation --------------------------------------------------------------------------------
     def evaluate(
         self,
         x: Any,
         y: Any = None,
-        batch_size: int = PREDICTION_BATCH,
+        batch_size: int = EVALUATION_BATCH,
         *,
         sample_weight: Any = None,
         metrics: Any = None,
@@ -443,11 +348,10 @@ class Trainer:
         """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
         changed."""
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
-        kind = self._float_dtype()
-        xs, ys = arrays_of("evaluate", "x", x, kind), arrays_of("evaluate", "y", y, kind)
-        check_same_rows("evaluate", xs, ys)
-        weights = row_weights("evaluate", sample_weight, None, ys, kind)
-        data = self._evaluation_data("evaluate", xs, ys, weights, int(batch_size))
+        data = evaluation_data(
+            "evaluate", self._float_dtype(), x, y, sample_weight, int(batch_size)
+        )
+        data = self._checked("evaluate", data)
         if metrics is not None or not self._used_metrics:
             self._use_metrics(self.metrics if metrics is None else metrics, data)
         else:
@@ -466,7 +370,7 @@ class Trainer:
                 steps.run_evaluation(data, data.rest, 1)
         return steps.eval_meter.logs(prefix)
 
-    def predict(self, x: Any, batch_size: int = PREDICTION_BATCH) -> Any:
+    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
 
         A last batch that is smaller is filled up with copies of its last row, so that few sizes are
@@ -504,7 +408,7 @@ class Trainer:
         ``.plot(path)``.
         """
         check("find_lr", {"batch_size": integer(1)}, {"batch_size": batch_size})
-        data, _ = self._data(x, y, int(batch_size), True, None, 0.0, None, None)
+        data = self._training_data(x, y, int(batch_size), True)
         with self._mode(True):
             self._use_metrics(None, data)
             return find_lr(self, self._steps, data, start, stop, steps)
@@ -516,7 +420,7 @@ class Trainer:
         Nothing is changed; ``print`` the result.
         """
         check("diagnose", {"rows": integer(1)}, {"rows": rows})
-        data, _ = self._data(x, y, int(rows), False, None, 0.0, None, None)
+        data = self._training_data(x, y, int(rows), False)
         assert data.y is not None
         some = Dataset(
             data.x.slice(0, rows), data.y.slice(0, rows), None, int(rows), False, data.to_float
@@ -651,16 +555,6 @@ def _metric_key(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return tuple(_metric_key(v) for v in given)
     return given
-
-
-def _mean_one(weights: Array) -> Array:
-    """Weights of some rows, scaled to the mean 1."""
-    mean = float(weights.mean(dtype=np.float64))
-    if mean == 0:
-        raise DataError(
-            "fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows"
-        )
-    return (weights / mean).astype(weights.dtype)
 
 
 def _early_stopping(given: Any) -> EarlyStopping | None:

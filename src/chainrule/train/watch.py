@@ -17,9 +17,10 @@ import numpy as np
 
 from ..core.node import Array
 from ..tensor.value import Value
+from .dataset import Dataset
 from .diagnosis import Diagnosis, Finding, diagnose
 from .snapshot import write_array
-from .steps import Dataset, Steps
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .trainer import Trainer

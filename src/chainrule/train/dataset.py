@@ -1,0 +1,128 @@
+"""Data sets as the compiled steps take them, and the division into training and validation rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.dtypes import DType
+from ..core.node import Array
+from ..errors import DataError, OptionError
+from ..tensor.create import asarray
+from .arrays import Arrays, arrays_of, check_same_rows, row_weights
+
+EVALUATION_BATCH = 1024
+MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
+
+
+@dataclass
+class Dataset:
+    """Inputs, targets and row weights as tensors; rows are taken in batches of ``batch`` rows."""
+
+    x: Arrays
+    y: Arrays | None
+    weights: Array | None
+    batch: int
+    shuffle: bool
+    to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
+
+    def __post_init__(self) -> None:
+        self.rows = self.x.rows
+        self.batch = min(self.batch, self.rows)
+        self.full, self.rest = divmod(self.rows, self.batch)
+        self.steps = self.full + (self.rest > 0)
+        tensors = [tuple(asarray(a) for a in self.x.arrays)]
+        tensors.append(tuple(asarray(a) for a in self.y.arrays) if self.y is not None else ())
+        tensors.append((asarray(self.weights),) if self.weights is not None else ())
+        self.tensors = tuple(tensors)
+
+    def batch_rows(self, index: int) -> int:
+        """The rows of batch ``index``."""
+        return self.batch if index < self.full else self.rest
+
+
+def evaluation_data(
+    where: str, dtype: DType, x: Any, y: Any, sample_weight: Any, batch: int
+) -> Dataset:
+    """A data set to be measured, its rows in order."""
+    xs, ys = arrays_of(where, "x", x, dtype), arrays_of(where, "y", y, dtype)
+    check_same_rows(where, xs, ys)
+    weights = row_weights(where, sample_weight, None, ys, dtype)
+    return Dataset(xs, ys, weights, batch, False)
+
+
+def training_data(
+    dtype: DType,
+    x: Any,
+    y: Any,
+    batch: int,
+    shuffle: bool,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+) -> tuple[Dataset, Dataset | None]:
+    """The data sets for training and for validation that `Trainer.fit` is asked for."""
+    xs, ys = arrays_of("fit", "x", x, dtype), arrays_of("fit", "y", y, dtype)
+    check_same_rows("fit", xs, ys)
+    if xs.rows > MOST_ROWS:
+        raise DataError(f"fit: x has {xs.rows} rows; at most 2**32 - 1 are supported")
+    weights = row_weights("fit", sample_weight, class_weight, ys, dtype)
+    if validation_data is not None and validation_split:
+        raise OptionError("fit: give validation_data or validation_split, not both")
+    measured = max(batch, EVALUATION_BATCH)
+    validation: Dataset | None = None
+    if validation_split:
+        cut = _cut(xs.rows, validation_split)
+        xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
+        wv = None if weights is None or class_weight is not None else _mean_one(weights[cut:])
+        xs, ys = xs.slice(0, cut), ys.slice(0, cut)
+        weights = None if weights is None else _mean_one(weights[:cut])
+        validation = Dataset(xv, yv, wv, measured, False)
+    data = Dataset(xs, ys, weights, batch, bool(shuffle))
+    if validation_data is not None:
+        validation = _validation_data(dtype, validation_data, data, measured)
+    return data, validation
+
+
+def _cut(rows: int, share: float) -> int:
+    """The first row of the last ``share`` of them."""
+    held = int(rows * share)
+    if held == 0:
+        raise DataError(
+            f"fit: validation_split={share:g} of {rows} rows is no row; give more data or a larger "
+            "share"
+        )
+    return rows - held
+
+
+def _validation_data(dtype: DType, given: Any, data: Dataset, batch: int) -> Dataset:
+    """The user's own validation data, of the same kind as the training data."""
+    parts = tuple(given) if isinstance(given, tuple | list) else (given,)
+    if len(parts) not in (2, 3):
+        kind = type(given).__name__
+        raise OptionError(f"fit: validation_data is (x, y) or (x, y, sample_weight), got {kind}")
+    where = "fit: validation_data"
+    xv, yv, weights = (*parts, None)[:3]
+    found = evaluation_data(where, dtype, xv, yv, weights, batch)
+    assert data.y is not None and found.y is not None
+    for own, other, name in ((data.x, found.x, "x"), (data.y, found.y, "y")):
+        for a, b, label in zip(own.arrays, other.arrays, other.names, strict=False):
+            if a.shape[1:] != b.shape[1:]:
+                raise DataError(
+                    f"{where}: {label} has rows of shape {b.shape[1:]}, the training {name} "
+                    f"{a.shape[1:]}"
+                )
+    return found
+
+
+def _mean_one(weights: Array) -> Array:
+    """Weights of some rows, scaled to the mean 1."""
+    mean = float(weights.mean(dtype=np.float64))
+    if mean == 0:
+        raise DataError(
+            "fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows"
+        )
+    return (weights / mean).astype(weights.dtype)
