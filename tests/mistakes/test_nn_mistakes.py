@@ -57,6 +57,104 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "embedding expects integer indices, got float32; convert them with .long()\n    in "
         "Embedding(10, 2) (file:line), called with float32[3]",
     ),
+    "attention heads": (
+        lambda: nn.MultiheadAttention(10, 3),
+        "OptionError",
+        "MultiheadAttention: embed_dim=10 is no multiple of num_heads=3",
+    ),
+    "attention features": (
+        lambda: nn.MultiheadAttention(8, 2, kdim=4)(z(5, 3, 8), z(5, 3, 8), z(5, 3, 8)),
+        "ShapeError",
+        "MultiheadAttention expects the key as (length, batch, 4) or (length, 4), all three alike, "
+        "got (5, 3, 8)"
+        "\n    in MultiheadAttention (file:line), called with "
+        "float32[5, 3, 8], float32[5, 3, 8], float32[5, 3, 8]",
+    ),
+    "attention lengths": (
+        lambda: nn.MultiheadAttention(8, 2)(z(5, 3, 8), z(4, 3, 8), z(6, 3, 8)),
+        "ShapeError",
+        "MultiheadAttention: key and value have one length and all three one batch size, got "
+        "(5, 3, 8), (4, 3, 8), (6, 3, 8)"
+        "\n    in MultiheadAttention (file:line), called with "
+        "float32[5, 3, 8], float32[4, 3, 8], float32[6, 3, 8]",
+    ),
+    "attention mask": (
+        lambda: nn.MultiheadAttention(8, 2)(z(5, 3, 8), z(4, 3, 8), z(4, 3, 8), attn_mask=z(5, 5)),
+        "ShapeError",
+        "MultiheadAttention: attn_mask has the shape (5, 4) or (6, 5, 4), got (5, 5)"
+        "\n    in MultiheadAttention (file:line), called with "
+        "float32[5, 3, 8], float32[4, 3, 8], float32[4, 3, 8]",
+    ),
+    "attention padding": (
+        lambda: nn.MultiheadAttention(8, 2)(
+            z(5, 3, 8), z(4, 3, 8), z(4, 3, 8), key_padding_mask=cr.zeros(3, 4, dtype="int32")
+        ),
+        "DTypeError",
+        "MultiheadAttention: key_padding_mask has bools or floats, got int32"
+        "\n    in MultiheadAttention (file:line), called with "
+        "float32[5, 3, 8], float32[4, 3, 8], float32[4, 3, 8]",
+    ),
+    "attention hint": (
+        lambda: nn.MultiheadAttention(8, 2)(*[z(5, 3, 8)] * 3, is_causal=True),
+        "OptionError",
+        "MultiheadAttention: is_causal is a hint about attn_mask; give the mask too"
+        "\n    in MultiheadAttention (file:line), called with "
+        "float32[5, 3, 8], float32[5, 3, 8], float32[5, 3, 8]",
+    ),
+    "attention sizes": (
+        lambda: F.scaled_dot_product_attention(z(3, 4), z(5, 6), z(5, 6)),
+        "ShapeError",
+        "scaled_dot_product_attention expects query (..., L, E), key (..., S, E) and value "
+        "(..., S, Ev), got (3, 4), (5, 6) and (5, 6)",
+    ),
+    "attention types": (
+        lambda: F.scaled_dot_product_attention(z(3, 4), z(5, 4), np.zeros((5, 4))),
+        "DTypeError",
+        "scaled_dot_product_attention expects three arrays of one float type, got float32, float32 "
+        "and float64",
+    ),
+    "attention two masks": (
+        lambda: F.scaled_dot_product_attention(
+            z(3, 4), z(5, 4), z(5, 4), attn_mask=z(3, 5), is_causal=True
+        ),
+        "OptionError",
+        "scaled_dot_product_attention: is_causal makes the mask; leave attn_mask out",
+    ),
+    "attention mask shape": (
+        lambda: F.scaled_dot_product_attention(z(3, 4), z(5, 4), z(5, 4), attn_mask=z(5, 3)),
+        "ShapeError",
+        "an attention mask is broadcast to (..., queries, keys) = (3, 5), got (5, 3)",
+    ),
+    "attention mask of integers": (
+        lambda: F.scaled_dot_product_attention(
+            z(3, 4), z(5, 4), z(5, 4), attn_mask=np.ones((3, 5), int)
+        ),
+        "DTypeError",
+        "an attention mask has bools or floats, got int64",
+    ),
+    "attention shared heads": (
+        lambda: F.scaled_dot_product_attention(z(4, 3, 6), z(3, 5, 6), z(3, 5, 6), enable_gqa=True),
+        "ShapeError",
+        "scaled_dot_product_attention: with enable_gqa the query heads (axis -3) are a multiple of "
+        "those of the key, got (4, 3, 6) and (3, 5, 6)",
+    ),
+    "transformer activation": (
+        lambda: nn.TransformerEncoderLayer(8, 2, activation="swish"),
+        "OptionError",
+        "TransformerEncoderLayer: activation is 'relu', 'gelu' or a function, got 'swish'",
+    ),
+    "transformer features": (
+        lambda: nn.Transformer(8, 2, 1, 1, 16)(z(5, 3, 8), z(5, 3, 6)),
+        "ShapeError",
+        "Transformer expects tgt with 8 features, as one sequence or a batch of them, got "
+        "(5, 3, 6)"
+        "\n    in Transformer (file:line), called with float32[5, 3, 8], float32[5, 3, 6]",
+    ),
+    "transformer layers": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 0),
+        "OptionError",
+        "TransformerEncoder: num_layers must be an integer ≥ 1, got 0",
+    ),
     "batchnorm shape": (
         lambda: nn.BatchNorm1d(3)(z(2, 4)),
         "ShapeError",

@@ -27,6 +27,7 @@ from .activations import softsign as softsign
 from .activations import tanh as tanh
 from .activations import tanhshrink as tanhshrink
 from .activations import threshold as threshold
+from .attention import scaled_dot_product_attention as scaled_dot_product_attention
 from .classification import binary_cross_entropy as binary_cross_entropy
 from .classification import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .classification import cross_entropy as cross_entropy
