@@ -16,7 +16,12 @@ import numpy as np
 from graphs import Graph, assert_close, random_graph
 
 from chainrule.autodiff.reverse import gradients
-from chainrule.backends.cpu.build import build_artifact, make_plan_of, register_artifact
+from chainrule.backends.cpu.build import (
+    build_artifact,
+    make_plan_of,
+    prepared_roots,
+    register_artifact,
+)
 from chainrule.backends.cpu.program import CompiledProgram
 from chainrule.backends.cpu.target import Target, host
 from chainrule.compiler import fuse
@@ -62,7 +67,7 @@ def _check(graph: Graph, seed: int, target: Target) -> None:
     ):
         for a, b in zip(sum(found, []), sum(other, []), strict=True):
             assert a.tobytes() == b.tobytes(), f"other bits: {graph}"
-    artifact = register_artifact(signature, target)
+    artifact = register_artifact(signature, prepared_roots(signature), target)
     if artifact is not None:
         registers = CompiledProgram(signature, artifact, target)
         for at_end in (True, False):

@@ -64,10 +64,15 @@ def prepare(
 
 
 def make_plan(
-    inputs: Sequence[Node], state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
+    inputs: Sequence[Node],
+    state: Sequence[Node],
+    updates: Sequence[Node],
+    outputs: Sequence[Node],
+    prepared: Sequence[Node] | None = None,
 ) -> Plan:
-    """The plan of a program with these inputs, state, updates and outputs."""
-    return Planner(inputs, state, updates, outputs).plan
+    """The plan of a program with these inputs, state, updates and outputs; ``prepared`` is what
+    `prepare` made of them, where that is known."""
+    return Planner(inputs, state, updates, outputs, prepared).plan
 
 
 class Planner:
@@ -77,6 +82,7 @@ class Planner:
         state: Sequence[Node],
         updates: Sequence[Node],
         outputs: Sequence[Node],
+        prepared: Sequence[Node] | None = None,
     ) -> None:
         self.plan = Plan()
         self.numbers: dict[Node, int] = {}  # nodes that lie in memory
@@ -85,8 +91,9 @@ class Planner:
         for i, node in enumerate(state):
             self._buffer(node, "state", i)
         changed = [i for i, (s, u) in enumerate(zip(state, updates, strict=True)) if u is not s]
-        roots = [_computed(r) for r in legalize(prepare(inputs, state, updates, outputs))]
-        roots = legalize(roots)
+        if prepared is None:
+            prepared = prepare(inputs, state, updates, outputs)
+        roots = legalize([_computed(r) for r in legalize(prepared)])
         self.plan.roots = roots
         order = reachable([r if is_computed(r) else base_of(r)[0] for r in roots])
         for node in order:
@@ -96,6 +103,7 @@ class Planner:
             order, roots, {r: state[i] for i, r in zip(changed, roots[len(outputs) :], strict=True)}
         )
         self.groups, self.of = fuser.groups, fuser.of
+        self.leaves: dict[int, set[Node]] = {}  # of each group: what it reads that no group makes
 
         stores: dict[Node, list[int]] = {}
         for i, root in enumerate(roots[: len(outputs)]):
@@ -173,16 +181,15 @@ class Planner:
 
     def _reads(self, group: Group, node: Node) -> bool:
         """Whether a group's kernel reads a leaf, also through formulas it inlines."""
-        stack = [x for m in group.members for x in m.inputs]
-        seen: set[Node] = set()
-        while stack:
-            x = stack.pop()
-            if x is node:
-                return True
-            if x not in seen and x not in self.of:
-                seen.add(x)
-                stack.extend(x.inputs)
-        return False
+        if group.number not in self.leaves:
+            found = self.leaves[group.number] = set()
+            stack = [x for m in group.members for x in m.inputs]
+            while stack:
+                x = stack.pop()
+                if x not in found and x not in self.of:
+                    found.add(x)
+                    stack.extend(x.inputs)
+        return node in self.leaves[group.number]
 
     def _reads_in_place(
         self, group: Group, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]

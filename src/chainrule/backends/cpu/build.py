@@ -7,11 +7,11 @@ this.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...compiler.loops import Contract, Kernel, Nest
 from ...compiler.plan import Plan, make_plan, prepare
-from ...core.node import Array
+from ...core.node import Array, Node
 from ...errors import InternalError
 from .driver import Call, Schedule, program_objects
 from .engine import compile_ir
@@ -24,8 +24,14 @@ from .target import Target
 ONE_THREAD_CYCLES = 12_000  # a step with less work than this runs on one thread
 
 
-def make_plan_of(signature: SignatureLike) -> Plan:
-    return make_plan(signature.inputs, signature.state, signature.updates, signature.outputs)
+def make_plan_of(signature: SignatureLike, prepared: Sequence[Node] | None = None) -> Plan:
+    s = signature
+    return make_plan(s.inputs, s.state, s.updates, s.outputs, prepared)
+
+
+def prepared_roots(signature: SignatureLike) -> list[Node]:
+    """The signature's graph, simplified."""
+    return prepare(signature.inputs, signature.state, signature.updates, signature.outputs)
 
 
 class Translation:
@@ -94,10 +100,11 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
 def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
     """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated
     programs."""
-    found = register_artifact(signature, target) if registers else None
+    prepared = prepared_roots(signature)
+    found = register_artifact(signature, prepared, target) if registers else None
     if found is not None:
         return found
-    plan = make_plan_of(signature)
+    plan = make_plan_of(signature, prepared)
     translation = Translation(plan, target)
     # The next kernel is translated while LLVM is busy with the one before.
     texts = (with_thunks(translation.texts[n], {n: count}) for n, count in translation.emit())
@@ -129,17 +136,18 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
     )
 
 
-def register_artifact(signature: SignatureLike, target: Target) -> Artifact | None:
+def register_artifact(
+    signature: SignatureLike, prepared: Sequence[Node], target: Target
+) -> Artifact | None:
     """The program as one function with the step loop inside, if it is of that form."""
     inputs, state, outputs = signature.inputs, signature.state, signature.outputs
     changed = [
         i for i, (s, u) in enumerate(zip(state, signature.updates, strict=True)) if u is not s
     ]
-    roots = prepare(inputs, state, signature.updates, outputs)
     updates = list(state)
-    for i, root in zip(changed, roots[len(outputs) :], strict=True):
+    for i, root in zip(changed, prepared[len(outputs) :], strict=True):
         updates[i] = root
-    kernel = register_program(inputs, state, updates, roots[: len(outputs)], target)
+    kernel = register_program(inputs, state, updates, prepared[: len(outputs)], target)
     if kernel is None:
         return None
     kinds = (("input", inputs), ("state", state), ("output", outputs))
