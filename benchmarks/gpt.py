@@ -234,14 +234,14 @@ def main() -> None:
     runs = {"chainrule": timed}
     processes = []
     python = os.environ.get("CHAINRULE_PEERS_PYTHON")
-    for mode in MODES if python else ():
-        process, runs[mode] = peer(str(python), mode)
-        processes.append(process)
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for name, run in runs.items():
-        seconds, loss = run(1)
+    for name in ("chainrule", *MODES) if python else ("chainrule",):
+        if name not in runs:  # started one after the other: first steps are alone on the machine
+            process, runs[name] = peer(str(python), name)
+            processes.append(process)
+        seconds, loss = runs[name](1)
         print(f"{name:14} first step {seconds:6.2f} s, losses {loss:.5f}", end=", ")
-        print(*(f"{run(1)[1]:.5f}" for _ in range(3)), sep=", ")
+        print(*(f"{runs[name](1)[1]:.5f}" for _ in range(3)), sep=", ")
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(a.rounds + 1):
         for name, run in runs.items():
             seconds, _ = run(STEPS)
