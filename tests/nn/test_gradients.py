@@ -23,6 +23,7 @@ LEFT_OUT = {
 }
 # Second derivatives are 0 or not defined where pieces are linear; these have none to check.
 FIRST_ORDER_ONLY = ("PairwiseDistance 1", "EmbeddingBag max")
+STACKS = ("TransformerEncoder", "TransformerDecoder", "Transformer")
 
 
 def is_checked(name: str) -> bool:
@@ -60,7 +61,13 @@ def order(name: str) -> int:
     return 1 if name.startswith(FIRST_ORDER_ONLY) else 2
 
 
-@pytest.mark.parametrize("name", [n for n in cases.LAYERS if is_checked(n)])
+def layers() -> list:
+    """The cases; what is made of layers that are checked alone is slow."""
+    names = [n for n in cases.LAYERS if is_checked(n)]
+    return [pytest.param(n, marks=pytest.mark.slow) if n in STACKS else n for n in names]
+
+
+@pytest.mark.parametrize("name", layers())
 def test_layer(name: str) -> None:
     check(cases.LAYERS[name], True, order(name))
 

@@ -68,7 +68,10 @@ def _total(shares: Sequence[Node]) -> Node:
     terms: list[Node] = []
     for share in sorted(shares, key=lambda s: _place(s) or (-1, 0, 0)):
         joined = _side_by_side(terms[-1], share) if terms else None
-        terms[-1:] = [joined] if joined else [*terms[-1:], share]
+        if joined is None:
+            terms.append(share)
+        else:
+            terms[-1] = joined
     total, *others = terms
     for term in others:
         total = op.add(total, term)

@@ -82,7 +82,8 @@ def translate(plan: Plan, target: Target) -> Translation:
 
 
 def schedule_of(translation: Translation) -> tuple[Call, ...]:
-    """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads.
+    """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads,
+    in each level from the first on, which has the least of what they share.
 
     Queues are the pointers after the plan's buffers."""
     plan, calls, serial, queues = translation.plan, [], 0, 0
