@@ -51,7 +51,7 @@ def tokens(a: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     return rows[:, :-1].copy(), rows[:, 1:].copy()
 
 
-def loss_of(F: Any, p: Any, x: Any, y: Any, a: argparse.Namespace) -> Any:  # noqa: N803
+def loss_of(F: Any, p: Any, x: Any, y: Any, a: argparse.Namespace) -> Any:  # noqa: N803 - F is PyTorch's name
     """The loss, in words that PyTorch and Chainrule have in common."""
     d, shape = a.width, (a.batch, a.length, a.heads, a.width // a.heads)
 

@@ -32,31 +32,65 @@ class TransformerLayer(Module):
     x + part(norm(x)) with ``norm_first``, else norm(x + part(x)).
     """
 
-    linear1: Linear
-    linear2: Linear
-    dropout: Dropout
+    reads_memory = False
 
-    def __init__(self, activation: Any, norm_first: bool) -> None:
+    self_attn: MultiheadAttention
+    multihead_attn: MultiheadAttention  # where memory is read
+    norm1: LayerNorm
+    norm2: LayerNorm
+    norm3: LayerNorm  # where memory is read
+    dropout1: Dropout
+    dropout2: Dropout
+    dropout3: Dropout
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Any = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        if isinstance(activation, str):
-            if activation not in _ACTIVATIONS:
-                raise OptionError(
-                    f"{type(self).__name__}: activation is 'relu', 'gelu' or a function, got "
-                    f"{activation!r}"
-                )
-            activation = _ACTIVATIONS[activation]
-        if not callable(activation):
+        if not callable(activation) and activation not in tuple(_ACTIVATIONS):
             raise OptionError(
                 f"{type(self).__name__}: activation is 'relu', 'gelu' or a function, got "
-                f"{type(activation).__name__}"
+                f"{activation!r}"
             )
-        self.activation, self.norm_first = activation, bool(norm_first)
+        self.activation = activation if callable(activation) else _ACTIVATIONS[activation]
+        self.norm_first = bool(norm_first)
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        for name in ("self_attn", "multihead_attn")[: 1 + self.reads_memory]:
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias, batch_first=batch_first, **made
+            )
+            self.add_module(name, attention)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
+        for part in range(1, 3 + self.reads_memory):
+            self.add_module(f"norm{part}", LayerNorm(d_model, layer_norm_eps, bias=bias, **made))
+            self.add_module(f"dropout{part}", Dropout(dropout))
 
-    def _added(self, x: Tensor, norm: Module, part: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.norm_first:
-            return x + part(norm(x))
-        result: Tensor = norm(x + part(x))
-        return result
+    def _added(
+        self, x: Tensor, norm: Module, part: Callable[[Tensor], Tensor], dropout: Module
+    ) -> Tensor:
+        result: Tensor = x + dropout(part(norm(x) if self.norm_first else x))
+        return result if self.norm_first else norm(result)
+
+    @staticmethod
+    def _attended(
+        attention: MultiheadAttention, x: Tensor, read: Any, mask: Any, padding: Any, causal: bool
+    ) -> Tensor:
+        y: Tensor
+        y, _ = attention(x, read, read, padding, False, mask, is_causal=causal)
+        return y
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.linear2(self.dropout(self.activation(self.linear1(x))))
@@ -78,32 +112,6 @@ class TransformerEncoderLayer(TransformerLayer):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(activation, norm_first)
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, **made
-        )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-
     def forward(
         self,
         src: Any,
@@ -114,14 +122,10 @@ class TransformerEncoderLayer(TransformerLayer):
         """The sequence, transformed; same shape."""
 
         def attend(x: Tensor) -> Tensor:
-            y, _ = self.self_attn(
-                x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal
-            )
-            dropped: Tensor = self.dropout1(y)
-            return dropped
+            return self._attended(self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal)
 
-        x = self._added(as_tensor(src), self.norm1, attend)
-        return self._added(x, self.norm2, lambda x: self.dropout2(self._feed_forward(x)))
+        x = self._added(as_tensor(src), self.norm1, attend, self.dropout1)
+        return self._added(x, self.norm2, self._feed_forward, self.dropout2)
 
 
 class TransformerDecoderLayer(TransformerLayer):
@@ -139,37 +143,7 @@ class TransformerDecoderLayer(TransformerLayer):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(activation, norm_first)
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
-
-        def attention() -> MultiheadAttention:
-            return MultiheadAttention(
-                d_model, nhead, dropout, bias, batch_first=batch_first, **made
-            )
-
-        def norm() -> LayerNorm:
-            return LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-
-        self.self_attn, self.multihead_attn = attention(), attention()
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
-        self.norm1, self.norm2, self.norm3 = norm(), norm(), norm()
-        self.dropout1, self.dropout2, self.dropout3 = (Dropout(dropout) for _ in range(3))
+    reads_memory = True
 
     def forward(
         self,
@@ -185,28 +159,16 @@ class TransformerDecoderLayer(TransformerLayer):
         """The sequence ``tgt``, transformed; same shape."""
 
         def attend(x: Tensor) -> Tensor:
-            y, _ = self.self_attn(
-                x, x, x, tgt_key_padding_mask, False, tgt_mask, is_causal=tgt_is_causal
-            )
-            dropped: Tensor = self.dropout1(y)
-            return dropped
+            masks = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
+            return self._attended(self.self_attn, x, x, *masks)
 
         def remember(x: Tensor) -> Tensor:
-            y, _ = self.multihead_attn(
-                x,
-                memory,
-                memory,
-                memory_key_padding_mask,
-                False,
-                memory_mask,
-                is_causal=memory_is_causal,
-            )
-            dropped: Tensor = self.dropout2(y)
-            return dropped
+            masks = (memory_mask, memory_key_padding_mask, memory_is_causal)
+            return self._attended(self.multihead_attn, x, memory, *masks)
 
-        x = self._added(as_tensor(tgt), self.norm1, attend)
-        x = self._added(x, self.norm2, remember)
-        return self._added(x, self.norm3, lambda x: self.dropout3(self._feed_forward(x)))
+        x = self._added(as_tensor(tgt), self.norm1, attend, self.dropout1)
+        x = self._added(x, self.norm2, remember, self.dropout2)
+        return self._added(x, self.norm3, self._feed_forward, self.dropout3)
 
 
 class TransformerEncoder(Module):
