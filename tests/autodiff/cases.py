@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chainrule.autodiff.recurrence import Results, loop
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.dtypes import DType
@@ -98,6 +99,78 @@ def product_rule(g: Node, y: Node, a: Node, b: Node) -> list[Node | None]:
     return [op.mul(g, b), op.mul(g, a)]
 
 
+WINDOWS: dict[str, dict[str, tuple[int, ...]]] = {
+    "tiles": {"axes": (1, 2), "sizes": (2, 3), "strides": (2, 3), "dilation": (1, 1)},
+    "overlap": {"axes": (1, 2), "sizes": (3, 2), "strides": (1, 2), "dilation": (1, 1)},
+    "dilated": {"axes": (1,), "sizes": (3,), "strides": (2,), "dilation": (2,)},
+    "gaps": {"axes": (0, 2), "sizes": (1, 2), "strides": (1, 3), "dilation": (1, 1)},
+}
+
+
+def _conv(rank: int = 1, groups: int = 1, **given: tuple[int, ...]) -> dict[str, object]:
+    plain = {"strides": 1, "low": 0, "high": 0, "hole": 1, "dilation": 1}
+    params: dict[str, object] = {k: given.get(k, (v,) * rank) for k, v in plain.items()}
+    return params | {"groups": groups}
+
+
+CONVOLUTIONS: dict[str, tuple[Shape, Shape, dict[str, object]]] = {
+    "plain": ((2, 5, 3), (3, 3, 4), _conv()),
+    "linear": ((3, 2), (2, 4), _conv(rank=0)),
+    "same": ((2, 4, 3, 2), (3, 3, 2, 3), _conv(2, low=(1, 1), high=(1, 1))),
+    "strides": ((2, 6, 5, 1), (2, 3, 1, 2), _conv(2, strides=(2, 3), low=(1, 0), high=(0, 2))),
+    "dilation": ((1, 7, 2), (3, 2, 2), _conv(dilation=(2,), low=(1,), high=(2,))),
+    "transposed": ((1, 3, 2), (3, 2, 2), _conv(hole=(2,), low=(1,), high=(2,))),
+    "holes and strides": ((1, 4, 1), (2, 1, 2), _conv(hole=(3,), strides=(2,), low=(1,))),
+    "cut": ((1, 6, 2), (2, 2, 1), _conv(low=(-1,), high=(-2,))),
+    "groups": ((2, 4, 4), (2, 2, 6), _conv(groups=2, low=(1,), high=(0,))),
+    "depthwise": ((2, 4, 3), (2, 1, 6), _conv(groups=3, strides=(2,))),
+    "far padding": ((1, 2, 1), (2, 1, 1), _conv(low=(3,), high=(3,), strides=(2,))),
+    "empty": ((0, 4, 2), (3, 2, 2), _conv()),
+}
+
+
+def recurrent(h: Node, xs: Node, w: Node, reverse: bool = False, save: str = "needed") -> Results:
+    """h' = tanh(h w + x w + x), which is also the step's result, and (h' - x) w another."""
+    carry, x = op.input(h.shape, h.dtype), op.input(xs.shape[1:], xs.dtype)
+    new = op.tanh(op.add(op.add(op.dot(carry, w), op.dot(x, w)), x))
+    results = [new, op.dot(op.sub(new, x), w)]
+    options = {"length": xs.shape[0], "reverse": reverse, "save": save}
+    return loop([carry], [x], [new], results, [h], [xs], **options)  # type: ignore[arg-type]
+
+
+def elman(h: Node, xs: Node, w: Node, reverse: bool = False, save: str = "needed") -> Node:
+    """All results of a recurrent net, summed over the steps."""
+    result = recurrent(h, xs, w, reverse, save)
+    return op.add(result.carries[0], op.sum(op.mul(*result.stacked), [0]))
+
+
+def powers(x: Node) -> Node:
+    """x, x², x³, ..., by a loop without arrays; and a counter that has no gradient."""
+    power, count = op.input(x.shape, x.dtype), op.input((), dt.int64)
+    one = op.constant(1, dt.int64)
+    updates = [op.mul(power, x), op.add(count, one)]
+    scaled = op.mul(power, op.expand(op.cast(count, x.dtype), x.shape))
+    first = [x, op.constant(1, dt.int64)]
+    return loop([power, count], [], updates, [scaled], first, [], length=3).stacked[0]
+
+
+def nested(h: Node, xs: Node, w: Node) -> Node:
+    """A loop of loops, which keeps the outer carries only."""
+    carry, block = op.input(h.shape, h.dtype), op.input(xs.shape[1:], xs.dtype)
+    inner = recurrent(carry, block, w)
+    outer = loop(
+        [carry],
+        [block],
+        [inner.carries[0]],
+        [op.sum(inner.stacked[0], [0])],
+        [h],
+        [xs],
+        length=xs.shape[0],
+        save="carry",
+    )
+    return op.add(outer.carries[0], op.sum(outer.stacked[0], [0]))
+
+
 def _cases(dtype: DType) -> list[Case]:
     result: list[Case] = []
 
@@ -161,8 +234,26 @@ def _cases(dtype: DType) -> list[Case]:
         case("reduce_max", str(axes), named("reduce_max", axes=axes), m)
         case("reduce_min", str(axes), named("reduce_min", axes=axes), m)
     case("sum", "empty", named("sum", axes=(0,)), reals((0, 2), dtype))
-    case("pad", "both", named("pad", low=(0, 1, 0), high=(2, 0, 1)), m)
-    case("pad", "empty", named("pad", low=(1,), high=(1,)), reals((0,), dtype))
+    case("pad", "both", named("pad", low=(0, 1, 0), high=(2, 0, 1), value=0.0), m)
+    case("pad", "ones", named("pad", low=(0, 1, 0), high=(2, 0, 1), value=1.5), m)
+    case("pad", "empty", named("pad", low=(1,), high=(1,), value=0.0), reals((0,), dtype))
+    for name, params in WINDOWS.items():
+        x = reals((2, 7, 6), dtype)
+        shape = op.window(op.input((2, 7, 6), dtype), **params).shape
+        case("window", name, named("window", **params), x)
+        case("fold", name, named("fold", shape=(2, 7, 6), **params), reals(shape, dtype))
+    for name, (x_shape, w_shape, params) in CONVOLUTIONS.items():
+        case("conv", name, named("conv", **params), reals(x_shape, dtype), reals(w_shape, dtype))
+    h, xs, w = reals((2, 3), dtype), reals((4, 2, 3), dtype), reals((3, 3), dtype)
+    for reverse in (False, True):
+        for save in ("needed", "carry"):
+            name = f"{save}{'-reverse' if reverse else ''}"
+            case("scan", name, lambda *a, r=reverse, s=save: elman(*a, r, s), h, xs, w)
+    case("scan", "no steps", elman, h, reals((0, 2, 3), dtype), w)
+    case("scan", "last", lambda h, xs, w: recurrent(h, xs, w).carries[0], h, xs, w)
+    case("scan", "steps", lambda h, xs, w: recurrent(h, xs, w).stacked[0], h, xs, w)
+    case("scan", "counts", powers, reals((3,), dtype))
+    case("scan", "nested", nested, h, reals((2, 3, 2, 3), dtype), w)
     for axis in (0, 1):
         shape = (2, 3) if axis else (1, 2)
         case(

@@ -35,12 +35,13 @@ def test_a_rule_wrong_by_a_thousandth_is_caught(
     arrays = case.arguments()
     xs = inputs(arrays)
     y = case.build(*xs)
-    rule = vjps.VJPS[case.op]
+    name = "tanh" if case.op == "scan" else case.op  # a loop has the rules of its step
+    rule = vjps.VJPS[name]
     if not dt.is_float(y.dtype) or (isinstance(rule, tuple) and not any(rule)):
         return
     values = dict(zip(xs, arrays, strict=True))
     check_gradients([y], values, directions=directions)
-    monkeypatch.setitem(vjps.VJPS, case.op, off_by_a_thousandth(rule))
+    monkeypatch.setitem(vjps.VJPS, name, off_by_a_thousandth(rule))
     with pytest.raises(GradientError, match="disagree"):
         check_gradients([y], values, directions=directions)
 

@@ -24,7 +24,7 @@ NO_GRADIENT = {"sign", "floor", "stop_gradient", "argmax"}
 
 
 def test_every_primitive_has_a_rule_in_the_order_of_the_table() -> None:
-    assert list(vjps.VJPS) == list(TABLE)
+    assert list(vjps.VJPS) == [n for n, p in TABLE.items() if p.kind != "control"]
     for name, rule in vjps.VJPS.items():
         assert callable(rule) or len(rule) == TABLE[name].arity, name
 

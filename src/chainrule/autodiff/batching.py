@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from ..core import graph as op
 from ..core.dtypes import int64
+from ..core.loop import Body
+from ..core.loop import split as split_inputs
 from ..core.node import Node, blame, reachable
 from ..core.primitives import TABLE
 from ..errors import ShapeError
@@ -92,7 +94,19 @@ def _slice(node: Node, b: Batch) -> Node:
 
 
 def _pad(node: Node, b: Batch) -> Node:
-    return op.pad(b.inputs[0], (0, *node.params["low"]), (0, *node.params["high"]))
+    p = node.params
+    return op.pad(b.inputs[0], (0, *p["low"]), (0, *p["high"]), p["value"])
+
+
+def _window(node: Node, b: Batch) -> Node:
+    axes, *rest = (node.params[p] for p in op.WINDOW)
+    return op.window(b.inputs[0], [a + 1 for a in axes], *rest)
+
+
+def _fold(node: Node, b: Batch) -> Node:
+    axes, *rest = (node.params[p] for p in op.WINDOW)
+    shape = (b.r, *node.params["shape"])
+    return op.fold(b.inputs[0], shape, [a + 1 for a in axes], *rest)
 
 
 def _axis(node: Node, b: Batch) -> Node:
@@ -115,6 +129,101 @@ def _dot(node: Node, batch: Batch) -> Node:
         return op.reshape(op.dot(op.reshape(a, (r * m, k)), b), (r, m, n))
     columns = op.reshape(op.permute(b, (1, 0, 2)), (k, r * n))
     return op.permute(op.reshape(op.dot(a, columns), (m, r, n)), (1, 0, 2))
+
+
+# -- conv: examples of x join the minibatch, examples of w the outputs, of both the groups -----------
+def _conv(node: Node, batch: Batch) -> Node:
+    (x, w), r = batch.inputs, batch.r
+    p, rank, groups = node.params, node.ndim - 2, node.params["groups"]
+    rest = [p[name] for name in ("strides", "low", "high", "hole", "dilation")]
+    if not batch.is_mapped[1]:
+        out = op.conv(op.reshape(x, (r * x.shape[1], *x.shape[2:])), w, *rest, groups)
+        return op.reshape(out, (r, *node.shape))
+    *taps, channels, outputs = w.shape[1:]
+    if not batch.is_mapped[0]:
+        split = op.reshape(w, (r, *taps, channels, groups, outputs // groups))
+        beside = op.permute(split, (*range(1, rank + 3), 0, rank + 3))
+        out = op.conv(x, op.reshape(beside, (*taps, channels, r * outputs)), *rest, groups)
+        apart = op.reshape(out, (*out.shape[:-1], groups, r, outputs // groups))
+        front = op.permute(apart, (rank + 2, *range(rank + 2), rank + 3))
+        return op.reshape(front, (r, *node.shape))
+    images = op.permute(x, (*range(1, rank + 2), 0, rank + 2))
+    images = op.reshape(images, (*x.shape[1:-1], r * x.shape[-1]))
+    beside = op.permute(w, (*range(1, rank + 2), 0, rank + 2))
+    kernel = op.reshape(beside, (*taps, channels, r * outputs))
+    out = op.conv(images, kernel, *rest, r * groups)
+    apart = op.reshape(out, (*out.shape[:-1], r, outputs))
+    return op.permute(apart, (rank + 1, *range(rank + 1), rank + 2))
+
+
+# -- scan: the body, mapped ------------------------------------------------------------------------
+class _Mapped(NamedTuple):
+    """A body for R examples: the body itself, which carries are mapped, and what each result of
+    the old body is called in the new one."""
+
+    body: Body
+    carries: tuple[bool, ...]
+    values: dict[Node, Node]  # placeholders of the old body that are mapped
+
+
+def _mapped_body(body: Body, r: int, is_mapped: tuple[bool, ...]) -> _Mapped:
+    """Memoized, so that all results of one loop are of one loop again."""
+    key = ("vmap", r, is_mapped)
+    if key not in body.memo:
+        carries, stacked, fixed = map(tuple, split_inputs(body, is_mapped))
+        while True:  # a carry is mapped if its first value is, or its update becomes so
+            flags = carries + stacked + fixed
+            values = {
+                p: op.input((r, *p.shape), p.dtype)
+                for p, m in zip(body.inputs, flags, strict=True)
+                if m
+            }
+            updates = vmap_nodes(body.updates, values) if values else []
+            more = tuple(m or u for m, (_, u) in zip(carries, updates, strict=True))
+            if more == carries:
+                break
+            carries = more
+        new = [values.get(p, p) for p in body.inputs]
+        all_updates = tuple(
+            op.expand(u, (r, *u.shape)) if m and not already else u
+            for (u, already), m in zip(updates, carries, strict=True)
+        )
+        first, second = len(body.carries), len(body.carries) + len(body.stacked)
+        mapped = Body(
+            tuple(new[:first]),
+            tuple(new[first:second]),
+            tuple(new[second:]),
+            all_updates,
+            body.length,
+            body.reverse,
+            body.save,
+        )
+        body.memo[key] = _Mapped(mapped, carries, values)
+    found: _Mapped = body.memo[key]
+    return found
+
+
+def _scan(node: Node, b: Batch) -> Node:
+    body: Body = node.params["body"]
+    result: int | Node = node.params["result"]
+    mapped = _mapped_body(body, b.r, b.is_mapped)
+    first, second = len(body.carries), len(body.carries) + len(body.stacked)
+    given = list(b.inputs)
+    for i in range(first):
+        given[i] = b.mapped(i) if mapped.carries[i] else given[i]
+    for i in range(first, second):
+        given[i] = _second(given[i]) if b.is_mapped[i] else given[i]
+    if isinstance(result, int):
+        last = op.scan(given, mapped.body, result)
+        return last if mapped.carries[result] else op.expand(last, (b.r, *last.shape))
+    [(at_step, has_axis)] = vmap_nodes([result], mapped.values)
+    rows = op.scan(given, mapped.body, at_step)
+    return _second(rows) if has_axis else op.expand(rows, (b.r, *rows.shape))
+
+
+def _second(x: Node) -> Node:
+    """The first two axes exchanged: examples and steps."""
+    return op.permute(x, (1, 0, *range(2, x.ndim)))
 
 
 # -- positions as data -----------------------------------------------------------------------------
@@ -220,17 +329,21 @@ RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == 
     "flip": _axes,
     "pad": _pad,
     "concat": _axis,
+    "window": _window,
     # Reductions.
     "sum": _axes,
     "reduce_max": _axes,
     "reduce_min": _axes,
     "argmax": _axis,
+    "fold": _fold,
     # Contractions.
     "dot": _dot,
+    "conv": _conv,
     # Positions as data.
     "gather": _gather,
     "scatter_add": _scatter_add,
     "shuffle": _shuffle,
+    "scan": _scan,
     # Identities.
     "stop_gradient": _same,
     "custom_vjp": _custom_vjp,

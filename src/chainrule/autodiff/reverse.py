@@ -9,12 +9,15 @@ gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ..core import graph as op
 from ..core.dtypes import is_float
+from ..core.loop import family
 from ..core.node import Node, blame, reachable
 from ..errors import DTypeError, GradientError, ShapeError
+from .recurrence import loop_shares
 from .vjps import VJPS
 
 
@@ -41,13 +44,26 @@ def gradients(
     path = nodes_between(wrt, outputs)
     on_path = set(path)
     grads: dict[Node, Node] = {}
+    loops = _loops(path)
     for y in reversed(path):
-        if y in shares:
-            with blame(y):
+        with blame(y):
+            if y in shares:
                 grads[y] = _total(shares[y])
-                for x, share in _shares(y, grads[y], on_path):
-                    shares.setdefault(x, []).append(share)
+            for x, share in _shares(y, grads, on_path, loops):
+                shares.setdefault(x, []).append(share)
     return [grads.get(x) for x in wrt]
+
+
+Loops = dict[tuple[Any, ...], list[Node]]
+
+
+def _loops(path: Sequence[Node]) -> Loops:
+    """The results of each loop, in the order of the path."""
+    found: Loops = {}
+    for y in path:
+        if y.primitive.kind == "control":
+            found.setdefault(family(y), []).append(y)
+    return found
 
 
 def nodes_between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
@@ -94,12 +110,25 @@ def _place(share: Node) -> tuple[int, int, int] | None:
         return None
     low, high = share.params["low"], share.params["high"]
     axes = [a for a in range(share.ndim) if low[a] or high[a]]
-    return (axes[0], low[axes[0]], share.shape[axes[0]] - high[axes[0]]) if len(axes) == 1 else None
+    if len(axes) != 1 or share.params["value"] != 0:
+        return None
+    return axes[0], low[axes[0]], share.shape[axes[0]] - high[axes[0]]
 
 
-def _shares(y: Node, g: Node, on_path: set[Node]) -> Iterator[tuple[Node, Node]]:
-    """What y's rule hands on to each input on the path, for the cotangent g of y."""
-    rule = VJPS[y.op]
+def _shares(
+    y: Node, grads: Mapping[Node, Node], on_path: set[Node], loops: Loops
+) -> Iterator[tuple[Node, Node]]:
+    """What y's rule hands on to each input on the path. The results of a loop hand on together,
+    when all have had their turn: at the first of them in the order of the path."""
+    if y.primitive.kind == "control":
+        results = loops[family(y)]
+        reached = [r for r in results if r in grads]
+        if y is results[0] and reached:
+            yield from loop_shares(reached, [grads[r] for r in reached], on_path, gradients)
+        return
+    if y not in grads:
+        return
+    rule, g = VJPS[y.op], grads[y]
     if callable(rule):
         for x, share in zip(y.inputs, rule(g, y, *y.inputs), strict=True):
             if share is not None and x in on_path:

@@ -115,6 +115,49 @@ def _extreme(g: Node, y: Node, x: Node) -> Node:
     return op.where(chosen, _as_before(share, y, x), op.zeros_like(x))
 
 
+def _window(g: Node, y: Node, x: Node) -> Node:
+    return op.fold(g, x.shape, *(y.params[p] for p in op.WINDOW))
+
+
+def _fold(g: Node, y: Node, x: Node) -> Node:
+    return op.window(g, *(y.params[p] for p in op.WINDOW))
+
+
+def _conv_input(g: Node, y: Node, x: Node, w: Node) -> Node:
+    """x̄: g convolved with the taps in reverse order, inputs and outputs of each group exchanged;
+    strides become holes and holes strides."""
+    p, rank = y.params, x.ndim - 2
+    groups, (*taps, channels, outputs) = p["groups"], w.shape
+    per_group = op.reshape(w, (*taps, channels, groups, outputs // groups))
+    turned = op.permute(per_group, (*range(rank), rank + 2, rank + 1, rank))
+    flipped = op.flip(op.reshape(turned, (*taps, outputs // groups, groups * channels)), range(rank))
+    low, high = [], []
+    for a in range(rank):
+        span = (taps[a] - 1) * p["dilation"][a]
+        low.append(span - p["low"][a])
+        last = (y.shape[a + 1] - 1) * p["strides"][a]
+        high.append((x.shape[a + 1] - 1) * p["hole"][a] - last + p["low"][a])
+    return op.conv(g, flipped, p["hole"], low, high, p["strides"], p["dilation"], groups)
+
+
+def _conv_weights(g: Node, y: Node, x: Node, w: Node) -> Node:
+    """w̄: x convolved with g as the taps. The examples of a minibatch take the place of channels,
+    the channels that of examples; strides become dilations and dilations strides."""
+    p, rank = y.params, x.ndim - 2
+    groups, taps = p["groups"], w.shape[:-2]
+    n, *sizes, channels = x.shape
+    per_group = op.reshape(x, (n, *sizes, groups, channels // groups))
+    turned = op.permute(per_group, (rank + 2, *range(1, rank + 1), rank + 1, 0))
+    images = op.reshape(turned, (channels // groups, *sizes, groups * n))
+    kernel = op.permute(g, (*range(1, rank + 1), 0, rank + 1))
+    high = []
+    for a in range(rank):
+        spans = (taps[a] - 1) * p["dilation"][a] + (y.shape[a + 1] - 1) * p["strides"][a]
+        high.append(spans - p["low"][a] - (sizes[a] - 1) * p["hole"][a])
+    out = op.conv(images, kernel, p["dilation"], p["low"], high, p["hole"], p["strides"], groups)
+    return op.permute(out, (*range(1, rank + 1), 0, rank + 1))
+
+
 def _swap(x: Node) -> Node:
     """The transpose of each matrix."""
     return op.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
@@ -206,16 +249,19 @@ VJPS: dict[str, Rule] = {
     "flip": (lambda g, y, x: op.flip(g, y.params["axes"]),),
     "pad": (_pad,),  # the part of g that is not padding
     "concat": _concat,
+    "window": (_window,),  # each element of g added to its place
     # Reductions.
     "sum": (_sum,),  # g, repeated
     "reduce_max": (_extreme,),
     "reduce_min": (_extreme,),
     "argmax": (None,),
+    "fold": (_fold,),  # g's windows
     # Contractions.
     "dot": (  # y = a b:  ā = g bᵀ, b̄ = aᵀ g, for each batch element
         lambda g, y, a, b: op.dot(g, _swap(b)),
         lambda g, y, a, b: op.dot(_swap(a), g),
     ),
+    "conv": (_conv_input, _conv_weights),  # two more convolutions
     # Positions as data.
     "gather": (lambda g, y, x, i: op.scatter_add(op.zeros_like(x), i, g), None),  # x̄[i] += g
     "scatter_add": (
@@ -224,6 +270,7 @@ VJPS: dict[str, Rule] = {
         lambda g, y, x, i, u: op.gather(g, i),
     ),  # x̄ = g, ū = g[i]
     "shuffle": (None, None),
+    # Control: scan's results are handed on together, by another loop (see `recurrence.py`).
     # Identities for the reverse sweep.
     "stop_gradient": (None,),
     "custom_vjp": _custom,

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from .dtypes import DType
+from .loop import Body
 from .node import ConstantValue, Node, Shape, intern
 from .primitives import TABLE
 
 _input_ids = itertools.count()
+WINDOW = ("axes", "sizes", "strides", "dilation")
 
 
 def apply(op: str, *inputs: Node, **params: Any) -> Node:
@@ -117,9 +119,41 @@ def flip(x: Node, axes: Sequence[int]) -> Node:
     return apply("flip", x, axes=tuple(sorted(axes))) if axes else x
 
 
-def pad(x: Node, low: Sequence[int], high: Sequence[int]) -> Node:
-    """Zeros around ``x``."""
-    return apply("pad", x, low=tuple(low), high=tuple(high)) if any(low) or any(high) else x
+def pad(x: Node, low: Sequence[int], high: Sequence[int], value: Any = 0) -> Node:
+    """Zeros, or another value, around ``x``."""
+    if not any(low) and not any(high):
+        return x
+    return apply("pad", x, low=tuple(low), high=tuple(high), value=x.dtype.type(value).item())
+
+
+def window(
+    x: Node,
+    axes: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> Node:
+    """Windows over some axes; the elements of each window lie along new axes at the end."""
+    if not axes:
+        return x
+    parts = map(tuple, (axes, sizes, strides, dilation))
+    return apply("window", x, **dict(zip(WINDOW, parts, strict=True)))
+
+
+def fold(
+    y: Node,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> Node:
+    """The adjoint of `window`: each element of a window is added to its place in ``shape``."""
+    if not axes:
+        return y
+    parts = map(tuple, (shape, axes, sizes, strides, dilation))
+    names = ("shape", *WINDOW)
+    return apply("fold", y, **dict(zip(names, parts, strict=True)))
 
 
 def concat(inputs: Sequence[Node], axis: int) -> Node:
@@ -147,6 +181,22 @@ def dot(a: Node, b: Node) -> Node:
     return apply("dot", a, b)
 
 
+def conv(
+    x: Node,
+    w: Node,
+    strides: Sequence[int],
+    low: Sequence[int],
+    high: Sequence[int],
+    hole: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Node:
+    """(N, *S, C) by (*K, C / groups, O): see `convolution.py`."""
+    names = ("strides", "low", "high", "hole", "dilation")
+    parts = map(tuple, (strides, low, high, hole, dilation))
+    return apply("conv", x, w, **dict(zip(names, parts, strict=True)), groups=groups)
+
+
 def gather(x: Node, index: Node) -> Node:
     return apply("gather", x, index)
 
@@ -157,6 +207,13 @@ def scatter_add(x: Node, index: Node, updates: Node) -> Node:
 
 def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
+
+
+# -- control -------------------------------------------------------------------------------------
+def scan(inputs: Sequence[Node], body: Body, result: int | Node) -> Node:
+    """One result of a loop: the last value of carry number ``result``, or ``result``, a node of the
+    body, at every step."""
+    return apply("scan", *inputs, body=body, result=result)
 
 
 # -- identities ----------------------------------------------------------------------------------

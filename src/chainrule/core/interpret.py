@@ -4,10 +4,12 @@ means."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import InternalError
+from .loop import Body, family, split
 from .node import Array, Node, inputs_first
 
 
@@ -30,7 +32,10 @@ def evaluate(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Arra
             if node in values:
                 known[node] = values[node]
                 continue
-            known[node] = evaluate_node(node, *(known[i] for i in node.inputs))
+            if node not in known:
+                given = [known[i] for i in node.inputs]
+                for one, value in _with_family(node, order, given):
+                    known[one] = value
             for i in node.inputs:
                 uses[i] -= 1
                 if not uses[i]:
@@ -38,9 +43,47 @@ def evaluate(outputs: Sequence[Node], values: Mapping[Node, Array]) -> list[Arra
     return [known[node] for node in outputs]
 
 
+def _with_family(
+    node: Node, order: Sequence[Node], inputs: Sequence[Array]
+) -> list[tuple[Node, Array]]:
+    """The value of a node, and of all others that the same loop computes."""
+    if "body" not in node.params:
+        return [(node, evaluate_node(node, *inputs))]
+    nodes = [n for n in order if "body" in n.params and family(n) == family(node)]
+    results = run_loop(node.params["body"], [n.params["result"] for n in nodes], inputs)
+    return [(n, _checked(n, value)) for n, value in zip(nodes, results, strict=True)]
+
+
+def run_loop(
+    body: Body, results: Sequence[int | Node], inputs: Sequence[Array]
+) -> list[Array]:
+    """Several results of one loop (see `loop.py`)."""
+    carries, stacked, fixed = split(body, inputs)
+    wanted = [r for r in results if isinstance(r, Node)]
+    rows = [np.empty((body.length, *r.shape), r.dtype) for r in wanted]
+    now = list(carries)
+    shared = dict(zip(body.fixed, fixed, strict=True))
+    for t in reversed(range(body.length)) if body.reverse else range(body.length):
+        values = shared | dict(zip(body.carries, now, strict=True))
+        values |= {p: x[t] for p, x in zip(body.stacked, stacked, strict=True)}
+        done = evaluate([*body.updates, *wanted], values)
+        now = done[: len(now)]
+        for row, value in zip(rows, done[len(now) :], strict=True):
+            row[t] = value
+    stacks = iter(rows)
+    return [now[r] if isinstance(r, int) else next(stacks) for r in results]
+
+
+def scan_meaning(params: Mapping[str, Any], *inputs: Array) -> Array:
+    return run_loop(params["body"], [params["result"]], inputs)[0]
+
+
 def evaluate_node(node: Node, *inputs: Array) -> Array:
     """The meaning of one node, applied to the values of its inputs."""
-    result = np.asarray(node.primitive.meaning(node.params, *inputs))
+    return _checked(node, np.asarray(node.primitive.meaning(node.params, *inputs)))
+
+
+def _checked(node: Node, result: Array) -> Array:
     if result.shape != node.shape or result.dtype != node.dtype:
         raise InternalError(f"{node} evaluated to {result.dtype}{list(result.shape)}")
     return result

@@ -12,6 +12,7 @@ movement      out[i] is one element of the input, or a fixed value (pad)
 reduce        axes disappear
 contract      sums of products
 index         positions are data
+control       a loop over a graph of its own
 identity      the first input, unchanged (a mark for the reverse sweep)
 """
 
@@ -26,8 +27,18 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from . import dtypes as dt
+from .convolution import (
+    conv_meaning,
+    conv_shape,
+    fold_meaning,
+    fold_shape,
+    window_meaning,
+    window_shape,
+)
 from .counter_random import philox, swap_or_not
 from .dtypes import DType
+from .interpret import scan_meaning
+from .loop import scan_shape
 from .node import Array, Node, Shape
 
 Params = Mapping[str, Any]
@@ -341,6 +352,11 @@ def _slice_meaning(params: Params, x: Array) -> Array:
     return x[tuple(slice(a, b, s) for a, b, s in triples)]
 
 
+def _pad_meaning(params: Params, x: Array) -> Array:
+    widths = list(zip(params["low"], params["high"], strict=True))
+    return np.pad(x, widths, constant_values=x.dtype.type(params["value"]))
+
+
 def _where_meaning(params: Params, condition: Array, a: Array, b: Array) -> Array:
     return np.where(condition, a, b)
 
@@ -413,10 +429,9 @@ _define("permute", 1, "movement", _permute, lambda p, x: x.transpose(p["axes"]))
 _define("broadcast", 1, "movement", _broadcast, lambda p, x: np.broadcast_to(x, p["shape"]))
 _define("slice", 1, "movement", _slice, _slice_meaning)
 _define("flip", 1, "movement", _flip, lambda p, x: np.flip(x, p["axes"]))
-_define(
-    "pad", 1, "movement", _pad, lambda p, x: np.pad(x, list(zip(p["low"], p["high"], strict=True)))
-)
+_define("pad", 1, "movement", _pad, _pad_meaning)  # value around x
 _define("concat", None, "movement", _concat, lambda p, *xs: np.concatenate(xs, p["axis"]))
+_define("window", 1, "movement", window_shape, window_meaning)  # see convolution.py
 
 # Reductions. argmax gives the first of equal maxima; NaN counts as largest, as in NumPy.
 _define("sum", 1, "reduce", _reduce("sum", "iuf"), lambda p, x: np.sum(x, p["axes"], dtype=x.dtype))
@@ -424,8 +439,11 @@ _define("reduce_max", 1, "reduce", _reduce("reduce_max", "biuf"), lambda p, x: n
 _define("reduce_min", 1, "reduce", _reduce("reduce_min", "biuf"), lambda p, x: np.min(x, p["axes"]))
 _define("argmax", 1, "reduce", _argmax, lambda p, x: np.argmax(x, p["axis"]))
 
+_define("fold", 1, "reduce", fold_shape, fold_meaning)  # the adjoint of window
+
 # Contractions.
 _define("dot", 2, "contract", _dot, _two(np.matmul))  # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
+_define("conv", 2, "contract", conv_shape, conv_meaning)  # see convolution.py
 
 # Positions as data. An index outside the axis is clamped to it (the layer above checks what it can
 # see).
@@ -434,6 +452,9 @@ _define(
     "scatter_add", 3, "index", _scatter_add, _scatter_add_meaning
 )  # out = x; out[index[i]] += updates[i]
 _define("shuffle", 2, "index", _shuffle, _shuffle_meaning)  # a permutation of range(n), by key
+
+# Control. One node for each result of a loop: see loop.py.
+_define("scan", None, "control", scan_shape, scan_meaning)
 
 # Identities for the reverse sweep.
 _define("stop_gradient", 1, "identity", _first, lambda p, x: x)
