@@ -175,6 +175,8 @@ from .tensor.functions import vecdot as vecdot
 from .tensor.functions import where as where
 from .tensor.functions import zeros as zeros
 from .tensor.functions import zeros_like as zeros_like
+from .tensor.loops import remat as remat
+from .tensor.loops import scan as scan
 from .tensor.tensor import Tensor as Tensor
 from .tensor.transform import check_grads as check_grads
 from .tensor.transform import custom_vjp as custom_vjp

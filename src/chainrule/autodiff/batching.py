@@ -131,7 +131,7 @@ def _dot(node: Node, batch: Batch) -> Node:
     return op.permute(op.reshape(op.dot(a, columns), (m, r, n)), (1, 0, 2))
 
 
-# -- conv: examples of x join the minibatch, examples of w the outputs, of both the groups -----------
+# -- conv: examples of x join the minibatch, of w the outputs, of both the groups ------------------
 def _conv(node: Node, batch: Batch) -> Node:
     (x, w), r = batch.inputs, batch.r
     p, rank, groups = node.params, node.ndim - 2, node.params["groups"]

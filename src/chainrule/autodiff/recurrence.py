@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..core import graph as op
-from ..core.dtypes import is_float
 from ..core.loop import Body, split
 from ..core.node import Node, reachable
 from ..core.rewrite import replace
@@ -57,8 +56,10 @@ def loop(
         before = _before_loop([*updates, *results], carries, stacked, arrays)
     extra = {n: op.input(n.shape, n.dtype) for n in before}
     updates, results = (replace(nodes, extra) for nodes in (updates, results))
-    all_stacked = [*stacked, *extra.values()]
-    all_arrays = [*arrays, *before.values()]
+    used = set(reachable([*updates, *results]))
+    pairs = zip((*stacked, *extra.values()), (*arrays, *before.values()), strict=True)
+    rows = {p: x for p, x in pairs if p in used}
+    all_stacked, all_arrays = list(rows), list(rows.values())
     fixed = _invariant([*updates, *results], [*carries, *all_stacked])
     inside = {n: op.input(n.shape, n.dtype) for n in fixed}
     updates, results = (replace(nodes, inside) for nodes in (updates, results))
@@ -279,9 +280,7 @@ class _Backward:
         for i, p in self.carries.items():
             g = self.grads[body.carries[i]]
             updates.append(op.zeros_like(p) if g is None else g)
-        first = [
-            last[i] if i in last else op.zeros_like(p) for i, p in self.carries.items()
-        ]
+        first = [last[i] if i in last else op.zeros_like(p) for i, p in self.carries.items()]
         arrays = [*map(steps.rows, stacked), *(self._values(n, body) for n in kept)]
         sums = self._running_sums(body) if body.save == "carry" else {}
         self.sums = {i: len(self.carries) + j for j, i in enumerate(sums)}

@@ -130,7 +130,9 @@ def _conv_input(g: Node, y: Node, x: Node, w: Node) -> Node:
     groups, (*taps, channels, outputs) = p["groups"], w.shape
     per_group = op.reshape(w, (*taps, channels, groups, outputs // groups))
     turned = op.permute(per_group, (*range(rank), rank + 2, rank + 1, rank))
-    flipped = op.flip(op.reshape(turned, (*taps, outputs // groups, groups * channels)), range(rank))
+    flipped = op.flip(
+        op.reshape(turned, (*taps, outputs // groups, groups * channels)), range(rank)
+    )
     low, high = [], []
     for a in range(rank):
         span = (taps[a] - 1) * p["dilation"][a]

@@ -125,9 +125,7 @@ def _tap_product(x: Array, w: Array, groups: int) -> Array:
 
 # -- window and fold -----------------------------------------------------------------------------
 def _positions(params: Params, shape: Shape, name: str) -> list[int]:
-    axes, sizes, strides, dilation = (
-        params[p] for p in ("axes", "sizes", "strides", "dilation")
-    )
+    axes, sizes, strides, dilation = (params[p] for p in ("axes", "sizes", "strides", "dilation"))
     if (
         not len(axes) == len(sizes) == len(strides) == len(dilation)
         or list(axes) != sorted(set(axes))
@@ -159,9 +157,7 @@ def fold_shape(params: Params, y: Node) -> tuple[Shape, DType]:
 
 
 def window_meaning(params: Params, x: Array) -> Array:
-    axes, sizes, strides, dilation = (
-        params[p] for p in ("axes", "sizes", "strides", "dilation")
-    )
+    axes, sizes, strides, dilation = (params[p] for p in ("axes", "sizes", "strides", "dilation"))
     spans = tuple((k - 1) * d + 1 for k, d in zip(sizes, dilation, strict=True))
     if not axes:
         return x

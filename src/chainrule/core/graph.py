@@ -213,7 +213,9 @@ def shuffle(position: Node, key: Node, n: int) -> Node:
 def scan(inputs: Sequence[Node], body: Body, result: int | Node) -> Node:
     """One result of a loop: the last value of carry number ``result``, or ``result``, a node of the
     body, at every step."""
-    return apply("scan", *inputs, body=body, result=result)
+    node = apply("scan", *inputs, body=body, result=result)
+    body.results.add(node)
+    return node
 
 
 # -- identities ----------------------------------------------------------------------------------

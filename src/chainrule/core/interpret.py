@@ -54,9 +54,7 @@ def _with_family(
     return [(n, _checked(n, value)) for n, value in zip(nodes, results, strict=True)]
 
 
-def run_loop(
-    body: Body, results: Sequence[int | Node], inputs: Sequence[Array]
-) -> list[Array]:
+def run_loop(body: Body, results: Sequence[int | Node], inputs: Sequence[Array]) -> list[Array]:
     """Several results of one loop (see `loop.py`)."""
     carries, stacked, fixed = split(body, inputs)
     wanted = [r for r in results if isinstance(r, Node)]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 from ..errors import ShapeError
 from .dtypes import DType
@@ -38,7 +39,8 @@ class Body:
     length: int
     reverse: bool = False
     save: str = "needed"
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # what is derived from it once
+    memo: dict[Any, Any] = field(default_factory=dict)  # what is derived from it once
+    results: WeakSet[Node] = field(default_factory=WeakSet)  # the nodes that are alive
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -68,9 +70,7 @@ def scan_shape(params: Mapping[str, Any], *inputs: Node) -> tuple[Shape, DType]:
     pairs += [(u, p, p.shape) for u, p in zip(body.updates, body.carries, strict=True)]
     for x, p, shape in pairs:
         if x.shape != shape or x.dtype != p.dtype:
-            raise ShapeError(
-                f"scan expects {p.dtype}{list(shape)}, got {x.dtype}{list(x.shape)}"
-            )
+            raise ShapeError(f"scan expects {p.dtype}{list(shape)}, got {x.dtype}{list(x.shape)}")
     if isinstance(result, int):
         return body.carries[result].shape, body.carries[result].dtype
     return (body.length, *result.shape), result.dtype

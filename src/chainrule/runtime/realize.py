@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core import graph as g
 from ..core.interpret import evaluate
+from ..core.loop import family
 from ..core.node import Array, Node, inputs_first
 from ..errors import CompileError
 
@@ -57,6 +58,7 @@ def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -
     """
     known, order = _needed(nodes)
     wanted = list(nodes)
+    wanted += _results_beside(order)
     if keep is not None:
         wanted += [n for n in order if n not in known and keep(n)]
     results = evaluate(wanted, known)
@@ -68,6 +70,13 @@ def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -
             array.setflags(write=False)
             values[node] = array
     return [values[node] for node in nodes]
+
+
+def _results_beside(order: Sequence[Node]) -> list[Node]:
+    """Other results of the loops that will run: they cost nothing now, and another run later."""
+    loops = {family(n): n.params["body"] for n in order if "body" in n.params}
+    beside = [n for (body, inputs) in loops for n in body.results if n.inputs == inputs]
+    return [n for n in beside if n not in values]
 
 
 def has_value(nodes: Sequence[Node]) -> bool:

@@ -133,6 +133,9 @@ class _Active(threading.local):
     capture: Capture | None = None
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
+    steps: tuple[
+        Node, ...
+    ] = ()  # the step numbers of the loops whose body runs on placeholders now
 
 
 active = _Active()

@@ -19,6 +19,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, OptionError, ShapeError
+from .capture import active
 from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
 from .value import array_of, as_tensor, make, stored
@@ -55,9 +56,11 @@ class Generator:
         return self
 
     def next_key(self) -> Node:
-        """A key that no other draw of this generator has."""
+        """A key that no other draw of this generator has; in a loop, one for each step."""
         counter = self.counter.node
         key = g.fold_in(self.key.node, counter)
+        for step in active.steps:
+            key = g.fold_in(key, step)
         self.counter.assign(make(g.add(counter, g.constant(1, dt.uint32))))
         return key
 
