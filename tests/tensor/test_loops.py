@@ -123,8 +123,8 @@ MISTAKES = {
     "list": (
         lambda: cr.scan(lambda c, x: (c, x), None, [1.0, 2.0]),
         ShapeError,
-        "scan: xs has a leaf without axes; the steps are its first axis (a Python list is a tree of "
-        "leaves: give cr.tensor([...]))",
+        "scan: xs has a leaf without axes; the steps are its first axis (a Python list is a "
+        "tree of leaves: give cr.tensor([...]))",
     ),
     "lengths": (
         lambda: cr.scan(lambda c, x: (c, x), None, (cr.ones(2), cr.ones(3, 1))),

@@ -169,9 +169,8 @@ def window_meaning(params: Params, x: Array) -> Array:
 
 
 def fold_meaning(params: Params, y: Array) -> Array:
-    axes, sizes = params["axes"], params["sizes"]
     out = np.zeros(params["shape"], y.dtype)
-    for tap in np.ndindex(*sizes):
+    for tap in np.ndindex(*params["sizes"]):
         out[fold_places(params, y.shape, tap)] += y[(..., *tap)]
     return out
 

@@ -135,7 +135,7 @@ class _Active(threading.local):
     transforms: int = 0  # how many transformations run their function on tracers now
     steps: tuple[
         Node, ...
-    ] = ()  # the step numbers of the loops whose body runs on placeholders now
+    ] = ()  # step numbers of loops whose body runs on placeholders
 
 
 active = _Active()
