@@ -16,12 +16,12 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import numpy as np
 
-from chainrule.backends.cpu.blocks import Module, i64
-from chainrule.backends.cpu.contraction import Contraction, Operand
-from chainrule.backends.cpu.engine import Library, compile_ir
-from chainrule.backends.cpu.gemm import emit_contraction, scratch_bytes
-from chainrule.backends.cpu.peak import measure_peak
-from chainrule.backends.cpu.target import preset
+from chainrule.backends.cpu.emit.contraction.tiled import emit_contraction, scratch_bytes
+from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.peak import measure_peak
+from chainrule.backends.cpu.machine.target import preset
+from chainrule.backends.cpu.schedule.contraction import Contraction, Operand
+from chainrule.backends.llvm.builder import Module, i64
 
 # (what, m, n, k, layout, batch); layout: which of a, b is stored transposed
 SHAPES = [

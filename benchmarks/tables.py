@@ -24,7 +24,7 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from chainrule.backends.cpu.threads import available_cpus, set_num_threads
+from chainrule.backends.cpu.threads.pool import available_cpus, set_num_threads
 from chainrule.data import Preprocessor, Table, read_table
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
 from chainrule.estimators.split import split_rows

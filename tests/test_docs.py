@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule.backends.cpu import threads
+from chainrule.backends.cpu.threads import pool as threads
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")] if p.exists())

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.backends.cpu.blocks import Function, Module, i64
-from chainrule.backends.cpu.driver import Call, Schedule, StepLoop, program_objects
-from chainrule.backends.cpu.target import host
+from chainrule.backends.cpu.machine.target import host
+from chainrule.backends.cpu.program.step_loop import (
+    Call,
+    Schedule,
+    StepLoop,
+    program_objects,
+)
+from chainrule.backends.llvm.builder import Function, Module, i64
 
 N = 64  # elements; thread t owns every nt-th
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chainrule.backends.cpu.blocks import Function, Module, Value, i64
-from chainrule.backends.cpu.contraction import Contraction, Operand
-from chainrule.backends.cpu.engine import Library, compile_ir
-from chainrule.backends.cpu.gemm import emit_contraction, scratch_bytes
-from chainrule.backends.cpu.target import Target
-from chainrule.backends.cpu.threads_ir import QUEUE_BYTES
+from chainrule.backends.cpu.emit.contraction.tiled import emit_contraction, scratch_bytes
+from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.target import Target
+from chainrule.backends.cpu.schedule.contraction import Contraction, Operand
+from chainrule.backends.cpu.threads.pool_ir import QUEUE_BYTES
+from chainrule.backends.llvm.builder import Function, Module, Value, i64
 
 POINTER = ctypes.c_void_p
 ARGTYPES = [POINTER] * 5 + [ctypes.c_int64] * 2

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.backends.cpu import math as vector_math
-from chainrule.backends.cpu.blocks import SCALAR_OF_DTYPE, Function, Module, Value, vector
-from chainrule.backends.cpu.target import Executable, preset
+from chainrule.backends.cpu.machine.target import Executable, preset
+from chainrule.backends.llvm import elementary as vector_math
+from chainrule.backends.llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, vector
 
 ARITY = {name: 1 for name in vector_math.UNARY} | {"pow": 2}
 

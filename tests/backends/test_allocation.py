@@ -9,8 +9,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.backends.cpu import native
-from chainrule.backends.cpu.program import CompiledProgram
+from chainrule.backends.cpu.program.compiled import CompiledProgram
+from chainrule.backends.cpu.threads import native
 
 ALLOCATORS = (b"malloc", b"calloc", b"realloc", b"memalign", b"mmap", b"brk", b"_Znwm")
 

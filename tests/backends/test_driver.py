@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from driver_harness import N, addresses, expected, kernel, mirror_ir, toy
 
-from chainrule.backends.cpu.blocks import Module, i64
-from chainrule.backends.cpu.driver import Call, Schedule, StepLoop, program_objects
-from chainrule.backends.cpu.target import host
+from chainrule.backends.cpu.machine.target import host
+from chainrule.backends.cpu.program.step_loop import (
+    Call,
+    Schedule,
+    StepLoop,
+    program_objects,
+)
+from chainrule.backends.llvm.builder import Module, i64
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -8,8 +8,14 @@ import threading
 
 import pytest
 
-from chainrule.backends.cpu.engine import Library, assembly, compile_ir, object_key, optimized_ir
-from chainrule.backends.cpu.target import host, preset
+from chainrule.backends.cpu.machine.compiler import (
+    Library,
+    assembly,
+    compile_ir,
+    object_key,
+    optimized_ir,
+)
+from chainrule.backends.cpu.machine.target import host, preset
 from chainrule.errors import InternalError
 
 ADD = "define i64 @add{n}(i64 %a, i64 %b) {{\n"

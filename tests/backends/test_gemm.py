@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from gemm_harness import Guarded, Kernel, contraction_of
 
-from chainrule.backends.cpu.contraction import Contraction, Operand
-from chainrule.backends.cpu.gemm import scratch_bytes
-from chainrule.backends.cpu.peak import measure_peak, measure_peak_together
-from chainrule.backends.cpu.target import preset
-from chainrule.backends.cpu.tiling import plan_of
+from chainrule.backends.cpu.emit.contraction.tiled import scratch_bytes
+from chainrule.backends.cpu.machine.peak import measure_peak, measure_peak_together
+from chainrule.backends.cpu.machine.target import preset
+from chainrule.backends.cpu.schedule.contraction import Contraction, Operand
+from chainrule.backends.cpu.schedule.tiling import plan_of
 
 TARGETS = ["avx512", "avx2", "sse2"]
 RUNNABLE = [t for t in TARGETS if preset(t).vector_bytes <= preset("host").vector_bytes]

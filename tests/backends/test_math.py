@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from math_harness import ARITY, Kernel, ulp_errors
 
-from chainrule.backends.cpu import math as vector_math
-from chainrule.backends.cpu.target import host, preset, runs_here
+from chainrule.backends.cpu.machine.target import host, preset, runs_here
+from chainrule.backends.llvm import elementary as vector_math
 
 ON_X86 = platform.machine() in ("x86_64", "AMD64")
 TARGETS = ["host", *(t for t in ("avx2", "sse2") if ON_X86 and runs_here(preset(t)))]

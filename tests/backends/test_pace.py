@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainrule.backends.cpu.pace import LONGEST, SHARE, Pace
+from chainrule.backends.cpu.threads.tuner import LONGEST, SHARE, Pace
 
 
 class Machine:

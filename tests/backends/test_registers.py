@@ -14,9 +14,9 @@ from graphs import STEPS, assert_close, random_graph
 
 from chainrule.autodiff.batching import vmap_nodes
 from chainrule.autodiff.reverse import gradients
-from chainrule.backends.cpu.engine import Library, compile_ir, optimized_ir
-from chainrule.backends.cpu.registers import RegisterKernel, register_program
-from chainrule.backends.cpu.target import Target, host, preset, runs_here
+from chainrule.backends.cpu.emit.whole_step.kernel import RegisterKernel, register_program
+from chainrule.backends.cpu.machine.compiler import Library, compile_ir, optimized_ir
+from chainrule.backends.cpu.machine.target import Target, host, preset, runs_here
 from chainrule.compiler.plan import prepare
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as op

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from gemm_harness import Kernel, contraction_of
 
-from chainrule.backends.cpu import gemm, tiling
-from chainrule.backends.cpu.blocks import Module, i64
-from chainrule.backends.cpu.contraction import Contraction, Operand
-from chainrule.backends.cpu.engine import Library, compile_ir
-from chainrule.backends.cpu.share import pieces
-from chainrule.backends.cpu.target import preset
-from chainrule.backends.cpu.threads_ir import QUEUE_BYTES, WORD_BYTES
+from chainrule.backends.cpu.emit.contraction import tiled as gemm
+from chainrule.backends.cpu.emit.shares import pieces
+from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.target import preset
+from chainrule.backends.cpu.schedule import tiling
+from chainrule.backends.cpu.schedule.contraction import Contraction, Operand
+from chainrule.backends.cpu.threads.pool_ir import QUEUE_BYTES, WORD_BYTES
+from chainrule.backends.llvm.builder import Module, i64
 
 UNITS = 1000
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from driver_harness import expected, toy
 
-from chainrule.backends.cpu import threads
-from chainrule.backends.cpu.driver import StepLoop
-from chainrule.backends.cpu.engine import optimized_ir
-from chainrule.backends.cpu.target import host
-from chainrule.backends.cpu.threads_ir import code_ir
+from chainrule.backends.cpu.machine.compiler import optimized_ir
+from chainrule.backends.cpu.machine.target import host
+from chainrule.backends.cpu.program.step_loop import StepLoop
+from chainrule.backends.cpu.threads import pool as threads
+from chainrule.backends.cpu.threads.pool_ir import code_ir
 from chainrule.errors import OptionError
 
 
@@ -193,7 +193,8 @@ loop.run(100, 3)
         ),  # mid-run
         ("import atexit; atexit.register(lambda: loop.run(10, 3))", 0),
         (
-            "from chainrule.backends.cpu import threads; threads._close_at_exit(); loop.run(10, 3)",
+            "from chainrule.backends.cpu.threads import pool; "
+            "pool._close_at_exit(); loop.run(10, 3)",
             0,
         ),
     ],
@@ -277,7 +278,7 @@ def test_quota_of_the_control_group(
 
 def test_asking_for_the_number_of_threads_does_not_load_llvm() -> None:
     code = (
-        "import sys; from chainrule.backends.cpu.threads import get_num_threads; "
+        "import sys; from chainrule.backends.cpu.threads.pool import get_num_threads; "
         "get_num_threads(); "
         "assert 'llvmlite' not in sys.modules"
     )

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from chainrule.backends.cpu.threads import get_num_threads
+from chainrule.backends.cpu.threads.pool import get_num_threads
 from chainrule.cli import main
 from chainrule.cli.live import LiveCurve
 
@@ -158,7 +158,8 @@ def test_rows_without_a_target_are_left_out(folder, capsys):
 
 
 def test_all_options_reach_the_model(folder, capsys, monkeypatch):
-    monkeypatch.setattr("chainrule.backends.cpu.threads._chosen", None)  # as before, afterwards
+    # As before, afterwards.
+    monkeypatch.setattr("chainrule.backends.cpu.threads.pool._chosen", None)
     config = folder / "c.toml"
     config.write_text(
         'target = "label"\ncategorical = ["size"]\nhidden = [6, 5]\n'

@@ -29,7 +29,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from chainrule.backends.cpu import threads
+from chainrule.backends.cpu.threads import pool as threads
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
 from chainrule.estimators import session as sessions
 

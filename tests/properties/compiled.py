@@ -16,14 +16,14 @@ import numpy as np
 from graphs import Graph, assert_close, random_graph
 
 from chainrule.autodiff.reverse import gradients
-from chainrule.backends.cpu.build import (
+from chainrule.backends.cpu.machine.target import Target, host
+from chainrule.backends.cpu.program.build import (
     build_artifact,
     make_plan_of,
     prepared_roots,
     register_artifact,
 )
-from chainrule.backends.cpu.program import CompiledProgram
-from chainrule.backends.cpu.target import Target, host
+from chainrule.backends.cpu.program.compiled import CompiledProgram
 from chainrule.compiler import fuse
 from chainrule.compiler.plan import Buffer
 from chainrule.core import graph as g

@@ -38,7 +38,7 @@ def work(seeds: range, target: str) -> int:
     """Check these seeds; each is said before it is begun."""
     from compiled import check  # here, so that who deals the seeds out starts at once
 
-    from chainrule.backends.cpu.target import preset
+    from chainrule.backends.cpu.machine.target import preset
 
     faulthandler.enable()
     for seed in seeds:

@@ -8,7 +8,7 @@ from compiled import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.backends.cpu.target import preset, runs_here
+from chainrule.backends.cpu.machine.target import preset, runs_here
 
 seeds = st.integers(0, 2**31)
 

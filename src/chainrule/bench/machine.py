@@ -89,7 +89,7 @@ def versions() -> dict[str, str]:
         "llvmlite": _version("llvmlite"),
     }
     if importlib.util.find_spec("llvmlite") is not None:
-        llvm: Any = importlib.import_module("chainrule.backends.cpu.target").llvm
+        llvm: Any = importlib.import_module("chainrule.backends.cpu.machine.target").llvm
         found["llvm"] = ".".join(map(str, llvm.llvm_version_info))
     return found | {"platform": platform.platform()}
 
@@ -107,10 +107,10 @@ def processor(has_llvm: bool = True) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": processor_name(), "cpus": os.cpu_count() or 1}
     if hasattr(os, "sched_getaffinity"):
         facts["cpus_by_affinity"] = len(os.sched_getaffinity(0))
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads")
+    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
     facts |= {"cpus_usable": threads.available_cpus(), "threads": threads.get_num_threads()}
     if has_llvm:
-        target = importlib.import_module("chainrule.backends.cpu.target").host()
+        target = importlib.import_module("chainrule.backends.cpu.machine.target").host()
         facts |= {
             "llvm_cpu": target.cpu,
             "vector_bits": 8 * target.vector_bytes,
@@ -159,9 +159,9 @@ def speed() -> dict[str, Any]:
 
 def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | None:
     """Nanoseconds from one barrier to the next, with all threads in use; None with one thread."""
-    driver: Any = importlib.import_module("chainrule.backends.cpu.driver")
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads")
-    target = importlib.import_module("chainrule.backends.cpu.target").host()
+    driver: Any = importlib.import_module("chainrule.backends.cpu.program.step_loop")
+    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
+    target = importlib.import_module("chainrule.backends.cpu.machine.target").host()
     count = threads.get_num_threads()
     if count == 1:
         return None
@@ -255,7 +255,7 @@ def _compiles() -> Check:
     states = [np.ones(4, np.float32), np.ones(4, np.float32)]
     try:
         compile_program: Any = importlib.import_module(
-            "chainrule.backends.cpu.program"
+            "chainrule.backends.cpu.program.compiled"
         ).compile_program
         got = compile_program(signature).run([data], [states[0]], 3)
     except Exception as error:  # whatever it is, it is the finding

@@ -75,7 +75,8 @@ def command(
         modes = ["chainrule", "chainrule-compile", *choose(peers)]
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
-    count = threads or importlib.import_module("chainrule.backends.cpu.threads").get_num_threads()
+    pool = importlib.import_module("chainrule.backends.cpu.threads.pool")
+    count = threads or pool.get_num_threads()
     console = progress()
     found: list[Comparison] = []
     with console.status("starting") as status:

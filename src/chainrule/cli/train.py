@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..backends.cpu.threads import set_num_threads
+from ..backends.cpu.threads.pool import set_num_threads
 from ..data import open_table
 from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError

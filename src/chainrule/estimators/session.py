@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..backends.cpu.threads import shared_cores
+from ..backends.cpu.threads.pool import shared_cores
 from ..core.node import Array
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer

@@ -72,12 +72,12 @@ class Explanation:
 
     def ir(self) -> str:
         """The LLVM IR of all kernels after LLVM's passes."""
-        engine: Any = importlib.import_module("chainrule.backends.cpu.engine")
+        engine: Any = importlib.import_module("chainrule.backends.cpu.machine.compiler")
         return "\n".join(engine.optimized_ir(t, self.target, self.opt) for t in self.texts.values())
 
     def assembly(self) -> str:
         """The machine code of all kernels, as assembly."""
-        engine: Any = importlib.import_module("chainrule.backends.cpu.engine")
+        engine: Any = importlib.import_module("chainrule.backends.cpu.machine.compiler")
         return "\n".join(engine.assembly(t, self.target, self.opt) for t in self.texts.values())
 
     def graph(self) -> str:
@@ -191,7 +191,7 @@ _Described = tuple[
 
 def _separate(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str, str]]:
     """A program of one function per kernel."""
-    build: Any = importlib.import_module("chainrule.backends.cpu.build")
+    build: Any = importlib.import_module("chainrule.backends.cpu.program.build")
     plan = planner.plan
     translation = build.translate(plan, compiled.target)
     found: list[_Described] = []
@@ -213,7 +213,7 @@ def _separate(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[s
 
 def _whole(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str, str]]:
     """A program whose tensors live in registers: one function with the step loop inside."""
-    registers: Any = importlib.import_module("chainrule.backends.cpu.registers")
+    registers: Any = importlib.import_module("chainrule.backends.cpu.emit.whole_step.kernel")
     signature = compiled.signature
     roots = prepare(signature.inputs, signature.state, signature.updates, signature.outputs)
     first = len(signature.outputs)
@@ -250,7 +250,7 @@ def _profile(compiled: Any, inputs: Sequence[Array], state: Sequence[Array]) -> 
 
 
 def _threads() -> int:
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads")
+    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
     return int(threads.get_num_threads())
 
 
@@ -258,13 +258,13 @@ def _threads() -> int:
 def peak_flops(dtype: str = "float32") -> float:
     """Floating-point operations a second of one core, a multiply-add counted as two: the best of
     many runs."""
-    peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
+    peak: Any = importlib.import_module("chainrule.backends.cpu.machine.peak")
     return float(peak.measure_peak(dtype, repeats=40))
 
 
 def peak_flops_together(threads: int, dtype: str = "float32") -> float:
     """Floating-point operations a second of that many cores at once, just now."""
-    peak: Any = importlib.import_module("chainrule.backends.cpu.peak")
+    peak: Any = importlib.import_module("chainrule.backends.cpu.machine.peak")
     return float(peak.measure_peak_together(threads, dtype))
 
 

@@ -142,5 +142,5 @@ def build(signature: Signature) -> Program:
                 stacklevel=2,
             )
         return InterpretedProgram(signature)
-    module = importlib.import_module("chainrule.backends.cpu.program")
+    module = importlib.import_module("chainrule.backends.cpu.program.compiled")
     return cast(Program, module.compile_program(signature, cache=disk_cache()))

@@ -1,0 +1,1 @@
+"""The loop program as LLVM IR."""

@@ -1,0 +1,1 @@
+"""Contractions as LLVM IR: tiles and panels, dot products, a few elements unrolled."""

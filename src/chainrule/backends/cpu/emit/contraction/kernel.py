@@ -1,0 +1,159 @@
+"""A contraction of the loop program: its operands handed to the packed kernels, its statements run
+on each finished vector of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .....compiler.loops import Affine, Contract, OperandAccess, Rows, Store, Var, walk
+from .....core.memory import CACHE_LINE
+from ....llvm.builder import SCALAR_OF_DTYPE, Function, Value
+from ....llvm.primitives import row_number
+from ...machine.target import Target
+from ...schedule.contraction import Contraction, Operand, plus, scaled
+from ..nest import Emitter
+from .tiled import emit_contraction, is_shared, scratch_bytes
+
+TABLE_ENTRY = 8  # bytes of an address
+SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
+SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
+
+
+def takes_queue(body: Contract, target: Target) -> bool:
+    """Whether the threads take work from each other, and so need a queue."""
+    return is_shared(_contraction(body), target)
+
+
+def _contraction(body: Contract) -> Contraction:
+    batch_vars = [loop.var for loop in body.batch]
+    return Contraction(
+        body.m.extent,
+        body.n.extent,
+        body.k.extent,
+        _operand(body.a, batch_vars, body.m.var, body.k.var),
+        _operand(body.b, batch_vars, body.k.var, body.n.var),
+        body.dtype.name,
+        tuple(loop.extent for loop in body.batch),
+    )
+
+
+def emit_contract(
+    f: Function,
+    body: Contract,
+    target: Target,
+    pointers: Mapping[int, Value],
+    scratch: Value,
+    tid: Value,
+    nt: Value,
+    queue: Value | None,
+) -> tuple[int, bool, str]:
+    """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in
+    words."""
+    batch_vars = [loop.var for loop in body.batch]
+    c = _contraction(body)
+    e = Emitter(f, pointers)
+    need = scratch_bytes(c, target)
+    operands: list[Value] = []
+    for access in (body.a, body.b):
+        if access.rows is None:
+            operands.append(pointers[access.buffer])
+        else:
+            operands.append(f.gep(scratch, need, "i8"))
+            need += _table(f, e, access, access.rows, body, operands[-1])
+    a, b = operands
+    every = frozenset({-1, body.m.var, body.n.var, body.k.var, *batch_vars})
+    e.hoist(body.statements, every)
+    sums = {id(x): x for s in body.statements for x in walk(s.value) if x.kind == "local"}
+
+    def epilogue(
+        f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
+    ) -> None:
+        e.f = f
+        for var, value in zip(batch_vars, batch, strict=True):
+            e.variables[var] = value
+        e.variables[body.m.var], e.variables[body.n.var] = m, n
+        e.vector, e.lanes, e.count = body.n.var, acc.lanes, count
+        e.scopes.append(dict.fromkeys(sums, acc))
+        e.stores(body.statements)
+        e.scopes.pop()
+
+    touched = _matrices(body)
+
+    def announce(f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
+        e.f = f
+        for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
+            e.variables[var] = value
+        for (buffer, address), (itemsize, written) in touched.items():
+            scalar = SCALAR_OF_ITEMSIZE[itemsize]
+            start = f.gep(pointers[buffer], e.address(address), scalar)
+            for column in range(0, count, CACHE_LINE // itemsize):
+                f.prefetch(f.gep(start, column, scalar), written)
+
+    emit_contraction(
+        f,
+        c,
+        target,
+        a,
+        b,
+        scratch,
+        tid,
+        nt,
+        epilogue,
+        announce,
+        queue,
+    )
+    elements = c.m * c.n
+    for n in c.batch:
+        elements *= n
+    serial = 2.0 * elements * c.k + 10 * elements < SERIAL_FLOPS
+    return need, serial, "one thread" if serial else "shared"
+
+
+def _table(
+    f: Function, e: Emitter, access: OperandAccess, rows: Rows, body: Contract, table: Value
+) -> int:
+    """Write the addresses of an operand's rows to ``table``; its bytes."""
+    scalar, pointer = SCALAR_OF_DTYPE[body.dtype.name], e.pointers[access.buffer]
+    count = next(loop.extent for loop in (body.m, body.k) if loop.var == rows.var)
+    e.scopes.append({})
+    with f.for_range(0, count, hint="row") as i:
+        e.variables[rows.var] = i
+        number = row_number(f, e.emit(rows.number), rows.number.dtype, rows.extent)
+        first = plus(f, scaled(f, number, rows.size), access.address.constant)
+        f.store(f.gep(pointer, first, scalar), f.gep(table, i, "ptr"))
+    e.scopes.pop()
+    return -(-count * TABLE_ENTRY // CACHE_LINE) * CACHE_LINE
+
+
+def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[int, bool]]:
+    """The rows of matrices that the statements read or write along n: their element's size, and
+    whether they are written. Writing a line that another core holds takes as long as hundreds of
+    multiplications, unless it is asked for before them."""
+    found: dict[tuple[int, Affine], tuple[int, bool]] = {}
+
+    def note(buffer: int, address: Affine, itemsize: int, written: bool) -> None:
+        if address.coefficient(body.n.var) == 1 and address.coefficient(body.m.var):
+            before = found.get((buffer, address), (itemsize, False))
+            found[buffer, address] = (itemsize, written or before[1])
+
+    for s in body.statements:
+        for x in walk(s.value):
+            if x.kind == "load":
+                note(x.buffer, x.address, x.dtype.itemsize, False)
+        if isinstance(s, Store):
+            note(s.buffer, s.address, s.value.dtype.itemsize, True)
+    return found
+
+
+def _operand(access: OperandAccess, batch: Sequence[Var], row: Var, col: Var) -> Operand:
+    address, rows = access.address, access.rows
+    if rows is not None and rows.var == row:
+        return Operand(rows.size, address.coefficient(col), table="rows")
+    if rows is not None:
+        return Operand(address.coefficient(row), rows.size, table="columns")
+    return Operand(
+        address.coefficient(row),
+        address.coefficient(col),
+        tuple(address.coefficient(v) for v in batch),
+        address.constant,
+    )

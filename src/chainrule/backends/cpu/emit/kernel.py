@@ -1,0 +1,87 @@
+"""One kernel of a plan as an LLVM function `void @k(ptr p0, …, ptr scratch, i64 tid, i64 nt)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ....compiler.loops import Contract, Kernel, Nest, ScatterAdd
+from ....compiler.plan import Buffer
+from ...llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, i64
+from ...llvm.primitives import row_number
+from ..machine.target import Target
+from ..schedule.nest import SERIAL_CYCLES, plan_nest
+from .contraction.kernel import emit_contract, takes_queue
+from .nest import Emitter, emit_nest, scratch_bytes
+
+
+class EmittedKernel(NamedTuple):
+    """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one
+    kernel."""
+
+    text: str
+    buffers: tuple[int, ...]  # the buffers behind its pointer arguments
+    has_queue: bool  # whether a queue of its own is the last pointer argument
+    scratch_bytes: int
+    serial: bool
+    cycles: float  # estimated work on one thread
+    note: str  # the schedule in words
+
+
+def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> EmittedKernel:
+    """The kernel's module text for ``target``."""
+    used = tuple(sorted(kernel.reads | kernel.writes))
+    module = Module("kernel")
+    module.has_fma = target.has_fma
+    args = [("ptr noalias", f"p{i}") for i in range(len(used))]
+    body = kernel.body
+    has_queue = isinstance(body, Contract) and takes_queue(body, target)
+    if has_queue:
+        args.append(("ptr", "queue"))
+    f = module.function("KERNEL", [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")])
+    pointers = {b: f.args[f"p{i}"] for i, b in enumerate(used)}
+    tid, nt, scratch = f.args["tid"], f.args["nt"], f.args["scratch"]
+    if isinstance(body, Nest):
+        schedule = plan_nest(body, target)
+        emit_nest(f, body, schedule, pointers, scratch, tid, nt)
+        need, serial = scratch_bytes(body, schedule), schedule.serial
+        cycles = schedule.cycles
+        note = f"lanes {schedule.lanes}, {'one thread' if serial else 'shared'}"
+    elif isinstance(body, Contract):
+        need, serial, note = emit_contract(
+            f, body, target, pointers, scratch, tid, nt, f.args.get("queue")
+        )
+        cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
+    else:
+        need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
+        cycles = 3.0 * body.count * body.row
+    f.ret()
+    return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note)
+
+
+def _scatter_add(
+    f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value
+) -> tuple[bool, str]:
+    """Rows are added in the order of the indices; threads share the columns, so the sum's order is
+    fixed."""
+    memory = SCALAR_OF_DTYPE[body.dtype.name]
+    index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
+    e = Emitter(f, pointers)
+    first = f.binary("udiv", f.mul(tid, i64(body.row)), nt)
+    last = f.binary("udiv", f.mul(f.add(tid, i64(1)), i64(body.row)), nt)
+    out = pointers[body.out]
+    with f.for_range(0, body.count) as i:
+        e.variables[0] = i
+        at = f.gep(pointers[body.index.buffer], e.address(body.index.address), index_memory)
+        raw = f.load(index_memory, at)
+        start = f.mul(row_number(f, raw, body.index_dtype, body.rows), i64(body.row))
+        with f.for_range(first, last) as r:
+            e.variables[1] = r
+            place = f.gep(out, f.add(start, r), memory)
+            update = f.load(
+                memory,
+                f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory),
+            )
+            f.store(f.add(f.load(memory, place), update), place)
+    serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
+    return serial, "one thread" if serial else "columns shared"

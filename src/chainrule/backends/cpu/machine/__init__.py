@@ -1,0 +1,1 @@
+"""This machine: its instruction set, LLVM as its compiler, its peak."""

@@ -1,0 +1,247 @@
+"""From IR text to machine code in this process: compile on all cores, load, free.
+
+    texts --compile_ir--> object files (bytes, fit for a disk cache) --Library--> addresses
+
+LLVM itself runs in parallel as long as each thread has its own context; llvmlite puts one lock
+around every call, so the four long calls (parse, verify, optimize, emit) go past that lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import itertools
+import re
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from ....errors import InternalError
+from .target import Target, machine
+
+
+class ObjectCache(Protocol):
+    """Where compiled objects may be kept between processes."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, payload: bytes) -> None: ...
+
+
+# The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same
+# library.
+_raw: Any = getattr(llvm.ffi.lib, "_lib", llvm.ffi.lib)
+
+_PIPELINE_VERSION = 2  # part of every cache key: raise it when the passes below change
+
+
+def object_key(text: str, target: Target, opt: int = 2) -> str:
+    """Names the object that ``text`` compiles to: equal keys, equal machine code."""
+    parts = (
+        llvmlite.__version__,
+        llvm.get_process_triple(),
+        str(_PIPELINE_VERSION),
+        target.cpu,
+        target.features,
+        str(opt),
+        text,
+    )
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=20).hexdigest()
+
+
+def compile_ir(
+    texts: Iterable[str],
+    target: Target,
+    opt: int | Iterable[int] = 2,
+    jobs: int = 2,
+    cache: ObjectCache | None = None,
+) -> list[bytes]:
+    """Compile each IR module text to an object file, up to ``jobs`` at a time.
+
+    A generator of texts is asked for the next one while earlier ones are being compiled. ``opt``
+    (one for all, or one a text) is 1: clean up only, which is all that tiled and vectorized
+    kernels gain from, in a quarter of the time; 2: also hoist, number values, fold; 3: everything,
+    with unrolling and the SLP vectorizer (for the step loop with tiny kernels inlined into it).
+    ``alwaysinline`` holds at every level.
+
+    Raises:
+        InternalError: the text is not valid IR; the message shows the line.
+    """
+    levels = itertools.repeat(opt) if isinstance(opt, int) else opt
+    queue, lock = zip(texts, levels, strict=False), threading.Lock()
+    keys: list[str] = []
+    found: dict[str, bytes] = {}
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            machines: dict[int, Any] = {}  # a TargetMachine serves one thread at a time
+            while not errors:
+                with lock:
+                    item = next(queue, None)
+                    if item is None:
+                        return
+                    text, level = item
+                    key = object_key(text, target, level)
+                    keys.append(key)
+                    if key in found:
+                        continue
+                    payload = cache.get(key) if cache is not None else None
+                    found[key] = payload or b""
+                if payload is None:
+                    if level not in machines:
+                        machines[level] = machine(target, level)
+                    found[key] = _compile_one(text, machines[level], level)
+                    if cache is not None:
+                        cache.put(key, found[key])
+        except BaseException as error:  # re-raised below, in the caller's thread
+            errors.append(error)
+
+    most = len(texts) if isinstance(texts, Sequence) else jobs
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, most) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors.pop()  # and leave no cycle through its traceback
+    return [found[key] for key in keys]
+
+
+def optimized_ir(text: str, target: Target, opt: int = 2) -> str:
+    """The IR after LLVM's passes, for reading."""
+    code = machine(target, opt)
+    with _module(text) as module:
+        _optimize(module, code, opt, "alwaysinline" in text)
+        return str(module)
+
+
+def assembly(text: str, target: Target, opt: int = 2) -> str:
+    """The assembly that ``text`` compiles to, for reading."""
+    code = machine(target, opt)
+    with _module(text) as module:
+        _optimize(module, code, opt, "alwaysinline" in text)
+        return str(code.emit_assembly(module))
+
+
+def _compile_one(text: str, code: Any, opt: int) -> bytes:
+    with _module(text) as module:
+        _optimize(module, code, opt, "alwaysinline" in text)
+        with llvm.ffi.OutputString() as message:
+            buffer = _raw.LLVMPY_TargetMachineEmitToMemory(code, module, 1, message)
+            if not buffer:
+                raise InternalError(f"LLVM cannot emit code: {message}")
+        try:
+            return ctypes.string_at(
+                _raw.LLVMPY_GetBufferStart(buffer), _raw.LLVMPY_GetBufferSize(buffer)
+            )
+        finally:
+            _raw.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _optimize(module: Any, code: Any, opt: int, inline: bool) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=opt)
+    options.loop_vectorization = False  # kernels are written as vectors
+    options.loop_unrolling = options.slp_vectorization = opt >= 3
+    builder = llvm.create_pass_builder(code, options)
+    if opt < 3 and inline:
+        inliner = llvm.create_new_module_pass_manager()
+        inliner.add_always_inliner_pass()
+        _raw.LLVMPY_RunNewModulePassManager(inliner, module, builder)
+    if opt == 2:
+        passes = builder.getFunctionPassManager()
+        for function in module.functions:
+            if not function.is_declaration:
+                _raw.LLVMPY_RunNewFunctionPassManager(passes, function, builder)
+        return
+    if opt == 1:
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+    else:
+        passes = builder.getModulePassManager()
+    _raw.LLVMPY_RunNewModulePassManager(passes, module, builder)
+
+
+@contextmanager
+def _module(text: str) -> Iterator[Any]:
+    """The parsed and verified module, in a context of its own: what LLVM's threads may not share.
+
+    Both are closed here and not by the garbage collector, which may take a context before its
+    module.
+    """
+    with llvm.create_context() as context:
+        with llvm.ffi.OutputString() as message:
+            pointer = _raw.LLVMPY_ParseAssembly(context, text.encode(), message)
+            if not pointer:
+                raise InternalError(f"the IR cannot be parsed: {message}")
+        with llvm.ModuleRef(pointer, context) as module:
+            with llvm.ffi.OutputString() as message:
+                if _raw.LLVMPY_VerifyModule(module, message):
+                    said = str(message).strip()
+                    raise InternalError(f"the IR is not valid: {said}{_located(said, text)}")
+            yield module
+
+
+def _located(message: str, text: str) -> str:
+    """The line of ``text`` that a verifier message quotes."""
+    quoted = {re.sub(r"\s+", " ", line).strip() for line in message.splitlines()[1:]} - {""}
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.sub(r"\s+", " ", line).strip() in quoted:
+            return f"\n(line {number}: {line.strip()})"
+    return ""
+
+
+_library_numbers = itertools.count()
+
+
+class Library:
+    """Object files linked and loaded into this process; the code lives as long as this object.
+
+    Objects may call one another and the C library.
+
+    Raises:
+        InternalError: on :meth:`address`, when a symbol is missing.
+    """
+
+    def __init__(self, objects: Sequence[bytes], target: Target) -> None:
+        self._name = f"chainrule{next(_library_numbers)}"
+        # A JIT of its own: when it goes, its memory goes.
+        self._jit = llvm.create_lljit_compiler(machine(target), suppress_errors=True)
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for payload in objects:
+            builder.add_object_img(payload)
+        try:
+            self._code = builder.link(self._jit, self._name)
+        except RuntimeError as error:
+            raise InternalError(f"compiled objects do not link: {error}") from error
+        self._addresses: dict[str, tuple[int, Any]] = {}
+        # The garbage collector takes the parts of a cycle in any order; LLVM needs the code gone
+        # before its JIT.
+        end = weakref.finalize(self, _free, self._jit, self._code, self._addresses)
+        end.atexit = False  # threads may still wait inside; the process takes its memory with it
+
+    def address(self, name: str) -> int:
+        """The address of a function or global defined in the objects."""
+        if name not in self._addresses:
+            try:
+                found = self._jit.lookup(self._name, name)
+            except RuntimeError as error:
+                raise InternalError(f"no code for {name!r}: {error}") from error
+            self._addresses[name] = (found[name], found)
+        return self._addresses[name][0]
+
+
+def _free(jit: Any, code: Any, addresses: dict[str, tuple[int, Any]]) -> None:
+    for _, found in addresses.values():
+        found.close()
+    code.close()
+    jit.close()

@@ -1,0 +1,1 @@
+"""A signature as a native program: build it, keep it, run it."""

@@ -1,0 +1,181 @@
+"""Compiled programs that run: objects, pointer table, scratch, and steps on all threads.
+
+objects = program_objects(kernels, schedule, target)     # compile, or take from a cache
+loop = StepLoop(objects, schedule, target, pointers)      # load
+loop.run(1000)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..machine.compiler import Library, ObjectCache, compile_ir
+from ..machine.target import Target
+from ..threads import native
+from ..threads import pool as threads
+from ..threads.pool_ir import LINE, MOST_THREADS
+from ..threads.step_loop_ir import (
+    CONTROL,
+    RECORD,
+    RUN,
+    RUN_INLINED,
+    RUN_INLINED_TIMED,
+    RUN_TIMED,
+    RUN_WHOLE,
+    Call,
+    Schedule,
+    inlined_loop_ir,
+    thunk,
+    with_thunks,
+)
+from ..threads.tuner import Pace
+
+__all__ = ["Call", "Schedule", "StepLoop", "program_objects"]
+
+_WORD = {name: n for n, name in enumerate(CONTROL)}
+
+
+def program_objects(
+    kernels: Sequence[str],
+    schedule: Schedule,
+    target: Target,
+    inline_ir: str = "",
+    opt: int = 1,
+    jobs: int = 2,
+    cache: ObjectCache | None = None,
+) -> list[bytes]:
+    """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
+    if not inline_ir:
+        counts, whole = schedule.counts, schedule.whole_loop
+        return compile_ir(
+            [with_thunks(text, counts, whole) for text in kernels], target, opt, jobs, cache
+        )
+    texts = [*kernels, inlined_loop_ir(schedule, inline_ir)]
+    return compile_ir(texts, target, [opt] * len(kernels) + [3], jobs, cache)
+
+
+class StepLoop:
+    """A loaded program: the code, the pointer table, each thread's scratch.
+
+    The caller keeps the memory behind ``pointers`` alive, and calls :meth:`run` from one Python
+    thread at a time. Scratch is aligned to 128 bytes. ``inline_ir`` as given to
+    :func:`program_objects`.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[bytes],
+        schedule: Schedule,
+        target: Target,
+        pointers: ArrayLike,
+        scratch_bytes: int = 0,
+        inline_ir: str = "",
+    ) -> None:
+        self._schedule, self._target, self._inline_ir = schedule, target, inline_ir
+        self._objects = list(objects)
+        if inline_ir:
+            self._objects.append(native.objects()[0])  # its loop calls the barrier
+        self._code = Library(self._objects, target)
+        self._timed: Library | None = None
+        self._pace = Pace()
+        self._control = np.zeros(len(CONTROL), np.int64)
+        self._control_at = self._control.ctypes.data
+        self._stride = -(-scratch_bytes // LINE) * LINE
+        self._control[_WORD["stride"]] = self._stride
+        self._prepared = 0  # threads there is scratch for
+        self._table = np.array(pointers, np.uint64)
+        self._control[_WORD["table"]] = self._table.ctypes.data
+        self._index = np.array([p for call in schedule.calls for p in call.pointers], np.intp)
+        self._call_pointers = self._table[self._index]
+        if inline_ir:
+            self._entry = self._code.address(RUN_INLINED)
+        else:
+            self._entry = native.library().address(RUN_WHOLE if schedule.whole_loop else RUN)
+            self._write_records()
+
+    def set_pointers(self, pointers: ArrayLike) -> None:
+        """Give the program other memory; not while it runs."""
+        self._table[:] = pointers
+        np.take(self._table, self._index, out=self._call_pointers)
+
+    def run(self, steps: int, num_threads: int | None = None) -> None:
+        """Run ``steps`` steps on ``num_threads`` threads (default: on at most as many as set,
+        whichever number is quickest)."""
+        if num_threads is not None:
+            self._run(self._entry, steps, num_threads)
+            return
+        most = min(threads.get_num_threads(), MOST_THREADS)
+        self._pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
+
+    def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
+        """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls,
+        2).
+
+        Column 0 is the kernel, column 1 the wait at the barrier after it. A whole loop is timed as
+        one.
+        """
+        count = len(self._schedule.calls)
+        ticks = np.zeros(2 * count, np.int64)
+        self._control[_WORD["ticks"]] = ticks.ctypes.data
+        if self._schedule.whole_loop:
+            start = time.perf_counter_ns()
+            self.run(steps, num_threads)
+            return np.array([[(time.perf_counter_ns() - start) / max(steps, 1), 0.0]])
+        if not self._inline_ir:
+            entry = native.library().address(RUN_TIMED)
+        else:
+            if self._timed is None:
+                text = inlined_loop_ir(self._schedule, self._inline_ir, timed=True)
+                self._timed = Library(
+                    [*self._objects, *compile_ir([text], self._target, 3)], self._target
+                )
+            entry = self._timed.address(RUN_INLINED_TIMED)
+        self._run(entry, steps, num_threads)
+        return np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64).reshape(count, 2)
+
+    def _run(self, entry: int, steps: int, num_threads: int | None) -> None:
+        wanted = threads.get_num_threads() if num_threads is None else num_threads
+        wanted = min(wanted, MOST_THREADS)
+        if wanted > self._prepared:
+            self._prepare(wanted)
+        self._control[0] = steps
+        threads.run_parallel(entry, self._control_at, wanted)
+
+    def _prepare(self, count: int) -> None:
+        """Scratch for ``count`` threads; not written here, so that each thread's pages are near
+        it."""
+        self._scratch = np.empty(count * self._stride + LINE, np.uint8)
+        at = self._scratch.ctypes.data
+        self._control[_WORD["scratch"]] = at + -at % LINE
+        self._prepared = count
+
+    def _write_records(self) -> None:
+        calls = self._schedule.calls
+        self._records = np.zeros((len(calls), len(RECORD)), np.int64)
+        at = self._call_pointers.ctypes.data
+        for index, call in enumerate(calls):
+            serial = -1 if call.serial is None else call.serial
+            self._records[index] = (
+                self._code.address(thunk(call.kernel)),
+                at,
+                serial,
+                self._schedule.barrier_after(index),
+            )
+            at += 8 * len(call.pointers)
+        self._control[_WORD["records"]] = self._records.ctypes.data
+        self._control[_WORD["calls"]] = len(calls)
+
+
+@functools.cache
+def _ns_per_tick() -> float:
+    """Length of a tick of the clock that timed loops read."""
+    read = native.function("chainrule_ticks", restype=ctypes.c_int64)
+    start_ticks, start = read(), time.perf_counter_ns()
+    time.sleep(0.01)
+    return float((time.perf_counter_ns() - start) / (read() - start_ticks))

@@ -1,0 +1,1 @@
+"""Choices about speed that change no result: loops, vectors, tiles, panels."""

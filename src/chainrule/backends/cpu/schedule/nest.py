@@ -1,0 +1,237 @@
+"""How a nest runs on this machine: which loop is the vector, how wide, and which loop the threads
+share.
+
+The loop program says what is computed; every choice made here is about speed only and none changes
+a result. Choices follow from a cost model in vector instructions, so unknown shapes get sensible
+ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ....compiler.loops import (
+    Accumulate,
+    Affine,
+    Expr,
+    Keep,
+    Loop,
+    Nest,
+    Stage,
+    Statement,
+    Store,
+    Var,
+    walk,
+)
+from ....compiler.lower import _COST
+from ..machine.target import Target
+
+CHAINS = ("shuffle",)  # operations that are one long chain: vectors side by side hide its latency
+SERIAL_CYCLES = 2500  # work below which waking the other threads costs more than it gains
+
+
+@dataclass
+class NestSchedule:
+    """Loops after collapsing, and the choices."""
+
+    outer: list[Loop]  # order of the loops
+    stages: list[tuple[list[Loop], Stage]]
+    vector_outer: Var | None  # the outer loop that is the vector, if one is
+    vector_inner: list[Var | None]  # per stage: the inner loop that is the vector, if one is
+    lanes: int
+    parallel: Var | None  # the outer loop the threads share
+    serial: bool
+    cycles: float
+
+
+def affines(statements: list[Statement]) -> Iterator[Affine]:
+    """Every index in some statements."""
+    seen: set[int] = set()
+    for s in statements:
+        if isinstance(s, (Store, Keep)):
+            yield s.address
+        else:
+            yield s.position
+        for e in walk(s.value, seen):
+            if e.kind in ("load", "kept", "index", "gather", "random"):
+                yield e.address
+
+
+def collapse(loops: list[Loop], indices: list[Affine]) -> list[Loop]:
+    """Join neighbouring loops that every index runs through as one; the outer variable then stays
+    0."""
+    loops = [loop for loop in loops if loop.extent != 1]
+    i = 0
+    while i + 1 < len(loops):
+        a, b = loops[i], loops[i + 1]
+        if all(x.coefficient(a.var) == x.coefficient(b.var) * b.extent for x in indices):
+            loops[i : i + 2] = [Loop(b.var, a.extent * b.extent)]
+            i = max(i - 1, 0)
+        else:
+            i += 1
+    return loops
+
+
+def _width(nest: Nest, target: Target) -> int:
+    """Lanes of one vector register for the nest's widest common dtype."""
+    sizes: list[int] = []
+    for stage in nest.stages:
+        for s in stage.statements:
+            sizes += [e.dtype.itemsize for e in walk(s.value) if e.dtype.kind == "f"]
+    size = max(sizes) if sizes else 4
+    return max(1, target.vector_bytes // size)
+
+
+def _statement_cost(s: Statement, var: Var | None, lanes: float) -> float:
+    """Cost of one scalar iteration's share of a statement when ``var`` is the vector."""
+    cost = 0.0
+    for e in walk(s.value):
+        if e.kind in ("load", "kept", "gather"):
+            c = e.address.coefficient(var) if var is not None else 0
+            varying = e.kind == "gather" and var is not None and depends_on(e.args[0], var)
+            cost += 1.5 if (c not in (0, 1) or varying) and var is not None else 1 / lanes
+        elif e.kind in ("op", "random"):
+            cost += _COST.get(e.name or e.kind, 1) / lanes
+    if isinstance(s, (Store, Keep)):
+        c = s.address.coefficient(var) if var is not None else 1
+        cost += 2.0 if c != 1 and var is not None else 1 / lanes
+    else:
+        cost += 4 / lanes if s.combine == "argmax" else 1 / lanes
+    return cost
+
+
+def depends_on(e: Expr, var: Var) -> bool:
+    return any(x.address.coefficient(var) for x in walk(e))
+
+
+def _useful(extent: int, width: int) -> float:
+    return extent / math.ceil(extent / width) if extent else 1.0
+
+
+def plan_nest(nest: Nest, target: Target) -> NestSchedule:
+    """Choose loops, vector, lanes and threads for a nest."""
+    every = [x for st in nest.stages for x in affines(st.statements)]
+    outer = collapse(list(nest.outer), every)
+    stages = [(collapse(list(st.inner), list(affines(st.statements))), st) for st in nest.stages]
+    width = _width(nest, target)
+    rows = math.prod(loop.extent for loop in outer)
+
+    best: tuple[float, Var | None, list[Var | None]] | None = None
+    for candidate in [*(loop for loop in reversed(outer)), None]:
+        total = 0.0
+        inner_vars: list[Var | None] = []
+        for loops, stage in stages:
+            count = rows * math.prod(loop.extent for loop in loops)
+            if candidate is not None:
+                lanes = _useful(candidate.extent, width)
+                total += count * sum(
+                    _statement_cost(s, candidate.var, lanes) for s in stage.statements
+                )
+                inner_vars.append(None)
+                continue
+            options: list[tuple[float, Var | None]] = [
+                (count * sum(_statement_cost(s, None, 1.0) for s in stage.statements), None)
+            ]
+            for loop in loops:
+                lanes = _useful(loop.extent, width)
+                cost = count * sum(_statement_cost(s, loop.var, lanes) for s in stage.statements)
+                reductions = sum(isinstance(s, Accumulate) for s in stage.statements)
+                cost += count / max(loop.extent, 1) * reductions * 8
+                options.append((cost, loop.var))
+            cost, var = min(options, key=lambda o: o[0])
+            total += cost
+            inner_vars.append(var)
+        if best is None or total < best[0]:
+            best = (total, candidate.var if candidate is not None else None, inner_vars)
+    assert best is not None
+    cycles, vector_outer, vector_inner = best
+
+    lanes = width * _unroll(nest, vector_outer, outer, stages, vector_inner, width)
+    if vector_outer is not None:
+        outer = [o for o in outer if o.var != vector_outer] + [
+            o for o in outer if o.var == vector_outer
+        ]
+    for (loops, _), var in zip(stages, vector_inner, strict=True):
+        if var is not None:
+            loops.sort(key=lambda loop, v=var: loop.var == v)  # type: ignore[misc]
+    return NestSchedule(
+        outer,
+        stages,
+        vector_outer,
+        vector_inner,
+        lanes,
+        _parallel(outer, vector_outer, lanes),
+        cycles < SERIAL_CYCLES,
+        cycles,
+    )
+
+
+def _unroll(
+    nest: Nest,
+    vector_outer: Var | None,
+    outer: list[Loop],
+    stages: list[tuple[list[Loop], Stage]],
+    vector_inner: list[Var | None],
+    width: int,
+) -> int:
+    """How many registers make one vector: several short dependency chains side by side hide
+    latency."""
+    statements = [s for st in nest.stages for s in st.statements]
+    exprs = [e for s in statements for e in walk(s.value)]
+    strided = any(
+        e.kind in ("load", "kept", "gather")
+        and any(
+            abs(c) not in (0, 1)
+            for v, c in e.address.terms
+            if v == vector_outer or v in vector_inner
+        )
+        for e in exprs
+    )
+    heavy = _cost_of_an_iteration(stages)
+    chained = any(e.name in CHAINS for e in exprs)
+    if strided or (heavy > 24 and not chained):
+        return 1
+    if vector_outer is not None:
+        extent = next(o.extent for o in outer if o.var == vector_outer)
+    else:
+        extents = [
+            loop.extent
+            for (loops, _), v in zip(stages, vector_inner, strict=True)
+            for loop in loops
+            if loop.var == v
+        ]
+        extent = max(extents, default=1)
+    reduces = any(isinstance(s, Accumulate) for s in statements)
+    for unroll in (4, 2) if reduces or heavy <= 6 or chained else (2,):
+        if extent >= (1 if chained else 2) * unroll * width:
+            return unroll
+    return 1
+
+
+def _cost_of_an_iteration(stages: list[tuple[list[Loop], Stage]]) -> float:
+    """Operations in one iteration of the longest stage, those of shorter stages spread over it."""
+    trips = [math.prod(loop.extent for loop in loops) for loops, _ in stages]
+    costs = [
+        sum(
+            _COST.get(e.name or e.kind, 1)
+            for s in stage.statements
+            for e in walk(s.value)
+            if e.kind in ("op", "random")
+        )
+        for _, stage in stages
+    ]
+    return sum(c * n for c, n in zip(costs, trips, strict=True)) / max([*trips, 1])
+
+
+def _parallel(outer: list[Loop], vector_outer: Var | None, lanes: int) -> Var | None:
+    """The outermost loop with iterations enough to share evenly, else the one with most."""
+    counts = [
+        (loop.var, -(-loop.extent // lanes) if loop.var == vector_outer else loop.extent)
+        for loop in outer
+    ]
+    for var, count in counts:
+        if count >= 16:
+            return var
+    return max(counts, key=lambda c: c[1])[0] if counts else None

@@ -1,0 +1,1 @@
+"""Threads: how many, the pool, and the native loop over the steps."""

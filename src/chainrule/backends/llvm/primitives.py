@@ -1,0 +1,301 @@
+"""The primitives' elementwise meanings as LLVM instructions, for scalars and vectors alike.
+
+A bool is an ``i1`` in a register and a byte in memory. Integer division guards the two cases in
+which the hardware traps: a zero divisor (the result is 0) and the smallest number by -1 (it wraps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.counter_random import PHILOX_MULTIPLIER, PHILOX_ROUNDS, PHILOX_WEYL, shuffle_rounds
+from ...core.dtypes import DType
+from . import elementary
+from .builder import Function, Value, const, i64, vector
+
+REGISTER = {
+    "bool": "i1",
+    "uint8": "i8",
+    "int32": "i32",
+    "uint32": "i32",
+    "int64": "i64",
+    "float32": "float",
+    "float64": "double",
+}
+
+
+def register_type(dtype: DType, lanes: int = 1) -> str:
+    return vector(REGISTER[dtype.name], lanes)
+
+
+def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
+    """An index of rows as an i64, clamped to those there are."""
+    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, "i64")
+    low = f.select(f.compare("slt", wide, i64(0)), i64(0), wide)
+    return f.select(f.compare("sgt", low, i64(rows - 1)), i64(rows - 1), low)
+
+
+def apply(
+    f: Function, op: str, args: Sequence[Value], kind: str, source: DType, result: DType, extra: Any
+) -> Value:
+    """The value of primitive ``op``; ``kind`` is the operands' NumPy kind letter (of
+    ``source``)."""
+    if op in _COMPARE:
+        return compare(f, op, args[0], args[1], kind)
+    if op == "cast":
+        return cast(f, args[0], source, result)
+    if op == "fold_in":
+        return _fold_in(f, *args)
+    if op == "shuffle":
+        return _shuffle(f, args[0], args[1], args[2], extra)
+    if op in elementary.UNARY:
+        return elementary.UNARY[op](f, args[0])
+    return _OPS[op](f, kind, *args)
+
+
+# -- helpers -------------------------------------------------------------------------------------
+def _and(f: Function, a: Value, b: Value) -> Value:
+    return f.binary("and", a, b)
+
+
+def _or(f: Function, a: Value, b: Value) -> Value:
+    return f.binary("or", a, b)
+
+
+def _not(f: Function, a: Value) -> Value:
+    return f.binary("xor", a, const(a.type, 1))
+
+
+def _is_nan(f: Function, a: Value) -> Value:
+    return f.compare("uno", a, a)
+
+
+_COMPARE = {
+    "eq": ("oeq", "eq", "eq"),
+    "ne": ("une", "ne", "ne"),
+    "lt": ("olt", "slt", "ult"),
+    "le": ("ole", "sle", "ule"),
+}
+
+
+def compare(f: Function, op: str, a: Value, b: Value, kind: str) -> Value:
+    """The four comparisons; an i1 counts as unsigned."""
+    float_, signed, unsigned = _COMPARE[op]
+    return f.compare(float_ if kind == "f" else signed if kind == "i" else unsigned, a, b)
+
+
+def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
+    """Conversion between dtypes: floats to integers saturate and NaN becomes 0; to bool is ``!=
+    0``."""
+    to = register_type(result, a.lanes)
+    if source == result:
+        return a
+    if result.kind == "b":
+        return f.compare("une" if source.kind == "f" else "ne", a, const(a.type, 0))
+    if source.kind == "f":
+        if result.kind == "f":
+            return f.convert("fpext" if result.itemsize > source.itemsize else "fptrunc", a, to)
+        name = "fptosi.sat" if result.kind == "i" else "fptoui.sat"
+        from .builder import mangled
+
+        return f.call(f"llvm.{name}.{mangled(to)}.{mangled(a.type)}", to, a)
+    if result.kind == "f":
+        return f.convert("sitofp" if source.kind == "i" else "uitofp", a, to)
+    if result.itemsize < source.itemsize and source.kind != "b":
+        return f.convert("trunc", a, to)
+    if result.itemsize == source.itemsize and source.kind != "b":
+        return a
+    return f.convert("sext" if source.kind == "i" else "zext", a, to)
+
+
+def maximum(f: Function, kind: str, a: Value, b: Value) -> Value:
+    """max with NaN of either side; kept short when one side is a literal."""
+    if kind == "b":
+        return _or(f, a, b)
+    if kind != "f":
+        return f.select(f.compare("sgt" if kind == "i" else "ugt", a, b), a, b)
+    if not b.text.startswith("%") and "7FF" not in b.text:
+        return f.select(f.compare("ugt", a, b), a, b)  # unordered only if a is NaN: keep it
+    return f.select(_or(f, f.compare("ogt", a, b), _is_nan(f, a)), a, b)
+
+
+def minimum(f: Function, kind: str, a: Value, b: Value) -> Value:
+    if kind == "b":
+        return _and(f, a, b)
+    if kind != "f":
+        return f.select(f.compare("slt" if kind == "i" else "ult", a, b), a, b)
+    if not b.text.startswith("%") and "7FF" not in b.text:
+        return f.select(f.compare("ult", a, b), a, b)
+    return f.select(_or(f, f.compare("olt", a, b), _is_nan(f, a)), a, b)
+
+
+def _divide(f: Function, kind: str, a: Value, b: Value) -> Value:
+    if kind == "f":
+        return f.fdiv(a, b)
+    quotient, remainder, zero, wraps = _safe_divide(f, kind, a, b)
+    if kind == "u":
+        return f.select(zero, const(a.type, 0), quotient)
+    inexact = f.compare("ne", remainder, const(a.type, 0))
+    signs = f.compare("slt", f.binary("xor", remainder, b), const(a.type, 0))
+    down = f.select(_and(f, inexact, signs), f.sub(quotient, const(a.type, 1)), quotient)
+    return f.select(zero, const(a.type, 0), f.select(wraps, f.neg(a), down))
+
+
+def _modulo(f: Function, kind: str, a: Value, b: Value) -> Value:
+    if kind == "f":
+        remainder = f.binary("frem", a, b)
+        nonzero = f.compare("une", remainder, const(a.type, 0.0))
+        signs = f.binary(
+            "xor",
+            f.compare("olt", remainder, const(a.type, 0.0)),
+            f.compare("olt", b, const(a.type, 0.0)),
+        )
+        shifted = f.select(_and(f, nonzero, signs), f.add(remainder, b), remainder)
+        zero = f.intrinsic("copysign", a.type, const(a.type, 0.0), b)
+        is_zero = f.compare("oeq", remainder, const(a.type, 0.0))
+        return f.select(is_zero, zero, shifted)
+    _, remainder, zero, wraps = _safe_divide(f, kind, a, b)
+    if kind == "u":
+        return f.select(zero, const(a.type, 0), remainder)
+    inexact = f.compare("ne", remainder, const(a.type, 0))
+    signs = f.compare("slt", f.binary("xor", remainder, b), const(a.type, 0))
+    shifted = f.select(_and(f, inexact, signs), f.add(remainder, b), remainder)
+    return f.select(_or(f, zero, wraps), const(a.type, 0), shifted)
+
+
+def _safe_divide(f: Function, kind: str, a: Value, b: Value) -> tuple[Value, Value, Value, Value]:
+    zero = f.compare("eq", b, const(b.type, 0))
+    wraps = f.compare("eq", b, const(b.type, -1)) if kind == "i" else zero
+    safe = f.select(_or(f, zero, wraps), const(b.type, 1), b)
+    divide, rest = ("sdiv", "srem") if kind == "i" else ("udiv", "urem")
+    return f.binary(divide, a, safe), f.binary(rest, a, safe), zero, wraps
+
+
+def _absolute(f: Function, kind: str, a: Value) -> Value:
+    if kind == "f":
+        return f.intrinsic("fabs", a.type, a)
+    return a if kind == "u" else f.select(f.compare("slt", a, const(a.type, 0)), f.neg(a), a)
+
+
+def _sign(f: Function, kind: str, a: Value) -> Value:
+    zero, one = const(a.type, 0), const(a.type, 1)
+    if kind == "u":
+        return f.select(f.compare("ne", a, zero), one, zero)
+    less, more = ("olt", "ogt") if kind == "f" else ("slt", "sgt")
+    result = f.select(
+        f.compare(more, a, zero), one, f.select(f.compare(less, a, zero), const(a.type, -1), zero)
+    )
+    return f.select(_is_nan(f, a), a, result) if kind == "f" else result
+
+
+_OPS: dict[str, Callable[..., Value]] = {
+    "neg": lambda f, kind, a: f.neg(a),
+    "sqrt": lambda f, kind, a: f.intrinsic("sqrt", a.type, a),
+    "floor": lambda f, kind, a: f.intrinsic("floor", a.type, a),
+    "abs": _absolute,
+    "sign": _sign,
+    "copy": lambda f, kind, a: a,
+    "not": lambda f, kind, a: _not(f, a),
+    "add": lambda f, kind, a, b: f.add(a, b),
+    "sub": lambda f, kind, a, b: f.sub(a, b),
+    "mul": lambda f, kind, a, b: f.mul(a, b),
+    "div": _divide,
+    "mod": _modulo,
+    "pow": lambda f, kind, a, b: elementary.pow(f, a, b),
+    "max": maximum,
+    "min": minimum,
+    "and": lambda f, kind, a, b: _and(f, a, b),
+    "or": lambda f, kind, a, b: _or(f, a, b),
+    "where": lambda f, kind, c, a, b: f.select(c, a, b),
+}
+
+
+# -- reductions ----------------------------------------------------------------------------------
+def identity_of(combine: str, dtype: DType) -> Any:
+    """The number that changes nothing in a sum, maximum or minimum."""
+    if combine == "sum":
+        return 0
+    largest = combine == "reduce_min"
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    if dtype.kind == "b":
+        return largest
+    return np.iinfo(dtype).max if largest else np.iinfo(dtype).min
+
+
+def combine(f: Function, how: str, kind: str, a: Value, b: Value) -> Value:
+    if how == "sum":
+        return f.add(a, b)
+    return maximum(f, kind, a, b) if how == "reduce_max" else minimum(f, kind, a, b)
+
+
+def horizontal(f: Function, how: str, kind: str, a: Value) -> Value:
+    """All lanes into one, by halves: a fixed order."""
+    lanes = a.lanes
+    while lanes > 1:
+        half = lanes // 2
+        low = f.shuffle(a, None, range(half)) if half > 1 else f.extract(a, 0)
+        high = f.shuffle(a, None, range(half, lanes)) if half > 1 else f.extract(a, 1)
+        a, lanes = combine(f, how, kind, low, high), half
+    return a
+
+
+# -- random numbers by counter -------------------------------------------------------------------
+def _shift_right(f: Function, a: Value, bits: int) -> Value:
+    return f.binary("lshr", a, const(a.type, bits))
+
+
+def philox(f: Function, counter: Value, word: Value, key: Value) -> tuple[Value, Value]:
+    """Philox2x32-10 on vectors of i32 (see core.counter_random)."""
+    low, high = counter, word
+    wide = vector("i64", counter.lanes)
+    for r in range(PHILOX_ROUNDS):
+        product = f.mul(f.convert("zext", low, wide), const(wide, PHILOX_MULTIPLIER))
+        top = f.convert("trunc", _shift_right(f, product, 32), low.type)
+        low, high = (
+            f.binary("xor", f.binary("xor", top, key), high),
+            f.convert("trunc", product, low.type),
+        )
+        if r + 1 < PHILOX_ROUNDS:
+            key = f.add(key, const(key.type, PHILOX_WEYL))
+    return low, high
+
+
+def _fold_in(f: Function, word: Value, key: Value, data: Value, which: Value) -> Value:
+    first, second = philox(f, data, word, key)
+    return f.select(f.compare("eq", which, const(which.type, 0)), first, second)
+
+
+def _hash32(f: Function, x: Value) -> Value:
+    x = f.binary("xor", x, _shift_right(f, x, 16))
+    x = f.mul(x, const(x.type, 0x7FEB352D))
+    x = f.binary("xor", x, _shift_right(f, x, 15))
+    x = f.mul(x, const(x.type, 0x846CA68B))
+    return f.binary("xor", x, _shift_right(f, x, 16))
+
+
+def _shuffle(f: Function, position: Value, word: Value, key: Value, n: int) -> Value:
+    """swap_or_not (see core.counter_random); the rounds are a loop."""
+    if n <= 1:
+        return const(position.type, 0)
+    first, second = philox(f, const(key.type, 0xFFFFFFFF), word, key)
+    place = f.alloca(position.type)
+    f.store(position, place)
+    size = const(position.type, n)
+    with f.for_range(0, shuffle_rounds(n)) as r:
+        step = f.mul(f.convert("trunc", r, "i32"), const("i32", PHILOX_WEYL))
+        step = f.splat(step, key.lanes)
+        offset = f.binary("urem", _hash32(f, f.add(first, step)), const(key.type, n))
+        salt = _hash32(f, f.add(second, step))
+        if key.lanes != position.lanes:
+            offset, salt = f.splat(offset, position.lanes), f.splat(salt, position.lanes)
+        x = f.load(position.type, place)
+        below = f.sub(offset, x)
+        partner = f.select(f.compare("uge", offset, x), below, f.add(below, size))
+        larger = f.select(f.compare("ugt", x, partner), x, partner)
+        swap = f.compare("slt", _hash32(f, f.binary("xor", larger, salt)), const(x.type, 0))
+        f.store(f.select(swap, partner, x), place)
+    return f.load(position.type, place)
