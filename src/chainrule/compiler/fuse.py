@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import graph as g
+from ..core.loop import family
 from ..core.node import Node, Shape, copy_source, intern, reachable
 from .views import Bind, is_view, merges, push_bind
 
@@ -24,7 +25,7 @@ TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
 FEWEST_GATHERED_ROWS = 16  # a minibatch
 FEWEST_GATHERED = 1024  # elements
-ALONE = frozenset({"concat", "pad", "scatter_add"})
+ALONE = frozenset({"concat", "pad", "scatter_add", "scan"})
 
 
 @dataclass
@@ -72,8 +73,8 @@ def legalize(outputs: Sequence[Node]) -> list[Node]:
                 new = g.reshape(g.copy(base), node.shape)
             elif new.op == "reshape" and base.op in ("iota", "constant") and base.size != 1:
                 new = g.reshape(g.copy(base), node.shape)
-        elif node.op in _NEED_BUFFERS:
-            needed = _NEED_BUFFERS[node.op]
+        elif node.op in _NEED_BUFFERS or node.op == "scan":
+            needed = _NEED_BUFFERS.get(node.op, range(len(inputs)))
             inputs = tuple(
                 _in_memory(x, node.op) if i in needed else x for i, x in enumerate(inputs)
             )
@@ -91,7 +92,7 @@ def legalize(outputs: Sequence[Node]) -> list[Node]:
 
 
 # Inputs that are read at computed addresses: they must lie in memory.
-_NEED_BUFFERS: dict[str, tuple[int, ...]] = {"dot": (0, 1), "gather": (0,), "scatter_add": (1, 2)}
+_NEED_BUFFERS: dict[str, Sequence[int]] = {"dot": (0, 1), "gather": (0,), "scatter_add": (1, 2)}
 
 
 def _in_memory(x: Node, op: str) -> Node:
@@ -281,6 +282,11 @@ class Fuser:
 
     # -- placing one node -------------------------------------------------------------------------
     def _place(self, node: Node) -> None:
+        if node.primitive.kind == "control":  # all results of a loop together
+            for group in self.groups:
+                if group.head.op == node.op and family(group.head) == family(node):
+                    self._add(group, node, (None,) * node.ndim)
+                    return
         if node.primitive.kind in ("elementwise", "reduce"):
             above = {self.of[b].number for b in self._sources(node) if b in self.of}
             for group in sorted(

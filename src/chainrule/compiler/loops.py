@@ -8,6 +8,7 @@
           Accumulate  local = combine(local, expression); complete when the stage's loops end
       Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
       ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
+      Repeat      the kernels of a plan of its own, again and again
 
 Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
 iterations are shared among threads is not said here: that is the backend's schedule.
@@ -176,7 +177,18 @@ class ScatterAdd:
     dtype: DType
 
 
-Body = Nest | Contract | ScatterAdd
+@dataclass
+class Repeat:
+    """A loop's body, ``times`` times: its kernels in order, with their levels. They number buffers
+    in their own way: number i is ``places[i]`` outside."""
+
+    kernels: list[Kernel]
+    levels: list[int]
+    times: int
+    places: list[int]
+
+
+Body = Nest | Contract | ScatterAdd | Repeat
 
 
 @dataclass
@@ -266,6 +278,9 @@ def show(kernel: Kernel) -> str:
         a, b = map(show_operand, (body.a, body.b))
         lines.append(f"  acc0 = sum over i{body.k.var} of {a} * {b}  # {shape}")
         statements(body.statements, "  ")
+    elif isinstance(body, Repeat):
+        lines.append(f"  {body.times} times:  # b{', b'.join(map(str, body.places))}")
+        lines += ["    " + line for k in body.kernels for line in show(k).splitlines()]
     else:
         lines.append(
             f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "

@@ -18,6 +18,7 @@ from ..core.node import Array, Node, Shape, reachable
 from .fuse import Fuser, Group, base_of, in_order, is_computed, legalize
 from .loops import Accumulate, Contract, Kernel, Nest, Store, walk
 from .lower import copy_kernel, lower
+from .repeat import lower_loop
 from .simplify import simplify
 
 ALIGN = 64
@@ -25,15 +26,18 @@ ALIGN = 64
 
 @dataclass
 class Buffer:
-    """A place in memory. ``kind``: input, state, output, constant or temporary."""
+    """A place in memory. ``kind``: input, state, output, constant, temporary, or part: of another
+    buffer, ``steps`` bytes further in each iteration of the loops around it, outermost first."""
 
     kind: str
     shape: Shape
     dtype: DType
     number: int = -1  # which input, state or output
     value: Array | None = None  # constants
-    offset: int = -1  # temporaries: bytes into the arena
+    offset: int = -1  # bytes: of a temporary into the arena, of a part into its parent
     node: Node | None = None
+    parent: int = -1  # of a part: the number of the buffer
+    steps: tuple[int, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -127,7 +131,11 @@ class Planner:
             if node not in stores:
                 stores[node] = [self._buffer(node, "temporary")]
         for group in in_order(self.groups):
-            if any(m.size for m in group.members if m in stores):
+            if not any(m.size for m in group.members if m in stores):
+                continue
+            if group.head.primitive.kind == "control":
+                self.plan.kernels += lower_loop(group, self.plan, self.numbers, stores, make_plan)
+            else:
                 self.plan.kernels += lower(group, self.numbers, stores)
         for node, target in copies:
             if node.size:
@@ -164,7 +172,7 @@ class Planner:
         if (
             new.shape != old.shape
             or old.size == 0
-            or group.head.op in ("concat", "pad", "scatter_add")
+            or group.head.op in ("concat", "pad", "scatter_add", "scan")
         ):
             return False
         readers = [r for r in self.groups if r is not group and self._reads(r, old)]

@@ -133,9 +133,7 @@ class _Active(threading.local):
     capture: Capture | None = None
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
-    steps: tuple[
-        Node, ...
-    ] = ()  # step numbers of loops whose body runs on placeholders
+    steps: tuple[Node, ...] = ()  # step numbers of loops whose body runs on placeholders
 
 
 active = _Active()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....compiler.loops import Contract, Kernel, Nest, ScatterAdd
+from ....compiler.loops import Contract, Kernel, Nest, Repeat, ScatterAdd
 from ....compiler.plan import Buffer
+from ....errors import InternalError
 from ...llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, i64
 from ...llvm.primitives import row_number
 from ..machine.target import Target
@@ -52,6 +53,8 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
             f, body, target, pointers, scratch, tid, nt, f.args.get("queue")
         )
         cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
+    elif isinstance(body, Repeat):
+        raise InternalError(f"{kernel.name} is a loop of kernels, not one")
     else:
         need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row

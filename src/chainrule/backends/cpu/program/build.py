@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from ....compiler.loops import Contract, Kernel, Nest
+from ....compiler.loops import Contract, Kernel, Nest, Repeat
 from ....compiler.plan import Plan, make_plan, prepare
 from ....core.node import Array, Node
 from ....errors import InternalError
@@ -19,7 +19,7 @@ from ..machine.compiler import compile_ir
 from ..machine.target import Target
 from ..threads.step_loop_ir import with_thunks
 from .compiled import Artifact, SignatureLike, Slot
-from .step_loop import Call, Schedule, program_objects
+from .step_loop import Call, LoopEnd, Schedule, program_objects
 
 ONE_THREAD_CYCLES = 12_000  # a step with less work than this runs on one thread
 
@@ -45,7 +45,7 @@ class Translation:
     def emit(self) -> Iterator[tuple[str, int]]:
         """Emit every kernel; those that differ in pointers only share one text. Yields the name of
         each text and how many pointers it takes, the longest first."""
-        kernels = self.plan.kernels
+        kernels = flat_kernels(self.plan.kernels)
         for i in sorted(range(len(kernels)), key=lambda i: -_length(kernels[i])):
             kernel = emit_kernel(kernels[i], self.plan.buffers, self.target)
             name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
@@ -56,13 +56,22 @@ class Translation:
 
     @property
     def emitted(self) -> list[EmittedKernel]:
-        """The kernels in the plan's order."""
+        """The kernels in the order of `flat_kernels`."""
         return [self._found[i][0] for i in range(len(self._found))]
 
     @property
     def names(self) -> list[str]:
-        """Their names, in the plan's order."""
+        """Their names, in that order."""
         return [self._found[i][1] for i in range(len(self._found))]
+
+
+def flat_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """The kernels of a plan and of the loops in it, in the order of the calls."""
+    found: list[Kernel] = []
+    for kernel in kernels:
+        inside = kernel.body
+        found += flat_kernels(inside.kernels) if isinstance(inside, Repeat) else [kernel]
+    return found
 
 
 def _length(kernel: Kernel) -> int:
@@ -81,21 +90,81 @@ def translate(plan: Plan, target: Target) -> Translation:
     return translation
 
 
-def schedule_of(translation: Translation) -> tuple[Call, ...]:
+SERIAL_BODY_CYCLES = 6_000  # a loop whose iteration has less work than this runs on one thread
+
+
+def schedule_of(translation: Translation) -> tuple[Call | LoopEnd, ...]:
     """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads,
     in each level from the first on, which has the least of what they share.
 
     Queues are the pointers after the plan's buffers."""
-    plan, calls, serial, queues = translation.plan, [], 0, 0
-    for i, (kernel, name) in enumerate(zip(translation.emitted, translation.names, strict=True)):
-        last_of_level = i + 1 == len(plan.levels) or plan.levels[i + 1] != plan.levels[i]
-        own = (len(plan.buffers) + queues,) if kernel.has_queue else ()
-        calls.append(
-            Call(name, kernel.buffers + own, serial if kernel.serial else None, last_of_level)
-        )
-        serial = 0 if last_of_level else serial + kernel.serial
-        queues += kernel.has_queue
-    return tuple(calls)
+    plan = translation.plan
+    scheduler = _Scheduler(translation)
+    scheduler.add(plan.kernels, plan.levels, None, 0, None)
+    return tuple(scheduler.calls)
+
+
+class _Scheduler:
+    def __init__(self, translation: Translation) -> None:
+        self.calls: list[Call | LoopEnd] = []
+        self.queues = len(translation.plan.buffers)
+        self.emitted, self.names = translation.emitted, translation.names
+        self.at = 0  # the next kernel
+
+    def add(
+        self,
+        kernels: Sequence[Kernel],
+        levels: Sequence[int],
+        places: Sequence[int] | None,
+        depth: int,
+        alone: int | None,
+    ) -> None:
+        """The calls of a plan, or of a loop's body, whose buffers are numbered in another way
+        outside; ``alone``: the one thread that runs all of the loop."""
+        serial = 0
+        for i, kernel in enumerate(kernels):
+            last_of_level = i + 1 == len(levels) or levels[i + 1] != levels[i]
+            if isinstance(kernel.body, Repeat):
+                serial += self._loop(kernel.body, places, depth, alone, serial, last_of_level)
+            else:
+                emitted, name = self.emitted[self.at], self.names[self.at]
+                self.at += 1
+                buffers = (
+                    emitted.buffers if places is None else [places[b] for b in emitted.buffers]
+                )
+                pointers = (*buffers, self.queues) if emitted.has_queue else tuple(buffers)
+                self.queues += emitted.has_queue
+                own = serial if emitted.serial else None
+                self.calls.append(
+                    Call(
+                        name,
+                        pointers,
+                        own if alone is None else alone,
+                        last_of_level and alone is None,
+                        depth,
+                    )
+                )
+                serial += emitted.serial
+            serial = 0 if last_of_level else serial
+
+    def _loop(
+        self,
+        loop: Repeat,
+        places: Sequence[int] | None,
+        depth: int,
+        alone: int | None,
+        serial: int,
+        last_of_level: bool,
+    ) -> bool:
+        """The calls of a loop; whether one thread of its own runs it."""
+        first = len(self.calls)
+        work = _work(loop.kernels, iter(self.emitted[self.at :]))
+        small = alone is None and work < SERIAL_BODY_CYCLES
+        inside = loop.places if places is None else [places[p] for p in loop.places]
+        self.add(loop.kernels, loop.levels, inside, depth + 1, serial if small else alone)
+        barrier = last_of_level and alone is None
+        self.calls.append(LoopEnd(first, loop.times, depth, barrier and small))
+        return small
 
 
 def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
@@ -120,11 +189,12 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
                 raise InternalError("a constant without a value")
             constants.append(b.value)
         else:
-            slots.append(Slot(b.kind, b.offset if b.kind == "temporary" else b.number))
+            place = b.offset if b.kind in ("temporary", "part") else b.number
+            slots.append(Slot(b.kind, place, b.parent, b.steps))
     queues = sum(k.has_queue for k in translation.emitted)
     slots += [Slot("queue", n) for n in range(queues)]
-    work = sum(k.cycles for k in translation.emitted)
-    one_thread = work < ONE_THREAD_CYCLES or all(k.serial for k in translation.emitted)
+    all_serial = all(c.serial is not None for c in calls if isinstance(c, Call))
+    one_thread = _work(plan.kernels, iter(translation.emitted)) < ONE_THREAD_CYCLES or all_serial
     return Artifact(
         tuple(slots),
         calls,
@@ -134,6 +204,16 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
         max((k.scratch_bytes for k in translation.emitted), default=0),
         one_thread,
         tuple(objects),
+    )
+
+
+def _work(kernels: Sequence[Kernel], emitted: Iterator[EmittedKernel]) -> float:
+    """Cycles of a step on one thread."""
+    return sum(
+        k.body.times * _work(k.body.kernels, emitted)
+        if isinstance(k.body, Repeat)
+        else next(emitted).cycles
+        for k in kernels
     )
 
 

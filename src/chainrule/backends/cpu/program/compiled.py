@@ -23,7 +23,7 @@ from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
 from .fingerprint import fingerprint
-from .step_loop import Call, Schedule, StepLoop
+from .step_loop import Call, LoopEnd, Schedule, StepLoop
 
 PAGE = 4096
 
@@ -44,15 +44,17 @@ class SignatureLike(Protocol):
 class Slot(NamedTuple):
     """One entry of the pointer table."""
 
-    kind: str  # input, state, output, constant, temporary, queue
-    number: int  # of the input, state, output, constant or queue; byte offset of a temporary
+    kind: str  # input, state, output, constant, temporary, part, queue
+    number: int  # of the input, state, output, constant or queue; byte offset of the others
+    parent: int = -1  # of a part: which entry it is a part of
+    steps: tuple[int, ...] = ()  # of a part: bytes it moves on with each loop around its users
 
 
 class Artifact(NamedTuple):
     """A compiled program as data."""
 
     slots: tuple[Slot, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[Call | LoopEnd, ...]
     whole_loop: bool
     constants: tuple[Array, ...]
     arena_bytes: int
@@ -96,9 +98,12 @@ class Artifact(NamedTuple):
         for length in header["objects"]:
             objects.append(payload[at : at + length])
             at += length
-        calls = tuple(Call(k, tuple(p), s, b) for k, p, s, b in header["calls"])
+        calls = tuple(
+            LoopEnd(*c) if isinstance(c[0], int) else Call(c[0], tuple(c[1]), *c[2:])
+            for c in header["calls"]
+        )
         return cls(
-            tuple(Slot(k, n) for k, n in header["slots"]),
+            tuple(Slot(k, n, p, tuple(s)) for k, n, p, s in header["slots"]),
             calls,
             header["whole_loop"],
             tuple(constants),
@@ -167,8 +172,17 @@ class CompiledProgram:
             else:
                 pointers.append(at.get(slot.kind, 0))
         self._table = np.array(pointers, np.uint64)
+        parts = [(i, s) for i, s in enumerate(artifact.slots) if s.kind == "part"]
+        self._parts = np.array([i for i, _ in parts], np.intp)
+        self._parents = np.array([s.parent for _, s in parts], np.intp)
+        self._offsets = np.array([s.number for _, s in parts], np.uint64)
         self.loop = StepLoop(
-            artifact.objects, self.schedule, self.target, self._table, artifact.scratch_bytes
+            artifact.objects,
+            self.schedule,
+            self.target,
+            self._table,
+            artifact.scratch_bytes,
+            steps=[slot.steps for slot in artifact.slots],
         )
         self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
         for i, slot in enumerate(artifact.slots):
@@ -231,6 +245,8 @@ class CompiledProgram:
         outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:
             table[place] = outputs[number].ctypes.data
+        if len(self._parts):
+            table[self._parts] = table[self._parents] + self._offsets
         self.loop.set_pointers(table)
         return outputs, held
 

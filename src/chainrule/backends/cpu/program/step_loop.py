@@ -29,6 +29,7 @@ from ..threads.step_loop_ir import (
     RUN_TIMED,
     RUN_WHOLE,
     Call,
+    LoopEnd,
     Schedule,
     inlined_loop_ir,
     thunk,
@@ -36,7 +37,7 @@ from ..threads.step_loop_ir import (
 )
 from ..threads.tuner import Pace
 
-__all__ = ["Call", "Schedule", "StepLoop", "program_objects"]
+__all__ = ["Call", "LoopEnd", "Schedule", "StepLoop", "program_objects"]
 
 _WORD = {name: n for n, name in enumerate(CONTROL)}
 
@@ -76,6 +77,7 @@ class StepLoop:
         pointers: ArrayLike,
         scratch_bytes: int = 0,
         inline_ir: str = "",
+        steps: Sequence[Sequence[int]] = (),
     ) -> None:
         self._schedule, self._target, self._inline_ir = schedule, target, inline_ir
         self._objects = list(objects)
@@ -86,18 +88,34 @@ class StepLoop:
         self._pace = Pace()
         self._control = np.zeros(len(CONTROL), np.int64)
         self._control_at = self._control.ctypes.data
-        self._stride = -(-scratch_bytes // LINE) * LINE
+        self._moved = [self._steps_of(c, steps) for c in schedule.calls]
+        moved = max((m.shape[1] * 8 for m in self._moved), default=0)
+        self._control[_WORD["moved"]] = moved = -(-moved // LINE) * LINE
+        self._stride = moved + -(-scratch_bytes // LINE) * LINE
         self._control[_WORD["stride"]] = self._stride
         self._prepared = 0  # threads there is scratch for
         self._table = np.array(pointers, np.uint64)
         self._control[_WORD["table"]] = self._table.ctypes.data
-        self._index = np.array([p for call in schedule.calls for p in call.pointers], np.intp)
+        calls = [call for call in schedule.calls if isinstance(call, Call)]
+        self._index = np.array([p for call in calls for p in call.pointers], np.intp)
         self._call_pointers = self._table[self._index]
         if inline_ir:
             self._entry = self._code.address(RUN_INLINED)
         else:
             self._entry = native.library().address(RUN_WHOLE if schedule.whole_loop else RUN)
             self._write_records()
+
+    @staticmethod
+    def _steps_of(call: Call | LoopEnd, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """What each pointer of a call moves on in an iteration of each loop around it, (depth,
+        pointers)."""
+        if isinstance(call, LoopEnd) or not call.depth:
+            return np.zeros((0, 0), np.int64)
+        found = np.zeros((call.depth, len(call.pointers)), np.int64)
+        for column, pointer in enumerate(call.pointers):
+            own = steps[pointer]
+            found[: len(own), column] = own
+        return found
 
     def set_pointers(self, pointers: ArrayLike) -> None:
         """Give the program other memory; not while it runs."""
@@ -160,14 +178,17 @@ class StepLoop:
         self._records = np.zeros((len(calls), len(RECORD)), np.int64)
         at = self._call_pointers.ctypes.data
         for index, call in enumerate(calls):
+            barrier = self._schedule.barrier_after(index)
+            if isinstance(call, LoopEnd):
+                first, times, depth, _ = call
+                self._records[index] = (0, 0, 0, barrier, depth, 0, 0, first, times)
+                continue
             serial = -1 if call.serial is None else call.serial
-            self._records[index] = (
-                self._code.address(thunk(call.kernel)),
-                at,
-                serial,
-                self._schedule.barrier_after(index),
-            )
-            at += 8 * len(call.pointers)
+            steps, count = self._moved[index], len(call.pointers)
+            entry = self._code.address(thunk(call.kernel))
+            where = steps.ctypes.data
+            self._records[index] = (entry, at, serial, barrier, call.depth, where, count, 0, 0)
+            at += 8 * count
         self._control[_WORD["records"]] = self._records.ctypes.data
         self._control[_WORD["calls"]] = len(calls)
 

@@ -39,8 +39,20 @@ CONTROL = (
     "records",  # address of the calls' records
     "calls",  # number of records
     "table",  # address of the pointer table, for the inlined loop
+    "moved",  # bytes at the start of each thread's scratch for the pointers of a call in a loop
 )
-RECORD = ("thunk", "pointers", "serial", "barrier")  # i64 each; serial is -1 for all threads
+RECORD = (  # i64 each
+    "thunk",  # 0: the end of a loop
+    "pointers",
+    "serial",  # -1: all threads
+    "barrier",
+    "depth",  # how many loops are around the call
+    "steps",  # address of what each pointer moves on in an iteration: depth rows of bytes
+    "count",  # how many pointers, if they move
+    "back",  # end of a loop: its first record
+    "times",  # end of a loop: how many iterations
+)
+MOST_LOOPS = 8  # one within another
 
 
 class Call(NamedTuple):
@@ -55,19 +67,29 @@ class Call(NamedTuple):
     pointers: tuple[int, ...]
     serial: int | None = None
     barrier_after: bool = True
+    depth: int = 0  # how many loops are around it
+
+
+class LoopEnd(NamedTuple):
+    """Where a loop goes back to its first call, until all iterations are done."""
+
+    first: int  # index of that call
+    times: int
+    depth: int  # how many loops are around this one
+    barrier_after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """The calls of a step, or with ``whole_loop`` the single call that contains the step loop."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[Call | LoopEnd, ...]
     whole_loop: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
         """How many pointers each kernel takes."""
-        return {call.kernel: len(call.pointers) for call in self.calls}
+        return {c.kernel: len(c.pointers) for c in self.calls if isinstance(c, Call)}
 
     def __post_init__(self) -> None:
         assert not self.whole_loop or len(self.calls) == 1, "a whole loop is one call"
@@ -193,24 +215,42 @@ class _Loop:
 def _record_loop(module: Module, timed: bool) -> None:
     run = _Loop(module, RUN_TIMED if timed else RUN, timed)
     f, tid, nt = run.f, run.f.args["tid"], run.f.args["nt"]
-    records = run.at("records")
-    steps, calls = run.control["steps"], run.control["calls"]
-    with f.for_range(0, steps, hint="step"), f.for_range(0, calls, hint="c") as c:
+    records, calls = run.at("records"), run.control["calls"]
+    at, iterations = f.alloca("i64"), f.alloca("i64", MOST_LOOPS)
+    for depth in range(MOST_LOOPS):
+        f.store(i64(0), f.gep(iterations, depth, "i64"))
+    scratch = f.gep(run.scratch, run.control["moved"], "i8")
+    with f.for_range(0, run.control["steps"], hint="step"):
+        f.store(i64(0), at)
+        more, call, end, done = (f.new_label(n) for n in ("more", "call", "end", "done"))
+        f.branch(more)
+        f.start_block(more)
+        c = f.load("i64", at)
+        f.branch_if(f.compare("slt", c, calls), call, done)
+        f.start_block(call)
         record = f.gep(records, f.mul(c, i64(len(RECORD))), "i64")
         word = {name: f.load("i64", f.gep(record, n, "i64")) for n, name in enumerate(RECORD)}
-        kernel, pointers = (f.convert("inttoptr", word[n], "ptr") for n in ("thunk", "pointers"))
+        f.store(f.add(c, i64(1)), at)
+        with f.if_then(f.compare("eq", word["thunk"], i64(0))):
+            _end_of_loop(run, word, at, iterations)
+            f.branch(more)
+            f.start_block(f.new_label("unreached"))
+        f.branch(end)
+        f.start_block(end)
+        pointers = _pointers(run, word, iterations)
+        kernel = f.convert("inttoptr", word["thunk"], "ptr")
         before = run.now()
         everyone, serial, alone, met = (
             f.new_label(n) for n in ("everyone", "serial", "alone", "met")
         )
         f.branch_if(f.compare("slt", word["serial"], i64(0)), everyone, serial)
         f.start_block(everyone)
-        f.line(f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, i64 0)")
+        f.line(f"call void {kernel.text}({pointers}, {scratch}, {tid}, {nt}, i64 0)")
         f.branch(met)
         f.start_block(serial)
         f.branch_if(f.compare("eq", f.binary("urem", word["serial"], nt), tid), alone, met)
         f.start_block(alone)
-        f.line(f"call void {kernel.text}({pointers}, {run.scratch}, i64 0, i64 1, i64 0)")
+        f.line(f"call void {kernel.text}({pointers}, {scratch}, i64 0, i64 1, i64 0)")
         f.branch(met)
         f.start_block(met)
         after = run.now()
@@ -219,7 +259,43 @@ def _record_loop(module: Module, timed: bool) -> None:
         slot = f.mul(c, i64(2))
         run.account(slot, before, after)
         run.account(f.add(slot, i64(1)), after, run.now())
+        f.branch(more)
+        f.start_block(done)
     f.ret()
+
+
+def _end_of_loop(run: _Loop, word: Mapping[str, Value], at: Value, iterations: Value) -> None:
+    """Go back to the loop's first record, or on with its count of iterations at zero again."""
+    f = run.f
+    counter = f.gep(iterations, word["depth"], "i64")
+    passed = f.add(f.load("i64", counter), i64(1))
+    again = f.compare("slt", passed, word["times"])
+    f.store(f.select(again, passed, i64(0)), counter)
+    with f.if_then(again):
+        f.store(word["back"], at)
+    last = f.binary("xor", again, const("i1", True))
+    with f.if_then(f.binary("and", last, f.compare("ne", word["barrier"], i64(0)))):
+        run.barrier()
+
+
+def _pointers(run: _Loop, word: Mapping[str, Value], iterations: Value) -> Value:
+    """The call's pointers; in a loop, a copy of them that is where this iteration is."""
+    f = run.f
+    given = f.convert("inttoptr", word["pointers"], "ptr")
+    chosen = f.alloca("ptr")
+    f.store(given, chosen)
+    with f.if_then(f.compare("sgt", word["depth"], i64(0))):
+        steps, count = f.convert("inttoptr", word["steps"], "ptr"), word["count"]
+        with f.for_range(0, count, hint="p") as p:
+            total = f.alloca("i64")
+            f.store(f.load("i64", f.gep(given, p, "i64")), total)
+            with f.for_range(0, word["depth"], hint="d") as d:
+                step = f.load("i64", f.gep(steps, f.add(f.mul(d, count), p), "i64"))
+                moved = f.mul(step, f.load("i64", f.gep(iterations, d, "i64")))
+                f.store(f.add(f.load("i64", total), moved), total)
+            f.store(f.load("i64", total), f.gep(run.scratch, p, "i64"))
+        f.store(run.scratch, chosen)
+    return f.load("ptr", chosen)
 
 
 def _whole_loop(module: Module) -> None:

@@ -58,7 +58,7 @@ def register_program(
     """
     program = _Program(inputs, state, updates, outputs, target)
     nodes = reachable(program.roots)
-    if len(nodes) > NODES or any(n.size == 0 for n in nodes):
+    if len(nodes) > NODES or any(n.size == 0 or n.primitive.kind == "control" for n in nodes):
         return None
     for r in [*program.replicas(), 1]:
         found = program.attempt(r)
