@@ -107,25 +107,24 @@ WINDOWS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-def _conv(rank: int = 1, groups: int = 1, **given: tuple[int, ...]) -> dict[str, object]:
+def _conv(rank: int = 1, **given: tuple[int, ...]) -> dict[str, object]:
     plain = {"strides": 1, "low": 0, "high": 0, "hole": 1, "dilation": 1}
-    params: dict[str, object] = {k: given.get(k, (v,) * rank) for k, v in plain.items()}
-    return params | {"groups": groups}
+    return {k: given.get(k, (v,) * rank) for k, v in plain.items()}
 
 
 CONVOLUTIONS: dict[str, tuple[Shape, Shape, dict[str, object]]] = {
-    "plain": ((2, 5, 3), (3, 3, 4), _conv()),
-    "linear": ((3, 2), (2, 4), _conv(rank=0)),
-    "same": ((2, 4, 3, 2), (3, 3, 2, 3), _conv(2, low=(1, 1), high=(1, 1))),
-    "strides": ((2, 6, 5, 1), (2, 3, 1, 2), _conv(2, strides=(2, 3), low=(1, 0), high=(0, 2))),
-    "dilation": ((1, 7, 2), (3, 2, 2), _conv(dilation=(2,), low=(1,), high=(2,))),
-    "transposed": ((1, 3, 2), (3, 2, 2), _conv(hole=(2,), low=(1,), high=(2,))),
-    "holes and strides": ((1, 4, 1), (2, 1, 2), _conv(hole=(3,), strides=(2,), low=(1,))),
-    "cut": ((1, 6, 2), (2, 2, 1), _conv(low=(-1,), high=(-2,))),
-    "groups": ((2, 4, 4), (2, 2, 6), _conv(groups=2, low=(1,), high=(0,))),
-    "depthwise": ((2, 4, 3), (2, 1, 6), _conv(groups=3, strides=(2,))),
-    "far padding": ((1, 2, 1), (2, 1, 1), _conv(low=(3,), high=(3,), strides=(2,))),
-    "empty": ((0, 4, 2), (3, 2, 2), _conv()),
+    "plain": ((2, 5, 1, 3), (3, 3, 1, 4), _conv()),
+    "linear": ((3, 1, 2), (2, 1, 4), _conv(rank=0)),
+    "same": ((2, 4, 3, 1, 2), (3, 3, 2, 1, 3), _conv(2, low=(1, 1), high=(1, 1))),
+    "strides": ((2, 6, 5, 1, 1), (2, 3, 1, 1, 2), _conv(2, strides=(2, 3), low=(1, 0))),
+    "dilation": ((1, 7, 1, 2), (3, 2, 1, 2), _conv(dilation=(2,), low=(1,), high=(2,))),
+    "transposed": ((1, 3, 1, 2), (3, 2, 1, 2), _conv(hole=(2,), low=(1,), high=(2,))),
+    "holes and strides": ((1, 4, 1, 1), (2, 1, 1, 2), _conv(hole=(3,), strides=(2,), low=(1,))),
+    "cut": ((1, 6, 1, 2), (2, 2, 1, 1), _conv(low=(-1,), high=(-2,))),
+    "groups": ((2, 4, 2, 2), (2, 2, 2, 3), _conv(low=(1,))),
+    "depthwise": ((2, 4, 3, 1), (2, 1, 3, 2), _conv(strides=(2,))),
+    "far padding": ((1, 2, 1, 1), (2, 1, 1, 1), _conv(low=(3,), high=(3,), strides=(2,))),
+    "empty": ((0, 4, 1, 2), (3, 2, 1, 2), _conv()),
 }
 
 

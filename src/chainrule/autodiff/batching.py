@@ -133,27 +133,24 @@ def _dot(node: Node, batch: Batch) -> Node:
 
 # -- conv: examples of x join the minibatch, of w the outputs, of both the groups ------------------
 def _conv(node: Node, batch: Batch) -> Node:
-    (x, w), r = batch.inputs, batch.r
-    p, rank, groups = node.params, node.ndim - 2, node.params["groups"]
-    rest = [p[name] for name in ("strides", "low", "high", "hole", "dilation")]
+    (x, w), r, last = batch.inputs, batch.r, node.ndim
+    params = [node.params[name] for name in op.CONV]
     if not batch.is_mapped[1]:
-        out = op.conv(op.reshape(x, (r * x.shape[1], *x.shape[2:])), w, *rest, groups)
+        out = op.conv(op.reshape(x, (r * x.shape[1], *x.shape[2:])), w, *params)
         return op.reshape(out, (r, *node.shape))
-    *taps, channels, outputs = w.shape[1:]
     if not batch.is_mapped[0]:
-        split = op.reshape(w, (r, *taps, channels, groups, outputs // groups))
-        beside = op.permute(split, (*range(1, rank + 3), 0, rank + 3))
-        out = op.conv(x, op.reshape(beside, (*taps, channels, r * outputs)), *rest, groups)
-        apart = op.reshape(out, (*out.shape[:-1], groups, r, outputs // groups))
-        front = op.permute(apart, (rank + 2, *range(rank + 2), rank + 3))
-        return op.reshape(front, (r, *node.shape))
-    images = op.permute(x, (*range(1, rank + 2), 0, rank + 2))
-    images = op.reshape(images, (*x.shape[1:-1], r * x.shape[-1]))
-    beside = op.permute(w, (*range(1, rank + 2), 0, rank + 2))
-    kernel = op.reshape(beside, (*taps, channels, r * outputs))
-    out = op.conv(images, kernel, *rest, r * groups)
-    apart = op.reshape(out, (*out.shape[:-1], r, outputs))
-    return op.permute(apart, (rank + 1, *range(rank + 1), rank + 2))
+        beside = op.permute(w, (*range(1, last), 0, last))  # (*K, C, G, R, O)
+        out = op.conv(x, op.reshape(beside, (*w.shape[1:-1], r * w.shape[-1])), *params)
+        apart = op.reshape(out, (*out.shape[:-1], r, w.shape[-1]))
+        return op.permute(apart, (last - 1, *range(last - 1), last))
+    groups, channels, outputs = w.shape[-2], w.shape[-3], w.shape[-1]
+    images = op.permute(x, (*range(1, last - 1), 0, last - 1, last))  # (N, *S, R, G, C)
+    images = op.reshape(images, (*x.shape[1:-2], r * groups, channels))
+    taps = op.permute(w, (*range(1, last - 1), 0, last - 1, last))  # (*K, C, R, G, O)
+    taps = op.reshape(taps, (*w.shape[1:-2], r * groups, outputs))
+    out = op.conv(images, taps, *params)
+    apart = op.reshape(out, (*out.shape[:-2], r, groups, outputs))
+    return op.permute(apart, (last - 2, *range(last - 2), last - 1, last))
 
 
 # -- scan: the body, mapped ------------------------------------------------------------------------

@@ -124,40 +124,32 @@ def _fold(g: Node, y: Node, x: Node) -> Node:
 
 
 def _conv_input(g: Node, y: Node, x: Node, w: Node) -> Node:
-    """x̄: g convolved with the taps in reverse order, inputs and outputs of each group exchanged;
-    strides become holes and holes strides."""
-    p, rank = y.params, x.ndim - 2
-    groups, (*taps, channels, outputs) = p["groups"], w.shape
-    per_group = op.reshape(w, (*taps, channels, groups, outputs // groups))
-    turned = op.permute(per_group, (*range(rank), rank + 2, rank + 1, rank))
-    flipped = op.flip(
-        op.reshape(turned, (*taps, outputs // groups, groups * channels)), range(rank)
-    )
+    """x̄: g convolved with the taps in reverse order, channels and outputs exchanged; strides become
+    holes and holes strides."""
+    p, rank = y.params, x.ndim - 3
+    exchanged = op.permute(w, (*range(rank), rank + 2, rank + 1, rank))
+    flipped = op.flip(exchanged, range(rank))
     low, high = [], []
     for a in range(rank):
-        span = (taps[a] - 1) * p["dilation"][a]
+        span = (w.shape[a] - 1) * p["dilation"][a]
         low.append(span - p["low"][a])
         last = (y.shape[a + 1] - 1) * p["strides"][a]
         high.append((x.shape[a + 1] - 1) * p["hole"][a] - last + p["low"][a])
-    return op.conv(g, flipped, p["hole"], low, high, p["strides"], p["dilation"], groups)
+    return op.conv(g, flipped, p["hole"], low, high, p["strides"], p["dilation"])
 
 
 def _conv_weights(g: Node, y: Node, x: Node, w: Node) -> Node:
     """w̄: x convolved with g as the taps. The examples of a minibatch take the place of channels,
     the channels that of examples; strides become dilations and dilations strides."""
-    p, rank = y.params, x.ndim - 2
-    groups, taps = p["groups"], w.shape[:-2]
-    n, *sizes, channels = x.shape
-    per_group = op.reshape(x, (n, *sizes, groups, channels // groups))
-    turned = op.permute(per_group, (rank + 2, *range(1, rank + 1), rank + 1, 0))
-    images = op.reshape(turned, (channels // groups, *sizes, groups * n))
-    kernel = op.permute(g, (*range(1, rank + 1), 0, rank + 1))
+    p, rank = y.params, x.ndim - 3
+    images = op.permute(x, (rank + 2, *range(1, rank + 2), 0))
+    taps = op.permute(g, (*range(1, rank + 1), 0, rank + 1, rank + 2))
     high = []
     for a in range(rank):
-        spans = (taps[a] - 1) * p["dilation"][a] + (y.shape[a + 1] - 1) * p["strides"][a]
-        high.append(spans - p["low"][a] - (sizes[a] - 1) * p["hole"][a])
-    out = op.conv(images, kernel, p["dilation"], p["low"], high, p["hole"], p["strides"], groups)
-    return op.permute(out, (*range(1, rank + 1), 0, rank + 1))
+        spans = (w.shape[a] - 1) * p["dilation"][a] + (y.shape[a + 1] - 1) * p["strides"][a]
+        high.append(spans - p["low"][a] - (x.shape[a + 1] - 1) * p["hole"][a])
+    out = op.conv(images, taps, p["dilation"], p["low"], high, p["hole"], p["strides"])
+    return op.permute(out, (*range(1, rank + 1), 0, rank + 1, rank + 2))
 
 
 def _swap(x: Node) -> Node:

@@ -1,14 +1,14 @@
 """Convolutions and windows: the rules of `conv`, `window` and `fold`.
 
-Channels last, any number of position axes. With i = t stride + k dilation - low,
+Channels last, any number of position axes; g counts groups, each with channels and outputs of its
+own. With i = t stride + k dilation - low,
 
-    conv    out[n, t, o] = sum over k, c of x[n, i / hole, c] w[k, c, o]
+    conv    out[n, t, g, o] = sum over k, c of x[n, i / hole, g, c] w[k, c, g, o]
     window  out[..., t, ..., k] = x[..., t stride + k dilation, ...]
     fold    out[i] = sum over (t, k) with i = t stride + k dilation of y[t, k]: window's adjoint
 
 Terms of conv outside x, or where hole does not divide i, are left out (not multiplied by zero).
 ``hole`` spreads x (a transposed convolution), ``low`` and ``high`` may be negative (x is cut).
-With groups, x has C and w has C / groups channels; output o belongs to group o // (O / groups).
 """
 
 from __future__ import annotations
@@ -36,21 +36,19 @@ def output_size(
 
 
 def conv_shape(params: Params, x: Node, w: Node) -> tuple[Shape, DType]:
-    rank = x.ndim - 2
+    rank = x.ndim - 3
     if x.dtype != w.dtype or x.dtype.kind == "b":
         raise DTypeError(f"conv expects equal numeric dtypes, got {x.dtype} and {w.dtype}")
     if rank < 0 or w.ndim != x.ndim or any(len(params[p]) != rank for p in _PER_AXIS):
         raise ShapeError(
-            f"conv expects (N, *positions, C) and (*taps, C / groups, O), got {x.shape} and "
-            f"{w.shape}"
+            f"conv expects (N, *positions, G, C) and (*taps, C, G, O), got {x.shape} and {w.shape}"
         )
-    groups = params["groups"]
-    if groups < 1 or x.shape[-1] != w.shape[-2] * groups or w.shape[-1] % groups:
+    if x.shape[-2:] != (w.shape[-2], w.shape[-3]):
         raise ShapeError(
-            f"conv of {x.shape[-1]} channels in {groups} groups does not fit weights {w.shape}"
+            f"conv of {x.shape[-2]} groups of {x.shape[-1]} channels does not fit weights {w.shape}"
         )
     sizes = []
-    for a, (n, k) in enumerate(zip(x.shape[1:-1], w.shape[:-2], strict=True)):
+    for a, (n, k) in enumerate(zip(x.shape[1:-2], w.shape[:-3], strict=True)):
         stride, low, high, hole, dilation = (params[p][a] for p in _PER_AXIS)
         if min(stride, hole, dilation, k, n) < 1:
             raise ShapeError(
@@ -65,7 +63,7 @@ def conv_shape(params: Params, x: Node, w: Node) -> tuple[Shape, DType]:
                 f"{low + high + (n - 1) * hole + 1}"
             )
         sizes.append(size)
-    return (x.shape[0], *sizes, w.shape[-1]), x.dtype
+    return (x.shape[0], *sizes, *w.shape[-2:]), x.dtype
 
 
 _PER_AXIS = ("strides", "low", "high", "hole", "dilation")
@@ -97,10 +95,10 @@ def tap_slices(
 
 
 def conv_meaning(params: Params, x: Array, w: Array) -> Array:
-    groups, kernel = params["groups"], w.shape[:-2]
+    kernel = w.shape[:-3]
     strides, low, high, hole, dilation = (params[p] for p in _PER_AXIS)
-    sizes = tuple(map(output_size, x.shape[1:-1], kernel, strides, low, high, hole, dilation))
-    out = np.zeros((x.shape[0], *sizes, w.shape[-1]), x.dtype)
+    sizes = tuple(map(output_size, x.shape[1:-2], kernel, strides, low, high, hole, dilation))
+    out = np.zeros((x.shape[0], *sizes, *w.shape[-2:]), x.dtype)
     for tap in np.ndindex(*kernel):
         axes = [
             tap_slices(tap[a], x.shape[a + 1], sizes[a], strides[a], low[a], hole[a], dilation[a])
@@ -109,18 +107,17 @@ def conv_meaning(params: Params, x: Array, w: Array) -> Array:
         if None not in axes:
             to = (slice(None), *(s[0] for s in axes if s is not None))
             from_ = (slice(None), *(s[1] for s in axes if s is not None))
-            out[to] += _tap_product(x[from_], w[tap], groups)
+            out[to] += _tap_product(x[from_], w[tap])
     return out
 
 
-def _tap_product(x: Array, w: Array, groups: int) -> Array:
-    """(..., C) by (C / groups, O): each group of channels with its own outputs."""
-    if groups == 1:
-        return np.asarray(np.matmul(x, w))
-    per_group = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-    weights = w.reshape(w.shape[0], groups, w.shape[1] // groups)
-    product = np.einsum("...gc,cgo->...go", per_group, weights)
-    return product.reshape(*x.shape[:-1], w.shape[1])
+def _tap_product(x: Array, w: Array) -> Array:
+    """(..., G, C) by (C, G, O)."""
+    if w.shape[1] == 1:
+        return np.asarray(np.matmul(x[..., 0, :], w[:, 0]))[..., None, :]
+    if w.shape[0] == 1:
+        return np.asarray(x * w[0])
+    return np.asarray(np.einsum("...gc,cgo->...go", x, w))
 
 
 # -- window and fold -----------------------------------------------------------------------------

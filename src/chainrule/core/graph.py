@@ -17,6 +17,7 @@ from .node import ConstantValue, Node, Shape, intern
 from .primitives import TABLE
 
 _input_ids = itertools.count()
+CONV = ("strides", "low", "high", "hole", "dilation")
 WINDOW = ("axes", "sizes", "strides", "dilation")
 
 
@@ -189,12 +190,10 @@ def conv(
     high: Sequence[int],
     hole: Sequence[int],
     dilation: Sequence[int],
-    groups: int = 1,
 ) -> Node:
-    """(N, *S, C) by (*K, C / groups, O): see `convolution.py`."""
-    names = ("strides", "low", "high", "hole", "dilation")
+    """(N, *S, G, C) by (*K, C, G, O): see `convolution.py`."""
     parts = map(tuple, (strides, low, high, hole, dilation))
-    return apply("conv", x, w, **dict(zip(names, parts, strict=True)), groups=groups)
+    return apply("conv", x, w, **dict(zip(CONV, parts, strict=True)))
 
 
 def gather(x: Node, index: Node) -> Node:
