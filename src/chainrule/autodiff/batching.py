@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..core import graph as op
 from ..core.dtypes import int64
 from ..core.node import Node, blame, reachable
-from ..core.primitives import TABLE
+from ..core.primitives.table import TABLE
 from ..errors import ShapeError
 
 

@@ -1,4 +1,4 @@
-"""The rules of back-propagation: one entry per primitive, in the order of `core/primitives.py`.
+"""The rules of back-propagation: an entry for each primitive, in the order of their table.
 
 With ``y = f(a, b, ...)`` and ``g`` the cotangent of y (the gradient of the final scalar with
 respect to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry is

@@ -63,7 +63,7 @@ def _apply_rules(node: Node) -> Node | None:
         new = rule(node)
         if new is not None and new is not node:
             return new
-    if node.primitive.kind in ("elementwise", "reduce", "movement"):
+    if node.primitive.kind in ("elementwise", "reduce", "view", "movement"):
         general = [fold_constants]
         if node.primitive.kind == "elementwise":
             general += [sink_broadcast, flatten.over_elementwise]

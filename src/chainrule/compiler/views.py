@@ -13,12 +13,30 @@ from collections.abc import Sequence
 from ..core.node import Node, Shape
 from .loops import ZERO, Affine, strides_of
 
-VIEWS = frozenset({"reshape", "permute", "broadcast", "slice", "flip"})
 Index = tuple[Affine, ...]
 
 
 def is_view(node: Node) -> bool:
-    return node.op in VIEWS
+    return node.primitive.kind == "view"
+
+
+def is_buffer(node: Node) -> bool:
+    """Leaves that lie in memory: inputs, and constants of more than one element."""
+    return node.op == "input" or (node.op == "constant" and node.size != 1)
+
+
+def is_computed(node: Node) -> bool:
+    """Whether some kernel makes the node: it is neither a view nor a leaf that needs no key."""
+    return not is_view(node) and bool(node.inputs)
+
+
+def base_of(node: Node) -> tuple[Node, list[Node]]:
+    """The node below a chain of views, and the views from it upwards."""
+    views: list[Node] = []
+    while is_view(node):
+        views.append(node)
+        node = node.inputs[0]
+    return node, views[::-1]
 
 
 def flat(index: Sequence[Affine], shape: Shape) -> Affine:
@@ -66,6 +84,11 @@ def merges(node: Node) -> bool:
     if 0 in node.shape:
         return False
     return any(len(left) > 1 for left, _ in axis_groups(x.shape, node.shape))
+
+
+def is_merge(node: Node) -> bool:
+    """Whether a node is a reshape that merges axes."""
+    return node.op == "reshape" and merges(node)
 
 
 def through(node: Node, index: Index) -> Index:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .dtypes import DType
 from .node import ConstantValue, Node, Shape, intern
-from .primitives import TABLE
+from .primitives.table import TABLE
 
 _input_ids = itertools.count()
 
