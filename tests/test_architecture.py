@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,78 @@ def test_the_page_names_files_there_are():
             assert there or name in ("grad", "vmap", "assign"), f"{row[0]}: {name}"
             named += there
     assert named > 20
+
+
+# Where primitives are known by name: their table, and what says of each of them how it is made,
+# differentiated, mapped, simplified, turned into loops and into instructions. Everything else asks
+# a row of the table.
+PLACES = {
+    "core/primitives/table.py",
+    "core/graph.py",
+    "autodiff/vjps.py",
+    "autodiff/reverse.py",  # slopes of neighbouring slices are put side by side
+    "autodiff/recurrence.py",  # sums over all steps go through sums and products
+    "autodiff/batching.py",
+    "compiler/simplify.py",
+    "compiler/flatten.py",
+    "compiler/views.py",
+    "compiler/legalize.py",
+    "compiler/gathered.py",
+    "compiler/lower.py",
+    "backends/llvm/primitives.py",
+    "backends/llvm/elementary.py",
+    "backends/cpu/emit/whole_step/primitives.py",
+    "backends/cpu/emit/whole_step/records.py",
+}
+ENGINE = ("core", "autodiff", "compiler", "backends", "runtime")
+
+
+def primitives_named(source: str, names: set[str]) -> set[str]:
+    """Names of primitives that a text compares with an operation's, or collects."""
+
+    def strings(nodes: Iterable[ast.AST]) -> set[str]:
+        return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+    def is_name(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr in ("op", "combine", "name")
+
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare) and any(map(is_name, [node.left, *node.comparators])):
+            found |= strings(ast.walk(node))
+        elif isinstance(node, ast.Match) and is_name(node.subject):
+            found |= strings(n for case in node.cases for n in ast.walk(case.pattern))
+        elif isinstance(node, ast.Set | ast.Tuple | ast.List) and len(node.elts) > 1:
+            together = strings(node.elts)
+            found |= together if len(together) == len(node.elts) and together <= names else set()
+        elif isinstance(node, ast.Dict):
+            keys = strings(filter(None, node.keys))
+            found |= keys if keys and keys <= names else set()
+    return found & (names - {"input", "constant"})  # with these every graph begins
+
+
+def test_primitives_are_named_in_their_tables_only():
+    """What the compiler may assume of a primitive is a column of its row, not a list elsewhere."""
+    from chainrule.core.primitives.table import TABLE
+
+    for path in sorted(p for folder in ENGINE for p in (PACKAGE / folder).rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        named = primitives_named(path.read_text(), set(TABLE))
+        assert place in PLACES or not named, (
+            f"{place} knows {sorted(named)} by name: make what it assumes a column of the table"
+        )
+    assert all((PACKAGE / place).exists() for place in PLACES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if node.op == "dot": pass',
+        'if node.op in ("dot", "gather"): pass',
+        'CHEAP = frozenset({"add", "neg"})',
+        'COST = {"exp": 10}',
+        'match node.op:\n    case "dot" | "pad": pass',
+    ],
+)
+def test_a_list_of_primitives_is_seen(text):
+    assert primitives_named(text, {"dot", "gather", "add", "neg", "exp", "pad"})

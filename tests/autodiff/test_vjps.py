@@ -15,7 +15,7 @@ from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.interpret import evaluate
 from chainrule.core.node import Node
-from chainrule.core.primitives import TABLE
+from chainrule.core.primitives.table import TABLE
 from chainrule.core.verify import verify
 from chainrule.errors import GradientError
 

@@ -11,7 +11,7 @@ import pytest
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.node import Node, blame, reachable, source_of
-from chainrule.core.primitives import TABLE
+from chainrule.core.primitives.table import TABLE
 from chainrule.core.show import show
 from chainrule.core.verify import verify
 from chainrule.errors import InternalError

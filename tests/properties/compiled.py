@@ -24,7 +24,7 @@ from chainrule.backends.cpu.program.build import (
     register_artifact,
 )
 from chainrule.backends.cpu.program.compiled import CompiledProgram
-from chainrule.compiler import fuse
+from chainrule.compiler import gathered
 from chainrule.compiler.plan import Buffer
 from chainrule.core import graph as g
 from chainrule.core.node import Array, Shape
@@ -41,7 +41,7 @@ def check(seed: int, target: Target | None = None) -> None:
     """
     target = target or host()
     graph = graph_of(seed)
-    fewest = mock.patch.multiple(fuse, FEWEST_GATHERED_ROWS=1, FEWEST_GATHERED=1)
+    fewest = mock.patch.multiple(gathered, FEWEST_GATHERED_ROWS=1, FEWEST_GATHERED=1)
     with fewest if seed % 2 else nullcontext():
         _check(graph, seed, target)
 

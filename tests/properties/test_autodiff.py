@@ -12,7 +12,7 @@ from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.interpret import evaluate
 from chainrule.core.node import reachable
-from chainrule.core.primitives import TABLE
+from chainrule.core.primitives.table import TABLE
 from chainrule.core.show import show
 from chainrule.core.verify import verify
 from chainrule.errors import GradientError

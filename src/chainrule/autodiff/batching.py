@@ -15,7 +15,7 @@ from ..core.dtypes import int64
 from ..core.loop import Body
 from ..core.loop import split as split_inputs
 from ..core.node import Node, blame, reachable
-from ..core.primitives import TABLE
+from ..core.primitives.table import TABLE
 from ..errors import ShapeError
 
 
@@ -327,12 +327,12 @@ RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == 
     "pad": _pad,
     "concat": _axis,
     "window": _window,
+    "fold": _fold,
     # Reductions.
     "sum": _axes,
     "reduce_max": _axes,
     "reduce_min": _axes,
     "argmax": _axis,
-    "fold": _fold,
     # Contractions.
     "dot": _dot,
     "conv": _conv,

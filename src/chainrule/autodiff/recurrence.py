@@ -74,9 +74,17 @@ def loop(
     )
     inputs = (*first, *all_arrays, *fixed)
     last = [op.scan(inputs, body, i) for i in range(len(carries))]
-    if save == "carry":
-        return Results(last, [op.scan(inputs, body, r) for r in results])
-    return Results(last, [_behind(r, body, inputs) for r in results])
+    rows = _Steps(body, inputs)
+    varying = _depending(reachable(results), [*carries, *all_stacked])
+    at_all_steps = []
+    for r in results:
+        if r not in varying:
+            at_all_steps.append(rows.at_all_steps(r, []))
+        else:
+            at_all_steps.append(
+                op.scan(inputs, body, r) if save == "carry" else _behind(r, body, inputs)
+            )
+    return Results(last, at_all_steps)
 
 
 def _depending(nodes: Sequence[Node], on: Sequence[Node]) -> set[Node]:
@@ -154,7 +162,7 @@ class _Steps:
         """(length, *shape): the values of a node of the body."""
         if node in self.arrays:
             return self.arrays[node]
-        if node.primitive.kind == "movement" and node.op != "concat":
+        if node.primitive.kind == "view":
             (x,) = node.inputs
             return self.at_all_steps(node, [x])
         return op.scan(self.inputs, self.body, node)
@@ -325,11 +333,6 @@ class _Backward:
         return _Steps(self.body, self.inputs).total(term)
 
 
-_AGAIN = frozenset(
-    "neg abs sign copy not cast add sub mul max min eq ne lt le and or where".split()
-)
-
-
 def _kept(grads: Sequence[Node], own: Sequence[Node], body: Body) -> list[Node]:
     """The values of a forward step that the backward step is given: carries as they were before
     the step, and results within it."""
@@ -342,9 +345,9 @@ def _kept(grads: Sequence[Node], own: Sequence[Node], body: Body) -> list[Node]:
     kept: dict[Node, None] = {}
 
     def cheap(node: Node) -> bool:
-        if node.primitive.kind == "movement" and node.op not in ("concat", "pad", "window"):
+        if node.primitive.kind == "view" and node.size <= node.inputs[0].size:
             return True
-        return node.op in _AGAIN and all(
+        return node.primitive.is_cheap and all(
             i in read or i in given or i not in varies for i in node.inputs
         )
 

@@ -1,4 +1,4 @@
-"""The rules of back-propagation: one entry per primitive, in the order of `core/primitives.py`.
+"""The rules of back-propagation: an entry for each primitive, in the order of their table.
 
 With ``y = f(a, b, ...)`` and ``g`` the cotangent of y (the gradient of the final scalar with
 respect to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry is
@@ -244,12 +244,12 @@ VJPS: dict[str, Rule] = {
     "pad": (_pad,),  # the part of g that is not padding
     "concat": _concat,
     "window": (_window,),  # each element of g added to its place
+    "fold": (_fold,),  # g's windows
     # Reductions.
     "sum": (_sum,),  # g, repeated
     "reduce_max": (_extreme,),
     "reduce_min": (_extreme,),
     "argmax": (None,),
-    "fold": (_fold,),  # g's windows
     # Contractions.
     "dot": (  # y = a b:  ā = g bᵀ, b̄ = aᵀ g, for each batch element
         lambda g, y, a, b: op.dot(g, _swap(b)),

@@ -16,16 +16,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..core import graph as g
 from ..core.loop import family
-from ..core.node import Node, Shape, copy_source, intern, reachable
-from .views import Bind, is_view, merges, push_bind
+from ..core.node import Node, Shape
+from .gathered import is_gather, read_by_rows
+from .views import Bind, base_of, is_computed, is_merge, push_bind
 
 TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
-FEWEST_GATHERED_ROWS = 16  # a minibatch
-FEWEST_GATHERED = 1024  # elements
-ALONE = frozenset({"concat", "pad", "scatter_add", "scan"})
 
 
 @dataclass
@@ -48,137 +45,6 @@ class Group:
         return self.head.primitive.kind == "contract"
 
 
-def is_buffer(node: Node) -> bool:
-    """Leaves that lie in memory: inputs, and constants of more than one element."""
-    return node.op == "input" or (node.op == "constant" and node.size != 1)
-
-
-def is_computed(node: Node) -> bool:
-    return not is_view(node) and node.op not in ("input", "constant", "iota")
-
-
-def legalize(outputs: Sequence[Node]) -> list[Node]:
-    """Put a copy under every reshape that merges axes of something that is not in memory row by
-    row."""
-    done: dict[Node, Node] = {}
-    for node in reachable(outputs):
-        inputs = tuple(done[i] for i in node.inputs)
-        if node.op == "reshape":
-            (x,) = inputs
-            base = x
-            while base.op == "reshape":
-                base = base.inputs[0]
-            new = g.reshape(base, node.shape)
-            if new.op == "reshape" and merges(new) and not (is_buffer(base) or is_computed(base)):
-                new = g.reshape(g.copy(base), node.shape)
-            elif new.op == "reshape" and base.op in ("iota", "constant") and base.size != 1:
-                new = g.reshape(g.copy(base), node.shape)
-        elif node.op in _NEED_BUFFERS or node.op == "scan":
-            needed = _NEED_BUFFERS.get(node.op, range(len(inputs)))
-            inputs = tuple(
-                _in_memory(x, node.op) if i in needed else x for i, x in enumerate(inputs)
-            )
-            new = (
-                node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
-            )
-        elif inputs != node.inputs:
-            new = intern(node.primitive, inputs, dict(node.params))
-        else:
-            new = node
-        done[node] = new
-        if new is not node:
-            copy_source(new, node)
-    return [done[o] for o in outputs]
-
-
-# Inputs that are read at computed addresses: they must lie in memory.
-_NEED_BUFFERS: dict[str, Sequence[int]] = {"dot": (0, 1), "gather": (0,), "scatter_add": (1, 2)}
-
-
-def _in_memory(x: Node, op: str) -> Node:
-    base, views = base_of(x)
-    if not (is_buffer(base) or is_computed(base)):
-        return g.copy(x)
-    return g.copy(x) if views and op != "dot" else x
-
-
-def base_of(node: Node) -> tuple[Node, list[Node]]:
-    """The node below a chain of views, and the views from it upwards."""
-    views: list[Node] = []
-    while is_view(node):
-        views.append(node)
-        node = node.inputs[0]
-    return node, views[::-1]
-
-
-CHEAP = frozenset(
-    {
-        "neg",
-        "abs",
-        "sign",
-        "copy",
-        "not",
-        "cast",
-        "add",
-        "sub",
-        "mul",
-        "max",
-        "min",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "and",
-        "or",
-        "where",
-    }
-)  # fmt: skip - rather computed again than kept
-
-
-def _read_by_rows(
-    order: Sequence[Node], roots: Sequence[Node], changed: Sequence[Node]
-) -> set[Node]:
-    """Gathered rows that only contractions use, which then read them where they lie.
-
-    They are rows of a matrix that stays as it is during the step, and enough of them to be worth
-    it: a copy would be written and read again, and waited for.
-    """
-    excluded: set[Node] = set(roots)
-    found: dict[Node, None] = {}
-    for node in filter(is_computed, order):
-        for place, x in enumerate(node.inputs):
-            gathered, views = base_of(x)
-            if gathered.op == "gather":
-                found[gathered] = None
-                if not _can_read_rows(node, place, views):
-                    excluded.add(gathered)
-    return {
-        node
-        for node in found
-        if node not in excluded
-        and node.ndim == 2
-        and node.shape[0] >= FEWEST_GATHERED_ROWS
-        and node.size >= FEWEST_GATHERED
-        and is_buffer(node.inputs[0])
-        and node.inputs[0] not in changed
-        and _is_read_from_memory(node.inputs[1])
-    }
-
-
-def _can_read_rows(user: Node, place: int, views: Sequence[Node]) -> bool:
-    """Whether a contraction can follow rows that lie anywhere: along its m or k on the left side,
-    along its k on the right."""
-    if user.op != "dot" or user.ndim != 2 or min(user.shape) < 2:
-        return False
-    return not views or (place == 0 and [v.op for v in views] == ["permute"])
-
-
-def _is_read_from_memory(node: Node) -> bool:
-    base, views = base_of(node)
-    merged = any(v.op == "reshape" and merges(v) for v in views)
-    return (is_buffer(base) or is_computed(base)) and not merged
-
-
 def _in_memory_anyway(
     order: Sequence[Node], roots: Sequence[Node], by_rows: set[Node]
 ) -> set[Node]:
@@ -187,9 +53,9 @@ def _in_memory_anyway(
     for node in order:
         if node in by_rows:
             needed.add(base_of(node.inputs[1])[0])
-        if node.op in ALONE or node.op in _NEED_BUFFERS:
+        if node.primitive.own_kernel or node.primitive.in_memory:
             needed.update(base_of(x)[0] for x in node.inputs)
-        if node.op == "reshape" and merges(node):
+        if is_merge(node):
             needed.add(node.inputs[0])
     return needed - by_rows
 
@@ -199,7 +65,7 @@ def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
     itself."""
     result: set[Node] = set()
     for node in order:
-        if node.op in CHEAP and node not in needed:
+        if node.primitive.is_cheap and node not in needed:
             below = [base_of(x)[0] for x in node.inputs]
             if all(b in result or not is_computed(b) for b in below):
                 result.add(node)
@@ -219,7 +85,7 @@ class Fuser:
         self.updates = updates or {}  # new values of state, and the state
         self._note_readers(order)
         self.users: dict[Node, list[Node]] = {}
-        by_rows = _read_by_rows(order, roots, list(self.updates.values()))
+        by_rows = read_by_rows(order, roots, list(self.updates.values()))
         self.needed = _in_memory_anyway(order, roots, by_rows)
         self.inlined = _inlined(order, self.needed) | by_rows  # computed by whoever reads them
         for node in order:
@@ -242,7 +108,7 @@ class Fuser:
                 not is_computed(node)
                 or node in self.inlined
                 or node in self.needed
-                or node.op == "gather"
+                or is_gather(node)
                 or (
                     any(
                         self.of.get(u, self.of[node]) is not self.of[node]
@@ -255,7 +121,7 @@ class Fuser:
             """``moved`` and ``node`` and what only they use, if all of it can be computed
             elsewhere."""
             group = self.of[node]
-            if node.op not in CHEAP or node in self.needed or node is group.head:
+            if not node.primitive.is_cheap or node in self.needed or node is group.head:
                 return None
             if any(
                 u in self.inlined or (self.of[u] is group and u not in moved)
@@ -293,7 +159,7 @@ class Fuser:
                 map(self.groups.__getitem__, above), key=lambda h: (-h.level, -h.number)
             ):
                 if (
-                    group.head.op not in ALONE
+                    not group.head.primitive.own_kernel
                     and self._can_wait(group, node)
                     and self._join(group, node)
                 ):
@@ -310,7 +176,7 @@ class Fuser:
         is: that one computes it too, and may join a group that runs earlier."""
         users = self.users.get(node, [])
         return (
-            node.op in CHEAP
+            node.primitive.is_cheap
             and node not in self.needed
             and len(users) == 1
             and users[0].primitive.kind == "elementwise"
@@ -327,7 +193,7 @@ class Fuser:
             if (
                 group.frame == frame
                 and not group.is_contraction
-                and group.head.op not in ALONE
+                and not group.head.primitive.own_kernel
                 and any(
                     m.primitive.kind == "reduce"
                     and m.inputs[0].shape == x.shape

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from ..core.dtypes import DType
 from ..core.node import Shape
+from ..core.primitives.table import TABLE
 
 Var = int  # a loop variable
 
@@ -79,12 +80,17 @@ class Expr:
     dtype: DType
     kind: str  # load kept local constant index gather random op
     args: tuple[Expr, ...] = ()
-    name: str = ""  # op: the primitive
+    name: str = ""  # op, random: the primitive
     buffer: int = -1  # load, gather: which buffer; kept: which scratch; local: which accumulator
     address: Affine = ZERO
     extra: Any = (
         None  # constant: its value; gather: (rows, row stride); op: the primitive's parameters
     )
+
+    @property
+    def cost(self) -> int:
+        """Of what is computed here, not counting the arguments; see `Primitive.cost`."""
+        return TABLE[self.name].cost if self.name else 0
 
 
 @dataclass
@@ -107,7 +113,7 @@ class Accumulate:
     combine: str  # sum reduce_max reduce_min argmax
     value: Expr
     dtype: DType
-    position: Affine = ZERO  # argmax: the index that is remembered
+    position: Affine | None = None  # argmax: the index that is remembered
 
 
 Statement = Store | Keep | Accumulate

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core.dtypes import DType
 from ..core.node import ConstantValue, Node
-from .fuse import CHEAP, Group, base_of, is_computed
+from .fuse import Group
 from .loops import (
     ZERO,
     Accumulate,
@@ -28,7 +28,7 @@ from .loops import (
     variable,
     walk,
 )
-from .views import Index, flat, is_view, merges, through
+from .views import Index, base_of, flat, is_computed, is_merge, is_view, through
 
 
 class Lowering:
@@ -79,7 +79,7 @@ class Lowering:
                 node.dtype, "load", buffer=self.buffers[node], address=flat(index, node.shape)
             )
         if is_view(node):
-            if node.op == "reshape" and merges(node):
+            if is_merge(node):
                 (x,) = node.inputs
                 return self.expr(
                     x.dtype, "load", buffer=self.buffers[x], address=flat(index, node.shape)
@@ -105,45 +105,16 @@ class Lowering:
 
     def computed(self, node: Node, index: Index) -> Expr:
         """A member's own formula at an index."""
-        match node.op:
-            case "random_bits":
-                key = node.inputs[0]
-                rows = index[: key.ndim - 1]
-                words = tuple(self.value(key, (*rows, Affine(w))) for w in (0, 1))
-                address = flat(index[key.ndim - 1 :], node.shape[key.ndim - 1 :])
-                return self.expr(node.dtype, "random", words, address=address)
-            case "fold_in":
-                key, data = node.inputs
-                words = tuple(self.value(key, (*index[:-1], Affine(w))) for w in (0, 1))
-                word = self.expr(node.dtype, "index", address=index[-1])
-                return self.expr(
-                    node.dtype, "op", (*words, self.value(data, index[:-1]), word), "fold_in"
-                )
-            case "shuffle":
-                position, key = node.inputs
-                words = tuple(self.value(key, (*index[: key.ndim - 1], Affine(w))) for w in (0, 1))
-                return self.expr(
-                    node.dtype,
-                    "op",
-                    (self.value(position, index), *words),
-                    "shuffle",
-                    extra=node.params["n"],
-                )
-            case "gather":
-                x, where = node.inputs
-                row = self.value(where, index[: where.ndim])
-                rest = index[where.ndim :]
-                row_size = math.prod(x.shape[1:])
-                return self.expr(
-                    node.dtype,
-                    "gather",
-                    (row,),
-                    buffer=self.buffers[x],
-                    address=flat(rest, x.shape[1:]),
-                    extra=(x.shape[0], row_size),
-                )
+        formula = FORMULAS.get(node.op)
+        if formula is not None:
+            return formula(self, node, index)
         args = tuple(self.value(i, index) for i in node.inputs)
         return self.expr(node.dtype, "op", args, node.op)
+
+    def words(self, key: Node, index: Index) -> tuple[Expr, Expr]:
+        """The two words of a key."""
+        first, second = (self.value(key, (*index, Affine(w))) for w in (0, 1))
+        return first, second
 
     # -- loops of a member ------------------------------------------------------------------------
     def _canonical(self, node: Node) -> Index:
@@ -205,9 +176,9 @@ class Lowering:
         level = 0
         for x in inputs:
             at = index
-            if node.op in ("gather", "random_bits", "fold_in", "shuffle"):
-                continue  # their inputs come from other groups
-            while is_view(x) and not (x.op == "reshape" and merges(x)):
+            if node.op in FORMULAS:
+                continue  # its inputs come from other groups
+            while is_view(x) and not is_merge(x):
                 at = through(x, at)
                 x = x.inputs[0]
             if x not in self.members:
@@ -245,7 +216,7 @@ class Lowering:
     def _quick(self, node: Node, depth: int) -> bool:
         if node in self.kept:
             return False
-        if node.op not in CHEAP or depth == 0:
+        if not node.primitive.is_cheap or depth == 0:
             return False
         below = [base_of(i)[0] for i in node.inputs]
         return all(
@@ -298,7 +269,7 @@ class Lowering:
             if node.primitive.kind == "reduce":
                 index = self._reduced_index(node)
                 finished[node] = len(self.local) + len(finished)
-                position = index[node.params["axis"]] if node.op == "argmax" else ZERO
+                position = index[node.params["axis"]] if "axis" in node.params else None
                 stage.statements.append(
                     Accumulate(
                         finished[node],
@@ -375,6 +346,50 @@ class Lowering:
         return OperandAccess(e.buffer, e.address)
 
 
+def _random_bits(of: Lowering, node: Node, index: Index) -> Expr:
+    (key,) = node.inputs
+    own = key.ndim - 1
+    address = flat(index[own:], node.shape[own:])
+    return of.expr(node.dtype, "random", of.words(key, index[:own]), node.op, address=address)
+
+
+def _fold_in(of: Lowering, node: Node, index: Index) -> Expr:
+    key, data = node.inputs
+    which = of.expr(node.dtype, "index", address=index[-1])
+    args = (*of.words(key, index[:-1]), of.value(data, index[:-1]), which)
+    return of.expr(node.dtype, "op", args, node.op)
+
+
+def _shuffle(of: Lowering, node: Node, index: Index) -> Expr:
+    position, key = node.inputs
+    words = of.words(key, index[: key.ndim - 1])
+    args = (of.value(position, index), *words)
+    return of.expr(node.dtype, "op", args, node.op, extra=node.params["n"])
+
+
+def _gather(of: Lowering, node: Node, index: Index) -> Expr:
+    x, where = node.inputs
+    row = of.value(where, index[: where.ndim])
+    return of.expr(
+        node.dtype,
+        "gather",
+        (row,),
+        buffer=of.buffers[x],
+        address=flat(index[where.ndim :], x.shape[1:]),
+        extra=(x.shape[0], math.prod(x.shape[1:])),
+    )
+
+
+# Primitives whose element is not a function of their inputs' elements at the same index. They begin
+# a group, so their inputs come from others.
+FORMULAS: dict[str, Callable[[Lowering, Node, Index], Expr]] = {
+    "random_bits": _random_bits,
+    "fold_in": _fold_in,
+    "shuffle": _shuffle,
+    "gather": _gather,
+}
+
+
 def _axes(node: Node) -> tuple[int, ...]:
     return node.params["axes"] if "axes" in node.params else (node.params["axis"],)
 
@@ -385,12 +400,8 @@ def lower(
     """The kernels of a group, in order."""
     head = group.head
     name = _name(group)
-    if head.op == "concat":
-        return _concat(group, buffers, stores, name)
-    if head.op == "pad":
-        return _pad(group, buffers, stores, name)
-    if head.op == "scatter_add":
-        return _scatter(group, buffers, stores, name)
+    if head.op in KERNELS:
+        return KERNELS[head.op](group, buffers, stores, name)
     lowering = Lowering(group, buffers, stores)
     return [finish(name, lowering.contract() if group.is_contraction else lowering.nest())]
 
@@ -481,30 +492,18 @@ def _scatter(
     return kernels
 
 
+# Primitives with kernels of their own.
+KERNELS: dict[
+    str, Callable[[Group, Mapping[Node, int], Mapping[Node, Sequence[int]], str], list[Kernel]]
+] = {"concat": _concat, "pad": _pad, "scatter_add": _scatter}
+
+
 def _name(group: Group) -> str:
     ops: list[str] = []
     for m in group.members:
         if not ops or ops[-1] != m.op:
             ops.append(m.op)
     return "_".join(ops[:4]) + (f"_{len(ops) - 4}more" if len(ops) > 4 else "")
-
-
-_COST = {
-    "exp": 10,
-    "log": 10,
-    "tanh": 12,
-    "sigmoid": 12,
-    "erf": 15,
-    "sin": 12,
-    "cos": 12,
-    "pow": 25,
-    "log1p": 12,
-    "expm1": 12,
-    "div": 4,
-    "sqrt": 4,
-    "shuffle": 500,
-    "random": 50,
-}
 
 
 def finish(name: str, body: Nest | Contract) -> Kernel:
@@ -540,6 +539,6 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
                 if e.kind in ("load", "gather"):
                     reads.add(e.buffer)
                     bytes_ += count * e.dtype.itemsize if e.address.terms else 0
-                elif e.kind in ("op", "random"):
-                    flops += count * _COST.get(e.name or e.kind, 1)
+                else:
+                    flops += count * e.cost
     return Kernel(name, body, frozenset(reads), frozenset(writes), flops, bytes_)

@@ -12,14 +12,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Array, Node, Shape, reachable
-from .fuse import Fuser, Group, base_of, in_order, is_computed, legalize
+from .fuse import Fuser, Group, in_order
+from .legalize import legalize
 from .loops import Accumulate, Contract, Kernel, Nest, Store, walk
 from .lower import copy_kernel, lower
 from .repeat import lower_loop
 from .simplify import simplify
+from .views import base_of, is_computed
 
 ALIGN = 64
 
@@ -97,7 +98,7 @@ class Planner:
         changed = [i for i, (s, u) in enumerate(zip(state, updates, strict=True)) if u is not s]
         if prepared is None:
             prepared = prepare(inputs, state, updates, outputs)
-        roots = legalize([_computed(r) for r in legalize(prepared)])
+        roots = legalize(prepared)
         self.plan.roots = roots
         order = reachable([r if is_computed(r) else base_of(r)[0] for r in roots])
         for node in order:
@@ -169,11 +170,7 @@ class Planner:
     # -- state ------------------------------------------------------------------------------------
     def _may_update(self, old: Node, new: Node, buffer: int, stores: dict[Node, list[int]]) -> bool:
         group = self.of[new]
-        if (
-            new.shape != old.shape
-            or old.size == 0
-            or group.head.op in ("concat", "pad", "scatter_add", "scan")
-        ):
+        if new.shape != old.shape or old.size == 0 or group.head.primitive.own_kernel:
             return False
         readers = [r for r in self.groups if r is not group and self._reads(r, old)]
         if any(r.waits_for >> group.number & 1 for r in readers):
@@ -288,11 +285,3 @@ class _Everything(dict[Node, int]):
 
     def __missing__(self, node: Node) -> int:
         return -1000 - node.id
-
-
-def _computed(root: Node) -> Node:
-    """A root that some kernel writes: the node itself, or a copy of what is only viewed."""
-    base = root
-    while base.op == "reshape":
-        base = base.inputs[0]
-    return base if is_computed(base) else g.copy(root)

@@ -15,7 +15,7 @@ import numpy as np
 from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Node, copy_source, intern, reachable
-from . import flatten
+from . import flatten, windows
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
@@ -63,7 +63,7 @@ def _apply_rules(node: Node) -> Node | None:
         new = rule(node)
         if new is not None and new is not node:
             return new
-    if node.primitive.kind in ("elementwise", "reduce", "movement"):
+    if node.primitive.kind in ("elementwise", "reduce", "view", "movement"):
         general = [fold_constants]
         if node.primitive.kind == "elementwise":
             general += [sink_broadcast, flatten.over_elementwise]
@@ -323,6 +323,15 @@ _RULES: dict[str, list[Rule]] = {
     "reduce_max": [reduce_units, flatten.over_reduce, split_reduction],
     "reduce_min": [reduce_units, flatten.over_reduce, split_reduction],
     "dot": [outer_product],
+    "conv": [
+        windows.conv_of_nothing,
+        windows.conv_phases,
+        windows.conv_padding,
+        windows.conv_pointwise,
+        windows.conv_depthwise,
+    ],
+    "window": [windows.window_tiles],
+    "fold": [windows.fold_tiles, windows.fold_one_axis, windows.fold_taps],
     "gather": [flatten.flat_gather],
     "scatter_add": [flatten.flat_scatter],
 }

@@ -10,15 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.graph import WINDOW
 from ..core.node import Node, Shape
 from .loops import ZERO, Affine, strides_of
 
-VIEWS = frozenset({"reshape", "permute", "broadcast", "slice", "flip"})
 Index = tuple[Affine, ...]
 
 
 def is_view(node: Node) -> bool:
-    return node.op in VIEWS
+    return node.primitive.kind == "view"
+
+
+def is_buffer(node: Node) -> bool:
+    """Leaves that lie in memory: inputs, and constants of more than one element."""
+    return node.op == "input" or (node.op == "constant" and node.size != 1)
+
+
+def is_computed(node: Node) -> bool:
+    """Whether some kernel makes the node: it is neither a view nor a leaf that needs no key."""
+    return not is_view(node) and bool(node.inputs)
+
+
+def base_of(node: Node) -> tuple[Node, list[Node]]:
+    """The node below a chain of views, and the views from it upwards."""
+    views: list[Node] = []
+    while is_view(node):
+        views.append(node)
+        node = node.inputs[0]
+    return node, views[::-1]
 
 
 def flat(index: Sequence[Affine], shape: Shape) -> Affine:
@@ -68,6 +87,11 @@ def merges(node: Node) -> bool:
     return any(len(left) > 1 for left, _ in axis_groups(x.shape, node.shape))
 
 
+def is_merge(node: Node) -> bool:
+    """Whether a node is a reshape that merges axes."""
+    return node.op == "reshape" and merges(node)
+
+
 def through(node: Node, index: Index) -> Index:
     """The input's index for a view's index; the reshape must not merge axes."""
     (x,) = node.inputs
@@ -79,6 +103,12 @@ def through(node: Node, index: Index) -> Index:
             return tuple(result)
         case "broadcast":
             return tuple(ZERO if n == 1 else i for n, i in zip(x.shape, index, strict=True))
+        case "window":
+            axes, _, strides, dilation = (node.params[p] for p in WINDOW)
+            found = list(index[: x.ndim])
+            for a, s, d, inside in zip(axes, strides, dilation, index[x.ndim :], strict=True):
+                found[a] = found[a] * s + inside * d
+            return tuple(found)
         case "slice":
             starts, steps = node.params["starts"], node.params["steps"]
             return tuple(i * s + a for i, a, s in zip(index, starts, steps, strict=True))
@@ -128,6 +158,10 @@ def push_bind(view: Node, bind: Bind) -> Bind | None:
                 )
             )
             return bind if all(w or b is None for w, b in zip(whole, bind, strict=True)) else None
+        case "window":
+            moved = view.params["axes"]
+            inside = (None,) * len(moved)
+            return (*bind, *inside) if all(bind[a] is None for a in moved) else None
         case "flip":
             return bind if all(bind[a] is None for a in view.params["axes"]) else None
         case "reshape":

@@ -14,7 +14,7 @@ import numpy as np
 from .dtypes import DType
 from .loop import Body
 from .node import ConstantValue, Node, Shape, intern
-from .primitives import TABLE
+from .primitives.table import TABLE
 
 _input_ids = itertools.count()
 CONV = ("strides", "low", "high", "hole", "dilation")

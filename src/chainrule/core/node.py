@@ -12,19 +12,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .dtypes import DType
-
-if TYPE_CHECKING:
-    from .primitives import Primitive
-
-Shape = tuple[int, ...]
-Array = NDArray[Any]
+from .primitives.primitive import Array as Array
+from .primitives.primitive import Primitive
+from .primitives.primitive import Shape as Shape
 
 
 class Node:

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ChainruleError, InternalError
 from .dtypes import ALL
 from .node import Node, intern, reachable
-from .primitives import TABLE
+from .primitives.table import TABLE
 from .show import show_node
 
 

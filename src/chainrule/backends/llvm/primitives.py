@@ -56,6 +56,14 @@ def apply(
     return _OPS[op](f, kind, *args)
 
 
+def spread(f: Function, op: str, args: Sequence[Value], lanes: int) -> list[Value]:
+    """The arguments of `apply` in every lane, but for a key that all lanes share: it is hashed
+    once."""
+    if op == "shuffle" and all(a.lanes == 1 for a in args[1:]):
+        return [f.splat(args[0], lanes), *args[1:]]
+    return [f.splat(a, lanes) for a in args]
+
+
 # -- helpers -------------------------------------------------------------------------------------
 def _and(f: Function, a: Value, b: Value) -> Value:
     return f.binary("and", a, b)

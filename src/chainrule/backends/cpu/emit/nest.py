@@ -149,13 +149,8 @@ class Emitter:
                 counter = self._positions(e.address, "i32", lanes)
                 key, word = (f.splat(self.emit(a), lanes) for a in (e.args[1], e.args[0]))
                 return ops.philox(f, counter, word, key)[0]
-        if e.name == "shuffle":  # its keys stay scalar: they are hashed once for all lanes
-            args = [f.splat(self.emit(e.args[0]), lanes), *(self.emit(a) for a in e.args[1:])]
-            if any(a.lanes != 1 for a in args[1:]):
-                args = [f.splat(a, lanes) for a in args]
-        else:
-            args = [f.splat(self.emit(a), lanes) for a in e.args]
-        source = e.args[-1].dtype if e.name == "where" else e.args[0].dtype
+        args = ops.spread(f, e.name, [self.emit(a) for a in e.args], lanes)
+        source = e.args[-1].dtype  # of all of them, but for a condition, which comes first
         return ops.apply(f, e.name, args, source.kind, source, e.dtype, e.extra)
 
     def _positions(self, a: Affine, scalar: str, lanes: int) -> Value:
@@ -470,7 +465,7 @@ class NestEmitter:
         f = self.f
         type_ = ops.register_type(s.dtype, lanes)
         cell = f.alloca(type_)
-        if s.combine == "argmax":
+        if s.position is not None:
             f.store(const(type_, ops.identity_of("reduce_max", s.dtype)), cell)
             where = f.alloca(vector("i64", lanes))
             f.store(const(vector("i64", lanes), 2**62), where)
@@ -484,7 +479,7 @@ class NestEmitter:
         type_ = cell[-1].type
         lanes = cell[-1].lanes
         narrow = f.splat(e.emit(s.value), e.lanes)
-        how = "reduce_max" if s.combine == "argmax" else s.combine
+        how = s.combine if s.position is None else "reduce_max"
         neutral = ops.identity_of(how, s.dtype)
         if e.count < e.lanes and e.vector not in self.outer_vars:
             mask = const(vector("i1", e.lanes), [k < e.count for k in range(e.lanes)])
@@ -498,7 +493,7 @@ class NestEmitter:
                 if narrow.lanes > 1
                 else f.insert(const(type_, neutral), narrow, 0)
             )
-        if s.combine != "argmax":
+        if s.position is None:
             f.store(
                 ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), narrow), cell[0]
             )
@@ -537,7 +532,7 @@ class NestEmitter:
         """The reduction's value, as a local of the outer body."""
         f, e = self.f, self.e
         total = f.load(cell[-1].type, cell[0])
-        if s.combine == "argmax":
+        if s.position is not None:
             where = f.load(vector("i64", total.lanes), cell[1])
             if total.lanes > e.lanes:
                 best = ops.horizontal(f, "reduce_max", s.dtype.kind, total)

@@ -25,10 +25,9 @@ from ....compiler.loops import (
     Var,
     walk,
 )
-from ....compiler.lower import _COST
+from ....core.primitives.table import TABLE
 from ..machine.target import Target
 
-CHAINS = ("shuffle",)  # operations that are one long chain: vectors side by side hide its latency
 SERIAL_CYCLES = 2500  # work below which waking the other threads costs more than it gains
 
 
@@ -52,7 +51,7 @@ def affines(statements: list[Statement]) -> Iterator[Affine]:
     for s in statements:
         if isinstance(s, (Store, Keep)):
             yield s.address
-        else:
+        elif s.position is not None:
             yield s.position
         for e in walk(s.value, seen):
             if e.kind in ("load", "kept", "index", "gather", "random"):
@@ -92,13 +91,13 @@ def _statement_cost(s: Statement, var: Var | None, lanes: float) -> float:
             c = e.address.coefficient(var) if var is not None else 0
             varying = e.kind == "gather" and var is not None and depends_on(e.args[0], var)
             cost += 1.5 if (c not in (0, 1) or varying) and var is not None else 1 / lanes
-        elif e.kind in ("op", "random"):
-            cost += _COST.get(e.name or e.kind, 1) / lanes
+        else:
+            cost += e.cost / lanes
     if isinstance(s, (Store, Keep)):
         c = s.address.coefficient(var) if var is not None else 1
         cost += 2.0 if c != 1 and var is not None else 1 / lanes
     else:
-        cost += 4 / lanes if s.combine == "argmax" else 1 / lanes
+        cost += TABLE[s.combine].cost / lanes
     return cost
 
 
@@ -190,7 +189,7 @@ def _unroll(
         for e in exprs
     )
     heavy = _cost_of_an_iteration(stages)
-    chained = any(e.name in CHAINS for e in exprs)
+    chained = any(e.name and TABLE[e.name].chain for e in exprs)
     if strided or (heavy > 24 and not chained):
         return 1
     if vector_outer is not None:
@@ -213,15 +212,7 @@ def _unroll(
 def _cost_of_an_iteration(stages: list[tuple[list[Loop], Stage]]) -> float:
     """Operations in one iteration of the longest stage, those of shorter stages spread over it."""
     trips = [math.prod(loop.extent for loop in loops) for loops, _ in stages]
-    costs = [
-        sum(
-            _COST.get(e.name or e.kind, 1)
-            for s in stage.statements
-            for e in walk(s.value)
-            if e.kind in ("op", "random")
-        )
-        for _, stage in stages
-    ]
+    costs = [sum(e.cost for s in stage.statements for e in walk(s.value)) for _, stage in stages]
     return sum(c * n for c, n in zip(costs, trips, strict=True)) / max([*trips, 1])
 
 

@@ -23,7 +23,6 @@ from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
 
 ELEMENTS = 1 << 20  # of arrays handled while compiling
 LOADED = 256  # elements of an input held in registers; larger ones stay in memory
-_TRAPS = ("sin", "cos", "shuffle", "div", "mod")  # branch or divide: no undefined lanes
 _CONTRACTED = ("add", "sub", "mul")
 
 
@@ -77,6 +76,8 @@ class Unroller:
             return self._elementwise(node, args)
         if kind == "identity":
             return args[0]
+        if node.op not in _RULES:
+            raise Unsuited
         return _RULES[node.op](self, node, *args)
 
     # -- bringing values together ------------------------------------------------------------------
@@ -130,7 +131,7 @@ class Unroller:
                 return self.f.binary(f"f{node.op} contract", *values)
             return ops.apply(self.f, node.op, values, source.kind, source, node.dtype, None)
 
-        return Held(self.a.elementwise(operation, *cells, whole=node.op in _TRAPS), axis)
+        return Held(self.a.elementwise(operation, *cells, whole=node.primitive.traps), axis)
 
     def _literals(self, values: Array) -> Cells:
         type_ = ops.register_type(values.dtype)

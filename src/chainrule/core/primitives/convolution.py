@@ -7,23 +7,22 @@ own. With i = t stride + k dilation - low,
     window  out[..., t, ..., k] = x[..., t stride + k dilation, ...]
     fold    out[i] = sum over (t, k) with i = t stride + k dilation of y[t, k]: window's adjoint
 
-Terms of conv outside x, or where hole does not divide i, are left out (not multiplied by zero).
-``hole`` spreads x (a transposed convolution), ``low`` and ``high`` may be negative (x is cut).
+Outside x there are zeros; terms where hole does not divide i are left out. ``hole`` spreads x (a
+transposed convolution), ``low`` and ``high`` may be negative (x is cut).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
-from .dtypes import DType
-from .node import Array, Node, Shape
+from ...errors import DTypeError, ShapeError
+from ..dtypes import DType
+from ..node import Node
+from .primitive import Array, Params, Shape
 
-Params = Mapping[str, Any]
 Slices = tuple[slice, slice]
 
 
@@ -97,6 +96,13 @@ def tap_slices(
 def conv_meaning(params: Params, x: Array, w: Array) -> Array:
     kernel = w.shape[:-3]
     strides, low, high, hole, dilation = (params[p] for p in _PER_AXIS)
+    # A multiple of the hole, so that what is divisible by it stays so.
+    around = [
+        (max(-(-a // h), 0), max(-(-b // h), 0)) for a, b, h in zip(low, high, hole, strict=True)
+    ]
+    x = np.pad(x, [(0, 0), *around, (0, 0), (0, 0)])
+    low = [a - p * h for a, (p, _), h in zip(low, around, hole, strict=True)]
+    high = [b - q * h for b, (_, q), h in zip(high, around, hole, strict=True)]
     sizes = tuple(map(output_size, x.shape[1:-2], kernel, strides, low, high, hole, dilation))
     out = np.zeros((x.shape[0], *sizes, *w.shape[-2:]), x.dtype)
     for tap in np.ndindex(*kernel):

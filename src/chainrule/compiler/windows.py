@@ -1,0 +1,230 @@
+"""Convolutions and windows in the forms that kernels compute.
+
+    conv     without padding and holes: over x with zeros around it; a hole becomes one convolution
+             for each phase, of the taps that meet elements of x
+    fold     tiles that do not overlap are a reshape; others are sums of shifted parts
+    window   tiles that do not overlap are a reshape
+
+What is left is conv(x, w; strides, dilation), and window views.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..core import graph as g
+from ..core.node import Node
+
+
+def _part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return g.slice(x, starts, stops, steps)
+
+
+def _wider(x: Node, axis: int, low: int, high: int) -> Node:
+    """Zeros around one axis; less than none: cut."""
+    x = _part(x, axis, max(-low, 0), x.shape[axis] - max(-high, 0))
+    lows, highs = [0] * x.ndim, [0] * x.ndim
+    lows[axis], highs[axis] = max(low, 0), max(high, 0)
+    return g.pad(x, lows, highs)
+
+
+# -- conv ----------------------------------------------------------------------------------------
+def conv_padding(node: Node) -> Node | None:
+    """conv(x; low, high) = conv(pad(x)), where there is no hole"""
+    x, w = node.inputs
+    p = node.params
+    if max(p["hole"], default=1) > 1 or not any((*p["low"], *p["high"])):
+        return None
+    starts = [max(-low, 0) for low in p["low"]]
+    stops = [n - max(-high, 0) for n, high in zip(x.shape[1:-2], p["high"], strict=True)]
+    rest = x.shape[-2:]
+    ones = [1] * x.ndim
+    x = g.slice(x, (0, *starts, 0, 0), (x.shape[0], *stops, *rest), ones)
+    low = [max(n, 0) for n in p["low"]]
+    high = [max(n, 0) for n in p["high"]]
+    x = g.pad(x, (0, *low, 0, 0), (0, *high, 0, 0))
+    zeros = [0] * len(low)
+    return g.conv(x, w, p["strides"], zeros, zeros, p["hole"], p["dilation"])
+
+
+def conv_phases(node: Node) -> Node | None:
+    """conv with a hole = convolutions without, side by side: output t meets the taps for which the
+    hole divides t stride + k dilation - low, which are the same for every t of one phase"""
+    axis = next((a for a, h in enumerate(node.params["hole"]) if h > 1), None)
+    if axis is None:
+        return None
+    x, w = node.inputs
+    stride, low, _, hole, dilation = (node.params[p][axis] for p in g.CONV)
+    size, taps, outputs = x.shape[axis + 1], w.shape[axis], node.shape[axis + 1]
+    period, every = hole // math.gcd(stride, hole), hole // math.gcd(dilation, hole)
+    most = -(-outputs // period)
+    phases = []
+    for phase in range(min(period, outputs)):
+        count = -(-(outputs - phase) // period)
+        first = next(
+            (
+                k
+                for k in range(min(every, taps))
+                if not (phase * stride + k * dilation - low) % hole
+            ),
+            None,
+        )
+        if first is None:
+            shape = (*node.shape[: axis + 1], most, *node.shape[axis + 2 :])
+            phases.append(g.full(shape, 0, node.dtype))
+            continue
+        kernel = _part(w, axis, first, taps, every)
+        begin = -(phase * stride + first * dilation - low) // hole
+        step, spread = stride * period // hole, dilation * every // hole
+        end = (count - 1) * step + (kernel.shape[axis] - 1) * spread + 1 - begin - size
+        params = {p: list(node.params[p]) for p in g.CONV}
+        for name, value in zip(g.CONV, (step, begin, end, 1, spread), strict=True):
+            params[name][axis] = value
+        out = g.conv(x, kernel, **params)
+        phases.append(_wider(out, axis + 1, 0, most - count))
+    if period == 1:
+        return phases[0]
+    while len(phases) < period:
+        phases.append(g.zeros_like(phases[0]))
+    shape = list(phases[0].shape)
+    apart = [g.reshape(y, (*shape[: axis + 2], 1, *shape[axis + 2 :])) for y in phases]
+    shape[axis + 1] *= period
+    beside = g.reshape(g.concat(apart, axis + 2), shape)
+    return _part(beside, axis + 1, 0, outputs)
+
+
+def conv_of_nothing(node: Node) -> Node | None:
+    """conv whose padding cuts all of x away = zeros"""
+    x, _ = node.inputs
+    p = node.params
+    for a, (low, high) in enumerate(zip(p["low"], p["high"], strict=True)):
+        n = (x.shape[a + 1] - 1) * p["hole"][a] + 1
+        if -low >= n or -high >= n:
+            return g.full(node.shape, 0, node.dtype)
+    return None
+
+
+def conv_depthwise(node: Node) -> Node | None:
+    """one channel in every group: out[n, t, g, o] = sum_k window(x)[n, t, g, k] w[k, g, o]"""
+    x, w = node.inputs
+    p, rank = node.params, node.ndim - 3
+    if x.shape[-1] != 1 or x.shape[-2] == 1 or not _is_plain(node):
+        return None
+    taps, groups, outputs = w.shape[:-3], w.shape[-2], w.shape[-1]
+    if outputs > 1 and outputs * groups > 4 * groups:
+        return None
+    rows = g.window(
+        g.reshape(x, x.shape[:-1]), range(1, rank + 1), taps, p["strides"], p["dilation"]
+    )  # (N, *T, G, *K)
+    count = math.prod(taps)
+    weights = g.permute(g.reshape(w, (*taps, groups, outputs)), (rank, rank + 1, *range(rank)))
+    shape = (*node.shape, *taps)
+    left = g.reshape(rows, (*node.shape[:-1], 1, *taps))
+    right = g.reshape(weights, (*[1] * (rank + 1), groups, outputs, *taps))
+    product = g.mul(g.broadcast(left, shape), g.broadcast(right, shape))
+    return g.sum(product, range(node.ndim, node.ndim + rank)) if count else None
+
+
+def conv_pointwise(node: Node) -> Node | None:
+    """one tap and one group: a product of matrices"""
+    x, w = node.inputs
+    p = node.params
+    if math.prod(w.shape[:-3]) != 1 or w.shape[-2] != 1 or not _is_plain(node):
+        return None
+    for a, stride in enumerate(p["strides"]):
+        x = _part(x, a + 1, 0, (node.shape[a + 1] - 1) * stride + 1, stride)
+    rows = g.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return g.reshape(g.dot(rows, g.reshape(w, (w.shape[-3], w.shape[-1]))), node.shape)
+
+
+def _is_plain(node: Node) -> bool:
+    p = node.params
+    return not any((*p["low"], *p["high"])) and all(h == 1 for h in p["hole"])
+
+
+# -- window and fold -----------------------------------------------------------------------------
+def _are_tiles(node: Node) -> bool:
+    p = node.params
+    return p["sizes"] == p["strides"] and all(
+        d == 1 or k == 1 for d, k in zip(p["dilation"], p["sizes"], strict=True)
+    )
+
+
+def window_tiles(node: Node) -> Node | None:
+    """windows that do not overlap = reshape and permute"""
+    (x,) = node.inputs
+    if not _are_tiles(node):
+        return None
+    axes, sizes = node.params["axes"], node.params["sizes"]
+    shape: list[int] = []
+    place: list[int] = []  # of each axis of x, and then of each window axis
+    inside: list[int] = []
+    for a in range(x.ndim):
+        place.append(len(shape))
+        if a in axes:
+            k = sizes[axes.index(a)]
+            x = _part(x, a, 0, node.shape[a] * k)
+            shape += [node.shape[a], k]
+            inside.append(len(shape) - 1)
+        else:
+            shape.append(x.shape[a])
+    return g.permute(g.reshape(x, shape), [*place, *inside])
+
+
+def fold_tiles(node: Node) -> Node | None:
+    """tiles put together = permute, reshape, and zeros behind"""
+    (y,) = node.inputs
+    if not _are_tiles(node):
+        return None
+    axes, shape = node.params["axes"], node.params["shape"]
+    order: list[int] = []
+    merged: list[int] = []
+    for a in range(len(shape)):
+        order.append(a)
+        merged.append(y.shape[a])
+        if a in axes:
+            order.append(len(shape) + axes.index(a))
+            merged[-1] *= y.shape[order[-1]]
+    whole = g.reshape(g.permute(y, order), merged)
+    return g.pad(whole, [0] * len(shape), [n - m for n, m in zip(shape, merged, strict=True)])
+
+
+def fold_one_axis(node: Node) -> Node | None:
+    """fold over several axes = over the last, then over the others"""
+    (y,) = node.inputs
+    axes, sizes, strides, dilation = (node.params[p] for p in g.WINDOW)
+    if len(axes) < 2:
+        return None
+    shape = list(y.shape[:-1])
+    last = axes[-1]
+    shape[last] = node.params["shape"][last]
+    first = g.fold(y, shape, [last], sizes[-1:], strides[-1:], dilation[-1:])
+    rest = (axes[:-1], sizes[:-1], strides[:-1], dilation[:-1])
+    return g.fold(first, node.params["shape"], *rest)
+
+
+def fold_taps(node: Node) -> Node | None:
+    """fold = the sum over the taps of y[..., k] in its places"""
+    (y,) = node.inputs
+    (axis,), (size,), (stride,), (dilation,) = (node.params[p] for p in g.WINDOW)
+    shape = node.params["shape"]
+    total: Node | None = None
+    for k in range(size):
+        part = _part(y, y.ndim - 1, k, k + 1)
+        part = g.reshape(part, y.shape[:-1])
+        part = _placed(part, axis, k * dilation, stride, shape[axis])
+        total = part if total is None else g.add(total, part)
+    return total
+
+
+def _placed(x: Node, axis: int, start: int, stride: int, size: int) -> Node:
+    """x's elements ``stride`` apart along an axis of ``size``, zeros elsewhere."""
+    n = x.shape[axis]
+    if stride > 1:
+        apart = g.reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
+        apart = _wider(apart, axis + 1, 0, stride - 1)
+        x = g.reshape(apart, (*x.shape[:axis], n * stride, *x.shape[axis + 1 :]))
+        x = _part(x, axis, 0, (n - 1) * stride + 1)
+    return _wider(x, axis, start, size - start - x.shape[axis])

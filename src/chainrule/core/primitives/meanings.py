@@ -1,0 +1,135 @@
+"""What each primitive computes, in NumPy: the definition every backend is tested against.
+
+Those that are one NumPy function stand in the table itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..counter_random import philox, swap_or_not
+from ..dtypes import DType
+from .primitive import Array, Meaning, Params
+
+
+def cast_array(x: Array, dtype: DType) -> Array:
+    """Cast; a float outside an integer type's range saturates, NaN becomes 0; bool means ``!=
+    0``."""
+    if dtype.kind == "b":
+        return np.asarray(x != 0)
+    if x.dtype.kind == "f" and dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        low, high = float(info.min), float(info.max)
+        inside = np.where(np.isnan(x), 0.0, np.trunc(x.astype(np.float64)))
+        result = np.clip(inside, low, high - (high == 2.0**63) * 1024).astype(dtype)
+        return np.where(inside >= high, info.max, result).astype(dtype)
+    return x.astype(dtype)
+
+
+def sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
+
+
+def erf(x: Array) -> Array:
+    return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x.copy()
+
+
+def div(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f":
+        return np.divide(a, b)
+    return np.where(b == 0, 0, np.floor_divide(a, np.where(b == 0, 1, b))).astype(a.dtype)
+
+
+def mod(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f":
+        return np.mod(a, b)
+    return np.where(b == 0, 0, np.mod(a, np.where(b == 0, 1, b))).astype(a.dtype)
+
+
+def clamp(index: Array, n: int) -> Array:
+    """Indices moved into range(n); in int64, as n - 1 may not fit the index's own type."""
+    return np.clip(index.astype(np.int64), 0, max(n - 1, 0))
+
+
+def gather(params: Params, x: Array, index: Array) -> Array:
+    return np.asarray(x[clamp(index, x.shape[0])])
+
+
+def scatter_add(params: Params, x: Array, index: Array, updates: Array) -> Array:
+    out = x.copy()
+    if index.size:
+        np.add.at(out, clamp(index, x.shape[0]), updates)
+    return out
+
+
+def random_bits(params: Params, key: Array) -> Array:
+    count = math.prod(params["shape"])
+    index = np.arange(count, dtype=np.uint32).reshape(params["shape"])
+    extra = (...,) + (None,) * index.ndim
+    return philox(index, key[..., 0][extra], key[..., 1][extra])[0]
+
+
+def fold_in(params: Params, key: Array, data: Array) -> Array:
+    return np.stack(philox(data, key[..., 0], key[..., 1]), axis=-1)
+
+
+def shuffle(params: Params, position: Array, key: Array) -> Array:
+    extra = (...,) + (None,) * (position.ndim - key.ndim + 1)
+    return swap_or_not(position, key[..., 0][extra], key[..., 1][extra], params["n"])
+
+
+def iota(params: Params) -> Array:
+    shape, axis = params["shape"], params["axis"]
+    line = np.arange(shape[axis]).astype(params["dtype"])
+    return np.broadcast_to(line.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+
+
+def slice_(params: Params, x: Array) -> Array:
+    triples = zip(params["starts"], params["stops"], params["steps"], strict=True)
+    return x[tuple(slice(a, b, s) for a, b, s in triples)]
+
+
+def where(params: Params, condition: Array, a: Array, b: Array) -> Array:
+    return np.where(condition, a, b)
+
+
+def cast(params: Params, x: Array) -> Array:
+    return cast_array(x, params["dtype"])
+
+
+def pad(params: Params, x: Array) -> Array:
+    widths = list(zip(params["low"], params["high"], strict=True))
+    return np.pad(x, widths, constant_values=x.dtype.type(params["value"]))
+
+
+def concat(params: Params, *inputs: Array) -> Array:
+    return np.concatenate(inputs, params["axis"])
+
+
+def sum_(params: Params, x: Array) -> Array:
+    return np.asarray(np.sum(x, params["axes"], dtype=x.dtype))
+
+
+def reduce_max(params: Params, x: Array) -> Array:
+    return np.asarray(np.max(x, params["axes"]))
+
+
+def reduce_min(params: Params, x: Array) -> Array:
+    return np.asarray(np.min(x, params["axes"]))
+
+
+def no_value(params: Params) -> Array:
+    raise ValueError("an input has no value of its own; give one to the interpreter")
+
+
+def one(f: Callable[[Array], Any]) -> Meaning:
+    return lambda params, x: f(x)
+
+
+def two(f: Callable[[Array, Array], Any]) -> Meaning:
+    return lambda params, a, b: f(a, b)
