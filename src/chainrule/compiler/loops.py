@@ -16,6 +16,7 @@ iterations are shared among threads is not said here: that is the backend's sche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -163,6 +164,12 @@ class Contract:
     b: OperandAccess
     dtype: DType
     statements: list[Statement]  # of the accumulated sum: an Expr of kind "local" 0
+    outer_k: tuple[Loop, ...] = ()  # the sum runs over these loops too, around that of k
+
+    @property
+    def terms(self) -> int:
+        """How many products a sum has."""
+        return self.k.extent * math.prod(loop.extent for loop in self.outer_k)
 
     @property
     def operand_buffers(self) -> set[int]:
@@ -280,9 +287,11 @@ def show(kernel: Kernel) -> str:
                 deeper += "  "
             statements(stage.statements, deeper)
     elif isinstance(body, Contract):
-        shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, body.k))
+        terms = (*body.outer_k, body.k)
+        shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, *terms))
         a, b = map(show_operand, (body.a, body.b))
-        lines.append(f"  acc0 = sum over i{body.k.var} of {a} * {b}  # {shape}")
+        over = ", ".join(f"i{loop.var}" for loop in terms)
+        lines.append(f"  acc0 = sum over {over} of {a} * {b}  # {shape}")
         statements(body.statements, "  ")
     elif isinstance(body, Repeat):
         lines.append(f"  {body.times} times:  # b{', b'.join(map(str, body.places))}")

@@ -300,7 +300,6 @@ class Lowering:
         self.level = dict.fromkeys(self.group.members, 0)
         self.inside = dict.fromkeys(self.group.members, ())
         self.now = 0
-        a, b = head.inputs
         loops = []
         count = self.frame
         index: list[Affine] = []
@@ -312,10 +311,6 @@ class Lowering:
             else:
                 loops.append(Loop(bound, n))
                 index.append(variable(bound))
-        *batch, m, n_ = loops
-        k = Loop(count, a.shape[-1])
-        rows = (*index[:-1], variable(k.var))
-        cols = (*index[:-2], variable(k.var), index[-1])
         self.local[head] = 0
         statements: list[Statement] = []
         for node in self.group.members:
@@ -323,16 +318,7 @@ class Lowering:
                 index_of = self._canonical(node)
                 value = self.value(node, index_of)
                 statements.append(Store(buffer, flat(index_of, node.shape), value))
-        return Contract(
-            tuple(batch),
-            m,
-            n_,
-            k,
-            self.access(a, rows),
-            self.access(b, cols),
-            head.dtype,
-            statements,
-        )
+        return CONTRACTIONS[head.op](self, head, loops, tuple(index), statements)
 
     def access(self, node: Node, index: Index) -> OperandAccess:
         e = self.value(node, index)
@@ -378,6 +364,60 @@ def _gather(of: Lowering, node: Node, index: Index) -> Expr:
         address=flat(index[where.ndim :], x.shape[1:]),
         extra=(x.shape[0], math.prod(x.shape[1:])),
     )
+
+
+def _dot(
+    of: Lowering, node: Node, loops: list[Loop], index: Index, statements: list[Statement]
+) -> Contract:
+    a, b = node.inputs
+    *batch, m, n = loops
+    k = Loop(max(loop.var for loop in loops) + 1, a.shape[-1])
+    rows = of.access(a, (*index[:-1], variable(k.var)))
+    columns = of.access(b, (*index[:-2], variable(k.var), index[-1]))
+    return Contract(tuple(batch), m, n, k, rows, columns, node.dtype, statements)
+
+
+FEWEST_TILE_ROWS = 8  # positions in a row that make a tile of the contraction
+
+
+def _conv(
+    of: Lowering, node: Node, loops: list[Loop], index: Index, statements: list[Statement]
+) -> Contract:
+    """Rows are positions along one axis; the sum runs over the taps and the channels, from the
+    longest steps through memory to the shortest."""
+    x, w = node.inputs
+    rank = node.ndim - 3
+    first = max(loop.var for loop in loops) + 1
+    terms = [Loop(first + i, n) for i, n in enumerate(w.shape[: rank + 1])]
+    taps = [variable(loop.var) for loop in terms]
+    at = [
+        t * stride + k * dilation
+        for t, k, stride, dilation in zip(
+            index[1:], taps, node.params["strides"], node.params["dilation"], strict=False
+        )
+    ]
+    a = of.access(x, (index[0], *at, index[-2], taps[-1]))
+    b = of.access(w, (*taps, *index[-2:]))
+
+    def step(loop: Loop) -> int:
+        return abs(a.address.coefficient(loop.var))
+
+    terms = [t for t in terms if t.extent > 1] or terms[-1:]
+    terms.sort(key=lambda t: -step(t) - abs(b.address.coefficient(t.var)))
+    *others, n = loops
+    free = [loop for loop in others if not b.address.coefficient(loop.var)] or others
+    long = [loop for loop in free if loop.extent >= FEWEST_TILE_ROWS]
+    m = min(long, key=step) if long else max(free, key=lambda loop: loop.extent)
+    batch = sorted(
+        (loop for loop in others if loop is not m),
+        key=lambda loop: (not b.address.coefficient(loop.var), -step(loop)),
+    )
+    return Contract(tuple(batch), m, n, terms[-1], a, b, node.dtype, statements, tuple(terms[:-1]))
+
+
+CONTRACTIONS: dict[
+    str, Callable[[Lowering, Node, list[Loop], Index, list[Statement]], Contract]
+] = {"dot": _dot, "conv": _conv}
 
 
 # Primitives whose element is not a function of their inputs' elements at the same index. They begin
@@ -517,10 +557,10 @@ def finish(name: str, body: Nest | Contract) -> Kernel:
     )
     if isinstance(body, Contract):
         reads |= body.operand_buffers
-        flops += 2.0 * outer * body.k.extent
+        flops += 2.0 * outer * body.terms
         size = body.dtype.itemsize
         batch = math.prod(loop.extent for loop in body.batch)
-        bytes_ += batch * body.k.extent * (body.m.extent + body.n.extent) * size
+        bytes_ += batch * body.terms * (body.m.extent + body.n.extent) * size
         parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
     else:
         parts = [

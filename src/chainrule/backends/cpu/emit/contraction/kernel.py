@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .....compiler.loops import Affine, Contract, OperandAccess, Rows, Store, Var, walk
+from .....compiler.loops import Affine, Contract, Loop, OperandAccess, Rows, Store, Var, walk
 from .....core.memory import CACHE_LINE
 from ....llvm.builder import SCALAR_OF_DTYPE, Function, Value
 from ....llvm.primitives import row_number
 from ...machine.target import Target
 from ...schedule.contraction import Contraction, Operand, plus, scaled
 from ..nest import Emitter
+from . import windowed as windows
 from .tiled import emit_contraction, is_shared, scratch_bytes
+from .windowed import Digit, Windowed, merged
 
 TABLE_ENTRY = 8  # bytes of an address
 SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
@@ -21,7 +23,7 @@ SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it
 
 def takes_queue(body: Contract, target: Target) -> bool:
     """Whether the threads take work from each other, and so need a queue."""
-    return is_shared(_contraction(body), target)
+    return not _is_windowed(body) and is_shared(_contraction(body), target)
 
 
 def _contraction(body: Contract) -> Contraction:
@@ -34,6 +36,29 @@ def _contraction(body: Contract) -> Contraction:
         _operand(body.b, batch_vars, body.k.var, body.n.var),
         body.dtype.name,
         tuple(loop.extent for loop in body.batch),
+    )
+
+
+def _is_windowed(body: Contract) -> bool:
+    """Whether the sum runs over a nest of loops, or matrices of a batch share b."""
+    shared = bool(body.batch) and body.b.rows is None
+    shared = shared and not any(body.b.address.coefficient(loop.var) for loop in body.batch)
+    return bool(body.outer_k) or shared
+
+
+def _windowed(body: Contract) -> Windowed:
+    def digit(loop: Loop) -> Digit:
+        a, b = (x.address.coefficient(loop.var) for x in (body.a, body.b))
+        return Digit(loop.extent, a, b)
+
+    return Windowed(
+        tuple(map(digit, body.batch)),
+        digit(body.m),
+        digit(body.n),
+        merged([*map(digit, body.outer_k), digit(body.k)]),
+        body.a.address.constant,
+        body.b.address.constant,
+        body.dtype.name,
     )
 
 
@@ -51,8 +76,9 @@ def emit_contract(
     words."""
     batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
+    windowed = _windowed(body) if _is_windowed(body) else None
     e = Emitter(f, pointers)
-    need = scratch_bytes(c, target)
+    need = scratch_bytes(c, target) if windowed is None else windows.scratch_bytes(windowed, target)
     operands: list[Value] = []
     for access in (body.a, body.b):
         if access.rows is None:
@@ -61,7 +87,8 @@ def emit_contract(
             operands.append(f.gep(scratch, need, "i8"))
             need += _table(f, e, access, access.rows, body, operands[-1])
     a, b = operands
-    every = frozenset({-1, body.m.var, body.n.var, body.k.var, *batch_vars})
+    terms = [loop.var for loop in (*body.outer_k, body.k)]
+    every = frozenset({-1, body.m.var, body.n.var, *terms, *batch_vars})
     e.hoist(body.statements, every)
     sums = {id(x): x for s in body.statements for x in walk(s.value) if x.kind == "local"}
 
@@ -89,23 +116,14 @@ def emit_contract(
             for column in range(0, count, CACHE_LINE // itemsize):
                 f.prefetch(f.gep(start, column, scalar), written)
 
-    emit_contraction(
-        f,
-        c,
-        target,
-        a,
-        b,
-        scratch,
-        tid,
-        nt,
-        epilogue,
-        announce,
-        queue,
-    )
+    if windowed is None:
+        emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue)
+    else:
+        windows.emit_windowed(f, windowed, target, a, b, scratch, tid, nt, epilogue, announce)
     elements = c.m * c.n
     for n in c.batch:
         elements *= n
-    serial = 2.0 * elements * c.k + 10 * elements < SERIAL_FLOPS
+    serial = 2.0 * elements * body.terms + 10 * elements < SERIAL_FLOPS
     return need, serial, "one thread" if serial else "shared"
 
 

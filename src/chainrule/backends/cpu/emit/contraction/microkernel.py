@@ -129,6 +129,8 @@ class Tile(NamedTuple):
     by_table: bool
     b_stride: int
     packed: bool
+    outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
+    adds: bool = False  # to what is there
 
     @property
     def scalar(self) -> str:
@@ -145,13 +147,22 @@ class Tile(NamedTuple):
         first = "table" if self.by_table else self.a_strides[0]
         strides = f"{first}_{self.a_strides[1]}_{self.b_stride}".replace("-", "n")
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
-        return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}"
+        loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
+        adds = "_adds" if self.adds else ""
+        return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
 
 def accumulate(
-    f: Function, target: Target, tile: Tile, a: Value, b: Value, at_once: int
+    f: Function,
+    target: Target,
+    tile: Tile,
+    a: Value,
+    b: Value,
+    at_once: int,
+    first: Sequence[Value],
 ) -> list[list[Value]]:
-    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop."""
+    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop, added to
+    the ``first`` ones."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
@@ -177,16 +188,33 @@ def accumulate(
                 after.append(multiply_add(f, target, f.splat(x, column.lanes), column, old))
         return after
 
-    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
-    turns, rest = divmod(tile.k, at_once)
-    with fold(f, i64(turns), [i64(0) if tile.by_table else a, b, *zeros * tile.rows]) as loop:
-        loop.next = loop.values
-        for _ in range(at_once):
-            loop.next = step(*loop.next)
-    if rest:
-        with fold(f, i64(rest), loop.values) as loop:
-            loop.next = step(*loop.values)
-    totals = loop.values[2:]
+    def terms(values: list[Value]) -> list[Value]:
+        """All steps of k, from these addresses and sums on."""
+        if tile.outer and tile.k <= MOST_AT_ONCE:
+            for _ in range(tile.k):
+                values = step(*values)
+            return values
+        turns, rest = divmod(tile.k, at_once)
+        with fold(f, i64(turns), values) as loop:
+            loop.next = loop.values
+            for _ in range(at_once):
+                loop.next = step(*loop.next)
+        if rest:
+            with fold(f, i64(rest), loop.values) as loop:
+                loop.next = step(*loop.values)
+        return loop.values
+
+    def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
+        if not loops:
+            return terms(values)
+        (count, a_step, b_step), *inner = loops
+        with fold(f, i64(count), values) as loop:
+            at_a, at_b = loop.values[:2]
+            sums = nest(inner, loop.values)[2:]
+            loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
+        return loop.values
+
+    totals = nest(tile.outer, [i64(0) if tile.by_table else a, b, *first])[2:]
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
@@ -209,10 +237,18 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
-    width = tile.panel.width
-    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once)):
+    width, scalar = tile.panel.width, tile.scalar
+    places = [
+        (v, f.gep(c, row * width + v.offset, scalar) if tile.adds else c)
+        for row in range(tile.rows)
+        for v in tile.panel.vectors
+    ]
+    first = [const(vector(scalar, v.lanes), 0) for v, _ in places]
+    if tile.adds:
+        first = [f.load(vector(scalar, v.lanes), at) for v, at in places]
+    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once, first)):
         for v, value in zip(tile.panel.vectors, values, strict=True):
-            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
-            f.store(value, f.gep(c, row * width + v.offset, tile.scalar), min(align, 64))
+            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[scalar]
+            f.store(value, f.gep(c, row * width + v.offset, scalar), min(align, 64))
     f.ret()
     return tile.name

@@ -114,10 +114,10 @@ def emit_contraction(
     if variant is not None:
         variant(f, c, target, a, b, tid, nt, epilogue)
         return
-    _Emitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
+    TileEmitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
 
 
-class _Emitter:
+class TileEmitter:
     """The state of one emission."""
 
     def __init__(
@@ -130,11 +130,12 @@ class _Emitter:
         scratch: Value,
         epilogue: Epilogue,
         announce: Announcement | None,
+        plan: Plan | None = None,
     ) -> None:
         self.f, self.c, self.target = f, c, target
         self.epilogue, self.announce = epilogue, announce
         self.a, self.b = a, b
-        self.plan = plan = plan_of(c, target)
+        self.plan = plan = plan or plan_of(c, target)
         self.packed_b = scratch
         self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
         self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
@@ -422,21 +423,25 @@ class _Emitter:
     # -- one tile -------------------------------------------------------------------------------
     def _multiply(self, shape: Panel, a: Value, b: Value, is_tall: Value) -> None:
         """The micro-kernel on a tile of a and a panel of b, into the buffer."""
-        f, c, plan = self.f, self.c, self.plan
-        b_stride = shape.width if plan.pack_b else c.b.row_stride
-        a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
+        f, plan = self.f, self.plan
         heights = {plan.rows: plan.tall, plan.rows - 1: plan.tiles - plan.tall}
-        by_table = c.a.table == "rows" and not plan.pack_a
         few = shape is plan.rest and plan.panels >= MANY_PANELS
         kernels = []
         for rows, tiles in heights.items():
-            if tiles == 0:
-                continue
-            rare = few or tiles < RARE * plan.tiles
-            tile = Tile(c.dtype, rows, shape, c.k, a_strides, by_table, b_stride, plan.pack_b)
-            kernels.append(Value("ptr", f"@{micro_kernel(f.module, self.target, tile, rare)}"))
+            if tiles:
+                name = self._kernel(shape, rows, few or tiles < RARE * plan.tiles)
+                kernels.append(Value("ptr", f"@{name}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
         f.line(f"call void {kernel.text}({a}, {b}, {self.buffer})")
+
+    def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
+        """The name of the micro-kernel for tiles of ``rows`` and panels of this shape."""
+        c, plan = self.c, self.plan
+        b_stride = shape.width if plan.pack_b else c.b.row_stride
+        a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
+        by_table = c.a.table == "rows" and not plan.pack_a
+        tile = Tile(c.dtype, rows, shape, c.k, a_strides, by_table, b_stride, plan.pack_b)
+        return micro_kernel(self.f.module, self.target, tile, rare)
 
     def _finish(
         self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value

@@ -1,0 +1,341 @@
+"""Contractions whose sum runs over several loops, and whose rows lie along several: convolutions.
+
+    out[batch…, m, n] = sum over k…, of a[batch…, m, k…] b[batch…, k…, n]
+
+Every address is affine in all loops, so a is read where it lies: a tile is some neighbouring rows m
+at one place of the other loops, and its micro-kernel walks the loops over k as a nest. b is the
+same for all places but those of `groups`: its panels are packed once for all tiles of a thread.
+
+Where the sum is so long that what one tile reads would not stay in the second cache (the gradient
+of the weights: a sum over all positions of all images), the outermost loops over k go around the
+tiles, whose sums wait in memory. That changes no bit: a sum is one chain in the order of its terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+from ....llvm.builder import Function, Value, i64
+from ...machine.target import Target
+from ...schedule.contraction import (
+    Announcement,
+    Contraction,
+    Epilogue,
+    Operand,
+    divide,
+    plus,
+    scaled,
+)
+from ...schedule.tiling import Plan, plan_of
+from .microkernel import Panel, Tile, micro_kernel
+from .packing import Source, pack
+from .tiled import TileEmitter
+
+FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
+
+
+class Digit(NamedTuple):
+    """A loop, and what an iteration of it moves on in a and in b, in elements."""
+
+    extent: int
+    a: int
+    b: int
+
+
+class Windowed(NamedTuple):
+    """A contraction over nests of loops; ``batch`` in the order of the places, those that move b
+    first; ``k`` from the outermost to the innermost."""
+
+    batch: tuple[Digit, ...]
+    m: Digit
+    n: Digit
+    k: tuple[Digit, ...]
+    a_offset: int
+    b_offset: int
+    dtype: str
+
+    @property
+    def terms(self) -> int:
+        return prod(d.extent for d in self.k)
+
+    @property
+    def groups(self) -> int:
+        """Places with a b of their own."""
+        return prod(d.extent for d in self.batch if d.b)
+
+    @property
+    def flat(self) -> Contraction:
+        """As a product of matrices of one place: for choosing tiles and panels."""
+        a = Operand(self.m.a, self.k[-1].a)
+        b = Operand(self.k[-1].b, self.n.b)
+        return Contraction(self.m.extent, self.n.extent, self.terms, a, b, self.dtype)
+
+
+def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
+    """Loops that together are one: the outer goes on where the inner ends, in both operands."""
+    found: list[Digit] = []
+    for d in k:
+        if d.extent == 1 and len(k) > 1:
+            continue
+        if found and (found[-1].a, found[-1].b) == (d.extent * d.a, d.extent * d.b):
+            d = Digit(found.pop().extent * d.extent, d.a, d.b)
+        found.append(d)
+    return tuple(found) or (k[-1],)
+
+
+class Layout(NamedTuple):
+    """How a windowed contraction is cut."""
+
+    plan: Plan
+    outside: int  # loops over k that go around the tiles
+    shares_panels: bool  # threads share panels as well as tiles
+
+    @property
+    def panel_groups(self) -> int:
+        return self.plan.groups
+
+
+def layout_of(c: Windowed, target: Target) -> Layout:
+    """Tiles and panels, what is packed, and which loops go around the tiles."""
+    flat = c.flat
+    plan = plan_of(flat, target)
+    panels = plan.panels + (plan.rest is not None)
+    outside, terms = 0, c.terms
+    row = plan.width * flat.itemsize
+    while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 2:
+        terms //= c.k[outside].extent
+        outside += 1
+    pack_b = not outside and c.n.extent > 1 and (c.n.b != 1 or panels > 1)
+    group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
+    places = prod(d.extent for d in c.batch) * plan.tiles
+    shares_panels = places < FEWEST_PLACES and panels > 1
+    group = 1 if shares_panels else group
+    plan = plan._replace(
+        pack_a=False, pack_b=pack_b, group=group, by_rows=False, keeps_b=False, shared=False
+    )
+    return Layout(plan, outside, shares_panels)
+
+
+def scratch_bytes(c: Windowed, target: Target) -> int:
+    """Scratch one thread needs."""
+    if 0 in (c.m.extent, c.n.extent, *(d.extent for d in c.batch)):
+        return 0
+    plan, outside, _ = layout_of(c, target)
+    size = c.flat.itemsize
+    if outside:  # the sums of all tiles
+        places = prod(d.extent for d in c.batch) * plan.tiles
+        panels = plan.panels + (plan.rest is not None)
+        return places * panels * plan.rows * plan.width * size
+    return c.terms * plan.width * plan.group * size if plan.pack_b else 0
+
+
+def emit_windowed(
+    f: Function,
+    c: Windowed,
+    target: Target,
+    a: Value,
+    b: Value,
+    scratch: Value,
+    tid: Value,
+    nt: Value,
+    epilogue: Epilogue,
+    announce: Announcement | None = None,
+) -> None:
+    """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``; arguments as for `tiled`."""
+    if 0 in (c.m.extent, c.n.extent, *(d.extent for d in c.batch)):
+        return
+    _Windows(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt)
+
+
+class _Windows(TileEmitter):
+    def __init__(
+        self,
+        f: Function,
+        c: Windowed,
+        target: Target,
+        a: Value,
+        b: Value,
+        scratch: Value,
+        epilogue: Epilogue,
+        announce: Announcement | None,
+    ) -> None:
+        self.w, self.layout = c, layout_of(c, target)
+        super().__init__(f, c.flat, target, a, b, scratch, epilogue, announce, self.layout.plan)
+        self.a = f.gep(a, c.a_offset, self.c.scalar)
+        self.b = f.gep(b, c.b_offset, self.c.scalar)
+        self.scratch = scratch
+        self.places = prod(d.extent for d in c.batch)
+
+    def emit(self, tid: Value, nt: Value) -> None:
+        f, plan = self.f, self.plan
+        units = self.places * plan.tiles * (plan.groups if self.layout.shares_panels else 1)
+        start, stop = self._part(units, tid, nt)
+        if self.layout.outside:
+            self._around_tiles(start, stop)
+            return
+        rounds = 1 if self.layout.shares_panels else plan.groups
+        with f.for_range(0, rounds, hint="group") as group:
+            with f.for_range(start, stop, hint="unit") as unit:
+                place, tile, own = self._place(unit)
+                indices = self._indices(place)
+                at_a, at_b = self._bases(indices)
+                number = group if own is None else own
+                if plan.pack_b:
+                    self._packed(at_b, indices, number)
+                self._tile(indices, at_a, at_b, tile, number, None)
+
+    def _place(self, unit: Value) -> tuple[Value, Value, Value | None]:
+        """Place, tile and (where threads share them) group of panels of a unit."""
+        plan, own = self.plan, None
+        if self.layout.shares_panels:
+            own, unit = divide(self.f, unit, self.places * plan.tiles)
+        place, tile = divide(self.f, unit, plan.tiles)
+        return place, tile, own
+
+    def _indices(self, place: Value) -> list[Value]:
+        found: list[Value] = []
+        for d in reversed(self.w.batch):
+            place, index = divide(self.f, place, d.extent)
+            found.insert(0, index)
+        return found
+
+    def _bases(self, indices: Sequence[Value]) -> tuple[Value, Value]:
+        f, scalar = self.f, self.c.scalar
+        at_a, at_b = self.a, self.b
+        for d, index in zip(self.w.batch, indices, strict=True):
+            at_a = f.gep(at_a, scaled(f, index, d.a), scalar)
+            at_b = f.gep(at_b, scaled(f, index, d.b), scalar)
+        return at_a, at_b
+
+    # -- panels -----------------------------------------------------------------------------------
+    def _packed(self, at_b: Value, indices: Sequence[Value], group: Value) -> None:
+        """Pack the panels of this group, unless they are those packed last."""
+        f = self.f
+        number = group
+        for d, index in zip(self.w.batch, indices, strict=True):
+            if d.b:
+                number = plus(f, scaled(f, number, d.extent), index)
+        with f.if_then(self._is_unpacked(number)):
+            for shape, each in self._panels(group):
+                with each as (p, column):
+                    at = f.gep(at_b, scaled(f, column, self.w.n.b), self.c.scalar)
+                    self._pack_nest(at, self._panel_at(group, p), shape, self.w.k)
+            f.store(number, self.packed)
+
+    def _pack_nest(
+        self, source: Value, destination: Value, shape: Panel, k: Sequence[Digit]
+    ) -> None:
+        f, scalar = self.f, self.c.scalar
+        first, *rest = k
+        if not rest:
+            from_ = Source(source, i64(0), first.b, self.w.n.b)
+            pack(f, self.w.dtype, from_, destination, (0, first.extent), shape, shape.width)
+            return
+        inner = prod(d.extent for d in rest) * shape.width
+        with f.for_range(0, first.extent, hint="k") as i:
+            self._pack_nest(
+                f.gep(source, scaled(f, i, first.b), scalar),
+                f.gep(destination, scaled(f, i, inner), scalar),
+                shape,
+                rest,
+            )
+
+    # -- tiles ------------------------------------------------------------------------------------
+    def _tile(
+        self,
+        indices: Sequence[Value],
+        at_a: Value,
+        at_b: Value,
+        tile: Value,
+        group: Value,
+        sums: Value | None,
+        finish: bool = True,
+    ) -> None:
+        """One tile over the panels of a group; with ``sums``, added to what is there, and only
+        handed on with ``finish``."""
+        f, c, plan = self.f, self.c, self.plan
+        row, rows, is_tall = self._rows(tile)
+        strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
+        for shape, each in self._panels(group):
+            with each as (p, column):
+                panel = self._panel_at(group, p)
+                if not plan.pack_b:
+                    panel = f.gep(at_b, scaled(f, column, self.w.n.b), c.scalar)
+                if sums is not None:
+                    number = plus(f, scaled(f, group, plan.group), p)
+                    place = scaled(f, number, plan.rows * plan.width)
+                    self.buffer = f.gep(sums, place, c.scalar)
+                if finish and self.announce is not None:
+                    with f.for_range(0, rows, hint="r") as r:
+                        self.announce(f, indices, plus(f, row, r), column, shape.count)
+                if not finish or sums is None:
+                    self._multiply(shape, strip, panel, is_tall)
+                if finish:
+                    self._finish(shape, indices, row, rows, column)
+
+    def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
+        plan, inside = self.plan, self.w.k[self.layout.outside :]
+        *outer, last = inside
+        steps = []
+        for i, d in enumerate(outer):
+            terms = prod(e.extent for e in inside[i + 1 :])
+            steps.append((d.extent, d.a, terms * shape.width if plan.pack_b else d.b))
+        tile = Tile(
+            self.w.dtype,
+            rows,
+            shape,
+            last.extent,
+            (self.w.m.a, last.a),
+            False,
+            shape.width if plan.pack_b else last.b,
+            plan.pack_b,
+            tuple(steps),
+            self.layout.outside > 0,
+        )
+        return micro_kernel(self.f.module, self.target, tile, rare)
+
+    # -- sums that wait in memory -----------------------------------------------------------------
+    def _around_tiles(self, start: Value, stop: Value) -> None:
+        """Zeros, then the loops outside around all tiles of this thread, then their epilogues."""
+        f, c, plan = self.f, self.c, self.plan
+        each = plan.rows * plan.width * (plan.panels + (plan.rest is not None))
+        with f.for_range(scaled(f, start, each), scaled(f, stop, each), hint="z") as z:
+            f.store(
+                Value(c.scalar, "0.0" if self._is_float else "0"), f.gep(self.scratch, z, c.scalar)
+            )
+        outside = self.w.k[: self.layout.outside]
+        with f.for_range(0, prod(d.extent for d in outside), hint="o") as place:
+            moved_a, moved_b = i64(0), i64(0)
+            for d in reversed(outside):
+                place, index = divide(f, place, d.extent)
+                moved_a = plus(f, moved_a, scaled(f, index, d.a))
+                moved_b = plus(f, moved_b, scaled(f, index, d.b))
+            self._all_tiles(start, stop, each, moved_a, moved_b)
+        self._all_tiles(start, stop, each, None, None)
+
+    @property
+    def _is_float(self) -> bool:
+        return self.c.scalar in ("float", "double")
+
+    def _all_tiles(
+        self,
+        start: Value,
+        stop: Value,
+        each: int,
+        moved_a: Value | None,
+        moved_b: Value | None,
+    ) -> None:
+        f, plan, scalar = self.f, self.plan, self.c.scalar
+        groups = 1 if self.layout.shares_panels else plan.groups
+        with f.for_range(start, stop, hint="unit") as unit:
+            place, tile, own = self._place(unit)
+            indices = self._indices(place)
+            at_a, at_b = self._bases(indices)
+            sums = f.gep(self.scratch, scaled(f, unit, each), scalar)
+            if moved_a is not None and moved_b is not None:
+                at_a, at_b = f.gep(at_a, moved_a, scalar), f.gep(at_b, moved_b, scalar)
+            with f.for_range(0, groups, hint="group") as group:
+                number = group if own is None else own
+                self._tile(indices, at_a, at_b, tile, number, sums, moved_a is None)
