@@ -173,11 +173,13 @@ def guarded(
 ) -> Results:
     """With every buffer, temporaries too, between guard pages: an access outside is a fault."""
     table = np.zeros(len(buffers), np.uint64)
-    places = [Guarded(b.shape, b.dtype, at_end) for b in buffers]
+    places = [Guarded(b.shape if b.kind != "part" else (0,), b.dtype, at_end) for b in buffers]
     given = {"input": inputs, "state": state}
     held: dict[str, dict[int, Array]] = {"output": {}, "state": {}}
     for i, (buffer, place) in enumerate(zip(buffers, places, strict=True)):
         table[i] = place.address
+        if buffer.kind == "part":  # of a buffer before it
+            table[i] = int(table[buffer.parent]) + buffer.offset
         if buffer.kind in given:
             place.array[...] = given[buffer.kind][buffer.number]
         elif buffer.kind == "constant":

@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
+from chainrule.autodiff.recurrence import loop
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.dtypes import DType
 from chainrule.core.node import Array, Node, Shape, reachable
+from chainrule.core.primitives.convolution import output_size
 
 SIZES = (1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33)
 LIMIT = 700  # elements of a node
@@ -438,8 +440,48 @@ def _flip(b: Builder) -> None:
 def _pad(b: Builder) -> None:
     x = b.any(rank=1)
     low, high = ([b.r.choice((0, 0, 1, 3)) for _ in x.shape] for _ in range(2))
-    if math.prod(n + i + j for n, i, j in zip(x.shape, low, high, strict=True)) <= LIMIT:
-        b.moved(op.pad(x, low, high), x, zeros=True)
+    if math.prod(n + i + j for n, i, j in zip(x.shape, low, high, strict=True)) > LIMIT:
+        return
+    value = b.r.choice((0, 0, 1))
+    node = op.pad(x, low, high, value)
+    first, last = b.range[x]
+    b.put(node, min(first, value), max(last, value), x in b.exact)
+
+
+def _window_over(b: Builder, shape: Shape) -> tuple[tuple[int, ...], ...]:
+    """Axes, sizes, strides and dilations of windows that fit."""
+    axes = [a for a in range(len(shape)) if shape[a] and b.r.random() < 0.6]
+    sizes, strides, dilation = [], [], []
+    for a in axes:
+        sizes.append(b.r.choice([k for k in (1, 2, 2, 3, 4) if k <= shape[a]]))
+        most = (shape[a] - 1) // max(sizes[-1] - 1, 1)
+        dilation.append(b.r.randint(1, max(min(most, 3), 1)) if b.r.random() < 0.3 else 1)
+        strides.append(sizes[-1] if b.r.random() < 0.4 else b.r.choice((1, 1, 2, 3)))
+    return tuple(axes), tuple(sizes), tuple(strides), tuple(dilation)
+
+
+def _window(b: Builder) -> None:
+    x = b.any(rank=1)
+    given = _window_over(b, x.shape)
+    if x.ndim + len(given[0]) <= 6:
+        node = op.window(x, *given)
+        if node.size <= LIMIT:
+            b.moved(node, x)
+
+
+def _fold(b: Builder) -> None:
+    shape = b.shape() or (5,)
+    given = _window_over(b, shape)
+    wanted = op.window(op.input(shape, dt.bool_), *given).shape
+    if math.prod(wanted) > LIMIT or len(wanted) > 6:
+        return
+    fitting = [x for x in b.pool if x.dtype.kind in "iuf" and x.size == math.prod(wanted)]
+    dtype = b.r.choice([d for d in b.dtypes if d.kind in "iuf"] or [dt.float64])
+    y = b.r.choice(fitting) if fitting else b.input(wanted, dtype)
+    y = b.moved(op.reshape(b.within(y, WIDE) if y.dtype.kind == "f" else y, wanted), y)
+    count = math.prod(given[1])
+    low, high = b.range[y]
+    b.put(op.fold(y, shape, *given), min(0, count * low), max(0, count * high), False)
 
 
 def _concat(b: Builder) -> None:
@@ -494,6 +536,93 @@ def _dot(b: Builder) -> None:
         return
     high = k * max(-b.range[x][0], b.range[x][1]) * max(-b.range[y][0], b.range[y][1])
     b.put(op.dot(x, y), -high, high, False)
+
+
+def _conv(b: Builder) -> None:
+    """A convolution of any rank up to 2, of what is there or of a new image."""
+    x = b.any("iuf", rank=2)
+    x = b.within(x, 10) if x.dtype.kind == "f" else x
+    n, *sizes, channels = x.shape
+    sizes = sizes[:2] if math.prod(sizes[2:]) == 1 else [math.prod(sizes)]
+    groups = b.r.choice([g for g in (1, 1, 1, 2, 3) if channels % g == 0])
+    if b.r.random() < 0.2:
+        groups = channels
+    if 0 in x.shape[1:]:
+        return
+    image = b.moved(op.reshape(x, (n, *sizes, groups, channels // groups)), x)
+    low, high, strides, hole, dilation, taps = ([] for _ in range(6))
+    for size in sizes:
+        taps.append(b.r.choice((1, 2, 3, 5)))
+        plain = b.r.random() < 0.6
+        strides.append(1 if plain else b.r.choice((1, 2, 3)))
+        hole.append(1 if plain else b.r.choice((1, 1, 2, 3)))
+        dilation.append(1 if plain else b.r.choice((1, 1, 2)))
+        low.append(b.r.choice((0, 0, 1, 2, -1)))
+        missing = (taps[-1] - 1) * dilation[-1] + 1 - low[-1] - (size - 1) * hole[-1] - 1
+        high.append(max(b.r.choice((0, 0, 1, 3, -1)), missing))
+    outputs = b.r.choice(SIZES)
+    w = b.input((*taps, channels // groups, groups, outputs), x.dtype)
+    if op_size(image, w, strides, low, high, hole, dilation) > 4 * LIMIT or w.size > 4 * LIMIT:
+        return
+    count = math.prod(taps) * (channels // groups)
+    most = count * max(map(abs, b.range[image])) * max(map(abs, b.range[w]))
+    b.put(op.conv(image, w, strides, low, high, hole, dilation), -most, most, False)
+
+
+def op_size(x: Node, w: Node, *params: Sequence[int]) -> int:
+    """Elements of a convolution that need not be made for it."""
+    sizes = map(output_size, x.shape[1:-2], w.shape[:-3], *params)
+    return math.prod((x.shape[0], *sizes, *w.shape[-2:]))
+
+
+def _scan(b: Builder) -> None:
+    """A loop whose step is a few random primitives of its carries, of rows, and of values that are
+    the same at every step."""
+    first = [x for x in (b.any() for _ in range(b.r.randint(1, 2))) if x.size <= 120]
+    rows = [x for x in (b.any(rank=1) for _ in range(b.r.randint(0, 2))) if x.size <= LIMIT]
+    if not first:
+        return
+    length = rows[0].shape[0] if rows else b.r.choice((0, 1, 2, 5))
+    rows = [x for x in rows if x.shape[0] == length]
+    inside = Builder(b.r, b.dtypes, b.smooth, b.special, values=b.values)
+    carries, stacked = [], []
+    for x in first:
+        carries.append(op.input(x.shape, x.dtype))
+        low, high = b.range[x]
+        bound = 1 if x.dtype.kind == "f" else 8
+        exact = x in b.exact and x.dtype.kind != "f"
+        inside.put(carries[-1], min(low, -bound), max(high, bound), exact)
+    for x in rows:
+        stacked.append(op.input(x.shape[1:], x.dtype))
+        inside.put(stacked[-1], *b.range[x], x in b.exact)
+    for x in b.pool[-2:]:
+        inside.put(x, *b.range[x], x in b.exact)
+    names = [
+        n for n in STEPS if n not in ("scan", "custom_vjp") and not (b.smooth and n in NOT_SMOOTH)
+    ]
+    for _ in range(b.r.randint(1, 4)):
+        STEPS[b.r.choice(names)](inside)
+    updates = [_next_carry(inside, p) for p in carries]
+    results = [b.r.choice(inside.pool) for _ in range(b.r.randint(1, 2))]
+    results = [y for y in dict.fromkeys(results) if y.size * length <= 2 * LIMIT]
+    options = {"reverse": b.r.random() < 0.4, "save": b.r.choice(("needed", "needed", "carry"))}
+    found = loop(carries, stacked, updates, results, first, rows, length=length, **options)
+    for y, p in zip(found.carries, carries, strict=True):
+        b.put(y, *inside.range[p], p in inside.exact)
+    for y, inner in zip(found.stacked, results, strict=True):
+        b.put(y, *inside.range[inner], inner in inside.exact)
+
+
+def _next_carry(b: Builder, carry: Node) -> Node:
+    """Something of the carry's shape and dtype that stays in its range."""
+    same = [x for x in b.pool if x.shape == carry.shape and x.dtype == carry.dtype]
+    x = b.r.choice(same)
+    if x.dtype.kind == "f":
+        return op.tanh(op.add(x, b.like(x) if b.r.random() < 0.5 else carry))
+    if x.dtype.kind == "b":
+        return x
+    below = op.min(x, op.full(x.shape, 8, x.dtype))
+    return op.max(below, op.full(x.shape, 0, x.dtype))
 
 
 def _minibatch(b: Builder) -> None:
@@ -645,11 +774,15 @@ STEPS: dict[str, Step] = {
     "flip": _flip,
     "pad": _pad,
     "concat": _concat,
+    "window": _window,
+    "fold": _fold,
     "sum": _sum,
     "reduce_max": _reduce_extreme("reduce_max"),
     "reduce_min": _reduce_extreme("reduce_min"),
     "argmax": _argmax,
     "dot": _dot,
+    "conv": _conv,
+    "scan": _scan,
     "gather": _gather,
     "minibatch": _minibatch,
     "scatter_add": _scatter_add,

@@ -493,8 +493,8 @@ def _pad(
     strides = strides_of(node.shape)
     start = Affine(sum(low * s for low, s in zip(node.params["low"], strides, strict=True)))
     for target in stores[node]:
-        zero = Expr(node.dtype, "constant", extra=False if node.dtype.kind == "b" else 0)
-        fill = Nest((Loop(0, node.size),), [Stage((), [Store(target, variable(0), zero)])])
+        value = Expr(node.dtype, "constant", extra=node.params["value"])
+        fill = Nest((Loop(0, node.size),), [Stage((), [Store(target, variable(0), value)])])
         kernels.append(finish(name, fill))
         if x.size:
             kernels.append(copy_kernel(x, target, buffers, name, start, strides))

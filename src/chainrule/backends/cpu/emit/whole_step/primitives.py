@@ -248,7 +248,8 @@ class Unroller:
         if x.axis is not None and (low[x.axis] or high[x.axis]):
             raise Unsuited
         shape = tuple(n + a + b for n, a, b in zip(x.cells.shape, low, high, strict=True))
-        out = np.full(shape, Cell(const(ops.register_type(node.dtype), 0)), object)
+        around = const(ops.register_type(node.dtype), node.params["value"])
+        out = np.full(shape, Cell(around), object)
         out[tuple(slice(a, a + n) for a, n in zip(low, x.cells.shape, strict=True))] = x.cells
         return Held(out, x.axis)
 
