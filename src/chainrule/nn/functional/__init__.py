@@ -36,6 +36,12 @@ from .classification import multi_margin_loss as multi_margin_loss
 from .classification import multilabel_margin_loss as multilabel_margin_loss
 from .classification import multilabel_soft_margin_loss as multilabel_soft_margin_loss
 from .classification import nll_loss as nll_loss
+from .convolution import conv1d as conv1d
+from .convolution import conv2d as conv2d
+from .convolution import conv3d as conv3d
+from .convolution import conv_transpose1d as conv_transpose1d
+from .convolution import conv_transpose2d as conv_transpose2d
+from .convolution import conv_transpose3d as conv_transpose3d
 from .dropout import alpha_dropout as alpha_dropout
 from .dropout import dropout as dropout
 from .dropout import dropout1d as dropout1d
