@@ -1,6 +1,7 @@
 """The loop program: what the compiler makes of a graph and a backend turns into machine code.
 
-    Kernel      one or several of these run after another, with barriers where the plan says
+    LoopProgram buffers, and kernels in levels: those of a level in any order, then a barrier
+    Kernel      one body, and what it reads and writes
       Nest        loops over `outer` (independent, shared among threads); inside, stages in order
         Stage       loops over `inner`; inside, statements in order
           Store       buffer[address] = expression
@@ -15,12 +16,13 @@ iterations are shared among threads is not said here: that is the backend's sche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..core.dtypes import DType
-from ..core.node import Shape
+from ..core.node import Array, Shape
 from ..core.primitives.table import TABLE
 
 Var = int  # a loop variable
@@ -187,7 +189,7 @@ Body = Nest | Contract | ScatterAdd
 
 @dataclass
 class Kernel:
-    """One body and what it touches; buffers are numbered as in the plan."""
+    """One body and what it touches; buffers are numbered as in the program."""
 
     name: str
     body: Body
@@ -208,78 +210,6 @@ def walk(expr: Expr, seen: set[int] | None = None) -> Iterator[Expr]:
     yield expr
 
 
-def all_statements(body: Body) -> list[Statement]:
-    if isinstance(body, Nest):
-        return [s for stage in body.stages for s in stage.statements]
-    return body.statements if isinstance(body, Contract) else []
-
-
-# -- text ----------------------------------------------------------------------------------------
-def show_expr(e: Expr, b: str = "b") -> str:
-    args = ", ".join(show_expr(a) for a in e.args)
-    match e.kind:
-        case "load":
-            return f"{b}{e.buffer}[{e.address}]"
-        case "kept":
-            return f"row{e.buffer}[{e.address}]"
-        case "local":
-            return f"acc{e.buffer}"
-        case "constant":
-            return str(e.extra)
-        case "index":
-            return f"({e.address})"
-        case "gather":
-            return f"{b}{e.buffer}[{args} * {e.extra[1]} + {e.address}]"
-        case "random":
-            return f"random({args}; {e.address})"
-    return f"{e.name}({args})"
-
-
-def show_operand(x: OperandAccess) -> str:
-    row = f"{show_expr(x.rows.number)} * {x.rows.size} + " if x.rows is not None else ""
-    return f"b{x.buffer}[{row}{x.address}]"
-
-
-def show(kernel: Kernel) -> str:
-    """The kernel as indented loops."""
-    lines = [f"{kernel.name}:"]
-
-    def statements(items: list[Statement], indent: str) -> None:
-        for s in items:
-            if isinstance(s, Store):
-                lines.append(f"{indent}b{s.buffer}[{s.address}] = {show_expr(s.value)}")
-            elif isinstance(s, Keep):
-                lines.append(f"{indent}row{s.scratch}[{s.address}] = {show_expr(s.value)}")
-            else:
-                lines.append(
-                    f"{indent}acc{s.local} = {s.combine}(acc{s.local}, {show_expr(s.value)})"
-                )
-
-    body = kernel.body
-    if isinstance(body, Nest):
-        indent = "  "
-        for loop in body.outer:
-            lines.append(f"{indent}for i{loop.var} in range({loop.extent}):  # parallel")
-            indent += "  "
-        for stage in body.stages:
-            deeper = indent
-            for loop in stage.inner:
-                lines.append(f"{deeper}for i{loop.var} in range({loop.extent}):")
-                deeper += "  "
-            statements(stage.statements, deeper)
-    elif isinstance(body, Contract):
-        shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, body.k))
-        a, b = map(show_operand, (body.a, body.b))
-        lines.append(f"  acc0 = sum over i{body.k.var} of {a} * {b}  # {shape}")
-        statements(body.statements, "  ")
-    else:
-        lines.append(
-            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "
-            f"b{body.updates.buffer}[...]"
-        )
-    return "\n".join(lines)
-
-
 def strides_of(shape: Shape) -> tuple[int, ...]:
     """Row-major strides, in elements."""
     strides, step = [], 1
@@ -287,3 +217,74 @@ def strides_of(shape: Shape) -> tuple[int, ...]:
         strides.append(step)
         step *= n
     return tuple(reversed(strides))
+
+
+def kernel_of(name: str, body: Body) -> Kernel:
+    """The kernel with what it reads and writes, and the work it does."""
+    if isinstance(body, ScatterAdd):
+        inputs, elements = {body.index.buffer, body.updates.buffer}, body.count * body.row
+        moved = 3.0 * elements * body.dtype.itemsize
+        return Kernel(
+            name, body, frozenset({*inputs, body.out}), frozenset({body.out}), elements, moved
+        )
+    reads: set[int] = set()
+    writes: set[int] = set()
+    flops = bytes_ = 0.0
+    outer = math.prod(
+        loop.extent
+        for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
+    )
+    if isinstance(body, Contract):
+        reads |= body.operand_buffers
+        flops += 2.0 * outer * body.k.extent
+        size = body.dtype.itemsize
+        batch = math.prod(loop.extent for loop in body.batch)
+        bytes_ += batch * body.k.extent * (body.m.extent + body.n.extent) * size
+        parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
+    else:
+        parts = [
+            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements)
+            for s in body.stages
+        ]
+    for count, statements in parts:
+        seen: set[int] = set()
+        for s in statements:
+            if isinstance(s, Store):
+                writes.add(s.buffer)
+                bytes_ += count * s.value.dtype.itemsize
+            if isinstance(s, Accumulate):
+                flops += count
+            for e in walk(s.value, seen):
+                if e.kind in ("load", "gather"):
+                    reads.add(e.buffer)
+                    bytes_ += count * e.dtype.itemsize if e.address.terms else 0
+                else:
+                    flops += count * e.cost
+    return Kernel(name, body, frozenset(reads), frozenset(writes), flops, bytes_)
+
+
+# -- the program ---------------------------------------------------------------------------------
+@dataclass
+class Buffer:
+    """A place in memory. ``kind``: input, state, output, constant or temporary."""
+
+    kind: str
+    shape: Shape
+    dtype: DType
+    number: int = -1  # which input, state or output
+    value: Array | None = None  # constants
+    offset: int = -1  # temporaries: bytes into the arena
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass
+class LoopProgram:
+    """Everything a backend needs to make a program."""
+
+    buffers: list[Buffer]
+    kernels: list[Kernel]
+    levels: list[int]  # of the kernels, ascending: a barrier between two levels
+    arena_bytes: int

@@ -1,4 +1,4 @@
-"""Plan, emit, compile: a signature to the artifact of its program.
+"""Loops, IR, objects: a signature to the artifact of its program.
 
 Kept apart from `program` because a process that finds its artifact in the disk cache needs none of
 this.
@@ -7,47 +7,38 @@ this.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from ....compiler.loops import Contract, Kernel, Nest
-from ....compiler.plan import Plan, make_plan, prepare
-from ....core.node import Array, Node
+from ....compiler import pipeline
+from ....compiler.loops import Contract, Kernel, LoopProgram, Nest
+from ....core.node import Array
+from ....core.signature import Signature
 from ....errors import InternalError
 from ..emit.kernel import EmittedKernel, emit_kernel
 from ..emit.whole_step.kernel import register_program
 from ..machine.compiler import compile_ir
 from ..machine.target import Target
 from ..threads.step_loop_ir import with_thunks
-from .compiled import Artifact, SignatureLike, Slot
+from .artifact import Artifact, Slot
 from .step_loop import Call, Schedule, program_objects
 
 ONE_THREAD_CYCLES = 12_000  # a step with less work than this runs on one thread
 
 
-def make_plan_of(signature: SignatureLike, prepared: Sequence[Node] | None = None) -> Plan:
-    s = signature
-    return make_plan(s.inputs, s.state, s.updates, s.outputs, prepared)
-
-
-def prepared_roots(signature: SignatureLike) -> list[Node]:
-    """The signature's graph, simplified."""
-    return prepare(signature.inputs, signature.state, signature.updates, signature.outputs)
-
-
 class Translation:
-    """A plan in LLVM IR: the distinct kernels by name, and each planned kernel's name."""
+    """A loop program in LLVM IR: the distinct kernels by name, and each kernel's name."""
 
-    def __init__(self, plan: Plan, target: Target) -> None:
-        self.plan, self.target = plan, target
+    def __init__(self, loops: LoopProgram, target: Target) -> None:
+        self.loops, self.target = loops, target
         self._found: dict[int, tuple[EmittedKernel, str]] = {}
         self.texts: dict[str, str] = {}
 
     def emit(self) -> Iterator[tuple[str, int]]:
         """Emit every kernel; those that differ in pointers only share one text. Yields the name of
         each text and how many pointers it takes, the longest first."""
-        kernels = self.plan.kernels
+        kernels = self.loops.kernels
         for i in sorted(range(len(kernels)), key=lambda i: -_length(kernels[i])):
-            kernel = emit_kernel(kernels[i], self.plan.buffers, self.target)
+            kernel = emit_kernel(kernels[i], self.loops.buffers, self.target)
             name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
             self._found[i] = kernel, name
             if name not in self.texts:
@@ -56,12 +47,12 @@ class Translation:
 
     @property
     def emitted(self) -> list[EmittedKernel]:
-        """The kernels in the plan's order."""
+        """The kernels in the program's order."""
         return [self._found[i][0] for i in range(len(self._found))]
 
     @property
     def names(self) -> list[str]:
-        """Their names, in the plan's order."""
+        """Their names, in the program's order."""
         return [self._found[i][1] for i in range(len(self._found))]
 
 
@@ -73,9 +64,9 @@ def _length(kernel: Kernel) -> int:
     return sum(len(s.statements) for s in body.stages) if isinstance(body, Nest) else 1
 
 
-def translate(plan: Plan, target: Target) -> Translation:
-    """The plan in LLVM IR, all of it."""
-    translation = Translation(plan, target)
+def translate(loops: LoopProgram, target: Target) -> Translation:
+    """The loop program in LLVM IR, all of it."""
+    translation = Translation(loops, target)
     for _ in translation.emit():
         pass
     return translation
@@ -85,11 +76,11 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
     """The calls of a step: barriers between levels, one-thread kernels dealt out among the threads,
     in each level from the first on, which has the least of what they share.
 
-    Queues are the pointers after the plan's buffers."""
-    plan, calls, serial, queues = translation.plan, [], 0, 0
+    Queues are the pointers after the program's buffers."""
+    loops, calls, serial, queues = translation.loops, [], 0, 0
     for i, (kernel, name) in enumerate(zip(translation.emitted, translation.names, strict=True)):
-        last_of_level = i + 1 == len(plan.levels) or plan.levels[i + 1] != plan.levels[i]
-        own = (len(plan.buffers) + queues,) if kernel.has_queue else ()
+        last_of_level = i + 1 == len(loops.levels) or loops.levels[i + 1] != loops.levels[i]
+        own = (len(loops.buffers) + queues,) if kernel.has_queue else ()
         calls.append(
             Call(name, kernel.buffers + own, serial if kernel.serial else None, last_of_level)
         )
@@ -98,22 +89,22 @@ def schedule_of(translation: Translation) -> tuple[Call, ...]:
     return tuple(calls)
 
 
-def build_artifact(signature: SignatureLike, target: Target, registers: bool = True) -> Artifact:
+def build_artifact(signature: Signature, target: Target, registers: bool = True) -> Artifact:
     """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated
     programs."""
-    prepared = prepared_roots(signature)
-    found = register_artifact(signature, prepared, target) if registers else None
+    graph = pipeline.rewritten(signature)
+    found = register_artifact(graph, target) if registers else None
     if found is not None:
         return found
-    plan = make_plan_of(signature, prepared)
-    translation = Translation(plan, target)
+    loops = pipeline.to_loops(graph)
+    translation = Translation(loops, target)
     # The next kernel is translated while LLVM is busy with the one before.
     texts = (with_thunks(translation.texts[n], {n: count}) for n, count in translation.emit())
     objects = compile_ir(texts, target, opt=1)
     calls = schedule_of(translation)
     slots: list[Slot] = []
     constants: list[Array] = []
-    for b in plan.buffers:
+    for b in loops.buffers:
         if b.kind == "constant":
             slots.append(Slot("constant", len(constants)))
             if b.value is None:
@@ -130,28 +121,20 @@ def build_artifact(signature: SignatureLike, target: Target, registers: bool = T
         calls,
         False,
         tuple(constants),
-        plan.arena_bytes,
+        loops.arena_bytes,
         max((k.scratch_bytes for k in translation.emitted), default=0),
         one_thread,
         tuple(objects),
     )
 
 
-def register_artifact(
-    signature: SignatureLike, prepared: Sequence[Node], target: Target
-) -> Artifact | None:
-    """The program as one function with the step loop inside, if it is of that form."""
-    inputs, state, outputs = signature.inputs, signature.state, signature.outputs
-    changed = [
-        i for i, (s, u) in enumerate(zip(state, signature.updates, strict=True)) if u is not s
-    ]
-    updates = list(state)
-    for i, root in zip(changed, prepared[len(outputs) :], strict=True):
-        updates[i] = root
-    kernel = register_program(inputs, state, updates, prepared[: len(outputs)], target)
+def register_artifact(graph: Signature, target: Target) -> Artifact | None:
+    """The program of a simplified graph as one function with the step loop inside, if it is of that
+    form."""
+    kernel = register_program(graph, target)
     if kernel is None:
         return None
-    kinds = (("input", inputs), ("state", state), ("output", outputs))
+    kinds = (("input", graph.inputs), ("state", graph.state), ("output", graph.outputs))
     slots = tuple(Slot(kind, i) for kind, nodes in kinds for i in range(len(nodes)))
     name = "r" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
     text = kernel.text.replace("@KERNEL(", f"@{name}(", 1)

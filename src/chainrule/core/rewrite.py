@@ -1,0 +1,26 @@
+"""Rewriting graphs: nodes are immutable, so a graph with other nodes in it is a new graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .node import Node, copy_source, intern, reachable
+
+
+def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """The same primitive, with the same parameters, of other inputs."""
+    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return node
+    return intern(node.primitive, inputs, dict(node.params))
+
+
+def rebuild(roots: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]:
+    """The roots with ``rule(node)`` in the place of every node, from the leaves up: the rule sees
+    a node whose inputs have been replaced already. New nodes point to the line of the old."""
+    done: dict[Node, Node] = {}
+    for node in reachable(roots):
+        new = rule(with_inputs(node, tuple(done[i] for i in node.inputs)))
+        if new is not node:
+            copy_source(new, node)
+        done[node] = new
+    return [done[root] for root in roots]
