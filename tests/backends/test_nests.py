@@ -9,7 +9,7 @@ from graphs import Graph, assert_close
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.core.interpret import evaluate
-from chainrule.runtime.program import Signature
+from chainrule.core.signature import Signature
 
 F = dt.float32
 

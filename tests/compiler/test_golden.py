@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from chainrule.autodiff.reverse import gradients
-from chainrule.compiler.loops import show
-from chainrule.compiler.plan import make_plan
+from chainrule.compiler.pipeline import compile as compile_loops
+from chainrule.compiler.show import show
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
+from chainrule.core.signature import Signature
 
 FOLDER = Path(__file__).parent.parent / "golden"
 F = dt.float32
@@ -73,7 +74,7 @@ def minibatch():
     "build", [softmax_cross_entropy, layer_norm, linear_sgd, minibatch], ids=lambda f: f.__name__
 )
 def test_loops(build, request):
-    plan = make_plan(*build())
+    plan = compile_loops(Signature(*map(tuple, build())))
     text = (
         "\n".join(f"level {lv}\n{show(k)}" for lv, k in zip(plan.levels, plan.kernels, strict=True))
         + "\n"

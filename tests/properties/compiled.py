@@ -19,16 +19,15 @@ from chainrule.autodiff.reverse import gradients
 from chainrule.backends.cpu.machine.target import Target, host
 from chainrule.backends.cpu.program.build import (
     build_artifact,
-    make_plan_of,
-    prepared_roots,
     register_artifact,
 )
 from chainrule.backends.cpu.program.compiled import CompiledProgram
-from chainrule.compiler import gathered
-from chainrule.compiler.plan import Buffer
+from chainrule.compiler import gathered, pipeline
+from chainrule.compiler.loops import Buffer
 from chainrule.core import graph as g
 from chainrule.core.node import Array, Shape
-from chainrule.runtime.program import InterpretedProgram, Signature
+from chainrule.core.signature import Signature
+from chainrule.runtime.program import InterpretedProgram
 
 Results = tuple[list[Array], list[Array], list[Array]]
 """Outputs and state after one step, state after a second."""
@@ -57,7 +56,7 @@ def _check(graph: Graph, seed: int, target: Target) -> None:
         assert_close(expected, [*found[0], *found[1]], [*outputs, *new_state])
 
     loops = CompiledProgram(signature, build_artifact(signature, target, registers=False), target)
-    buffers = make_plan_of(signature).buffers
+    buffers = pipeline.compile(signature).buffers
     found = guarded(loops, buffers, inputs, state, 1, at_end=True)
     right(found)
     for other in (
@@ -67,7 +66,7 @@ def _check(graph: Graph, seed: int, target: Target) -> None:
     ):
         for a, b in zip(sum(found, []), sum(other, []), strict=True):
             assert a.tobytes() == b.tobytes(), f"other bits: {graph}"
-    artifact = register_artifact(signature, prepared_roots(signature), target)
+    artifact = register_artifact(pipeline.rewritten(signature), target)
     if artifact is not None:
         registers = CompiledProgram(signature, artifact, target)
         for at_end in (True, False):
@@ -201,5 +200,5 @@ def run_guarded(
 ) -> tuple[list[Array], list[Array]]:
     """Outputs and state after one step of the loop program."""
     program = CompiledProgram(signature, build_artifact(signature, host(), registers=False))
-    buffers = make_plan_of(signature).buffers
+    buffers = pipeline.compile(signature).buffers
     return guarded(program, buffers, inputs, state, threads, at_end)[:2]

@@ -246,7 +246,8 @@ def _compiles() -> Check:
     """Compile a small program and compare it with the interpreter."""
     from ..core import dtypes as dt  # what a broken installation may fail to import
     from ..core import graph as g
-    from ..runtime.program import InterpretedProgram, Signature
+    from ..core.signature import Signature
+    from ..runtime.program import InterpretedProgram
 
     x, w = g.input((3, 4), dt.float32), g.input((4,), dt.float32)
     new = g.sub(w, g.sum(g.tanh(g.mul(x, g.expand(w, x.shape))), (0,)))

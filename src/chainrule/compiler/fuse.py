@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.loop import family
-from ..core.node import Node, Shape
+from ..core.node import Node, Shape, reachable
+from ..core.signature import Signature
 from .gathered import is_gather, read_by_rows
 from .views import Bind, base_of, is_computed, is_merge, push_bind
 
@@ -43,6 +44,10 @@ class Group:
     @property
     def is_contraction(self) -> bool:
         return self.head.primitive.kind == "contract"
+
+    @property
+    def is_loop(self) -> bool:
+        return self.head.primitive.kind == "control"
 
 
 def _in_memory_anyway(
@@ -72,33 +77,36 @@ def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
     return result
 
 
-class Fuser:
-    """Greedy grouping; see the module's text."""
+def fuse(graph: Signature) -> list[Group]:
+    """The groups of a legal graph; see the module's text."""
+    order = reachable(graph.roots)
+    fuser = _Fuser(order, graph)
+    for node in order:
+        if is_computed(node) and node not in fuser.inlined:
+            fuser.place(node)
+    fuser.inline_late()
+    return fuser.groups
 
-    def __init__(
-        self,
-        order: Sequence[Node],
-        roots: Sequence[Node],
-        updates: Mapping[Node, Node] | None = None,
-    ) -> None:
+
+class _Fuser:
+    """What is known of the graph, and the groups so far."""
+
+    def __init__(self, order: Sequence[Node], graph: Signature) -> None:
         self.groups: list[Group] = []
-        self.updates = updates or {}  # new values of state, and the state
+        self.of: dict[Node, Group] = {}
+        # New values of state, and the state.
+        self.updates = {graph.updates[i]: graph.state[i] for i in graph.changed}
         self._note_readers(order)
-        self.users: dict[Node, list[Node]] = {}
-        by_rows = read_by_rows(order, roots, list(self.updates.values()))
-        self.needed = _in_memory_anyway(order, roots, by_rows)
+        by_rows = read_by_rows(order, graph.roots, list(self.updates.values()))
+        self.needed = _in_memory_anyway(order, graph.roots, by_rows)
         self.inlined = _inlined(order, self.needed) | by_rows  # computed by whoever reads them
+        self.users: dict[Node, list[Node]] = {}
         for node in order:
             if is_computed(node) and node not in self.inlined:
                 for base in self._sources(node):
                     self.users.setdefault(base, []).append(node)
-        self.of: dict[Node, Group] = {}
-        for node in order:
-            if is_computed(node) and node not in self.inlined:
-                self._place(node)
-        self._inline_late()
 
-    def _inline_late(self) -> None:
+    def inline_late(self) -> None:
         """A cheap formula of values that lie in memory anyway, used by other groups only, moves to
         them: the mask of a ReLU is a comparison with the output that is stored in any case."""
         users = self.users
@@ -147,10 +155,10 @@ class Fuser:
                     self.inlined.add(moving)
 
     # -- placing one node -------------------------------------------------------------------------
-    def _place(self, node: Node) -> None:
+    def place(self, node: Node) -> None:
         if node.primitive.kind == "control":  # all results of a loop together
             for group in self.groups:
-                if group.head.op == node.op and family(group.head) == family(node):
+                if group.is_loop and family(group.head) == family(node):
                     self._add(group, node, (None,) * node.ndim)
                     return
         if node.primitive.kind in ("elementwise", "reduce"):
@@ -273,11 +281,11 @@ class Fuser:
     def _note_readers(self, order: Sequence[Node]) -> None:
         """For every state that is updated: its readers, each with all it depends on as a bit
         set."""
-        self.place = {node: i for i, node in enumerate(order)}
+        self.position = {node: i for i, node in enumerate(order)}
         above: dict[Node, int] = {}
         self.readers: dict[Node, list[tuple[Node, int]]] = {s: [] for s in self.updates.values()}
         for node in order:
-            mask = 1 << self.place[node]
+            mask = 1 << self.position[node]
             for x in node.inputs:
                 mask |= above[x]
             above[node] = mask
@@ -291,7 +299,7 @@ class Fuser:
         state = self.updates.get(node)
         if state is None:
             return False
-        members = sum(1 << self.place[m] for m in group.members)
+        members = sum(1 << self.position[m] for m in group.members)
         return any(
             mask & members
             for reader, mask in self.readers[state]
@@ -368,12 +376,15 @@ def _reduced_axes(node: Node) -> tuple[int, ...]:
     return axes
 
 
-def in_order(groups: Sequence[Group]) -> list[Group]:
-    """The groups so that each comes after those it waits for."""
+def in_order(groups: Sequence[Group], waits: Mapping[int, int] | None = None) -> list[Group]:
+    """The groups so that each comes after those it waits for (as bit sets by number, if not their
+    own)."""
+    if waits is None:
+        waits = {group.number: group.waits_for for group in groups}
     done = 0
     rest, result = list(groups), []
     while rest:
-        ready = [g_ for g_ in rest if not g_.waits_for & ~done]
+        ready = [g_ for g_ in rest if not waits[g_.number] & ~done]
         assert ready, "groups wait for each other"
         for group in ready:
             done |= 1 << group.number

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core import graph as g
-from ..core.node import Node, copy_source, intern, reachable
+from ..core.node import Node
+from ..core.rewrite import rebuild, with_inputs
 from .views import base_of, is_buffer, is_computed, merges
 
 
 def legalize(roots: Sequence[Node]) -> list[Node]:
     """The roots so that kernels can compute them, each made by one of them."""
     # Twice, as what is copied for a root is read by that copy.
-    return _copied([_made(r) for r in _copied(roots)])
+    return rebuild([_made(r) for r in rebuild(roots, _copied)], _copied)
 
 
 def _made(root: Node) -> Node:
@@ -28,35 +29,28 @@ def _made(root: Node) -> Node:
     return base if is_computed(base) else g.copy(root)
 
 
-def _copied(outputs: Sequence[Node]) -> list[Node]:
-    """Put a copy under every reshape that merges axes of something that is not in memory row by
-    row, and under inputs that have to lie in memory."""
-    done: dict[Node, Node] = {}
-    for node in reachable(outputs):
-        inputs = tuple(done[i] for i in node.inputs)
-        if node.op == "reshape":
-            (x,) = inputs
-            base = x
-            while base.op == "reshape":
-                base = base.inputs[0]
-            new = g.reshape(base, node.shape)
-            if new.op == "reshape" and merges(new) and not (is_buffer(base) or is_computed(base)):
-                new = g.reshape(g.copy(base), node.shape)
-            elif new.op == "reshape" and base.op in ("iota", "constant") and base.size != 1:
-                new = g.reshape(g.copy(base), node.shape)
-        elif needed := node.primitive.in_memory:
-            inputs = tuple(_in_memory(x, node) if i in needed else x for i, x in enumerate(inputs))
-            new = (
-                node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
-            )
-        elif inputs != node.inputs:
-            new = intern(node.primitive, inputs, dict(node.params))
-        else:
-            new = node
-        done[node] = new
-        if new is not node:
-            copy_source(new, node)
-    return [done[o] for o in outputs]
+def _copied(node: Node) -> Node:
+    """The node, with a copy under it where it is a reshape that merges axes of something that is
+    not in memory row by row, and for inputs that have to lie in memory."""
+    if node.op == "reshape":
+        (base,) = node.inputs
+        while base.op == "reshape":
+            base = base.inputs[0]
+        new = g.reshape(base, node.shape)
+        if new.op == "reshape" and _needs_copy(new, base):
+            return g.reshape(g.copy(base), node.shape)
+        return new
+    needed = node.primitive.in_memory
+    if not needed:
+        return node
+    inputs = tuple(_in_memory(x, node) if i in needed else x for i, x in enumerate(node.inputs))
+    return with_inputs(node, inputs)
+
+
+def _needs_copy(reshape: Node, base: Node) -> bool:
+    if merges(reshape) and not (is_buffer(base) or is_computed(base)):
+        return True
+    return base.op in ("iota", "constant") and base.size != 1
 
 
 def _in_memory(x: Node, user: Node) -> Node:

@@ -1,6 +1,7 @@
 """The loop program: what the compiler makes of a graph and a backend turns into machine code.
 
-    Kernel      one or several of these run after another, with barriers where the plan says
+    LoopProgram buffers, and kernels in levels: those of a level in any order, then a barrier
+    Kernel      one body, and what it reads and writes
       Nest        loops over `outer` (independent, shared among threads); inside, stages in order
         Stage       loops over `inner`; inside, statements in order
           Store       buffer[address] = expression
@@ -8,7 +9,7 @@
           Accumulate  local = combine(local, expression); complete when the stage's loops end
       Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
       ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
-      Repeat      the kernels of a plan of its own, again and again
+      Repeat      the kernels of a program of its own, again and again
 
 Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
 iterations are shared among threads is not said here: that is the backend's schedule.
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..core.dtypes import DType
-from ..core.node import Shape
+from ..core.node import Array, Shape
 from ..core.primitives.table import TABLE
 
 Var = int  # a loop variable
@@ -192,13 +193,18 @@ class ScatterAdd:
 
 @dataclass
 class Repeat:
-    """A loop's body, ``times`` times: its kernels in order, with their levels. They number buffers
-    in their own way: number i is ``places[i]`` outside."""
+    """A loop: a program of its own, whose step is one iteration, ``times`` times."""
 
-    kernels: list[Kernel]
-    levels: list[int]
+    program: LoopProgram
     times: int
-    places: list[int]
+    reverse: bool
+    inputs: list[int]  # what the program's inputs are outside
+    stacked: int  # so many of them, the first, are one row of what they are outside
+    carries: list[int]  # what its state is outside
+    results: list[int]  # outside, an array of what the program's outputs are at each iteration
+    places: list[int] = field(default_factory=list)  # the buffers outside of all its buffers
+    reads: frozenset[int] = frozenset()
+    writes: frozenset[int] = frozenset()
 
 
 Body = Nest | Contract | ScatterAdd | Repeat
@@ -206,7 +212,7 @@ Body = Nest | Contract | ScatterAdd | Repeat
 
 @dataclass
 class Kernel:
-    """One body and what it touches; buffers are numbered as in the plan."""
+    """One body and what it touches; buffers are numbered as in the program."""
 
     name: str
     body: Body
@@ -227,83 +233,6 @@ def walk(expr: Expr, seen: set[int] | None = None) -> Iterator[Expr]:
     yield expr
 
 
-def all_statements(body: Body) -> list[Statement]:
-    if isinstance(body, Nest):
-        return [s for stage in body.stages for s in stage.statements]
-    return body.statements if isinstance(body, Contract) else []
-
-
-# -- text ----------------------------------------------------------------------------------------
-def show_expr(e: Expr, b: str = "b") -> str:
-    args = ", ".join(show_expr(a) for a in e.args)
-    match e.kind:
-        case "load":
-            return f"{b}{e.buffer}[{e.address}]"
-        case "kept":
-            return f"row{e.buffer}[{e.address}]"
-        case "local":
-            return f"acc{e.buffer}"
-        case "constant":
-            return str(e.extra)
-        case "index":
-            return f"({e.address})"
-        case "gather":
-            return f"{b}{e.buffer}[{args} * {e.extra[1]} + {e.address}]"
-        case "random":
-            return f"random({args}; {e.address})"
-    return f"{e.name}({args})"
-
-
-def show_operand(x: OperandAccess) -> str:
-    row = f"{show_expr(x.rows.number)} * {x.rows.size} + " if x.rows is not None else ""
-    return f"b{x.buffer}[{row}{x.address}]"
-
-
-def show(kernel: Kernel) -> str:
-    """The kernel as indented loops."""
-    lines = [f"{kernel.name}:"]
-
-    def statements(items: list[Statement], indent: str) -> None:
-        for s in items:
-            if isinstance(s, Store):
-                lines.append(f"{indent}b{s.buffer}[{s.address}] = {show_expr(s.value)}")
-            elif isinstance(s, Keep):
-                lines.append(f"{indent}row{s.scratch}[{s.address}] = {show_expr(s.value)}")
-            else:
-                lines.append(
-                    f"{indent}acc{s.local} = {s.combine}(acc{s.local}, {show_expr(s.value)})"
-                )
-
-    body = kernel.body
-    if isinstance(body, Nest):
-        indent = "  "
-        for loop in body.outer:
-            lines.append(f"{indent}for i{loop.var} in range({loop.extent}):  # parallel")
-            indent += "  "
-        for stage in body.stages:
-            deeper = indent
-            for loop in stage.inner:
-                lines.append(f"{deeper}for i{loop.var} in range({loop.extent}):")
-                deeper += "  "
-            statements(stage.statements, deeper)
-    elif isinstance(body, Contract):
-        terms = (*body.outer_k, body.k)
-        shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, *terms))
-        a, b = map(show_operand, (body.a, body.b))
-        over = ", ".join(f"i{loop.var}" for loop in terms)
-        lines.append(f"  acc0 = sum over {over} of {a} * {b}  # {shape}")
-        statements(body.statements, "  ")
-    elif isinstance(body, Repeat):
-        lines.append(f"  {body.times} times:  # b{', b'.join(map(str, body.places))}")
-        lines += ["    " + line for k in body.kernels for line in show(k).splitlines()]
-    else:
-        lines.append(
-            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "
-            f"b{body.updates.buffer}[...]"
-        )
-    return "\n".join(lines)
-
-
 def strides_of(shape: Shape) -> tuple[int, ...]:
     """Row-major strides, in elements."""
     strides, step = [], 1
@@ -311,3 +240,82 @@ def strides_of(shape: Shape) -> tuple[int, ...]:
         strides.append(step)
         step *= n
     return tuple(reversed(strides))
+
+
+def kernel_of(name: str, body: Body) -> Kernel:
+    """The kernel with what it reads and writes, and the work it does."""
+    if isinstance(body, ScatterAdd):
+        inputs, elements = {body.index.buffer, body.updates.buffer}, body.count * body.row
+        moved = 3.0 * elements * body.dtype.itemsize
+        return Kernel(
+            name, body, frozenset({*inputs, body.out}), frozenset({body.out}), elements, moved
+        )
+    if isinstance(body, Repeat):
+        inside = body.program.kernels
+        work = body.times * sum(k.flops for k in inside)
+        moved = body.times * sum(k.bytes for k in inside)
+        return Kernel(name, body, body.reads, body.writes, work, moved)
+    reads: set[int] = set()
+    writes: set[int] = set()
+    flops = bytes_ = 0.0
+    outer = math.prod(
+        loop.extent
+        for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
+    )
+    if isinstance(body, Contract):
+        reads |= body.operand_buffers
+        flops += 2.0 * outer * body.terms
+        size = body.dtype.itemsize
+        batch = math.prod(loop.extent for loop in body.batch)
+        bytes_ += batch * body.terms * (body.m.extent + body.n.extent) * size
+        parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
+    else:
+        parts = [
+            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements)
+            for s in body.stages
+        ]
+    for count, statements in parts:
+        seen: set[int] = set()
+        for s in statements:
+            if isinstance(s, Store):
+                writes.add(s.buffer)
+                bytes_ += count * s.value.dtype.itemsize
+            if isinstance(s, Accumulate):
+                flops += count
+            for e in walk(s.value, seen):
+                if e.kind in ("load", "gather"):
+                    reads.add(e.buffer)
+                    bytes_ += count * e.dtype.itemsize if e.address.terms else 0
+                else:
+                    flops += count * e.cost
+    return Kernel(name, body, frozenset(reads), frozenset(writes), flops, bytes_)
+
+
+# -- the program ---------------------------------------------------------------------------------
+@dataclass
+class Buffer:
+    """A place in memory. ``kind``: input, state, output, constant, temporary, or part: of another
+    buffer, ``steps`` bytes further in each iteration of the loops around it, outermost first."""
+
+    kind: str
+    shape: Shape
+    dtype: DType
+    number: int = -1  # which input, state or output
+    value: Array | None = None  # constants
+    offset: int = -1  # bytes: of a temporary into the arena, of a part into its parent
+    parent: int = -1  # of a part: the number of the buffer
+    steps: tuple[int, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass
+class LoopProgram:
+    """Everything a backend needs to make a program."""
+
+    buffers: list[Buffer]
+    kernels: list[Kernel]
+    levels: list[int]  # of the kernels, ascending: a barrier between two levels
+    arena_bytes: int

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from ..core.dtypes import DType
-from ..core.node import ConstantValue, Node
+from ..core.loop import family, split, with_carries
+from ..core.node import ConstantValue, Node, reachable
+from ..core.signature import Signature
 from .fuse import Group
 from .loops import (
     ZERO,
     Accumulate,
     Affine,
+    Body,
     Contract,
     Expr,
     Keep,
-    Kernel,
     Loop,
+    LoopProgram,
     Nest,
     OperandAccess,
+    Repeat,
     Rows,
     ScatterAdd,
     Stage,
@@ -26,19 +31,16 @@ from .loops import (
     Store,
     strides_of,
     variable,
-    walk,
 )
-from .views import Index, base_of, flat, is_computed, is_merge, is_view, through
+from .views import Index, base_of, flat, is_buffer, is_computed, is_merge, is_view, through
 
 
 class Lowering:
-    """Lowers one group. ``buffers`` gives the number of each node that lies in memory, ``stores``
-    where a node's value has to be written."""
+    """Lowers one group. ``numbers`` has the number of each value that lies in memory: members
+    that are there are stored, others are read from there."""
 
-    def __init__(
-        self, group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]
-    ) -> None:
-        self.group, self.buffers, self.stores = group, buffers, stores
+    def __init__(self, group: Group, numbers: Mapping[Node, int]) -> None:
+        self.group, self.numbers = group, numbers
         self.frame = len(group.frame)
         self.exprs: dict[tuple[object, ...], Expr] = {}
         self.inside: dict[Node, tuple[int, ...]] = {}  # extents of a member's own inner loops
@@ -74,15 +76,15 @@ class Lowering:
             return self.expr(node.dtype, "index", address=index[node.params["axis"]])
         if node in self.members and (member := self._member(node, index)) is not None:
             return member
-        if node in self.buffers:
+        if node in self.numbers:
             return self.expr(
-                node.dtype, "load", buffer=self.buffers[node], address=flat(index, node.shape)
+                node.dtype, "load", buffer=self.numbers[node], address=flat(index, node.shape)
             )
         if is_view(node):
             if is_merge(node):
                 (x,) = node.inputs
                 return self.expr(
-                    x.dtype, "load", buffer=self.buffers[x], address=flat(index, node.shape)
+                    x.dtype, "load", buffer=self.numbers[x], address=flat(index, node.shape)
                 )
             return self.value(node.inputs[0], through(node, index))
         if is_computed(node):  # inlined
@@ -235,28 +237,23 @@ class Lowering:
         for level in sorted(set(self.level.values())):
             self.now = level
             here = [m for m in self.group.members if self.level[m] == level]
-            finished: dict[
-                Node, int
-            ] = {}  # reductions: locals once the loops of their stage are done
+            # Reductions: locals once the loops of their stage are done.
+            finished: dict[Node, int] = {}
             for extents in sorted({self.inside[m] for m in here}, key=lambda e: e != ()):
                 stages.append(
                     self._stage(extents, [m for m in here if self.inside[m] == extents], finished)
                 )
             self.local |= finished
-            stages.append(
-                Stage(
-                    (),
-                    [
-                        Store(
-                            buffer,
-                            flat(self._canonical(node), node.shape),
-                            self.value(node, self._canonical(node)),
-                        )
-                        for node in finished
-                        for buffer in self.stores.get(node, ())
-                    ],
+            results = [
+                Store(
+                    self.numbers[node],
+                    flat(self._canonical(node), node.shape),
+                    self.value(node, self._canonical(node)),
                 )
-            )
+                for node in finished
+                if node in self.numbers
+            ]
+            stages.append(Stage((), list(results)))
         outer = tuple(Loop(i, n) for i, n in enumerate(self.group.frame))
         return Nest(outer, [s for s in stages if s.statements], self.scratch)
 
@@ -289,9 +286,9 @@ class Lowering:
                         self.computed(node, index),
                     )
                 )
-            for buffer in self.stores.get(node, ()):
+            if node in self.numbers:
                 stage.statements.append(
-                    Store(buffer, flat(index, node.shape), self.computed(node, index))
+                    Store(self.numbers[node], flat(index, node.shape), self.computed(node, index))
                 )
         return stage
 
@@ -314,10 +311,10 @@ class Lowering:
         self.local[head] = 0
         statements: list[Statement] = []
         for node in self.group.members:
-            for buffer in self.stores.get(node, ()):
+            if node in self.numbers:
                 index_of = self._canonical(node)
                 value = self.value(node, index_of)
-                statements.append(Store(buffer, flat(index_of, node.shape), value))
+                statements.append(Store(self.numbers[node], flat(index_of, node.shape), value))
         return CONTRACTIONS[head.op](self, head, loops, tuple(index), statements)
 
     def access(self, node: Node, index: Index) -> OperandAccess:
@@ -360,7 +357,7 @@ def _gather(of: Lowering, node: Node, index: Index) -> Expr:
         node.dtype,
         "gather",
         (row,),
-        buffer=of.buffers[x],
+        buffer=of.numbers[x],
         address=flat(index[where.ndim :], x.shape[1:]),
         extra=(x.shape[0], math.prod(x.shape[1:])),
     )
@@ -435,28 +432,100 @@ def _axes(node: Node) -> tuple[int, ...]:
 
 
 def lower(
-    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]]
-) -> list[Kernel]:
-    """The kernels of a group, in order."""
+    graph: Signature, groups: Sequence[Group], compile: Callable[[Signature], LoopProgram]
+) -> Lowered:
+    """The loops of every group, over values: numbers of `Lowered.values` where a program has
+    buffers. ``compile``: what makes a program of a loop's body."""
+    values = _in_memory(graph, groups)
+    numbers = {node: i for i, node in enumerate(values)}
+    bodies: dict[int, list[Body]] = {}
+    for group in groups:
+        stored = [m for m in group.members if m in numbers]
+        if any(m.size for m in stored):
+            if group.is_loop:
+                bodies[group.number] = _loop(group, numbers, compile)
+            else:
+                bodies[group.number] = _bodies(group, numbers)
+    return Lowered(values, numbers, bodies)
+
+
+class Lowered(NamedTuple):
+    """Groups as loops."""
+
+    values: list[Node]  # that lie in memory: the inputs, the state, constants, then what is stored
+    numbers: dict[Node, int]  # the place of each among them
+    bodies: dict[int, list[Body]]  # of each group by its number, one kernel after another
+
+
+def _in_memory(graph: Signature, groups: Sequence[Group]) -> list[Node]:
+    """Inputs, state, constants of more than one element, results, and what a group makes and others
+    read."""
+    found = dict.fromkeys([*graph.inputs, *graph.state])
+    found |= dict.fromkeys(n for n in reachable(graph.roots) if is_buffer(n) and n not in found)
+    found |= dict.fromkeys(graph.roots)
+    of = {m: group for group in groups for m in group.members}
+    for group in groups:
+        if group.is_loop:
+            found |= dict.fromkeys(with_carries(group.members))
+        below = [x for m in group.members for x in m.inputs]
+        while below:
+            base, _ = base_of(below.pop())
+            if base not in of:  # a leaf, or a formula this kernel inlines
+                below += base.inputs
+            elif of[base] is not group:
+                found.setdefault(base)
+    return list(found)
+
+
+def _bodies(group: Group, numbers: Mapping[Node, int]) -> list[Body]:
     head = group.head
-    name = _name(group)
     if head.op in KERNELS:
-        return KERNELS[head.op](group, buffers, stores, name)
-    lowering = Lowering(group, buffers, stores)
-    return [finish(name, lowering.contract() if group.is_contraction else lowering.nest())]
+        return KERNELS[head.op](head, numbers)
+    lowering = Lowering(group, numbers)
+    return [lowering.contract() if group.is_contraction else lowering.nest()]
 
 
-def copy_kernel(
+def _loop(
+    group: Group, numbers: Mapping[Node, int], compile: Callable[[Signature], LoopProgram]
+) -> list[Body]:
+    """The first values of the carries, and the loop."""
+    body, inputs = family(group.head)
+    first, arrays, fixed = split(body, inputs)
+    members = with_carries(group.members)
+    last = {m.params["result"]: m for m in members if isinstance(m.params["result"], int)}
+    rows = {m.params["result"]: m for m in members if isinstance(m.params["result"], Node)}
+    copies: list[Body] = [
+        copy_nest(first[i], numbers[m], numbers) for i, m in last.items() if first[i].size
+    ]
+    if body.length == 0:
+        return copies
+    step = Signature(
+        (*body.stacked, *body.fixed),
+        tuple(body.carries[i] for i in last),
+        tuple(body.updates[i] for i in last),
+        tuple(rows),
+    )
+    loop = Repeat(
+        compile(step),
+        body.length,
+        body.reverse,
+        [numbers[x] for x in (*arrays, *fixed)],
+        len(arrays),
+        [numbers[m] for m in last.values()],
+        [numbers[m] for m in rows.values()],
+    )
+    return [*copies, loop]
+
+
+def copy_nest(
     source: Node,
     target: int,
-    buffers: Mapping[Node, int],
-    name: str,
+    numbers: Mapping[Node, int],
     place: Affine | None = None,
     strides: Sequence[int] | None = None,
-) -> Kernel:
+) -> Nest:
     """target[place + sum index * strides] = source."""
-    group = Group(-1, tuple(source.shape))
-    lowering = Lowering(group, buffers, {})
+    lowering = Lowering(Group(-1, tuple(source.shape)), numbers)
     index = tuple(variable(i) for i in range(source.ndim))
     address = flat(index, source.shape)
     if place is not None and strides is not None:
@@ -466,119 +535,54 @@ def copy_kernel(
     index = tuple(ZERO if n == 1 else i for i, n in zip(index, source.shape, strict=True))
     statement = Store(target, address, lowering.value(source, index))
     loops = tuple(Loop(i, n) for i, n in enumerate(source.shape))
-    return finish(name, Nest(loops, [Stage((), [statement])]))
+    return Nest(loops, [Stage((), [statement])])
 
 
-def _concat(
-    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
-) -> list[Kernel]:
-    node, kernels = group.head, []
+def _concat(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
+    bodies: list[Body] = []
     strides, axis = strides_of(node.shape), node.params["axis"]
-    for target in stores[node]:
-        start = 0
-        for x in node.inputs:
-            if x.size:
-                kernels.append(
-                    copy_kernel(x, target, buffers, name, Affine(start * strides[axis]), strides)
-                )
-            start += x.shape[axis]
-    return kernels
+    start = 0
+    for x in node.inputs:
+        if x.size:
+            place = Affine(start * strides[axis])
+            bodies.append(copy_nest(x, numbers[node], numbers, place, strides))
+        start += x.shape[axis]
+    return bodies
 
 
-def _pad(
-    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
-) -> list[Kernel]:
-    node, kernels = group.head, []
+def _pad(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     (x,) = node.inputs
     strides = strides_of(node.shape)
-    start = Affine(sum(low * s for low, s in zip(node.params["low"], strides, strict=True)))
-    for target in stores[node]:
-        value = Expr(node.dtype, "constant", extra=node.params["value"])
-        fill = Nest((Loop(0, node.size),), [Stage((), [Store(target, variable(0), value)])])
-        kernels.append(finish(name, fill))
-        if x.size:
-            kernels.append(copy_kernel(x, target, buffers, name, start, strides))
-    return kernels
+    value = Expr(node.dtype, "constant", extra=node.params["value"])
+    fill = Store(numbers[node], variable(0), value)
+    bodies: list[Body] = [Nest((Loop(0, node.size),), [Stage((), [fill])])]
+    if x.size:
+        start = Affine(sum(low * s for low, s in zip(node.params["low"], strides, strict=True)))
+        bodies.append(copy_nest(x, numbers[node], numbers, start, strides))
+    return bodies
 
 
-def _scatter(
-    group: Group, buffers: Mapping[Node, int], stores: Mapping[Node, Sequence[int]], name: str
-) -> list[Kernel]:
-    node, kernels = group.head, []
+def _scatter_add(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     x, where, updates = node.inputs
     row = math.prod(x.shape[1:])
-    for target in stores[node]:
-        kernels.append(copy_kernel(x, target, buffers, name))
-        body = ScatterAdd(
+    return [
+        copy_nest(x, numbers[node], numbers),
+        ScatterAdd(
             x.shape[0],
             row,
             where.size,
-            target,
-            OperandAccess(buffers[where], variable(0)),
-            OperandAccess(buffers[updates], variable(0) * row + variable(1)),
+            numbers[node],
+            OperandAccess(numbers[where], variable(0)),
+            OperandAccess(numbers[updates], variable(0) * row + variable(1)),
             where.dtype,
             node.dtype,
-        )
-        kernels.append(
-            Kernel(
-                name,
-                body,
-                frozenset({buffers[where], buffers[updates], target}),
-                frozenset({target}),
-                where.size * row,
-                3.0 * where.size * row * node.dtype.itemsize,
-            )
-        )
-    return kernels
+        ),
+    ]
 
 
-# Primitives with kernels of their own.
-KERNELS: dict[
-    str, Callable[[Group, Mapping[Node, int], Mapping[Node, Sequence[int]], str], list[Kernel]]
-] = {"concat": _concat, "pad": _pad, "scatter_add": _scatter}
-
-
-def _name(group: Group) -> str:
-    ops: list[str] = []
-    for m in group.members:
-        if not ops or ops[-1] != m.op:
-            ops.append(m.op)
-    return "_".join(ops[:4]) + (f"_{len(ops) - 4}more" if len(ops) > 4 else "")
-
-
-def finish(name: str, body: Nest | Contract) -> Kernel:
-    """The kernel with what it reads and writes, and the work it does."""
-    reads: set[int] = set()
-    writes: set[int] = set()
-    flops = bytes_ = 0.0
-    outer = math.prod(
-        loop.extent
-        for loop in (body.outer if isinstance(body, Nest) else (*body.batch, body.m, body.n))
-    )
-    if isinstance(body, Contract):
-        reads |= body.operand_buffers
-        flops += 2.0 * outer * body.terms
-        size = body.dtype.itemsize
-        batch = math.prod(loop.extent for loop in body.batch)
-        bytes_ += batch * body.terms * (body.m.extent + body.n.extent) * size
-        parts: list[tuple[float, list[Statement]]] = [(float(outer), body.statements)]
-    else:
-        parts = [
-            (float(outer * math.prod(loop.extent for loop in s.inner)), s.statements)
-            for s in body.stages
-        ]
-    for count, statements in parts:
-        seen: set[int] = set()
-        for s in statements:
-            if isinstance(s, Store):
-                writes.add(s.buffer)
-                bytes_ += count * s.value.dtype.itemsize
-            if isinstance(s, Accumulate):
-                flops += count
-            for e in walk(s.value, seen):
-                if e.kind in ("load", "gather"):
-                    reads.add(e.buffer)
-                    bytes_ += count * e.dtype.itemsize if e.address.terms else 0
-                else:
-                    flops += count * e.cost
-    return Kernel(name, body, frozenset(reads), frozenset(writes), flops, bytes_)
+# Primitives with kernels of their own; each of the bodies reads and writes values by number.
+KERNELS: dict[str, Callable[[Node, Mapping[Node, int]], list[Body]]] = {
+    "concat": _concat,
+    "pad": _pad,
+    "scatter_add": _scatter_add,
+}

@@ -14,48 +14,28 @@ import numpy as np
 
 from ..core import graph as g
 from ..core.interpret import evaluate_node
-from ..core.node import Node, copy_source, intern, reachable
+from ..core.node import Node, intern
+from ..core.rewrite import rebuild, with_inputs
 from . import flatten, windows
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
 
 
-def simplify(outputs: Sequence[Node]) -> list[Node]:
-    """The outputs, rewritten until no rule applies."""
-    done: dict[Node, Node] = {}
-    for node in reachable(outputs):
-        inputs = tuple(done[i] for i in node.inputs)
-        new = node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
-        done[node] = _rewrite(new, done)
-        copy_source(done[node], node)
-    return [done[o] for o in outputs]
+def simplify(roots: Sequence[Node]) -> list[Node]:
+    """The roots, rewritten until no rule applies."""
+    known: dict[Node, Node] = {}
+    return rebuild(roots, lambda node: _normal(node, known))
 
 
-def _rewrite(node: Node, done: dict[Node, Node]) -> Node:
-    if node in done:
-        return done[node]
-    current = node
-    for _ in range(20):
-        changed = _apply_rules(current)
-        if changed is None or changed is current:
-            break
-        # a rule may build new nodes below: bring those to normal form as well
-        changed = _normal(changed, done)
-        current = changed
-    done[node] = current
-    return current
-
-
-def _normal(node: Node, done: dict[Node, Node]) -> Node:
-    if node in done:
-        return done[node]
-    inputs = tuple(_normal(i, done) for i in node.inputs)
-    new = node if inputs == node.inputs else intern(node.primitive, inputs, dict(node.params))
-    better = _apply_rules(new)
-    result = new if better is None or better is new else _normal(better, done)
-    done[node] = result
-    return result
+def _normal(node: Node, known: dict[Node, Node]) -> Node:
+    """The node in normal form: a rule may build new nodes below, which are brought there too."""
+    found = known.get(node)
+    if found is None:
+        new = with_inputs(node, tuple(_normal(i, known) for i in node.inputs))
+        better = _apply_rules(new)
+        found = known[node] = new if better is None else _normal(better, known)
+    return found
 
 
 def _apply_rules(node: Node) -> Node | None:

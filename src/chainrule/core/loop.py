@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from ..errors import ShapeError
 from .dtypes import DType
-from .node import Node, Shape
+from .node import Node, Shape, intern, reachable
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,3 +79,18 @@ def scan_shape(params: Mapping[str, Any], *inputs: Node) -> tuple[Shape, DType]:
 def family(node: Node) -> tuple[Any, ...]:
     """Equal for nodes that one loop computes."""
     return (node.params["body"], node.inputs)
+
+
+def with_carries(results: Sequence[Node]) -> list[Node]:
+    """Results of one loop, and the last values of the carries that they depend on."""
+    body, inputs = family(results[0])
+    wanted = {r.params["result"] for r in results}
+    while True:
+        live = set(reachable([body.updates[r] if isinstance(r, int) else r for r in wanted]))
+        more = {i for i, p in enumerate(body.carries) if p in live} - wanted
+        if not more:
+            break
+        wanted |= more
+    scan, known = results[0].primitive, {r.params["result"] for r in results}
+    missing = sorted(i for i in wanted - known if isinstance(i, int))
+    return [*results, *(intern(scan, inputs, {"body": body, "result": i}) for i in missing)]

@@ -6,19 +6,21 @@ from __future__ import annotations
 import functools
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..compiler import pipeline
 from ..compiler.fuse import Group, in_order
-from ..compiler.loops import show as show_loops
-from ..compiler.plan import Planner, prepare
+from ..compiler.loops import Kernel, LoopProgram, Repeat
+from ..compiler.show import show as show_loops
 from ..core.memory import aligned
 from ..core.node import Array, Node
 from ..core.show import by_structure, show
-from .program import Program, Signature
+from ..core.signature import Signature
+from .program import Program
 
 PROFILE_SECONDS = 0.2
 
@@ -141,7 +143,9 @@ def explain_program(
 
     ``dtype``: whose peak the shares refer to.
     """
-    passes, planner = _passes(signature)
+    seen: dict[str, Any] = {"as captured": signature}
+    lowered = pipeline.compile(signature, seen.__setitem__)
+    passes = _passes(seen)
     state = [aligned(a) for a in state]
     if not hasattr(program, "profile"):
         start = time.perf_counter()
@@ -155,9 +159,9 @@ def explain_program(
     )
     peak = peak_flops(dtype) / 1e9
     if compiled.artifact.whole_loop:
-        kernels, found.texts = _whole(compiled, planner)
+        kernels, found.texts = _whole(compiled, seen["simplify"], lowered)
     else:
-        kernels, found.texts = _separate(compiled, planner)
+        kernels, found.texts = _separate(compiled, lowered)
     total = float(times.sum()) or 1.0
     for row, (label, level, loops, schedule, threads, flops, moved) in enumerate(kernels):
         used = min(threads, count)
@@ -189,47 +193,43 @@ _Described = tuple[
 ]  # name, level, loops, schedule, threads, flops, bytes
 
 
-def _separate(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str, str]]:
+def _separate(compiled: Any, loops: LoopProgram) -> tuple[list[_Described], dict[str, str]]:
     """A program of one function per kernel."""
     build: Any = importlib.import_module("chainrule.backends.cpu.program.build")
-    plan = planner.plan
-    translation = build.translate(plan, compiled.target)
+    translation = build.translate(loops, compiled.target)
     found: list[_Described] = []
-    for kernel, level, emitted in zip(plan.kernels, plan.levels, translation.emitted, strict=True):
+    described = zip(_with_loops(loops), translation.emitted, strict=True)
+    for (kernel, level, times), emitted in described:
         threads = 1 if emitted.serial else 1 << 30
-        found.append(
-            (
-                kernel.name,
-                level,
-                show_loops(kernel),
-                emitted.note,
-                threads,
-                kernel.flops,
-                kernel.bytes,
-            )
-        )
+        note = f"{times} times, {emitted.note}" if times > 1 else emitted.note
+        flops, moved = times * kernel.flops, times * kernel.bytes
+        found.append((kernel.name, level, show_loops(kernel), note, threads, flops, moved))
     return found, dict(translation.texts)
 
 
-def _whole(compiled: Any, planner: Planner) -> tuple[list[_Described], dict[str, str]]:
+def _with_loops(program: LoopProgram, times: int = 1) -> list[tuple[Kernel, int, int]]:
+    """The kernels of a program and of the loops in it: each with the level of the outermost, and
+    how often it runs in a step."""
+    found: list[tuple[Kernel, int, int]] = []
+    for kernel, level in zip(program.kernels, program.levels, strict=True):
+        if isinstance(kernel.body, Repeat):
+            inside = _with_loops(kernel.body.program, times * kernel.body.times)
+            found += [(k, level, n) for k, _, n in inside]
+        else:
+            found.append((kernel, level, times))
+    return found
+
+
+def _whole(
+    compiled: Any, graph: Signature, loops: LoopProgram
+) -> tuple[list[_Described], dict[str, str]]:
     """A program whose tensors live in registers: one function with the step loop inside."""
     registers: Any = importlib.import_module("chainrule.backends.cpu.emit.whole_step.kernel")
-    signature = compiled.signature
-    roots = prepare(signature.inputs, signature.state, signature.updates, signature.outputs)
-    first = len(signature.outputs)
-    changed = iter(roots[first:])
-    updates = [
-        s if u is s else next(changed)
-        for s, u in zip(signature.state, signature.updates, strict=True)
-    ]
-    kernel = registers.register_program(
-        signature.inputs, signature.state, updates, roots[:first], compiled.target
-    )
-    plan = planner.plan
-    loops = "\n\n".join(show_loops(k) for k in plan.kernels)
+    kernel = registers.register_program(graph, compiled.target)
+    shown = "\n\n".join(show_loops(k) for k in loops.kernels)
     threads = 1 if kernel.serial else 1 << 30
-    flops, moved = sum(k.flops for k in plan.kernels), sum(k.bytes for k in plan.kernels)
-    described = ("whole loop", 0, loops, "all tensors in registers", threads, flops, moved)
+    flops, moved = sum(k.flops for k in loops.kernels), sum(k.bytes for k in loops.kernels)
+    described = ("whole loop", 0, shown, "all tensors in registers", threads, flops, moved)
     return [described], {"KERNEL": kernel.text}
 
 
@@ -269,24 +269,15 @@ def peak_flops_together(threads: int, dtype: str = "float32") -> float:
 
 
 # -- passes ----------------------------------------------------------------------------------------
-def _passes(signature: Signature) -> tuple[list[Pass], Planner]:
-    """The graph as captured, simplified, and divided into kernels."""
-    parts = (signature.inputs, signature.state, signature.updates, signature.outputs)
-    changed = [u for s, u in zip(signature.state, signature.updates, strict=True) if u is not s]
-    captured = show([*signature.outputs, *changed])
-    simplified = show(prepare(*parts))
-    planner = Planner(*parts)
-    fused = show(planner.plan.roots)
-    return [
-        Pass("as captured", captured, _count(captured)),
-        Pass("simplify", simplified, _count(simplified)),
-        Pass("legalize", fused, _count(fused)),
-        Pass(
-            "fuse",
-            _groups(planner.plan.roots, planner.groups),
-            sum(len(g.members) for g in planner.groups),
-        ),
-    ], planner
+def _passes(seen: Mapping[str, Any]) -> list[Pass]:
+    """The graph as captured, after each pass that rewrites it, and divided into kernels."""
+    graphs = {name: graph for name, graph in seen.items() if isinstance(graph, Signature)}
+    texts = {name: show(graph.roots) for name, graph in graphs.items()}
+    passes = [Pass(name, text, _count(text)) for name, text in texts.items()]
+    groups: Sequence[Group] = seen["fuse"]
+    last = list(graphs.values())[-1]
+    members = sum(len(group.members) for group in groups)
+    return [*passes, Pass("fuse", _groups(last.roots, groups), members)]
 
 
 def _count(text: str) -> int:

@@ -12,57 +12,17 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 
 from ..core.interpret import evaluate
-from ..core.node import Array, Node, reachable
-from ..errors import InternalError, OptionError
+from ..core.node import Array
+from ..core.signature import Signature
+from ..errors import OptionError
 from .cache import Cache, default_folder
 
 BACKENDS = ("cpu", "interpreter")
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a program computes: ``updates[i]`` is the new value of ``state[i]`` (itself if only
-    read)."""
-
-    inputs: tuple[Node, ...]
-    state: tuple[Node, ...]
-    updates: tuple[Node, ...]
-    outputs: tuple[Node, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.state) != len(self.updates):
-            raise InternalError(f"{len(self.state)} state inputs, {len(self.updates)} updates")
-        for old, new in zip(self.state, self.updates, strict=True):
-            if old.shape != new.shape or old.dtype != new.dtype:
-                raise InternalError(f"state {old} is updated by {new}")
-
-    def used(self) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-        """Which inputs, and which state, the program reads or updates at all."""
-        roots = [
-            *self.outputs,
-            *(u for s, u in zip(self.state, self.updates, strict=True) if u is not s),
-        ]
-        live = set(reachable(roots))
-        return (
-            tuple(n in live for n in self.inputs),
-            tuple(s in live or u is not s for s, u in zip(self.state, self.updates, strict=True)),
-        )
-
-    def pruned(self) -> Signature:
-        """Without the inputs and state that nothing uses."""
-        inputs, state = self.used()
-        return Signature(
-            tuple(n for n, keep in zip(self.inputs, inputs, strict=True) if keep),
-            tuple(n for n, keep in zip(self.state, state, strict=True) if keep),
-            tuple(n for n, keep in zip(self.updates, state, strict=True) if keep),
-            self.outputs,
-        )
 
 
 class Program(Protocol):
@@ -94,7 +54,7 @@ class InterpretedProgram:
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         signature = self.signature
-        changed = [i for i, s in enumerate(signature.state) if signature.updates[i] is not s]
+        changed = signature.changed
         outputs: list[Array] = []
         for step in range(steps):
             known = dict(zip(signature.inputs, inputs, strict=True))

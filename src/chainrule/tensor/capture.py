@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape, copy_source, inputs_first
+from ..core.rewrite import with_inputs
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
@@ -120,11 +120,8 @@ def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[
         if node in replacement:
             new[node] = new[replacement[node]]
             continue
-        inputs = tuple(new[i] for i in node.inputs)
-        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
-            new[node] = node
-        else:
-            new[node] = g.apply(node.op, *inputs, **node.params)
+        new[node] = with_inputs(node, tuple(new[i] for i in node.inputs))
+        if new[node] is not node:
             copy_source(new[node], node)
     return [new[n] for n in nodes]
 

@@ -20,8 +20,9 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array, Node
+from ..core.signature import Signature
 from ..errors import CompileError, OptionError
-from ..runtime.program import Program, Signature, build
+from ..runtime.program import Program, build
 from .capture import Capture, active, capturing
 from .pytree import Structure, flatten, unflatten
 from .value import Value, array_of, make, register_leaf, stored

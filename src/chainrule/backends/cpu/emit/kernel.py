@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....compiler.loops import Contract, Kernel, Nest, Repeat, ScatterAdd
-from ....compiler.plan import Buffer
+from ....compiler.loops import Buffer, Contract, Kernel, Nest, Repeat, ScatterAdd
 from ....errors import InternalError
 from ...llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, i64
 from ...llvm.primitives import row_number

@@ -1,117 +1,31 @@
-"""A signature as a native program: plan, code, memory, and the call that runs n steps.
+"""A signature as a native program: code, memory, and the call that runs n steps.
 
-    signature --make_plan--> kernels --emit_kernel--> IR --compile_ir--> objects --StepLoop-->
-    run(n)
+    signature --compile--> loops --emit_kernel--> IR --compile_ir--> objects --StepLoop--> run(n)
 
-What was compiled is an :class:`Artifact`, plain data that the disk cache keeps; a later process
-that traces the same graph loads it and plans nothing.
+What was compiled is an :class:`Artifact`; a later process that traces the same graph loads it from
+the disk cache and compiles nothing.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from ....core.node import Array, Node
+from ....core.node import Array
+from ....core.signature import Signature
 from ....errors import InternalError
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
+from .artifact import Artifact
 from .fingerprint import fingerprint
-from .step_loop import Call, LoopEnd, Schedule, StepLoop
+from .step_loop import Schedule, StepLoop
 
 PAGE = 4096
-
-
-class SignatureLike(Protocol):
-    """What is asked of a signature (runtime.program has the class)."""
-
-    @property
-    def inputs(self) -> tuple[Node, ...]: ...
-    @property
-    def state(self) -> tuple[Node, ...]: ...
-    @property
-    def updates(self) -> tuple[Node, ...]: ...
-    @property
-    def outputs(self) -> tuple[Node, ...]: ...
-
-
-class Slot(NamedTuple):
-    """One entry of the pointer table."""
-
-    kind: str  # input, state, output, constant, temporary, part, queue
-    number: int  # of the input, state, output, constant or queue; byte offset of the others
-    parent: int = -1  # of a part: which entry it is a part of
-    steps: tuple[int, ...] = ()  # of a part: bytes it moves on with each loop around its users
-
-
-class Artifact(NamedTuple):
-    """A compiled program as data."""
-
-    slots: tuple[Slot, ...]
-    calls: tuple[Call | LoopEnd, ...]
-    whole_loop: bool
-    constants: tuple[Array, ...]
-    arena_bytes: int
-    scratch_bytes: int
-    one_thread: bool
-    objects: tuple[bytes, ...]
-
-    def to_bytes(self) -> bytes:
-        """Header (JSON), then constants and objects one after another."""
-        header = {
-            "slots": self.slots,
-            "calls": self.calls,
-            "whole_loop": self.whole_loop,
-            "arena_bytes": self.arena_bytes,
-            "scratch_bytes": self.scratch_bytes,
-            "one_thread": self.one_thread,
-            "constants": [[c.dtype.name, list(c.shape)] for c in self.constants],
-            "objects": [len(o) for o in self.objects],
-        }
-        text = json.dumps(header).encode()
-        parts = [
-            len(text).to_bytes(8, "little"),
-            text,
-            *(c.tobytes() for c in self.constants),
-            *self.objects,
-        ]
-        return b"".join(parts)
-
-    @classmethod
-    def from_bytes(cls, payload: bytes) -> Artifact:
-        size = int.from_bytes(payload[:8], "little")
-        header: dict[str, Any] = json.loads(payload[8 : 8 + size])
-        at = 8 + size
-        constants = []
-        for name, shape in header["constants"]:
-            dtype = np.dtype(name)
-            count = int(np.prod(shape, dtype=np.int64))
-            constants.append(np.frombuffer(payload, dtype, count, at).reshape(shape).copy())
-            at += count * dtype.itemsize
-        objects = []
-        for length in header["objects"]:
-            objects.append(payload[at : at + length])
-            at += length
-        calls = tuple(
-            LoopEnd(*c) if isinstance(c[0], int) else Call(c[0], tuple(c[1]), *c[2:])
-            for c in header["calls"]
-        )
-        return cls(
-            tuple(Slot(k, n, p, tuple(s)) for k, n, p, s in header["slots"]),
-            calls,
-            header["whole_loop"],
-            tuple(constants),
-            header["arena_bytes"],
-            header["scratch_bytes"],
-            header["one_thread"],
-            tuple(objects),
-        )
 
 
 class Cache(Protocol):
@@ -122,16 +36,14 @@ class Cache(Protocol):
 
 
 def compile_program(
-    signature: SignatureLike, target: Target | None = None, cache: Cache | None = None
+    signature: Signature, target: Target | None = None, cache: Cache | None = None
 ) -> CompiledProgram:
     """The native program of a signature; taken from the cache, or compiled now and put there."""
     target = target or host()
     if cache is None:
         return CompiledProgram(signature, _build(signature, target), target)
     native.use_object_cache(cache)
-    key = fingerprint(
-        signature.inputs, signature.state, signature.updates, signature.outputs, target
-    )
+    key = fingerprint(signature, target)
     payload = cache.get(key)
     if payload is not None:
         return CompiledProgram(signature, Artifact.from_bytes(payload), target)
@@ -140,7 +52,7 @@ def compile_program(
     return CompiledProgram(signature, artifact, target)
 
 
-def _build(signature: SignatureLike, target: Target) -> Artifact:
+def _build(signature: Signature, target: Target) -> Artifact:
     native.begin()
     from .build import build_artifact  # the whole code generator: imported only when it is needed
 
@@ -151,13 +63,12 @@ class CompiledProgram:
     """A native program; see :class:`chainrule.runtime.program.Program`."""
 
     def __init__(
-        self, signature: SignatureLike, artifact: Artifact, target: Target | None = None
+        self, signature: Signature, artifact: Artifact, target: Target | None = None
     ) -> None:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
-        self._lock = (
-            threading.Lock()
-        )  # one run at a time: the pointer table and the arena are shared
+        # One run at a time: the pointer table and the arena are shared.
+        self._lock = threading.Lock()
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -189,11 +100,6 @@ class CompiledProgram:
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
         self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
-        self._changed = [
-            i
-            for i, (s, u) in enumerate(zip(signature.state, signature.updates, strict=True))
-            if s is not u
-        ]
 
     @property
     def whole_loop(self) -> bool:
@@ -231,7 +137,7 @@ class CompiledProgram:
         """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
         table, held = self._table, []
         at = [self._address(i, array) for i, array in enumerate(state)]
-        written = {at[i] for i in self._changed}
+        written = {at[i] for i in self.signature.changed}
         for number, place in self._places["input"]:
             array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
             where = array.ctypes.data

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,20 @@ import numpy as np
 
 from ....core.loop import Body
 from ....core.node import ConstantValue, Node, reachable
+from ....core.signature import Signature
 from ..machine.target import Target
 
 
-def fingerprint(
-    inputs: Sequence[Node],
-    state: Sequence[Node],
-    updates: Sequence[Node],
-    outputs: Sequence[Node],
-    target: Target,
-) -> str:
+def fingerprint(signature: Signature, target: Target) -> str:
     """A hexadecimal digest of everything that decides what the program's code is."""
     digest = hashlib.blake2b(digest_size=20)
     digest.update(f"{_compiler()} {llvmlite.__version__} {np.__version__} {target}\n".encode())
-    places = {n: f"i{i}" for i, n in enumerate(inputs)} | {n: f"s{i}" for i, n in enumerate(state)}
+    s = signature
+    places = {n: f"i{i}" for i, n in enumerate(s.inputs)}
+    places |= {n: f"s{i}" for i, n in enumerate(s.state)}
     numbers: dict[Node, int] = {}
     bodies: dict[Body, int] = {}
-    for number, node in enumerate(reachable([*inputs, *state, *outputs, *updates])):
+    for number, node in enumerate(reachable([*s.inputs, *s.state, *s.outputs, *s.updates])):
         numbers[node] = number
         if node in places:
             text = places[node]
@@ -48,7 +44,7 @@ def fingerprint(
                 params = _loop(node, bodies)
             text = f"{node.op}({','.join(str(numbers[i]) for i in node.inputs)};{params})"
         digest.update(f"{text}:{node.dtype.name}{node.shape}\n".encode())
-    for nodes in (inputs, state, updates, outputs):
+    for nodes in (s.inputs, s.state, s.updates, s.outputs):
         digest.update(f"{[numbers[n] for n in nodes]}\n".encode())
     return digest.hexdigest()
 

@@ -155,7 +155,9 @@ class StepLoop:
                 )
             entry = self._timed.address(RUN_INLINED_TIMED)
         self._run(entry, steps, num_threads)
-        return np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64).reshape(count, 2)
+        times = np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64)
+        called = [isinstance(call, Call) for call in self._schedule.calls]
+        return np.asarray(times.reshape(count, 2)[called])
 
     def _run(self, entry: int, steps: int, num_threads: int | None) -> None:
         wanted = threads.get_num_threads() if num_threads is None else num_threads

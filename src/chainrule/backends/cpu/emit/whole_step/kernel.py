@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .....core.node import Node, reachable
+from .....core.signature import Signature
 from ....llvm import primitives as ops
 from ....llvm.builder import SCALAR_OF_DTYPE, Module, Value, const, i64, vector
 from ...machine.target import Target
@@ -45,18 +46,9 @@ class RegisterKernel(NamedTuple):
     opt: int = 2
 
 
-def register_program(
-    inputs: Sequence[Node],
-    state: Sequence[Node],
-    updates: Sequence[Node],
-    outputs: Sequence[Node],
-    target: Target,
-) -> RegisterKernel | None:
-    """The program of a simplified graph; None if it is too large, or replicas meet in it.
-
-    ``updates[i]`` is the new value of ``state[i]``, or ``state[i]`` itself where nothing changes.
-    """
-    program = _Program(inputs, state, updates, outputs, target)
+def register_program(graph: Signature, target: Target) -> RegisterKernel | None:
+    """The program of a simplified graph; None if it is too large, or replicas meet in it."""
+    program = _Program(graph, target)
     nodes = reachable(program.roots)
     if len(nodes) > NODES or any(n.size == 0 or n.primitive.kind == "control" for n in nodes):
         return None
@@ -68,21 +60,12 @@ def register_program(
 
 
 class _Program:
-    def __init__(
-        self,
-        inputs: Sequence[Node],
-        state: Sequence[Node],
-        updates: Sequence[Node],
-        outputs: Sequence[Node],
-        target: Target,
-    ) -> None:
-        self.inputs, self.state, self.updates, self.outputs = inputs, state, updates, outputs
-        self.target = target
-        self.changed = [
-            i for i, (s, u) in enumerate(zip(state, updates, strict=True)) if u is not s
-        ]
-        self.roots = [*outputs, *(updates[i] for i in self.changed)]
-        self.fixed = [*inputs, *(s for i, s in enumerate(state) if i not in self.changed)]
+    def __init__(self, graph: Signature, target: Target) -> None:
+        self.graph, self.target = graph, target
+        self.inputs, self.state, self.outputs = graph.inputs, graph.state, graph.outputs
+        self.changed, self.roots = graph.changed, graph.roots
+        changed = {graph.state[i] for i in graph.changed}
+        self.fixed = [*graph.inputs, *(s for s in graph.state if s not in changed)]
         floats = {n.dtype.itemsize for n in reachable(self.roots) if n.dtype.kind == "f"}
         self.width = target.lanes("float64" if floats == {8} else "float32")
 
@@ -151,8 +134,8 @@ class _Tiny(_Frame):
         known: dict[Node, Held] = {}
         for node in program.fixed:
             known[node] = self._load(node) if node.size <= LOADED else self._in_memory(node)
-        written = records(program.state, program.updates, program.outputs)
-        pairs = [(program.state[i], program.updates[i]) for i in program.changed]
+        written = records(program.graph)
+        pairs = [(program.state[i], program.graph.updates[i]) for i in program.changed]
         changed = {node: new for node, new in pairs if node not in written}
         roots = [*program.outputs, *changed.values()]
         places: dict[Node, list[Value]] = {}

@@ -7,12 +7,12 @@ All that a step has to do is one store, wherever the array lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .....core.node import Node, reachable
+from .....core.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,13 @@ class Record:
     value: Node
 
 
-def records(
-    state: Sequence[Node], updates: Sequence[Node], outputs: Sequence[Node]
-) -> dict[Node, Record]:
+def records(graph: Signature) -> dict[Node, Record]:
     """The records among the state of a simplified graph: nothing else reads the old array."""
-    changed = [(s, u) for s, u in zip(state, updates, strict=True) if u is not s]
+    changed = [(graph.state[i], graph.updates[i]) for i in graph.changed]
     found = {s: r for s, u in changed if (r := _record(s, u)) is not None}
     others = [u for s, u in changed if s not in found]
-    read = set(
-        reachable([*outputs, *others, *(n for r in found.values() for n in (r.index, r.value))])
-    )
+    written = [n for r in found.values() for n in (r.index, r.value)]
+    read = set(reachable([*graph.outputs, *others, *written]))
     return {s: r for s, r in found.items() if s not in read}
 
 

@@ -1,4 +1,4 @@
-"""The plan of a signature follows from the signature alone."""
+"""The loop program of a signature follows from the signature alone."""
 
 import gc
 
@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 from compiled import graph_of, signature_of
 
-from chainrule.compiler.loops import show
-from chainrule.compiler.plan import make_plan
+from chainrule.compiler import pipeline
+from chainrule.compiler.show import show
 from chainrule.core import graph as g
 from chainrule.core.node import reachable
 
 
 def _text(signature):
-    plan = make_plan(signature.inputs, signature.state, signature.updates, signature.outputs)
-    buffers = [(b.kind, b.shape, b.dtype.name, b.number, b.offset) for b in plan.buffers]
-    return plan, "\n".join([*map(repr, buffers), *map(show, plan.kernels)])
+    seen = {}
+    program = pipeline.compile(signature, seen.__setitem__)
+    buffers = [(b.kind, b.shape, b.dtype.name, b.number, b.offset) for b in program.buffers]
+    return seen["legalize"].roots, "\n".join([*map(repr, buffers), *map(show, program.kernels)])
 
 
 @pytest.mark.parametrize("seed", range(0, 60))
-def test_what_is_left_of_an_earlier_plan_changes_nothing(seed):
+def test_what_is_left_of_an_earlier_program_changes_nothing(seed):
     """Equal nodes are one node while one of them is alive, and then it is older than its peers."""
     signature = signature_of(graph_of(seed), np.random.default_rng(seed))[0]
-    plan, first = _text(signature)
-    left = reachable(plan.roots)[::2]
-    del plan
+    roots, first = _text(signature)
+    left = reachable(roots)[::2]
+    del roots
     gc.collect()
     assert _text(signature)[1] == first
     del left
