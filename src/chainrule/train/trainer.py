@@ -217,8 +217,7 @@ class Trainer:
                 "metrics need the prediction: let training_step return (loss, prediction)"
             )
         made = self._batch_loss
-        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {})
-        return loss, prediction, batch
+        return loss, prediction, BatchLoss(loss, rows, made.parts if made else {})
 
     # -- training ----------------------------------------------------------------------------------
     def fit(
@@ -284,6 +283,7 @@ class Trainer:
             validation_split,
             sample_weight,
             class_weight,
+            self.objective.ignore_index,
         )
         data = self._checked("fit", data)
         if validation is not None:
@@ -349,7 +349,13 @@ class Trainer:
         changed."""
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
         data = evaluation_data(
-            "evaluate", self._float_dtype(), x, y, sample_weight, int(batch_size)
+            "evaluate",
+            self._float_dtype(),
+            x,
+            y,
+            sample_weight,
+            int(batch_size),
+            self.objective.ignore_index,
         )
         data = self._checked("evaluate", data)
         if metrics is not None or not self._used_metrics:

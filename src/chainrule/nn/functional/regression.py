@@ -9,10 +9,10 @@ from typing import Any
 from ...errors import DataError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor
+from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import relu, require_float
-from .classification import reduced
+from .classification import mean_over, reduced, weighed
 from .known import known_values, select
 from .linear import pairwise_distance
 from .targets import check_finite, same_shape
@@ -29,13 +29,14 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tenso
 
 
 def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
-    """The weighted mean divides by the sum of the weights."""
+    """The weighted mean divides by the sum of the weights; it is 0 where all are 0."""
     if weight is None:
         return reduced(loss, reduction)
     w = as_tensor(weight)
     same_shape(name, loss, w, "weight")
-    total = reduced(loss * w, "sum" if reduction == "mean" else reduction)
-    return total / w.sum() if reduction == "mean" else total
+    w = w.to(loss.dtype)
+    total = reduced(weighed(loss, w), "sum" if reduction == "mean" else reduction)
+    return make(mean_over(use(total), use(w.sum())), total, w) if reduction == "mean" else total
 
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
@@ -101,7 +102,7 @@ def huber_loss(
     if weight is not None:
         w = as_tensor(weight)
         same_shape("huber_loss", loss, w, "weight")
-        loss = loss * w
+        loss = weighed(loss, w)
     return reduced(loss, reduction)
 
 
@@ -123,7 +124,7 @@ def poisson_nll_loss(
     tensor(3.2689)
     """
     x, t = _pair("poisson_nll_loss", input, target, reduction)
-    loss = e.exp(x) - t * x if log_input else x - t * e.log(x + eps)
+    loss = e.exp(x) - weighed(x, t) if log_input else x - weighed(e.log(x + eps), t)
     if full:
         counts = select(t > 1, t, 1.0)
         stirling = counts * e.log(counts) - counts + 0.5 * e.log(2 * math.pi * counts)
