@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,13 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
 from .arrays import Arrays
 from .metrics import Metric, as_metric
-from .objective import BatchLoss, Objective, match_target, wants_probabilities
+from .objective import (
+    BatchLoss,
+    Objective,
+    ignored_label,
+    match_target,
+    wants_probabilities,
+)
 
 RECORDS = (1 << 15, 512)
 """How many epochs of one step each a program notes the losses of: one that stays in registers,
@@ -53,6 +60,9 @@ def named_metrics(
         listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
         for item in listed:
             metric = as_metric(item, not wants_probabilities(loss), _is_multilabel(loss, y))
+            if metric.ignore_index is None and ignored_label(loss) is not None:
+                metric = copy.copy(metric)
+                metric.ignore_index = ignored_label(loss)
             name = metric.name if key is None else f"{key}_{metric.name}"
             if any(n == name for _, n, _ in found):
                 raise OptionError(f"metrics: {name!r} occurs twice")
