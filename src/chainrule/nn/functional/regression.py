@@ -196,9 +196,16 @@ def cosine_embedding_loss(
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
     same_shape(name, x1, x2, "second input")
     sign = _signs(name, target, x1.shape[:-1])
-    size1, size2 = ((x * x).sum(axis=-1) + 1e-12 for x in (x1, x2))
-    cosine = (x1 * x2).sum(axis=-1) / e.sqrt(size1 * size2)
+    cosine = (_unit(x1) * _unit(x2)).sum(axis=-1)
     return reduced(select(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """x / √(‖x‖² + 1e-12) along the last axis, computed of x / max|x|: squares do not overflow."""
+    largest = e.maximum(e.abs(x.detach()).max(axis=-1, keepdims=True), 1e-6)
+    y = x / largest
+    unit: Tensor = y / e.sqrt((y * y).sum(axis=-1, keepdims=True) + (1e-6 / largest) ** 2)
+    return unit
 
 
 def triplet_margin_loss(
