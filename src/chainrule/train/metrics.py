@@ -252,7 +252,7 @@ class _Counts(Metric):
         chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
         counted = self.counted(target)
-        if counted is not None:
+        if counted is not None and counted.node.size == truth.node.size:
             counted = counted.reshape((-1, 1))
             p, t = p & counted, t & counted
         return {

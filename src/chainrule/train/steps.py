@@ -235,13 +235,13 @@ class Steps:
         with no_grad():
             return self.predict(tensors, data.to_float, Static.of(data))
 
-    def probe(self, data: Dataset) -> Any:
-        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
-        model.
+    def probe(self, data: Dataset, more: int = 0) -> Any:
+        """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
+        find mistakes in the model.
 
         Where the model does not take integers, ``data.to_float`` is set.
         """
-        count = min(data.batch, data.rows)
+        count = min(data.batch, data.rows) + more
         whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
         data.to_float = tuple(False for _ in whole)
         try:
