@@ -340,9 +340,7 @@ def mean_one(weights: Array, y: Arrays, ignore_index: int | None) -> Array:
     return scaled
 
 
-def _class_weights(
-    where: str, class_weight: Any, y: Arrays, ignore_index: int | None
-) -> Array:
+def _class_weights(where: str, class_weight: Any, y: Arrays, ignore_index: int | None) -> Array:
     labels = y.arrays[0]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

@@ -275,9 +275,7 @@ def _scalar(name: str, value: Any) -> Tensor:
     return value.reshape(()) if value.shape else value
 
 
-def _each_row(
-    name: str, loss: Any, prediction: Any, y: Any, rows: int
-) -> tuple[Tensor, bool]:
+def _each_row(name: str, loss: Any, prediction: Any, y: Any, rows: int) -> tuple[Tensor, bool]:
     """The loss of each row (or of each of its elements), and whether the loss is their mean."""
     if isinstance(loss, Loss):
         single: Loss = copy.copy(loss)

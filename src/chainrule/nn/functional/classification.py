@@ -51,7 +51,9 @@ def weighed(loss: Tensor, weight: Tensor) -> Tensor:
 def mean_over(total: Node, count: Node) -> Node:
     """total / count; 0, with gradient 0, where nothing counts."""
     some = g.ne(count, _full(count, 0))
-    return g.div(g.where(some, total, g.zeros_like(total)), g.where(some, count, g.ones_like(count)))
+    return g.div(
+        g.where(some, total, g.zeros_like(total)), g.where(some, count, g.ones_like(count))
+    )
 
 
 def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node | None:

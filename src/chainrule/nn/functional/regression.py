@@ -39,6 +39,14 @@ def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
     return make(mean_over(use(total), use(w.sum())), total, w) if reduction == "mean" else total
 
 
+def _difference(x: Tensor, t: Tensor, weight: Any) -> Tensor:
+    """x - t; 0 where it is infinite and its weight 0, so that its gradient is 0 too."""
+    d: Tensor = x - t
+    if weight is None:
+        return d
+    return select((as_tensor(weight) == 0) & e.isinf(d), 0.0, d)
+
+
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
     """(x - t)². Shapes must be equal: nothing is broadcast.
 
@@ -50,7 +58,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     tensor(2.)
     """
     x, t = _pair("mse_loss", input, target, reduction)
-    difference = x - t
+    difference = _difference(x, t, weight)
     return _weighted("mse_loss", difference * difference, weight, reduction)
 
 
@@ -62,7 +70,7 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     tensor(0.75)
     """
     x, t = _pair("l1_loss", input, target, reduction)
-    return _weighted("l1_loss", e.abs(x - t), weight, reduction)
+    return _weighted("l1_loss", e.abs(_difference(x, t, weight)), weight, reduction)
 
 
 def smooth_l1_loss(
@@ -96,7 +104,7 @@ def huber_loss(
     """
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
-    d = x - t
+    d = _difference(x, t, weight)
     size = e.abs(d)
     loss = select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta))
     if weight is not None:

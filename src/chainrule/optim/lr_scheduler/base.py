@@ -144,10 +144,11 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Count and factors."""
+        """Count and factors, and the rates that they multiply."""
         return {
             "last_epoch": self._count.item(),
             "base_lrs": list(self.base_lrs),
+            "initial_lrs": [float(g["initial_lr"]) for g in self.optimizer.param_groups],
             "factors": [f.item() for f in self._factors],
             "since": [f.item() for f in self._since],
         }
@@ -161,8 +162,9 @@ class LRScheduler:
             for tensor, value in zip(held, state_dict[name], strict=True):
                 tensor.assign(scalar(value))
         self._rebased = any(value != 1 for value in state_dict["since"])
-        for group, initial in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["initial_lr"] = initial
+        initials = state_dict["initial_lrs"]
+        for group, initial in zip(self.optimizer.param_groups, initials, strict=True):
+            group["initial_lr"] = float(initial)
         apply(self.optimizer)
 
 

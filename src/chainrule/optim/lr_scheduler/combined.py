@@ -77,7 +77,9 @@ class SequentialLR(LRScheduler):
         value = part.factor(t, initial, index)
         if isinstance(part, MultiplicativeLR):
             kept = part._factors[index]
-            kept.assign(scalar(float(value)) if active.capture is None else e.where(now, value, kept))
+            kept.assign(
+                scalar(float(value)) if active.capture is None else e.where(now, value, kept)
+            )
         return value
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
