@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, OptionError

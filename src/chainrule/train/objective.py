@@ -72,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Mean:
-    """The loss of a batch from one `Part`: Σ sᵢ wᵢ lᵢ / ``count`` for row weights s, class weights w.
+    """The loss of a batch from one `Part`: Σ sᵢ wᵢ lᵢ / ``count``, s weighing rows and w classes.
 
     ``count`` is Σ wᵢ over the labels that are not ignored, or else the rows; ``counted``, Σ sᵢ wᵢ,
     is what the batch adds to the divisor of the mean over batches. Numbers, or float64 scalars.

@@ -329,20 +329,20 @@ def binary_cross_entropy_with_logits(
     t = _binary_target(name, x, target)
     z, q = use(x), use(t)
     one = _full(z, 1)
-    # As (1 - t) max(x, 0) + w t max(-x, 0) + (1 + (w - 1) t) ln(1 + e^-|x|): only the first two can
-    # be infinite, where the answer is wrong for sure; on the right side their factor is 0.
-    none = g.zeros_like(z)
-    log = g.log1p(g.exp(g.neg(g.abs(z))))
-    wrong_yes = times(g.sub(one, q), g.max(z, none))
-    if pos_weight is None:
-        y = g.add(g.add(wrong_yes, times(q, g.max(g.neg(z), none))), log)
-        y = g.custom_vjp(y, [z, q], _plain_bce_logits_rule)
-    else:
+    # As f |x| + (1 + (w - 1) t) ln(1 + e^-|x|), with f = 1 - t where x > 0 and w t elsewhere: only
+    # |x| can be infinite, and on the right side f is 0, so the term is. NaN stays in the logarithm.
+    size, none = g.abs(z), g.zeros_like(z)
+    log = g.log1p(g.exp(g.neg(size)))
+    w = None
+    if pos_weight is not None:
         w = g.expand(g.stop_gradient(g.cast(as_tensor(pos_weight).node, x.dtype)), z.shape)
-        wrong_no = times(g.mul(w, q), g.max(g.neg(z), none))
+    wrong = g.where(g.lt(none, z), g.sub(one, q), q if w is None else g.mul(w, q))
+    y = g.where(g.eq(wrong, none), none, g.mul(wrong, size))
+    if w is None:
+        y = g.custom_vjp(g.add(y, log), [z, q], _plain_bce_logits_rule)
+    else:
         factor = g.add(one, g.mul(g.sub(w, one), q))
-        y = g.add(g.add(wrong_yes, wrong_no), g.mul(factor, log))
-        y = g.custom_vjp(y, [z, q, w], _bce_logits_rule)
+        y = g.custom_vjp(g.add(y, g.mul(factor, log)), [z, q, w], _bce_logits_rule)
     loss = make(y, x, t)
     return reduced(loss if weight is None else weighed(loss, as_tensor(weight)), reduction)
 

@@ -141,9 +141,9 @@ class ReduceLROnPlateau(LRScheduler):
     """lr ← lr · factor when ``step(metric)`` has not seen an improvement for ``patience`` steps.
 
     Better means below best - threshold · |best| (mode "min", threshold_mode "rel"; "abs": best -
-    threshold), so that a worse value of a negative metric is never better. The rate stays at least ``min_lr`` (one for all groups, or a list), and a change
-    smaller than ``eps`` is not made. Looks at the value of the metric, so not inside a compiled
-    function.
+    threshold), so a worse value of a negative metric is not better. The rate stays at least
+    ``min_lr`` (one for all groups, or a list), and a change smaller than ``eps`` is not made. Looks
+    at the value of the metric, so not inside a compiled function.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
