@@ -37,6 +37,8 @@ class ParamGroup(MutableMapping[str, Any]):
         for name, value in options.items():
             self[name] = value
         self.track("lr")
+        self.by_hand = False
+        """Whether the rate was set by hand since a schedule last looked."""
 
     def track(self, name: str) -> None:
         """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
@@ -56,8 +58,14 @@ class ParamGroup(MutableMapping[str, Any]):
     @property
     def static(self) -> tuple[Any, ...]:
         """The options a compiled step has built in."""
-        fixed = [(k, v) for k, v in self._options.items() if k not in ("params", "param_names")]
+        apart = ("params", "param_names", "initial_lr")  # schedules alone read initial_lr
+        fixed = [(k, v) for k, v in self._options.items() if k not in apart]
         return (*fixed, *self._rest.items(), *self._tensors)
+
+    @property
+    def initial_lr(self) -> float | None:
+        """The rate that schedules multiply; None where there has been none."""
+        return self._options.get("initial_lr")
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._tensors:
@@ -67,6 +75,12 @@ class ParamGroup(MutableMapping[str, Any]):
         return (value, *self._rest[name]) if name in self._rest else value
 
     def __setitem__(self, name: str, value: Any) -> None:
+        self.put(name, value)
+        if name == "lr" and active.capture is None:
+            self.by_hand = True
+
+    def put(self, name: str, value: Any) -> None:
+        """Set an option. Schedules, and those who put a rate back, set it so; not users."""
         value = tuple(value) if isinstance(value, list) and name != "params" else value
         if active.capture is None and name in self._constraints:
             value = value.item() if isinstance(value, Tensor) else value

@@ -57,7 +57,8 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.state: dict[Value, State] = {}
         self.param_groups: list[ParamGroup] = []
-        self._sharing = 0  # counts changes of who shares the scalars; compiled steps depend on it
+        # Counts changes of the groups and of who shares the scalars; compiled steps depend on it.
+        self._sharing = 0
         for group in self._groups(params):
             self.add_param_group(group)
 
@@ -120,6 +121,7 @@ class Optimizer:
             group["param_names"] = tuple(names)
         self.check_group(group)
         self.param_groups.append(group)
+        self._sharing += 1
         scalars = {k: stored(np.array(v)) for k, v in self.shared.items()}
         for p in params:
             self.state[p] = {**scalars, **self.new_state(group, p)}
@@ -260,7 +262,7 @@ class Optimizer:
         for new, own in zip(groups, self.param_groups, strict=True):
             for key, value in new.items():
                 if key not in ("params", "param_names"):
-                    own[key] = value
+                    own.put(key, value)
         for p, arrays in plan:
             for key, array in arrays.items():
                 if key not in self.shared:

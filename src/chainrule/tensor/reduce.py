@@ -547,7 +547,7 @@ def norm(
     keepdim: bool | None = None,
 ) -> Tensor:
     """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0
-    is 0.
+    is 0. Powers of elements do not overflow: only a norm above the dtype's largest number is inf.
 
     >>> import chainrule as cr
     >>> cr.norm([3.0, 4.0])
@@ -564,15 +564,37 @@ def norm(
         return make(_reduced(size, axes, keepdims, g.reduce_max), tensor)
     if order == 1:
         return make(_reduced(size, axes, keepdims, g.sum), tensor)
-    exponent = g.full(size.shape, order, size.dtype)
-    total = _reduced(
-        g.mul(node, node) if order == 2 else g.pow(size, exponent), axes, keepdims, g.sum
-    )
+    if order == 2 and node.dtype != dt.float64:  # squares of float32 fit float64
+        wide = g.cast(node, dt.float64)
+        total = _root(_reduced(g.mul(wide, wide), axes, keepdims, g.sum), 2)
+        return make(g.cast(total, node.dtype), tensor)
+    # ‖x‖ = m ‖x / m‖ for any m; with the largest element, powers neither overflow nor vanish.
+    if not node.size:
+        return make(_reduced(size, axes, keepdims, g.sum), tensor)
+    largest = g.stop_gradient(_reduced(size, axes, True, g.reduce_max))
+    usable = g.and_(g.ne(largest, g.zeros_like(largest)), g.lt(largest, _inf(largest)))
+    largest = g.where(usable, largest, g.ones_like(largest))
+    base = g.div(node if order == 2 else size, g.broadcast(largest, size.shape))
+    powers = g.mul(base, base) if order == 2 else g.pow(base, _constant(base, order))
+    total = _root(_reduced(powers, axes, keepdims, g.sum), order)
+    return make(g.mul(total, g.reshape(largest, total.shape)), tensor)
+
+
+def _constant(like: Node, value: float) -> Node:
+    return g.full(like.shape, value, like.dtype)
+
+
+def _inf(like: Node) -> Node:
+    return _constant(like, math.inf)
+
+
+def _root(total: Node, order: float) -> Node:
+    """total^(1/order) with the derivative 0 at 0, where that of a root is infinite."""
     zero = g.zeros_like(total)
     positive = g.ne(total, zero)
-    safe = g.where(positive, total, g.ones_like(total))  # the root's derivative at 0 is infinite
-    root = g.sqrt(safe) if order == 2 else g.pow(safe, g.full(total.shape, 1 / order, total.dtype))
-    return make(g.where(positive, root, zero), tensor)
+    safe = g.where(positive, total, g.ones_like(total))
+    root = g.sqrt(safe) if order == 2 else g.pow(safe, _constant(total, 1 / order))
+    return g.where(positive, root, zero)
 
 
 def result_dtype(*xs: Any) -> DType:

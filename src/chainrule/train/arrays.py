@@ -117,6 +117,12 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         array = data._read()
     elif hasattr(data, "columns") and hasattr(data, "dtypes"):
         array = _table(where, name, data)
+    elif _gives_batches(data):
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; the Trainer draws batches by itself, in "
+            f"native code: give the arrays that it reads, as in {where.split(':')[0]}(x, y, "
+            "batch_size=32)"
+        )
     elif isinstance(data, Iterator) or callable(data):
         raise DTypeError(
             f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
@@ -131,6 +137,11 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             raise ShapeError(
                 f"{where}: the rows of {name} have unequal lengths; pad them to one length"
             ) from None
+    if array.ndim == 0 and array.dtype.kind == "O":
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
+            "table"
+        )
     if array.ndim == 0:
         raise ShapeError(
             f"{where}: {name} is a single number ({array}); rows of examples are expected"
@@ -169,6 +180,15 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             " column, or use model.double()"
         )
     return converted
+
+
+def _gives_batches(data: Any) -> bool:
+    """Whether ``data`` is a loader, or a data set of another library: rows, but not an array."""
+    arrays = ("__array__", "__array_interface__", "__buffer__", "shape", "dtype")
+    if isinstance(data, list | tuple | Iterator) or any(hasattr(data, n) for n in arrays):
+        return False
+    loads = hasattr(data, "batch_size") or hasattr(data, "dataset") or hasattr(data, "take")
+    return loads and (hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
 
 
 def _table(where: str, name: str, data: Any) -> Array:
@@ -270,10 +290,15 @@ def check_same_rows(where: str, x: Arrays, y: Arrays) -> None:
 
 
 def row_weights(
-    where: str, sample_weight: Any, class_weight: Any, y: Arrays, dtype: DType = dt.float32
+    where: str,
+    sample_weight: Any,
+    class_weight: Any,
+    y: Arrays,
+    dtype: DType = dt.float32,
+    ignore_index: int | None = None,
 ) -> Array | None:
-    """One weight per row with mean 1, from weights per row and per class; None if neither is
-    given."""
+    """One weight per row, from weights per row and per class, with the mean 1 over the labels that
+    are not ignored; None if neither is given."""
     rows = y.rows
     weights: Array | None = None
     if sample_weight is not None:
@@ -286,7 +311,7 @@ def row_weights(
                 "is expected"
             )
     if class_weight is not None:
-        per_row = _class_weights(where, class_weight, y)
+        per_row = _class_weights(where, class_weight, y, ignore_index)
         weights = per_row if weights is None else weights * per_row
     if weights is None:
         return None
@@ -295,14 +320,27 @@ def row_weights(
         raise DataError(
             f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative"
         )
-    mean = weights.mean()
-    if mean == 0:
+    if not (weights * labels_that_count(y, ignore_index)).any():
         raise DataError(f"{where}: all weights are 0; at least one row must count")
-    scaled: Array = (weights / mean).astype(dtype)
+    return mean_one(weights, y, ignore_index).astype(dtype)
+
+
+def labels_that_count(y: Arrays, ignore_index: int | None) -> Array:
+    """How many labels of each row are not ignored; where all are, 1 for each row."""
+    if ignore_index is None or not y.single:
+        return np.ones(y.rows)
+    counts = (y.arrays[0] != ignore_index).reshape(y.rows, -1).sum(1, dtype=np.float64)
+    return counts if counts.any() else np.ones(y.rows)
+
+
+def mean_one(weights: Array, y: Arrays, ignore_index: int | None) -> Array:
+    """Weights scaled to the mean 1 over the labels that are not ignored; some must not be 0."""
+    counts = labels_that_count(y, ignore_index)
+    scaled: Array = weights / float(np.average(weights.astype(np.float64), weights=counts))
     return scaled
 
 
-def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
+def _class_weights(where: str, class_weight: Any, y: Arrays, ignore_index: int | None) -> Array:
     labels = y.arrays[0]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -317,7 +355,9 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
             f"{where}: class_weight is for class labels, y is {labels[row]:g} at row {row}; use "
             "sample_weight"
         )
-    labels = labels.astype(np.int64)
+    counted = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
+    weights = np.zeros(len(labels))
+    labels = labels[counted].astype(np.int64)
     present, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
@@ -325,7 +365,8 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
                 f'{where}: class_weight is "balanced", a dict or a list, got {class_weight!r}'
             )
         table = len(labels) / (len(present) * counts)
-        return np.asarray(table[index], np.float64)
+        weights[counted] = table[index]
+        return weights
     given = (
         dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
     )
@@ -337,4 +378,5 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
         raise DataError(
             f"{where}: class_weight has no weight for the classes {missing} that are in y"
         )
-    return np.asarray([float(given[int(c)]) for c in present])[index]
+    weights[counted] = np.asarray([float(given[int(c)]) for c in present])[index]
+    return weights

@@ -125,7 +125,7 @@ def find_lr(
         for i in range(count):
             lr = start * (stop / start) ** (i / (count - 1))
             for group, own in zip(trainer.optimizer.param_groups, first, strict=True):
-                group["lr"] = lr * own / first[0] if first[0] else lr
+                group.put("lr", lr * own / first[0] if first[0] else lr)
             if i % max(data.full, 1) == 0:
                 steps.cursor.start(trainer.seed, trainer.epoch + i // max(data.full, 1))
             steps.meter.reset()

@@ -29,8 +29,8 @@ from ..nn.loss import (
 )
 from ..nn.module import Module
 from ..tensor import elementwise as e
-from ..tensor.index import take
 from ..tensor.tensor import Tensor
+from ..tensor.value import make, use
 from .arrays import Arrays
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
@@ -47,12 +47,13 @@ ELEMENTWISE_LOSSES = (
 )
 """Losses whose target has the shape of the prediction."""
 
-_FUNCTIONS = {
-    F.cross_entropy: CrossEntropyLoss,
-    F.nll_loss: NLLLoss,
-    F.binary_cross_entropy: BCELoss,
-    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss,
+_FUNCTIONS: dict[Any, Loss] = {
+    F.cross_entropy: CrossEntropyLoss(),
+    F.nll_loss: NLLLoss(),
+    F.binary_cross_entropy: BCELoss(),
+    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss(),
 }
+"""The losses that functions are, for what must be known of them."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,44 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The loss of a batch from one `Part`: Σ sᵢ wᵢ lᵢ / ``count``, s weighing rows and w classes.
+
+    ``count`` is Σ wᵢ over the labels that are not ignored, or else the rows; ``counted``, Σ sᵢ wᵢ,
+    is what the batch adds to the divisor of the mean over batches. Numbers, or float64 scalars.
+    """
+
+    value: Tensor
+    count: Any
+    counted: Any
+
+
+@dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch, and how much it counts among other batches: rows, or the sum of
-    weights."""
+    """The loss of a batch of ``rows`` rows: of all parts, weighted and added, and of each."""
 
     total: Tensor
-    count: Any  # a number or a float64 scalar tensor
-    parts: dict[str, Tensor]
+    rows: int
+    parts: dict[str, Mean]  # the only one is called ""
+
+    @property
+    def only(self) -> Mean | None:
+        """The mean of the only part."""
+        return self.parts.get("")
+
+    @property
+    def count(self) -> Any:
+        """What the gradient of the batch counts among those of other batches."""
+        return self.rows if self.only is None else self.only.count
+
+    @property
+    def measured(self) -> Tensor:
+        """The loss as a mean of this batch alone: divided by what it counts."""
+        mean, value = self.only, self.total.detach().double()
+        if mean is None or mean.counted is mean.count:
+            return value
+        found: Tensor = value * mean.count / e.where(mean.counted == 0, 1.0, mean.counted)
+        return found
 
 
 class Objective:
@@ -151,18 +183,18 @@ class Objective:
     ) -> BatchLoss:
         """The loss of a batch of ``rows`` rows."""
         total: Any = None
-        parts: dict[str, Tensor] = {}
-        count: Any = rows
+        parts: dict[str, Mean] = {}
         for part, p, y in self.pairs(prediction, target):
             y = match_target(part.loss, p, y)
-            value = scalar_loss(part.loss, p, y, rows, row_weight)
-            if row_weight is None and len(self.parts) == 1:
-                count = _count(part.loss, y, rows)
-            if not self.single:
-                parts[part.name] = value
-            value = value if part.weight == 1.0 else value * part.weight
+            parts[part.name] = mean = mean_loss(part.loss, p, y, rows, row_weight)
+            value = mean.value if part.weight == 1.0 else mean.value * part.weight
             total = value if total is None else total + value
-        return BatchLoss(total, count, parts)
+        return BatchLoss(total, rows, parts)
+
+    @property
+    def ignore_index(self) -> int | None:
+        """The label that does not count, if there is one loss, and one of labels."""
+        return ignored_label(self.parts[0].loss) if self.single else None
 
 
 def _pick(what: str, values: Any, key: Any) -> Any:
@@ -185,14 +217,12 @@ def _pick(what: str, values: Any, key: Any) -> Any:
 
 def is_label_loss(loss: Any) -> bool:
     """Whether the target of ``loss`` is one label per row."""
-    return isinstance(loss, LABEL_LOSSES) or _FUNCTIONS.get(loss) in LABEL_LOSSES
+    return isinstance(_FUNCTIONS.get(loss, loss), LABEL_LOSSES)
 
 
 def wants_probabilities(loss: Any) -> bool:
     """Whether the prediction is a probability, and not a logit."""
-    return isinstance(loss, BCELoss) or (
-        not isinstance(loss, Module) and _FUNCTIONS.get(loss) is BCELoss
-    )
+    return isinstance(_FUNCTIONS.get(loss, loss), BCELoss)
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
@@ -211,26 +241,46 @@ def match_target(loss: Any, prediction: Any, y: Any) -> Any:
     return y
 
 
-def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tensor | None) -> Tensor:
-    """The loss as a scalar; with weights (mean 1 over the data set), Σ wᵢ lᵢ / rows."""
+def mean_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tensor | None) -> Mean:
+    """The loss of a batch as a scalar, and what it counts; row weights have the mean 1 over the
+    data set."""
     name = type(loss).__name__ if isinstance(loss, Module) else getattr(loss, "__name__", "loss")
+    weights = _label_weights(loss, prediction, y)
     if row_weight is None:
-        value = loss(prediction, y)
-        if not isinstance(value, Tensor):
-            raise OptionError(
-                f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
-            )
-        if value.shape != () and value.node.size != 1:
-            raise ShapeError(
-                f"the loss {name} has shape {value.shape}; a scalar is expected: use "
-                'reduction="mean", or end with .mean()'
-            )
-        return value.reshape(()) if value.shape else value
+        value = _scalar(name, loss(prediction, y))
+        count = rows if weights is None else weights.sum().double()
+        return Mean(value, count, count)
+    each, divide = _each_row(name, loss, prediction, y, rows)
+    s = row_weight.to(each.dtype).reshape((rows, *[1] * (each.ndim - 1)))
+    total = F.classification.weighed(each, s).sum()
+    if weights is not None:
+        count = weights.sum()
+        value = make(F.classification.mean_over(use(total), use(count)), total)
+        return Mean(value, count.double(), (weights * s).sum().double())
+    if divide:  # the mean over the elements of a row, and over the rows
+        total = total / each.node.size
+    return Mean(total, rows, rows)
+
+
+def _scalar(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise OptionError(
+            f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
+        )
+    if value.shape != () and value.node.size != 1:
+        raise ShapeError(
+            f"the loss {name} has shape {value.shape}; a scalar is expected: use "
+            'reduction="mean", or end with .mean()'
+        )
+    return value.reshape(()) if value.shape else value
+
+
+def _each_row(name: str, loss: Any, prediction: Any, y: Any, rows: int) -> tuple[Tensor, bool]:
+    """The loss of each row (or of each of its elements), and whether the loss is their mean."""
     if isinstance(loss, Loss):
-        each: Loss = copy.copy(loss)
-        each.reduction = "none"
-        value = each(prediction, y)
-        divide = loss.reduction != "sum"
+        single: Loss = copy.copy(loss)
+        single.reduction = "none"
+        value, divide = single(prediction, y), loss.reduction != "sum"
     else:
         try:
             value = loss(prediction, y, reduction="none")
@@ -243,34 +293,23 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
             f"{value.shape}; let it take"
             f' reduction="none" and return shape ({rows},)'
         )
-    per_row = value.reshape((rows, -1)).mean(axis=1) if value.ndim > 1 and divide else value
-    if per_row.ndim > 1:
-        per_row = per_row.reshape((rows, -1)).sum(axis=1)
-    weighted = (per_row * row_weight.to(per_row.dtype)).sum()
-    total: Tensor = weighted / rows if divide else weighted
-    return total
+    return value, divide
 
 
-def _count(loss: Any, y: Any, rows: int) -> Any:
-    """What the mean of a batch was divided by: Σ of class weights where there are some, else the
-    rows."""
-    weight = getattr(loss, "weight", None)
-    ignore = getattr(loss, "ignore_index", None)
-    if (
-        not isinstance(loss, CrossEntropyLoss | NLLLoss)
-        or loss.reduction != "mean"
-        or dt.is_float(y.dtype)
-    ):
-        return rows
-    if weight is None:
-        if (
-            y.ndim > 1 and ignore is not None
-        ):  # sequences with padding: only what is not ignored counts
-            return (y != ignore).double().sum()
-        return rows
-    labels = y.long() if ignore is None else e.where(y == ignore, 0, y.long())
-    each = take(weight.double(), labels)
-    return (each if ignore is None else e.where(y == ignore, 0.0, each)).sum()
+def ignored_label(loss: Any) -> int | None:
+    """The label of rows that do not count in this loss; None if all do."""
+    found: int | None = getattr(_FUNCTIONS.get(loss, loss), "ignore_index", None)
+    return found
+
+
+def _label_weights(loss: Any, prediction: Any, y: Any) -> Tensor | None:
+    """How much each label counts in the mean of a loss of labels; None: all the same."""
+    loss = _FUNCTIONS.get(loss, loss)
+    if not isinstance(loss, CrossEntropyLoss | NLLLoss) or loss.reduction != "mean":
+        return None
+    if not isinstance(y, Tensor) or dt.is_float(y.dtype):
+        return None
+    return F.classification.counted_labels(y, loss.weight, loss.ignore_index, prediction)
 
 
 # -- checks on the whole data ----------------------------------------------------------------------
@@ -314,8 +353,13 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
             )
         y = y.astype(np.int64)
     classes = prediction.shape[1] if prediction.ndim > 1 else 1
-    ignore = getattr(loss, "ignore_index", None)
+    ignore = ignored_label(loss)
     low, high = int(y.min()), int(y.max())
+    if ignore is not None and low == high == ignore:
+        raise DataError(
+            f"{where}: every label in {name} is {ignore}, which stands for rows that do not count "
+            "(ignore_index); at least one row must count"
+        )
     if low >= 0 and high < classes:
         return y
     wrong = (y < 0) | (y >= classes)

@@ -21,6 +21,7 @@ from ..core.node import Array
 from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
+from ..tensor import elementwise as e
 from ..tensor.capture import Capture, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
@@ -161,12 +162,13 @@ class Steps:
             if not sums:
                 total = self.sum_count + factor
                 self.sum_count.assign(zeros_like(total) if update else total)
+                divisor = e.where(total == 0, 1.0, total)  # of batches that count nothing
             for p in params:
                 held = self.sums[id(p)]
                 by = factor.to(p.dtype) if isinstance(factor, Tensor) else factor
                 new = held + p.grad * by
                 held.assign(zeros_like(new) if update else new)
-                p.grad = (new if sums else new / total.to(p.dtype)) if update else None
+                p.grad = (new if sums else new / divisor.to(p.dtype)) if update else None
 
     def _evaluation_step(
         self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
@@ -233,13 +235,13 @@ class Steps:
         with no_grad():
             return self.predict(tensors, data.to_float, Static.of(data))
 
-    def probe(self, data: Dataset) -> Any:
-        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
-        model.
+    def probe(self, data: Dataset, more: int = 0) -> Any:
+        """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
+        find mistakes in the model.
 
         Where the model does not take integers, ``data.to_float`` is set.
         """
-        count = min(data.batch, data.rows)
+        count = min(data.batch, data.rows) + more
         whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
         data.to_float = tuple(False for _ in whole)
         try:

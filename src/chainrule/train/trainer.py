@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..errors import OptionError
+from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -25,6 +25,7 @@ from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
+from .habits import EVALUATE, FIT, PREDICT, Measures, knows
 from .history import History
 from .lr_finder import LRSearch, find_lr
 from .meter import Meter, named_metrics
@@ -217,10 +218,10 @@ class Trainer:
                 "metrics need the prediction: let training_step return (loss, prediction)"
             )
         made = self._batch_loss
-        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {})
-        return loss, prediction, batch
+        return loss, prediction, BatchLoss(loss, rows, made.parts if made else {})
 
     # -- training ----------------------------------------------------------------------------------
+    @knows(FIT)
     def fit(
         self,
         x: Any,
@@ -284,6 +285,7 @@ class Trainer:
             validation_split,
             sample_weight,
             class_weight,
+            self.objective.ignore_index,
         )
         data = self._checked("fit", data)
         if validation is not None:
@@ -311,10 +313,40 @@ class Trainer:
     def _checked(self, where: str, data: Dataset) -> Dataset:
         """The data after a look at what the model makes of it: layers fit, labels are in range."""
         with self._mode(False):
-            prediction, _ = self._steps.probe(data)
+            prediction = self._probe(where, data)
         assert data.y is not None
         y = prepare_targets(where, self.objective, data.y, prediction)
         return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
+
+    def _probe(self, where: str, data: Dataset) -> Any:
+        """A prediction without numbers. Raises ShapeError where ``x`` is one row without the axis
+        of rows: a vector that the model takes as a row, but not in any number."""
+        vectors = [n for n, a in zip(data.x.names, data.x.arrays, strict=True) if a.ndim == 1]
+        problem = ""
+        try:
+            prediction, _ = self._steps.probe(data)
+        except ShapeError as error:
+            if not vectors:
+                raise
+            problem = f": {str(error).splitlines()[0]}"
+        if not vectors or not problem and self._takes_any_rows(data):
+            return prediction
+        name, n = vectors[0], data.rows
+        raise ShapeError(
+            f"{where}: {name} has shape ({n},), {n} rows of one number each, which the model does "
+            f"not take; for one row of {n} features write {name}[None], for {n} rows of one feature"
+            f" {name}[:, None]{problem}"
+        )
+
+    def _takes_any_rows(self, data: Dataset) -> bool:
+        """Whether one row more than a batch has makes one prediction more."""
+        try:
+            found, _ = self._steps.probe(data, 1)
+        except ShapeError:
+            return False
+        first = found[0] if isinstance(found, tuple) else found
+        rows = min(data.batch, data.rows) + 1
+        return not isinstance(first, Tensor) or first.shape[:1] == (rows,)
 
     def _use_metrics(self, given: Any, data: Dataset) -> None:
         """Make meters for these metrics (the compiled steps are kept while the metrics stay the
@@ -336,6 +368,7 @@ class Trainer:
         self._steps.eval_meter.prepare(prediction, target)
 
     # -- evaluation --------------------------------------------------------------------------------
+    @knows(EVALUATE)
     def evaluate(
         self,
         x: Any,
@@ -346,10 +379,20 @@ class Trainer:
         metrics: Any = None,
     ) -> dict[str, float]:
         """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
-        changed."""
+        changed.
+
+        The result does not depend on ``batch_size``: it is over all rows that count. A dict by
+        name; unpacking it is a TypeError.
+        """
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
         data = evaluation_data(
-            "evaluate", self._float_dtype(), x, y, sample_weight, int(batch_size)
+            "evaluate",
+            self._float_dtype(),
+            x,
+            y,
+            sample_weight,
+            int(batch_size),
+            self.objective.ignore_index,
         )
         data = self._checked("evaluate", data)
         if metrics is not None or not self._used_metrics:
@@ -357,7 +400,7 @@ class Trainer:
         else:
             with self._mode(False):
                 self._steps.eval_meter.prepare(*self._steps.probe(data))
-        return self._evaluate(data)
+        return Measures(self._evaluate(data))
 
     def _evaluate(self, data: Dataset, prefix: str = "") -> dict[str, float]:
         steps = self._steps
@@ -370,6 +413,7 @@ class Trainer:
                 steps.run_evaluation(data, data.rest, 1)
         return steps.eval_meter.logs(prefix)
 
+    @knows(PREDICT)
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
 
@@ -381,7 +425,7 @@ class Trainer:
         data = Dataset(xs, None, None, int(batch_size), False)
         outputs: list[Any] = []
         with self._mode(False):
-            self._steps.probe(data)
+            self._probe("predict", data)
             for start in range(0, data.rows, data.batch):
                 stop = min(start + data.batch, data.rows)
                 wanted = stop - start
@@ -451,6 +495,11 @@ class Trainer:
         Weights alone: `Module.state_dict`. The file is written whole or not at all.
         """
         target = Path(path)
+        if not target.absolute().parent.is_dir():
+            raise CheckpointError(
+                f"save: there is no folder {target.parent}; make it first:"
+                f" Path({str(target.parent)!r}).mkdir(parents=True)"
+            )
         write_file(target, to_bytes(state_of(self, self._steps)))
         return target
 
