@@ -23,6 +23,10 @@ class DataError(ChainruleError, ValueError):
     """The user's data cannot be used as they are (NaN, empty, labels out of range …)."""
 
 
+class OutOfRangeError(DataError, IndexError):
+    """An index or a class outside the axis or table it counts in."""
+
+
 class OptionError(ChainruleError, ValueError):
     """An argument has a value that is not allowed."""
 

@@ -21,7 +21,7 @@ from ..core.node import Array
 from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
-from ..tensor.capture import Capture, capturing
+from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
 from ..tensor.tensor import Tensor
@@ -84,6 +84,7 @@ class Steps:
     def _batch(
         self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+        _given(*parts[:2])
         total = parts[0][0].shape[0]
         if rows < total:
             index = cursor.rows(rows, total, shuffle)
@@ -177,6 +178,7 @@ class Steps:
         self.eval_meter.add(batch, prediction, targets)
 
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
+        _given(x)
         return self.trainer.forward(build.value[0].build(self._floats(x, to_float)))
 
     # -- running -----------------------------------------------------------------------------------
@@ -207,10 +209,23 @@ class Steps:
         self.train_trace(data, data.batch, True, small)
         return small
 
+    @staticmethod
+    def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
+        """``n`` steps in one native run, after a look at the indices that are among the data."""
+        trace, leaves = compiled._find(arguments, {})
+        if trace not in data.checked:
+            for check in trace.extremes.given:
+                part, i = check.key
+                arrays = data.x if part == 0 else data.y
+                assert arrays is not None
+                check.look(f"{data.where}: {arrays.names[i]}", arrays.arrays[i])
+            data.checked.add(trace)
+        return trace.run(leaves, n)
+
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
         """``n`` training steps in one native run; returns the seconds they took."""
         start = time.perf_counter()
-        self.train.repeat(n, *self.train_arguments(data, rows, update))
+        self._run(self.train, data, n, self.train_arguments(data, rows, update))
         self.meter.rows += n * rows
         return time.perf_counter() - start
 
@@ -218,20 +233,21 @@ class Steps:
         """``n`` ≤ ``size`` epochs of one step each, and the loss of each."""
         start = time.perf_counter()
         self.meter.start_record()
-        self.train.repeat(n, *self.train_arguments(data, data.batch, True, size))
+        self._run(self.train, data, n, self.train_arguments(data, data.batch, True, size))
         losses = self.meter.records[size]._read()[:n].copy()
         return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""
         with no_grad():
-            self.evaluate.repeat(n, *data.tensors, rows, False, data.to_float, Static.of(data))
+            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
+            self._run(self.evaluate, data, n, arguments)
         self.eval_meter.rows += n * rows
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         """The outputs for one batch."""
         with no_grad():
-            return self.predict(tensors, data.to_float, Static.of(data))
+            return self._run(self.predict, data, 1, (tensors, data.to_float, Static.of(data)))
 
     def probe(self, data: Dataset) -> Any:
         """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
@@ -257,6 +273,14 @@ class Steps:
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
             return prediction, data.y.build(y) if data.y is not None else None
+
+
+def _given(*parts: tuple[Tensor, ...]) -> None:
+    """Inputs and targets whose values are looked at before a run and not in it."""
+    capture = active.capture
+    assert capture is not None
+    for number, part in enumerate(parts):
+        capture.given |= {t.node: (number, i) for i, t in enumerate(part)}
 
 
 def _placeholder(array: Array, rows: int) -> Any:

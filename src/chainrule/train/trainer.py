@@ -314,7 +314,7 @@ class Trainer:
             prediction, _ = self._steps.probe(data)
         assert data.y is not None
         y = prepare_targets(where, self.objective, data.y, prediction)
-        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
+        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float, data.where)
 
     def _use_metrics(self, given: Any, data: Dataset) -> None:
         """Make meters for these metrics (the compiled steps are kept while the metrics stay the
@@ -378,7 +378,7 @@ class Trainer:
         """
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
         xs = arrays_of("predict", "x", x, self._float_dtype())
-        data = Dataset(xs, None, None, int(batch_size), False)
+        data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []
         with self._mode(False):
             self._steps.probe(data)

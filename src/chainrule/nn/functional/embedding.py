@@ -9,10 +9,11 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
-from ...errors import DataError, DTypeError, OptionError, ShapeError
+from ...errors import DTypeError, OptionError, OutOfRangeError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.index import one_hot as build_one_hot
+from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, no_grad, use
 from ..options import check, choice, number, optional
@@ -48,7 +49,7 @@ def embedding(
     Row ``padding_idx`` gets no gradient. ``max_norm``: rows that are looked up and have a larger
     ``norm_type`` norm are first made that short, in place. ``scale_grad_by_freq`` divides the
     gradient of a row by how often it is looked up. Raises DTypeError for indices that are no
-    integers, DataError for an index outside the table.
+    integers, OutOfRangeError for an index outside the table.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -91,10 +92,13 @@ def _check_index(name: str, index: Tensor, weight: Tensor) -> None:
         raise ShapeError(f"{name} expects a table (rows, features), got {weight.shape}")
     rows = weight.shape[0]
     known = known_values(index)
-    if known is not None and known.size and (known.min() < 0 or known.max() >= rows):
+    if known is None:
+        text = f"{name}: index {{}} is outside the table of {rows} rows (0 … {rows - 1})"
+        check_later(index.node, 0, rows, text)
+    elif known.size and (known.min() < 0 or known.max() >= rows):
         wrong = int(known.min()) if known.min() < 0 else int(known.max())
         at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
-        raise DataError(
+        raise OutOfRangeError(
             f"{name}: index {wrong} at position {at} is outside the table of {rows} rows (0 … "
             f"{rows - 1})"
         )
