@@ -55,7 +55,11 @@ def check_known(values: Array, low: int, high: int, text: str) -> None:
     if values.size:
         least, most = int(values.min()), int(values.max())
         if least < low or most >= high:
-            raise OutOfRangeError(text.format(least if least < low else most))
+            wrong = least if least < low else most
+            error = OutOfRangeError(text.format(wrong))
+            at = np.unravel_index(int((values == wrong).argmax()), values.shape)
+            error.place = tuple(int(i) for i in at), values.shape
+            raise error
 
 
 def check_later(
@@ -212,4 +216,6 @@ class Extremes:
                 after = f"\n    found when {self.name} had run"
                 if changes:
                     after += ": the tensors it updates were updated with the nearest row instead"
-                raise check.error(wrong, after)
+                error = check.error(wrong, after)
+                error.after_run = True
+                raise error

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core import graph as g
 from ..core.node import Array
 from ..errors import DataError, DTypeError, OptionError, ShapeError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
@@ -29,8 +30,8 @@ from ..nn.loss import (
 )
 from ..nn.module import Module
 from ..tensor import elementwise as e
-from ..tensor.index import take
 from ..tensor.tensor import Tensor
+from ..tensor.value import make, use
 from .arrays import Arrays
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
@@ -269,7 +270,7 @@ def _count(loss: Any, y: Any, rows: int) -> Any:
             return (y != ignore).double().sum()
         return rows
     labels = y.long() if ignore is None else e.where(y == ignore, 0, y.long())
-    each = take(weight.double(), labels)
+    each = make(g.gather(use(weight.double()), labels.node))  # the loss has checked the labels
     return (each if ignore is None else e.where(y == ignore, 0.0, each)).sum()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
-from ...errors import DTypeError, OptionError, OutOfRangeError, ShapeError
+from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.index import one_hot as build_one_hot
@@ -98,10 +98,12 @@ def _check_index(name: str, index: Tensor, weight: Tensor) -> None:
     elif known.size and (known.min() < 0 or known.max() >= rows):
         wrong = int(known.min()) if known.min() < 0 else int(known.max())
         at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
-        raise OutOfRangeError(
+        error = OutOfRangeError(
             f"{name}: index {wrong} at position {at} is outside the table of {rows} rows (0 … "
             f"{rows - 1})"
         )
+        error.place = at, known.shape
+        raise error
 
 
 def _shorten(weight: Tensor, counts: Tensor, max_norm: float, norm_type: float) -> None:
@@ -193,7 +195,10 @@ def _members(index: Tensor, offsets: Any, include_last: bool) -> Tensor | None:
             f"{name}: offsets are a vector of integers, got {starts.dtype}{list(starts.shape)}"
         )
     known = known_values(starts)
-    if known is not None:
+    if known is None:
+        text = f"{name}: offset {{}} is not among the {index.shape[0]} indices"
+        check_later(starts.node, 0, index.shape[0] + 1, text)
+    else:
         wrong = not known.size or known[0] != 0 or (np.diff(known) < 0).any()
         if wrong or known[-1] > index.shape[0]:
             raise DataError(
