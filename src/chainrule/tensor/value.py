@@ -17,6 +17,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Array, Node, Shape, reachable
+from ..core.plain import is_missing, is_real, numbers, plain
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
@@ -458,13 +459,15 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     if isinstance(data, Value):
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
-        array = np.asarray(data)
+        array = plain(data, "the array")
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
         array = _from_python(data)
         if dtype is None and array.dtype == np.float64:
             dtype = dt.default_float
+    if array.dtype.kind == "O" and array.size and (is_real(array.flat[0]) or is_missing(array.flat[0])):
+        array = numbers(array, "the array")
     if dtype is None:
         dtype = dt.dtype_of(array.dtype) if array.dtype.kind in "biuf" else _reject(array, data)
     elif array.dtype.kind not in "biuf":
@@ -474,7 +477,10 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 
 def _from_python(data: Any) -> Array:
     try:
-        return np.asarray(data)
+        array = plain(data, "the list")
+        if array.dtype.kind == "O" and array.size and (is_real(array.flat[0]) or is_missing(array.flat[0])):
+            array = numbers(array, "the list")
+        return array
     except ValueError as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(
