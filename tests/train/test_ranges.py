@@ -86,7 +86,9 @@ def test_only_the_columns_that_are_looked_up_count() -> None:
     trainer.fit(x, Y, epochs=1, progress=False)
     x[33, 2] = 9
     text = refused(lambda: trainer.fit(x, Y, epochs=1, progress=False))
-    assert text.startswith("fit: x is 9 at row 33, column 2: embedding: index 9 is outside the table")
+    assert text.startswith(
+        "fit: x is 9 at row 33, column 2: embedding: index 9 is outside the table"
+    )
 
 
 def test_data_that_are_checked_before_cost_nothing_in_the_program() -> None:

@@ -62,9 +62,7 @@ def check_known(values: Array, low: int, high: int, text: str) -> None:
             raise error
 
 
-def check_later(
-    index: Node, low: int, high: int, text: str, ignoring: int | None = None
-) -> None:
+def check_later(index: Node, low: int, high: int, text: str, ignoring: int | None = None) -> None:
     """Check ``index`` when the function that is being traced has run; ``ignoring`` is allowed."""
     checks = active.checks
     least, most = interval(index)
@@ -92,9 +90,7 @@ def check_later(
     )
 
 
-def settle(
-    checks: Sequence[RangeCheck], finished: Callable[[list[Node]], Sequence[Node]]
-) -> None:
+def settle(checks: Sequence[RangeCheck], finished: Callable[[list[Node]], Sequence[Node]]) -> None:
     """The checks of a function that was run on tracers; ``finished`` replaces them in nodes. Done
     now, or handed to the trace around."""
     if not checks:

@@ -466,7 +466,11 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
         array = _from_python(data)
         if dtype is None and array.dtype == np.float64:
             dtype = dt.default_float
-    if array.dtype.kind == "O" and array.size and (is_real(array.flat[0]) or is_missing(array.flat[0])):
+    if (
+        array.dtype.kind == "O"
+        and array.size
+        and (is_real(array.flat[0]) or is_missing(array.flat[0]))
+    ):
         array = numbers(array, "the array")
     if dtype is None:
         dtype = dt.dtype_of(array.dtype) if array.dtype.kind in "biuf" else _reject(array, data)
@@ -478,7 +482,11 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 def _from_python(data: Any) -> Array:
     try:
         array = plain(data, "the list")
-        if array.dtype.kind == "O" and array.size and (is_real(array.flat[0]) or is_missing(array.flat[0])):
+        if (
+            array.dtype.kind == "O"
+            and array.size
+            and (is_real(array.flat[0]) or is_missing(array.flat[0]))
+        ):
             array = numbers(array, "the list")
         return array
     except ValueError as error:
