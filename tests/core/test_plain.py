@@ -48,6 +48,7 @@ MASK_TEXT = (
     " is a masked array, and 1 of 4 elements are masked, the first at position (1, 1); fill them "
     "with x.filled(value), or drop these rows"
 )
+BIG = f"the list has {2**70} at position (0,), more than int64 holds"
 REFUSED: dict[str, tuple[Any, type[ChainruleError], str]] = {
     "masked": (MASKED, DataError, "the array" + MASK_TEXT),
     "a list of masked arrays": ([MASKED, MASKED], DataError, "the list" + MASK_TEXT),
@@ -62,7 +63,7 @@ REFUSED: dict[str, tuple[Any, type[ChainruleError], str]] = {
         DTypeError,
         "the array has 'a' at position (1,); numbers are expected",
     ),
-    "too large": ([2**70], DTypeError, f"the list has {2**70} at position (0,), more than int64 holds"),
+    "too large": ([2**70], DTypeError, BIG),
     "beside fractions": (
         np.array([0.5, 2**53 + 1], object),
         DTypeError,

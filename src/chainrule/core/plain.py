@@ -51,6 +51,15 @@ def plain(data: Any, what: str) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def plain_numbers(data: Any, what: str) -> Array:
+    """`plain`, and objects that are numbers as such; those without a value are refused."""
+    array = plain(data, what)
+    objects = array.dtype.kind == "O" and array.size > 0
+    if objects and (is_real(array.flat[0]) or is_missing(array.flat[0])):
+        return numbers(array, what)
+    return array
+
+
 def is_nullable(dtype: Any) -> bool:
     """Whether it is a dtype of pandas with NA: Int64, boolean, Float64, or one of Arrow."""
     return hasattr(dtype, "na_value") and not hasattr(dtype, "categories")

@@ -400,7 +400,7 @@ def plain_target(y: Any) -> Any:
     """
     refuse_masked(y, "y")
     kinds = list(y.dtypes) if hasattr(y, "columns") else [getattr(y, "dtype", None)]
-    if not any(is_nullable(k) or (k is not None and k == object) for k in kinds):
+    if not any(is_nullable(k) or getattr(k, "kind", "") == "O" for k in kinds):
         return y
     found = np.asarray(y, object)
     gone = [i for i, v in np.ndenumerate(found) if is_missing(v)]

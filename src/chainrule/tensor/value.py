@@ -17,7 +17,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Array, Node, Shape, reachable
-from ..core.plain import is_missing, is_real, numbers, plain
+from ..core.plain import plain_numbers
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
@@ -459,19 +459,13 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     if isinstance(data, Value):
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
-        array = plain(data, "the array")
+        array = plain_numbers(data, "the array")
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
         array = _from_python(data)
         if dtype is None and array.dtype == np.float64:
             dtype = dt.default_float
-    if (
-        array.dtype.kind == "O"
-        and array.size
-        and (is_real(array.flat[0]) or is_missing(array.flat[0]))
-    ):
-        array = numbers(array, "the array")
     if dtype is None:
         dtype = dt.dtype_of(array.dtype) if array.dtype.kind in "biuf" else _reject(array, data)
     elif array.dtype.kind not in "biuf":
@@ -481,14 +475,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 
 def _from_python(data: Any) -> Array:
     try:
-        array = plain(data, "the list")
-        if (
-            array.dtype.kind == "O"
-            and array.size
-            and (is_real(array.flat[0]) or is_missing(array.flat[0]))
-        ):
-            array = numbers(array, "the list")
-        return array
+        return plain_numbers(data, "the list")
     except ValueError as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(
