@@ -427,8 +427,8 @@ _define("argmax", 1, "reduce", _argmax, lambda p, x: np.argmax(x, p["axis"]))
 # Contractions.
 _define("dot", 2, "contract", _dot, _two(np.matmul))  # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
 
-# Positions as data. An index outside the axis is clamped to it (the layer above checks what it can
-# see).
+# Positions as data. An index outside the axis is clamped to it, so that nothing else is read or
+# written; tensor.ranges makes every index that a user wrote, and that would be clamped, an error.
 _define("gather", 2, "index", _gather, _gather_meaning)  # out[i..., r...] = x[index[i...], r...]
 _define(
     "scatter_add", 3, "index", _scatter_add, _scatter_add_meaning
