@@ -130,3 +130,26 @@ def test_an_index_that_differs_between_examples_is_kept_apart() -> None:
     assert f(M, cr.tensor([0, -1, 2, 3])).tolist() == [0.0, 9.0, 12.0, 18.0]
     with pytest.raises(OutOfRangeError, match="index -6 is outside axis 0 of length 5"):
         f(M, cr.tensor([0, 1, -6, 3]))
+
+
+@pytest.mark.parametrize("index", [7, [0, -6], np.array([5])])
+def test_an_assignment_outside_is_refused(index: Any) -> None:
+    x = cr.zeros(5)
+    with pytest.raises(OutOfRangeError, match=r"x\[...\] = value: .* out of bounds for axis 0"):
+        x[index] = 1.0
+    assert x.tolist() == [0.0] * 5
+
+
+def test_a_rule_of_the_users_is_checked_under_vmap_too() -> None:
+    @cr.custom_vjp
+    def pick(x: Any, i: Any) -> Any:
+        return x[i.long()]
+
+    pick.defvjp(
+        lambda x, i: (x[i.long()], (x, i)),
+        lambda kept, g: (cr.scatter_add(kept[0] * 0, kept[1].long(), g), None),
+    )
+    gradient = cr.compile(cr.vmap(cr.grad(lambda x, i: pick(x, i).sum()), (None, 0)))
+    assert gradient(X, cr.tensor([[1.0, 2.0]])).tolist() == [[0, 1, 1, 0, 0]]
+    with pytest.raises(OutOfRangeError, match="index 9 is outside axis 0 of length 5"):
+        gradient(X, cr.tensor([[1.0, 9.0]]))

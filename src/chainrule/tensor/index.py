@@ -271,7 +271,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
             return make(
                 g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
             )
-    positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
+    key = _static(key)
+    try:
+        positions = np.arange(math.prod(x.shape)).reshape(x.shape)[key]
+    except IndexError as error:
+        raise OutOfRangeError(f"x[...] = value: {error}") from None
     new = as_tensor(value, x.dtype)
     if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
         raise DTypeError(
