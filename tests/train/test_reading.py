@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import chainrule as cr
+from chainrule import nn, optim
 from chainrule.core.dtypes import float32
-from chainrule.errors import DataError, DTypeError
+from chainrule.errors import DataError, DTypeError, ShapeError
 from chainrule.train.arrays import arrays_of
 
 
@@ -77,3 +79,33 @@ def test_what_is_refused_is_named(name: str) -> None:
     with pytest.raises(kind) as caught:
         arrays_of("fit", "x", data, float32)
     assert str(caught.value) == text
+
+
+def trainer_of(model: nn.Module, loss: Any) -> cr.Trainer:
+    return cr.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_one_row_without_the_axis_of_rows_is_named(n: int) -> None:
+    trainer, x = trainer_of(nn.Linear(3, 2), nn.CrossEntropyLoss()), np.ones(n, "f")
+    text = (
+        f"x has shape ({n},), {n} rows of one number each, and the model takes rows of several; "
+        f"for one row of {n} numbers write x[None], for rows of one number x[:, None]"
+    )
+    for where, run in (
+        ("predict", lambda: trainer.predict(x)),
+        ("evaluate", lambda: trainer.evaluate(x, np.zeros(n, int))),
+        ("fit", lambda: trainer.fit(x, np.zeros(n, int), progress=False)),
+    ):
+        with pytest.raises(ShapeError) as caught:
+            run()
+        assert str(caught.value) == f"{where}: {text}"
+
+
+def test_predictions_that_are_not_one_for_each_row_are_refused() -> None:
+    trainer = trainer_of(nn.Sequential(nn.Linear(3, 2), nn.Flatten(0, 1)), nn.MSELoss())
+    with pytest.raises(ShapeError) as caught:
+        trainer.predict(np.ones((5, 2, 3), "f"))
+    assert str(caught.value) == (
+        "predict: the model returns shape (10, 2) for 5 rows; the first axis must count the rows"
+    )

@@ -18,12 +18,13 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.counter_random import philox
 from ..core.node import Array
-from ..errors import GradientError
+from ..errors import GradientError, ShapeError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
 from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
+from ..tensor.pytree import flatten
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
@@ -253,9 +254,32 @@ class Steps:
         """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
         model.
 
-        Where the model does not take integers, ``data.to_float`` is set.
+        Where the model does not take integers, ``data.to_float`` is set. Raises ShapeError where
+        numbers in a row are taken for the features of one example.
         """
+        plain = all(a.ndim == 1 for a in data.x.arrays)
         count = min(data.batch, data.rows)
+        try:
+            found = self._probe_kinds(data, count)
+        except ShapeError as error:
+            if plain and f"({count},)" in str(error):
+                raise self._one_row(data) from error
+            raise
+        made = tensors_in(found[0])
+        if plain and len(made) == 1 and made[0].ndim and made[0].shape[0] != count:
+            raise self._one_row(data)
+        return found
+
+    @staticmethod
+    def _one_row(data: Dataset) -> ShapeError:
+        name, n = data.x.names[0], data.rows
+        return ShapeError(
+            f"{data.where}: {name} has shape ({n},), {n} rows of one number each, and the model "
+            f"takes rows of several; for one row of {n} numbers write {name}[None], for rows of "
+            f"one number {name}[:, None]"
+        )
+
+    def _probe_kinds(self, data: Dataset, count: int) -> tuple[Any, Any]:
         whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
         data.to_float = tuple(False for _ in whole)
         try:
@@ -273,6 +297,11 @@ class Steps:
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
             return prediction, data.y.build(y) if data.y is not None else None
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors that a model returned, alone or in tuples and dicts."""
+    return [t for t in flatten(output)[0] if isinstance(t, Tensor)]
 
 
 def _given(*parts: tuple[Tensor, ...]) -> None:

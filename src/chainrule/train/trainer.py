@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..errors import OptionError
+from ..errors import OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -31,7 +31,7 @@ from .meter import Meter, named_metrics
 from .metrics import Metric
 from .objective import BatchLoss, Objective, prepare_targets
 from .snapshot import restore, state_of
-from .steps import Steps
+from .steps import Steps, tensors_in
 
 _FIT: dict[str, Constraint] = {
     "epochs": integer(1),
@@ -381,7 +381,7 @@ class Trainer:
         data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []
         with self._mode(False):
-            self._steps.probe(data)
+            _check_rows(data, self._steps.probe(data)[0])
             for start in range(0, data.rows, data.batch):
                 stop = min(start + data.batch, data.rows)
                 wanted = stop - start
@@ -569,6 +569,16 @@ def _early_stopping(given: Any) -> EarlyStopping | None:
     raise OptionError(
         f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}"
     )
+
+
+def _check_rows(data: Dataset, prediction: Any) -> None:
+    """The model returns one output for each row."""
+    for t in tensors_in(prediction):
+        if t.shape[:1] != (data.batch,):
+            raise ShapeError(
+                f"predict: the model returns shape {t.shape} for {data.batch} rows; the first axis "
+                "must count the rows"
+            )
 
 
 def _rows(array: Array, start: int, stop: int, padded: int) -> Array:
