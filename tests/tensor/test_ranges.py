@@ -153,3 +153,10 @@ def test_a_rule_of_the_users_is_checked_under_vmap_too() -> None:
     assert gradient(X, cr.tensor([[1.0, 2.0]])).tolist() == [[0, 1, 1, 0, 0]]
     with pytest.raises(OutOfRangeError, match="index 9 is outside axis 0 of length 5"):
         gradient(X, cr.tensor([[1.0, 9.0]]))
+
+
+def test_a_padding_row_that_small_indices_cannot_name_is_none() -> None:
+    table = nn.Embedding(300, 2, padding_idx=299)
+    index = cr.tensor(np.array([0, 255], np.uint8))
+    for f in (table, cr.compile(table)):
+        assert np.array_equal(f(index).numpy(), table.weight.numpy()[[0, 255]])

@@ -41,6 +41,8 @@ def is_real(value: Any) -> bool:
 def plain(data: Any, what: str) -> Array:
     """``data`` as an array of its own dtype, native and without a mask; ``what`` names it in
     errors. Objects stay objects."""
+    if type(data) is np.ndarray and data.dtype.isnative and data.dtype.names is None:
+        return data
     refuse_masked(data, what)
     array = np.asarray(data, object if _has_missing(data) else None)
     if array.dtype.names is not None:

@@ -208,8 +208,7 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
     text = f"index {{}} is outside axis {axis} of length {n}"
     known = _known(index)
     if known is not None:
-        check_known(known, -n, n, text)
-        if known.size and int(known.min()) < 0:
+        if check_known(known, -n, n, text) < 0:
             return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
         return g.cast(index.node, dt.int64)
     check_later(index.node, -n, n, text)

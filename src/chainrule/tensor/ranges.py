@@ -38,9 +38,10 @@ class RangeCheck:
     layer: str = ""
     ignoring: int | None = None  # an index that stands for nothing
 
-    def wrong(self, lowest: Any, highest: Any) -> int | None:
+    def wrong(self, lowest: Array, highest: Array) -> int | None:
         """An index that is outside, given the extremes."""
-        low, high = int(np.min(lowest)), int(np.max(highest))
+        low = int(lowest.min() if lowest.ndim else lowest.item())
+        high = int(highest.max() if highest.ndim else highest.item())
         return low if low < self.low else high if high >= self.high else None
 
     def error(self, index: int, after: str = "", prefix: str = "") -> OutOfRangeError:
@@ -50,16 +51,18 @@ class RangeCheck:
         return OutOfRangeError(f"{text}\n    at {self.line}{after}")
 
 
-def check_known(values: Array, low: int, high: int, text: str) -> None:
-    """Raise OutOfRangeError for an element of ``values`` that is not in low … high - 1."""
-    if values.size:
-        least, most = int(values.min()), int(values.max())
-        if least < low or most >= high:
-            wrong = least if least < low else most
-            error = OutOfRangeError(text.format(wrong))
-            at = np.unravel_index(int((values == wrong).argmax()), values.shape)
-            error.place = tuple(int(i) for i in at), values.shape
-            raise error
+def check_known(values: Array, low: int, high: int, text: str) -> int:
+    """The least of ``values`` (0 of none); OutOfRangeError if one is not in low … high - 1."""
+    if not values.size:
+        return 0
+    least, most = int(values.min()), int(values.max())
+    if least < low or most >= high:
+        wrong = least if least < low else most
+        error = OutOfRangeError(text.format(wrong))
+        at = np.unravel_index(int((values == wrong).argmax()), values.shape)
+        error.place = tuple(int(i) for i in at), values.shape
+        raise error
+    return least
 
 
 def check_later(index: Node, low: int, high: int, text: str, ignoring: int | None = None) -> None:

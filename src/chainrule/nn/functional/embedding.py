@@ -70,8 +70,8 @@ def embedding(
     if counts is not None and scale_grad_by_freq:
         often = g.reshape(g.gather(counts, index.node), (*index.shape, 1))
         found = g.custom_vjp(found, [found, g.broadcast(often, found.shape)], _by_frequency)
-    if padding_idx is not None and weight.requires_grad:
-        row = padding_idx % weight.shape[0]
+    row = None if padding_idx is None else padding_idx % weight.shape[0]
+    if row is not None and weight.requires_grad and row <= np.iinfo(index.dtype).max:
         padded = g.eq(index.node, g.full(index.shape, row, index.dtype))
         wide = g.broadcast(g.reshape(padded, (*index.shape, 1)), found.shape)
         found = g.where(wide, g.stop_gradient(found), found)
@@ -155,7 +155,7 @@ def embedding_bag(
                 f"{name}: per_sample_weights have shape {factors.shape}, the index {index.shape}"
             )
         rows = rows * factors.unsqueeze(-1)
-    counted = None if padding_idx is None else index != padding_idx % weight.shape[0]
+    counted = None if padding_idx is None else index.long() != padding_idx % weight.shape[0]
     member = _members(index, offsets, include_last_offset)  # (bags, n), or None: all of a row
     if index.ndim == 1:
         rows = rows.unsqueeze(0)  # (1, n, D)
