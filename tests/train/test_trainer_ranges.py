@@ -68,6 +68,7 @@ def test_evaluate_predict_and_validation_data_are_looked_at_too() -> None:
     assert refused(lambda: trainer.predict(bad)).startswith("predict: x is -1 at row 59: ")
     text = refused(lambda: trainer.fit(GOOD, Y, validation_data=(bad, Y), progress=False))
     assert text.startswith("fit: validation_data: x is -1 at row 59: ")
+    assert trainer.epoch == 1, "before the first step"
     assert trainer.predict(GOOD).shape == (60, 2)
 
 

@@ -121,6 +121,12 @@ class GivenCheck:
     key: tuple[int, int]  # which of the data: inputs or targets, and the number among them
     positions: Array | None  # in a row, flattened; None: all
 
+    @property
+    def what(self) -> tuple[object, ...]:
+        """What is looked at, and for what: equal checks find the same."""
+        positions = None if self.positions is None else self.positions.tobytes()
+        return self.key, self.check.low, self.check.high, self.check.ignoring, positions
+
     @staticmethod
     def of(check: RangeCheck, given: Mapping[Node, tuple[int, int]]) -> GivenCheck | None:
         """The check of one of the nodes ``given`` (rows first); None if it is of something

@@ -28,7 +28,7 @@ class Dataset:
     shuffle: bool
     to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
     where: str = "fit"  # who was given them, for messages
-    checked: set[Any] = field(default_factory=set)  # traces whose indices have been looked at
+    checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
         self.rows = self.x.rows

@@ -9,6 +9,7 @@ step is a function of that state, and can be run again from a copy of it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
 from ..tensor.pytree import flatten
+from ..tensor.ranges import GivenCheck
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
@@ -214,13 +216,7 @@ class Steps:
     def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
         """``n`` steps in one native run, after a look at the indices that are among the data."""
         trace, leaves = compiled._find(arguments, {})
-        if trace not in data.checked:
-            for check in trace.extremes.given:
-                part, i = check.key
-                arrays = data.x if part == 0 else data.y
-                assert arrays is not None
-                check.look(f"{data.where}: {arrays.names[i]}", arrays.arrays[i])
-            data.checked.add(trace)
+        _look(data, trace.extremes.given)
         return trace.run(leaves, n)
 
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
@@ -295,7 +291,10 @@ class Steps:
         with capturing(capture), no_grad():
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
+            _given(x, y)
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
+            found = (GivenCheck.of(c, capture.given) for c in capture.checks)
+            _look(data, [c for c in found if c is not None])
             return prediction, data.y.build(y) if data.y is not None else None
 
 
@@ -304,7 +303,18 @@ def tensors_in(output: Any) -> list[Tensor]:
     return [t for t in flatten(output)[0] if isinstance(t, Tensor)]
 
 
-def _given(*parts: tuple[Tensor, ...]) -> None:
+def _look(data: Dataset, checks: Sequence[GivenCheck]) -> None:
+    """Raise OutOfRangeError for an index among the data that is outside; each is looked at once."""
+    for check in checks:
+        if check.what not in data.checked:
+            part, i = check.key
+            arrays = data.x if part == 0 else data.y
+            assert arrays is not None
+            check.look(f"{data.where}: {arrays.names[i]}", arrays.arrays[i])
+            data.checked.add(check.what)
+
+
+def _given(*parts: Sequence[Tensor]) -> None:
     """Inputs and targets whose values are looked at before a run and not in it."""
     capture = active.capture
     assert capture is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +315,7 @@ class Trainer:
             prediction, _ = self._steps.probe(data)
         assert data.y is not None
         y = prepare_targets(where, self.objective, data.y, prediction)
-        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float, data.where)
+        return replace(data, y=y)
 
     def _use_metrics(self, given: Any, data: Dataset) -> None:
         """Make meters for these metrics (the compiled steps are kept while the metrics stay the
