@@ -113,6 +113,7 @@ def test_the_page_names_files_there_are():
 PLACES = {
     "core/primitives/table.py",
     "core/graph.py",
+    "core/interval.py",  # what range a primitive's values have
     "autodiff/vjps.py",
     "autodiff/reverse.py",  # slopes of neighbouring slices are put side by side
     "autodiff/recurrence.py",  # sums over all steps go through sums and products

@@ -23,6 +23,15 @@ class DataError(ChainruleError, ValueError):
     """The user's data cannot be used as they are (NaN, empty, labels out of range …)."""
 
 
+class OutOfRangeError(DataError, IndexError):
+    """An index or a class outside the axis or table it counts in."""
+
+    place: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Where among the indices the first one outside is, and their shape, where that is known."""
+    after_run = False
+    """Whether a program had run before it was found."""
+
+
 class OptionError(ChainruleError, ValueError):
     """An argument has a value that is not allowed."""
 

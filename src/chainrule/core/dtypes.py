@@ -50,6 +50,7 @@ def dtype_of(spec: Any) -> DType:
         raise DTypeError(
             f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}"
         ) from None
+    found = found.newbyteorder("=")
     if found not in ALL:
         raise DTypeError(
             f"dtype {found} is not supported; use one of {', '.join(d.name for d in ALL)}"

@@ -15,7 +15,7 @@ from ..core.node import Array
 from ..errors import DataError
 from .columns import Column, Notes, NumberColumn, NumberStatistics, WordColumn, WordStatistics
 from .columns import column_from_json as _column_from_json
-from .reading import source_of
+from .reading import column_names, source_of
 from .source import Source
 from .tables import Table
 from .target import TASKS, Answers, class_numbers, learn_answers, listed, missing_target
@@ -51,7 +51,7 @@ class Preprocessor:
     def fit(
         cls,
         data: Any,
-        target: str | Sequence[str],
+        target: str | int | Sequence[str | int],
         task: str = "auto",
         drop: Sequence[str] = (),
         categorical: Sequence[str] = (),
@@ -67,7 +67,8 @@ class Preprocessor:
         be used.
         """
         source = source_of(data)
-        targets = [target] if isinstance(target, str) else list(target)
+        targets = column_names(target)
+        drop, categorical = column_names(drop), column_names(categorical)
         if answers is None:
             answers = read_answers(source, targets, task, drop, categorical)
         kept = answers.known if kept is None else kept

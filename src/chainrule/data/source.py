@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .tables import Table, extra, table_of_frame
+from .tables import Table, extra, number_objects, table_of_frame
 
 BATCH = 1 << 14
 """Rows of a piece."""
@@ -74,6 +74,7 @@ class FrameSource(Source):
         self.columns = list(frame.collect_schema().names())
         self._lazy = not hasattr(frame, "rows")
         self.rows = self._count()
+        self._objects = [] if self._lazy else number_objects(frame)
 
     def batches(
         self, columns: Sequence[str] | None = None, words: Collection[str] = ()
@@ -82,7 +83,7 @@ class FrameSource(Source):
         wanted = list(self.columns if columns is None else columns)
         row = 0
         for part in self._parts(wanted):
-            yield table_of_frame(part, self.name, row)
+            yield table_of_frame(part, self.name, row, self._objects)
             row += len(part)
 
     def _parts(self, wanted: list[str]) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import numpy as np
 
 from ..core.node import Array
+from ..core.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
@@ -349,6 +350,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     # -- what is fitted ----------------------------------------------------------------------------
     def _outputs(self, x: Any) -> Array:
         check_is_fitted(self)
+        refuse_masked(x, "X")
         x = validate_data(self, x, reset=False, dtype=FLOATS)
         return outputs(self._network, self._weights, x)
 
@@ -386,8 +388,28 @@ def row_weights(x: Array, given: Any) -> Array | None:
     """Weights of the rows as float64, checked; None where none are given."""
     if given is None:
         return None
+    refuse_masked(given, "sample_weight")
     found: Array = _check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True)
     return found
+
+
+def plain_target(y: Any) -> Any:
+    """``y`` in NumPy's own types where it is in nullable ones: integers stay integers, bools bools.
+
+    Raises DataError for masked elements and for rows that have no target.
+    """
+    refuse_masked(y, "y")
+    kinds = list(y.dtypes) if hasattr(y, "columns") else [getattr(y, "dtype", None)]
+    if not any(is_nullable(k) or getattr(k, "kind", "") == "O" for k in kinds):
+        return y
+    found = np.asarray(y, object)
+    gone = [i for i, v in np.ndenumerate(found) if is_missing(v)]
+    if gone:
+        raise DataError(
+            f"y has no value in row {gone[0][0]} ({len(gone)} of {found.size} are missing); drop "
+            "these rows"
+        )
+    return numbers(found, "y") if all(is_real(v) for v in found.flat) else found
 
 
 def as_given(x: Any, y: Any, sample_weight: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from safetensors.numpy import save as safetensors_bytes
 from ..core.node import Array
 from ..data import Preprocessor, Source, source_of
 from ..data.preprocess import read_answers
+from ..data.reading import column_names
 from ..data.target import Answers
 from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
@@ -58,7 +59,7 @@ class TableModel:
     def fit(
         cls,
         data: Any,
-        target: str | Sequence[str],
+        target: str | int | Sequence[str | int],
         *,
         task: str = "auto",
         drop: Sequence[str] = (),
@@ -87,7 +88,8 @@ class TableModel:
             )
         options = Training(**(training or {}))
         source = source_of(data)
-        names = [target] if isinstance(target, str) else list(target)
+        names = column_names(target)
+        drop, categorical = column_names(drop), column_names(categorical)
         answers = read_answers(source, names, task, drop, categorical)
         known = np.flatnonzero(answers.known)
         notes = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
-from ..tensor.capture import depends_on
+from ..tensor.capture import active, depends_on
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, stored
@@ -435,6 +435,8 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        checks = active.checks
+        first = len(checks) if checks is not None else 0
         with trail.entered(self):
             try:
                 for hook, with_kwargs in list(self._forward_pre_hooks.values()):
@@ -458,6 +460,8 @@ class Module:
             if watch is not None:
                 result = watch.around_output(result)
             trail.record(self, args, result)
+            if checks is not None and len(checks) > first:
+                trail.name_layer(checks[first:], self)
         return result
 
     def _has_backward_hooks(self) -> bool:

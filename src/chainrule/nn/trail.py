@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..errors import ChainruleError
 from ..tensor.value import Value
 
 if TYPE_CHECKING:
+    from ..tensor.ranges import RangeCheck
     from .module import Module
 
 _PACKAGE = __name__.split(".", 1)[0]
@@ -132,6 +133,12 @@ def product(x: Any) -> str:
     if found is None or type(found[0]).__name__ != "Flatten" or len(found[1]) < 3:
         return ""
     return " = " + "·".join(map(str, found[1][1:]))
+
+
+def name_layer(checks: Sequence[RangeCheck], module: Module) -> None:
+    """Tell checks that are made later which module they come from, unless an inner one did."""
+    for check in checks:
+        check.layer = check.layer or title(module)
 
 
 def explain(error: ChainruleError, module: Module, args: tuple[Any, ...]) -> None:

@@ -21,6 +21,7 @@ from ..core.rewrite import with_inputs
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
+    from .ranges import RangeCheck
     from .value import Value
 
 _serials = itertools.count(1)
@@ -64,6 +65,8 @@ class Capture:
     cuts: dict[Node, Node] = field(default_factory=dict)
     guards: list[tuple[object, str, object]] = field(default_factory=list)
     placeholders: list[Node] = field(default_factory=list)
+    checks: list[RangeCheck] = field(default_factory=list)
+    given: dict[Node, tuple[int, int]] = field(default_factory=dict)  # see `ranges.GivenCheck`
 
     def placeholder(self, shape: Shape, dtype: DType) -> Node:
         """A new input node of the trace."""
@@ -131,6 +134,7 @@ class _Active(threading.local):
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
     steps: tuple[Node, ...] = ()  # step numbers of loops whose body runs on placeholders
+    checks: list[RangeCheck] | None = None  # of indices that the running trace does not know yet
 
 
 active = _Active()
@@ -139,12 +143,12 @@ active = _Active()
 @contextmanager
 def capturing(capture: Capture) -> Iterator[Capture]:
     """Make ``capture`` the active one."""
-    before = active.capture
-    active.capture = capture
+    before = active.capture, active.checks
+    active.capture, active.checks = capture, capture.checks
     try:
         yield capture
     finally:
-        active.capture = before
+        active.capture, active.checks = before
         end(capture.placeholders)
 
 

@@ -25,6 +25,7 @@ from ..errors import CompileError, OptionError
 from ..runtime.program import Program, build
 from .capture import Capture, active, capturing
 from .pytree import Structure, flatten, unflatten
+from .ranges import Extremes
 from .value import Value, array_of, make, register_leaf, stored
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Trace:
     guards: list[tuple[object, str, object]]
     grad_presence: list[tuple[Value, bool]]
     requires: list[tuple[Value, bool]]
+    extremes: Extremes
     watched: list[Watched] = field(default_factory=list)
 
     def holds(self) -> bool:
@@ -135,7 +137,9 @@ class Trace:
             inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
         owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
         inputs = [a.copy() if id(a) in owned else a for a in inputs]
-        outputs = self.program.run(inputs, state, steps)
+        outputs = self.program.run(inputs, [*state, *self.extremes.arrays], steps)
+        if self.extremes.checks:
+            self.extremes.look(any(self.updated))
         for leaf, i in self.assigned_arguments:
             leaves[leaf].assign(stored(outputs[i]))
         for grad in self.grad_results:
@@ -235,18 +239,20 @@ def trace(
         grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
     slots = list(capture.slots.values())
     changed = [s.current if s.assigned else s.placeholder for s in slots]
-    resolved = capture.resolve([*changed, *outputs])
+    extremes = Extremes(capture, nodes.values())
+    resolved = capture.resolve([*changed, *outputs, *extremes.roots])
+    k, end = len(slots), len(slots) + len(outputs)
     grad_slots = [s for s in capture.grads.values() if s.before is not None]
     before = [s.before for s in grad_slots if s.before is not None]
     whole = Signature(
         (*nodes.values(), *before),
-        tuple(s.placeholder for s in slots),
-        tuple(resolved[: len(slots)]),
-        tuple(resolved[len(slots) :]),
+        (*(s.placeholder for s in slots), *extremes.state),
+        (*resolved[:k], *extremes.updates(resolved[end:])),
+        tuple(resolved[k:end]),
     )
     used_inputs, used_state = whole.used()
     signature = whole.pruned()
-    tensors = [s.tensor for s, used in zip(slots, used_state, strict=True) if used]
+    tensors = [s.tensor for s, used in zip(slots, used_state, strict=False) if used]
     return Trace(
         name=name,
         key=key,
@@ -257,7 +263,9 @@ def trace(
             s.tensor for s, used in zip(grad_slots, used_inputs[len(nodes) :], strict=True) if used
         ],
         state=tensors,
-        updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)],
+        updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)][
+            : len(tensors)
+        ],
         results=results,
         structure=out_structure,
         grad_results=grads,
@@ -266,6 +274,7 @@ def trace(
         grad_presence=[(s.tensor, s.had_grad) for s in capture.grads.values() if s.read],
         requires=[(s.tensor, s.tensor.requires_grad) for s in slots],
         watched=watched,
+        extremes=extremes,
     )
 
 

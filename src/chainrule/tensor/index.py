@@ -11,11 +11,13 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
+from ..core.interval import interval
 from ..core.node import Array, Node, Shape
-from ..errors import CompileError, DTypeError, OptionError, ShapeError
+from ..errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
 from ..runtime import realize as rt
 from .capture import active, user_line
 from .elementwise import broadcast_shapes
+from .ranges import check_known, check_later
 from .reduce import normalize_axis, pick
 from .value import Value, array_of, as_tensor, make, use
 
@@ -183,7 +185,7 @@ def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
 
 def _position(i: int, n: int, axis: int) -> int:
     if not -n <= i < n:
-        raise IndexError(f"index {i} is outside axis {axis} of length {n}")
+        raise OutOfRangeError(f"index {i} is outside axis {axis} of length {n}")
     return i % n
 
 
@@ -193,7 +195,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
         return g.constant(_position(item, n, axis), dt.int64)
     if isinstance(item, _MaskAxis):
         if item.length != n:
-            raise IndexError(
+            raise OutOfRangeError(
                 f"the mask has length {item.length} where the tensor's axis {axis} has {n}"
             )
         return item.positions.node
@@ -201,20 +203,17 @@ def _checked(item: Any, n: int, axis: int) -> Node:
 
 
 def wrap_index(index: Value, n: int, axis: int) -> Node:
-    """Positions from 0 for indices that may be negative; values that are known are checked."""
+    """Positions from 0 for indices that may be negative; those outside are refused (see
+    `ranges`)."""
+    text = f"index {{}} is outside axis {axis} of length {n}"
     known = _known(index)
     if known is not None:
-        if known.size:
-            low, high = int(known.min()), int(known.max())
-            if low < -n or high >= n:
-                raise IndexError(
-                    f"index {low if low < -n else high} is outside axis {axis} of length {n}"
-                )
-            if low < 0:
-                return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
+        if check_known(known, -n, n, text) < 0:
+            return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
         return g.cast(index.node, dt.int64)
+    check_later(index.node, -n, n, text)
     node = g.cast(index.node, dt.int64)
-    if index.dtype.kind == "u":
+    if interval(node)[0] >= 0:
         return node
     return g.where(
         g.lt(node, g.zeros_like(node)), g.add(node, g.full(node.shape, n, dt.int64)), node
@@ -271,7 +270,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
             return make(
                 g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
             )
-    positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
+    key = _static(key)
+    try:
+        positions = np.arange(math.prod(x.shape)).reshape(x.shape)[key]
+    except IndexError as error:
+        raise OutOfRangeError(f"x[...] = value: {error}") from None
     new = as_tensor(value, x.dtype)
     if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
         raise DTypeError(
@@ -437,13 +440,13 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     known = _known(index)
     if known is None and num_classes < 0:
         raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")
-    if known is not None and known.size:
-        low, high = int(known.min()), int(known.max())
-        num_classes = high + 1 if num_classes < 0 else num_classes
-        if low < 0 or high >= num_classes:
-            raise IndexError(
-                f"one_hot: class {low if low < 0 else high} is outside 0 … {num_classes - 1}"
-            )
+    if known is not None and known.size and num_classes < 0:
+        num_classes = max(int(known.max()) + 1, 0)
+    text = f"one_hot: class {{}} is outside 0 … {num_classes - 1}"
+    if known is not None:
+        check_known(known, 0, num_classes, text)
+    else:
+        check_later(index.node, 0, num_classes, text)
     shape = (*index.shape, max(num_classes, 0))
     wide = g.expand(g.reshape(g.cast(index.node, dt.int64), (*index.shape, 1)), shape)
     hot = g.eq(wide, g.iota(shape, len(shape) - 1, dt.int64))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ..errors import GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import active, substitute
 from .pytree import broadcast_prefix, flatten, unflatten
+from .ranges import RangeCheck, settle
 from .value import Value, array_of, as_tensor, depends_on_leaf, make, register_leaf
 
 if TYPE_CHECKING:
@@ -34,13 +35,24 @@ Argnums = int | Sequence[int]
 
 
 @contextmanager
-def transforming() -> Iterator[None]:
-    """A function is being run on tracers."""
+def tracing() -> Iterator[list[RangeCheck]]:
+    """A function is being run on tracers; yields the checks of indices that it asks for."""
+    checks: list[RangeCheck] = []
+    before, active.checks = active.checks, checks
     active.transforms += 1
     try:
-        yield
+        yield checks
     finally:
         active.transforms -= 1
+        active.checks = before
+
+
+@contextmanager
+def transforming(finished: Callable[[list[Node]], Sequence[Node]]) -> Iterator[None]:
+    """A function is being run on tracers; ``finished`` replaces them in nodes by the arguments."""
+    with tracing() as checks:
+        yield
+    settle(checks, finished)
 
 
 class Tracers:
@@ -58,10 +70,18 @@ class Tracers:
             self.nodes.append(node)
             self.tensors.append(tensor)
 
+    def replace(self, nodes: Sequence[Node]) -> list[Node]:
+        """``nodes`` of the arguments in place of the tracers."""
+        return substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
+
+    def replacing(self) -> AbstractContextManager[None]:
+        """The function is being run on these tracers."""
+        return transforming(self.replace)
+
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
         gradient."""
-        nodes = substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
+        nodes = self.replace(nodes)
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
         if now and plain and active.capture is None and rt.has_value([t.node for t in plain]):
@@ -152,7 +172,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         chosen = _select("grad", args, argnums)
         leaves, structure = flatten([args[i] for i in chosen])
         tracers = Tracers("grad", leaves)
-        with transforming():
+        with tracers.replacing():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
             if has_aux and not (isinstance(out, tuple) and len(out) == 2):
                 raise OptionError(
@@ -222,7 +242,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     leaves, structure = flatten(list(primals))
     tracers = Tracers("vjp", leaves)
-    with transforming():
+    with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "vjp")
         nodes = [t.node for t in outputs]
     result = unflatten(out_structure, tracers.finish(nodes))
@@ -253,7 +273,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
             f"jvp: primals have shapes {[t.shape for t in tracers.originals]},"
             f" tangents {[t.shape for t in given]}"
         )
-    with transforming():
+    with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "jvp")
         nodes = [t.node for t in outputs]
         cast = [g.cast(t.node, n.dtype) for t, n in zip(given, tracers.nodes, strict=True)]
@@ -278,7 +298,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         chosen = _select("jacobian", args, argnums)
         leaves, structure = flatten([args[i] for i in chosen])
         tracers = Tracers("jacobian", leaves)
-        with transforming():
+        with tracers.replacing():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
             [result] = _outputs([out], "jacobian")[0]
             y = result.node
@@ -367,7 +387,11 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             raise ShapeError(
                 f"vmap: mapped arguments must have one length along in_axes, got {shown}"
             )
-        with transforming():
+
+        def batch_first(nodes: list[Node]) -> list[Node]:
+            return [n for n, _ in batching.vmap_nodes(nodes, mapped)]
+
+        with transforming(batch_first):
             out = f(*unflatten(structure, inner), **options)
             results, out_structure = flatten(out)
             nodes = [as_tensor(t).node for t in results]
@@ -503,7 +527,7 @@ def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any
         "check_grads", [x for x, is_float in zip(wide, floats, strict=True) if is_float]
     )
     tensors = iter(tracers.tensors)
-    with transforming():
+    with tracers.replacing():
         out = f(
             *unflatten(
                 structure,

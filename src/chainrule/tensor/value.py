@@ -17,6 +17,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Array, Node, Shape, reachable
+from ..core.plain import plain_numbers
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
@@ -458,7 +459,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     if isinstance(data, Value):
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
-        array = np.asarray(data)
+        array = plain_numbers(data, "the array")
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
@@ -474,7 +475,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 
 def _from_python(data: Any) -> Array:
     try:
-        return np.asarray(data)
+        return plain_numbers(data, "the list")
     except ValueError as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(

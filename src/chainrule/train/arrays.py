@@ -16,6 +16,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.dtypes import DType
 from ..core.node import Array
+from ..core.plain import is_missing, is_real, numbers, plain
 from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
 
@@ -130,7 +131,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         )
     else:
         try:
-            array = np.asarray(data)
+            array = plain(data, f"{where}: {name}")
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
@@ -146,6 +147,8 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         raise ShapeError(
             f"{where}: {name} is a single number ({array}); rows of examples are expected"
         )
+    if array.dtype.kind == "O" and all(is_missing(v) or is_real(v) for v in array.flat):
+        array = numbers(array, f"{where}: {name}", np.nan)
     if array.dtype.kind not in "biuf":
         raise DTypeError(
             f"{where}: {name} has dtype {array.dtype}{_first_odd(array)}; numbers are expected."
@@ -196,7 +199,10 @@ def _table(where: str, name: str, data: Any) -> Array:
     NaN."""
     columns = []
     for key in data.columns:
-        column = np.asarray(data[key])
+        what = f"{where}: the column {key!r} of {name}"
+        column = plain(data[key], what)
+        if column.ndim != 1:
+            raise DataError(f"{where}: {name} has several columns that are called {key!r}")
         if column.dtype.kind == "O":
             column = _numbers(where, f"the column {key!r} of {name}", column)
         elif column.dtype.kind not in "biuf":
@@ -211,19 +217,14 @@ def _table(where: str, name: str, data: Any) -> Array:
 
 
 def _numbers(where: str, name: str, column: Array) -> Array:
-    """A column of Python objects as float64; None and NA as NaN."""
-    found = np.empty(len(column))
+    """A column of Python objects as numbers; None and NA as NaN."""
     for row, value in enumerate(column):
-        if isinstance(value, int | float | np.number | np.bool_):
-            found[row] = value
-        elif value is None or type(value).__name__ in ("NAType", "NaTType"):
-            found[row] = np.nan
-        else:
+        if not (is_real(value) or is_missing(value)):
             raise DTypeError(
                 f"{where}: {name} has {_short(value)} at row {row}; numbers are expected. Encode "
                 "categories as integers or one-hot columns"
             )
-    return found
+    return numbers(column, f"{where}: {name}", np.nan)
 
 
 def _first_odd(array: Array) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.dtypes import DType
@@ -25,6 +25,8 @@ class Dataset:
     batch: int
     shuffle: bool
     to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
+    where: str = "fit"  # who was given them, for messages
+    checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
         self.rows = self.x.rows
@@ -54,7 +56,7 @@ def evaluation_data(
     xs, ys = arrays_of(where, "x", x, dtype), arrays_of(where, "y", y, dtype)
     check_same_rows(where, xs, ys)
     weights = row_weights(where, sample_weight, None, ys, dtype, ignore_index)
-    return Dataset(xs, ys, weights, batch, False)
+    return Dataset(xs, ys, weights, batch, False, where=where)
 
 
 def training_data(

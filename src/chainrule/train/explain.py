@@ -52,7 +52,7 @@ def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> E
 def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:
     inputs = [_array(leaves[i]) for i in trace.arguments]
     inputs += [t._grad._storage() for t in trace.grads_read if t._grad is not None]
-    state = [t._storage() for t in trace.state]
+    state = [*(t._storage() for t in trace.state), *trace.extremes.arrays]
     floats = [
         n.dtype.name
         for n in (*trace.signature.state, *trace.signature.inputs)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OutOfRangeError
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
@@ -160,11 +160,14 @@ class Fit:
         trainer, data = self.trainer, self.data
         while self.batch < data.steps and not trainer._stop:
             self.sentinel.keep(self.epoch * data.steps + self.batch)
-            if self.quick:
-                self._run_many_epochs()
-            else:
-                n, rows, update = self._next_chunk()
-                self._run(n, rows, update)
+            try:
+                if self.quick:
+                    self._run_many_epochs()
+                else:
+                    n, rows, update = self._next_chunk()
+                    self._run(n, rows, update)
+            except OutOfRangeError as error:
+                raise self._located(error) from None
             self._after_chunk(display)
 
     def _run(self, n: int, rows: int, update: bool) -> None:
@@ -264,17 +267,26 @@ class Fit:
             self._wait_for_rest()
             raise KeyboardInterrupt
 
+    def _run_again(self, batch: int) -> None:
+        """One batch of an epoch, for the sentinel."""
+        self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
+
+    def _located(self, error: OutOfRangeError) -> OutOfRangeError:
+        """An index was outside in the chunk that begins here."""
+        self._wait_for_rest()
+        if not error.after_run:
+            return error
+        last = self.epoch * self.data.steps + (self.record if self.quick else self.data.steps)
+        return self.sentinel.locate(error, last, self._run_again)
+
     def _report_nonfinite(self, last: int) -> None:
         self._wait_for_rest()
-
-        def run(batch: int) -> None:
-            self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
 
         def skip(n: int) -> None:
             self.steps.run_training(self.data, self.data.batch, True, n)
 
         last += self.epoch * self.data.steps
-        raise self.sentinel.explain(last, run, skip if self.quick else None)
+        raise self.sentinel.explain(last, self._run_again, skip if self.quick else None)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan

@@ -16,6 +16,7 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array, Shape
 from ..errors import OptionError, ShapeError
+from ..nn.functional.targets import label_numbers
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, make, stored
@@ -131,7 +132,7 @@ def _decisions(
         yes = prediction.reshape(target.shape) > (0.0 if from_logits else 0.5)
         return (
             yes.to(dt.int32),
-            (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else target.to(dt.int32),
+            (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else _labels(target),
             2,
         )
     if prediction.ndim < 2:
@@ -142,7 +143,7 @@ def _decisions(
     if target.shape == prediction.shape:
         truth = target.argmax(axis=1).to(dt.int32)
     elif target.shape == chosen.shape or target.node.size == chosen.node.size:
-        truth = target.reshape(chosen.shape).to(dt.int32)
+        truth = _labels(target.reshape(chosen.shape))
     else:
         raise ShapeError(
             f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}"
@@ -212,6 +213,13 @@ class TopKAccuracy(_Mean):
         lower: Tensor = prediction <= own  # not "not higher": NaN is no score
         found: Tensor = (~lower).to(dt.int32).sum(axis=1) < self.k
         return found
+
+
+def _labels(target: Tensor) -> Tensor:
+    """Labels as int32; one that does not fit stays different from every class."""
+    if not dt.is_integer(target.dtype):
+        return target.to(dt.int32)
+    return make(label_numbers(target.node))
 
 
 def _one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -9,6 +9,7 @@ step is a function of that state, and can be run again from a copy of it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
 from ..tensor import elementwise as e
-from ..tensor.capture import Capture, capturing
+from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
+from ..tensor.pytree import flatten
+from ..tensor.ranges import GivenCheck
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
@@ -85,6 +88,7 @@ class Steps:
     def _batch(
         self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+        _given(*parts[:2])
         total = parts[0][0].shape[0]
         if rows < total:
             index = cursor.rows(rows, total, shuffle)
@@ -179,6 +183,7 @@ class Steps:
         self.eval_meter.add(batch, prediction, targets)
 
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
+        _given(x)
         return self.trainer.forward(build.value[0].build(self._floats(x, to_float)))
 
     # -- running -----------------------------------------------------------------------------------
@@ -209,10 +214,17 @@ class Steps:
         self.train_trace(data, data.batch, True, small)
         return small
 
+    @staticmethod
+    def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
+        """``n`` steps in one native run, after a look at the indices that are among the data."""
+        trace, leaves = compiled._find(arguments, {})
+        _look(data, trace.extremes.given)
+        return trace.run(leaves, n)
+
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
         """``n`` training steps in one native run; returns the seconds they took."""
         start = time.perf_counter()
-        self.train.repeat(n, *self.train_arguments(data, rows, update))
+        self._run(self.train, data, n, self.train_arguments(data, rows, update))
         self.meter.rows += n * rows
         return time.perf_counter() - start
 
@@ -220,20 +232,21 @@ class Steps:
         """``n`` ≤ ``size`` epochs of one step each, and the loss of each."""
         start = time.perf_counter()
         self.meter.start_record()
-        self.train.repeat(n, *self.train_arguments(data, data.batch, True, size))
+        self._run(self.train, data, n, self.train_arguments(data, data.batch, True, size))
         losses = self.meter.records[size]._read()[:n].copy()
         return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""
         with no_grad():
-            self.evaluate.repeat(n, *data.tensors, rows, False, data.to_float, Static.of(data))
+            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
+            self._run(self.evaluate, data, n, arguments)
         self.eval_meter.rows += n * rows
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         """The outputs for one batch."""
         with no_grad():
-            return self.predict(tensors, data.to_float, Static.of(data))
+            return self._run(self.predict, data, 1, (tensors, data.to_float, Static.of(data)))
 
     def probe(self, data: Dataset, more: int = 0) -> Any:
         """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
@@ -257,8 +270,35 @@ class Steps:
         with capturing(capture), no_grad():
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
+            _given(x, y)
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
+            found = (GivenCheck.of(c, capture.given) for c in capture.checks)
+            _look(data, [c for c in found if c is not None])
             return prediction, data.y.build(y) if data.y is not None else None
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors that a model returned, alone or in tuples and dicts."""
+    return [t for t in flatten(output)[0] if isinstance(t, Tensor)]
+
+
+def _look(data: Dataset, checks: Sequence[GivenCheck]) -> None:
+    """Raise OutOfRangeError for an index among the data that is outside; each is looked at once."""
+    for check in checks:
+        if check.what not in data.checked:
+            part, i = check.key
+            arrays = data.x if part == 0 else data.y
+            assert arrays is not None
+            check.look(f"{data.where}: {arrays.names[i]}", arrays.arrays[i])
+            data.checked.add(check.what)
+
+
+def _given(*parts: Sequence[Tensor]) -> None:
+    """Inputs and targets whose values are looked at before a run and not in it."""
+    capture = active.capture
+    assert capture is not None
+    for number, part in enumerate(parts):
+        capture.given |= {t.node: (number, i) for i, t in enumerate(part)}
 
 
 def _placeholder(array: Array, rows: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from .meter import Meter, named_metrics
 from .metrics import Metric
 from .objective import BatchLoss, Objective, prepare_targets
 from .snapshot import restore, state_of
-from .steps import Steps
+from .steps import Steps, tensors_in
 
 _FIT: dict[str, Constraint] = {
     "epochs": integer(1),
@@ -316,7 +317,7 @@ class Trainer:
             prediction = self._probe(where, data)
         assert data.y is not None
         y = prepare_targets(where, self.objective, data.y, prediction)
-        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
+        return replace(data, y=y)
 
     def _probe(self, where: str, data: Dataset) -> Any:
         """A prediction without numbers. Raises ShapeError where ``x`` is one row without the axis
@@ -422,10 +423,10 @@ class Trainer:
         """
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
         xs = arrays_of("predict", "x", x, self._float_dtype())
-        data = Dataset(xs, None, None, int(batch_size), False)
+        data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []
         with self._mode(False):
-            self._probe("predict", data)
+            _check_rows(data, self._probe("predict", data))
             for start in range(0, data.rows, data.batch):
                 stop = min(start + data.batch, data.rows)
                 wanted = stop - start
@@ -618,6 +619,16 @@ def _early_stopping(given: Any) -> EarlyStopping | None:
     raise OptionError(
         f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}"
     )
+
+
+def _check_rows(data: Dataset, prediction: Any) -> None:
+    """The model returns one output for each row."""
+    for t in tensors_in(prediction):
+        if t.shape[:1] != (data.batch,):
+            raise ShapeError(
+                f"predict: the model returns shape {t.shape} for {data.batch} rows; the first axis "
+                "must count the rows"
+            )
 
 
 def _rows(array: Array, start: int, stop: int, padded: int) -> Array:

@@ -134,7 +134,8 @@ define(
 )
 
 # -- positions as data ---------------------------------------------------------------------------
-# An index outside the axis is clamped to it (the layer above checks what it can see).
+# An index outside the axis is clamped to it, so that nothing else is read or written; tensor.ranges
+# makes every index that a user wrote, and that would be clamped, an error.
 # out[i..., r...] = x[index[i...], r...]
 define("gather", 2, "index", shapes.gather, meanings.gather, in_memory=(0,))
 # out = x; out[index[i]] += updates[i]

@@ -6,18 +6,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
+from ...tensor.ranges import check_known, check_later
 from ...tensor.reduce import keep
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float, softplus_node
-from .known import select
-from .targets import check_finite, check_labels, check_range, same_shape
+from .known import known_values, select
+from .targets import check_finite, check_labels, check_range, label_numbers, same_shape
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
@@ -116,8 +119,8 @@ def _over_rows(
     """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the
     others.
 
-    A label outside the classes makes its row NaN (outside compiled functions it was refused
-    before).
+    A label outside the classes makes its row NaN (it is refused as well: before, or in compiled
+    functions when they have run).
     """
     inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
     rows = g.where(inside, rows, _full(rows, math.nan))
@@ -178,7 +181,7 @@ def cross_entropy(
     if dt.is_float(target.dtype) and target.shape == x.shape:
         return _soft_cross_entropy(x, target, axis, w, reduction, label_smoothing)
     check_labels(name, x, target, ignore_index)
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     shifted, log_sum = _log_sum_exp(use(x), axis)
     rows = g.sub(log_sum, _picked(shifted, label, axis))
     if w is not None:
@@ -240,7 +243,7 @@ def nll_loss(
     classes = x.shape[axis]
     w = _class_weights("nll_loss", weight, classes, x)
     check_labels("nll_loss", x, target, ignore_index)
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     rows = g.neg(_picked(use(x), label, axis))
     rows = rows if w is None else times(_row_weight(w, label, classes), rows)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
@@ -421,7 +424,7 @@ def multi_margin_loss(
     target = as_tensor(target)
     check_labels("multi_margin_loss", x, target, None)
     classes = x.shape[axis]
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     own = make(_picked(use(x), label, axis), x).unsqueeze(axis)
     others = make(g.iota(x.shape, axis, dt.int32)) != make(label).unsqueeze(axis)
     from_margin = margin - own + x
@@ -432,6 +435,16 @@ def multi_margin_loss(
     if w is not None:
         rows = weighed(rows, make(_row_weight(w, label, classes)))
     return reduced(rows, reduction)
+
+
+def _check_listed(name: str, target: Tensor, classes: int) -> None:
+    """Labels that are listed and ended by -1 are classes."""
+    text = f"{name}: label {{}}, but the input has {classes} classes (0 … {classes - 1})"
+    known = known_values(target)
+    if known is None:
+        check_later(target.node, np.iinfo(np.int64).min, classes, text)
+    else:
+        check_known(known, np.iinfo(np.int64).min, classes, text)
 
 
 def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
@@ -451,6 +464,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
         raise DTypeError(f"{name}: labels are integers, got {target.dtype}")
     same_shape(name, x, target)
     classes = x.shape[-1]
+    _check_listed(name, target, x.shape[-1])
     valid = (target < 0).to(dt.int32).cumsum(axis=-1) == 0  # before the first -1
     every = make(g.iota((classes,), 0, dt.int64))
     hot = (target.long().unsqueeze(-1) == every) & valid.unsqueeze(-1)  # (..., j, c)
