@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from ..errors import DataError
+from ..runtime.isolated import isolated_python
 from .source import BATCH, FrameSource
 from .tables import extra
 
@@ -40,7 +40,7 @@ def open_parquet(path: Path) -> FrameSource:
     if ends != [b"PAR1", b"PAR1"]:
         raise DataError(f"{path}: not a whole Parquet file (it must begin and end with PAR1)")
     done = subprocess.run(
-        [sys.executable, "-c", _READ_THROUGH, str(path)],
+        isolated_python(_READ_THROUGH, str(path), folders=[Path(pl.__file__).parent.parent]),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
