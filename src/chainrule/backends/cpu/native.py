@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from typing import Any
 
+from ...core.forking import free_in_child
 from .engine import Library, ObjectCache, compile_ir
 from .loop_ir import loop_ir
 from .target import host
@@ -17,6 +19,7 @@ from .threads_ir import code_ir
 
 _cache: ObjectCache | None = None
 _compiling = threading.Lock()
+free_in_child(sys.modules[__name__], "_compiling")
 
 
 def use_object_cache(cache: ObjectCache | None) -> None:

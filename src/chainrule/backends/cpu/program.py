@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ...core.forking import free_in_child
 from ...core.node import Array, Node
 from ...errors import InternalError
 from . import native
@@ -153,6 +154,7 @@ class CompiledProgram:
         self._lock = (
             threading.Lock()
         )  # one run at a time: the pointer table and the arena are shared
+        free_in_child(self, "_lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE

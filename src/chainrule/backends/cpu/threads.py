@@ -103,7 +103,7 @@ def shared_cores() -> Iterator[None]:
         yield
     finally:
         with _sharers_lock:
-            _sharers -= 1
+            _sharers = max(0, _sharers - 1)  # a forked child starts from 0
 
 
 @functools.cache
