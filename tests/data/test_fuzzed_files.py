@@ -46,8 +46,7 @@ def test_a_parquet_file_with_an_impossible_length(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         open_table(path)
     assert str(caught.value) == (
-        f"{path}: not a whole Parquet file (a length in it is impossible, "
-        "or larger than memory)"
+        f"{path}: not a whole Parquet file (a length in it is impossible, or larger than memory)"
     )
 
 

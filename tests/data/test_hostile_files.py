@@ -150,7 +150,11 @@ ARCHIVES = {
         bytes(16),
         "not a whole NPZ file ('x' has 16 bytes for shape (3,))",
     ),
-    "a date of no unit": (header("M8", "(2,)"), bytes(16), "'x' has shape (2,) and dtype datetime64"),
+    "a date of no unit": (
+        header("M8", "(2,)"),
+        bytes(16),
+        "'x' has shape (2,) and dtype datetime64",
+    ),
     "no character": (header("<U1", "(1,)"), b"\xff" * 4, "not a whole NPZ file ("),
     "half of a character": (
         header("<U1", "(2,)"),

@@ -159,9 +159,7 @@ class Process:
             bytecode()
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(
-                isolated_python(
-                    main, python=python, options=["-W", "ignore"], folders=[folder]
-                ),
+                isolated_python(main, python=python, options=["-W", "ignore"], folders=[folder]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

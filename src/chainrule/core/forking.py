@@ -36,7 +36,9 @@ class Gate:
     """
 
     def __init__(
-        self, before: Callable[[], object] = lambda: None, after: Callable[[], object] = lambda: None
+        self,
+        before: Callable[[], object] = lambda: None,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
         self._changed = threading.Condition()  # held from before a fork to after it
         self._inside: dict[int, int] = {}  # by thread: how often it is inside

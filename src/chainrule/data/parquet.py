@@ -1,8 +1,8 @@
 """Parquet files, first read through by a process of its own.
 
 polars trusts the lengths that a Parquet file states; in a damaged file such a length can end the
-whole process, and a small file can unpack to more than the machine's memory. So a helper process, with
-half of the memory, reads the file before this one does: if it comes through, so will we.
+whole process, and a small file can unpack to more than the machine's memory. So a helper process,
+with half of the memory, reads the file before this one does: if it comes through, so will we.
 """
 
 from __future__ import annotations

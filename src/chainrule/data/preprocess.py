@@ -5,6 +5,7 @@ Everything that was learned from the training table fits in JSON.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -214,13 +215,27 @@ class Preprocessor:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"this is no description of a preprocessor ({error!r})") from None
         regression = found.task == "regression"
+        inputs = [c.name for c in columns]
+        for kind, words in (
+            ("column", [*inputs, *names]),
+            ("class", classes),
+            *(
+                (f"category of {c.name!r}", c.categories)
+                for c in columns
+                if isinstance(c, WordColumn)
+            ),
+        ):
+            double = [w for w, count in Counter(words).items() if count > 1]
+            if double:
+                raise DataError(f"this preprocessor has the {kind} {double[0]!r} twice")
         scaled = len(names) == len(mean) == len(std) and np.isfinite(mean + std).all()
         if (
             found.task not in TASKS
             or not columns
             or not names
             or regression != (len(classes) == 0)
-            or (regression and not scaled)
+            or (regression and not (scaled and min(std) > 0))
+            or (not regression and (len(classes) < 2 or len(names) != 1))
         ):
             raise DataError(
                 f"this is no description of a preprocessor (task {found.task!r}, "

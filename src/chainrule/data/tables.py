@@ -13,7 +13,6 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, MissingExtraError
 
-
 MAX_COLUMNS = 1 << 16
 """No file with more columns is read."""
 LONGEST_WORD = 1 << 16
@@ -170,7 +169,7 @@ def table_of_frame(frame: Any, source: str, first_row: int = 0) -> Table:
             found[name] = column.cast(nw.Float64).to_numpy().astype(np.float64)
         elif dtype == nw.String:
             found[name] = words_of(column, source, name, first_row)
-        elif dtype == nw.Boolean or dtype in ( nw.Categorical, nw.Enum, nw.Object):
+        elif dtype == nw.Boolean or dtype in (nw.Categorical, nw.Enum, nw.Object):
             items = column.to_list()
             found[name] = words_array([None if v is None or v != v else str(v) for v in items])
         elif dtype in (nw.Date, nw.Datetime):

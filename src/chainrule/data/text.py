@@ -126,7 +126,9 @@ class TextSource(Source):
             frame = pl.DataFrame(chosen)
             return list(frame.select(expression(pl.col(c.name)).alias(c.name) for c in chosen))
         rows = len(frame)
-        long = pl.DataFrame({"all": pl.concat(chosen)}).select(expression(pl.col("all")).alias("all"))
+        long = pl.DataFrame({"all": pl.concat(chosen)}).select(
+            expression(pl.col("all")).alias("all")
+        )
         whole = long.to_series()
         return [whole.slice(i * rows, rows) for i in range(len(chosen))]
 

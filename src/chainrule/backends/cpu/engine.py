@@ -39,8 +39,8 @@ class ObjectCache(Protocol):
 # library.
 _raw: Any = getattr(llvm.ffi.lib, "_lib", llvm.ffi.lib)
 
-# No fork while a thread is inside LLVM, with or without llvmlite's lock: the child would find LLVM's
-# own locks held by nobody.
+# No fork while a thread is inside LLVM, with or without llvmlite's lock: in the child LLVM's own
+# locks would be held for ever.
 _lock: Any = getattr(llvm.ffi.lib, "_lock", contextlib.nullcontext())
 _compiling = Gate(_lock.__enter__, lambda: _lock.__exit__(None, None, None))
 
