@@ -218,9 +218,7 @@ def test_number_of_threads(own_count: None, monkeypatch: pytest.MonkeyPatch) -> 
     assert threads.run_parallel  # the pool itself follows on the next run
 
 
-def test_the_default_has_the_same_bound(
-    own_count: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_has_the_same_bound(own_count: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CHAINRULE_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "available_cpus", lambda: 384)
     assert threads.get_num_threads() == 256

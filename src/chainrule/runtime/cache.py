@@ -181,14 +181,15 @@ class Cache:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            return self._refuse(path, "it is a link")
+            self._refuse(path, "it is a link")
+            return None
         try:
             state = os.fstat(handle)
             why = "" if stat.S_ISREG(state.st_mode) else "it is not a plain file"
             why = why or _foreign(state)
             if why:
-                return self._refuse(path, why)
-            if state.st_size > self.max_bytes:
+                self._refuse(path, why)
+            if why or state.st_size > self.max_bytes:
                 return None
             with os.fdopen(os.dup(handle), "rb") as file:
                 return file.read()

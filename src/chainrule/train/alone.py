@@ -9,15 +9,23 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..errors import ThreadError
 from ..nn.module import Module
 
-_Self, _P, _R = TypeVar("_Self", bound=Any), ParamSpec("_P"), TypeVar("_R")
+
+class _Works(Protocol):
+    @property
+    def _modules(self) -> Sequence[Module]: ...
+
+
+_Self = TypeVar("_Self", bound=_Works)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def one_thread(
         method: Callable[Concatenate[_Self, _P], _R],
     ) -> Callable[Concatenate[_Self, _P], _R]:
         @functools.wraps(method)
-        def run(self: _Self, *args: _P.args, **options: _P.kwargs) -> _R:
+        def run(self: _Self, /, *args: _P.args, **options: _P.kwargs) -> _R:
             with alone(self._modules, method.__name__, long):
                 return method(self, *args, **options)
 

@@ -127,7 +127,7 @@ class Trainer:
         self.objective = Objective(loss, loss_weights)
         self.metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._modules = [
+        self._modules: Sequence[Module] = [
             model,
             *(p.loss for p in self.objective.parts if isinstance(p.loss, Module)),
         ]
