@@ -40,6 +40,10 @@ class CompileError(ChainruleError, RuntimeError):
     """A function cannot be compiled (for example, it asks for a value while it is traced)."""
 
 
+class ThreadError(ChainruleError, RuntimeError):
+    """Two threads use at once what only one can use."""
+
+
 class MissingExtraError(ChainruleError, ImportError):
     """An optional package is needed for this and is not installed."""
 

@@ -353,7 +353,7 @@ OPTIONS = {
     "threads": (
         2,
         ["t.csv", "--target", "y", "--threads", "0"],
-        "Error: Invalid value for '--threads': 0 is not in the range 1<=x<=1024.",
+        "Error: Invalid value for '--threads': 0 is not in the range 1<=x<=256.",
     ),
     "seed": (
         2,

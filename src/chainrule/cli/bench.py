@@ -23,7 +23,7 @@ from .output import data, print_json, progress
 @click.argument("workloads", nargs=-1)
 @net_options
 @click.option(
-    "--threads", type=click.IntRange(1), help="Threads for every library (default: all cores)."
+    "--threads", type=click.IntRange(1, 256), help="Threads for every library (default: all cores)."
 )
 @click.option(
     "--rounds",

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from ..backends.cpu.threads.pool import set_num_threads
+from ..backends.cpu.threads.pool_ir import MOST_THREADS
 from ..data import open_table
 from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
@@ -159,7 +160,7 @@ def _shares(
     help="Share of rows held out.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores.")
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Default: all cores.")
 @click.option(
     "--figure/--no-figure",
     default=True,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .tables import Table, extra, number_objects, table_of_frame
+from .tables import Table, check_columns, extra, number_objects, table_of_frame
 
 BATCH = 1 << 14
 """Rows of a piece."""
@@ -72,6 +72,7 @@ class FrameSource(Source):
         its rows (a file), so that no more than a slice need be held."""
         self._frame, self.name, self._quick_slices = frame, name, quick_slices
         self.columns = list(frame.collect_schema().names())
+        check_columns(name, self.columns)
         self._lazy = not hasattr(frame, "rows")
         self.rows = self._count()
         self._objects = [] if self._lazy else number_objects(frame)

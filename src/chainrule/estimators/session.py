@@ -7,6 +7,7 @@ plain arrays, and the next net of the same structure can be trained by the same 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..backends.cpu.threads.pool import shared_cores
+from ..core.forking import free_in_child
 from ..core.node import Array
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer
@@ -181,6 +182,7 @@ class Session:
 # -- lending ---------------------------------------------------------------------------------------
 _idle: list[tuple[Any, Session]] = []
 _lock = threading.Lock()
+free_in_child(sys.modules[__name__], "_lock")
 
 
 @contextmanager

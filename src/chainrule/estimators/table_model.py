@@ -16,6 +16,7 @@ from ..core.node import Array
 from ..data import Preprocessor, Source, source_of
 from ..data.preprocess import read_answers
 from ..data.reading import column_names
+from ..data.tables import Table
 from ..data.target import Answers
 from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
@@ -138,8 +139,8 @@ class TableModel:
         p = self.preprocessor
         if proba and p.task == "regression":
             raise OptionError("probabilities need classes; this model predicts numbers")
-        for x, _ in p.pieces(data):
-            z = outputs(self.spec, self.weights, x)
+        for x, table in p.pieces(data):
+            z = self._outputs(x, table)
             if p.task == "regression":
                 yield dict(zip(p.target_names, p.numbers(z).T, strict=True))
                 continue
@@ -169,7 +170,7 @@ class TableModel:
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
             left_out += int((~known).sum())
             if known.any():
-                z = outputs(self.spec, self.weights, x[known])
+                z = self._outputs(x, table)[known]
                 y = p.targets_of(table.take(known))
                 if p.classes:
                     scores.add(y, softmax(z))
@@ -183,6 +184,19 @@ class TableModel:
         if left_out:
             self.notes.append(f"{left_out} rows without a target are left out")
         return scores.result()
+
+    def _outputs(self, x: Array, table: Table) -> Array:
+        """float64 (rows, outputs), all finite, also in the units of the targets."""
+        z = outputs(self.spec, self.weights, x)
+        with np.errstate(over="ignore", invalid="ignore"):
+            shown = z if self.preprocessor.classes else self.preprocessor.numbers(z)
+        bad = ~np.isfinite(shown).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{table.source}: the model's output for row {table.first_row + int(bad.argmax())} "
+                "is not a finite number: its weights are too large for this row"
+            )
+        return z
 
     def _scores_of(self, y: Array, z: Array) -> dict[str, float]:
         """Measures of the net's outputs ``z``."""
@@ -230,13 +244,21 @@ class TableModel:
                     raise CheckpointError(
                         f"{path}: a safetensors file, but not a model written by `chainrule train`"
                     )
-                weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+                names = file.keys()
+                for k in names:
+                    kind = file.get_slice(k).get_dtype()
+                    if kind not in ("F16", "F32", "F64"):
+                        raise CheckpointError(
+                            f"{path}: {k} has dtype {kind}; weights are F16, F32 or F64"
+                        )
+                weights = {k: file.get_tensor(k) for k in names}
+        except CheckpointError:
+            raise
+        except (SafetensorError, OSError, ValueError, MemoryError) as error:
             raise CheckpointError(f"{path}: damaged, or not a model file ({error})") from None
         try:
             held = json.loads(metadata[FORMAT])
+            json.dumps(held, ensure_ascii=False).encode()  # no halves of characters in names
             if held["version"] != VERSION:
                 raise CheckpointError(
                     f"{path}: written in version {held['version']!r} of the format; this program "
@@ -246,13 +268,21 @@ class TableModel:
                 Preprocessor.from_json(held["preprocessor"]),
                 Spec.from_json(held["network"]),
                 weights,
-                dict(held["training"]),
-                dict(held["metrics"]),
-                dict(held["baseline"]),
+                _options(held["training"]),
+                _numbers("metrics", held["metrics"]),
+                _numbers("baseline", held["baseline"]),
             )
         except CheckpointError:
             raise
-        except (ChainruleError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (
+            ChainruleError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise CheckpointError(
                 f"{path}: the description of the model is damaged ({error!s})"
             ) from None
@@ -282,6 +312,26 @@ class TableModel:
         for k, v in self.weights.items():
             if v.dtype.kind != "f" or not np.isfinite(v).all():
                 raise CheckpointError(f"{path}: {k} has values that are not finite numbers")
+
+
+def _options(held: Any) -> dict[str, Any]:
+    """Options of the training, as `save` wrote them."""
+    kinds = (str, int, float, type(None))
+    found = {str(k): v for k, v in dict(held).items()}
+    for k, v in found.items():
+        listed = v if isinstance(v, list) else [v]
+        if not all(isinstance(x, kinds) for x in listed):
+            raise DataError(f"the option {k!r} of the training is {v!r}")
+    return found
+
+
+def _numbers(name: str, held: Any) -> dict[str, float]:
+    """Measures by name; NaN where one was not defined."""
+    found = dict(held)
+    for k, v in found.items():
+        if isinstance(v, bool) or not isinstance(v, int | float):
+            raise DataError(f"{k!r} of the {name} is {v!r}; a number is expected")
+    return {str(k): float(v) for k, v in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from ..optim.optimizer import Optimizer
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
+from .alone import one_thread
 from .arrays import arrays_of
 from .callbacks import EarlyStopping, as_callbacks
 from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
@@ -64,6 +65,9 @@ class Trainer:
     batches per update. ``seed``: of the order of the rows.
 
     A subclass may override `training_step` (and `forward`).
+
+    Several threads may call `predict` and `evaluate`: they take turns, also with other Trainers of
+    the same model. While one trains it, the others get a `ThreadError`.
 
     >>> import numpy as np, chainrule as cr
     >>> from chainrule import nn, optim
@@ -125,7 +129,7 @@ class Trainer:
         self.objective = Objective(loss, loss_weights)
         self.metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._modules = [
+        self._modules: Sequence[Module] = [
             model,
             *(p.loss for p in self.objective.parts if isinstance(p.loss, Module)),
         ]
@@ -223,6 +227,7 @@ class Trainer:
 
     # -- training ----------------------------------------------------------------------------------
     @knows(FIT)
+    @one_thread(long=True)
     def fit(
         self,
         x: Any,
@@ -370,6 +375,7 @@ class Trainer:
 
     # -- evaluation --------------------------------------------------------------------------------
     @knows(EVALUATE)
+    @one_thread()
     def evaluate(
         self,
         x: Any,
@@ -415,6 +421,7 @@ class Trainer:
         return steps.eval_meter.logs(prefix)
 
     @knows(PREDICT)
+    @one_thread()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
 
@@ -436,6 +443,7 @@ class Trainer:
         return _joined(outputs)
 
     # -- looking at it -----------------------------------------------------------------------------
+    @one_thread(long=True)
     def find_lr(
         self,
         x: Any,
@@ -458,6 +466,7 @@ class Trainer:
             self._use_metrics(None, data)
             return find_lr(self, self._steps, data, start, stop, steps)
 
+    @one_thread()
     def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
         """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
         updates by layer.
@@ -489,6 +498,7 @@ class Trainer:
                     return f"`{name}`"
         return f"of shape {parameter.shape}"
 
+    @one_thread()
     def save(self, path: str | Path) -> Path:
         """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
         into a file.
@@ -504,6 +514,7 @@ class Trainer:
         write_file(target, to_bytes(state_of(self, self._steps)))
         return target
 
+    @one_thread()
     def load(self, path: str | Path) -> None:
         """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from
         there.

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ....core.forking import free_in_child
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
@@ -69,6 +70,7 @@ class CompiledProgram:
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
         # One run at a time: the pointer table and the arena are shared.
         self._lock = threading.Lock()
+        free_in_child(self, "_lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE

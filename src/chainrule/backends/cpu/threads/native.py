@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from typing import Any
 
+from ....core.forking import free_in_child
 from ..machine.compiler import Library, ObjectCache, compile_ir
 from ..machine.target import host
 from .pool_ir import code_ir
@@ -17,6 +19,7 @@ from .step_loop_ir import loop_ir
 
 _cache: ObjectCache | None = None
 _compiling = threading.Lock()
+free_in_child(sys.modules[__name__], "_compiling")
 
 
 def use_object_cache(cache: ObjectCache | None) -> None:
