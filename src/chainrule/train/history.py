@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
 
 
@@ -74,6 +75,12 @@ class History:
         for name in names:
             if name not in self._columns:
                 self._columns[name] = array("d", [math.nan]) * done
+
+    def copy(self) -> History:
+        """The same numbers in a history of their own; ``stopped`` is empty."""
+        found = History()
+        found._columns = {k: v[:] for k, v in self._columns.items()}
+        return found
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -144,7 +151,8 @@ class History:
         for i in range(len(self)):
             cells = (repr(line[i]) if line[i] == line[i] else "" for line in self._columns.values())
             lines.append(",".join([str(i + 1), *cells]))
-        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with whole_file(target) as file:
+            file.write(("\n".join(lines) + "\n").encode())
         return target
 
     def plot(self, path: str | Path) -> Path:
@@ -169,7 +177,8 @@ class History:
             axes.set_ylabel(name)
             axes.grid(alpha=0.3)
         target = Path(path)
-        figure.savefig(target)
+        with whole_file(target) as file:
+            figure.savefig(file, format=target.suffix[1:] or "png")
         return target
 
     def __repr__(self) -> str:

@@ -11,12 +11,12 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import llvmlite
 import numpy as np
 
-from ...core.node import ConstantValue, Node, reachable
+from ...core.graph_digest import add_graph
+from ...core.node import Node
 from .target import Target
 
 
@@ -30,29 +30,8 @@ def fingerprint(
     """A hexadecimal digest of everything that decides what the program's code is."""
     digest = hashlib.blake2b(digest_size=20)
     digest.update(f"{_compiler()} {llvmlite.__version__} {np.__version__} {target}\n".encode())
-    places = {n: f"i{i}" for i, n in enumerate(inputs)} | {n: f"s{i}" for i, n in enumerate(state)}
-    numbers: dict[Node, int] = {}
-    for number, node in enumerate(reachable([*inputs, *state, *outputs, *updates])):
-        numbers[node] = number
-        if node in places:
-            text = places[node]
-        else:
-            params = ",".join(
-                f"{k}={_param(v)}"
-                for k, v in node.params.items()
-                if k not in ("rule", "id", "name")
-            )
-            text = f"{node.op}({','.join(str(numbers[i]) for i in node.inputs)};{params})"
-        digest.update(f"{text}:{node.dtype.name}{node.shape}\n".encode())
-    for nodes in (inputs, state, updates, outputs):
-        digest.update(f"{[numbers[n] for n in nodes]}\n".encode())
+    add_graph(digest, inputs, state, updates, outputs)
     return digest.hexdigest()
-
-
-def _param(value: Any) -> str:
-    if isinstance(value, ConstantValue):
-        return hashlib.blake2b(value.array.tobytes(), digest_size=16).hexdigest()
-    return str(value)
 
 
 @functools.cache
