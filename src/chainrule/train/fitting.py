@@ -22,7 +22,7 @@ from .dataset import Dataset
 from .history import History
 from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
-from .meta import FitMeta, read_fit
+from .meta import FitMeta, read_fit, read_meta
 from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
@@ -61,7 +61,8 @@ class Fit:
         self._whole = True  # whether the counters say what the state is
         self._not_written = False  # whether the last checkpoint could not be written
         self._options: Settings = {}
-        self._settings: Settings | None = None
+        self._settings: Settings = {}
+        self._found: tuple[State, FitMeta, str] | None = None  # in the checkpoint's folder
         self.started = time.perf_counter()
         self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
         self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
@@ -104,17 +105,19 @@ class Fit:
         return self.trainer.history
 
     def _prepare(self) -> None:
-        trainer = self.trainer
+        """Look at the checkpoint, if there is one, and compile; no more than that."""
+        trainer, checkpoint = self.trainer, self.plan.checkpoint
+        if checkpoint is not None:
+            self._options = options_of(trainer, self.plan.callbacks)
+            # Where this trainer goes on itself, its learning rate is what the run made of it.
+            started = trainer._started.setdefault(checkpoint.folder.resolve(), {})
+            self._options |= {"lr": started.setdefault("lr", self._options.get("lr"))}
+            self._found = self._look(checkpoint)
         trainer._stop, trainer._best = "", None
         for p in trainer.model.parameters():
             p.grad = None
         self.steps.prepare(self.data)
         self._compile()
-        if self.plan.checkpoint is not None:
-            self._options = options_of(trainer, self.plan.callbacks)
-            # Where this trainer goes on itself, its learning rate is what the run made of it.
-            started = trainer._started.setdefault(self.plan.checkpoint.folder.resolve(), {})
-            self._options |= {"lr": started.setdefault("lr", self._options.get("lr"))}
         trainer.history = trainer.history.copy()
 
     def _train(self, display: Progress) -> None:
@@ -122,7 +125,7 @@ class Fit:
         trainer, plan = self.trainer, self.plan
         for callback in plan.callbacks:
             callback.on_fit_begin(trainer)
-        resumed = plan.checkpoint is not None and self._resume(plan.checkpoint)
+        resumed = self._found is not None and self._resume(*self._found)
         over = resumed and (trainer._stop or self.epoch >= plan.epochs)
         try:
             if not resumed:
@@ -350,13 +353,14 @@ class Fit:
                 scheduler.step()
 
     # -- checkpoints -------------------------------------------------------------------------------
-    def settings(self) -> Settings:
-        """What must be the same for a resumed run to be the same run."""
-        if self._settings is None:
+    def settings(self, compiled: bool = True) -> Settings:
+        """What must be the same for a resumed run to be the same run; all but the computation
+        itself is known before anything is compiled."""
+        if not self._settings:
+            self._settings = {**data_of(self.data, self.plan.validation), **self._options}
+        if compiled and "step" not in self._settings:
             self._wait_for_rest()
-            digest = digest_of(self._all_traces())
-            data = data_of(self.data, self.plan.validation)
-            self._settings = {**data, **self._options, "step": digest}
+            self._settings["step"] = digest_of(self._all_traces())
         return self._settings
 
     def _write(self, force: bool = False) -> None:
@@ -387,14 +391,44 @@ class Fit:
         else:
             self._not_written = False
 
-    def _resume(self, checkpoint: Checkpoint) -> bool:
-        """Continue the run whose checkpoint is in the folder; False if there is none."""
+    def _look(self, checkpoint: Checkpoint) -> tuple[State, FitMeta, str] | None:
+        """The state in the folder, if there is one: of this run, and at a place that there is."""
         state = checkpoint.read()
         if state is None:
-            return False
-        where = f"the checkpoint in {checkpoint.folder}"
-        fit = read_fit(state.meta, where)
-        self._check_same(fit, state, where)
+            return None
+        where, data = f"the checkpoint in {checkpoint.folder}", self.data
+        fit = read_fit(state.meta, read_meta(state.meta, where).epoch, where)
+        self._check_same(fit, where, compiled=False)
+        if len(fit.callbacks) != len(self.plan.callbacks):
+            raise CheckpointError(
+                f"{where} has the state of {len(fit.callbacks)} callbacks, this call of fit has "
+                f"{len(self.plan.callbacks)}"
+            )
+        if fit.batch > data.steps:
+            raise CheckpointError(
+                f"{where} is damaged: its next batch is {fit.batch}, an epoch has {data.steps}"
+            )
+        position = state.arrays.get("cursor.position")
+        row = min(fit.batch * data.batch, data.rows)
+        if data.steps > 1 and position is not None and not np.array_equal(position, row):
+            raise CheckpointError(
+                f"{where} is damaged: its next row is {position}, batch {fit.batch} begins with "
+                f"row {row}"
+            )
+        return state, fit, where
+
+    def _check_same(self, fit: FitMeta, where: str, compiled: bool) -> None:
+        there = fit.settings if compiled else {k: v for k, v in fit.settings.items() if k != "step"}
+        different = differences(there, self.settings(compiled))
+        if different:
+            raise CheckpointError(
+                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
+                "another one"
+            )
+
+    def _resume(self, state: State, fit: FitMeta, where: str) -> bool:
+        """Continue the run whose state this is."""
+        self._check_same(fit, where, compiled=True)
         callbacks = zip(self.plan.callbacks, fit.callbacks, strict=True)
         parts = [Part(f"callback {type(c).__name__}", c, saved) for c, saved in callbacks]
         restore(self.trainer, self.steps, state, where, parts=parts)
@@ -411,29 +445,3 @@ class Fit:
         ):
             self._start_epoch()  # it had ended with fewer epochs, or between epochs
         return True
-
-    def _check_same(self, fit: FitMeta, state: State, where: str) -> None:
-        """Raise CheckpointError unless it is this run, and at a place that there is."""
-        different = differences(fit.settings, self.settings())
-        if different:
-            raise CheckpointError(
-                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
-                "another one"
-            )
-        if len(fit.callbacks) != len(self.plan.callbacks):
-            raise CheckpointError(
-                f"{where} has the state of {len(fit.callbacks)} callbacks, this call of fit has "
-                f"{len(self.plan.callbacks)}"
-            )
-        data = self.data
-        if fit.batch > data.steps:
-            raise CheckpointError(
-                f"{where} is damaged: its next batch is {fit.batch}, an epoch has {data.steps}"
-            )
-        position = state.arrays.get("cursor.position")
-        row = min(fit.batch * data.batch, data.rows)
-        if data.steps > 1 and position is not None and not np.array_equal(position, row):
-            raise CheckpointError(
-                f"{where} is damaged: its next row is {position}, batch {fit.batch} begins with "
-                f"row {row}"
-            )

@@ -61,8 +61,8 @@ def read_meta(meta: Mapping[str, Any], where: str) -> Meta:
     )
 
 
-def read_fit(meta: Mapping[str, Any], where: str) -> FitMeta:
-    """What `Fit` added. Raises CheckpointError if there is nothing, or something else."""
+def read_fit(meta: Mapping[str, Any], epochs: int, where: str) -> FitMeta:
+    """What `Fit` added; ``epochs``: those of the trainer. Raises CheckpointError if there is nothing, or something else."""
     fit = meta.get("fit")
     if not isinstance(fit, dict) or not isinstance(fit.get("settings"), dict):
         raise CheckpointError(f"{where} was not written by fit")
@@ -71,7 +71,7 @@ def read_fit(meta: Mapping[str, Any], where: str) -> FitMeta:
     if not _number(rows) or not 0 <= rows < math.inf:
         raise held.refused("rows", "a number of rows")
     return FitMeta(
-        held.count("epoch", _Reader(meta, where).count("epoch", MOST_EPOCHS)),
+        held.count("epoch", epochs),
         held.count("batch", MOST_STEPS),
         float(rows),
         fit["settings"],
