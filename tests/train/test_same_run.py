@@ -51,7 +51,9 @@ def fitted(folder: Path, epochs: int = 2, **o: Any) -> cr.Trainer:
     optimizer = o.get("optimizer", optim.Adam)(model.parameters(), lr=o.get("lr", 0.01))
     trainer = o.get("kind", cr.Trainer)(
         model,
-        nn.CrossEntropyLoss(label_smoothing=o.get("smoothing", 0.1)),
+        nn.CrossEntropyLoss(
+            weight=o.get("classes", np.ones(3, "f")), label_smoothing=o.get("smoothing", 0.1)
+        ),
         optimizer,
         scheduler=o.get("scheduler", lambda opt: optim.lr_scheduler.StepLR(opt, 3, 0.5))(optimizer),
         metrics=o.get("metrics"),
@@ -103,6 +105,7 @@ SCHEDULES = optim.lr_scheduler
             "model.function differ: activated there, <lambda> with [0.5] here",
         ),
         ({"smoothing": 0.2}, "loss.label_smoothing differ: 0.1 there, 0.2 here"),
+        ({"classes": np.array([1, 2, 1], "f")}, "loss.weight differ: numbers of crc "),
         ({"optimizer": optim.AdamW}, "optimizer differ: Adam there, AdamW here"),
         ({"lr": 0.02}, "scheduler.base_lrs differ: [0.01] there, [0.02] here"),
         (

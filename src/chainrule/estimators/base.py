@@ -246,7 +246,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 f"the {type(self).__name__} keeps what it has learned"
                 + (", as it was after the best epoch" if held is not None and self.n_iter_ else ""),
                 UserWarning,
-                stacklevel=3,
+                stacklevel=3 if incremental or with_callbacks is None else 4,
             )
         return self
 

@@ -195,7 +195,7 @@ class Checkpoint:
                     + "; ".join(reasons)
                     + f". The one before it is used: {path.name}",
                     RuntimeWarning,
-                    stacklevel=7,
+                    stacklevel=6,
                 )
             return state
         if reasons:

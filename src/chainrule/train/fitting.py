@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
 from .steps import Steps
-from .watch import Watch
+from .watch import Watch, user_level
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -126,6 +126,7 @@ class Fit:
         for callback in plan.callbacks:
             callback.on_fit_begin(trainer)
         resumed = self._found is not None and self._resume(*self._found)
+        self._found = None  # its arrays are copied
         over = resumed and (trainer._stop or self.epoch >= plan.epochs)
         try:
             if not resumed:
@@ -385,7 +386,7 @@ class Fit:
                     warnings.warn(
                         f"checkpoint: {error}. Training goes on; what it learns is not kept",
                         RuntimeWarning,
-                        stacklevel=2,
+                        stacklevel=user_level(),
                     )
             self._not_written = True
         else:

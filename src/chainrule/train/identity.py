@@ -51,6 +51,11 @@ def options_of(trainer: Trainer, callbacks: Iterable[Callback]) -> Settings:
     for part in trainer.objective.parts:
         name = "loss" if part.key is None else f"loss[{part.key!r}]"
         found |= _structure(name, part.loss)
+        if isinstance(part.loss, Module):  # weights of classes and the like
+            for k, buffer in part.loss.named_buffers():
+                found[f"{name}.{k}"] = (
+                    f"numbers of crc {_add(np.atleast_1d(buffer._read()), 0):08x}"
+                )
         found[f"{name}, its weight"] = part.weight
     found |= _attributes("optimizer", trainer.optimizer, {})
     for i, group in enumerate(trainer.optimizer.param_groups):
@@ -182,5 +187,5 @@ def checksum(data: Dataset) -> int:
 def _add(array: Array, crc: int) -> int:
     rows = max(CHUNK // max(array[:1].nbytes, 1), 1)
     for start in range(0, len(array), rows):
-        crc = zlib.crc32(np.ascontiguousarray(array[start : start + rows]), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array[start : start + rows]).data, crc)
     return crc

@@ -62,12 +62,13 @@ def read_meta(meta: Mapping[str, Any], where: str) -> Meta:
 
 
 def read_fit(meta: Mapping[str, Any], epochs: int, where: str) -> FitMeta:
-    """What `Fit` added; ``epochs``: those of the trainer. Raises CheckpointError if there is nothing, or something else."""
+    """What `Fit` added; ``epochs``: those of the trainer. Raises CheckpointError if there is
+    nothing, or something else."""
     fit = meta.get("fit")
     if not isinstance(fit, dict) or not isinstance(fit.get("settings"), dict):
         raise CheckpointError(f"{where} was not written by fit")
     held = _Reader(fit, where)
-    rows = fit.get("rows")
+    rows: Any = fit.get("rows")
     if not _number(rows) or not 0 <= rows < math.inf:
         raise held.refused("rows", "a number of rows")
     return FitMeta(
@@ -113,7 +114,7 @@ class _Reader:
 
 def _history(held: _Reader, epochs: int) -> History:
     value = held.held.get("history")
-    lines = list(value.values()) if isinstance(value, dict) else [None]
+    lines: list[Any] = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(line, list) and all(map(_number, line)) for line in lines):
         raise held.refused("history", "a list of numbers for each measure")
     if len({len(line) for line in lines}) > 1:

@@ -131,7 +131,9 @@ def restore(
         )
     schedules = zip(trainer.schedulers, meta.schedulers, strict=True)
     _load_parts(
-        trainer, [*(Part(f"schedule {type(s).__name__}", s, v) for s, v in schedules), *parts], where
+        trainer,
+        [*(Part(f"schedule {type(s).__name__}", s, v) for s, v in schedules), *parts],
+        where,
     )
     for k, t in tensors.items():
         write_array(t, state.arrays[k])

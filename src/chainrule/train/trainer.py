@@ -253,7 +253,8 @@ class Trainer:
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
         ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
-        found there is continued, one of other options, another model or other data is refused. ``progress``: a live display (None: if stderr is a terminal).
+        found there is continued, one of other options, another model or other data is refused.
+        ``progress``: a live display (None: if stderr is a terminal).
         ``diagnose``: look at units, gradients and updates now and then (1 % of the time), and warn
         (`TrainingWarning`) if the training goes nowhere because of them.
 
