@@ -280,11 +280,27 @@ def test_a_missing_folder_and_a_folder_as_a_name_are_refused_with_the_path(tmp_p
     )
     with pytest.raises(WriteError, match="cannot be written: it is a folder"):
         t.save(tmp_path)
+    history = cr.train.History({"loss": [2.0, 1.0]})
+    for write in (history.plot, history.to_csv):
+        with pytest.raises(WriteError, match="no' does not exist"):
+            write(tmp_path / "no" / "curve.png")
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=r"file' is no folder"):
         t.save(tmp_path / "file" / "m.safetensors")
     with pytest.raises(CheckpointError, match=f"checkpoint: {tmp_path / 'file'} is a file"):
         fitted(tmp_path / "file")
+
+
+def test_figures_are_of_the_kind_their_names_say(tmp_path: Path) -> None:
+    history = cr.train.History({"loss": [2.0, 1.0]})
+    for name, start in (
+        ("a.png", b"\x89PNG"),
+        ("a.svg", b"<?xml"),
+        ("a.pdf", b"%PDF"),
+        ("a", b"\x89PNG"),
+    ):
+        assert history.plot(tmp_path / name).read_bytes().startswith(start)
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def refuse(error: OSError) -> Callable[..., Any]:

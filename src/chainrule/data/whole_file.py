@@ -66,9 +66,7 @@ def check_place(path: Path) -> None:
 def _made_beside(path: Path) -> Iterator[str]:
     """An empty file in the same folder, gone at the end unless it was renamed."""
     with _named(path):
-        handle, temporary = tempfile.mkstemp(
-            prefix=f"{TEMPORARY}{path.stem[:60]}-", suffix=path.suffix, dir=path.parent
-        )
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         os.close(handle)
     try:
         yield temporary

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.node import Array
 from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
+from .figures import save_figure
 
 
 class History:
@@ -176,10 +177,7 @@ class History:
             axes.set_xlabel("epoch")
             axes.set_ylabel(name)
             axes.grid(alpha=0.3)
-        target = Path(path)
-        with whole_file(target) as file:
-            figure.savefig(file, format=target.suffix[1:] or "png")
-        return target
+        return save_figure(figure, path)
 
     def __repr__(self) -> str:
         if not len(self):
