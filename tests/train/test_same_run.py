@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Net(nn.Module):
         self.function = options.get("function", activated)
         self.activation = options.get("activation", nn.ReLU)()
         self.drop = nn.Dropout(options.get("dropout", 0.1))
+        self.made_at = time.perf_counter()  # no part of what is computed
 
     def forward(self, x: Any) -> Any:
         return self.last(self.drop(self.activation(self.function(self.first(x)))))

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import types
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 CHUNK = 1 << 22
 """Bytes that are hashed at a time: rows that do not lie together are copied first."""
+HINTS = "attributes of own modules"
+"""These may hold anything (a time, a path): they explain a step that differs, and are no reason."""
 WORDS = {
     "data": "the training data differ",
     "validation data": "the validation data differ",
@@ -73,7 +75,7 @@ def options_of(trainer: Trainer, callbacks: Iterable[Callback]) -> Settings:
         found |= {f"{name}.monitor": monitor, f"{name}.mode": stop.mode}
         for k in ("patience", "min_delta", "restore_best", "start_from"):
             found[f"{name}.{k}"] = getattr(stop, k)
-    return found
+    return {**found, HINTS: _hints(trainer)}
 
 
 def data_of(data: Dataset, validation: Dataset | None) -> Settings:
@@ -98,13 +100,20 @@ def digest_of(traces: Iterable[Trace]) -> str:
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], limit: int = 6) -> list[str]:
     """What differs, in words; nothing if it is the same run."""
-    skipped = {"version"}
+    skipped = {"version", HINTS}
     if there.get("version") != here.get("version"):
         skipped.add("step")  # another version may write the same step down in another way
     names = [k for k in [*here, *(k for k in there if k not in here)] if k not in skipped]
     odd = [k for k in names if there.get(k) != here.get(k) or (k in there) != (k in here)]
-    if len(odd) > 1 and "step" in odd:
-        odd.remove("step")  # it follows from the others
+    if "step" in odd:
+        before, now = (
+            {} if not isinstance(s.get(HINTS), dict) else s[HINTS] for s in (there, here)
+        )
+        hints = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        there, here = {**before, **there}, {**now, **here}
+        if len(odd) > 1:
+            odd.remove("step")  # it follows from the others
+        odd += hints
     odd.sort(key=lambda k: k in WORDS)
     found = [
         WORDS[k] if k in WORDS else f"{k} differ: {there.get(k)} there, {here.get(k)} here"
@@ -119,9 +128,31 @@ def _structure(name: str, given: Any) -> Settings:
     if not isinstance(given, Module):
         return {name: _plain(given) or type(given).__qualname__}
     found: Settings = {}
+    for place, module in _places(name, given):
+        if _own(module):
+            found[place] = type(module).__qualname__
+        else:
+            found |= _attributes(place, module, {"training": 0})
+    return found
+
+
+def _places(name: str, given: Module) -> Iterator[tuple[str, Module]]:
+    """A module and all inside it, by how a user writes them."""
     for path, module in given.named_modules():
-        place = name + "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in path.split(".") if p)
-        found |= _attributes(place, module, {"training": 0})
+        parts = [p for p in path.split(".") if p]
+        yield name + "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in parts), module
+
+
+def _own(module: Module) -> bool:
+    """Whether its class is the user's."""
+    return type(module).__module__.partition(".")[0] != __name__.partition(".")[0]
+
+
+def _hints(trainer: Trainer) -> Settings:
+    found: Settings = {}
+    for place, module in _places("model", trainer.model):
+        if _own(module):
+            found |= _attributes(place, module, {"training": 0})
     return found
 
 
