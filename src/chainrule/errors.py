@@ -52,5 +52,9 @@ class CheckpointError(ChainruleError, OSError):
     """A file of weights or a checkpoint is damaged, foreign or does not fit the model."""
 
 
+class WriteError(ChainruleError, OSError):
+    """A file cannot be written: its folder is missing or read-only, or the disk is full."""
+
+
 class InternalError(ChainruleError, AssertionError):
     """A fault of Chainrule's own; please report it."""

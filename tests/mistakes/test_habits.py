@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.errors import CheckpointError, DataError, DTypeError, OptionError, ShapeError
+from chainrule.errors import DataError, DTypeError, OptionError, ShapeError, WriteError
 from chainrule.train import Callback, EarlyStopping
 
 X, Y = np.ones((8, 3), "f"), np.arange(8) % 2
@@ -94,8 +94,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "fit: x is a object; give all rows as one array, tensor or table",
     ),
     "no folder": (
-        lambda: trainer().save("nodir/n.safetensors"), CheckpointError,
-        "save: there is no folder nodir; make it first: Path('nodir').mkdir(parents=True)",
+        lambda: trainer().save("nodir/n.safetensors"), WriteError,
+        "nodir/n.safetensors cannot be written: the folder 'nodir' does not exist",
     ),
     "one row": (
         lambda: trainer().predict(X[0]), ShapeError,

@@ -309,8 +309,8 @@ OPTIONS = {
         2,
         ["t.csv", "--target", "y", "--config", "c.toml"],
         "Error: c.toml: unknown option 'epoch'; known are activation, as_json, batch_size, "
-        "categorical, drop, dropout, epochs, figure, header, hidden, lr, optimizer, out, patience, "
-        "schedule, seed, target, task, threads, validation, weight_decay",
+        "categorical, checkpoint, drop, dropout, epochs, figure, header, hidden, lr, optimizer, "
+        "out, patience, resume, schedule, seed, target, task, threads, validation, weight_decay",
     ),
     "config value": (
         2,

@@ -46,7 +46,7 @@ def chainrule(debug: bool) -> None:
     """Train neural networks by back-propagation, the whole loop compiled to one native program.
 
     Data go to stdout, progress and messages to stderr.
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +22,11 @@ from ..data.target import Answers
 from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import EarlyStopping, History
+from ..train.interrupt import interrupts
 from .measure import ClassScores, NumberScores, Scores
 from .network import Spec, Training, outputs, softmax
 from .schedule import schedules_of
-from .session import Session
+from .session import INTERRUPTION, Session
 from .split import split_rows
 
 FORMAT = "chainrule_table_model"
@@ -54,6 +56,8 @@ class TableModel:
     """The same measures for always answering the most frequent class, or the mean."""
     history: History = field(default_factory=History)
     notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    """Whether Ctrl-C ended the training."""
 
     # -- making ------------------------------------------------------------------------------------
     @classmethod
@@ -74,6 +78,7 @@ class TableModel:
         training: dict[str, Any] | None = None,
         progress: bool | None = False,
         callbacks: Any = None,
+        checkpoint: Any = None,
     ) -> TableModel:
         """Train on a table: a Source, a DataFrame, a dict of columns (see `data.source_of`).
 
@@ -82,6 +87,11 @@ class TableModel:
         seed; stratified by class); training stops when their loss has not improved for
         ``patience`` epochs, and the best weights are kept. The table is read three times, in
         pieces; what is held in memory is its encoded rows.
+
+        ``checkpoint``: a folder (or a `Checkpoint`) that the state of the training is written into;
+        a run found there is continued, to the same bits. Ctrl-C ends the training, with a warning:
+        the model is what was learned until then (``interrupted`` says so), the best epoch's where
+        there is a ``patience``. A second Ctrl-C raises KeyboardInterrupt at once.
         """
         if not 0 < validation < 1:
             raise OptionError(
@@ -115,22 +125,37 @@ class TableModel:
             answers.values[i] if answers.classes else p.standardised(answers.values[i])
             for i in (kept, held)
         )
-        history = session.fit(
-            x,
-            y,
-            None,
-            (xv, yv),
-            EarlyStopping("val_loss", patience) if patience else None,
-            metrics=["accuracy"] if answers.classes else ["mae"],
-            progress=progress,
-            callbacks=callbacks,
-        )
-        own: dict[str, Any] = {"schedule": schedule, "validation": validation, "patience": patience}
-        own |= {"rows": len(kept), "held_out_rows": len(held), "epochs_run": len(history)}
-        model = cls(p, spec, session.weights(), options.__dict__ | own)
-        model.metrics = model._scores_of(answers.values[held], outputs(spec, model.weights, xv))
-        model.baseline = _baseline(answers, kept, held)
-        model.history, model.notes = history, notes
+        with interrupts() as presses:
+            interrupted = session.fit_until_interrupted(
+                presses,
+                x,
+                y,
+                None,
+                (xv, yv),
+                EarlyStopping("val_loss", patience) if patience else None,
+                metrics=["accuracy"] if answers.classes else ["mae"],
+                progress=progress,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+            )
+            history = trainer.history
+            own: dict[str, Any] = {"schedule": schedule, "validation": validation}
+            own |= {"patience": patience, "rows": len(kept), "held_out_rows": len(held)}
+            own |= {"epochs_run": len(history)}
+            model = cls(p, spec, session.weights(), options.__dict__ | own)
+            z = outputs(spec, model.weights, xv)
+            model.metrics = model._scores_of(answers.values[held], z)
+            model.baseline = _baseline(answers, kept, held)
+            model.history, model.notes = history, notes
+            model.interrupted = interrupted or presses.waiting
+            presses.answered = presses.answered or model.interrupted
+        if model.interrupted:
+            warnings.warn(
+                f"{INTERRUPTION}, after {len(history)} of {options.epochs} epochs: the model is "
+                + ("that of the best of them" if patience and len(history) else "as it was then"),
+                UserWarning,
+                stacklevel=2,
+            )
         return model
 
     # -- using -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
+from ..errors import CheckpointError, OptionError
 from .habits import STOPPING, knows
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Callback:
         """Before the first step."""
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before an epoch (counted from 0)."""
+        """Before an epoch of this call of `fit` (counted from 0; `trainer.epoch` counts over all
+        calls)."""
 
     def on_steps(self, trainer: Trainer, step: int, logs: Logs) -> None:
         """After every ``every`` steps; ``logs``: the means over the epoch so far."""
@@ -45,7 +46,7 @@ class Callback:
         """After an epoch and its validation."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last step, also where training was stopped."""
+        """After the last step, also where training was stopped, or interrupted by Ctrl-C."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a resume, as JSON values."""
@@ -144,7 +145,7 @@ class EarlyStopping(Callback):
         assert self.monitor is not None
         value = float(logs[self.monitor])
         if self.improved(value):
-            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best, self.best_epoch, self.waited = value, trainer.epoch - 1, 0
             if self.restore_best:
                 trainer.remember_best()
             return
@@ -164,13 +165,21 @@ class EarlyStopping(Callback):
             trainer.restore_best()
 
     def state_dict(self) -> dict[str, Any]:
-        """Best number, its epoch, epochs waited."""
+        """Best number, its epoch (in `trainer.history`), epochs waited."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue as if there had been no interruption."""
-        self.best = None if state["best"] is None else float(state["best"])
-        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+        """Continue as if there had been no interruption. Raises CheckpointError, and changes
+        nothing, for what `state_dict` cannot have given."""
+        best, epoch, waited = (state.get(k) for k in ("best", "best_epoch", "waited"))
+        counts = all(isinstance(n, int) and -1 <= n < 2**32 for n in (epoch, waited))
+        if not counts or not (best is None or isinstance(best, int | float)):
+            raise CheckpointError(
+                f"EarlyStopping: best {best!r}, best_epoch {epoch!r}, waited {waited!r} are not a "
+                "number and two counts"
+            )
+        self.best = None if best is None else float(best)
+        self.best_epoch, self.waited = int(epoch), int(waited)  # type: ignore[arg-type]
 
 
 _CALLED = ("on_fit_begin", "on_epoch_begin", "on_steps", "on_epoch_end", "on_fit_end")

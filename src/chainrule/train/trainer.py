@@ -12,7 +12,8 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..errors import CheckpointError, OptionError, ShapeError
+from ..data.whole_file import whole_file
+from ..errors import OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -23,7 +24,7 @@ from ..tensor.value import Value, stored
 from .alone import one_thread
 from .arrays import arrays_of
 from .callbacks import EarlyStopping, as_callbacks
-from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
+from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
@@ -146,6 +147,7 @@ class Trainer:
         self._stop = ""
         self._batch: tuple[int, Tensor | None] = (0, None)
         self._batch_loss: BatchLoss | None = None
+        self._started: dict[Path, dict[str, Any]] = {}  # checkpoint folders: how runs there began
         self._used_metrics: list[tuple[Any, str, Metric]] = []
         self._given_metrics: Any = ()
         self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
@@ -250,19 +252,25 @@ class Trainer:
     ) -> History:
         """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
 
+        The history goes on over all calls, and after `load`: ``len(history) == trainer.epoch``.
+
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
         several inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured
         after each epoch; or ``validation_split``, the share of rows taken from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
         ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
-        found there is continued. ``progress``: a live display (None: if stderr is a terminal).
+        found there is continued, one of other options, another model or other data is refused.
+        ``progress``: a live display (None: if stderr is a terminal).
         ``diagnose``: look at units, gradients and updates now and then (1 % of the time), and warn
         (`TrainingWarning`) if the training goes nowhere because of them.
 
         Raises DataError, ShapeError, DTypeError or OptionError before any training if something is
         wrong; `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises
-        KeyboardInterrupt between two steps, and the model is as trained so far.
+        KeyboardInterrupt between two steps, after a checkpoint; the model is as trained so far or,
+        with early stopping, has the best epoch's weights. A second Ctrl-C ends at once. After an
+        error of a callback the model is as trained so far, and `restore_best` goes back to what
+        early stopping kept.
         """
         check(
             "fit",
@@ -503,15 +511,12 @@ class Trainer:
         """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
         into a file.
 
-        Weights alone: `Module.state_dict`. The file is written whole or not at all.
+        Weights alone: `Module.state_dict`. The file is written whole or not at all. Raises
+        WriteError if its folder does not exist or nothing can be written there.
         """
         target = Path(path)
-        if not target.absolute().parent.is_dir():
-            raise CheckpointError(
-                f"save: there is no folder {target.parent}; make it first:"
-                f" Path({str(target.parent)!r}).mkdir(parents=True)"
-            )
-        write_file(target, to_bytes(state_of(self, self._steps)))
+        with whole_file(target) as file:
+            file.write(to_bytes(state_of(self, self._steps)))
         return target
 
     @one_thread()
