@@ -20,6 +20,7 @@ from ..core.node import Array, Node, Shape, reachable
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
+from .changes import changed
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -197,7 +198,9 @@ class Value:
             return self.assign(new)
         if self._is_outside():
             return self.assign(new)
-        self._requires_grad = new.requires_grad
+        if self._requires_grad != new.requires_grad:
+            self._requires_grad = new.requires_grad
+            changed()
         self._array, self._node = new._array, new._node
         if self._array is not None and self._array.flags.writeable:
             self._array, self._node = None, new.node
@@ -241,6 +244,7 @@ class Value:
             if not self.is_leaf:
                 raise GradientError("only a leaf can stop requiring a gradient; use x.detach()")
             self._requires_grad = False
+            changed()
             return self
         if active.capture is not None:
             if not self._is_outside():
@@ -254,6 +258,7 @@ class Value:
         elif self._node is not None:
             _owners[self._node] = weakref.ref(self)
         self._requires_grad = True
+        changed()
         return self
 
     def retain_grad(self) -> None:

@@ -26,6 +26,7 @@ from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
+from ..tensor.watch import Part
 from .arrays import Arrays
 from .dataset import Dataset
 from .meter import RECORDS, Meter, _write
@@ -74,11 +75,25 @@ class Steps:
     def __init__(self, trainer: Trainer, meter: Meter, eval_meter: Meter) -> None:
         self.trainer, self.meter, self.eval_meter = trainer, meter, eval_meter
         self.cursor, self.eval_cursor = Cursor(), Cursor()
-        self.train = Compiled(self._train_step, "training step")
-        self.evaluate = Compiled(self._evaluation_step, "evaluation step")
-        self.predict = Compiled(self._prediction_step, "prediction")
+        self.train = Compiled(self._train_step, "training step", self._read_in_training)
+        self.evaluate = Compiled(self._evaluation_step, "evaluation step", self._read_in_evaluation)
+        self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
+
+    # -- what the steps read -----------------------------------------------------------------------
+    def _read_in_training(self) -> list[Any]:
+        trainer = self.trainer
+        options = ("clip_norm", "clip_value", "accumulate", "schedule")
+        schedulers = ("schedulers",) if trainer.schedule == "step" else ()
+        own = Part(trainer, "model", "objective", "optimizer", *options, *schedulers)
+        return [own, Part(self.meter, "metrics")]
+
+    def _read_in_evaluation(self) -> list[Any]:
+        return [Part(self.trainer, "model", "objective"), Part(self.eval_meter, "metrics")]
+
+    def _read_in_prediction(self) -> list[Any]:
+        return [Part(self.trainer, "model")]
 
     # -- what is traced ----------------------------------------------------------------------------
     def _batch(
