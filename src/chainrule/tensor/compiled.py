@@ -203,6 +203,7 @@ def trace(
     used_inputs, used_state = whole.used()
     signature = whole.pruned()
     tensors = [s.tensor for s, used in zip(slots, used_state, strict=True) if used]
+    kinds = [(s.tensor, k, getattr(s.tensor, k)) for s in slots for k in ("_requires_grad", "dtype")]
     return Trace(
         name=name,
         key=key,
@@ -222,9 +223,7 @@ def trace(
             [s.tensor for s in capture.grads.values() if s.read and s.had_grad],
             [s.tensor for s in capture.grads.values() if s.read and not s.had_grad],
         ),
-        watch=_settled(watched, roots, name).also(
-            [(s.tensor, "_requires_grad", s.tensor._requires_grad) for s in slots]
-        ).also(capture.guards),
+        watch=_settled(watched, roots, name).also([*kinds, *capture.guards]),
     )
 
 
