@@ -279,7 +279,7 @@ class _Walk:
         self.attributes(part.owner, _own_names(type(part.owner)), False)
 
     def function(self, f: types.FunctionType) -> None:
-        code, own = f.__code__, not is_library(f.__module__ or f.__globals__.get("__name__"))
+        code, own = f.__code__, not is_library(f.__globals__.get("__name__"))
         for cell, name in zip(f.__closure__ or (), code.co_freevars, strict=True):
             try:
                 value = cell.cell_contents
@@ -430,11 +430,9 @@ def _is_plain(value: Any) -> bool:
 def is_library(module: str | None) -> bool:
     """Whether functions and classes of this module are not the user's: Python's own, this
     library's, and installed packages."""
-    if module is None:
-        return True
-    top = module.split(".", 1)[0]
-    if top == "__main__":
+    if module is None or module == "__main__":
         return False
+    top = module.split(".", 1)[0]
     if top == _PACKAGE or top in sys.stdlib_module_names:
         return True
     file = getattr(sys.modules.get(top), "__file__", None)
