@@ -63,9 +63,7 @@ def helper(x: Any) -> Any:
     return x * GLOBAL
 
 
-
-
-# -- a function of x, and a change that it must notice ----------------------------------------------
+# -- a function of x, and a change that it must notice -------------------------------------------
 def global_number() -> Case:
     return helper, lambda: globals().update(GLOBAL=2.0)
 
@@ -253,7 +251,9 @@ def members_of_a_set() -> Case:
 
 def longer_list() -> Case:
     layers = [linear(1)]
-    return lambda x: functools.reduce(lambda y, f: f(y), layers, x), lambda: layers.append(linear(2))
+    return lambda x: functools.reduce(lambda y, f: f(y), layers, x), lambda: layers.append(
+        linear(2)
+    )
 
 
 def numbers_of_an_array() -> Case:
@@ -480,6 +480,18 @@ def test_long_lists_are_named_and_not_watched() -> None:
         "compiled f: table has 5000 items, which are not watched: the program goes on with those "
         "it was captured with. Make it a tensor, or pass it as an argument"
     )
+
+
+def test_large_arrays_are_named_where_they_are_read() -> None:
+    table, other = np.ones((100, 300), "float32"), np.ones((100, 300), "float32")
+    f = cr.compile(lambda x: x * cr.tensor(table[3]) + len(other), name="f")
+    with pytest.warns(RuntimeWarning) as caught:
+        f(cr.ones(300))
+    assert [str(w.message) for w in caught] == [
+        "compiled f: a NumPy array of shape (100, 300) is read, whose numbers are not watched: the "
+        "program goes on with those it was captured with. Make it a tensor, or pass it as an "
+        "argument"
+    ]
 
 
 def test_vmap_and_grad_inside_are_followed() -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
 from ..tensor.capture import depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, stored
-from ..tensor.changes import Table, Versioned, changed
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter

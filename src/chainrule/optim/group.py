@@ -10,9 +10,9 @@ import numpy as np
 from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active
+from ..tensor.changes import Table, Versioned
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
-from ..tensor.changes import Table, Versioned
 
 
 def scalar(value: float) -> Tensor:

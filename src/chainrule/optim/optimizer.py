@@ -13,9 +13,9 @@ from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint
 from ..tensor.capture import active, depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, stored
-from ..tensor.changes import Table, Versioned, changed
 from .group import ParamGroup, Switches, check_switches
 
 State = dict[str, Tensor]

@@ -64,6 +64,8 @@ class Capture:
     cuts: dict[Node, Node] = field(default_factory=dict)
     guards: list[tuple[object, str, object]] = field(default_factory=list)
     placeholders: list[Node] = field(default_factory=list)
+    arrays: dict[int, object] = field(default_factory=dict)
+    """NumPy arrays whose numbers became constants of the program, by id."""
 
     def placeholder(self, shape: Shape, dtype: DType) -> Node:
         """A new input node of the trace."""

@@ -189,6 +189,8 @@ def trace(
         results = [_result(x, output) for x in out]
         assigned = [(i, output(inner[i])) for i, n in nodes.items() if inner[i].node is not n]
         grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
+    watched = _settled(watched, roots, name).also(capture.guards)
+    watched.warn_of_arrays(name, capture.arrays.values())
     slots = list(capture.slots.values())
     changed = [s.current if s.assigned else s.placeholder for s in slots]
     resolved = capture.resolve([*changed, *outputs])
@@ -203,7 +205,9 @@ def trace(
     used_inputs, used_state = whole.used()
     signature = whole.pruned()
     tensors = [s.tensor for s, used in zip(slots, used_state, strict=True) if used]
-    kinds = [(s.tensor, k, getattr(s.tensor, k)) for s in slots for k in ("_requires_grad", "dtype")]
+    kinds = [
+        (s.tensor, k, getattr(s.tensor, k)) for s in slots for k in ("_requires_grad", "dtype")
+    ]
     return Trace(
         name=name,
         key=key,
@@ -223,7 +227,7 @@ def trace(
             [s.tensor for s in capture.grads.values() if s.read and s.had_grad],
             [s.tensor for s in capture.grads.values() if s.read and not s.had_grad],
         ),
-        watch=_settled(watched, roots, name).also([*kinds, *capture.guards]),
+        watch=watched.also(kinds),
     )
 
 
@@ -363,10 +367,8 @@ class Compiled:
         if self._made == MANY_TRACES:
             warnings.warn(
                 f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a "
-                "plain argument,"
-                " a global or an attribute that it reads changes at every call. Keep shapes constant, and pass changing numbers "
-                "as floats"
-                " or tensors",
+                "plain argument, a global or an attribute that it reads changes at every call. Keep "
+                "shapes constant, and pass changing numbers as floats or tensors",
                 RuntimeWarning,
                 stacklevel=4,
             )

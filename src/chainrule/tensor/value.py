@@ -464,6 +464,8 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
         array = np.asarray(data)
+        if active.capture is not None:
+            active.capture.arrays[id(data)] = data
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:

@@ -37,8 +37,21 @@ LARGE_ARRAY = 1 << 16
 
 _PACKAGE = __name__.split(".", 1)[0]
 _SITE = tuple({os.path.realpath(sysconfig.get_path(k)) for k in ("purelib", "platlib")})
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice, np.generic,
-          np.dtype)
+_PYTHON = os.path.realpath(sysconfig.get_path("stdlib"))
+_PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    type(...),
+    range,
+    slice,
+    np.generic,
+    np.dtype,
+)
 
 
 # -- comparing -------------------------------------------------------------------------------------
@@ -145,6 +158,23 @@ class Watch:
                 noted = self.told if isinstance(owner, Versioned | Value) else self.found
                 noted.value(operator.attrgetter(name), owner, value, (id(owner), name), name)
         return self
+
+    def warn_of_arrays(self, title: str, read: Iterable[Any]) -> None:
+        """Say which arrays were ``read`` whose numbers are too many to be watched."""
+        wanted = set()
+        for array in read:
+            while array is not None:  # of a view, what it is a view of
+                wanted.add(id(array))
+                array = getattr(array, "base", None)
+        for array in self.large:
+            if id(array) in wanted:
+                warnings.warn(
+                    f"{title}: a NumPy array of shape {array.shape} is read, whose numbers are not "
+                    "watched: the program goes on with those it was captured with. Make it a "
+                    "tensor, or pass it as an argument",
+                    RuntimeWarning,
+                    stacklevel=6,
+                )
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
@@ -429,14 +459,26 @@ def _is_plain(value: Any) -> bool:
 @functools.lru_cache(maxsize=1024)
 def is_library(module: str | None) -> bool:
     """Whether functions and classes of this module are not the user's: Python's own, this
-    library's, and installed packages."""
+    library's, and those of installed packages that know nothing of this library."""
     if module is None or module == "__main__":
         return False
     top = module.split(".", 1)[0]
-    if top == _PACKAGE or top in sys.stdlib_module_names:
+    if top == _PACKAGE or module in sys.builtin_module_names:
         return True
-    file = getattr(sys.modules.get(top), "__file__", None)
-    return file is not None and os.path.realpath(file).startswith(_SITE)
+    known = sys.modules.get(module)
+    file = getattr(known, "__file__", None)
+    if file is None:
+        return top in sys.stdlib_module_names
+    path = os.path.realpath(file)
+    if not path.startswith(_SITE):
+        return path.startswith(_PYTHON)
+    return not any(_is_ours(value) for value in [*vars(known).values()])
+
+
+def _is_ours(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, types.ModuleType) else None
+    name = name or getattr(type(value) if not callable(value) else value, "__module__", None)
+    return isinstance(name, str) and name.split(".", 1)[0] == _PACKAGE
 
 
 @functools.lru_cache(maxsize=1024)
