@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import operator
 import types
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -261,6 +263,69 @@ def numbers_of_an_array() -> Case:
     return lambda x: x * cr.tensor(by), lambda: by.__setitem__(0, 5.0)
 
 
+def user_mapping() -> Case:
+    options = UserDict(by=1.0)
+    return lambda x: x * options["by"], lambda: options.update(by=2.0)
+
+
+def attribute_dict() -> Case:
+    class Attributes:
+        def __init__(self) -> None:
+            self.__dict__["_table"] = {"by": 1.0}
+
+        def __getattr__(self, name: str) -> Any:
+            return self._table[name]
+
+    options = Attributes()
+    return lambda x: x * options.by, lambda: options._table.update(by=2.0)
+
+
+def named_by_attrgetter() -> Case:
+    config, get = Config(), operator.attrgetter("scale")
+    return lambda x: x * get(config), lambda: setattr(config, "scale", 3.0)
+
+
+def partial_method() -> Case:
+    class Shifts:
+        by = 1.0
+
+        def shift(self, x: Any, times: float) -> Any:
+            return x + times * self.by
+
+        twice = functools.partialmethod(shift, times=2.0)
+
+    shifts = Shifts()
+    return lambda x: shifts.twice(x), lambda: setattr(shifts, "by", 3.0)
+
+
+def base_class_attribute() -> Case:
+    class Base:
+        by = 1.0
+
+        @classmethod
+        def times(cls, x: Any) -> Any:
+            return x * cls.by
+
+    class Derived(Base):
+        def run(self, x: Any) -> Any:
+            return super().times(x)
+
+    return Derived().run, lambda: setattr(Base, "by", 2.0)
+
+
+def rule_of_ones_own() -> Case:
+    factor = [1.0]
+    rule = cr.custom_vjp(lambda x: x * 1.0)
+    rule.defvjp(lambda x: (x * 1.0, None), lambda _, g: (g * factor[0],))
+    return lambda x: cr.grad(lambda x: rule(x).sum())(x), lambda: factor.__setitem__(0, 5.0)
+
+
+def compiled_inside() -> Case:
+    config = Config()
+    inner = cr.compile(lambda x: x * config.scale)
+    return lambda x: inner(x), lambda: setattr(config, "scale", 3.0)
+
+
 def of_net(change: Callable[[Net], Any]) -> Callable[[], Case]:
     def case() -> Case:
         net = Net()
@@ -293,7 +358,8 @@ FREE = [
     chosen_from_a_dict, model_as_class_attribute, function_attribute, partial_of_a_helper,
     decorated, nested_helpers, other_python_module, function_of_other_python_module, by_getattr,
     object_attribute, inner_object, instance_hides_class, property_of_an_object, slots,
-    members_of_a_set, longer_list, numbers_of_an_array, hook_removed,
+    members_of_a_set, longer_list, numbers_of_an_array, hook_removed, user_mapping, attribute_dict,
+    named_by_attrgetter, partial_method, base_class_attribute, rule_of_ones_own, compiled_inside,
 ]  # fmt: skip
 
 OF_NET: dict[str, Callable[[Net], Any]] = {

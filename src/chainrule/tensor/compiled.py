@@ -367,8 +367,8 @@ class Compiled:
         if self._made == MANY_TRACES:
             warnings.warn(
                 f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a "
-                "plain argument, a global or an attribute that it reads changes at every call. Keep "
-                "shapes constant, and pass changing numbers as floats or tensors",
+                "plain argument, a global or an attribute that it reads changes at every call. "
+                "Keep shapes constant, and pass changing numbers as floats or tensors",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -20,7 +20,7 @@ import sysconfig
 import types
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
 
@@ -281,7 +281,7 @@ class _Walk:
         elif isinstance(value, types.MethodType):
             self.visit(value.__self__)
             self.visit(value.__func__)
-        elif isinstance(value, functools.partial):
+        elif isinstance(value, functools.partial | functools.partialmethod):
             for part in (value.func, value.args, value.keywords):
                 self.visit(part)
         elif isinstance(value, type):
@@ -298,6 +298,9 @@ class _Walk:
             self.visit(value.fget if isinstance(value, property) else value.func)
         elif isinstance(value, staticmethod | classmethod):
             self.visit(value.__func__)
+        elif isinstance(value, operator.attrgetter | operator.methodcaller):
+            listed: Any = value.__reduce__()[1]
+            self.names.attributes |= {part for name in listed for part in str(name).split(".")}
         else:
             self.object(value)
 
@@ -305,8 +308,9 @@ class _Walk:
         entries = part.owner.__dict__
         for name in part.names:
             self.visit(self.note(entries, entries.get, name, name), name)
-        self.visit(type(part.owner))
-        self.attributes(part.owner, _own_names(type(part.owner)), False)
+        kind: Hashable = type(part.owner)
+        self.visit(kind)
+        self.attributes(part.owner, _own_names(kind), False)
 
     def function(self, f: types.FunctionType) -> None:
         code, own = f.__code__, not is_library(f.__globals__.get("__name__"))
@@ -384,14 +388,17 @@ class _Walk:
 
     # -- objects -----------------------------------------------------------------------------------
     def object(self, value: Any) -> None:
-        self.visit(type(value))
-        watched = getattr(type(value), "_watched_", None)
-        names = self.names.attributes | _library_names(type(value))
+        kind: Hashable = type(value)
+        self.visit(kind)
+        watched = getattr(kind, "_watched_", None)
+        names: Set[str] = self.names.attributes | _library_names(kind)
         if watched is not None:
             names = set(watched)
+        elif isinstance(value, Mapping | Sequence | Set):  # its items are in it somewhere
+            names = names | getattr(value, "__dict__", {}).keys()
         self.attributes(value, names, isinstance(value, Versioned))
 
-    def attributes(self, value: Any, names: set[str], told: bool) -> None:
+    def attributes(self, value: Any, names: Set[str], told: bool) -> None:
         """Note the attributes with these names, in the object itself."""
         entries = getattr(value, "__dict__", None)
         if isinstance(entries, dict):
@@ -421,6 +428,7 @@ class _Walk:
 
     def kind(self, cls: type) -> None:
         """Note what a class has under the names that are used."""
+        self.visit(type(cls))
         if hasattr(cls, "forward"):
             self.note(_forward, _forward, cls, f"{cls.__name__}.forward")
         bases = cls.__mro__[:-1]
@@ -471,8 +479,8 @@ def is_library(module: str | None) -> bool:
         return top in sys.stdlib_module_names
     path = os.path.realpath(file)
     if not path.startswith(_SITE):
-        return path.startswith(_PYTHON)
-    return not any(_is_ours(value) for value in [*vars(known).values()])
+        return bool(path.startswith(_PYTHON))
+    return not any(map(_is_ours, [*vars(known).values()]))
 
 
 def _is_ours(value: Any) -> bool:
@@ -482,7 +490,7 @@ def _is_ours(value: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _library_names(cls: type) -> frozenset[str]:
+def _library_names(cls: Any) -> frozenset[str]:
     """The attributes named by the code of the classes of this library that ``cls`` is made from."""
     found: set[str] = set()
     for kind in cls.__mro__:
@@ -495,7 +503,7 @@ def _library_names(cls: type) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _own_names(cls: type) -> frozenset[str]:
+def _own_names(cls: Any) -> frozenset[str]:
     """The attributes named by the code that a user's class adds to one of this library."""
     found: set[str] = set()
     for kind in cls.__mro__[:-1]:

@@ -93,11 +93,11 @@ class Trainer:
         schedule: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
-        _check_kinds(model, optimizer)
+        used = _check_kinds(model, optimizer)
         options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
         check("Trainer", _TRAINER, {"accumulate": accumulate, **options, "schedule": schedule})
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
-        self.schedulers = _schedulers(scheduler, optimizer)
+        self.model, self.optimizer, self.schedule = model, used, schedule
+        self.schedulers = _schedulers(scheduler, used)
         self._loss, self._loss_weights = loss, loss_weights
         self.objective = Objective(loss, loss_weights)
         self._metrics, self.seed = metrics, int(seed)
@@ -586,7 +586,7 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
     return listed
 
 
-def _check_kinds(model: Any, optimizer: Any) -> None:
+def _check_kinds(model: Any, optimizer: Any) -> Optimizer:
     if not isinstance(model, Module):
         raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
     if optimizer is None:
@@ -603,6 +603,7 @@ def _check_kinds(model: Any, optimizer: Any) -> None:
             "compiled loop; call"
             " optimizer.step(closure) in a loop of your own"
         )
+    return optimizer
 
 
 def _kind(x: Any) -> str:
