@@ -204,3 +204,17 @@ def test_a_schedule_inside_the_step_is_not_captured_again() -> None:
     for _ in range(3):
         fit(trainer)
     assert trainer._steps.train._made == 1
+
+
+def test_a_saved_state_holds_the_tensors_of_now(tmp_path: Any) -> None:
+    def replace_head(trainer: cr.Trainer) -> None:
+        trainer.model.head = nn.Linear(4, 1)
+        trainer.optimizer = optim.SGD(trainer.model.parameters(), lr=0.1)
+
+    trainer, fresh = trainer_of(), trainer_of()
+    fit(trainer)
+    replace_head(trainer)
+    fit(trainer, checkpoint=tmp_path / "run")
+    replace_head(fresh)
+    fit(fresh, checkpoint=tmp_path / "run")  # is at its end
+    np.testing.assert_array_equal(fresh.predict(X), trainer.predict(X))

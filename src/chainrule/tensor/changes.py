@@ -61,7 +61,7 @@ class Table(dict[Any, Any]):
             self[key] = default
         return self[key]
 
-    def __ior__(self, other: Any) -> Table:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Table:  # type: ignore[misc]
         self.update(other)
         return self
 

@@ -20,7 +20,7 @@ import sysconfig
 import types
 import warnings
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
 
@@ -197,6 +197,10 @@ class Watch:
             return False
         return not found.differing()
 
+    def outdated(self) -> bool:
+        """Whether more changed than modules going to training or evaluation mode."""
+        return any(place[1] != "_training" for place, _ in self.differing())
+
     def differing(self) -> list[tuple[Place, str]]:
         """The places of what is another now, and its name."""
         return self.found.differing() + self.told.differing()
@@ -308,7 +312,7 @@ class _Walk:
         entries = part.owner.__dict__
         for name in part.names:
             self.visit(self.note(entries, entries.get, name, name), name)
-        kind: Hashable = type(part.owner)
+        kind: Any = type(part.owner)
         self.visit(kind)
         self.attributes(part.owner, _own_names(kind), False)
 
@@ -388,7 +392,7 @@ class _Walk:
 
     # -- objects -----------------------------------------------------------------------------------
     def object(self, value: Any) -> None:
-        kind: Hashable = type(value)
+        kind: Any = type(value)
         self.visit(kind)
         watched = getattr(kind, "_watched_", None)
         names: Set[str] = self.names.attributes | _library_names(kind)
@@ -420,7 +424,7 @@ class _Walk:
                         self.note(entries, entries.get, name, label, told)
         for kind in type(value).__mro__:
             listed = kind.__dict__.get("__slots__", ())
-            for name in names.intersection([listed] if isinstance(listed, str) else listed):
+            for name in names & {*([listed] if isinstance(listed, str) else listed)}:
                 get = functools.partial(getattr, value)
                 if hasattr(value, name):
                     label = f"{type(value).__name__}.{name}"

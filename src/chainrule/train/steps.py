@@ -213,6 +213,11 @@ class Steps:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
+    def training_traces(self) -> list[Trace]:
+        """The compiled training steps of the model, the optimizer and the loss there are now."""
+        listed = [t for traces in self.train.traces.values() for t in traces]
+        return [t for t in listed if not t.watch.outdated()]
+
     def record_size(self, data: Dataset) -> int:
         """Compile epochs of one step; returns the size of the record that suits them."""
         large, small = RECORDS
