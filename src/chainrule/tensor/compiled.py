@@ -170,7 +170,7 @@ def trace(
     """Run ``function`` once on placeholders and build the program of what it did."""
     static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]
     roots = roots or (lambda: (function, *static))
-    watched = watch(roots, name)
+    watched = watch(roots)
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
         inner = [
@@ -189,8 +189,9 @@ def trace(
         results = [_result(x, output) for x in out]
         assigned = [(i, output(inner[i])) for i, n in nodes.items() if inner[i].node is not n]
         grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
-    watched = _settled(watched, roots, name).also(capture.guards)
-    watched.warn_of_arrays(name, capture.arrays.values())
+    for message in watched.unwatched(capture.arrays.values()):
+        warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=4)
+    watched = _settled(watched, roots).also(capture.guards)
     slots = list(capture.slots.values())
     changed = [s.current if s.assigned else s.placeholder for s in slots]
     resolved = capture.resolve([*changed, *outputs])
@@ -231,10 +232,10 @@ def trace(
     )
 
 
-def _settled(before: Watch, roots: Callable[[], Iterable[Any]], name: str) -> Watch:
+def _settled(before: Watch, roots: Callable[[], Iterable[Any]]) -> Watch:
     """What is watched after a capture: not the numbers and containers that it changed itself."""
     changes = before.differing()
-    return watch(roots, name, {place for place, _ in changes}) if changes else before
+    return watch(roots, {place for place, _ in changes}) if changes else before
 
 
 def _result(x: Any, output: Callable[[Value], int]) -> Result:

@@ -18,7 +18,6 @@ import os
 import sys
 import sysconfig
 import types
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import chain
@@ -122,6 +121,10 @@ class Found:
 
 
 _END = (object(),)
+_GOES_ON = (
+    ": the program goes on with those it was captured with. Make it a tensor, or pass it as an "
+    "argument"
+)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -145,8 +148,10 @@ class Watch:
     """All that a captured function named from outside, as it was; ``told``: in modules and
     optimizers."""
 
-    def __init__(self, found: Found, told: Found, large: list[Any]) -> None:
-        self.found, self.told, self.large = found, told, large
+    def __init__(self, walk: _Walk, large: list[Any]) -> None:
+        """Of what a walk has found; ``large``: arrays that are not watched."""
+        self.found, self.told, self.long, self.large = walk.found, walk.told, walk.long, large
+        self.own = walk.own
         self._seen: object = None
 
     def also(self, guards: Iterable[tuple[object, str, object]]) -> Watch:
@@ -159,22 +164,28 @@ class Watch:
                 noted.value(operator.attrgetter(name), owner, value, (id(owner), name), name)
         return self
 
-    def warn_of_arrays(self, title: str, read: Iterable[Any]) -> None:
-        """Say which arrays were ``read`` whose numbers are too many to be watched."""
+    def unwatched(self, read: Iterable[Any]) -> list[str]:
+        """What cannot be watched, in words; of the large arrays those that were ``read``."""
         wanted = set()
         for array in read:
             while array is not None:  # of a view, what it is a view of
                 wanted.add(id(array))
                 array = getattr(array, "base", None)
-        for array in self.large:
-            if id(array) in wanted:
-                warnings.warn(
-                    f"{title}: a NumPy array of shape {array.shape} is read, whose numbers are not "
-                    "watched: the program goes on with those it was captured with. Make it a "
-                    "tensor, or pass it as an argument",
-                    RuntimeWarning,
-                    stacklevel=6,
-                )
+        found = [
+            f"{label} has {count} items, which are not watched{_GOES_ON}"
+            for label, count in self.long
+        ]
+        found += [
+            f"a NumPy array of shape {array.shape} is read, whose numbers are not watched{_GOES_ON}"
+            for array in self.large
+            if id(array) in wanted
+        ]
+        return found + [
+            f"{counter} was changed while the function was captured: that happens once, not at "
+            "each call, and it is not watched. Keep it in a tensor that is assigned, or change it "
+            "outside"
+            for counter in self._counters()
+        ]
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
@@ -197,6 +208,24 @@ class Watch:
             return False
         return not found.differing()
 
+    def _counters(self) -> list[str]:
+        """The names of numbers of the user's that are others now."""
+        found = []
+        entries = [
+            entry
+            for noted in (self.found, self.told)
+            for entry in zip(noted.gets, noted.keys, noted.values, noted.places, strict=True)
+        ]
+        for get, key, before, (place, label) in entries:
+            if place in self.own and type(before) in (int, float):
+                try:
+                    now = get(key)
+                except (AttributeError, ValueError):
+                    continue
+                if type(now) in (int, float) and not same(now, before):
+                    found.append(label)
+        return found
+
     def outdated(self) -> bool:
         """Whether more changed than modules going to training or evaluation mode."""
         return any(place[1] != "_training" for place, _ in self.differing())
@@ -213,14 +242,12 @@ class Part:
         self.owner, self.names = owner, names
 
 
-def watch(
-    roots: Callable[[], Iterable[Any]], title: str, without: set[Place] | None = None
-) -> Watch:
+def watch(roots: Callable[[], Iterable[Any]], without: set[Place] | None = None) -> Watch:
     """Follow the names from ``roots``. Nothing is noted at the places ``without``."""
     names = Names()
     while True:  # a name found late may be that of an attribute seen before
         size = names.size()
-        walk = _Walk(names, title, without or set())
+        walk = _Walk(names, without or set())
         for root in roots():
             walk.visit(root)
         if names.size() == size:
@@ -230,10 +257,12 @@ def watch(
 class _Walk:
     """One way through everything that the names lead to."""
 
-    def __init__(self, names: Names, title: str, without: set[Place]) -> None:
-        self.names, self.title, self.without = names, title, without
+    def __init__(self, names: Names, without: set[Place]) -> None:
+        self.names, self.without = names, without
         self.seen: dict[Any, Any] = {}
         self.noted: set[Place] = set()
+        self.own: set[Place] = set()  # in globals, closures and objects of the user's classes
+        self.long: list[tuple[str, int]] = []  # containers of too many items, and how many
         self.found, self.told = Found(), Found()
         self.arrays: list[Any] = []
 
@@ -264,7 +293,7 @@ class _Walk:
                 self.note(array, _numbers, array, "an array")
             else:
                 large.append(array)
-        return Watch(self.found, self.told, large)
+        return Watch(self, large)
 
     # -- going on ----------------------------------------------------------------------------------
     def visit(self, value: Any, name: str | None = None) -> None:
@@ -325,6 +354,7 @@ class _Walk:
                 continue
             if own:
                 self.note(_contents, _contents, cell, name)
+                self.own.add((id(_contents), id(cell)))
             self.visit(value, name)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self.visit(value)
@@ -340,6 +370,7 @@ class _Walk:
         self.names.add(names)
         entries = f.__globals__
         for name in sorted(names.globals):
+            self.own.add((id(entries), name))
             self.visit(self.note(entries, entries.get, name, name), name)
         for name in sorted(names.imports):
             self.visit(sys.modules.get(name))
@@ -380,15 +411,9 @@ class _Walk:
             self.visit(item)
 
     def too_many(self, value: Any, label: str) -> bool:
-        if len(value) <= MANY_ITEMS:
-            return False
-        warnings.warn(
-            f"{self.title}: {label} has {len(value)} items, which are not watched: the program "
-            "goes on with those it was captured with. Make it a tensor, or pass it as an argument",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return True
+        if len(value) > MANY_ITEMS:
+            self.long.append((label, len(value)))
+        return len(value) > MANY_ITEMS
 
     # -- objects -----------------------------------------------------------------------------------
     def object(self, value: Any) -> None:
@@ -410,6 +435,8 @@ class _Walk:
             for name in [*entries] if self.names.any_attribute else sorted(names & entries.keys()):
                 if name not in _OWN and name not in unwatched:
                     label = f"{type(value).__name__}.{name}"
+                    if not is_library(type(value).__module__):
+                        self.own.add((id(entries), name))
                     self.visit(self.note(entries, entries.get, name, label, told), name)
             if not isinstance(value, type | types.FunctionType):
                 below: set[str] = set().union(*(k.__dict__ for k in type(value).__mro__[:-1]))
