@@ -24,9 +24,10 @@ from ..core.node import Array, Node
 from ..errors import CompileError, OptionError
 from ..runtime.program import Program, Signature, build
 from .capture import Capture, active, capturing
+from .follow import follow
 from .pytree import Structure, flatten, unflatten
 from .value import Value, array_of, make, register_leaf, stored
-from .watch import Watch, watch
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -170,7 +171,7 @@ def trace(
     """Run ``function`` once on placeholders and build the program of what it did."""
     static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]
     roots = roots or (lambda: (function, *static))
-    watched = watch(roots)
+    watched = follow(roots)
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
         inner = [
@@ -235,7 +236,7 @@ def trace(
 def _settled(before: Watch, roots: Callable[[], Iterable[Any]]) -> Watch:
     """What is watched after a capture: not the numbers and containers that it changed itself."""
     changes = before.differing()
-    return watch(roots, {place for place, _ in changes}) if changes else before
+    return follow(roots, {place for place, _ in changes}) if changes else before
 
 
 def _result(x: Any, output: Callable[[Value], int]) -> Result:

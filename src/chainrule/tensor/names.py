@@ -1,11 +1,20 @@
-"""Names: what a code object can read from outside of itself, found in its instructions."""
+"""Names: what a code object can read from outside of itself, found in its instructions; and whose
+code it is."""
 
 from __future__ import annotations
 
 import dis
 import functools
+import os
+import sys
+import sysconfig
 import types
 from dataclasses import dataclass, field
+from typing import Any
+
+PACKAGE = __name__.split(".", 1)[0]
+_SITE = tuple({os.path.realpath(sysconfig.get_path(k)) for k in ("purelib", "platlib")})
+_PYTHON = os.path.realpath(sysconfig.get_path("stdlib"))
 
 WHOLE = ("whole", "")
 """A use of a name by which anything in the object may be read."""
@@ -83,3 +92,54 @@ def _use(following: list[dis.Instruction]) -> tuple[str, str]:
     ):
         return "item", first.argval
     return WHOLE
+
+
+# -- whose code it is ------------------------------------------------------------------------------
+@functools.lru_cache(maxsize=1024)
+def is_library(module: str | None) -> bool:
+    """Whether functions and classes of this module are not the user's: Python's own, this
+    library's, and those of installed packages that know nothing of this library."""
+    if module is None or module == "__main__":
+        return False
+    top = module.split(".", 1)[0]
+    if top == PACKAGE or module in sys.builtin_module_names:
+        return True
+    known = sys.modules.get(module)
+    file = getattr(known, "__file__", None)
+    if file is None:
+        return top in sys.stdlib_module_names
+    path = os.path.realpath(file)
+    if not path.startswith(_SITE):
+        return bool(path.startswith(_PYTHON))
+    return not any(map(_is_ours, [*vars(known).values()]))
+
+
+def _is_ours(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, types.ModuleType) else None
+    name = name or getattr(type(value) if not callable(value) else value, "__module__", None)
+    return isinstance(name, str) and name.split(".", 1)[0] == PACKAGE
+
+
+@functools.lru_cache(maxsize=1024)
+def library_names(cls: Any) -> frozenset[str]:
+    """The attributes named by the code of the classes of this library that ``cls`` is made from."""
+    found: set[str] = set()
+    for kind in cls.__mro__:
+        if kind.__module__.split(".", 1)[0] == PACKAGE:
+            for value in kind.__dict__.values():
+                function = value.fget if isinstance(value, property) else value
+                if isinstance(function, types.FunctionType):
+                    found |= names_in(function.__code__).attributes
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def own_names(cls: Any) -> frozenset[str]:
+    """The attributes named by the code that a user's class adds to one of this library."""
+    found: set[str] = set()
+    for kind in cls.__mro__[:-1]:
+        if not is_library(kind.__module__):
+            for value in kind.__dict__.values():
+                if isinstance(value, types.FunctionType):
+                    found |= names_in(value.__code__).attributes
+    return frozenset(found)

@@ -24,9 +24,9 @@ from ..optim.optimizer import zeros
 from ..tensor.capture import Capture, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
+from ..tensor.follow import Part
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
-from ..tensor.watch import Part
 from .arrays import Arrays
 from .dataset import Dataset
 from .meter import RECORDS, Meter, _write
