@@ -11,6 +11,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
 from ..tensor.capture import active, depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, stored
@@ -26,7 +27,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Versioned):
     """Base of all layers and networks; names and behaviour are those of ``torch.nn.Module``.
 
     A subclass calls ``super().__init__()``, assigns parameters and modules to attributes, and
@@ -55,6 +56,7 @@ class Module:
     _training: bool
     _made_at: str
     _version: ClassVar[int] = 1
+    _unwatched_ = ("_training", "_transient", "_made_at", "_options")
 
     def __init__(self) -> None:
         """An empty module in training mode."""
@@ -68,7 +70,7 @@ class Module:
             "_backward_hooks",
             "_backward_pre_hooks",
         ):
-            set_(table, {})
+            set_(table, Table())
         set_("_transient", set())
         set_("_training", True)
         set_("_made_at", trail.where_made())
@@ -109,6 +111,7 @@ class Module:
             self._modules[name] = None
         else:
             super().__setattr__(name, value)
+            changed()
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
@@ -124,6 +127,7 @@ class Module:
                 self._transient.discard(name)
                 return
         super().__delattr__(name)
+        changed()
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
@@ -347,7 +351,9 @@ class Module:
 
     @training.setter
     def training(self, mode: bool) -> None:
-        object.__setattr__(self, "_training", bool(mode))
+        if bool(mode) != self._training:
+            object.__setattr__(self, "_training", bool(mode))
+            changed()
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
@@ -557,6 +563,7 @@ def _convert(tensor: Tensor, dtype: dt.DType) -> None:
     tensor._array, tensor._node, tensor._requires_grad = array, None, False
     tensor.requires_grad_(requires_grad)
     tensor._grad = None if grad is None else stored(_read_only(grad._read().astype(dtype)))
+    changed()
 
 
 def _read_only(array: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active
+from ..tensor.changes import Table, Versioned
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
 
@@ -19,7 +20,7 @@ def scalar(value: float) -> Tensor:
     return stored(np.array(value, np.float64))
 
 
-class ParamGroup(MutableMapping[str, Any]):
+class ParamGroup(MutableMapping[str, Any], Versioned):
     """A dictionary of options, as ``optimizer.param_groups[0]``.
 
     The learning rate is kept as a float64 tensor, so a change of it reaches compiled steps as they
@@ -27,13 +28,15 @@ class ParamGroup(MutableMapping[str, Any]):
     a Python float; inside, a tensor.
     """
 
+    _unwatched_ = ("_owner", "_constraints", "by_hand")
+
     def __init__(
         self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
     ) -> None:
         self._owner, self._constraints = owner, constraints
-        self._options: dict[str, Any] = {}
-        self._tensors: dict[str, Tensor] = {}
-        self._rest: dict[str, tuple[Any, ...]] = {}
+        self._options: dict[str, Any] = Table()
+        self._tensors: dict[str, Tensor] = Table()
+        self._rest: dict[str, tuple[Any, ...]] = Table()
         for name, value in options.items():
             self[name] = value
         self.track("lr")

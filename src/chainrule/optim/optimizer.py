@@ -13,6 +13,7 @@ from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint
 from ..tensor.capture import active, depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, stored
 from .group import ParamGroup, Switches, check_switches
@@ -20,7 +21,7 @@ from .group import ParamGroup, Switches, check_switches
 State = dict[str, Tensor]
 
 
-class Optimizer:
+class Optimizer(Versioned):
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
     All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so
@@ -47,6 +48,7 @@ class Optimizer:
     [0.5]
     """
 
+    _unwatched_ = ("constraints", "defaults", "_schedulers")
     constraints: ClassVar[dict[str, Constraint]] = {}
     shared: ClassVar[dict[str, Any]] = {"step": np.zeros((), np.int64)}
 
@@ -54,13 +56,17 @@ class Optimizer:
         self, params: Any, defaults: Mapping[str, Any], **switches: Unpack[Switches]
     ) -> None:
         check_switches(type(self).__name__, switches)
-        self.defaults = dict(defaults)
-        self.state: dict[Value, State] = {}
+        self.defaults = Table(defaults)
+        self.state: dict[Value, State] = Table()
         self.param_groups: list[ParamGroup] = []
         # Counts changes of the groups and of who shares the scalars; compiled steps depend on it.
         self._sharing = 0
         for group in self._groups(params):
             self.add_param_group(group)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        changed()
 
     # -- parameters --------------------------------------------------------------------------------
     def _groups(self, params: Any) -> list[dict[str, Any]]:
@@ -124,7 +130,7 @@ class Optimizer:
         self._sharing += 1
         scalars = {k: stored(np.array(v)) for k, v in self.shared.items()}
         for p in params:
-            self.state[p] = {**scalars, **self.new_state(group, p)}
+            self.state[p] = Table({**scalars, **self.new_state(group, p)})
 
     def check_group(self, group: ParamGroup) -> None:
         """Check options that depend on one another."""

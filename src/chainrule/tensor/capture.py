@@ -67,6 +67,8 @@ class Capture:
     placeholders: list[Node] = field(default_factory=list)
     checks: list[RangeCheck] = field(default_factory=list)
     given: dict[Node, tuple[int, int]] = field(default_factory=dict)  # see `ranges.GivenCheck`
+    arrays: dict[int, object] = field(default_factory=dict)
+    """NumPy arrays whose numbers became constants of the program, by id."""
 
     def placeholder(self, shape: Shape, dtype: DType) -> Node:
         """A new input node of the trace."""

@@ -471,6 +471,7 @@ class custom_vjp:  # noqa: N801 - a decorator
     tensor(1.)
     """
 
+    _watched_ = ("function", "forward", "backward")
     forward: Function | None = None
     backward: Function | None = None
 

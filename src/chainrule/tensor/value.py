@@ -21,6 +21,7 @@ from ..core.plain import plain_numbers
 from ..errors import CompileError, DTypeError, GradientError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
+from .changes import changed
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -198,7 +199,9 @@ class Value:
             return self.assign(new)
         if self._is_outside():
             return self.assign(new)
-        self._requires_grad = new.requires_grad
+        if self._requires_grad != new.requires_grad:
+            self._requires_grad = new.requires_grad
+            changed()
         self._array, self._node = new._array, new._node
         if self._array is not None and self._array.flags.writeable:
             self._array, self._node = None, new.node
@@ -242,6 +245,7 @@ class Value:
             if not self.is_leaf:
                 raise GradientError("only a leaf can stop requiring a gradient; use x.detach()")
             self._requires_grad = False
+            changed()
             return self
         if active.capture is not None:
             if not self._is_outside():
@@ -255,6 +259,7 @@ class Value:
         elif self._node is not None:
             _owners[self._node] = weakref.ref(self)
         self._requires_grad = True
+        changed()
         return self
 
     def retain_grad(self) -> None:
@@ -460,6 +465,8 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
         array = plain_numbers(data, "the array")
+        if active.capture is not None:
+            active.capture.arrays[id(data)] = data
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:

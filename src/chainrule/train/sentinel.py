@@ -68,7 +68,7 @@ class Sentinel:
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
-        traces = [t for listed in self.steps.train.traces.values() for t in listed]
+        traces = self.steps.training_traces()
         arrays = [(t, t._read().copy()) for t in updated_tensors(traces)]
         self.kept = Kept(batch, self.trainer.step, self.steps.meter.rows, arrays)
         self._last = time.perf_counter()

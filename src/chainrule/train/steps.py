@@ -26,6 +26,7 @@ from ..tensor import elementwise as e
 from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
+from ..tensor.follow import Part
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
 from ..tensor.tensor import Tensor
@@ -78,11 +79,25 @@ class Steps:
     def __init__(self, trainer: Trainer, meter: Meter, eval_meter: Meter) -> None:
         self.trainer, self.meter, self.eval_meter = trainer, meter, eval_meter
         self.cursor, self.eval_cursor = Cursor(), Cursor()
-        self.train = Compiled(self._train_step, "training step")
-        self.evaluate = Compiled(self._evaluation_step, "evaluation step")
-        self.predict = Compiled(self._prediction_step, "prediction")
+        self.train = Compiled(self._train_step, "training step", self._read_in_training)
+        self.evaluate = Compiled(self._evaluation_step, "evaluation step", self._read_in_evaluation)
+        self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
+
+    # -- what the steps read -----------------------------------------------------------------------
+    def _read_in_training(self) -> list[Any]:
+        trainer = self.trainer
+        options = ("clip_norm", "clip_value", "accumulate", "schedule")
+        schedulers = ("schedulers",) if trainer.schedule == "step" else ()
+        own = Part(trainer, "model", "objective", "optimizer", *options, *schedulers)
+        return [own, Part(self.meter, "metrics")]
+
+    def _read_in_evaluation(self) -> list[Any]:
+        return [Part(self.trainer, "model", "objective"), Part(self.eval_meter, "metrics")]
+
+    def _read_in_prediction(self) -> list[Any]:
+        return [Part(self.trainer, "model")]
 
     # -- what is traced ----------------------------------------------------------------------------
     def _batch(
@@ -204,6 +219,11 @@ class Steps:
     def train_trace(self, data: Dataset, rows: int, update: bool = True, record: int = 0) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
+
+    def training_traces(self) -> list[Trace]:
+        """The compiled training steps of the model, the optimizer and the loss there are now."""
+        listed = [t for traces in self.train.traces.values() for t in traces]
+        return [t for t in listed if not t.watch.outdated()]
 
     def record_size(self, data: Dataset) -> int:
         """Compile epochs of one step; returns the size of the record that suits them."""

@@ -83,6 +83,8 @@ class Trainer:
     1.0
     """
 
+    _watched_ = ("model", "optimizer", "objective")
+
     def __init__(
         self,
         model: Module,
@@ -98,43 +100,16 @@ class Trainer:
         schedule: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
-        if not isinstance(model, Module):
-            raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
-        if optimizer is None:
-            raise OptionError(
-                "Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
-            )
-        if not isinstance(optimizer, Optimizer):
-            raise OptionError(
-                f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}"
-            )
-        if isinstance(optimizer, LBFGS):
-            raise OptionError(
-                "Trainer: LBFGS computes the loss several times in a step and cannot be part of a "
-                "compiled loop; call"
-                " optimizer.step(closure) in a loop of your own"
-            )
-        check(
-            "Trainer",
-            _TRAINER,
-            {
-                "accumulate": accumulate,
-                "clip_norm": clip_norm,
-                "clip_value": clip_value,
-                "seed": seed,
-                "schedule": schedule,
-            },
-        )
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
-        self.schedulers = _schedulers(scheduler, optimizer)
+        used = _check_kinds(model, optimizer)
+        options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
+        check("Trainer", _TRAINER, {"accumulate": accumulate, **options, "schedule": schedule})
+        self.model, self.optimizer, self.schedule = model, used, schedule
+        self.schedulers = _schedulers(scheduler, used)
+        self._loss, self._loss_weights = loss, loss_weights
         self.objective = Objective(loss, loss_weights)
-        self.metrics, self.seed = metrics, int(seed)
+        self._metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._modules: Sequence[Module] = [
-            model,
-            *(p.loss for p in self.objective.parts if isinstance(p.loss, Module)),
-        ]
-        self._check_optimizer()
+        self._check_parts()
         self.history = History()
         self.epoch = 0
         """Epochs finished, over all calls of `fit`."""
@@ -152,7 +127,64 @@ class Trainer:
         self._given_metrics: Any = ()
         self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
 
-    def _check_optimizer(self) -> None:
+    # -- its parts, any of which may be replaced between two calls ---------------------------------
+    @property
+    def loss(self) -> Any:
+        """The loss, or the list or dict of losses; another one is used from the next call on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self._replace_objective(loss, self._loss_weights)
+
+    @property
+    def loss_weights(self) -> Any:
+        """The weights of several losses."""
+        return self._loss_weights
+
+    @loss_weights.setter
+    def loss_weights(self, weights: Any) -> None:
+        self._replace_objective(self._loss, weights)
+
+    def _replace_objective(self, loss: Any, weights: Any) -> None:
+        self.objective = Objective(loss, weights)
+        self._loss, self._loss_weights = loss, weights
+        self._forget_metrics()
+
+    @property
+    def metrics(self) -> Any:
+        """The metrics, as they were given; others are measured from the next call on."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics = metrics
+        self._forget_metrics()
+
+    def _forget_metrics(self) -> None:
+        """Make the meters anew before they are used again."""
+        self._used_metrics, self._given_metrics = [], ()
+        self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
+
+    @property
+    def scheduler(self) -> Any:
+        """The schedule (or the list of several); another one is stepped from now on."""
+        return self.schedulers[0] if len(self.schedulers) == 1 else self.schedulers or None
+
+    @scheduler.setter
+    def scheduler(self, scheduler: Any) -> None:
+        self.schedulers = _schedulers(scheduler, self.optimizer)
+
+    @property
+    def _modules(self) -> list[Module]:
+        """The model, and the losses that are modules."""
+        return [self.model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
+
+    def _check_parts(self) -> None:
+        """Whether model, optimizer and schedule belong together: at first, and before each
+        training, for they may have been replaced."""
+        _check_kinds(self.model, self.optimizer)
+        _schedulers(self.schedulers, self.optimizer)
         own = {id(p) for m in self._modules for p in m.parameters()}
         used = [p for group in self.optimizer.param_groups for p in group["params"]]
         strangers = [p for p in used if id(p) not in own]
@@ -164,12 +196,20 @@ class Trainer:
                 f"Trainer: {len(strangers)} of {len(used)} parameters of the optimizer (shapes "
                 f"{shapes}) are not in the"
                 " model; make the optimizer from model.parameters() of the model that is trained"
+                + self._how_to_replace()
             )
         frozen = [p for p in used if p.requires_grad]
         if not frozen:
             raise OptionError(
                 "Trainer: all parameters of the optimizer are frozen (requires_grad=False)"
             )
+
+    def _how_to_replace(self) -> str:
+        """What to write once the trainer exists: a layer or the model was replaced."""
+        if not hasattr(self, "_steps"):
+            return ""
+        name = type(self.optimizer).__name__
+        return f": trainer.optimizer = optim.{name}(trainer.model.parameters(), ...)"
 
     # -- what a subclass may change ----------------------------------------------------------------
     def forward(self, x: Any) -> Any:
@@ -287,6 +327,7 @@ class Trainer:
         )
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
+        self._check_parts()
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
         data, validation = training_data(
@@ -321,6 +362,7 @@ class Trainer:
             return Fit(self, self._steps, plan).run()
 
     def _training_data(self, x: Any, y: Any, batch: int, shuffle: bool) -> Dataset:
+        self._check_parts()
         data, _ = training_data(self._float_dtype(), x, y, batch, shuffle)
         return self._checked("fit", data)
 
@@ -608,6 +650,26 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
         if getattr(s, "optimizer", optimizer) is not optimizer:
             raise OptionError(f"Trainer: the {type(s).__name__} was made for another optimizer")
     return listed
+
+
+def _check_kinds(model: Any, optimizer: Any) -> Optimizer:
+    if not isinstance(model, Module):
+        raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
+    if optimizer is None:
+        raise OptionError(
+            "Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise OptionError(
+            f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}"
+        )
+    if isinstance(optimizer, LBFGS):
+        raise OptionError(
+            "Trainer: LBFGS computes the loss several times in a step and cannot be part of a "
+            "compiled loop; call"
+            " optimizer.step(closure) in a loop of your own"
+        )
+    return optimizer
 
 
 def _kind(x: Any) -> str:
