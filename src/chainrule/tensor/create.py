@@ -15,7 +15,7 @@ from ..core.memory import aligned
 from ..core.node import Node
 from ..errors import OptionError
 from .shape import sizes
-from .value import Value, array_of, as_tensor, constant, make, stored
+from .value import Value, array_of, as_tensor, constant, make, stored, use
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -262,7 +262,8 @@ def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:
     shape = [0] * len(tensors)
     for t, place in zip(tensors, order, strict=True):
         shape[place] = t.shape[0]
-    return [
-        t.reshape([t.shape[0] if i == place else 1 for i in range(len(shape))]).expand(shape)
+    apart = [
+        g.reshape(use(t), [t.shape[0] if i == place else 1 for i in range(len(shape))])
         for t, place in zip(tensors, order, strict=True)
     ]
+    return [make(g.broadcast(n, shape), t) for n, t in zip(apart, tensors, strict=True)]

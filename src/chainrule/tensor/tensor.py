@@ -13,7 +13,8 @@ from ..core.node import Array
 from ..errors import DTypeError, OptionError, ShapeError
 from ..runtime import realize as rt
 from . import contract, create, elementwise, index, reduce, shape
-from .value import Value, as_tensor, make, use
+from .value import Value, as_tensor, make, use, view_of
+from .view import Stop, in_order
 
 Operator = Callable[["Tensor", Any], "Tensor"]
 
@@ -63,13 +64,39 @@ class Tensor(Value):
         self._array, self._node, self._grad = made._array, made._node, None
         self._serial, self._requires_grad = made._serial, False
         self._spent = self._weak = False
+        self._view = self._shared = None
         self.name = name
         if requires_grad:
             self.requires_grad_()
 
     # -- numbers -----------------------------------------------------------------------------------
     def numpy(self) -> Array:
-        """The numbers as a NumPy array of your own (a copy)."""
+        """The numbers as a NumPy array in the same memory: who writes to it changes the tensor.
+
+        It is a copy, and read-only, where a write could not reach the tensor: if that was computed
+        from tensors that require a gradient, is broadcast, or is an entry of a state dict. An array
+        of your own is ``x.numpy().copy()`` or ``np.array(x)``.
+
+        >>> import chainrule as cr
+        >>> x = cr.zeros(3)
+        >>> x.numpy()[0] = 5
+        >>> x
+        tensor([5., 0., 0.])
+        """
+        view = self._view
+        shared: Array | None = None
+        if view is None:
+            shared = self._share()
+        elif not view.refuses:
+            root = view.root._share()
+            shared = None if root is None else view.array(root)
+        if shared is None:
+            shared = self._copied()
+            shared.setflags(write=False)
+        return shared
+
+    def _copied(self) -> Array:
+        """The numbers as an array of their own."""
         return np.array(self._read(), dtype=self.dtype, order="C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -82,7 +109,9 @@ class Tensor(Value):
             view = array.view()
             view.setflags(write=False)
             return view
-        return np.array(array, dtype=dtype or self.dtype)
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            return np.array(array, dtype=dtype or self.dtype)
+        return self.numpy()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         function = _UFUNCS.get(ufunc.__name__)
@@ -168,13 +197,13 @@ class Tensor(Value):
         return format(self.item(), spec) if self.shape == () else format(repr(self), spec)
 
     def __reduce__(self) -> Any:
-        return _restore, (type(self), self.numpy(), self._requires_grad, self.name)
+        return _restore, (type(self), self._copied(), self._requires_grad, self.name)
 
     def __copy__(self) -> Tensor:
         return make(self.node, self)
 
     def __deepcopy__(self, memo: Any) -> Tensor:
-        copy = _restore(type(self), self.numpy(), self._requires_grad, self.name)
+        copy = _restore(type(self), self._copied(), self._requires_grad, self.name)
         memo[id(self)] = copy
         return copy
 
@@ -222,9 +251,11 @@ class Tensor(Value):
         """The tensor itself."""
         return self
 
-    def contiguous(self) -> Self:
-        """The tensor itself."""
-        return self
+    def contiguous(self) -> Tensor:
+        """The tensor itself; a copy if it is a view whose elements do not lie in their order."""
+        if self._view is None or in_order(*self._view.layout()):
+            return self
+        return self.clone()
 
     def clone(self) -> Tensor:
         """A tensor of its own with the same value; gradients flow through."""
@@ -233,16 +264,19 @@ class Tensor(Value):
     copy = clone
 
     def detach(self) -> Tensor:
-        """The same value, without gradient."""
-        return make(g.stop_gradient(self.node))
+        """The same elements, without gradient: a view, so to change it is to change the tensor."""
+        return view_of(self, Stop(bypass=True))
 
     @property
     def data(self) -> Tensor:
-        """The same value, without gradient; setting it assigns (see `assign`)."""
+        """The same elements, without gradient (see `detach`); setting it assigns (see `assign`)."""
         return self.detach()
 
     @data.setter
     def data(self, new: Any) -> None:
+        if isinstance(new, Value) and new._view is not None:
+            if new.node is g.stop_gradient(self.node):  # x.data += 1 has changed x already
+                return
         self.assign(new)
 
     def size(self, dim: Any = None) -> Any:
@@ -287,9 +321,13 @@ class Tensor(Value):
         """The last two axes change places."""
         return shape.matrix_transpose(self)
 
+    def view(self, *lengths: Any) -> Tensor:
+        """The same elements in another shape (see `cr.reshape`), always as a view."""
+        return shape.view(self, *lengths)
+
     def view_as(self, other: Any) -> Tensor:
-        """In the shape of ``other``."""
-        return shape.reshape(self, other.shape)
+        """In the shape of ``other``, as a view."""
+        return shape.view(self, other.shape)
 
     def expand_as(self, other: Any) -> Tensor:
         """Broadcast to the shape of ``other``."""
@@ -325,6 +363,8 @@ class Tensor(Value):
         return index.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(value, Value) and value._view is not None and index.is_item(self, key, value):
+            return  # x[key] += 1 has changed the view x[key], and so x
         self._become(index.setitem(self, key, value), "x[...] =")
 
     def __getattr__(self, name: str) -> Any:
@@ -501,7 +541,6 @@ class Tensor(Value):
     diagonal = shape.diagonal
     diag = shape.diag
     trace = shape.trace
-    view = shape.reshape
     expand = shape.broadcast_to
     broadcast_to = shape.broadcast_to
     t = shape.transpose
