@@ -16,7 +16,7 @@ from ..errors import OptionError, ShapeError
 from .elementwise import broadcast_shapes, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
 from .value import as_tensor, constant, make, use, view_of
-from .view import Expand, Flip, Permute, Reshape, Slice, reshaped
+from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -612,10 +612,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     n = max(min(rows - first, columns - second), 0)
     if n == 0:
         return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
-    # Flattened, the diagonal is every (columns + 1)-th element.
-    flat = view_of(moved, Reshape((*moved.shape[:-2], rows * columns)))
-    start = first * columns + second
-    return _part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1)
+    return view_of(moved, Diagonal(first, second, n))
 
 
 _diagonal = diagonal  # `diag` has an argument of this name

@@ -140,6 +140,43 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagonal:
+    """x[row + i, column + i] of the last two axes."""
+
+    row: int
+    column: int
+    length: int
+
+    def _steps(self, shape: Shape) -> tuple[Reshape, Slice]:
+        *rest, rows, width = shape
+        start = self.row * width + self.column
+        stop = start + (self.length - 1) * (width + 1) + 1
+        zeros, ones = (0,) * len(rest), (1,) * len(rest)
+        along = Slice((*zeros, start), (*rest, stop), (*ones, width + 1))
+        return Reshape((*rest, rows * width)), along
+
+    def node(self, x: Node) -> Node:
+        """The view of a node."""
+        flat, along = self._steps(x.shape)
+        return along.node(flat.node(x))
+
+    def put(self, x: Node, new: Node) -> Node:
+        """``x`` with ``new`` as the view of it."""
+        flat, along = self._steps(x.shape)
+        return flat.put(x, along.put(flat.node(x), new))
+
+    def array(self, x: Array) -> Array | None:
+        """The view of an array."""
+        found = np.diagonal(x, self.column - self.row, -2, -1)
+        found.setflags(write=x.flags.writeable)
+        return found
+
+    def layout(self, shape: Shape, strides: tuple[int, ...]) -> Layout:
+        """How the view lies in memory."""
+        return (*shape[:-2], self.length), (*strides[:-2], strides[-2] + strides[-1])
+
+
+@dataclass(frozen=True, slots=True)
 class Expand:
     """Repeated to a larger shape: several elements are one in memory, so nobody may write."""
 
@@ -187,7 +224,7 @@ class Stop:
         return shape, strides
 
 
-Step = Reshape | Permute | Slice | Flip | Expand | Stop
+Step = Reshape | Permute | Slice | Flip | Diagonal | Expand | Stop
 
 
 # -- the view --------------------------------------------------------------------------------------
