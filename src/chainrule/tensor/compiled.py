@@ -214,6 +214,7 @@ def trace(
 ) -> Trace:
     """Run ``function`` once on placeholders and build the program of what it did."""
     watched = _watched(function)
+    gradients = active.grad_enabled
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
         inner = [
@@ -223,6 +224,13 @@ def trace(
         nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))
+        if active.grad_enabled is not gradients:
+            active.grad_enabled = gradients
+            raise CompileError(
+                f"{name} switches gradients {'off' if gradients else 'on'} for what comes after "
+                "it, which a program cannot do; write `with cr.set_grad_enabled(...):`, or call "
+                "it outside"
+            )
         outputs: list[Node] = []
 
         def output(value: Value) -> int:
@@ -282,7 +290,8 @@ def _gradients(
     found = []
     for slot in capture.grads.values():
         updated = id(slot.tensor) in capture.slots and capture.slots[id(slot.tensor)].assigned
-        if slot.changed and not updated:
+        in_place = slot.current is not None and slot.current.node is not slot.before
+        if (slot.changed or in_place) and not updated:
             found.append(
                 GradResult(slot.tensor, None if slot.current is None else output(slot.current))
             )

@@ -47,7 +47,8 @@ _CHOSEN = (
 
 def is_item(x: Tensor, key: Any, value: Value) -> bool:
     """Whether ``value`` is the view x[key] with what x holds there now."""
-    if value._view is None or value._view.root is not (x if x._view is None else x._view.root):
+    root = None if value._view is None else value._view.root
+    if root is not x and (x._view is None or root is not x._view.root):
         return False
     items = _expand(x.shape, key)
     steps, arrays, *_ = _basic(x.shape, items)

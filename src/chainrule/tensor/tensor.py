@@ -10,7 +10,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array
-from ..errors import DTypeError, OptionError, ShapeError
+from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from . import contract, create, elementwise, index, reduce, shape
 from .value import Value, as_tensor, make, use, view_of
@@ -83,13 +83,7 @@ class Tensor(Value):
         >>> x
         tensor([5., 0., 0.])
         """
-        view = self._view
-        shared: Array | None = None
-        if view is None:
-            shared = self._share()
-        elif not view.refuses:
-            root = view.root._share()
-            shared = None if root is None else view.array(root)
+        shared = self._share()
         if shared is None:
             shared = self._copied()
             shared.setflags(write=False)
@@ -266,6 +260,14 @@ class Tensor(Value):
     def detach(self) -> Tensor:
         """The same elements, without gradient: a view, so to change it is to change the tensor."""
         return view_of(self, Stop(bypass=True))
+
+    def detach_(self) -> Self:
+        """Becomes a constant to every gradient. A view cannot: its elements are another's."""
+        if self._view is not None:
+            raise GradientError("detach_: this tensor is a view; write y = x.detach()")
+        if self._requires_grad and self.is_leaf:
+            return self.requires_grad_(False)
+        return self._become(make(g.stop_gradient(self.node)), "detach_")
 
     @property
     def data(self) -> Tensor:

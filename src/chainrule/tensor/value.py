@@ -113,9 +113,13 @@ class Value:
         node = root
         for step in view.steps:
             node = step.node(node)
+        if view.tape is not None:
+            node = g.custom_vjp(node, [view.tape], _passed_on)
         view.seen = root.id, node
         self._node = node
-        self._requires_grad = view.root._requires_grad and not view.stops
+        self._requires_grad = view.tape is not None or (
+            view.root._requires_grad and not view.stops
+        )
         if active.capture is None:
             _held[node.id] = self
         return node
@@ -195,6 +199,10 @@ class Value:
         As long as the user holds it, nodes of this tensor stand for a copy of what it was when they
         were made, and changes of the tensor are written into the storage.
         """
+        view = self._view
+        if view is not None:
+            root = None if view.refuses or view.tape is not None else view.root._share()
+            return None if root is None else view.array(root)
         if active.capture is not None or self._weak:
             return None
         if self._requires_grad and self._array is None:  # it was computed, or is a tracer
@@ -212,8 +220,14 @@ class Value:
         root = view.root
         if view.refuses:
             raise OptionError(f"{what} in place: {view.refuses}")
-        if view.bypasses and root._requires_grad:
-            root._unnoticed(make(view.put(g.stop_gradient(new.node)), requires_grad=False))
+        if view.bypasses:
+            value = make(view.put(g.stop_gradient(new.node)), requires_grad=False)
+            if root._requires_grad:
+                root._unnoticed(value)
+            else:
+                root._become(value, what)
+            if active.grad_enabled:
+                view.tape, view.seen = new.node if new._requires_grad else None, None
             return self
         if view.stops and active.grad_enabled and (new._requires_grad or root._requires_grad):
             raise GradientError(
@@ -223,6 +237,15 @@ class Value:
         requires_grad = active.grad_enabled and (root._requires_grad or new._requires_grad)
         root._become(make(view.put(use(new)), requires_grad=requires_grad), what)
         return self
+
+    def _forbid_mapped(self, new: Value, what: str) -> None:
+        """A tensor from outside a mapped function does not become one value for each example."""
+        waits = rt.purpose_of([new.node])
+        if waits == rt.MAPPED and rt.purpose_of([self.node]) != waits:
+            raise CompileError(
+                f"{user_line()} ({what} in place) gives a tensor from outside a value that differs "
+                "between the examples of cr.vmap; return the value from the function"
+            )
 
     def _unnoticed(self, new: Value) -> Self:
         """Becomes ``new``, and back-propagation does not see it."""
@@ -284,6 +307,8 @@ class Value:
                 f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; "
                 f"{_instead(what)}"
             )
+        if active.transforms:
+            self._forbid_mapped(new, what)
         if self._view is not None:
             return self._write(self._view, new, what)
         if self._requires_grad and self.is_leaf:
@@ -528,7 +553,8 @@ def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Ten
 def view_of(x: Value, *steps: Step, refuses: str = "") -> Tensor:
     """A view of ``x``: it sees later changes of x, and a change of the view changes x."""
     node, before = x.node, x._view
-    root, taken = (x, ()) if before is None else (before.root, before.steps)
+    own = before is None or before.bypasses  # a detached tensor may get gradients of its own
+    root, taken = (x, ()) if own or before is None else (before.root, before.steps)
     if x._requires_grad and not active.grad_enabled:
         steps = (Stop(bypass=False), *steps)
     view = View(root, (*taken, *steps), refuses or (before.refuses if before is not None else ""))

@@ -229,14 +229,19 @@ Step = Reshape | Permute | Slice | Flip | Diagonal | Expand | Stop
 
 # -- the view --------------------------------------------------------------------------------------
 class View:
-    """The root of a view, and the steps from it. ``refuses``: why nobody may write to it."""
+    """The root of a view, and the steps from it. ``refuses``: why nobody may write to it.
 
-    __slots__ = ("bypasses", "refuses", "root", "seen", "steps", "stops")
+    ``tape``: the numbers are the root's, the gradient goes to this node; of a detached tensor that
+    was changed to something that requires a gradient.
+    """
+
+    __slots__ = ("bypasses", "refuses", "root", "seen", "steps", "stops", "tape")
 
     def __init__(self, root: Value, steps: tuple[Step, ...], refuses: str = "") -> None:
         self.root, self.steps, self.refuses = root, steps, refuses
         self.stops = any(isinstance(s, Stop) for s in steps)
         self.bypasses = any(isinstance(s, Stop) and s.bypass for s in steps)
+        self.tape: Node | None = None
         self.seen: tuple[int, Node] | None = None  # a node of the root (its id), and the view of it
 
     def put(self, new: Node) -> Node:
@@ -257,8 +262,11 @@ class View:
         return found
 
     def layout(self) -> Layout:
-        """Shape and strides of the view, of a root in C order."""
-        found = self.root.shape, contiguous(self.root.shape)
+        """Shape and strides of the view; a tensor that is no view lies in C order."""
+        root = self.root
+        found = root.shape, contiguous(root.shape)
+        if root._view is not None:
+            found = root._view.layout()
         for step in self.steps:
             found = step.layout(*found)
         return found
