@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import opcode
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -39,11 +41,21 @@ def _operator(
     return forward, reflected, in_place
 
 
+_NAMES = {"reduce_max": "max", "reduce_min": "min"}
+
+
+def _takes_two_apart(frame: Any) -> bool:
+    """Whether the line that runs in ``frame`` is now at ``a, b = …``."""
+    code, i = frame.f_code.co_code, frame.f_lasti
+    return code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2
+
+
 class Tensor(Value):
     """An n-dimensional array of numbers of one dtype, with automatic differentiation.
 
     Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's
-    and the Array API's, and PyTorch's where it has another.
+    and the Array API's, and PyTorch's where it has another. Make one with `cr.tensor`: the class
+    itself, called with a list, makes a float32 tensor, as in PyTorch.
 
     >>> import chainrule as cr
     >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -59,7 +71,14 @@ class Tensor(Value):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str = ""
     ) -> None:
+        if isinstance(data, int) and not isinstance(data, bool):
+            raise OptionError(
+                f"Tensor({data}) would be a tensor of shape ({data},) in PyTorch; write "
+                f"cr.tensor({data}) for the number, cr.zeros({data}) for the shape"
+            )
         wanted = None if dtype is None else dt.dtype_of(dtype)
+        if wanted is None and isinstance(data, list | tuple):
+            wanted = dt.default_float  # cr.tensor keeps integers
         made = create.tensor(data, wanted)
         self._array, self._node, self._grad = made._array, made._node, None
         self._serial, self._requires_grad = made._serial, False
@@ -166,6 +185,12 @@ class Tensor(Value):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise TypeError("iteration over a scalar tensor")
+        largest = self._node is not None and _NAMES.get(self._node.op)
+        if largest and _takes_two_apart(sys._getframe(1)):
+            raise TypeError(
+                f"x.{largest}(axis) is the values alone, as in NumPy, and not PyTorch's pair: write "
+                f"values, indices = x.{largest}(dim=axis); to take its rows apart, .unbind()"
+            )
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, item: Any) -> bool:
