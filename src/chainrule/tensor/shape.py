@@ -321,6 +321,22 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
 
 
+def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+    """x[start:start + length] along ``dim``; a negative start counts from the end.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([1, 2, 3, 4]).narrow(0, 1, 2)
+    tensor([2, 3])
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(dim, tensor.ndim, "narrow")
+    n = tensor.shape[along]
+    first = start + n if start < 0 else start
+    if not (0 <= first and 0 <= length and first + length <= n):
+        raise ShapeError(f"narrow: {start} and length {length} leave axis {along} of length {n}")
+    return _part(tensor, along, first, first + length)
+
+
 def split(
     x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None
 ) -> list[Tensor]:
@@ -349,9 +365,7 @@ def split(
     else:
         cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
     edges = [0, *cuts, n]
-    return [
-        _part(tensor, along, a, max(a, b)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [_part(tensor, along, a, max(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
@@ -395,9 +409,7 @@ def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, .
     """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
-    return tuple(
-        squeeze(_part(tensor, along, i, i + 1), along) for i in range(tensor.shape[along])
-    )
+    return tuple(squeeze(_part(tensor, along, i, i + 1), along) for i in range(tensor.shape[along]))
 
 
 unbind = unstack

@@ -377,6 +377,14 @@ class Tensor(Value):
         """Parts of the given length (or lengths) along ``dim``, as in PyTorch."""
         return shape.split(self, split_size, dim=dim)
 
+    def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
+        """x[start:start + length] along ``dim``, a view."""
+        return shape.narrow(self, dim, start, length)
+
+    def select(self, dim: Any, index: Any) -> Tensor:
+        """x[index] along ``dim``, a view."""
+        return self.moveaxis(dim, 0)[index]
+
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where ``mask`` holds, otherwise the tensor."""
         return elementwise.select(mask, as_tensor(value, self.dtype).to(self.dtype), self)

@@ -117,9 +117,7 @@ class Value:
             node = g.custom_vjp(node, [view.tape], _passed_on)
         view.seen = root.id, node
         self._node = node
-        self._requires_grad = view.tape is not None or (
-            view.root._requires_grad and not view.stops
-        )
+        self._requires_grad = view.tape is not None or (view.root._requires_grad and not view.stops)
         if active.capture is None:
             _held[node.id] = self
         return node
