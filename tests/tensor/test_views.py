@@ -18,7 +18,7 @@ from numpy_oracle import check
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.errors import GradientError
+from chainrule.errors import CompileError, GradientError
 
 Make = Callable[[Any], Any]
 VIEWS: dict[str, tuple[Make, Make]] = {  # of a tensor (4, 6), of an array
@@ -360,6 +360,20 @@ def test_a_view_as_argument_of_a_program_is_changed_with_its_tensor() -> None:
 
     check(change(x[1:]), 10.0)
     check(x, [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0]])
+
+
+def test_two_arguments_of_a_program_that_changes_one_share_nothing() -> None:
+    x = cr.zeros(2, 2)
+    step = cr.compile(lambda a, b: (a.add_(1), b.sum())[1], name="step")
+    check(step(x, cr.ones(2, 2)), 4.0)
+    for other in (x, x.T, x[0].data):
+        with pytest.raises(CompileError) as caught:
+            step(x, other)
+        assert str(caught.value) == (
+            "compiled step changes an argument in place, and another argument is a view of it or "
+            "the same tensor; pass one of them, and take the view inside"
+        )
+    check(x, np.ones((2, 2)))
 
 
 def test_views_made_before_a_program_see_what_it_does() -> None:

@@ -121,6 +121,8 @@ class Trace:
 
     def run(self, leaves: Sequence[Any], steps: int) -> Any:
         """Run ``steps`` steps and return what the function returned in the last one."""
+        if self.assigned_arguments:
+            self._forbid_shared(leaves)
         if steps > 1 and not self._repeatable():
             for _ in range(steps - 1):
                 self.run(leaves, 1)
@@ -141,6 +143,16 @@ class Trace:
             self._set_grad(grad, leaves, outputs)
         found = [r.value if r.output is None else stored(outputs[r.output]) for r in self.results]
         return unflatten(self.structure, found)
+
+    def _forbid_shared(self, leaves: Sequence[Any]) -> None:
+        """In a program arguments are apart: one that is changed is not seen through another."""
+        roots = [id(x.root) for x in leaves if isinstance(x, Value)]
+        for leaf, _ in self.assigned_arguments:
+            if isinstance(leaves[leaf], Value) and roots.count(id(leaves[leaf].root)) > 1:
+                raise CompileError(
+                    f"{self.name} changes an argument in place, and another argument is a view of "
+                    "it or the same tensor; pass one of them, and take the view inside"
+                )
 
     def _repeatable(self) -> bool:
         """Whether a step leaves nothing to Python that the next step needs."""

@@ -61,6 +61,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, without a copy where possible: do not change an array afterwards.
 
+    A change of the tensor leaves the array as it is.
+
     >>> import chainrule as cr
     >>> cr.asarray([1, 2], dtype='float32')
     tensor([1., 2.])
@@ -77,6 +79,8 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def from_numpy(array: Any) -> Tensor:
     """``array`` as a tensor, not copied: do not change it afterwards.
+
+    A change of the tensor leaves the array as it is (PyTorch's tensor shares its memory).
 
     >>> import chainrule as cr
     >>> import numpy as np

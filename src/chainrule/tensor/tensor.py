@@ -47,7 +47,7 @@ _NAMES = {"reduce_max": "max", "reduce_min": "min"}
 def _takes_two_apart(frame: Any) -> bool:
     """Whether the line that runs in ``frame`` is now at ``a, b = …``."""
     code, i = frame.f_code.co_code, frame.f_lasti
-    return code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2
+    return bool(code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2)
 
 
 class Tensor(Value):
@@ -188,8 +188,8 @@ class Tensor(Value):
         largest = self._node is not None and _NAMES.get(self._node.op)
         if largest and _takes_two_apart(sys._getframe(1)):
             raise TypeError(
-                f"x.{largest}(axis) is the values alone, as in NumPy, and not PyTorch's pair: write "
-                f"values, indices = x.{largest}(dim=axis); to take its rows apart, .unbind()"
+                f"x.{largest}(axis) is the values alone, as in NumPy, and not PyTorch's pair: "
+                f"write values, indices = x.{largest}(dim=axis); to take its rows apart, .unbind()"
             )
         return (self[i] for i in range(self.shape[0]))
 

@@ -179,6 +179,14 @@ class Value:
         return array
 
     # -- views -------------------------------------------------------------------------------------
+    @property
+    def root(self) -> Value:
+        """The tensor that has the elements: itself, or what it is a view of."""
+        found: Value = self
+        while found._view is not None:
+            found = found._view.root
+        return found
+
     def _separate(self) -> None:
         """A view becomes a tensor with elements of its own."""
         if self._view is not None:
@@ -208,7 +216,7 @@ class Value:
         array = self._shared() if self._shared is not None else None
         if array is None:
             # Its base is no array: so views of it keep this very array alive, not the storage only.
-            array = np.asarray(memoryview(self._storage_for_update()))
+            array = np.asarray(self._storage_for_update().data)
             self._shared = weakref.ref(array)
         shared: Array = array[...]
         return shared
