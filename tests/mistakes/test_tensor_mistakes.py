@@ -558,6 +558,11 @@ IN_PLACE: list[tuple[Callable[[], Any], type[Exception], str]] = [
         " value; change a copy: y = x.clone()",
     ),
     (
+        lambda: v.data.normal_(0, 0.1),
+        AttributeError,
+        "a Tensor has no attribute 'normal_'; write nn.init.normal_(x, ...)",
+    ),
+    (
         lambda: a.narrow(1, 2, 2),
         ShapeError,
         "narrow: 2 and length 2 leave axis 1 of length 3",

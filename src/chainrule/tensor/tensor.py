@@ -412,7 +412,8 @@ class Tensor(Value):
                     return self._become(method(self, *args, **options), name)
 
                 return in_place
-        raise AttributeError(f"a Tensor has no attribute {name!r}")
+        hint = f"; write nn.init.{name}(x, ...)" if name in ("normal_", "uniform_") else ""
+        raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
 
     def zero_(self) -> Self:
         """All elements become 0."""

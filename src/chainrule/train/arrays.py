@@ -124,7 +124,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         )
     else:
         try:
-            array = np.asarray(data)
+            array = np.array(data) if isinstance(data, Value) else np.asarray(data)
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
