@@ -212,6 +212,21 @@ def test_writing_to_an_array_never_changes_a_constant_or_another_tensor() -> Non
     np.testing.assert_array_equal(given, 1)
 
 
+@pytest.mark.parametrize("given", [lambda a: a, lambda a: a[::-1][::-1], cr.from_numpy, cr.asarray])
+def test_the_array_of_a_state_as_argument_of_the_program_that_changes_it(given: Any) -> None:
+    w = cr.tensor(np.arange(1000, dtype=np.float32))
+
+    @cr.compile
+    def step(x: Any) -> Any:
+        w.add_(1)
+        w.mul_(2)
+        return x * 1
+
+    argument = given(w.numpy())
+    check(step(argument), np.arange(1000))
+    check(w, (np.arange(1000) + 1) * 2)
+
+
 def test_gradients_while_an_array_is_kept() -> None:
     x = cr.tensor([1.0, 2.0], requires_grad=True)
     kept = x.numpy()

@@ -24,7 +24,7 @@ from ..errors import CompileError, OptionError
 from ..runtime.program import Program, Signature, build
 from .capture import Capture, active, capturing
 from .pytree import Structure, flatten, unflatten
-from .value import Value, array_of, make, register_leaf, stored
+from .value import Value, array_of, lent, make, register_leaf, stored
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -51,7 +51,8 @@ def _array(leaf: Any) -> Array:
         array = leaf._storage()
         return array.astype(np.float64) if leaf._weak else array
     if isinstance(leaf, np.ndarray):
-        return np.ascontiguousarray(leaf).reshape(leaf.shape)
+        array = np.ascontiguousarray(leaf).reshape(leaf.shape)
+        return array.copy() if lent(array) else array
     return np.array(leaf, np.float64)
 
 

@@ -619,6 +619,12 @@ def use(value: Value) -> Node:
     return g.stop_gradient(node) if value._requires_grad and not active.grad_enabled else node
 
 
+def lent(array: Array) -> bool:
+    """Whether ``array`` came from `Tensor.numpy`: a program may change it with its tensor."""
+    base = array.base
+    return isinstance(base.base if isinstance(base, np.ndarray) else base, memoryview)
+
+
 def array_of(data: Any, dtype: DType | None = None) -> Array:
     """A NumPy array of a supported dtype from anything array-like. May share memory with ``data``.
 
@@ -628,6 +634,8 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
         array = np.asarray(data)
+        if lent(array):
+            array = array.copy()
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
