@@ -671,7 +671,7 @@ def test_labels_listed_for_a_margin_are_classes():
 
 def test_nothing_is_loaded_unless_all_fits() -> None:
     layer = nn.Linear(2, 1)
-    before = layer.weight.numpy()
+    before = layer.weight.numpy().copy()
     with pytest.raises(errors.CheckpointError):
         layer.load_state_dict({"weight": np.zeros((1, 2)), "bias": np.zeros(3)})
     assert np.array_equal(layer.weight.numpy(), before)

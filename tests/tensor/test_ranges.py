@@ -135,7 +135,7 @@ def test_an_index_that_differs_between_examples_is_kept_apart() -> None:
 @pytest.mark.parametrize("index", [7, [0, -6], np.array([5])])
 def test_an_assignment_outside_is_refused(index: Any) -> None:
     x = cr.zeros(5)
-    with pytest.raises(OutOfRangeError, match=r"x\[...\] = value: .* out of bounds for axis 0"):
+    with pytest.raises(OutOfRangeError, match="is outside axis 0 of length 5"):
         x[index] = 1.0
     assert x.tolist() == [0.0] * 5
 

@@ -145,7 +145,7 @@ def test_clipping_changed() -> None:
     trainer = trainer_of()
     trainer.optimizer.param_groups[0]["lr"] = 0.1
     fit(trainer)
-    before = trainer.model.head.weight.numpy()
+    before = trainer.model.head.weight.numpy().copy()
     trainer.clip_norm = 1e-12
     fit(trainer)
     np.testing.assert_allclose(trainer.model.head.weight.numpy(), before, atol=1e-9)
@@ -172,7 +172,7 @@ def test_a_head_whose_parameters_the_optimizer_does_not_have() -> None:
         fit(trainer)
     assert str(error.value) == message
     trainer.optimizer = optim.SGD(trainer.model.parameters(), lr=0.1)
-    before = trainer.model.head.weight.numpy()
+    before = trainer.model.head.weight.numpy().copy()
     fit(trainer)
     assert not np.array_equal(trainer.model.head.weight.numpy(), before)
 

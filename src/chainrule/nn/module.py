@@ -14,7 +14,7 @@ from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, stored
+from ..tensor.value import Value, array_of, snapshot, stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
@@ -25,6 +25,13 @@ class IncompatibleKeys(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+_SNAPSHOT = (
+    "a state dict holds the numbers as they were, to change them would not change the module; "
+    "write module.load_state_dict(changed), or change module.state_dict(keep_vars=True)[name] "
+    "under `with cr.no_grad():`"
+)
 
 
 class Module(Versioned):
@@ -102,6 +109,8 @@ class Module(Versioned):
                 )
             self._parameters[name] = None
         elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+            if value is not None:
+                value._separate()
             self._buffers[name] = value
         elif name in self._modules:
             if value is not None:
@@ -159,6 +168,8 @@ class Module(Versioned):
             raise TypeError(
                 f"register_buffer {name!r} expects a tensor, got {type(tensor).__name__}"
             )
+        if tensor is not None:
+            tensor._separate()  # a buffer has numbers of its own
         if not persistent:
             self._transient.add(name)
         self._buffers[name] = tensor
@@ -292,6 +303,9 @@ class Module(Versioned):
         """Parameters and persistent buffers by dotted name, as they are now (later training leaves
         them).
 
+        To change one in place would not change the module, so it is refused: load a changed dict,
+        or ask with ``keep_vars`` for the module's own tensors.
+
         >>> from chainrule import nn
         >>> {name: t.shape for name, t in nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
@@ -301,10 +315,10 @@ class Module(Versioned):
             start = f"{path}." if path else ""
             for name, p in module._parameters.items():
                 if p is not None:
-                    result[start + name] = p if keep_vars else p.detach()
+                    result[start + name] = p if keep_vars else snapshot(p, _SNAPSHOT)
             for name, b in module._buffers.items():
                 if b is not None and name not in module._transient:
-                    result[start + name] = b if keep_vars else b.detach()
+                    result[start + name] = b if keep_vars else snapshot(b, _SNAPSHOT)
         return result
 
     def load_state_dict(
@@ -560,6 +574,8 @@ def _require(module: Any) -> Module:
 def _convert(tensor: Tensor, dtype: dt.DType) -> None:
     array = tensor._read().astype(dtype)
     requires_grad, grad = tensor._requires_grad, tensor._grad
+    tensor._separate()
+    tensor._shared = None
     tensor._array, tensor._node, tensor._requires_grad = array, None, False
     tensor.requires_grad_(requires_grad)
     tensor._grad = None if grad is None else stored(_read_only(grad._read().astype(dtype)))

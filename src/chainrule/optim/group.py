@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active
-from ..tensor.changes import Table, Versioned
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
 
@@ -34,6 +34,8 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
     ) -> None:
         self._owner, self._constraints = owner, constraints
+        self.by_hand = False
+        """Whether the rate was set by hand since a schedule last looked."""
         self._options: dict[str, Any] = Table()
         self._tensors: dict[str, Tensor] = Table()
         self._rest: dict[str, tuple[Any, ...]] = Table()
@@ -41,7 +43,6 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
             self[name] = value
         self.track("lr")
         self.by_hand = False
-        """Whether the rate was set by hand since a schedule last looked."""
 
     def track(self, name: str) -> None:
         """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
@@ -79,8 +80,9 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.put(name, value)
-        if name == "lr" and active.capture is None:
+        if name == "lr" and active.capture is None and not self.by_hand:
             self.by_hand = True
+            changed()  # a compiled schedule takes note; steps that read no schedule stay
 
     def put(self, name: str, value: Any) -> None:
         """Set an option. Schedules, and those who put a rate back, set it so; not users."""

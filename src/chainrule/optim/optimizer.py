@@ -15,10 +15,16 @@ from ..nn.options import Constraint
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, enable_grad, no_grad, stored
+from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
 from .group import ParamGroup, Switches, check_switches
 
 State = dict[str, Tensor]
+
+
+_SNAPSHOT = (
+    "a state dict holds the numbers as they were, to change them would not change the optimizer; "
+    "write optimizer.load_state_dict(changed), or change optimizer.state[parameter][name]"
+)
 
 
 class Optimizer(Versioned):
@@ -219,7 +225,7 @@ class Optimizer(Versioned):
                     None,
                 )  # the copies are state, not part of a trace
                 try:
-                    copies = {k: stored(self.state[waiting[0]][k].numpy()) for k in self.shared}
+                    copies = {k: stored(np.array(self.state[waiting[0]][k])) for k in self.shared}
                 finally:
                     active.capture = before
                 for p in waiting:
@@ -233,7 +239,7 @@ class Optimizer(Versioned):
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {
             "state": {
-                number[id(p)]: {k: v.detach() for k, v in entry.items()}
+                number[id(p)]: {k: snapshot(v, _SNAPSHOT) for k, v in entry.items()}
                 for p, entry in self.state.items()
                 if entry
             },

@@ -28,7 +28,7 @@ from .capture import Capture, active, capturing
 from .follow import follow
 from .pytree import Structure, flatten, unflatten
 from .ranges import Extremes
-from .value import Value, array_of, make, register_leaf, stored
+from .value import Value, array_of, lent, make, register_leaf, stored
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def _array(leaf: Any) -> Array:
         array = leaf._storage()
         return array.astype(np.float64) if leaf._weak else array
     if isinstance(leaf, np.ndarray):
-        return np.ascontiguousarray(leaf).reshape(leaf.shape)
+        array = np.ascontiguousarray(leaf).reshape(leaf.shape)
+        return array.copy() if lent(array) else array
     return np.array(leaf, np.float64)
 
 
@@ -125,6 +126,8 @@ class Trace:
 
     def run(self, leaves: Sequence[Any], steps: int) -> Any:
         """Run ``steps`` steps and return what the function returned in the last one."""
+        if self.assigned_arguments:
+            self._forbid_shared(leaves)
         if steps > 1 and not self._repeatable():
             for _ in range(steps - 1):
                 self.run(leaves, 1)
@@ -147,6 +150,16 @@ class Trace:
             self._set_grad(grad, leaves, outputs)
         found = [r.value if r.output is None else stored(outputs[r.output]) for r in self.results]
         return unflatten(self.structure, found)
+
+    def _forbid_shared(self, leaves: Sequence[Any]) -> None:
+        """In a program arguments are apart: one that is changed is not seen through another."""
+        roots = [id(x.root) for x in leaves if isinstance(x, Value)]
+        for leaf, _ in self.assigned_arguments:
+            if isinstance(leaves[leaf], Value) and roots.count(id(leaves[leaf].root)) > 1:
+                raise CompileError(
+                    f"{self.name} changes an argument in place, and another argument is a view of "
+                    "it or the same tensor; pass one of them, and take the view inside"
+                )
 
     def _repeatable(self) -> bool:
         """Whether a step leaves nothing to Python that the next step needs."""
@@ -177,6 +190,7 @@ def trace(
     static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]
     roots = roots or (lambda: (function, *static))
     watched = follow(roots)
+    gradients = active.grad_enabled
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
         inner = [
@@ -186,6 +200,13 @@ def trace(
         nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))
+        if active.grad_enabled is not gradients:
+            active.grad_enabled = gradients
+            raise CompileError(
+                f"{name} switches gradients {'off' if gradients else 'on'} for what comes after "
+                "it, which a program cannot do; write `with cr.set_grad_enabled(...):`, or call "
+                "it outside"
+            )
         outputs: list[Node] = []
 
         def output(value: Value) -> int:
@@ -263,7 +284,8 @@ def _gradients(
     found = []
     for slot in capture.grads.values():
         updated = id(slot.tensor) in capture.slots and capture.slots[id(slot.tensor)].assigned
-        if slot.changed and not updated:
+        in_place = slot.current is not None and slot.current.node is not slot.before
+        if (slot.changed or in_place) and not updated:
             found.append(
                 GradResult(slot.tensor, None if slot.current is None else output(slot.current))
             )

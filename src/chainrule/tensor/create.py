@@ -15,7 +15,7 @@ from ..core.memory import aligned
 from ..core.node import Node
 from ..errors import OptionError
 from .shape import sizes
-from .value import Value, array_of, as_tensor, constant, make, stored
+from .value import Value, array_of, as_tensor, constant, make, stored, use
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -61,6 +61,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, without a copy where possible: do not change an array afterwards.
 
+    A change of the tensor leaves the array as it is.
+
     >>> import chainrule as cr
     >>> cr.asarray([1, 2], dtype='float32')
     tensor([1., 2.])
@@ -77,6 +79,8 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def from_numpy(array: Any) -> Tensor:
     """``array`` as a tensor, not copied: do not change it afterwards.
+
+    A change of the tensor leaves the array as it is (PyTorch's tensor shares its memory).
 
     >>> import chainrule as cr
     >>> import numpy as np
@@ -262,7 +266,8 @@ def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:
     shape = [0] * len(tensors)
     for t, place in zip(tensors, order, strict=True):
         shape[place] = t.shape[0]
-    return [
-        t.reshape([t.shape[0] if i == place else 1 for i in range(len(shape))]).expand(shape)
+    apart = [
+        g.reshape(use(t), [t.shape[0] if i == place else 1 for i in range(len(shape))])
         for t, place in zip(tensors, order, strict=True)
     ]
+    return [make(g.broadcast(n, shape), t) for n, t in zip(apart, tensors, strict=True)]

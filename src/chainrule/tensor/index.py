@@ -19,20 +19,42 @@ from .capture import active, user_line
 from .elementwise import broadcast_shapes
 from .ranges import check_known, check_later
 from .reduce import normalize_axis, pick
-from .value import Value, array_of, as_tensor, make, use
+from .value import Value, array_of, as_tensor, make, use, view_of
+from .view import Flip, Reshape, Slice, Step, View
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], by NumPy's rules."""
+    """x[key], by NumPy's rules: a view for integers, slices, None and ...; otherwise a copy."""
+    items = _expand(x.shape, key)
+    steps, arrays, first, contiguous = _basic(x.shape, items)
+    if not arrays:
+        return view_of(x, *steps)
     node = use(x)
-    items = _expand(node.shape, key)
-    node, arrays, first, contiguous = _basic(node, items)
-    if arrays:
-        node = _advanced(node, arrays, first, contiguous)
-    return make(node, x)
+    for step in steps:
+        node = step.node(node)
+    found = make(_advanced(node, arrays, first, contiguous), x)
+    if not any(isinstance(i, _MaskAxis) or (isinstance(i, Value) and i.shape) for i in items):
+        return view_of(found, refuses=_CHOSEN)
+    return found
+
+
+_CHOSEN = (
+    "x[i] with a tensor i whose value is not known yet is a copy, to change it would not change x; "
+    "use x.assign(cr.where(mask, new, x)) with a mask made of comparisons"
+)
+
+
+def is_item(x: Tensor, key: Any, value: Value) -> bool:
+    """Whether ``value`` is the view x[key] with what x holds there now."""
+    root = None if value._view is None else value._view.root
+    if root is not x and (x._view is None or root is not x._view.root):
+        return False
+    items = _expand(x.shape, key)
+    steps, arrays, *_ = _basic(x.shape, items)
+    return not arrays and view_of(x, *steps).node is value.node
 
 
 class Advanced(NamedTuple):
@@ -67,6 +89,9 @@ def _as_index(item: Any) -> Any:
         return item
     if isinstance(item, int | np.integer) and not isinstance(item, bool | np.bool_):
         return int(item)
+    if isinstance(item, Value) and item.shape == () and dt.is_integer(item.dtype):
+        known = _known(item)  # as a plain integer, so that x[i] is a view
+        return item if known is None else int(known)
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
             return as_tensor(np.zeros(0, np.int64))
@@ -130,7 +155,9 @@ def mask_values(mask: Any) -> Array:
     return np.asarray(mask, bool) if not isinstance(mask, Value) else mask._read()
 
 
-def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int, bool]:
+def _basic(
+    whole: Shape, items: Sequence[Any]
+) -> tuple[tuple[Step, ...], list[Advanced], int, bool]:
     """Slices, flips, new axes; and what is left: the advanced indices, where their axes go, if
     together."""
     has_arrays = any(isinstance(i, Value | _MaskAxis) for i in items)
@@ -143,7 +170,7 @@ def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int,
         if item is None:
             shape.append(1)
             continue
-        n = node.shape[axis]
+        n = whole[axis]
         start, stop, step = 0, n, 1
         if isinstance(item, slice):
             start, stop, step, flipped = _slice(item, n, axis)
@@ -161,10 +188,14 @@ def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int,
         stops.append(stop)
         steps.append(step)
         axis += 1
-    node = g.flip(g.slice(node, starts, stops, steps), flips)
+    taken: tuple[Step, ...] = (
+        Slice(tuple(starts), tuple(stops), tuple(steps)),
+        *([Flip(tuple(flips))] if flips else []),
+        Reshape(tuple(shape)),
+    )
     arrays = [Advanced(a, index) for a, index in advanced]
     together = places == list(range(places[0], places[-1] + 1)) if places else True
-    return g.reshape(node, shape), arrays, arrays[0].axis if arrays else 0, together
+    return taken, arrays, arrays[0].axis if arrays else 0, together
 
 
 def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
@@ -270,21 +301,19 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
             return make(
                 g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
             )
+    new = as_tensor(value, x.dtype)
+    items = _expand(x.shape, key)
+    steps, arrays, *_ = _basic(x.shape, items)
+    if not arrays:
+        part = View(x, steps)
+        filled = _filled(x, part.layout()[0], new)
+        return make(part.put(filled), x, new)
     key = _static(key)
     try:
         positions = np.arange(math.prod(x.shape)).reshape(x.shape)[key]
     except IndexError as error:
         raise OutOfRangeError(f"x[...] = value: {error}") from None
-    new = as_tensor(value, x.dtype)
-    if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
-        raise DTypeError(
-            f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
-        )
-    if broadcast_shapes(positions.shape, new.shape, name="x[...] = value") != positions.shape:
-        raise ShapeError(
-            f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}"
-        )
-    filled = g.reshape(g.expand(g.cast(use(new), x.dtype), positions.shape), (positions.size,))
+    filled = g.reshape(_filled(x, positions.shape, new), (positions.size,))
     if not positions.size:
         return make(use(x), x, new)
     size = math.prod(x.shape)
@@ -294,6 +323,17 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     source[positions.ravel()] = np.arange(positions.size)
     chosen = g.reshape(g.gather(filled, g.constant(source)), x.shape)
     return make(g.where(g.constant(inside.reshape(x.shape)), chosen, use(x)), x, new)
+
+
+def _filled(x: Tensor, shape: Shape, new: Tensor) -> Node:
+    """``new`` as the elements of x[...], which has ``shape``."""
+    if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
+        raise DTypeError(
+            f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
+        )
+    if broadcast_shapes(shape, new.shape, name="x[...] = value") != shape:
+        raise ShapeError(f"x[...] = value: x[...] has shape {shape}, the value {new.shape}")
+    return g.expand(g.cast(use(new), x.dtype), shape)
 
 
 def _static(key: Any) -> Any:

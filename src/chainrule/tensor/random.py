@@ -71,7 +71,7 @@ class Generator:
 
     def get_state(self) -> dict[str, Any]:
         """Key and counter as arrays, for `set_state`."""
-        return {"key": self.key.numpy(), "counter": self.counter.numpy()}
+        return {"key": np.array(self.key), "counter": np.array(self.counter)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was called."""

@@ -15,7 +15,8 @@ from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
 from .elementwise import broadcast_shapes, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import as_tensor, constant, make, use
+from .value import as_tensor, constant, make, use, view_of
+from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -33,13 +34,35 @@ def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
 def reshape(x: Any, *shape: Any) -> Tensor:
     """The same elements in another shape; one length may be -1, it is then worked out.
 
+    A view, as in NumPy; a copy where ``x`` is itself a view whose elements do not lie in their
+    order (``x.T``).
+
     >>> import chainrule as cr
     >>> cr.reshape(cr.arange(6), (2, -1)).shape
     (2, 3)
     """
     tensor = as_tensor(x)
-    node = use(tensor)
-    return make(g.reshape(node, _resolve(node.shape, sizes("reshape", shape))), tensor)
+    new = _resolve(tensor.shape, sizes("reshape", shape))
+    if tensor._view is not None and reshaped(*tensor._view.layout(), new) is None:
+        return make(g.reshape(use(tensor), new), tensor)
+    return view_of(tensor, Reshape(new))
+
+
+def view(x: Tensor, *shape: Any) -> Tensor:
+    """`reshape`, always as a view (the method of a tensor)."""
+    return view_of(x, Reshape(_resolve(x.shape, sizes("view", shape))))
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """``x`` as a tensor with elements of its own: changes of it change nothing else."""
+    return make(use(x), x)
+
+
+def _part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
+    """x[..., start:stop:step, ...] along one axis, a view."""
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return view_of(x, Slice(tuple(starts), tuple(stops), tuple(steps)))
 
 
 def _resolve(old: Shape, new: Sequence[int]) -> Shape:
@@ -98,7 +121,7 @@ def permute_dims(x: Any, *axes: Any) -> Tensor:
         raise ShapeError(
             f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once"
         )
-    return make(g.permute(use(tensor), found), tensor)
+    return view_of(tensor, Permute(tuple(found)))
 
 
 permute = permute_dims
@@ -203,6 +226,11 @@ def expand_dims(
 unsqueeze = expand_dims
 
 
+_BROADCAST = (
+    "the tensor is broadcast, several of its elements are one; change a copy: y = x.clone()"
+)
+
+
 def broadcast_to(x: Any, *shape: Any) -> Tensor:
     """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``).
 
@@ -224,7 +252,9 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     )
     if not fits or min(wanted, default=0) < 0:
         raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
-    return make(g.expand(use(tensor), wanted), tensor)
+    if math.prod(wanted) == math.prod(tensor.shape):
+        return view_of(tensor, Reshape(tuple(wanted)))
+    return view_of(tensor, Expand(tuple(wanted)), refuses=_BROADCAST)
 
 
 def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
@@ -291,6 +321,22 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
 
 
+def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+    """x[start:start + length] along ``dim``; a negative start counts from the end.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([1, 2, 3, 4]).narrow(0, 1, 2)
+    tensor([2, 3])
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(dim, tensor.ndim, "narrow")
+    n = tensor.shape[along]
+    first = start + n if start < 0 else start
+    if not (0 <= first and 0 <= length and first + length <= n):
+        raise ShapeError(f"narrow: {start} and length {length} leave axis {along} of length {n}")
+    return _part(tensor, along, first, first + length)
+
+
 def split(
     x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None
 ) -> list[Tensor]:
@@ -319,11 +365,7 @@ def split(
     else:
         cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
     edges = [0, *cuts, n]
-    node = use(tensor)
-    return [
-        make(part(node, along, a, max(a, b)), tensor)
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [_part(tensor, along, a, max(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
@@ -337,9 +379,9 @@ def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -
             f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has "
             f"length {n}"
         )
-    result, start, node = [], 0, use(tensor)
+    result, start = [], 0
     for length in lengths:
-        result.append(make(part(node, along, start, start + length), tensor))
+        result.append(_part(tensor, along, start, start + length))
         start += length
     return result
 
@@ -367,10 +409,7 @@ def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, .
     """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
-    return tuple(
-        squeeze(make(part(use(tensor), along, i, i + 1), tensor), along)
-        for i in range(tensor.shape[along])
-    )
+    return tuple(squeeze(_part(tensor, along, i, i + 1), along) for i in range(tensor.shape[along]))
 
 
 unbind = unstack
@@ -389,10 +428,8 @@ def tile(x: Any, *repeats: Any) -> Tensor:
     times = (1,) * (len(shape) - len(times)) + times
     pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
     wide = [n for pair in zip(times, shape, strict=True) for n in pair]
-    return reshape(
-        broadcast_to(reshape(tensor, pairs), wide),
-        [a * b for a, b in zip(times, shape, strict=True)],
-    )
+    node = g.broadcast(g.reshape(use(tensor), pairs), wide)
+    return make(g.reshape(node, [a * b for a, b in zip(times, shape, strict=True)]), tensor)
 
 
 def repeat(
@@ -412,10 +449,9 @@ def repeat(
     along = normalize_axis(axis, tensor.ndim, "repeat")
     if isinstance(repeats, int):
         s = tensor.shape
-        wide = broadcast_to(
-            expand_dims(tensor, along + 1), (*s[: along + 1], repeats, *s[along + 1 :])
-        )
-        return reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :]))
+        apart = g.reshape(use(tensor), (*s[: along + 1], 1, *s[along + 1 :]))
+        wide = g.broadcast(apart, (*s[: along + 1], repeats, *s[along + 1 :]))
+        return make(g.reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :])), tensor)
     counts = [int(r) for r in repeats]
     if len(counts) != tensor.shape[along]:
         raise ShapeError(
@@ -506,7 +542,7 @@ def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
     """
     axis, _ = pick("flip", axis, dim, None, None)
     tensor = as_tensor(x)
-    return make(g.flip(use(tensor), normalize_axes(axis, tensor.ndim, "flip")), tensor)
+    return view_of(tensor, Flip(tuple(normalize_axes(axis, tensor.ndim, "flip"))))
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
@@ -520,7 +556,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
     axis, _ = pick("roll", axis, dim, None, None)
     tensor = as_tensor(x)
     if axis is None:
-        return reshape(roll(ravel(tensor), shift, 0), tensor.shape)
+        return _fresh(reshape(roll(ravel(tensor), shift, 0), tensor.shape))
     axes = [axis] if isinstance(axis, int) else list(axis)
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
     if len(shifts) != len(axes):
@@ -588,12 +624,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     n = max(min(rows - first, columns - second), 0)
     if n == 0:
         return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
-    # Flattened, the diagonal is every (columns + 1)-th element.
-    flat = use(reshape(moved, (*moved.shape[:-2], rows * columns)))
-    start = first * columns + second
-    return make(
-        part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1), tensor
-    )
+    return view_of(moved, Diagonal(first, second, n))
 
 
 _diagonal = diagonal  # `diag` has an argument of this name
@@ -610,7 +641,7 @@ def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
     tensor = as_tensor(x)
     k = k if diagonal is None else diagonal
     if tensor.ndim == 2:
-        return _diagonal(tensor, k)
+        return _fresh(_diagonal(tensor, k))
     if tensor.ndim != 1:
         raise ShapeError(f"diag takes a vector or a matrix, got shape {tensor.shape}")
     n = tensor.shape[0] + abs(k)

@@ -78,6 +78,15 @@ class Tracers:
         """The function is being run on these tracers."""
         return transforming(self.replace)
 
+    def require_unchanged(self, name: str) -> None:
+        """An argument changed in place has lost what the derivative is by."""
+        for tensor, node in zip(self.tensors, self.nodes, strict=True):
+            if tensor.node is not node:
+                raise GradientError(
+                    f"{name}: the function changes its argument in place, and the derivative would "
+                    "be by the new value; change a copy: y = x.clone()"
+                )
+
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
         gradient."""
@@ -178,6 +187,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
                 raise OptionError(
                     "grad with has_aux=True: the function must return a pair (loss, aux)"
                 )
+            tracers.require_unchanged("grad")
             loss = _scalar_loss("grad", out[0] if has_aux else out)
             aux, aux_structure = flatten(out[1] if has_aux else None)
             grads = reverse.gradients([loss.node], [g.ones_like(loss.node)], tracers.nodes)
@@ -244,6 +254,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     tracers = Tracers("vjp", leaves)
     with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "vjp")
+        tracers.require_unchanged("vjp")
         nodes = [t.node for t in outputs]
     result = unflatten(out_structure, tracers.finish(nodes))
 
@@ -275,6 +286,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         )
     with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "jvp")
+        tracers.require_unchanged("jvp")
         nodes = [t.node for t in outputs]
         cast = [g.cast(t.node, n.dtype) for t, n in zip(given, tracers.nodes, strict=True)]
         derivatives = _or_zeros(reverse.jvp(nodes, tracers.nodes, cast), nodes)
@@ -300,6 +312,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         tracers = Tracers("jacobian", leaves)
         with tracers.replacing():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
+            tracers.require_unchanged("jacobian")
             [result] = _outputs([out], "jacobian")[0]
             y = result.node
             row = g.input(y.shape, y.dtype)
@@ -363,6 +376,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             list(in_axes) if isinstance(in_axes, tuple) else in_axes, list(args)
         )
         mapped: dict[Node, Node] = {}
+        arguments: list[tuple[Tensor, Tensor, Node, int]] = []
         inner: list[Any] = []
         lengths: dict[int, Any] = {}
         for x, axis in zip(leaves, axes, strict=True):
@@ -377,9 +391,11 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             axis %= tensor.ndim
             lengths[tensor.shape[axis]] = tensor.shape
             front = tensor.moveaxis(axis, 0)
-            node = rt.placeholder(front.shape[1:], front.dtype, "cr.vmap")
+            node = rt.placeholder(front.shape[1:], front.dtype, rt.MAPPED)
             mapped[node] = front.node
             inner.append(make(node, front))
+            if isinstance(x, Value):
+                arguments.append((tensor, inner[-1], node, axis))
             if inner[-1].requires_grad:
                 register_leaf(node, inner[-1])
         if len(lengths) != 1:
@@ -394,13 +410,18 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         with transforming(batch_first):
             out = f(*unflatten(structure, inner), **options)
             results, out_structure = flatten(out)
-            nodes = [as_tensor(t).node for t in results]
+            changed = [(x, t.node, axis) for x, t, node, axis in arguments if t.node is not node]
+            nodes = [as_tensor(t).node for t in results] + [node for _, node, _ in changed]
             batched = batching.vmap_nodes(nodes, mapped)
         rt.end(mapped)
+        for (x, _, axis), (n, m) in zip(changed, batched[len(results) :], strict=True):
+            new = _placed(n, m, axis, next(iter(lengths)))  # changed in place: so is the argument
+            tracked = active.grad_enabled and depends_on_leaf(new)
+            x._become(make(new, requires_grad=tracked), "the function given to vmap changes x")
         places = broadcast_prefix(out_axes, out)
         found = [
             _placed(n, m, place, next(iter(lengths)))
-            for (n, m), place in zip(batched, places, strict=True)
+            for (n, m), place in zip(batched, places, strict=False)
         ]
         return unflatten(
             out_structure,

@@ -131,7 +131,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         )
     else:
         try:
-            array = plain(data, f"{where}: {name}")
+            array = np.array(data) if isinstance(data, Value) else plain(data, f"{where}: {name}")
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
