@@ -16,7 +16,7 @@ from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Node, intern
 from ..core.rewrite import rebuild, with_inputs
-from . import flatten
+from . import merge_axes
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
@@ -46,7 +46,7 @@ def _apply_rules(node: Node) -> Node | None:
     if node.primitive.kind in ("elementwise", "reduce", "view", "movement"):
         general = [fold_constants]
         if node.primitive.kind == "elementwise":
-            general += [sink_broadcast, flatten.over_elementwise]
+            general += [sink_broadcast, merge_axes.over_elementwise]
         return next(filter(None, (rule(node) for rule in general)), None)
     return None
 
@@ -298,11 +298,11 @@ _RULES: dict[str, list[Rule]] = {
     "custom_vjp": [identity],
     "reshape": [reshape_reshape, reshape_broadcast_scalar],
     "permute": [permute_permute, permute_units, permute_broadcast, permute_dot],
-    "broadcast": [broadcast_broadcast, flatten.over_broadcast],
-    "sum": [reduce_units, sum_broadcast, flatten.over_reduce, split_reduction],
-    "reduce_max": [reduce_units, flatten.over_reduce, split_reduction],
-    "reduce_min": [reduce_units, flatten.over_reduce, split_reduction],
+    "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
+    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
+    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
+    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction],
     "dot": [outer_product],
-    "gather": [flatten.flat_gather],
-    "scatter_add": [flatten.flat_scatter],
+    "gather": [merge_axes.gather_of_flat],
+    "scatter_add": [merge_axes.scatter_of_flat],
 }

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ....compiler.loops import Buffer, Contract, Kernel, Nest, ScatterAdd
-from ...llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, i64
+from ...llvm.builder import Function, Module, Value, i64
 from ...llvm.primitives import row_number
+from ...llvm.types import SCALAR_OF_DTYPE
 from ..machine.target import Target
 from ..schedule.nest import SERIAL_CYCLES, plan_nest
 from .contraction.kernel import emit_contract, takes_queue
 from .nest import Emitter, emit_nest, scratch_bytes
+from .shares import part
 
 
 class EmittedKernel(NamedTuple):
@@ -30,8 +32,7 @@ class EmittedKernel(NamedTuple):
 def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> EmittedKernel:
     """The kernel's module text for ``target``."""
     used = tuple(sorted(kernel.reads | kernel.writes))
-    module = Module("kernel")
-    module.has_fma = target.has_fma
+    module = Module("kernel", has_fma=target.has_fma)
     args = [("ptr noalias", f"p{i}") for i in range(len(used))]
     body = kernel.body
     has_queue = isinstance(body, Contract) and takes_queue(body, target)
@@ -66,8 +67,7 @@ def _scatter_add(
     memory = SCALAR_OF_DTYPE[body.dtype.name]
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)
-    first = f.binary("udiv", f.mul(tid, i64(body.row)), nt)
-    last = f.binary("udiv", f.mul(f.add(tid, i64(1)), i64(body.row)), nt)
+    first, last = part(f, body.row, tid, nt)
     out = pointers[body.out]
     with f.for_range(0, body.count) as i:
         e.variables[0] = i
