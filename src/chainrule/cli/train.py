@@ -9,13 +9,13 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..backends.cpu.threads.pool import set_num_threads
 from ..data import open_table
 from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
 from ..estimators.table_model import TableModel
+from ..runtime.threads import set_num_threads
 from .live import LiveCurve
 from .output import data, print_json, progress
 

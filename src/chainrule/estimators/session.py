@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..backends.cpu.threads.pool import shared_cores
 from ..core.node import Array
+from ..runtime.threads import shared_cores
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer
 from ..train.snapshot import optimizer_tensors, write_array

@@ -16,22 +16,14 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from ....errors import InternalError
+from ...base import Cache
 from .target import Target, machine
-
-
-class ObjectCache(Protocol):
-    """Where compiled objects may be kept between processes."""
-
-    def get(self, key: str) -> bytes | None: ...
-
-    def put(self, key: str, payload: bytes) -> None: ...
-
 
 # The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same
 # library.
@@ -59,7 +51,7 @@ def compile_ir(
     target: Target,
     opt: int | Iterable[int] = 2,
     jobs: int = 2,
-    cache: ObjectCache | None = None,
+    cache: Cache | None = None,
 ) -> list[bytes]:
     """Compile each IR module text to an object file, up to ``jobs`` at a time.
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..machine.compiler import Library, ObjectCache, compile_ir
+from ...base import Cache
+from ..machine.compiler import Library, compile_ir
 from ..machine.target import Target
 from ..threads import native
 from ..threads import pool as threads
@@ -48,7 +49,7 @@ def program_objects(
     inline_ir: str = "",
     opt: int = 1,
     jobs: int = 2,
-    cache: ObjectCache | None = None,
+    cache: Cache | None = None,
 ) -> list[bytes]:
     """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
     if not inline_ir:
