@@ -8,7 +8,7 @@
           Keep        scratch[address] = expression   (a thread's own memory, one row long)
           Accumulate  local = combine(local, expression); complete when the stage's loops end
       Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
-      ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
+      Scatter     out[index[i], r] += updates[i, r] (or = updates[i, r]), in the order of i
 
 Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
 iterations are shared among threads is not said here: that is the backend's schedule.
@@ -173,7 +173,9 @@ class Contract:
 
 
 @dataclass
-class ScatterAdd:
+class Scatter:
+    """Rows of ``out``, which has all its elements already, added to or replaced."""
+
     rows: int  # of the output
     row: int  # elements of a row
     count: int  # indices
@@ -182,9 +184,10 @@ class ScatterAdd:
     updates: OperandAccess  # variables 0: i, 1: r
     index_dtype: DType
     dtype: DType
+    adds: bool
 
 
-Body = Nest | Contract | ScatterAdd
+Body = Nest | Contract | Scatter
 
 
 @dataclass
@@ -221,7 +224,7 @@ def strides_of(shape: Shape) -> tuple[int, ...]:
 
 def kernel_of(name: str, body: Body) -> Kernel:
     """The kernel with what it reads and writes, and the work it does."""
-    if isinstance(body, ScatterAdd):
+    if isinstance(body, Scatter):
         inputs, elements = {body.index.buffer, body.updates.buffer}, body.count * body.row
         moved = 3.0 * elements * body.dtype.itemsize
         return Kernel(

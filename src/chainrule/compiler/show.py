@@ -63,8 +63,6 @@ def show(kernel: Kernel) -> str:
         lines.append(f"  acc0 = sum over i{body.k.var} of {a} * {b}  # {shape}")
         statements(body.statements, "  ")
     else:
-        lines.append(
-            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "
-            f"b{body.updates.buffer}[...]"
-        )
+        place = f"b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1]"
+        lines.append(f"  {place} {'+=' if body.adds else '='} b{body.updates.buffer}[...]")
     return "\n".join(lines)

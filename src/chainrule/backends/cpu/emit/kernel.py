@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....compiler.loops import Buffer, Contract, Kernel, Nest, ScatterAdd
+from ....compiler.loops import Buffer, Contract, Kernel, Nest, Scatter
 from ...llvm.builder import Function, Module, Value, i64
 from ...llvm.primitives import row_number
 from ...llvm.types import SCALAR_OF_DTYPE
@@ -53,17 +53,17 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
         )
         cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
     else:
-        need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
+        need, serial, note = 0, *_scatter(f, body, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row
     f.ret()
     return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note)
 
 
-def _scatter_add(
-    f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value
+def _scatter(
+    f: Function, body: Scatter, pointers: dict[int, Value], tid: Value, nt: Value
 ) -> tuple[bool, str]:
-    """Rows are added in the order of the indices; threads share the columns, so the sum's order is
-    fixed."""
+    """Rows are added, or replaced, in the order of the indices; threads share the columns, so the
+    sum's order is fixed."""
     memory = SCALAR_OF_DTYPE[body.dtype.name]
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)
@@ -81,6 +81,6 @@ def _scatter_add(
                 memory,
                 f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory),
             )
-            f.store(f.add(f.load(memory, place), update), place)
+            f.store(f.add(f.load(memory, place), update) if body.adds else update, place)
     serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
     return serial, "one thread" if serial else "columns shared"

@@ -188,11 +188,8 @@ class _Tiny(_Frame):
         f, memory = self.f, self.memory(node)
         held = [unroller.loaded(h) for h in unroller.evaluate([record.index, record.value])]
         index, value = (arithmetic.pack([h.cells.reshape(-1)[0]], 1) for h in held)
-        extend = "sext" if record.index.dtype.kind == "i" else "zext"
-        at = f.convert(extend, index, "i64")
-        inside = f.compare("ult", at, i64(node.size))
-        place = f.select(inside, f.gep(self.pointer_of[node], at, memory), f.alloca(memory))
-        f.store(ops.to_memory(f, value), place)
+        at = ops.row_number(f, index, record.index.dtype, node.size)
+        f.store(ops.to_memory(f, value), f.gep(self.pointer_of[node], at, memory))
 
     def _in_memory(self, node: Node) -> Held:
         if node.size > ELEMENTS:

@@ -460,6 +460,24 @@ class Unroller:
             )
         return Held(out, axis)
 
+    def _put(self, node: Node, x: Held, index: Held, value: Held) -> Held:
+        x, index, value = map(self.loaded, (x, index, value))
+        if any(h.axis is not None for h in (x, index, value)):
+            raise Unsuited
+        rows, dtype = node.shape[0], node.inputs[1].dtype
+        f, (at,) = self.f, index.cells.reshape(-1)
+        level = self._literals(np.arange(rows)).reshape(-1, *[1] * value.cells.ndim)
+        row = array_of([at], [1])
+        number = self.a.elementwise(lambda i: ops.row_number(f, i, dtype, rows), row)
+        out = self.a.elementwise(
+            lambda i, j, new, old: f.select(f.compare("eq", i, j), new, old),
+            np.broadcast_to(number.reshape([1] * node.ndim), node.shape),
+            np.broadcast_to(level, node.shape),
+            np.broadcast_to(value.cells, node.shape),
+            x.cells,
+        )
+        return Held(out)
+
 
 def in_memory(table: Value, shape: Shape, dtype: DType) -> Held:
     return Held(np.arange(math.prod(shape)).reshape(shape), None, table, dtype)
@@ -502,4 +520,5 @@ _RULES: dict[str, Callable[..., Held]] = {
     "dot": Unroller._dot,
     "gather": Unroller._gather,
     "scatter_add": Unroller._scatter_add,
+    "put": Unroller._put,
 }
