@@ -82,11 +82,7 @@ def sink_broadcast(node: Node) -> Node | None:
 
 
 def _before_broadcast(node: Node) -> Node:
-    if node.op == "broadcast":
-        return node.inputs[0]
-    if node.op == "constant" and node.size == 1:
-        return node
-    return node
+    return node.inputs[0] if node.op == "broadcast" else node
 
 
 def scalar_value(node: Node) -> float | None:
@@ -104,11 +100,11 @@ def _neutral(right: float, both: bool) -> Rule:
 
     def rule(node: Node) -> Node | None:
         a, b = node.inputs
+        if node.op == "add" and node.dtype.kind == "f":
+            return None  # -0.0 + 0.0 is 0.0
         if scalar_value(b) == right and not _negative_zero(b):
-            return a if node.op != "add" else None if node.dtype.kind == "f" else a
-        if both and scalar_value(a) == right:
-            return b if node.op != "add" else None if node.dtype.kind == "f" else b
-        return None
+            return a
+        return b if both and scalar_value(a) == right else None
 
     return rule
 
