@@ -201,8 +201,8 @@ _LAZY_NAMES: dict[str, str] = {
     "Trainer": "train",
     "explain": "train.explain",
     "explain_step": "train.step_explained",
-    "get_num_threads": "backends.cpu.threads.pool",
-    "set_num_threads": "backends.cpu.threads.pool",
+    "get_num_threads": "runtime.threads",
+    "set_num_threads": "runtime.threads",
 }
 
 

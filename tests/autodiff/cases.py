@@ -281,6 +281,10 @@ def _cases(dtype: DType) -> list[Case]:
             index,
             reals((*i, 2), dtype),
         )
+    for shape, number in (((4,), 1), ((3, 2), -1), ((3, 1, 2), 7)):  # clamped
+        at = lambda n=number: op.constant(n, dt.int32)  # noqa: E731
+        x, row = reals(shape, dtype), reals(shape[1:], dtype)
+        case("put", f"{shape}", lambda x, v, at=at: op.put(x, at(), v), x, row)
     case("gather", "uint8", op.gather, reals((300,), dtype), integers((4,), 0, 255, dt.uint8))
     return result
 
@@ -326,6 +330,8 @@ def _other_cases() -> list[Case]:
         result.append(Case("argmax", str(t), lambda a: op.argmax(a, 0), (x,)))
         result.append(Case("dot", str(t), op.dot, (x, integers((3, 2), 0, 9, t))))
         result.append(Case("gather", str(t), op.gather, (x, integers((3,), 0, 4, t))))
+        put = (x, integers((), -1, 4, dt.int64), integers((3,), 0, 9, t))
+        result.append(Case("put", str(t), op.put, put))
         result.append(
             Case(
                 "scatter_add",

@@ -86,6 +86,7 @@ def test_indices_outside_are_clamped() -> None:
 def test_small_index_types_reach_into_long_axes() -> None:
     x = op.iota((300,), 0, dt.float32)
     assert value(op.gather(x, c([0, 255], dt.uint8))).tolist() == [0, 255]
+    assert value(op.put(x, c(900, dt.int32), c(7.0, dt.float32)))[-1] == 7  # clamped
     assert value(op.scatter_add(x, c([1, 1], dt.uint8), c([1, 1])))[1] == 3
 
 

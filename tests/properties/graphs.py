@@ -678,6 +678,17 @@ def _scatter_add(b: Builder) -> None:
         b.put(op.scatter_add(x, index, updates), low - most, high + most, False)
 
 
+def _put(b: Builder) -> None:
+    x = b.any("biuf", rank=1)
+    if x.shape[0]:
+        index = op.input((), b.r.choice([dt.int32, dt.int64, dt.uint32]))
+        number = b.r.randrange(0 if index.dtype.kind == "u" else -1, x.shape[0] + 1)
+        b.values[index] = np.array(number, index.dtype)
+        value = b.input(x.shape[1:], x.dtype)
+        (low, high), (least, most) = b.range[x], b.range[value]
+        b.put(op.put(x, index, value), min(low, least), max(high, most), False)
+
+
 def _key(b: Builder) -> Node:
     if b.r.random() < 0.5:
         return op.constant([b.r.getrandbits(32), b.r.getrandbits(32)], dt.uint32)
@@ -786,6 +797,7 @@ STEPS: dict[str, Step] = {
     "gather": _gather,
     "minibatch": _minibatch,
     "scatter_add": _scatter_add,
+    "put": _put,
     "shuffle": _shuffle,
     "stop_gradient": _stop_gradient,
     "custom_vjp": _custom_vjp,

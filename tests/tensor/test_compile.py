@@ -10,8 +10,8 @@ import pytest
 from numpy_oracle import check, sample
 
 import chainrule as cr
+from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.errors import CompileError
-from chainrule.runtime.program import InterpretedProgram
 from chainrule.tensor.capture import depends_on
 from chainrule.tensor.pytree import flatten
 

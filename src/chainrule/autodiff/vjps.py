@@ -263,6 +263,11 @@ VJPS: dict[str, Rule] = {
         None,
         lambda g, y, x, i, u: op.gather(g, i),
     ),  # x̄ = g, ū = g[i]
+    "put": (  # x̄ = g without the row, v̄ = its row
+        lambda g, y, x, i, v: op.put(g, i, op.zeros_like(v)),
+        None,
+        lambda g, y, x, i, v: op.gather(g, i),
+    ),
     "shuffle": (None, None),
     # Control: scan's results are handed on together, by another loop (see `recurrence.py`).
     # Identities for the reverse sweep.

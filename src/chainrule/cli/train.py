@@ -11,8 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..backends.cpu.threads.pool import set_num_threads
-from ..backends.cpu.threads.pool_ir import MOST_THREADS
 from ..data import open_table
 from ..data.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
@@ -20,6 +18,7 @@ from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
 from ..estimators.session import INTERRUPTION
 from ..estimators.table_model import TableModel
+from ..runtime.threads import MOST_THREADS, set_num_threads
 from ..train import Callback, Checkpoint
 from ..train.interrupt import interrupts
 from .live import LiveCurve

@@ -204,6 +204,11 @@ def scatter_add(x: Node, index: Node, updates: Node) -> Node:
     return apply("scatter_add", x, index, updates)
 
 
+def put(x: Node, index: Node, value: Node) -> Node:
+    """x with ``value`` as its row ``index`` (a scalar)."""
+    return apply("put", x, index, value)
+
+
 def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..backends.cpu.threads.pool import shared_cores
 from ..core.forking import free_in_child
 from ..core.node import Array
+from ..runtime.threads import shared_cores
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer
 from ..train.interrupt import INTERRUPTED, Interrupts

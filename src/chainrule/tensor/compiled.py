@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.base import Program
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array, Node
 from ..core.signature import Signature
 from ..errors import CompileError, OptionError
-from ..runtime.program import Program, build
+from ..runtime.program import build
 from .capture import Capture, active, capturing
 from .follow import follow
 from .pytree import Structure, flatten, unflatten

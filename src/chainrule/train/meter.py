@@ -13,7 +13,6 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array
 from ..errors import OptionError
-from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
 from .arrays import Arrays
@@ -152,8 +151,7 @@ class Meter:
         """Write the loss into its place in the record of ``size``; called while a step is
         traced."""
         record, value = self.records[size], batch.measured
-        places = make(g.iota((size,), 0, dt.uint32))
-        record.assign(e.where(places == self.slot, value, record))
+        record.assign(make(g.put(record.node, self.slot.node, value.node)))
         self.slot.assign(make(g.add(self.slot.node, g.constant(1, dt.uint32))))
 
     def start_record(self) -> None:

@@ -14,28 +14,31 @@ import numpy as np
 from ...core.counter_random import PHILOX_MULTIPLIER, PHILOX_ROUNDS, PHILOX_WEYL, shuffle_rounds
 from ...core.dtypes import DType
 from . import elementary
-from .builder import Function, Value, const, i64, vector
-
-REGISTER = {
-    "bool": "i1",
-    "uint8": "i8",
-    "int32": "i32",
-    "uint32": "i32",
-    "int64": "i64",
-    "float32": "float",
-    "float64": "double",
-}
+from .builder import Function, Value, const, mangled, vector
+from .types import REGISTER_OF_DTYPE
 
 
 def register_type(dtype: DType, lanes: int = 1) -> str:
-    return vector(REGISTER[dtype.name], lanes)
+    return vector(REGISTER_OF_DTYPE[dtype.name], lanes)
+
+
+def from_memory(f: Function, value: Value, dtype: DType) -> Value:
+    """Loaded elements as they lie in a register."""
+    return f.compare("ne", value, const(value.type, 0)) if dtype.kind == "b" else value
+
+
+def to_memory(f: Function, value: Value) -> Value:
+    """Elements in a register as they lie in memory."""
+    return f.convert("zext", value, vector("i8", value.lanes)) if value.scalar == "i1" else value
 
 
 def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
-    """An index of rows as an i64, clamped to those there are."""
-    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, "i64")
-    low = f.select(f.compare("slt", wide, i64(0)), i64(0), wide)
-    return f.select(f.compare("sgt", low, i64(rows - 1)), i64(rows - 1), low)
+    """Indices of rows as i64, clamped to those there are."""
+    type_ = vector("i64", number.lanes)
+    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, type_)
+    first, last = const(type_, 0), const(type_, rows - 1)
+    low = f.select(f.compare("slt", wide, first), first, wide)
+    return f.select(f.compare("sgt", low, last), last, low)
 
 
 def apply(
@@ -107,8 +110,6 @@ def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
         if result.kind == "f":
             return f.convert("fpext" if result.itemsize > source.itemsize else "fptrunc", a, to)
         name = "fptosi.sat" if result.kind == "i" else "fptoui.sat"
-        from .builder import mangled
-
         return f.call(f"llvm.{name}.{mangled(to)}.{mangled(a.type)}", to, a)
     if result.kind == "f":
         return f.convert("sitofp" if source.kind == "i" else "uitofp", a, to)

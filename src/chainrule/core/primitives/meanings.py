@@ -67,6 +67,12 @@ def scatter_add(params: Params, x: Array, index: Array, updates: Array) -> Array
     return out
 
 
+def put(params: Params, x: Array, index: Array, value: Array) -> Array:
+    out = x.copy()
+    out[clamp(index, x.shape[0])] = value
+    return out
+
+
 def random_bits(params: Params, key: Array) -> Array:
     count = math.prod(params["shape"])
     index = np.arange(count, dtype=np.uint32).reshape(params["shape"])

@@ -147,6 +147,18 @@ define(
     meanings.scatter_add,
     in_memory=(1, 2),
     own_kernel=True,
+    updates=True,
+)
+# out = x; out[index] = value
+define(
+    "put",
+    3,
+    "index",
+    shapes.put,
+    meanings.put,
+    in_memory=(1, 2),
+    own_kernel=True,
+    updates=True,
 )
 # A permutation of range(n), by key
 define("shuffle", 2, "index", shapes.shuffle, meanings.shuffle, cost=500, chain=True, traps=True)

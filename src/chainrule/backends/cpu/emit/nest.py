@@ -24,8 +24,10 @@ from ....compiler.loops import (
     walk,
 )
 from ...llvm import primitives as ops
-from ...llvm.builder import SCALAR_OF_DTYPE, Function, Value, const, i64, vector
+from ...llvm.builder import Function, Value, const, i64, vector
+from ...llvm.types import SCALAR_OF_DTYPE
 from ..schedule.nest import NestSchedule
+from .shares import part
 
 
 class Emitter:
@@ -185,17 +187,7 @@ class Emitter:
             for k in range(self.count):
                 at = f.emit("i64", f"add nsw i64 {base.text}, {k * c}")
                 value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
-        return self._from_memory(value, e)
-
-    def _from_memory(self, value: Value, e: Expr) -> Value:
-        return self.f.compare("ne", value, const(value.type, 0)) if e.dtype.kind == "b" else value
-
-    def _to_memory(self, value: Value) -> Value:
-        return (
-            self.f.convert("zext", value, vector("i8", value.lanes))
-            if value.scalar == "i1"
-            else value
-        )
+        return ops.from_memory(self.f, value, e.dtype)
 
     def _gather(self, e: Expr, lanes: int) -> Value:
         """x[clamp(row), address]: one row for all lanes, or each lane its own."""
@@ -220,7 +212,7 @@ class Emitter:
             at = f.emit("i64", f"add nsw i64 {start(f.extract(row, k)).text}, {base.text}")
             at = f.emit("i64", f"add nsw i64 {at.text}, {k * c}")
             value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
-        return self._from_memory(value, e)
+        return ops.from_memory(self.f, value, e.dtype)
 
     # -- a thread's own rows ----------------------------------------------------------------------
     def _load_kept(self, e: Expr) -> Value:
@@ -230,7 +222,7 @@ class Emitter:
             value = self.f.load(
                 vector(memory, self.lanes), self.f.gep(self.scratch[e.buffer], at, memory)
             )
-            return self._from_memory(value, e)
+            return ops.from_memory(self.f, value, e.dtype)
         lanes = self.lanes if self.vector is not None and e.address.coefficient(self.vector) else 1
         return self._load(e, self.scratch[e.buffer], self.address(e.address), lanes)
 
@@ -242,16 +234,16 @@ class Emitter:
         if isinstance(s, Keep) and self.scratch_lanes > 1:
             at = f.mul(base, i64(self.scratch_lanes))
             f.store(
-                self._to_memory(f.splat(value, self.lanes)),
+                ops.to_memory(f, f.splat(value, self.lanes)),
                 f.gep(self.scratch[s.scratch], at, memory),
             )
             return
         pointer = self.scratch[s.scratch] if isinstance(s, Keep) else self.pointers[s.buffer]
         c = s.address.coefficient(self.vector) if self.vector is not None else 0
         if self.lanes == 1 or (c == 0 and value.lanes == 1):
-            f.store(self._to_memory(value), f.gep(pointer, base, memory))
+            f.store(ops.to_memory(f, value), f.gep(pointer, base, memory))
             return
-        value = self._to_memory(f.splat(value, self.lanes))
+        value = ops.to_memory(f, f.splat(value, self.lanes))
         if c == 1:
             f.store_first(value, f.gep(pointer, base, memory), self.count)
             return
@@ -313,13 +305,6 @@ class NestEmitter:
         self._loops(list(self.schedule.outer))
 
     # -- outer loops ------------------------------------------------------------------------------
-    def _share(self, count: int) -> tuple[Value, Value]:
-        """This thread's part of ``count`` iterations."""
-        f = self.f
-        low = f.binary("udiv", f.mul(self.tid, i64(count)), self.nt)
-        high = f.binary("udiv", f.mul(f.add(self.tid, i64(1)), i64(count)), self.nt)
-        return low, high
-
     def _loops(self, loops: list[Loop]) -> None:
         if not loops:
             if self.schedule.parallel is None:  # a single iteration: one thread's
@@ -333,7 +318,7 @@ class NestEmitter:
             self._vector_loop(loop)
             return
         first, last = (
-            self._share(loop.extent)
+            part(self.f, loop.extent, self.tid, self.nt)
             if loop.var == self.schedule.parallel
             else (i64(0), i64(loop.extent))
         )
@@ -346,7 +331,7 @@ class NestEmitter:
         full, rest_lanes, rest = pieces(loop.extent, lanes)
         shared = loop.var == self.schedule.parallel
         blocks = full + bool(rest)
-        first, last = self._share(blocks) if shared else (i64(0), i64(blocks))
+        first, last = part(self.f, blocks, self.tid, self.nt) if shared else (i64(0), i64(blocks))
         e.vector = loop.var
         if full:
             stop = (

@@ -17,23 +17,15 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from ....core.forking import Gate
 from ....errors import InternalError
+from ...base import Cache
 from .target import Target, machine
-
-
-class ObjectCache(Protocol):
-    """Where compiled objects may be kept between processes."""
-
-    def get(self, key: str) -> bytes | None: ...
-
-    def put(self, key: str, payload: bytes) -> None: ...
-
 
 # The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same
 # library.
@@ -66,7 +58,7 @@ def compile_ir(
     target: Target,
     opt: int | Iterable[int] = 2,
     jobs: int = 2,
-    cache: ObjectCache | None = None,
+    cache: Cache | None = None,
 ) -> list[bytes]:
     """Compile each IR module text to an object file, up to ``jobs`` at a time.
 

@@ -10,19 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....llvm.builder import Function, Value, const, i64, vector
+from ....llvm.index import divide, least, scaled
 from ...machine.target import Target
-from ...schedule.contraction import (
-    Contraction,
-    Epilogue,
-    base,
-    batch_indices,
-    batches,
-    divide,
-    equal_share,
-    least,
-    scaled,
-)
-from .microkernel import fold, multiply_add
+from ...schedule.contraction import Contraction, Epilogue, base, batch_indices, batches
+from ..shares import equal_share
 
 MOST_ROWS = 8  # with more, packing b pays
 
@@ -130,10 +121,10 @@ def _dot_products(
             right = f.load_first(type_, f.gep(p, k, c.scalar), count)
             for i, x in enumerate(left):
                 at = i * len(columns) + j
-                results[at] = multiply_add(f, target, x, right, sums[at])
+                results[at] = f.multiply_add(x, right, sums[at])
         return results
 
-    with fold(f, i64(steps), [const(type_, 0)] * (len(rows) * len(columns))) as loop:
+    with f.fold(i64(steps), [const(type_, 0)] * (len(rows) * len(columns))) as loop:
         loop.next = step(scaled(f, loop.index, lanes), lanes, loop.values)
     totals = step(i64(steps * lanes), rest, loop.values) if rest else loop.values
     return [totals[i * len(columns) : (i + 1) * len(columns)] for i in range(len(rows))]

@@ -9,108 +9,16 @@ order of k, whatever the tile: the bits of an element do not depend on which til
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....llvm.builder import (
-    SCALAR_OF_DTYPE,
-    SIZE_OF_SCALAR,
-    Function,
-    Module,
-    Value,
-    const,
-    i64,
-    vector,
-)
+from ....llvm.builder import Function, Module, Value, const, i64, vector
+from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
+from ...schedule.panels import Panel
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
 MOST_AT_ONCE = 8  # steps of k in that body
-
-
-@dataclass(frozen=True)
-class Columns:
-    """One vector of a panel: columns ``offset .. offset + lanes``, of which ``count`` exist."""
-
-    offset: int
-    lanes: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Neighbouring vectors of columns; ``width`` elements to a row where it is packed."""
-
-    vectors: tuple[Columns, ...]
-
-    @property
-    def width(self) -> int:
-        return self.vectors[-1].offset + self.vectors[-1].lanes
-
-    @property
-    def count(self) -> int:
-        return self.vectors[-1].offset + self.vectors[-1].count
-
-
-def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
-    """``columns`` cut into full vectors and one for the rest; a single column is a scalar.
-
-    A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it.
-    Beside full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two
-    widths.
-    """
-    full, rest = divmod(columns, lanes)
-    vectors = [Columns(v * lanes, lanes, lanes) for v in range(full)]
-    if columns == 1:
-        vectors.append(Columns(0, 1, 1))
-    elif rest:
-        narrow = lanes if full else max(minimum, 1 << (rest - 1).bit_length())
-        vectors.append(Columns(full * lanes, narrow, rest))
-    return Panel(tuple(vectors))
-
-
-@dataclass
-class Fold:
-    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after
-    it."""
-
-    index: Value
-    values: list[Value]
-    next: list[Value] = field(default_factory=list)
-
-
-@contextmanager
-def fold(f: Function, count: Value, initial: Sequence[Value]) -> Iterator[Fold]:
-    """``for index in range(count): values = next``; after the loop ``values`` are the last ones."""
-    head, body, done = f.new_label("head"), f.new_label("body"), f.new_label("done")
-    before = f.block
-    f.branch(head)
-    f.start_block(head)
-    position = len(f._lines)
-    loop = Fold(Value("i64", f._name("i")), [Value(v.type, f._name("c")) for v in initial])
-    f.branch_if(f.compare("slt", loop.index, count), body, done)
-    f.start_block(body)
-    yield loop
-    after, last = f.add(loop.index, i64(1)), f.block
-    f.branch(head)
-    first = [i64(0), *initial]
-    phis = [
-        f"  {v.text} = phi {v.type} [ {start.text}, %{before} ], [ {end.text}, %{last} ]"
-        for v, start, end in zip(
-            [loop.index, *loop.values], first, [after, *loop.next], strict=True
-        )
-    ]
-    f._lines[position:position] = phis
-    f.start_block(done)
-
-
-def multiply_add(f: Function, target: Target, a: Value, b: Value, c: Value) -> Value:
-    """a * b + c; one rounding where the machine has it (a call of ``fma`` otherwise: never)."""
-    if a.is_float and target.has_fma:
-        return f.fma(a, b, c)
-    return f.add(f.mul(a, b), c)
 
 
 class Tile(NamedTuple):
@@ -154,7 +62,6 @@ class Tile(NamedTuple):
 
 def accumulate(
     f: Function,
-    target: Target,
     tile: Tile,
     a: Value,
     b: Value,
@@ -185,7 +92,7 @@ def accumulate(
         for row in rows:
             x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(multiply_add(f, target, f.splat(x, column.lanes), column, old))
+                after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
         return after
 
     def terms(values: list[Value]) -> list[Value]:
@@ -195,12 +102,12 @@ def accumulate(
                 values = step(*values)
             return values
         turns, rest = divmod(tile.k, at_once)
-        with fold(f, i64(turns), values) as loop:
+        with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
             for _ in range(at_once):
                 loop.next = step(*loop.next)
         if rest:
-            with fold(f, i64(rest), loop.values) as loop:
+            with f.fold(i64(rest), loop.values) as loop:
                 loop.next = step(*loop.values)
         return loop.values
 
@@ -208,7 +115,7 @@ def accumulate(
         if not loops:
             return terms(values)
         (count, a_step, b_step), *inner = loops
-        with fold(f, i64(count), values) as loop:
+        with f.fold(i64(count), values) as loop:
             at_a, at_b = loop.values[:2]
             sums = nest(inner, loop.values)[2:]
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
@@ -246,7 +153,7 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     first = [const(vector(scalar, v.lanes), 0) for v, _ in places]
     if tile.adds:
         first = [f.load(vector(scalar, v.lanes), at) for v, at in places]
-    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once, first)):
+    for row, values in enumerate(accumulate(f, tile, a, b, at_once, first)):
         for v, value in zip(tile.panel.vectors, values, strict=True):
             align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[scalar]
             f.store(value, f.gep(c, row * width + v.offset, scalar), min(align, 64))
