@@ -17,6 +17,8 @@ from .tensor.compiled import compile as compile
 from .tensor.functions import Generator as Generator
 from .tensor.functions import abs as abs
 from .tensor.functions import absolute as absolute
+from .tensor.functions import acos as acos
+from .tensor.functions import acosh as acosh
 from .tensor.functions import add as add
 from .tensor.functions import all as all
 from .tensor.functions import allclose as allclose
@@ -24,11 +26,23 @@ from .tensor.functions import amax as amax
 from .tensor.functions import amin as amin
 from .tensor.functions import any as any
 from .tensor.functions import arange as arange
+from .tensor.functions import arccos as arccos
+from .tensor.functions import arccosh as arccosh
+from .tensor.functions import arcsin as arcsin
+from .tensor.functions import arcsinh as arcsinh
+from .tensor.functions import arctan as arctan
+from .tensor.functions import arctan2 as arctan2
+from .tensor.functions import arctanh as arctanh
 from .tensor.functions import argmax as argmax
 from .tensor.functions import argmin as argmin
 from .tensor.functions import argsort as argsort
 from .tensor.functions import array_equal as array_equal
 from .tensor.functions import asarray as asarray
+from .tensor.functions import asin as asin
+from .tensor.functions import asinh as asinh
+from .tensor.functions import atan as atan
+from .tensor.functions import atan2 as atan2
+from .tensor.functions import atanh as atanh
 from .tensor.functions import bernoulli as bernoulli
 from .tensor.functions import broadcast_shapes as broadcast_shapes
 from .tensor.functions import broadcast_tensors as broadcast_tensors
@@ -40,6 +54,7 @@ from .tensor.functions import chunk as chunk
 from .tensor.functions import clip as clip
 from .tensor.functions import concat as concat
 from .tensor.functions import concatenate as concatenate
+from .tensor.functions import copysign as copysign
 from .tensor.functions import cos as cos
 from .tensor.functions import cosh as cosh
 from .tensor.functions import count_nonzero as count_nonzero
@@ -57,6 +72,7 @@ from .tensor.functions import empty_like as empty_like
 from .tensor.functions import equal as equal
 from .tensor.functions import erf as erf
 from .tensor.functions import exp as exp
+from .tensor.functions import exp2 as exp2
 from .tensor.functions import expand_dims as expand_dims
 from .tensor.functions import expm1 as expm1
 from .tensor.functions import exponential as exponential
@@ -72,6 +88,7 @@ from .tensor.functions import full_like as full_like
 from .tensor.functions import gather as gather
 from .tensor.functions import greater as greater
 from .tensor.functions import greater_equal as greater_equal
+from .tensor.functions import hypot as hypot
 from .tensor.functions import index_select as index_select
 from .tensor.functions import isfinite as isfinite
 from .tensor.functions import isinf as isinf
@@ -104,6 +121,7 @@ from .tensor.functions import moveaxis as moveaxis
 from .tensor.functions import multinomial as multinomial
 from .tensor.functions import multiply as multiply
 from .tensor.functions import negative as negative
+from .tensor.functions import nextafter as nextafter
 from .tensor.functions import nonzero as nonzero
 from .tensor.functions import norm as norm
 from .tensor.functions import normal as normal
@@ -139,6 +157,7 @@ from .tensor.functions import scatter_add as scatter_add
 from .tensor.functions import searchsorted as searchsorted
 from .tensor.functions import sigmoid as sigmoid
 from .tensor.functions import sign as sign
+from .tensor.functions import signbit as signbit
 from .tensor.functions import sin as sin
 from .tensor.functions import sinh as sinh
 from .tensor.functions import softmax as softmax

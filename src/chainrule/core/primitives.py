@@ -286,6 +286,21 @@ def _erf(x: Array) -> Array:
     return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x.copy()
 
 
+def _log10(x: Array) -> Array:
+    """In float64, as NumPy's of float32 is not exact at powers of ten."""
+    return np.log10(x.astype(np.float64)).astype(x.dtype)
+
+
+def _pow(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f":  # of views NumPy's last bits are other ones
+        return np.power(np.asarray(a, order="C"), np.asarray(b, order="C"))
+    if a.dtype.kind == "u":
+        return np.power(a, b)
+    # An integer to a negative power is 1/a^|b| without its fraction: 0 but for a = 1 and -1.
+    units = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b & 1), 0))
+    return np.where(b < 0, units, np.power(a, np.maximum(b, 0))).astype(a.dtype)
+
+
 def _div(a: Array, b: Array) -> Array:
     if a.dtype.kind == "f":
         return np.divide(a, b)
@@ -369,6 +384,8 @@ _define("fold_in", 2, "leaf", _fold_in, _fold_in_meaning)  # a new key from a ke
 _define("neg", 1, "elementwise", _same("neg", "iuf"), _one(np.negative))
 _define("exp", 1, "elementwise", _same("exp", "f"), _one(np.exp))
 _define("log", 1, "elementwise", _same("log", "f"), _one(np.log))
+_define("log2", 1, "elementwise", _same("log2", "f"), _one(np.log2))
+_define("log10", 1, "elementwise", _same("log10", "f"), _one(_log10))
 _define("log1p", 1, "elementwise", _same("log1p", "f"), _one(np.log1p))
 _define("expm1", 1, "elementwise", _same("expm1", "f"), _one(np.expm1))
 _define("sqrt", 1, "elementwise", _same("sqrt", "f"), _one(np.sqrt))
@@ -377,6 +394,7 @@ _define("sigmoid", 1, "elementwise", _same("sigmoid", "f"), _one(_sigmoid))
 _define("sin", 1, "elementwise", _same("sin", "f"), _one(np.sin))
 _define("cos", 1, "elementwise", _same("cos", "f"), _one(np.cos))
 _define("erf", 1, "elementwise", _same("erf", "f"), _one(_erf))
+_define("atan", 1, "elementwise", _same("atan", "f"), _one(np.arctan))
 _define("abs", 1, "elementwise", _same("abs", "iuf"), _one(np.abs))
 _define("sign", 1, "elementwise", _same("sign", "iuf"), _one(np.sign))
 _define("floor", 1, "elementwise", _same("floor", "f"), _one(np.floor))
@@ -391,11 +409,13 @@ _define(
 )
 
 # Elementwise, two inputs. Integer division and modulo round to minus infinity; by zero they give 0.
+# floordiv is that of floats: a = b floordiv + mod. Powers of integers wrap.
 _define("add", 2, "elementwise", _same("add", "iuf"), _two(np.add))
 _define("sub", 2, "elementwise", _same("sub", "iuf"), _two(np.subtract))
 _define("mul", 2, "elementwise", _same("mul", "iuf"), _two(np.multiply))
 _define("div", 2, "elementwise", _same("div", "iuf"), _two(_div))
-_define("pow", 2, "elementwise", _same("pow", "f"), _two(np.power))
+_define("floordiv", 2, "elementwise", _same("floordiv", "f"), _two(np.floor_divide))
+_define("pow", 2, "elementwise", _same("pow", "iuf"), _two(_pow))
 _define("max", 2, "elementwise", _same("max", "biuf"), _two(np.maximum))
 _define("min", 2, "elementwise", _same("min", "biuf"), _two(np.minimum))
 _define("mod", 2, "elementwise", _same("mod", "iuf"), _two(_mod))

@@ -17,6 +17,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, ShapeError
+from . import elementary as el
 from .value import Value, array_of, as_tensor, constant, make, use
 
 if TYPE_CHECKING:
@@ -139,16 +140,6 @@ def _square(x: Node) -> Node:
     return g.mul(x, x)
 
 
-def _sinh(x: Node) -> Node:
-    # (e^x - e^-x) / 2 by expm1, exact near 0.
-    e = g.expm1(x)
-    return g.mul(_full(x, 0.5), g.add(e, g.div(e, g.add(e, _full(x, 1)))))
-
-
-def _cosh(x: Node) -> Node:
-    return g.mul(_full(x, 0.5), g.add(g.exp(x), g.exp(g.neg(x))))
-
-
 def _softplus(x: Node) -> Node:
     # max(x, 0) + log1p(e^-|x|), with branches chosen so that the gradient at 0 is sigmoid(0) = 1/2.
     positive = g.lt(_full(x, 0), x)
@@ -173,16 +164,17 @@ log1p = _unary(
 )
 log2 = _unary(
     "log2",
-    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))),
-    "log₂ x",
+    g.log2,
+    "log₂ x, exact at powers of two",
     example="cr.log2([1.0, 8.0]) -> tensor([0., 3.])",
 )
 log10 = _unary(
     "log10",
-    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))),
-    "log₁₀ x",
+    g.log10,
+    "log₁₀ x, exact at powers of ten",
     example="cr.log10([1.0, 100.0]) -> tensor([0., 2.])",
 )
+exp2 = _unary("exp2", el.exp2, "2ˣ", "cr.exp2([0.5, 3.0]) -> tensor([1.4142, 8.    ])")
 sqrt = _unary("sqrt", g.sqrt, "√x", "cr.sqrt([4.0, 9.0]) -> tensor([2., 3.])")
 rsqrt = _unary(
     "rsqrt",
@@ -198,9 +190,30 @@ reciprocal = _unary(
 )
 sin = _unary("sin", g.sin, "sin x", example="cr.sin([0.0, 1.0]) -> tensor([0.    , 0.8415])")
 cos = _unary("cos", g.cos, "cos x", example="cr.cos([0.0, 1.0]) -> tensor([1.    , 0.5403])")
-tan = _unary("tan", lambda x: g.div(g.sin(x), g.cos(x)), "sin x / cos x")
-sinh = _unary("sinh", _sinh, "(eˣ - e⁻ˣ)/2")
-cosh = _unary("cosh", _cosh, "(eˣ + e⁻ˣ)/2")
+tan = _unary("tan", el.tan, "sin x / cos x")
+asin = arcsin = _unary(
+    "asin",
+    el.asin,
+    "The angle in [-π/2, π/2] whose sine is x",
+    "cr.asin([0.0, 1.0]) -> tensor([0.    , 1.5708])",
+)
+acos = arccos = _unary(
+    "acos",
+    el.acos,
+    "The angle in [0, π] whose cosine is x",
+    "cr.acos([0.0, 1.0]) -> tensor([1.5708, 0.    ])",
+)
+atan = arctan = _unary(
+    "atan",
+    g.atan,
+    "The angle in [-π/2, π/2] whose tangent is x",
+    "cr.atan([0.0, 1.0]) -> tensor([0.    , 0.7854])",
+)
+sinh = _unary("sinh", el.sinh, "(eˣ - e⁻ˣ)/2", "cr.sinh([0.0, 1.0]) -> tensor([0.    , 1.1752])")
+cosh = _unary("cosh", el.cosh, "(eˣ + e⁻ˣ)/2", "cr.cosh([0.0, 1.0]) -> tensor([1.    , 1.5431])")
+asinh = arcsinh = _unary("asinh", el.asinh, "ln(x + √(x² + 1)), the inverse of sinh")
+acosh = arccosh = _unary("acosh", el.acosh, "ln(x + √(x² - 1)), the inverse of cosh; NaN for x < 1")
+atanh = arctanh = _unary("atanh", el.atanh, "½ ln((1 + x)/(1 - x)), the inverse of tanh")
 tanh = _unary("tanh", g.tanh, "(eˣ - e⁻ˣ)/(eˣ + e⁻ˣ)", "cr.tanh(0.5) -> tensor(0.4621)")
 sigmoid = _unary(
     "sigmoid", g.sigmoid, "1/(1 + e⁻ˣ)", "cr.sigmoid([0.0, 2.0]) -> tensor([0.5   , 0.8808])"
@@ -241,7 +254,9 @@ def _ceil(x: Node) -> Node:
 
 
 def _trunc(x: Node) -> Node:
-    return g.mul(g.sign(x), g.floor(g.abs(x))) if dt.is_float(x.dtype) else x
+    if not dt.is_float(x.dtype):
+        return x
+    return g.where(g.lt(x, g.zeros_like(x)), _ceil(x), g.floor(x))
 
 
 def _round(x: Node) -> Node:
@@ -252,7 +267,9 @@ def _round(x: Node) -> Node:
     half = _full(x, 0.5)
     odd = g.ne(g.mod(low, _full(x, 2)), _full(x, 0))
     up = g.or_(g.lt(half, rest), g.and_(g.eq(rest, half), odd))
-    return g.where(up, g.add(low, _full(x, 1)), low)
+    whole = g.where(up, g.add(low, _full(x, 1)), low)
+    zero = _full(x, 0)  # a zero keeps the sign of x
+    return g.where(g.eq(whole, zero), g.mul(x, zero), whole)
 
 
 negative = _any_unary(
@@ -334,6 +351,17 @@ def isfinite(x: Any) -> Tensor:
     return make(g.lt(g.abs(node), _full(node, math.inf)))
 
 
+def signbit(x: Any) -> Tensor:
+    """Whether x is negative or -0, elementwise (False for NaN, whatever its sign).
+
+    >>> import chainrule as cr
+    >>> cr.signbit([-1.0, -0.0, 0.0])
+    tensor([ True,  True, False])
+    """
+    node = as_tensor(x).node
+    return make(el.signbit(node) if dt.is_float(node.dtype) else g.lt(node, g.zeros_like(node)))
+
+
 def logical_not(x: Any) -> Tensor:
     """Not x; numbers count as x ≠ 0.
 
@@ -376,15 +404,7 @@ def _true_divide(a: Node, b: Node) -> Node:
 
 
 def _floor_divide(a: Node, b: Node) -> Node:
-    return g.floor(g.div(a, b)) if dt.is_float(a.dtype) else g.div(a, b)
-
-
-def _logaddexp(a: Node, b: Node) -> Node:
-    larger = g.lt(b, a)
-    # Where both are the same infinity their difference is NaN; it must be 0.
-    same = g.and_(g.eq(a, b), g.eq(g.abs(a), _full(a, math.inf)))
-    distance = g.where(larger, g.sub(b, a), g.where(same, _full(a, 0), g.sub(a, b)))
-    return g.add(g.where(larger, a, b), g.log1p(g.exp(distance)))
+    return g.floordiv(a, b) if dt.is_float(a.dtype) else g.div(a, b)
 
 
 add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
@@ -412,7 +432,7 @@ divide = _binary(
 floor_divide = _binary(
     "floor_divide",
     _floor_divide,
-    "⌊a / b⌋; an integer divided by 0 gives 0",
+    "⌊a / b⌋, so that a = b · (a // b) + a % b; an integer divided by 0 gives 0",
     "cr.floor_divide(-7, 2) -> tensor(-4)",
     "iuf",
 )
@@ -437,11 +457,33 @@ minimum = _binary(
 )
 logaddexp = _binary(
     "logaddexp",
-    _logaddexp,
+    el.logaddexp,
     "ln(eᵃ + eᵇ), without overflow",
     kinds="f",
     example="cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",
 )
+atan2 = arctan2 = _binary(
+    "atan2",
+    el.atan2,
+    "The angle of the point (b, a), in [-π, π]",
+    kinds="f",
+    example="cr.atan2([1.0, 0.0], [1.0, -1.0]) -> tensor([0.7854, 3.1416])",
+)
+hypot = _binary(
+    "hypot",
+    el.hypot,
+    "√(a² + b²), without overflow",
+    kinds="f",
+    example="cr.hypot(3.0, 4.0) -> tensor(5.)",
+)
+copysign = _binary(
+    "copysign",
+    el.copysign,
+    "|a| with the sign of b",
+    kinds="f",
+    example="cr.copysign([1.0, 2.0], [-0.0, 3.0]) -> tensor([-1.,  2.])",
+)
+nextafter = _binary("nextafter", el.nextafter, "The next float from a towards b", kinds="f")
 equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
 not_equal = _binary(
     "not_equal",
@@ -540,8 +582,9 @@ def power(a: Any, b: Any) -> Tensor:
             raise DTypeError(
                 f"integers cannot be raised to the power {number}; convert the base with .float()"
             )
-        exact = g.pow(g.cast(x, dt.float64), g.cast(y, dt.float64))
-        return make(g.cast(exact, x.dtype if x.dtype != dt.bool_ else dt.default_int))
+        if x.dtype == dt.bool_:
+            x, y = g.cast(x, dt.default_int), g.cast(y, dt.default_int)
+        return make(g.pow(x, y))
     return finish(g.pow(x, y), (a, b), tensors)
 
 
