@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..core import graph as g
+from ..core.dtypes import bool_
 from ..core.node import Node
 
 Rule = Callable[..., list[Node | None]]
@@ -37,6 +39,73 @@ def _odd(y: Node, x: Node) -> Node:
 
 def _ruled(formula: Callable[[Node], Node], rule: Rule) -> Callable[[Node], Node]:
     return lambda x: g.custom_vjp(formula(x), [x], rule)
+
+
+# -- with another gradient at a kink ---------------------------------------------------------------
+def sqrt_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g / 2y, and 0 at 0"""
+    at_zero = g.eq(y, number(y, 0))
+    safe = g.where(at_zero, number(y, 1), y)
+    return [g.where(at_zero, number(y, 0), g.div(grad, g.add(safe, safe)))]
+
+
+root_of_sum = _ruled(g.sqrt, sqrt_rule)
+"""√x of a sum of squares: 0 where all of them are, and so is its gradient."""
+
+
+@dataclass(frozen=True)
+class ClipRule:
+    """x̄ = g where low ≤ x ≤ high; the bound that counts gets the rest, the upper one before the
+    lower one. Of equal numbers x has it all."""
+
+    has_low: bool
+    has_high: bool
+
+    def __call__(self, grad: Node, y: Node, x: Node, *bounds: Node) -> list[Node | None]:
+        zero = g.zeros_like(grad)
+        low = bounds[0] if self.has_low else None
+        high = bounds[-1] if self.has_high else None
+        below = g.lt(x, low) if low is not None else g.full(x.shape, False, bool_)
+        above = g.lt(high, x) if high is not None else g.full(x.shape, False, bool_)
+        if low is not None and high is not None:
+            crossed = g.lt(high, low)
+            below, above = g.and_(below, g.not_(crossed)), g.or_(above, crossed)
+        result: list[Node | None] = [g.where(g.or_(below, above), zero, grad)]
+        result += [g.where(below, grad, zero)] if low is not None else []
+        result += [g.where(above, grad, zero)] if high is not None else []
+        return result
+
+
+def clip(x: Node, low: Node | None, high: Node | None) -> Node:
+    """min(max(x, low), high)"""
+    y = x if low is None else g.max(x, low)
+    y = y if high is None else g.min(y, high)
+    if x.dtype.kind != "f":
+        return y
+    bounds = [b for b in (low, high) if b is not None]
+    return g.custom_vjp(y, [x, *bounds], ClipRule(low is not None, high is not None))
+
+
+@dataclass(frozen=True)
+class FirstRule:
+    """x̄ = g at the first element along the axis that is the extreme one, 0 elsewhere."""
+
+    axis: int
+    largest: bool
+
+    def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
+        kept = [1 if i == self.axis else n for i, n in enumerate(x.shape)]
+        position = g.argmax(x if self.largest else g.neg(x), self.axis)
+        position = g.broadcast(g.reshape(position, kept), x.shape)
+        chosen = g.eq(g.iota(x.shape, self.axis, position.dtype), position)
+        wide = g.broadcast(g.reshape(grad, kept), x.shape)
+        return [g.where(chosen, wide, g.zeros_like(wide))]
+
+
+def first_extreme(x: Node, axis: int, largest: bool) -> Node:
+    """The largest or smallest element along an axis; the first of equal ones has the gradient."""
+    y = (g.reduce_max if largest else g.reduce_min)(x, [axis])
+    return g.custom_vjp(y, [x], FirstRule(axis, largest)) if x.dtype.kind == "f" else y
 
 
 # -- hyperbolic functions --------------------------------------------------------------------------
@@ -181,9 +250,19 @@ def signbit(x: Node) -> Node:
     return g.or_(g.lt(x, zero), minus_zero)
 
 
+def _copysign(a: Node, b: Node) -> Node:
+    return g.where(g.ne(signbit(a), signbit(b)), g.neg(a), a)
+
+
+def copysign_rule(grad: Node, y: Node, a: Node, b: Node) -> list[Node | None]:
+    """ā = g where the signs of a and b are equal, else -g; 0 at a = 0"""
+    signed = g.where(g.eq(signbit(a), signbit(b)), grad, g.neg(grad))
+    return [g.where(g.eq(a, number(a, 0)), number(a, 0), signed), number(b, 0)]
+
+
 def copysign(a: Node, b: Node) -> Node:
     """|a| with the sign of b."""
-    return g.where(g.ne(signbit(a), signbit(b)), g.neg(a), a)
+    return g.custom_vjp(_copysign(a, b), [a, b], copysign_rule)
 
 
 def _hypot(a: Node, b: Node) -> Node:

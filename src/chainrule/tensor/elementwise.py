@@ -566,6 +566,9 @@ def power(a: Any, b: Any) -> Tensor:
         if number == int(number) if math.isfinite(number) else False:
             exponent = int(number)
             floating = dt.is_float(base.dtype) or isinstance(number, float)
+            if exponent == 0 and floating:  # 1, but with a gradient: 0
+                node, _ = float_node(base)
+                return make(g.pow(node, g.zeros_like(node)), base)
             if 0 <= exponent <= 8 or (not floating and exponent >= 0):
                 node = use(base)
                 node = (
@@ -635,17 +638,21 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 def clip(
     x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
 ) -> Tensor:  # noqa: A002
-    """x, but at least ``min`` and at most ``max``.
+    """x, but at least ``min`` and at most ``max``. At a bound the gradient is that of x.
 
     >>> import chainrule as cr
     >>> cr.clip([-2.0, 0.5, 9.0], -1, 1)
     tensor([-1. ,  0.5,  1. ])
     """
     low, high = a_min if min is None else min, a_max if max is None else max
-    result = as_tensor(x)
-    if low is not None:
-        result = maximum(result, low)
-    return minimum(result, high) if high is not None else result
+    bounds = [b for b in (low, high) if b is not None]
+    (node, *limits), tensors = common("clip", x, *bounds)
+    found = el.clip(
+        node,
+        None if low is None else limits[0],
+        None if high is None else limits[-1],
+    )
+    return finish(found, (x, *bounds), tensors)
 
 
 def lerp(a: Any, b: Any, weight: Any) -> Tensor:

@@ -12,6 +12,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node
 from ..errors import DTypeError, OptionError, ShapeError
+from . import elementary as el
 from .elementwise import float_node
 from .value import as_tensor, make, use
 
@@ -155,7 +156,8 @@ def var(
 
 
 def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
-    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise).
+    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise). Where all numbers are
+    equal its gradient is 0.
 
     >>> import chainrule as cr
     >>> cr.std([1.0, 3.0, 5.0, 7.0])
@@ -164,7 +166,7 @@ def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
     tensor(2.582)
     """
     variance = var(x, axis, **options)
-    return make(g.sqrt(use(variance)), variance)
+    return make(el.root_of_sum(use(variance)), variance)
 
 
 def _extreme(
@@ -227,7 +229,8 @@ def max(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Any:
-    """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+    """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
+    the first of equal maxima has the gradient that they share otherwise.
 
     >>> import chainrule as cr
     >>> cr.max([[1, 7], [5, 2]], axis=1)
@@ -235,12 +238,15 @@ def max(  # noqa: A001 - NumPy's name
     >>> cr.max([[1, 7], [5, 2]], dim=1).indices
     tensor([1, 0])
     """
-    values = amax(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return (
-        values
-        if dim is None
-        else Extreme(values, argmax(x, dim, keepdims=bool(keepdims or keepdim)))
-    )
+    if dim is None:
+        return amax(x, axis, keepdims=keepdims, keepdim=keepdim)
+    axis, keepdims = pick("max", axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=True)
+
+    values = _extreme("max", x, axis, None, keepdims, None, first)
+    return Extreme(values, argmax(x, dim, keepdims=keepdims))
 
 
 def min(  # noqa: A001 - NumPy's name
@@ -251,18 +257,22 @@ def min(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Any:
-    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
+    the first of equal minima has the gradient that they share otherwise.
 
     >>> import chainrule as cr
     >>> cr.min([[1.0, 5.0], [4.0, 2.0]], axis=1)
     tensor([1., 2.])
     """
-    values = amin(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return (
-        values
-        if dim is None
-        else Extreme(values, argmin(x, dim, keepdims=bool(keepdims or keepdim)))
-    )
+    if dim is None:
+        return amin(x, axis, keepdims=keepdims, keepdim=keepdim)
+    axis, keepdims = pick("min", axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=False)
+
+    values = _extreme("min", x, axis, None, keepdims, None, first)
+    return Extreme(values, argmin(x, dim, keepdims=keepdims))
 
 
 def argmax(
@@ -564,15 +574,18 @@ def norm(
         return make(_reduced(size, axes, keepdims, g.reduce_max), tensor)
     if order == 1:
         return make(_reduced(size, axes, keepdims, g.sum), tensor)
-    exponent = g.full(size.shape, order, size.dtype)
-    total = _reduced(
-        g.mul(node, node) if order == 2 else g.pow(size, exponent), axes, keepdims, g.sum
-    )
-    zero = g.zeros_like(total)
-    positive = g.ne(total, zero)
-    safe = g.where(positive, total, g.ones_like(total))  # the root's derivative at 0 is infinite
-    root = g.sqrt(safe) if order == 2 else g.pow(safe, g.full(total.shape, 1 / order, total.dtype))
-    return make(g.where(positive, root, zero), tensor)
+    if order == 2:
+        return make(el.root_of_sum(_reduced(g.mul(node, node), axes, keepdims, g.sum)), tensor)
+    total = _reduced(_power(size, order), axes, keepdims, g.sum)
+    return make(_power(total, 1 / order), tensor)
+
+
+def _power(x: Node, exponent: float) -> Node:
+    """x to a power for x ≥ 0, with gradient 0 at 0."""
+    positive = g.ne(x, g.zeros_like(x))
+    safe = g.where(positive, x, g.ones_like(x))
+    raised = g.pow(safe, g.full(x.shape, exponent, x.dtype))
+    return g.where(positive, raised, g.zeros_like(x))
 
 
 def result_dtype(*xs: Any) -> DType:

@@ -314,7 +314,12 @@ class Value:
         leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
         self._forbid_foreign_graph(leaves)
         grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        reached = [(t, n) for (_, t), n in zip(leaves, grads, strict=True) if n is not None]
+        flat = _differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
+        reached = [
+            (t, g.zeros_like(leaf) if n is None else n)
+            for (leaf, t), n in zip(leaves, grads, strict=True)
+            if n is not None or leaf in flat
+        ]
         if active.capture is None and not create_graph:
             rt.require_value([root, cotangent.node], _no_value_message)
             rt.realize([root, *(n for _, n in reached)], _is_held)
@@ -442,6 +447,18 @@ def depends_on_leaf(node: Node) -> bool:
             return True
         stack.extend(n.inputs)
     return False
+
+
+def _differentiable(root: Node) -> set[Node]:
+    """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        n = stack.pop()
+        if n not in seen and n.dtype.kind == "f" and n.op != "stop_gradient":
+            seen.add(n)
+            stack.extend(n.inputs)
+    return seen
 
 
 def use(value: Value) -> Node:

@@ -11,7 +11,7 @@ from ...tensor import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor
 from ..options import check, check_reduction, number
-from .activations import relu, require_float
+from .activations import require_float
 from .classification import reduced
 from .known import known_values, select
 from .linear import pairwise_distance
@@ -197,7 +197,7 @@ def cosine_embedding_loss(
     sign = _signs(name, target, x1.shape[:-1])
     size1, size2 = ((x * x).sum(axis=-1) + 1e-12 for x in (x1, x2))
     cosine = (x1 * x2).sum(axis=-1) / e.sqrt(size1 * size2)
-    return reduced(select(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+    return reduced(select(sign == 1, 1.0 - cosine, e.clip(cosine - margin, min=0)), reduction)
 
 
 def triplet_margin_loss(
@@ -225,7 +225,7 @@ def triplet_margin_loss(
     near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
     if swap:
         far = e.minimum(far, pairwise_distance(b, c, p, eps))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -256,7 +256,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(a, b), distance(a, c)
     if swap:
         far = e.minimum(far, distance(b, c))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def margin_ranking_loss(
@@ -273,7 +273,7 @@ def margin_ranking_loss(
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
     same_shape(name, x1, x2, "second input")
     y = _signs(name, target, x1.shape)
-    return reduced(relu(margin - y.to(x1.dtype) * (x1 - x2)), reduction)
+    return reduced(e.clip(margin - y.to(x1.dtype) * (x1 - x2), min=0), reduction)
 
 
 def hinge_embedding_loss(
@@ -288,7 +288,7 @@ def hinge_embedding_loss(
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))
     y = _signs("hinge_embedding_loss", target, x.shape)
-    return reduced(select(y == 1, x, relu(margin - x)), reduction)
+    return reduced(select(y == 1, x, e.clip(margin - x, min=0)), reduction)
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
