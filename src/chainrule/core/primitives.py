@@ -313,6 +313,49 @@ def _mod(a: Array, b: Array) -> Array:
     return np.where(b == 0, 0, np.mod(a, np.where(b == 0, 1, b))).astype(a.dtype)
 
 
+# Sums and products do not depend on how their operands lie in memory (NumPy's do): the last bits
+# are the same whether an operand was computed before or is a view made now.
+ADDED_IN_A_ROW = 32  # numbers; more than that are added as a sum of sums
+LONG_PRODUCT = 1024  # terms; a longer one is the sum of several
+
+
+def _sum(x: Array, axes: tuple[int, ...]) -> Array:
+    """NumPy adds pairwise along the last axes only; along others in blocks, blocks of blocks, …,
+    so that the error grows like the logarithm of their length."""
+    x, shape = np.asarray(x, order="C"), x.shape
+    last_kept = max((a for a in range(x.ndim) if a not in axes), default=-1)
+    long = [a for a in axes if a < last_kept and shape[a] > ADDED_IN_A_ROW]
+    if not long or not x.size:
+        return np.asarray(np.sum(x, axes, dtype=x.dtype))
+    axis, before = long[0], (slice(None),) * long[0]
+    count, rest = divmod(shape[axis], ADDED_IN_A_ROW)
+    whole = x[(*before, slice(count * ADDED_IN_A_ROW))]
+    blocks = whole.reshape(*shape[:axis], count, ADDED_IN_A_ROW, *shape[axis + 1 :])
+    sums = [np.sum(blocks, axis + 1, dtype=x.dtype)]
+    if rest:
+        tail = x[(*before, slice(count * ADDED_IN_A_ROW, None))]
+        sums.append(np.sum(tail, axis, dtype=x.dtype, keepdims=True))
+    return _sum(np.concatenate(sums, axis), axes)
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    if b.shape[-2] <= LONG_PRODUCT:
+        return np.matmul(np.asarray(a, order="C"), np.asarray(b, order="C"))
+    # BLAS adds the terms of vectors in several rows, those of matrices in one
+    is_vector = a.shape[-2] == 1 or b.shape[-1] == 1
+    return _in_halves(a, b, LONG_PRODUCT if is_vector else 4 * ADDED_IN_A_ROW)
+
+
+def _in_halves(a: Array, b: Array, most: int) -> Array:
+    """A product over a long axis is the sum of those over its halves."""
+    k = b.shape[-2]
+    if k <= most:
+        return np.matmul(np.asarray(a, order="C"), np.asarray(b, order="C"))
+    low, high = slice(k // 2), slice(k // 2, None)
+    left = _in_halves(a[..., low], b[..., low, :], most)
+    return left + _in_halves(a[..., high], b[..., high, :], most)
+
+
 def _clamp(index: Array, n: int) -> Array:
     """Indices moved into range(n); in int64, as n - 1 may not fit the index's own type."""
     return np.clip(index.astype(np.int64), 0, max(n - 1, 0))
@@ -439,13 +482,13 @@ _define(
 _define("concat", None, "movement", _concat, lambda p, *xs: np.concatenate(xs, p["axis"]))
 
 # Reductions. argmax gives the first of equal maxima; NaN counts as largest, as in NumPy.
-_define("sum", 1, "reduce", _reduce("sum", "iuf"), lambda p, x: np.sum(x, p["axes"], dtype=x.dtype))
+_define("sum", 1, "reduce", _reduce("sum", "iuf"), lambda p, x: _sum(x, p["axes"]))
 _define("reduce_max", 1, "reduce", _reduce("reduce_max", "biuf"), lambda p, x: np.max(x, p["axes"]))
 _define("reduce_min", 1, "reduce", _reduce("reduce_min", "biuf"), lambda p, x: np.min(x, p["axes"]))
 _define("argmax", 1, "reduce", _argmax, lambda p, x: np.argmax(x, p["axis"]))
 
 # Contractions.
-_define("dot", 2, "contract", _dot, _two(np.matmul))  # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
+_define("dot", 2, "contract", _dot, _two(_matmul))  # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
 
 # Positions as data. An index outside the axis is clamped to it (the layer above checks what it can
 # see).

@@ -4,7 +4,8 @@
 
 One accumulator register for each (row, vector); each step of k loads the vectors of b once and
 multiplies them with one broadcast element of a for each row. The sum over k is one chain in the
-order of k, whatever the tile: the bits of an element do not depend on which tile computed it.
+order of k (a long one: chains of equal length, then their sum), whatever the tile: the bits of an
+element do not depend on which tile computed it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from chainrule.backends.cpu.blocks import (
     i64,
     vector,
 )
+from chainrule.backends.cpu.ops import sum_exactly, with_lost
 from chainrule.backends.cpu.target import Target
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
+LONG_SUM = 1024  # terms; a longer sum is put together from short ones
+PUT_AWAY_AFTER = 128  # terms of such a sum
 MOST_AT_ONCE = 8  # steps of k in that body
 
 
@@ -149,12 +153,16 @@ class Tile(NamedTuple):
 
 
 def accumulate(
-    f: Function, target: Target, tile: Tile, a: Value, b: Value, at_once: int
+    f: Function, target: Target, tile: Tile, a: Value, b: Value, at_once: int, first: Value
 ) -> list[list[Value]]:
-    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop."""
+    """The sums in registers over k from ``first`` on, ``[row][vector]``; ``at_once`` steps of k a
+    turn of the loop."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
+    begin = f.mul(first, i64(tile.a_strides[1]))
+    begin = begin if tile.by_table else f.gep(a, begin, scalar)
+    b = f.gep(b, f.mul(first, i64(tile.b_stride)), scalar)
 
     def element(at_a: Value, row: int) -> Value:
         """``at_a``: an address, or with a table the distance from the rows' first elements."""
@@ -179,7 +187,7 @@ def accumulate(
 
     zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
     turns, rest = divmod(tile.k, at_once)
-    with fold(f, i64(turns), [i64(0) if tile.by_table else a, b, *zeros * tile.rows]) as loop:
+    with fold(f, i64(turns), [begin, b, *zeros * tile.rows]) as loop:
         loop.next = loop.values
         for _ in range(at_once):
             loop.next = step(*loop.next)
@@ -209,10 +217,52 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
-    width = tile.panel.width
-    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once)):
-        for v, value in zip(tile.panel.vectors, values, strict=True):
-            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
-            f.store(value, f.gep(c, row * width + v.offset, tile.scalar), min(align, 64))
+    if tile.k > LONG_SUM and tile.scalar in ("float", "double"):
+        _long_sums(f, target, tile, a, b, c, at_once)
+    else:
+        sums = accumulate(f, target, tile, a, b, at_once, i64(0))
+        for place, value in _places(f, tile, c, sums):
+            f.store(value, *place)
     f.ret()
     return tile.name
+
+
+def _places(
+    f: Function, tile: Tile, c: Value, sums: list[list[Value]]
+) -> Iterator[tuple[tuple[Value, int], Value]]:
+    """Each sum with its address in the buffer ``c`` and that address's alignment."""
+    width = tile.panel.width
+    for row, values in enumerate(sums):
+        for v, value in zip(tile.panel.vectors, values, strict=True):
+            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
+            yield (f.gep(c, row * width + v.offset, tile.scalar), min(align, 64)), value
+
+
+def _long_sums(
+    f: Function, target: Target, tile: Tile, a: Value, b: Value, c: Value, at_once: int
+) -> None:
+    """The sums put together in memory from short ones, so that little is lost."""
+    size = tile.rows * tile.panel.width
+    lost = f.alloca(tile.scalar, size, align=64)
+    with f.for_range(0, size) as i:
+        for buffer in (c, lost):
+            f.store(const(tile.scalar, 0), f.gep(buffer, i, tile.scalar))
+
+    def block(first: Value, k: int) -> None:
+        sums = accumulate(f, target, tile._replace(k=k), a, b, at_once, first)
+        pairs = zip(_places(f, tile, c, sums), _places(f, tile, lost, sums), strict=True)
+        for (place, value), (other, _) in pairs:
+            before = (f.load(value.type, *place), f.load(value.type, *other))
+            total, error = sum_exactly(f, *before, value)
+            f.store(total, *place)
+            f.store(error, *other)
+
+    count, rest = divmod(tile.k, PUT_AWAY_AFTER)
+    with f.for_range(0, count * PUT_AWAY_AFTER, PUT_AWAY_AFTER, hint="k") as k:
+        block(k, PUT_AWAY_AFTER)
+    if rest:
+        block(i64(count * PUT_AWAY_AFTER), rest)
+    with f.for_range(0, size) as i:
+        place = f.gep(c, i, tile.scalar)
+        error = f.load(tile.scalar, f.gep(lost, i, tile.scalar))
+        f.store(with_lost(f, f.load(tile.scalar, place), error), place)

@@ -276,6 +276,24 @@ def combine(f: Function, how: str, kind: str, a: Value, b: Value) -> Value:
     return maximum(f, kind, a, b) if how == "reduce_max" else minimum(f, kind, a, b)
 
 
+ADDED_IN_A_ROW = 64  # numbers; more than that are added as a sum of sums
+
+
+def sum_exactly(f: Function, total: Value, lost: Value, more: Value) -> tuple[Value, Value]:
+    """``total + more`` and ``lost``, to which what the sum's rounding took is added (Knuth's
+    two-sum): many sums of a few numbers are added so, and the error does not grow with their
+    number."""
+    result = f.add(total, more)
+    part = f.sub(result, total)
+    error = f.add(f.sub(total, f.sub(result, part)), f.sub(more, part))
+    return result, f.add(lost, error)
+
+
+def with_lost(f: Function, total: Value, lost: Value) -> Value:
+    """The sum made by `sum_exactly`. After an infinity ``lost`` is NaN, and does not count."""
+    return f.select(f.compare("ord", lost, lost), f.add(total, lost), total)
+
+
 def horizontal(f: Function, how: str, kind: str, a: Value) -> Value:
     """All lanes into one, by halves: a fixed order."""
     lanes = a.lanes
