@@ -50,6 +50,11 @@ def dtype_of(spec: Any) -> DType:
         raise DTypeError(
             f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}"
         ) from None
+    if found.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({found}) are not supported: keep real and imaginary parts as two"
+            " tensors"
+        )
     if found not in ALL:
         raise DTypeError(
             f"dtype {found} is not supported; use one of {', '.join(d.name for d in ALL)}"

@@ -466,8 +466,8 @@ _define("eq", 2, "elementwise", _same("eq", "biuf", dt.bool_), _two(np.equal))
 _define("ne", 2, "elementwise", _same("ne", "biuf", dt.bool_), _two(np.not_equal))
 _define("lt", 2, "elementwise", _same("lt", "biuf", dt.bool_), _two(np.less))
 _define("le", 2, "elementwise", _same("le", "biuf", dt.bool_), _two(np.less_equal))
-_define("and", 2, "elementwise", _same("and", "b"), _two(np.logical_and))
-_define("or", 2, "elementwise", _same("or", "b"), _two(np.logical_or))
+_define("and", 2, "elementwise", _same("and", "biu"), _two(np.bitwise_and))
+_define("or", 2, "elementwise", _same("or", "biu"), _two(np.bitwise_or))
 _define("where", 3, "elementwise", _where, _where_meaning)
 
 # Movement.

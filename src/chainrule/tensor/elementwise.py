@@ -65,23 +65,25 @@ def is_number(x: Any) -> bool:
 
 def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
     """The operands as nodes of one shape and one dtype, and as tensors."""
+    weak = all(map(is_number, operands)) and any(isinstance(x, Value) for x in operands)
+    # arithmetic of Python floats is float64
+    nodes, used = of_one_dtype(*operands, dtype=dt.float64 if weak else None)
+    shape = broadcast_shapes(*(n.shape for n in nodes), name=name)
+    return [g.expand(n, shape) for n in nodes], used
+
+
+def of_one_dtype(*operands: Any, dtype: DType | None = None) -> tuple[list[Node], list[Value]]:
+    """The operands as nodes of one dtype, and as tensors. Numbers take the dtype of the others."""
     numbers = [is_number(x) for x in operands]
-    tensors: list[Value | None] = [
-        None if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)
-    ]
-    dtypes = [t.dtype for t in tensors if t is not None]
-    dtype = dt.promote(*dtypes) if dtypes else None
-    for x, n in zip(operands, numbers, strict=True):
-        if n:
-            dtype = _with_number(x, dtype)
+    used = [x if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)]
+    if dtype is None:
+        dtypes = [t.dtype for n, t in zip(numbers, used, strict=True) if not n]
+        dtype = dt.promote(*dtypes) if dtypes else None
+        for x, n in zip(operands, numbers, strict=True):
+            if n:
+                dtype = _with_number(x, dtype)
     assert dtype is not None
-    weak = all(numbers) and any(isinstance(x, Value) for x in operands)
-    if weak:  # arithmetic of Python floats is float64
-        dtype = dt.float64
-    found = [_node(x, t, dtype) for x, t in zip(operands, tensors, strict=True)]
-    shape = broadcast_shapes(*(n.shape for n in found), name=name)
-    used = [t if t is not None else x for x, t in zip(operands, tensors, strict=True)]
-    return [g.expand(n, shape) for n in found], [u for u in used if isinstance(u, Value)]
+    return [operand(x, dtype) for x in used], [u for u in used if isinstance(u, Value)]
 
 
 def _with_number(x: Any, dtype: DType | None) -> DType:
@@ -91,11 +93,10 @@ def _with_number(x: Any, dtype: DType | None) -> DType:
     return dt.weak(number, dtype or dt.bool_)
 
 
-def _node(x: Any, tensor: Value | None, dtype: DType) -> Node:
-    if tensor is not None:
-        return g.cast(use(tensor), dtype)
+def operand(x: Any, dtype: DType) -> Node:
+    """A tensor or a number as a node of a dtype."""
     if isinstance(x, Value):
-        return g.cast(use(x), dtype)
+        return use(x, dtype)
     return constant(x.item() if isinstance(x, np.generic) else x, dtype)
 
 
@@ -111,7 +112,7 @@ def float_node(x: Any) -> tuple[Node, Tensor]:
     """The operand as a float node (integers and bools become float32)."""
     tensor = as_tensor(x)
     node = use(tensor)
-    if not dt.is_float(node.dtype) or tensor._weak:
+    if not dt.is_float(node.dtype):
         node = g.cast(node, dt.default_float)
     return node, tensor
 
@@ -235,7 +236,7 @@ def _any_unary(name: str, build: Callable[[Node], Node], text: str, example: str
             raise DTypeError(f"{name} does not take bool; convert it with .int() or .float()")
         node = use(tensor)
         if tensor._weak:
-            return finish(build(node), [tensor], [tensor])
+            return finish(build(tensor._exact_node), [tensor], [tensor])
         return make(build(node), tensor)
 
     return _document(function, name, f"{text}, elementwise.", example)
@@ -275,6 +276,10 @@ def _round(x: Node) -> Node:
 negative = _any_unary(
     "negative", g.neg, "-x", example="cr.negative([1.0, -2.0]) -> tensor([-1.,  2.])"
 )
+positive = _any_unary("positive", lambda x: x, "x itself")
+conj = _any_unary("conj", lambda x: x, "x itself: there are no complex numbers")
+real = _any_unary("real", lambda x: x, "x itself: there are no complex numbers")
+imag = _any_unary("imag", g.zeros_like, "0: there are no complex numbers")
 absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
 abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
 sign = _any_unary(
@@ -537,17 +542,6 @@ logical_xor = _logical(
 )
 
 
-def bitwise(name: str, a: Any, b: Any) -> Tensor:
-    """``&``, ``|`` or ``^`` of bools."""
-    (x, y), _ = common(name, a, b)
-    if x.dtype != dt.bool_:
-        raise DTypeError(
-            f"{name} is defined for bool tensors, got {x.dtype}; compare first, for example"
-            f" (x > 0) {name} (y > 0)"
-        )
-    return make({"&": g.and_, "|": g.or_, "^": g.ne}[name](x, y))
-
-
 def power(a: Any, b: Any) -> Tensor:
     """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer
     a.
@@ -591,6 +585,9 @@ def power(a: Any, b: Any) -> Tensor:
     return finish(g.pow(x, y), (a, b), tensors)
 
 
+pow = power  # noqa: A001 - the Array API's and PyTorch's name
+
+
 def _repeated_product(x: Node, exponent: int) -> Node:
     result: Node | None = None
     square = x
@@ -618,8 +615,8 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
 def select(condition: Any, a: Any, b: Any) -> Tensor:
     """`where` with three arguments."""
     test = as_tensor(condition)
-    (x, y), tensors = common("where", a, b)
-    shape = broadcast_shapes(test.shape, x.shape, name="where")
+    (x, y), tensors = of_one_dtype(a, b)
+    shape = broadcast_shapes(test.shape, x.shape, y.shape, name="where")
     chosen = g.expand(g.cast(test.node, dt.bool_), shape)
     return make(g.where(chosen, g.expand(x, shape), g.expand(y, shape)), *tensors)
 

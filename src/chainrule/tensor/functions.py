@@ -1,5 +1,11 @@
 """All functions on tensors, by their public names (`chainrule.exp`, `chainrule.einsum`, …)."""
 
+from .bits import bitwise_and as bitwise_and
+from .bits import bitwise_invert as bitwise_invert
+from .bits import bitwise_left_shift as bitwise_left_shift
+from .bits import bitwise_or as bitwise_or
+from .bits import bitwise_right_shift as bitwise_right_shift
+from .bits import bitwise_xor as bitwise_xor
 from .contract import dot as dot
 from .contract import einsum as einsum
 from .contract import matmul as matmul
@@ -44,6 +50,7 @@ from .elementwise import atanh as atanh
 from .elementwise import broadcast_shapes as broadcast_shapes
 from .elementwise import ceil as ceil
 from .elementwise import clip as clip
+from .elementwise import conj as conj
 from .elementwise import copysign as copysign
 from .elementwise import cos as cos
 from .elementwise import cosh as cosh
@@ -58,6 +65,7 @@ from .elementwise import floor_divide as floor_divide
 from .elementwise import greater as greater
 from .elementwise import greater_equal as greater_equal
 from .elementwise import hypot as hypot
+from .elementwise import imag as imag
 from .elementwise import isfinite as isfinite
 from .elementwise import isinf as isinf
 from .elementwise import isnan as isnan
@@ -80,7 +88,10 @@ from .elementwise import negative as negative
 from .elementwise import nextafter as nextafter
 from .elementwise import nonzero as nonzero
 from .elementwise import not_equal as not_equal
+from .elementwise import positive as positive
+from .elementwise import pow as pow
 from .elementwise import power as power
+from .elementwise import real as real
 from .elementwise import reciprocal as reciprocal
 from .elementwise import relu as relu
 from .elementwise import remainder as remainder
@@ -109,6 +120,12 @@ from .index import sort as sort
 from .index import take as take
 from .index import take_along_axis as take_along_axis
 from .index import topk as topk
+from .kinds import astype as astype
+from .kinds import can_cast as can_cast
+from .kinds import finfo as finfo
+from .kinds import iinfo as iinfo
+from .kinds import isdtype as isdtype
+from .kinds import result_type as result_type
 from .random import Generator as Generator
 from .random import bernoulli as bernoulli
 from .random import choice as choice
@@ -135,6 +152,9 @@ from .reduce import argmin as argmin
 from .reduce import count_nonzero as count_nonzero
 from .reduce import cumprod as cumprod
 from .reduce import cumsum as cumsum
+from .reduce import cumulative_prod as cumulative_prod
+from .reduce import cumulative_sum as cumulative_sum
+from .reduce import diff as diff
 from .reduce import log_softmax as log_softmax
 from .reduce import logsumexp as logsumexp
 from .reduce import max as max
@@ -147,6 +167,11 @@ from .reduce import softmax as softmax
 from .reduce import std as std
 from .reduce import sum as sum
 from .reduce import var as var
+from .sets import unique_all as unique_all
+from .sets import unique_counts as unique_counts
+from .sets import unique_inverse as unique_inverse
+from .sets import unique_values as unique_values
+from .shape import broadcast_arrays as broadcast_arrays
 from .shape import broadcast_tensors as broadcast_tensors
 from .shape import broadcast_to as broadcast_to
 from .shape import cat as cat

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key], by NumPy's rules."""
     node = use(x)
+    if _is_mask(key) and mask_values(key).ndim == 0:  # a new axis of length 1 or 0
+        count = int(mask_values(key))
+        return make(
+            g.full((0, *x.shape), 0, x.dtype) if not count else g.reshape(node, (1, *x.shape)), x
+        )
     items = _expand(node.shape, key)
     node, arrays, first, contiguous = _basic(node, items)
     if arrays:
@@ -108,7 +113,8 @@ def _masked(mask: Any) -> list[Any]:
     values = mask_values(mask)
     if values.ndim == 0:
         raise OptionError(
-            "a single True or False is not an index; use where, or a mask of the tensor's shape"
+            "a single True or False is no index beside others; use where, or a mask of the"
+            " tensor's shape"
         )
     return [
         _MaskAxis(as_tensor(i.astype(np.int64)), n)
@@ -268,9 +274,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         new = as_tensor(value, x.dtype)
         shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
         if shape == x.shape:
-            return make(
-                g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
-            )
+            return make(g.where(key.node, g.expand(use(new, x.dtype), x.shape), use(x)), x, new)
     positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
     new = as_tensor(value, x.dtype)
     if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
@@ -281,7 +285,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         raise ShapeError(
             f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}"
         )
-    filled = g.reshape(g.expand(g.cast(use(new), x.dtype), positions.shape), (positions.size,))
+    filled = g.reshape(g.expand(use(new, x.dtype), positions.shape), (positions.size,))
     if not positions.size:
         return make(use(x), x, new)
     size = math.prod(x.shape)
@@ -418,7 +422,7 @@ def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
     if tensor.ndim < 1:
         raise ShapeError("scatter_add needs an axis to add along, got a scalar")
     shape = positions.shape + tensor.shape[1:]
-    wide = g.expand(g.cast(use(new), tensor.dtype), shape)
+    wide = g.expand(use(new, tensor.dtype), shape)
     return make(
         g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
     )
@@ -452,7 +456,7 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
 
 def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
     """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64.
+    int64. NaN comes last.
 
     >>> import chainrule as cr
     >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
@@ -465,7 +469,11 @@ def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = Fals
     shape = (*tensor.shape, sorted_.shape[0])
     a = g.expand(g.cast(sorted_.node, dtype), shape)
     b = g.expand(g.reshape(g.cast(tensor.node, dtype), (*tensor.shape, 1)), shape)
-    before = g.le(a, b) if right or side == "right" else g.lt(a, b)
+    is_last = g.ne(b, b)  # NaN
+    if right or side == "right":
+        before = g.or_(g.le(a, b), is_last)
+    else:
+        before = g.or_(g.lt(a, b), g.and_(is_last, g.eq(a, a)))
     return make(g.sum(g.cast(before, dt.int64), (len(shape) - 1,)))
 
 

@@ -13,7 +13,7 @@ from ..core.dtypes import DType
 from ..core.node import Node
 from ..errors import DTypeError, OptionError, ShapeError
 from . import elementary as el
-from .elementwise import float_node
+from .elementwise import float_node, of_one_dtype
 from .value import as_tensor, make, use
 
 if TYPE_CHECKING:
@@ -387,15 +387,22 @@ def all(  # noqa: A001 - NumPy's name
     return _truth("all", x, axis, keepdims, g.reduce_min, True)
 
 
-def count_nonzero(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+def count_nonzero(
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """How many elements over ``axis`` are not zero, int64.
 
     >>> import chainrule as cr
     >>> cr.count_nonzero([0, 3, 0, 5])
     tensor(2)
     """
-    axis, _ = pick("count_nonzero", axis, dim, None, None)
-    return sum(make(g.cast(as_tensor(x).node, dt.bool_)), axis)
+    axis, keepdims = pick("count_nonzero", axis, dim, keepdims, keepdim)
+    return sum(make(g.cast(as_tensor(x).node, dt.bool_)), axis, keepdims=keepdims)
 
 
 def prod(
@@ -405,6 +412,7 @@ def prod(
     dim: Axis = None,
     keepdims: bool | None = None,
     keepdim: bool | None = None,
+    dtype: Any = None,
 ) -> Tensor:
     """Π x over ``axis``, by halving: exact gradients also where elements are zero.
 
@@ -414,7 +422,7 @@ def prod(
     """
     axis, keepdims = pick("prod", axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
-    node = _for_sum(use(tensor), None)
+    node = _for_sum(use(tensor), dtype)
     axes = normalize_axes(axis, node.ndim, "prod")
 
     def reduce(n: Node, over: Sequence[int]) -> Node:
@@ -486,6 +494,82 @@ def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tenso
     tensor([1., 2., 6.])
     """
     return _cumulative("cumprod", x, axis, dim, g.mul, 1)
+
+
+def _cumulative_of(
+    name: str,
+    x: Any,
+    axis: int | None,
+    dtype: Any,
+    include_initial: bool,
+    combine: Any,
+    neutral: int,
+) -> Tensor:
+    tensor = as_tensor(x)
+    node = _for_sum(use(tensor), dtype)
+    if axis is None:
+        if node.ndim != 1:
+            raise OptionError(f"{name}: say along which axis of shape {node.shape}")
+        axis = 0
+    along = normalize_axis(axis, node.ndim, name)
+    if include_initial:
+        first = (*node.shape[:along], 1, *node.shape[along + 1 :])
+        node = g.concat([g.full(first, neutral, node.dtype), node], along)
+    return make(_scan(node, along, combine, neutral), tensor)
+
+
+def cumulative_sum(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """`cumsum` by the Array API: with ``include_initial`` a 0 comes first.
+
+    >>> import chainrule as cr
+    >>> cr.cumulative_sum([1, 2, 3], include_initial=True)
+    tensor([0, 1, 3, 6])
+    """
+    return _cumulative_of("cumulative_sum", x, axis, dtype, include_initial, g.add, 0)
+
+
+def cumulative_prod(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """`cumprod` by the Array API: with ``include_initial`` a 1 comes first.
+
+    >>> import chainrule as cr
+    >>> cr.cumulative_prod([2.0, 3.0])
+    tensor([2., 6.])
+    """
+    return _cumulative_of("cumulative_prod", x, axis, dtype, include_initial, g.mul, 1)
+
+
+def diff(
+    x: Any,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    dim: int | None = None,
+) -> Tensor:
+    """out[i] = x[i + 1] - x[i] along ``axis``, n times; ``prepend`` and ``append`` are put at the
+    ends before.
+
+    >>> import chainrule as cr
+    >>> cr.diff([1.0, 4.0, 9.0]), cr.diff([1.0, 4.0, 9.0], n=2)
+    (tensor([3., 5.]), tensor([2.]))
+    """
+    if n < 0:
+        raise OptionError(f"diff: n is not negative, got {n}")
+    nodes, tensors = of_one_dtype(*(p for p in (prepend, x, append) if p is not None))
+    along = normalize_axis(axis if dim is None else dim, as_tensor(x).ndim, "diff")
+    node = g.concat(nodes, along)
+    for _ in range(n):
+        length = node.shape[along]
+        if length == 0:
+            break
+        after, before = part(node, along, 1, length), part(node, along, 0, length - 1)
+        node = g.ne(after, before) if node.dtype == dt.bool_ else g.sub(after, before)
+    return make(node, *tensors)
 
 
 # -- of exponentials -------------------------------------------------------------------------------

@@ -80,6 +80,11 @@ class Value:
     @property
     def node(self) -> Node:
         """The node of this tensor, as the code that runs now may use it."""
+        return g.cast(self._exact_node, dt.default_float) if self._weak else self._exact_node
+
+    @property
+    def _exact_node(self) -> Node:
+        """`node`; of what stands for a Python float, in float64."""
         capture = active.capture
         if capture is not None and self._serial != capture.serial:
             return capture.slot(self).current
@@ -162,7 +167,8 @@ class Value:
                     f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it "
                     "with .to()"
                 )
-            value = make(g.cast(value.node, self.dtype))
+        if value._weak or value.dtype != self.dtype:
+            value = make(use(value, self.dtype))
         if active.capture is not None:
             node = value.node
             if self._is_outside():
@@ -198,7 +204,7 @@ class Value:
         if self._is_outside():
             return self.assign(new)
         self._requires_grad = new.requires_grad
-        self._array, self._node = new._array, new._node
+        self._array, self._node = new._array, new.node if new._weak else new._node
         if self._array is not None and self._array.flags.writeable:
             self._array, self._node = None, new.node
         if self._node is not None:
@@ -268,7 +274,7 @@ class Value:
         if self._is_outside():
             assert active.capture is not None
             slot = active.capture.grad_slot(self, self._grad)
-            slot.read = slot.read or not slot.changed
+            slot.read, slot.used = slot.read or not slot.changed, slot.changed
             return slot.current  # type: ignore[return-value]
         return self._grad
 
@@ -285,6 +291,7 @@ class Value:
             if slot is None:  # set before it was read: what it was does not matter
                 slot = active.capture.grad_slot(self, None)
             slot.current, slot.changed = value, True
+            slot.used = slot.spent = False
         else:
             self._grad = value
 
@@ -358,7 +365,7 @@ class Value:
             raise ShapeError(
                 f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}"
             )
-        return make(g.cast(cotangent.node, self.dtype))
+        return make(use(cotangent, self.dtype))
 
     @staticmethod
     def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
@@ -461,9 +468,9 @@ def _differentiable(root: Node) -> set[Node]:
     return seen
 
 
-def use(value: Value) -> Node:
-    """The node of an operand: without gradient where gradients are off."""
-    node = value.node
+def use(value: Value, dtype: DType | None = None) -> Node:
+    """The node of an operand, converted to ``dtype``: without gradient where gradients are off."""
+    node = value.node if dtype is None else g.cast(value._exact_node, dtype)
     return g.stop_gradient(node) if value._requires_grad and not active.grad_enabled else node
 
 
@@ -501,6 +508,11 @@ def _from_python(data: Any) -> Array:
 
 
 def _reject(array: Array, data: Any) -> DType:
+    if array.dtype.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({array.dtype}) are not supported: keep real and imaginary parts as"
+            " two tensors"
+        )
     raise DTypeError(
         f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
         "expected"
@@ -520,8 +532,11 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
                 number, like or (dt.default_int if isinstance(number, int) else dt.default_float)
             )
             return make(constant(number, dtype))
-    if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
-        return make(_stack(x), *x)
+    if isinstance(x, list | tuple) and any(isinstance(i, Value) for i in x):
+        first = next(i for i in x if isinstance(i, Value))
+        if all(isinstance(i, Value | bool | int | float) for i in x):
+            rows = [as_tensor(i, first.dtype) for i in x]
+            return make(_stack(rows), *rows)
     array = array_of(x)
     return make(g.constant(array)) if array.size <= 64 else stored(aligned(array))
 
