@@ -161,14 +161,15 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "negative does not take bool; convert it with .int() or .float()",
     ),
     (
-        lambda: cr.tensor([1]) & 1,
+        lambda: cr.tensor([1.0]) & 1,
         DTypeError,
-        "& is defined for bool tensors, got int64; compare first, for example (x > 0) & (y > 0)",
+        "& is defined for bool and integer tensors, got float32; compare first, for example "
+        "(x > 0) & (y > 0)",
     ),
     (
-        lambda: ~cr.tensor([1]),
+        lambda: ~cr.tensor([1.0]),
         DTypeError,
-        "~ is defined for bool tensors, got int64; use -x, or compare first",
+        "~ is defined for bool and integer tensors, got float32; use -x, or compare first",
     ),
     (
         lambda: cr.tensor([1], dtype="uint8") + 300,

@@ -288,14 +288,14 @@ def _erf(x: Array) -> Array:
 
 def _log10(x: Array) -> Array:
     """In float64, as NumPy's of float32 is not exact at powers of ten."""
-    return np.log10(x.astype(np.float64)).astype(x.dtype)
+    return np.asarray(np.log10(x.astype(np.float64)), x.dtype)
 
 
 def _pow(a: Array, b: Array) -> Array:
     if a.dtype.kind == "f":  # of views NumPy's last bits are other ones
         return np.power(np.asarray(a, order="C"), np.asarray(b, order="C"))
     if a.dtype.kind == "u":
-        return np.power(a, b)
+        return np.asarray(np.power(a, b))
     # An integer to a negative power is 1/a^|b| without its fraction: 0 but for a = 1 and -1.
     units = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b & 1), 0))
     return np.where(b < 0, units, np.power(a, np.maximum(b, 0))).astype(a.dtype)
@@ -340,20 +340,24 @@ def _sum(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _matmul(a: Array, b: Array) -> Array:
     if b.shape[-2] <= LONG_PRODUCT:
-        return np.matmul(np.asarray(a, order="C"), np.asarray(b, order="C"))
+        return _product(a, b)
     # BLAS adds the terms of vectors in several rows, those of matrices in one
     is_vector = a.shape[-2] == 1 or b.shape[-1] == 1
     return _in_halves(a, b, LONG_PRODUCT if is_vector else 4 * ADDED_IN_A_ROW)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return np.asarray(np.matmul(np.asarray(a, order="C"), np.asarray(b, order="C")))
 
 
 def _in_halves(a: Array, b: Array, most: int) -> Array:
     """A product over a long axis is the sum of those over its halves."""
     k = b.shape[-2]
     if k <= most:
-        return np.matmul(np.asarray(a, order="C"), np.asarray(b, order="C"))
+        return _product(a, b)
     low, high = slice(k // 2), slice(k // 2, None)
     left = _in_halves(a[..., low], b[..., low, :], most)
-    return left + _in_halves(a[..., high], b[..., high, :], most)
+    return np.asarray(left + _in_halves(a[..., high], b[..., high, :], most))
 
 
 def _clamp(index: Array, n: int) -> Array:

@@ -65,8 +65,8 @@ def finfo(type: Any) -> FloatInfo:  # noqa: A002 - the standard's name
     if not dt.is_float(dtype):
         raise DTypeError(f"finfo is about float dtypes, got {dtype}; use iinfo")
     i = np.finfo(dtype)
-    numbers = map(float, (i.eps, i.max, i.min, i.smallest_normal))
-    return FloatInfo(8 * dtype.itemsize, *numbers, dtype)
+    eps, most, least, normal = map(float, (i.eps, i.max, i.min, i.smallest_normal))
+    return FloatInfo(8 * dtype.itemsize, eps, most, least, normal, dtype)
 
 
 def iinfo(type: Any) -> IntegerInfo:  # noqa: A002 - the standard's name

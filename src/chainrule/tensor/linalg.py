@@ -116,7 +116,7 @@ def matrix_norm(x: Any, keepdims: bool = False, ord: float | str = "fro") -> Ten
             f'matrix_norm: ord is "fro", 1, -1, inf or -inf, got {ord!r}; norms by singular values'
             " are not there"
         )
-    summed, extreme = known[ord]  # type: ignore[index]
+    summed, extreme = known[ord]
     sums = r.sum(absolute(tensor), summed, keepdims=True)
     found = extreme(sums, (-2, -1), keepdims=True)
     return found if keepdims else shape.reshape(found, found.shape[:-2])

@@ -292,12 +292,12 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     """
     check("gelu", {"approximate": choice("none", "tanh")}, {"approximate": approximate})
     node, tensor = e.float_node(x)
-    if approximate == "none":
-        inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
-    else:
+    if approximate == "tanh":  # x (1 + tanh z) / 2 = x sigmoid(2z), also right for small results
         cubic = g.mul(g.mul(node, node), _full(node, 0.044715))
         slope = g.mul(node, g.add(_full(node, 1), cubic))
-        inner = g.tanh(g.mul(slope, _full(node, math.sqrt(2 / math.pi))))
+        twice = g.mul(slope, _full(node, 2 * math.sqrt(2 / math.pi)))
+        return make(g.mul(node, g.sigmoid(twice)), tensor)
+    inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
     half = g.mul(node, _full(node, 0.5))
     return make(g.mul(half, g.add(inner, _full(node, 1))), tensor)
 
