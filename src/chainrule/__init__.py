@@ -13,10 +13,14 @@ from typing import Any
 from .core.dtypes import bool_ as bool_
 from .core.dtypes import float32 as float32
 from .core.dtypes import float64 as float64
+from .core.dtypes import int8 as int8
+from .core.dtypes import int16 as int16
 from .core.dtypes import int32 as int32
 from .core.dtypes import int64 as int64
 from .core.dtypes import uint8 as uint8
+from .core.dtypes import uint16 as uint16
 from .core.dtypes import uint32 as uint32
+from .core.dtypes import uint64 as uint64
 from .tensor import linalg as linalg
 from .tensor.compiled import compile as compile
 from .tensor.functions import Generator as Generator

@@ -147,8 +147,8 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: cr.tensor(np.ones(2, np.float16)),
         DTypeError,
-        "dtype float16 is not supported; use one of bool, uint8, uint32, int32, int64, float32, "
-        "float64",
+        "dtype float16 is not supported; use one of bool, uint8, uint16, uint32, uint64, int8, "
+        "int16, int32, int64, float32, float64",
     ),
     (
         lambda: cr.tensor([True]) + cr.tensor([True]),

@@ -11,6 +11,7 @@ from numpy_oracle import check
 import chainrule as cr
 from chainrule.errors import DTypeError, OptionError, ShapeError
 
+INTEGERS = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
 NAMES = """
     arange asarray empty empty_like eye from_dlpack full full_like linspace meshgrid ones ones_like
     tril triu zeros zeros_like astype broadcast_arrays broadcast_to can_cast finfo iinfo isdtype
@@ -26,7 +27,7 @@ NAMES = """
     unique_all unique_counts unique_inverse unique_values argsort sort cumulative_prod
     cumulative_sum max mean min prod std sum var all any diff e inf nan newaxis pi
     __array_namespace_info__ __array_api_version__
-    bool_ uint8 uint32 int32 int64 float32 float64
+    bool_ uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64
 """.split()
 LINALG = """
     cross diagonal matmul matrix_norm matrix_power matrix_transpose outer tensordot trace vecdot
@@ -109,11 +110,67 @@ def test_questions_about_dtypes() -> None:
     assert cr.result_type(1, 2.0) == cr.float32
     assert cr.can_cast("uint8", "int32")
     assert not cr.can_cast("float64", "float32")
+    assert not cr.can_cast("uint64", "int64")
     assert cr.isdtype(cr.int32, "signed integer")
     assert not cr.isdtype(cr.int32, ("bool", "real floating", cr.int64))
     assert not cr.isdtype(cr.float32, "complex floating")
     with pytest.raises(OptionError, match="isdtype: kind is a dtype or one of 'bool', "):
         cr.isdtype(cr.int32, "whole")
+
+
+def test_uint64_and_a_signed_integer_have_no_dtype_in_common() -> None:
+    with pytest.raises(DTypeError) as error:
+        cr.tensor([1], dtype="uint64") + cr.tensor([1])
+    assert str(error.value) == (
+        "uint64 and int64 have no integer dtype in common; convert one of them, with .to()"
+    )
+    assert (cr.tensor([1], dtype="uint64") + 1).dtype == "uint64"
+    assert (cr.tensor([1], dtype="uint64") + cr.tensor([1.0])).dtype == "float32"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [*INTEGERS])
+def test_floats_outside_an_integer_dtype_are_clamped_to_it(dtype: str, compiled: bool) -> None:
+    info = np.iinfo(dtype)
+    x = np.array([-1e30, -2.7, 1.9, 1e30, np.inf, -np.inf, np.nan])
+    f = lambda t: t.astype(dtype)  # noqa: E731
+    got = (cr.compile(f) if compiled else f)(cr.tensor(x))
+    low = info.min if info.min else 0
+    assert got.tolist() == [low, -2 if low else 0, 1, info.max, info.max, low, 0]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [*INTEGERS])
+def test_arithmetic_of_every_integer_dtype_is_numpys(dtype: str, compiled: bool) -> None:
+    rng = np.random.default_rng(0)
+    info = np.iinfo(dtype)
+    a = rng.integers(info.min, info.max, 60, dtype, endpoint=True)
+    b = rng.integers(1, 9, 60, dtype)
+
+    def f(x, y):
+        wide = x.reshape(6, 10)
+        found = [x + y, x - y, x * y, x // y, x % y, -x, abs(x), cr.maximum(x, y), x < y]
+        return [
+            *found,
+            x.max(),
+            x.argmin(),
+            x.sum(),
+            wide @ y.reshape(10, 6),
+            x[y],
+            x.to("float64"),
+        ]
+
+    with np.errstate(all="ignore"):
+        wide = a.reshape(6, 10)
+        want = [a + b, a - b, a * b, a // b, a % b, -a, abs(a), np.maximum(a, b), a < b]
+        total = a.sum(dtype=np.uint64 if dtype == "uint64" else np.int64)
+        product = np.matmul(wide, b.reshape(10, 6))
+        want += [a.max(), a.argmin(), total, product, a[b], a.astype(float)]
+    for found, expected in zip(
+        (cr.compile(f) if compiled else f)(cr.tensor(a), cr.tensor(b)), want, strict=True
+    ):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_conversions_copy_unless_told_not_to() -> None:
@@ -171,9 +228,6 @@ def test_vecdot_needs_equal_lengths() -> None:
 def test_searchsorted_puts_nan_last(side: str) -> None:
     b, x = np.array([-1.0, 2, 2, np.nan, np.nan]), np.array([np.nan, -5, 2, 9, -np.inf, np.inf])
     check(cr.searchsorted(b, x, side=side), np.searchsorted(b, x, side=side))
-
-
-INTEGERS = ["uint8", "uint32", "int32", "int64"]
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

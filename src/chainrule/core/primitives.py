@@ -271,8 +271,9 @@ def cast_array(x: Array, dtype: DType) -> Array:
     if x.dtype.kind == "f" and dtype.kind in "iu":
         info = np.iinfo(dtype)
         low, high = float(info.min), float(info.max)
+        most = high if int(high) == info.max else np.nextafter(high, 0)  # a float that fits
         inside = np.where(np.isnan(x), 0.0, np.trunc(x.astype(np.float64)))
-        result = np.clip(inside, low, high - (high == 2.0**63) * 1024).astype(dtype)
+        result = np.clip(inside, low, most).astype(dtype)
         return np.where(inside >= high, info.max, result).astype(dtype)
     return x.astype(dtype)
 

@@ -110,7 +110,10 @@ def can_cast(from_: Any, to: Any) -> bool:
     (True, False)
     """
     wanted = dt.dtype_of(to)
-    return dt.promote(_dtype_in(from_), wanted) == wanted
+    try:
+        return dt.promote(_dtype_in(from_), wanted) == wanted
+    except DTypeError:  # they have no dtype in common
+        return False
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:

@@ -95,7 +95,8 @@ def sum(  # noqa: A001 - NumPy's name
 def _for_sum(node: Node, dtype: Any) -> Node:
     if dtype is not None:
         return g.cast(node, dt.dtype_of(dtype))
-    return node if dt.is_float(node.dtype) else g.cast(node, dt.int64)
+    wide = dt.uint64 if node.dtype == dt.uint64 else dt.int64
+    return node if dt.is_float(node.dtype) else g.cast(node, wide)
 
 
 def mean(

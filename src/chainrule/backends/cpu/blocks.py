@@ -20,9 +20,13 @@ import numpy as np
 SCALAR_OF_DTYPE = {
     "bool": "i8",
     "uint8": "i8",
+    "int8": "i8",
+    "uint16": "i16",
+    "int16": "i16",
     "int32": "i32",
     "uint32": "i32",
     "int64": "i64",
+    "uint64": "i64",
     "float32": "float",
     "float64": "double",
 }  # how an element of a dtype lies in memory

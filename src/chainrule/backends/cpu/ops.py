@@ -19,9 +19,13 @@ from .blocks import Function, Value, const, i64, vector
 REGISTER = {
     "bool": "i1",
     "uint8": "i8",
+    "int8": "i8",
+    "uint16": "i16",
+    "int16": "i16",
     "int32": "i32",
     "uint32": "i32",
     "int64": "i64",
+    "uint64": "i64",
     "float32": "float",
     "float64": "double",
 }
