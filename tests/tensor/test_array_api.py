@@ -290,6 +290,16 @@ def test_powers_of_integers_are_exact_and_wrap(dtype: str, compiled: bool) -> No
         np.testing.assert_array_equal(number.numpy(), bases ** np.array(39, dtype))
 
 
+def test_an_integer_to_a_negative_power_is_refused_where_the_power_is_known() -> None:
+    a, b = cr.tensor([2, 1, -1]), cr.tensor([1, -1, -3])
+    with pytest.raises(DTypeError) as error:
+        a**b
+    assert str(error.value) == (
+        "integers cannot be raised to the power -3; convert the base with .float()"
+    )
+    assert cr.compile(lambda a, b: a**b)(a, b).tolist() == [2, 1, -1]
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_division_rounded_down_is_numpys_and_fits_the_remainder(dtype: str, compiled: bool) -> None:

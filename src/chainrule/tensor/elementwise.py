@@ -17,7 +17,9 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, ShapeError
+from ..runtime import realize as rt
 from . import elementary as el
+from .capture import active
 from .value import Value, array_of, as_tensor, constant, make, use
 
 if TYPE_CHECKING:
@@ -544,7 +546,8 @@ logical_xor = _logical(
 
 def power(a: Any, b: Any) -> Tensor:
     """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer
-    a.
+    a. Powers of integers are exact and wrap as NumPy's; a negative exponent raises DTypeError
+    (in a compiled function, where it is not known, such a power is cut to an integer).
 
     >>> import chainrule as cr
     >>> cr.power(cr.tensor([1, 2, 3]), 2), cr.power(2.0, [1.0, 0.5])
@@ -581,8 +584,21 @@ def power(a: Any, b: Any) -> Tensor:
             )
         if x.dtype == dt.bool_:
             x, y = g.cast(x, dt.default_int), g.cast(y, dt.default_int)
+        _forbid_negative(y)
         return make(g.pow(x, y))
     return finish(g.pow(x, y), (a, b), tensors)
+
+
+def _forbid_negative(exponent: Node) -> None:
+    """Where the values are known. (Elsewhere 1/aᵇ loses its fraction.)"""
+    if active.capture is not None or exponent.dtype.kind != "i":
+        return
+    if rt.purpose_of([exponent]) is None and exponent.size:
+        least = rt.realize([exponent])[0].min()
+        if least < 0:
+            raise DTypeError(
+                f"integers cannot be raised to the power {least}; convert the base with .float()"
+            )
 
 
 pow = power  # noqa: A001 - the Array API's and PyTorch's name
