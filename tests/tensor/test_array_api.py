@@ -228,6 +228,8 @@ def test_vecdot_needs_equal_lengths() -> None:
 def test_searchsorted_puts_nan_last(side: str) -> None:
     b, x = np.array([-1.0, 2, 2, np.nan, np.nan]), np.array([np.nan, -5, 2, 9, -np.inf, np.inf])
     check(cr.searchsorted(b, x, side=side), np.searchsorted(b, x, side=side))
+    order = np.argsort(b[::-1], kind="stable")
+    check(cr.searchsorted(b[::-1].copy(), x, side=side, sorter=order), np.searchsorted(b, x, side))
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

@@ -294,7 +294,7 @@ def _log10(x: Array) -> Array:
 
 def _pow(a: Array, b: Array) -> Array:
     if a.dtype.kind == "f":  # of views NumPy's last bits are other ones
-        return np.power(np.asarray(a, order="C"), np.asarray(b, order="C"))
+        return np.asarray(np.power(np.asarray(a, order="C"), np.asarray(b, order="C")))
     if a.dtype.kind == "u":
         return np.asarray(np.power(a, b))
     # An integer to a negative power is 1/a^|b| without its fraction: 0 but for a = 1 and -1.

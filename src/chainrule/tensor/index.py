@@ -454,15 +454,18 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     return make(g.cast(hot, dt.dtype_of(dtype or dt.default_int)))
 
 
-def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
+def searchsorted(
+    boundaries: Any, x: Any, side: str = "left", right: bool = False, sorter: Any = None
+) -> Tensor:
     """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64. NaN comes last.
+    int64. NaN comes last. ``sorter``: the positions that sort the boundaries, if they are not.
 
     >>> import chainrule as cr
     >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
     tensor([0, 2])
     """
     sorted_, tensor = as_tensor(boundaries), as_tensor(x)
+    sorted_ = sorted_ if sorter is None else take(sorted_, sorter)
     if sorted_.ndim != 1 or side not in ("left", "right"):
         raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
     dtype = dt.promote(sorted_.dtype, tensor.dtype)
