@@ -10,7 +10,7 @@ respect to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry 
 Rules are written in primitives, so they can be differentiated again, batched and compiled.
 Every rule is linear in ``g``; `reverse.jvp` rests on that.
 
-Choices at the kinks (where the derivative jumps; the conventions of PyTorch and JAX):
+Choices at the kinks (where the derivative jumps; PyTorch's, all listed in docs/reference/kinks.md):
 max(a, b) and min(a, b) give half to each side of a tie; reduce_max and reduce_min share evenly
 among the tied elements; abs'(0) = 0; sign and floor have gradient 0 everywhere; sqrt'(0) = inf.
 """

@@ -40,7 +40,8 @@ def chosen(name: str, listed: tuple[Any, ...], keyword: Any, what: str) -> tuple
 
 
 def reshape(x: Any, *lengths: Any, shape: Any = None, copy: bool | None = None) -> Tensor:
-    """The same elements in another shape; one length may be -1, it is then worked out.
+    """The same elements in another shape; one length may be -1, it is then worked out. The Array
+    API's ``copy`` changes nothing: a write to the result never reaches ``x``.
 
     >>> import chainrule as cr
     >>> cr.reshape(cr.arange(6), (2, -1)).shape
