@@ -72,15 +72,16 @@ UNARY = (
     "sin",
     "cos",
     "erf",
+    "atan",
     "abs",
     "sign",
     "floor",
     "copy",
     "stop_gradient",
 )
-POSITIVE = ("log", "log1p", "sqrt")
+POSITIVE = ("log", "log2", "log10", "log1p", "sqrt")
 BINARY = ("add", "sub", "mul", "div", "max", "min", "mod")
-COMPARE = ("eq", "ne", "lt", "le")
+COMPARE = ("eq", "ne", "lt", "le", "floordiv")
 
 
 def sine(x: Node) -> Node:
@@ -317,7 +318,7 @@ def _other_cases() -> list[Case]:
     for t in (dt.uint8, dt.uint32, dt.int32, dt.int64):
         x = integers((2, 3), 0, 9, t)
         pair = (x, integers((2, 3), 0, 3, t))
-        for f in ("add", "sub", "mul", "div", "mod", "max", "min", "eq", "lt", "le", "ne"):
+        for f in ("add", "sub", "mul", "div", "pow", "mod", "max", "min", "eq", "lt", "le", "ne"):
             result.append(Case(f, str(t), lambda a, b, f=f: op.apply(f, a, b), pair))
         for f in ("neg", "abs", "sign", "copy"):
             result.append(Case(f, str(t), lambda a, f=f: op.apply(f, a), (x,)))

@@ -148,8 +148,8 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: cr.tensor(np.ones(2, np.float16)),
         DTypeError,
-        "dtype float16 is not supported; use one of bool, uint8, uint32, int32, int64, float32, "
-        "float64",
+        "dtype float16 is not supported; use one of bool, uint8, uint16, uint32, uint64, int8, "
+        "int16, int32, int64, float32, float64",
     ),
     (
         lambda: cr.tensor([True]) + cr.tensor([True]),
@@ -162,14 +162,15 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "negative does not take bool; convert it with .int() or .float()",
     ),
     (
-        lambda: cr.tensor([1]) & 1,
+        lambda: cr.tensor([1.0]) & 1,
         DTypeError,
-        "& is defined for bool tensors, got int64; compare first, for example (x > 0) & (y > 0)",
+        "& is defined for bool and integer tensors, got float32; compare first, for example "
+        "(x > 0) & (y > 0)",
     ),
     (
-        lambda: ~cr.tensor([1]),
+        lambda: ~cr.tensor([1.0]),
         DTypeError,
-        "~ is defined for bool tensors, got int64; use -x, or compare first",
+        "~ is defined for bool and integer tensors, got float32; use -x, or compare first",
     ),
     (
         lambda: cr.tensor([1], dtype="uint8") + 300,

@@ -343,6 +343,14 @@ def _div(b: Builder) -> None:
     b.put(op.div(x, y), -high, high, False)
 
 
+def _floordiv(b: Builder) -> None:
+    x = b.any("f", exact=True)
+    size = b.r.choice((0.7, 1.0, 2.5)) * b.r.choice((-1, 1))
+    y = b.put(op.full(x.shape, size, x.dtype), size, size, True)
+    high = 2 * max(-b.range[x][0], b.range[x][1]) + 1
+    b.put(op.floordiv(x, y), -high, high, False)
+
+
 def _mod(b: Builder) -> None:
     x = b.any("iuf", exact=True)
     y = b.like(x, exact=True)
@@ -749,6 +757,8 @@ STEPS: dict[str, Step] = {
     "neg": _neg,
     "exp": _monotone("exp", math.exp, steep=True),
     "log": _monotone("log", math.log, positive=True),
+    "log2": _monotone("log2", math.log2, positive=True),
+    "log10": _monotone("log10", math.log10, positive=True),
     "log1p": _monotone("log1p", math.log1p, positive=True),
     "expm1": _monotone("expm1", math.expm1, steep=True),
     "sqrt": _monotone("sqrt", math.sqrt, positive=True),
@@ -757,6 +767,7 @@ STEPS: dict[str, Step] = {
     "sin": _wave("sin"),
     "cos": _wave("cos"),
     "erf": _wave("erf"),
+    "atan": _monotone("atan", math.atan),
     "abs": _abs,
     "sign": _sign,
     "floor": _floor,
@@ -767,6 +778,7 @@ STEPS: dict[str, Step] = {
     "sub": _arithmetic("sub"),
     "mul": _arithmetic("mul"),
     "div": _div,
+    "floordiv": _floordiv,
     "pow": _pow,
     "max": _extreme("max"),
     "min": _extreme("min"),

@@ -62,7 +62,8 @@ class Lowering:
         address: Affine = ZERO,
         extra: object = None,
     ) -> Expr:
-        key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra)
+        sign = math.copysign(1, extra) if isinstance(extra, float) else 0  # -0 is not 0
+        key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra, sign)
         if key not in self.exprs:
             self.exprs[key] = Expr(dtype, kind, args, name, buffer, address, extra)  # type: ignore[arg-type]
         return self.exprs[key]

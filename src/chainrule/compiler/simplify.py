@@ -121,9 +121,13 @@ def double_neg(node: Node) -> Node | None:
 
 
 def small_power(node: Node) -> Node | None:
-    """x**2 = x x, x**1 = x, x**-1 = 1/x"""
+    """x**2 = x x, x**1 = x, x**0 = 1, x**-1 = 1/x"""
     x, exponent = node.inputs
+    if node.dtype.kind != "f":
+        return None
     match scalar_value(exponent):
+        case 0.0:
+            return g.ones_like(x)
         case 2.0:
             return g.mul(x, x)
         case 1.0:

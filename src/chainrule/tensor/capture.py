@@ -50,6 +50,8 @@ class GradSlot:
     current: Value | None
     changed: bool = False
     read: bool = False  # the value it had before the call was looked at
+    used: bool = False  # the value it has now was looked at
+    spent: bool = False  # and after that the tensor was assigned: an update has used it up
 
 
 @dataclass
@@ -90,6 +92,9 @@ class Capture:
         slot = self.slot(tensor)
         slot.current = self.cut(new, tensor) if tensor.requires_grad else new
         slot.assigned = True
+        if id(tensor) in self.grads:
+            grad = self.grads[id(tensor)]
+            grad.spent = grad.used
 
     def cut(self, node: Node, tensor: Value) -> Node:
         """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop

@@ -20,7 +20,6 @@ import numpy as np
 
 from ..backends.base import Program
 from ..core import dtypes as dt
-from ..core import graph as g
 from ..core.node import Array, Node
 from ..core.signature import Signature
 from ..errors import CompileError, OptionError
@@ -198,7 +197,7 @@ def trace(
             _tracer(k, capture) if k[0] == "tensor" else x
             for k, x in zip(keys, leaves, strict=True)
         ]
-        nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
+        nodes = {i: t._exact_node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))
         if active.grad_enabled is not gradients:
@@ -211,11 +210,12 @@ def trace(
         outputs: list[Node] = []
 
         def output(value: Value) -> int:
-            outputs.append(g.cast(value.node, value.dtype))
+            outputs.append(value.node)
             return len(outputs) - 1
 
         results = [_result(x, output) for x in out]
-        assigned = [(i, output(inner[i])) for i, n in nodes.items() if inner[i].node is not n]
+        changed_arguments = [i for i, n in nodes.items() if inner[i]._exact_node is not n]
+        assigned = [(i, output(inner[i])) for i in changed_arguments]
         grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
     for message in watched.unwatched(capture.arrays.values()):
         warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=4)
@@ -280,13 +280,12 @@ def _result(x: Any, output: Callable[[Value], int]) -> Result:
 def _gradients(
     capture: Capture, arguments: dict[int, Tensor], output: Callable[[Value], int]
 ) -> list[GradResult]:
-    """The gradients a run leaves behind. A tensor the function updates keeps the ``.grad`` it
-    had."""
+    """The gradients a run leaves behind. A tensor that the function has updated by its gradient
+    keeps the ``.grad`` it had."""
     found = []
     for slot in capture.grads.values():
-        updated = id(slot.tensor) in capture.slots and capture.slots[id(slot.tensor)].assigned
         in_place = slot.current is not None and slot.current.node is not slot.before
-        if (slot.changed or in_place) and not updated:
+        if (slot.changed or in_place) and not slot.spent:
             found.append(
                 GradResult(slot.tensor, None if slot.current is None else output(slot.current))
             )

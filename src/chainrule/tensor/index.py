@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key], by NumPy's rules: a view for integers, slices, None and ...; otherwise a copy."""
+    if _is_mask(key) and mask_values(key).ndim == 0:  # a new axis of length 1 or 0
+        count = int(mask_values(key))
+        kept = g.reshape(use(x), (1, *x.shape)) if count else g.full((0, *x.shape), 0, x.dtype)
+        return make(kept, x)
     items = _expand(x.shape, key)
     steps, arrays, first, contiguous = _basic(x.shape, items)
     if not arrays:
@@ -135,7 +139,8 @@ def _masked(mask: Any) -> list[Any]:
     values = mask_values(mask)
     if values.ndim == 0:
         raise OptionError(
-            "a single True or False is not an index; use where, or a mask of the tensor's shape"
+            "a single True or False is no index beside others; use where, or a mask of the"
+            " tensor's shape"
         )
     return [
         _MaskAxis(as_tensor(i.astype(np.int64)), n)
@@ -298,10 +303,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         new = as_tensor(value, x.dtype)
         shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
         if shape == x.shape:
-            return make(
-                g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
-            )
+            return make(g.where(key.node, g.expand(use(new, x.dtype), x.shape), use(x)), x, new)
     new = as_tensor(value, x.dtype)
+    if _is_mask(key) and mask_values(key).ndim == 0:  # all of x, or nothing
+        filled = _filled(x, x.shape, new)
+        return make(filled if mask_values(key) else use(x), x, new)
     items = _expand(x.shape, key)
     steps, arrays, *_ = _basic(x.shape, items)
     if not arrays:
@@ -333,7 +339,7 @@ def _filled(x: Tensor, shape: Shape, new: Tensor) -> Node:
         )
     if broadcast_shapes(shape, new.shape, name="x[...] = value") != shape:
         raise ShapeError(f"x[...] = value: x[...] has shape {shape}, the value {new.shape}")
-    return g.expand(g.cast(use(new), x.dtype), shape)
+    return g.expand(use(new, x.dtype), shape)
 
 
 def _static(key: Any) -> Any:
@@ -461,7 +467,7 @@ def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
     if tensor.ndim < 1:
         raise ShapeError("scatter_add needs an axis to add along, got a scalar")
     shape = positions.shape + tensor.shape[1:]
-    wide = g.expand(g.cast(use(new), tensor.dtype), shape)
+    wide = g.expand(use(new, tensor.dtype), shape)
     return make(
         g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
     )
@@ -493,22 +499,29 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     return make(g.cast(hot, dt.dtype_of(dtype or dt.default_int)))
 
 
-def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
+def searchsorted(
+    boundaries: Any, x: Any, side: str = "left", right: bool = False, sorter: Any = None
+) -> Tensor:
     """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64.
+    int64. NaN comes last. ``sorter``: the positions that sort the boundaries, if they are not.
 
     >>> import chainrule as cr
     >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
     tensor([0, 2])
     """
     sorted_, tensor = as_tensor(boundaries), as_tensor(x)
+    sorted_ = sorted_ if sorter is None else take(sorted_, sorter)
     if sorted_.ndim != 1 or side not in ("left", "right"):
         raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
     dtype = dt.promote(sorted_.dtype, tensor.dtype)
     shape = (*tensor.shape, sorted_.shape[0])
     a = g.expand(g.cast(sorted_.node, dtype), shape)
     b = g.expand(g.reshape(g.cast(tensor.node, dtype), (*tensor.shape, 1)), shape)
-    before = g.le(a, b) if right or side == "right" else g.lt(a, b)
+    is_last = g.ne(b, b)  # NaN
+    if right or side == "right":
+        before = g.or_(g.le(a, b), is_last)
+    else:
+        before = g.or_(g.lt(a, b), g.and_(is_last, g.eq(a, a)))
     return make(g.sum(g.cast(before, dt.int64), (len(shape) - 1,)))
 
 

@@ -13,9 +13,9 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
-from .elementwise import broadcast_shapes, select
+from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import as_tensor, constant, make, use, view_of
+from .value import Value, as_tensor, constant, make, use, view_of
 from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
@@ -31,8 +31,18 @@ def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
         raise OptionError(f"{name}: lengths are integers, got {tuple(listed)!r}") from None
 
 
-def reshape(x: Any, *shape: Any) -> Tensor:
-    """The same elements in another shape; one length may be -1, it is then worked out.
+def chosen(name: str, listed: tuple[Any, ...], keyword: Any, what: str) -> tuple[Any, ...]:
+    """The positional arguments ``f(2, 3)``, or those given as one keyword ``f(shape=(2, 3))``."""
+    if keyword is None:
+        return listed
+    if listed:
+        raise OptionError(f"{name}: {what} is given twice, as {listed} and as {what}={keyword!r}")
+    return (keyword,)
+
+
+def reshape(x: Any, *lengths: Any, shape: Any = None, copy: bool | None = None) -> Tensor:
+    """The same elements in another shape; one length may be -1, it is then worked out. The Array
+    API's ``copy`` changes nothing: a write to the result never reaches ``x``.
 
     A view, as in NumPy; a copy where ``x`` is itself a view whose elements do not lie in their
     order (``x.T``).
@@ -42,7 +52,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
     (2, 3)
     """
     tensor = as_tensor(x)
-    new = _resolve(tensor.shape, sizes("reshape", shape))
+    new = _resolve(tensor.shape, sizes("reshape", chosen("reshape", lengths, shape, "shape")))
     if tensor._view is not None and reshaped(*tensor._view.layout(), new) is None:
         return make(g.reshape(use(tensor), new), tensor)
     return view_of(tensor, Reshape(new))
@@ -107,7 +117,7 @@ def ravel(x: Any) -> Tensor:
     return reshape(x, (-1,)) if as_tensor(x).node.size else reshape(x, (0,))
 
 
-def permute_dims(x: Any, *axes: Any) -> Tensor:
+def permute_dims(x: Any, *order: Any, axes: Any = None) -> Tensor:
     """The axes in another order; out.shape[i] = x.shape[axes[i]].
 
     >>> import chainrule as cr
@@ -115,7 +125,7 @@ def permute_dims(x: Any, *axes: Any) -> Tensor:
     (4, 2, 3)
     """
     tensor = as_tensor(x)
-    order = sizes("permute", axes)
+    order = sizes("permute", chosen("permute", order, axes, "axes"))
     found = [normalize_axis(a, tensor.ndim, "permute") for a in order]
     if sorted(found) != list(range(tensor.ndim)):
         raise ShapeError(
@@ -127,7 +137,7 @@ def permute_dims(x: Any, *axes: Any) -> Tensor:
 permute = permute_dims
 
 
-def transpose(x: Any, *axes: Any) -> Tensor:
+def transpose(x: Any, *order: Any, axes: Any = None) -> Tensor:
     """All axes reversed; with two axes, these change places (PyTorch); otherwise as
     `permute_dims`.
 
@@ -139,14 +149,12 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     (2, 4, 3)
     """
     tensor = as_tensor(x)
-    order = (
-        sizes("transpose", axes)
-        if axes and axes != (None,)
-        else tuple(reversed(range(tensor.ndim)))
-    )
-    if len(order) == 2 and len(axes) == 2:
+    if len(order) == 2 and axes is None:
         return swapaxes(tensor, *order)
-    return permute_dims(tensor, order)
+    given = chosen("transpose", order, axes, "axes")
+    if not given or given == (None,):
+        return permute_dims(tensor, tuple(reversed(range(tensor.ndim))))
+    return permute_dims(tensor, sizes("transpose", given))
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
@@ -231,7 +239,7 @@ _BROADCAST = (
 )
 
 
-def broadcast_to(x: Any, *shape: Any) -> Tensor:
+def broadcast_to(x: Any, *lengths: Any, shape: Any = None) -> Tensor:
     """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``).
 
     >>> import chainrule as cr
@@ -240,7 +248,7 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
             [1, 2]])
     """
     tensor = as_tensor(x)
-    wanted = sizes("broadcast_to", shape)
+    wanted = sizes("broadcast_to", chosen("broadcast_to", lengths, shape, "shape"))
     missing = len(wanted) - tensor.ndim
     if missing >= 0:
         wanted = tuple(
@@ -258,19 +266,25 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
 
 
 def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
-    """All arguments in their common shape."""
+    """All arguments in their common shape.
+
+    >>> import chainrule as cr
+    >>> [t.shape for t in cr.broadcast_arrays(cr.ones(3, 1), cr.ones(4))]
+    [(3, 4), (3, 4)]
+    """
     tensors = [as_tensor(x) for x in xs]
     shape = broadcast_shapes(*(t.shape for t in tensors), name="broadcast_tensors")
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
+broadcast_arrays = broadcast_tensors
+
+
 # -- together and apart ----------------------------------------------------------------------------
 def _same_dtype(xs: Sequence[Any], name: str) -> tuple[list[Node], list[Any]]:
-    tensors = [as_tensor(x) for x in xs]
-    if not tensors:
+    if not xs:
         raise OptionError(f"{name} needs at least one tensor")
-    dtype = dt.promote(*(t.dtype for t in tensors))
-    return [g.cast(use(t), dtype) for t in tensors], tensors
+    return of_one_dtype(*xs)
 
 
 def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = None) -> Tensor:
@@ -310,15 +324,16 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     tensor([[1, 3],
             [2, 4]])
     """
-    tensors = [as_tensor(x) for x in xs]
-    for i, t in enumerate(tensors):
-        if t.shape != tensors[0].shape:
+    nodes, tensors = _same_dtype(list(xs), "stack")
+    shape = nodes[0].shape
+    for i, n in enumerate(nodes):
+        if n.shape != shape:
             raise ShapeError(
-                f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal "
-                "ones expected"
+                f"stack: tensor 0 has shape {shape}, tensor {i} has {n.shape}; equal ones expected"
             )
-    where_ = axis if dim is None else dim
-    return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
+    along = normalize_axis(axis if dim is None else dim, len(shape) + 1, "stack")
+    single = (*shape[:along], 1, *shape[along:])
+    return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
 
 
 def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
@@ -498,10 +513,10 @@ def pad(
         node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
     )
     result = make(g.pad(node, low, high), tensor)
-    if fill == 0:
+    if not isinstance(fill, Value) and fill == 0:
         return result
     inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
-    return select(inside, result, make(constant(fill, node.dtype)))
+    return select(inside, result, make(operand(fill, node.dtype)))
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:

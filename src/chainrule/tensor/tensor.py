@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import opcode
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from ..core import graph as g
 from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
-from . import contract, create, elementwise, index, reduce, shape
+from . import bits, contract, create, elementwise, index, reduce, shape
 from .value import Value, as_tensor, make, use, view_of
 from .view import Stop, in_order
 
@@ -142,6 +143,21 @@ class Tensor(Value):
     def __dlpack_device__(self) -> Any:
         return (1, 0)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module `chainrule`, which has the functions of the Array API standard."""
+        module = importlib.import_module(__name__.split(".", 1)[0])
+        if api_version not in (None, module.__array_api_version__):
+            raise OptionError(
+                f"__array_namespace__: version {module.__array_api_version__} of the standard is"
+                f" there, got {api_version!r}"
+            )
+        return module
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
+        """The tensor itself: there is the CPU only."""
+        create.check_device(device)
+        return self
+
     def item(self) -> Any:
         """The only element, as a Python number."""
         array = self._read()
@@ -242,7 +258,7 @@ class Tensor(Value):
     def astype(self, dtype: Any) -> Tensor:
         """Converted to ``dtype``; floats outside an integer type's range are clamped to it."""
         wanted = dt.dtype_of(dtype)
-        return self if wanted == self.dtype else make(g.cast(use(self), wanted), self)
+        return self if wanted == self.dtype else make(use(self, wanted), self)
 
     type = astype
 
@@ -441,25 +457,10 @@ class Tensor(Value):
         return elementwise.absolute(self)
 
     def __invert__(self) -> Tensor:
-        if self.dtype != dt.bool_:
-            raise DTypeError(
-                f"~ is defined for bool tensors, got {self.dtype}; use -x, or compare first"
-            )
-        return elementwise.logical_not(self)
+        return bits.bitwise_invert(self)
 
     def __round__(self, ndigits: Any = None) -> Tensor:
         return elementwise.round(self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("&", self, other)
-
-    def __or__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("|", self, other)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("^", self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     # -- operators with two operands ----------------------------------------
     __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")
@@ -470,6 +471,11 @@ class Tensor(Value):
     __mod__, __rmod__, __imod__ = _operator(elementwise.remainder, "%")
     __pow__, __rpow__, __ipow__ = _operator(elementwise.power, "**")
     __matmul__, __rmatmul__, __imatmul__ = _operator(contract.matmul, "@")
+    __and__, __rand__, __iand__ = _operator(bits.bitwise_and, "&")
+    __or__, __ror__, __ior__ = _operator(bits.bitwise_or, "|")
+    __xor__, __rxor__, __ixor__ = _operator(bits.bitwise_xor, "^")
+    __lshift__, __rlshift__, __ilshift__ = _operator(bits.bitwise_left_shift, "<<")
+    __rshift__, __rrshift__, __irshift__ = _operator(bits.bitwise_right_shift, ">>")
     __eq__ = _operator(elementwise.equal, "==")[0]  # type: ignore[assignment]
     __ne__ = _operator(elementwise.not_equal, "!=")[0]  # type: ignore[assignment]
     __lt__ = _operator(elementwise.less, "<")[0]
@@ -493,6 +499,26 @@ class Tensor(Value):
     sinh = elementwise.sinh
     cosh = elementwise.cosh
     tanh = elementwise.tanh
+    acos = elementwise.acos
+    acosh = elementwise.acosh
+    arccos = elementwise.arccos
+    arccosh = elementwise.arccosh
+    arcsin = elementwise.arcsin
+    arcsinh = elementwise.arcsinh
+    arctan = elementwise.arctan
+    arctan2 = elementwise.arctan2
+    arctanh = elementwise.arctanh
+    asin = elementwise.asin
+    asinh = elementwise.asinh
+    atan = elementwise.atan
+    atan2 = elementwise.atan2
+    atanh = elementwise.atanh
+    exp2 = elementwise.exp2
+    hypot = elementwise.hypot
+    copysign = elementwise.copysign
+    signbit = elementwise.signbit
+    nextafter = elementwise.nextafter
+    logaddexp = elementwise.logaddexp
     sigmoid = elementwise.sigmoid
     softplus = elementwise.softplus
     erf = elementwise.erf
@@ -551,6 +577,7 @@ class Tensor(Value):
     all = reduce.all
     count_nonzero = reduce.count_nonzero
     prod = reduce.prod
+    diff = reduce.diff
     cumsum = reduce.cumsum
     cumprod = reduce.cumprod
     logsumexp = reduce.logsumexp
@@ -610,8 +637,20 @@ _UFUNCS: dict[str, Callable[..., Tensor]] = {
         "not_equal"
         " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp "
         "expm1 log"
-        " log1p log2 log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign "
+        " log1p log2 log10 exp2 arcsin arccos arctan arctan2 arcsinh arccosh arctanh hypot copysign"
+        " nextafter signbit positive sqrt reciprocal sin cos tan sinh cosh tanh negative absolute"
+        " sign "
         "square floor"
         " ceil trunc isnan isinf isfinite"
     ).split()
-} | {"matmul": contract.matmul, "rint": elementwise.round, "fabs": elementwise.absolute}
+} | {
+    "matmul": contract.matmul,
+    "bitwise_and": bits.bitwise_and,
+    "bitwise_or": bits.bitwise_or,
+    "bitwise_xor": bits.bitwise_xor,
+    "invert": bits.bitwise_invert,
+    "left_shift": bits.bitwise_left_shift,
+    "right_shift": bits.bitwise_right_shift,
+    "rint": elementwise.round,
+    "fabs": elementwise.absolute,
+}

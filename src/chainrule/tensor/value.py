@@ -91,6 +91,13 @@ class Value:
         """The node of this tensor, as the code that runs now may use it."""
         if self._view is not None:
             return self._node_of_view(self._view)
+        return g.cast(self._exact_node, dt.default_float) if self._weak else self._exact_node
+
+    @property
+    def _exact_node(self) -> Node:
+        """`node`; of what stands for a Python float, in float64."""
+        if self._view is not None:
+            return self._node_of_view(self._view)
         capture = active.capture
         if capture is not None and self._serial != capture.serial:
             return capture.slot(self).current
@@ -282,7 +289,8 @@ class Value:
                     f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it "
                     "with .to()"
                 )
-            value = make(g.cast(value.node, self.dtype))
+        if value._weak or value.dtype != self.dtype:
+            value = make(use(value, self.dtype))
         if self._view is not None:
             if self._view.refuses:
                 raise OptionError(f"assign: {self._view.refuses}")
@@ -341,7 +349,8 @@ class Value:
         if self._requires_grad != new.requires_grad:
             self._requires_grad = new.requires_grad
             changed()
-        self._array, self._node = new._array, new.node if new._array is None else new._node
+        made = new._weak or new._array is None
+        self._array, self._node = new._array, new.node if made else new._node
         if self._array is not None and self._array.flags.writeable:
             self._array, self._node = None, new.node
         if self._node is not None:
@@ -416,7 +425,7 @@ class Value:
         if self._is_outside():
             assert active.capture is not None
             slot = active.capture.grad_slot(self, self._grad)
-            slot.read = slot.read or not slot.changed
+            slot.read, slot.used = slot.read or not slot.changed, slot.changed
             return slot.current  # type: ignore[return-value]
         return self._grad
 
@@ -433,6 +442,7 @@ class Value:
             if slot is None:  # set before it was read: what it was does not matter
                 slot = active.capture.grad_slot(self, None)
             slot.current, slot.changed = value, True
+            slot.used = slot.spent = False
         else:
             self._grad = value
 
@@ -462,7 +472,12 @@ class Value:
         leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
         self._forbid_foreign_graph(leaves)
         grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        reached = [(t, n) for (_, t), n in zip(leaves, grads, strict=True) if n is not None]
+        flat = _differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
+        reached = [
+            (t, g.zeros_like(leaf) if n is None else n)
+            for (leaf, t), n in zip(leaves, grads, strict=True)
+            if n is not None or leaf in flat
+        ]
         if active.capture is None and not create_graph:
             rt.require_value([root, cotangent.node], _no_value_message)
             rt.realize([root, *(n for _, n in reached)], _is_held)
@@ -501,7 +516,7 @@ class Value:
             raise ShapeError(
                 f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}"
             )
-        return make(g.cast(cotangent.node, self.dtype))
+        return make(use(cotangent, self.dtype))
 
     @staticmethod
     def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
@@ -619,9 +634,21 @@ def depends_on_leaf(node: Node) -> bool:
     return False
 
 
-def use(value: Value) -> Node:
-    """The node of an operand: without gradient where gradients are off."""
-    node = value.node
+def _differentiable(root: Node) -> set[Node]:
+    """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        n = stack.pop()
+        if n not in seen and n.dtype.kind == "f" and n.op != "stop_gradient":
+            seen.add(n)
+            stack.extend(n.inputs)
+    return seen
+
+
+def use(value: Value, dtype: DType | None = None) -> Node:
+    """The node of an operand, converted to ``dtype``: without gradient where gradients are off."""
+    node = value.node if dtype is None else g.cast(value._exact_node, dtype)
     return g.stop_gradient(node) if value._requires_grad and not active.grad_enabled else node
 
 
@@ -669,6 +696,11 @@ def _from_python(data: Any) -> Array:
 
 
 def _reject(array: Array, data: Any) -> DType:
+    if array.dtype.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({array.dtype}) are not supported: keep real and imaginary parts as"
+            " two tensors"
+        )
     raise DTypeError(
         f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
         "expected"
@@ -688,8 +720,11 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
                 number, like or (dt.default_int if isinstance(number, int) else dt.default_float)
             )
             return make(constant(number, dtype))
-    if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
-        return make(_stack(x), *x)
+    if isinstance(x, list | tuple) and any(isinstance(i, Value) for i in x):
+        first = next(i for i in x if isinstance(i, Value))
+        if all(isinstance(i, Value | bool | int | float) for i in x):
+            rows = [as_tensor(i, first.dtype) for i in x]
+            return make(_stack(rows), *rows)
     array = array_of(x)
     return make(g.constant(array)) if array.size <= 64 else stored(aligned(array))
 

@@ -211,7 +211,7 @@ def _soft_cross_entropy(
     x: Tensor, target: Tensor, axis: int, weight: Node | None, reduction: str, smoothing: float
 ) -> Tensor:
     check_finite("cross_entropy", target)
-    q = g.cast(use(target), x.dtype)
+    q = use(target, x.dtype)
     if smoothing:
         q = g.add(g.mul(q, _full(q, 1 - smoothing)), _full(q, smoothing / x.shape[axis]))
     if weight is not None:

@@ -11,7 +11,7 @@ from ...tensor import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
-from .activations import relu, require_float
+from .activations import require_float
 from .classification import mean_over, reduced, weighed
 from .known import known_values, select
 from .linear import pairwise_distance
@@ -205,7 +205,7 @@ def cosine_embedding_loss(
     same_shape(name, x1, x2, "second input")
     sign = _signs(name, target, x1.shape[:-1])
     cosine = (_unit(x1) * _unit(x2)).sum(axis=-1)
-    return reduced(select(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+    return reduced(select(sign == 1, 1.0 - cosine, e.clip(cosine - margin, min=0)), reduction)
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def triplet_margin_loss(
     near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
     if swap:
         far = e.minimum(far, pairwise_distance(b, c, p, eps))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -272,7 +272,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(a, b), distance(a, c)
     if swap:
         far = e.minimum(far, distance(b, c))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def margin_ranking_loss(
@@ -289,7 +289,7 @@ def margin_ranking_loss(
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
     same_shape(name, x1, x2, "second input")
     y = _signs(name, target, x1.shape)
-    return reduced(relu(margin - y.to(x1.dtype) * (x1 - x2)), reduction)
+    return reduced(e.clip(margin - y.to(x1.dtype) * (x1 - x2), min=0), reduction)
 
 
 def hinge_embedding_loss(
@@ -304,7 +304,7 @@ def hinge_embedding_loss(
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))
     y = _signs("hinge_embedding_loss", target, x.shape)
-    return reduced(select(y == 1, x, relu(margin - x)), reduction)
+    return reduced(select(y == 1, x, e.clip(margin - x, min=0)), reduction)
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002

@@ -4,20 +4,24 @@
 
 One accumulator register for each (row, vector); each step of k loads the vectors of b once and
 multiplies them with one broadcast element of a for each row. The sum over k is one chain in the
-order of k, whatever the tile: the bits of an element do not depend on which tile computed it.
+order of k (a long one: chains of equal length, then their sum), whatever the tile: the bits of an
+element do not depend on which tile computed it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ....llvm.builder import Function, Module, Value, const, i64, vector
+from ....llvm.primitives import sum_exactly, with_lost
 from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
 from ...schedule.panels import Panel
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
+LONG_SUM = 1024  # terms; a longer sum is put together from short ones
+PUT_AWAY_AFTER = 128  # terms of such a sum
 MOST_AT_ONCE = 8  # steps of k in that body
 
 
@@ -66,13 +70,16 @@ def accumulate(
     a: Value,
     b: Value,
     at_once: int,
-    first: Sequence[Value],
+    start: Value,
 ) -> list[list[Value]]:
-    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop, added to
-    the ``first`` ones."""
+    """The sums in registers over k from ``start`` on, ``[row][vector]``; ``at_once`` steps of k a
+    turn of the loop."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
+    begin = f.mul(start, i64(tile.a_strides[1]))
+    begin = begin if tile.by_table else f.gep(a, begin, scalar)
+    b = f.gep(b, f.mul(start, i64(tile.b_stride)), scalar)
 
     def element(at_a: Value, row: int) -> Value:
         """``at_a``: an address, or with a table the distance from the rows' first elements."""
@@ -94,6 +101,8 @@ def accumulate(
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
                 after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
         return after
+
+    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
@@ -121,7 +130,7 @@ def accumulate(
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
-    totals = nest(tile.outer, [i64(0) if tile.by_table else a, b, *first])[2:]
+    totals = nest(tile.outer, [begin, b, *zeros * tile.rows])[2:]
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
@@ -144,18 +153,50 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
-    width, scalar = tile.panel.width, tile.scalar
-    places = [
-        (v, f.gep(c, row * width + v.offset, scalar) if tile.adds else c)
-        for row in range(tile.rows)
-        for v in tile.panel.vectors
-    ]
-    first = [const(vector(scalar, v.lanes), 0) for v, _ in places]
-    if tile.adds:
-        first = [f.load(vector(scalar, v.lanes), at) for v, at in places]
-    for row, values in enumerate(accumulate(f, tile, a, b, at_once, first)):
-        for v, value in zip(tile.panel.vectors, values, strict=True):
-            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[scalar]
-            f.store(value, f.gep(c, row * width + v.offset, scalar), min(align, 64))
+    if tile.k > LONG_SUM and tile.scalar in ("float", "double") and not (tile.outer or tile.adds):
+        _long_sums(f, tile, a, b, c, at_once)
+    else:
+        sums = accumulate(f, tile, a, b, at_once, i64(0))
+        for place, value in _places(f, tile, c, sums):
+            f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()
     return tile.name
+
+
+def _places(
+    f: Function, tile: Tile, c: Value, sums: list[list[Value]]
+) -> Iterator[tuple[tuple[Value, int], Value]]:
+    """Each sum with its address in the buffer ``c`` and that address's alignment."""
+    width = tile.panel.width
+    for row, values in enumerate(sums):
+        for v, value in zip(tile.panel.vectors, values, strict=True):
+            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
+            yield (f.gep(c, row * width + v.offset, tile.scalar), min(align, 64)), value
+
+
+def _long_sums(f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: int) -> None:
+    """The sums put together in memory from short ones, so that little is lost."""
+    size = tile.rows * tile.panel.width
+    lost = f.alloca(tile.scalar, size, align=64)
+    with f.for_range(0, size) as i:
+        for buffer in (c, lost):
+            f.store(const(tile.scalar, 0), f.gep(buffer, i, tile.scalar))
+
+    def block(start: Value, k: int) -> None:
+        sums = accumulate(f, tile._replace(k=k), a, b, at_once, start)
+        pairs = zip(_places(f, tile, c, sums), _places(f, tile, lost, sums), strict=True)
+        for (place, value), (other, _) in pairs:
+            before = (f.load(value.type, *place), f.load(value.type, *other))
+            total, error = sum_exactly(f, *before, value)
+            f.store(total, *place)
+            f.store(error, *other)
+
+    count, rest = divmod(tile.k, PUT_AWAY_AFTER)
+    with f.for_range(0, count * PUT_AWAY_AFTER, PUT_AWAY_AFTER, hint="k") as k:
+        block(k, PUT_AWAY_AFTER)
+    if rest:
+        block(i64(count * PUT_AWAY_AFTER), rest)
+    with f.for_range(0, size) as i:
+        place = f.gep(c, i, tile.scalar)
+        error = f.load(tile.scalar, f.gep(lost, i, tile.scalar))
+        f.store(with_lost(f, f.load(tile.scalar, place), error), place)
