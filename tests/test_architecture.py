@@ -85,8 +85,12 @@ def test_within_the_package_imports_are_relative():
             assert not any(n.split(".")[0] == "chainrule" for n in names), f"{path.name}: {names}"
 
 
-# Imports where they are needed: LLVM and the code generator are slow to load.
-LATE = {"backends/cpu/threads/pool.py", "backends/cpu/program/compiled.py"}
+# Imports where they are needed: LLVM, the code generator and the loop program are slow to load.
+LATE = {
+    "backends/base.py",
+    "backends/cpu/threads/pool.py",
+    "backends/cpu/program/compiled.py",
+}
 
 
 def test_the_engine_imports_at_the_top():

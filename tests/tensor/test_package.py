@@ -19,6 +19,7 @@ HEAVY = [
     "pandas",
     "chainrule.nn",
     "chainrule.train",
+    "chainrule.compiler.loops",
 ]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from ..compiler.loops import LoopProgram
 from ..core.node import Array
 from ..core.signature import Signature
+
+if TYPE_CHECKING:  # not needed to say what a backend is, and slow to load
+    from ..compiler.loops import LoopProgram
 
 
 class Program(Protocol):
