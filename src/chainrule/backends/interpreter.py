@@ -17,8 +17,6 @@ from .base import Backend, Cache, Program
 class InterpretedProgram:
     """A program that is evaluated."""
 
-    whole_loop = False
-
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
 
