@@ -88,6 +88,8 @@ def test_within_the_package_imports_are_relative():
 # Imports where they are needed: LLVM, the code generator and the loop program are slow to load.
 LATE = {
     "backends/base.py",
+    "backends/interpreter.py",
+    "backends/cpu/backend.py",
     "backends/cpu/threads/pool.py",
     "backends/cpu/program/compiled.py",
 }
