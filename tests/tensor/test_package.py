@@ -29,6 +29,13 @@ def test_import_is_light() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_training_loads_nothing_of_tables() -> None:
+    heavy = ["chainrule.data", "chainrule.compiler.loops", "llvmlite", "subprocess", "socket"]
+    code = f"import chainrule.train, sys; print([m for m in {heavy!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_folders_and_names_load_when_used() -> None:
     assert cr.nn.Linear
     assert cr.optim.Adam
