@@ -88,10 +88,10 @@ def conv_phases(node: Node) -> Node | None:
         return phases[0]
     while len(phases) < period:
         phases.append(g.zeros_like(phases[0]))
-    shape = list(phases[0].shape)
-    apart = [g.reshape(y, (*shape[: axis + 2], 1, *shape[axis + 2 :])) for y in phases]
-    shape[axis + 1] *= period
-    beside = g.reshape(g.concat(apart, axis + 2), shape)
+    sizes = list(phases[0].shape)
+    apart = [g.reshape(y, (*sizes[: axis + 2], 1, *sizes[axis + 2 :])) for y in phases]
+    sizes[axis + 1] *= period
+    beside = g.reshape(g.concat(apart, axis + 2), sizes)
     return _part(beside, axis + 1, 0, outputs)
 
 

@@ -137,8 +137,8 @@ def convolution(
     w = use(weight)  # (O, C / G, *K) -> (*K, C / G, G, O / G)
     w = g.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
     w = g.permute(w, (*range(3, w.ndim), 2, 0, 1))
-    low, high = [a for a, _ in around], [b for _, b in around]
-    y = g.conv(_channels_last(use(x), groups), w, steps, low, high, (1,) * rank, spread)
+    first, last = zip(*around, strict=True)
+    y = g.conv(_channels_last(use(x), groups), w, steps, first, last, (1,) * rank, spread)
     tensors = [t for t in (x, weight, bias) if t is not None]
     result = make(_channels_first(y, bias), *tensors)
     return result.squeeze(0) if single else result
