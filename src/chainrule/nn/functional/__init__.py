@@ -64,6 +64,7 @@ from .normalization import instance_norm as instance_norm
 from .normalization import layer_norm as layer_norm
 from .normalization import local_response_norm as local_response_norm
 from .normalization import rms_norm as rms_norm
+from .padding import pad as pad
 from .pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
 from .pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from .pooling import adaptive_avg_pool3d as adaptive_avg_pool3d
@@ -82,6 +83,11 @@ from .pooling import max_pool3d as max_pool3d
 from .pooling import max_unpool1d as max_unpool1d
 from .pooling import max_unpool2d as max_unpool2d
 from .pooling import max_unpool3d as max_unpool3d
+from .rearrange import channel_shuffle as channel_shuffle
+from .rearrange import fold as fold
+from .rearrange import pixel_shuffle as pixel_shuffle
+from .rearrange import pixel_unshuffle as pixel_unshuffle
+from .rearrange import unfold as unfold
 from .regression import cosine_embedding_loss as cosine_embedding_loss
 from .regression import gaussian_nll_loss as gaussian_nll_loss
 from .regression import hinge_embedding_loss as hinge_embedding_loss
@@ -94,3 +100,5 @@ from .regression import smooth_l1_loss as smooth_l1_loss
 from .regression import soft_margin_loss as soft_margin_loss
 from .regression import triplet_margin_loss as triplet_margin_loss
 from .regression import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from .resize import interpolate as interpolate
+from .resize import upsample as upsample
