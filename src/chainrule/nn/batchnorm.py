@@ -110,15 +110,13 @@ class _BatchNorm(_Tracked):
         training = self.training
         momentum: Any = self.momentum
         counter = self.num_batches_tracked
-        if training and counter is not None:
-            counter.assign(counter + 1)
-            if momentum is None:
-                momentum = 1.0 / counter.double()
+        if training and counter is not None and momentum is None:
+            momentum = 1.0 / (counter + 1).double()
         use_batch = training or self.running_mean is None
         mean, var = (
             (self.running_mean, self.running_var) if training or not use_batch else (None, None)
         )
-        return F.batch_norm(
+        y = F.batch_norm(
             x,
             mean,
             var,
@@ -128,6 +126,9 @@ class _BatchNorm(_Tracked):
             0.0 if momentum is None else momentum,
             self.eps,
         )
+        if training and counter is not None:  # not before: an input that is refused is not counted
+            counter.assign(counter + 1)
+        return y
 
 
 class BatchNorm1d(_BatchNorm):

@@ -477,19 +477,16 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
     node = use(tensor)
     for axis, (low, high) in enumerate(pairs):
         n = node.shape[axis]
-        if (
-            min(low, high) < 0
-            or (names[mode] == "reflect" and max(low, high) >= n)
-            or (n == 0 and max(low, high))
-        ):
+        if not low and not high:
+            continue
+        if min(low, high) < 0 or n == 0 or (names[mode] == "reflect" and max(low, high) >= n):
             raise ShapeError(
                 f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
             )
-        if low or high:
-            index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
-            order = [axis, *(i for i in range(node.ndim) if i != axis)]
-            back = [order.index(i) for i in range(node.ndim)]
-            node = g.permute(g.gather(g.permute(node, order), index), back)
+        index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+        order = [axis, *(i for i in range(node.ndim) if i != axis)]
+        back = [order.index(i) for i in range(node.ndim)]
+        node = g.permute(g.gather(g.permute(node, order), index), back)
     return make(node, tensor)
 
 

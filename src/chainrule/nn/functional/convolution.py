@@ -133,6 +133,7 @@ def convolution(
             raise ShapeError(
                 f"{owner}: the kernel spans {(k - 1) * d + 1} elements, the padded input has "
                 f"{n + low + high}: x {x.shape}, kernel {taps}, dilation {spread}, padding {around}"
+                "\n    set more padding or a smaller kernel_size, or give larger inputs"
             )
     w = use(weight)  # (O, C / G, *K) -> (*K, C / G, G, O / G)
     w = g.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
