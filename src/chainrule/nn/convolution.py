@@ -93,17 +93,12 @@ class _Convolution(Module):
                 f"{trail.title(self)} expects (N, {self.in_channels}, {positions}) or "
                 f"({self.in_channels}, {positions}), got {x.shape}{self._origin(x)}"
             )
-        channels = x.shape[-self.rank - 1]
-        if channels != self.in_channels:
-            last = (
-                ""
-                if x.shape[-1] != self.in_channels
-                else ("\n    channels come first: put x.movedim(-1, 1) before it")
-            )
-            advice = last or f"\n    set in_channels={channels}"
+        axis = x.ndim - self.rank - 1
+        if x.shape[axis] != self.in_channels:
+            advice = trail.other_channels(x, axis, self.in_channels, "in_channels")
             raise ShapeError(
-                f"{trail.title(self)} expects {self.in_channels} channels, got {channels}: "
-                f"input {x.shape}{self._origin(x)}{advice}"
+                f"{trail.title(self)} expects {self.in_channels} channels, got {x.shape[axis]}: "
+                f"input {x.shape}{advice}"
             )
         if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
             raise DTypeError(

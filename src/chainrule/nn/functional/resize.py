@@ -132,9 +132,8 @@ def _factors(owner: str, value: Any, rank: int) -> list[float]:
     given = list(value) if isinstance(value, list | tuple) else [value] * rank
     each = number(0, brackets="()")
     if len(given) != rank or not all(each.holds(f) for f in given):
-        raise OptionError(
-            f"{owner}: scale_factor must be {each.words}, or {rank} of them, got {value!r}"
-        )
+        words = f", or {rank} of them" if rank > 1 else ""
+        raise OptionError(f"{owner}: scale_factor must be {each.words}{words}, got {value!r}")
     return [float(f) for f in given]
 
 

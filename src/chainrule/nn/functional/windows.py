@@ -146,8 +146,10 @@ def check_adaptive(owner: str, rank: int, output_size: Any) -> list[int | None]:
     given = given * rank if len(given) == 1 else given
     each = optional(integer(1))
     if len(given) != rank or not all(each.holds(o) for o in given):
-        words = f" or {rank} of them" if rank > 1 else ""
-        raise OptionError(f"{owner}: output_size must be {each.words}{words}, got {output_size!r}")
+        words = f", or {rank} of them" if rank > 1 else ""
+        raise OptionError(
+            f"{owner}: output_size must be an integer ≥ 1 or None{words}, got {output_size!r}"
+        )
     return given
 
 
