@@ -255,11 +255,14 @@ class _ToFirst:
 
 
 def maximum(x: Node, axes: Sequence[Axis], with_places: bool) -> tuple[Node, Node | None]:
-    """The largest elements (N, *T, C) of the windows of x (N, *S, C), and where they are."""
+    """The largest elements (N, *T, C) of the windows of x (N, *S, C), and where they are; -1 for a
+    window of padding alone (a dilated one may step over x)."""
     w = windows(x, axes, -math.inf)
     largest = g.reduce_max(w, range(w.ndim - len(axes), w.ndim))
     out = g.custom_vjp(largest, [w], _ToFirst(tuple(axes)))
     if not with_places:
         return out, None
     _, first = first_place(w, largest, tuple(axes))
-    return out, g.cast(first, dt.int64)
+    nowhere = g.le(g.full(first.shape, OUTSIDE, dt.int32), first)
+    found = g.where(nowhere, g.full(first.shape, -1, dt.int32), first)
+    return out, g.cast(found, dt.int64)
