@@ -324,7 +324,7 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """`ConvTranspose1d` over two positions.
+    """`ConvTranspose1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -336,7 +336,7 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """`ConvTranspose1d` over three positions.
+    """`ConvTranspose1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

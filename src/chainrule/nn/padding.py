@@ -76,7 +76,7 @@ class ZeroPad1d(_Pad):
 
 
 class ZeroPad2d(_Pad):
-    """`ZeroPad1d` for two axes: ``padding`` is a number, or
+    """`ZeroPad1d` for (N, C, H, W): ``padding`` is a number, or
     (left, right, top, bottom).
 
     >>> import chainrule as cr
@@ -89,7 +89,7 @@ class ZeroPad2d(_Pad):
 
 
 class ZeroPad3d(_Pad):
-    """`ZeroPad1d` for three axes: ``padding`` is a number, or
+    """`ZeroPad1d` for (N, C, D, H, W): ``padding`` is a number, or
     (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
@@ -116,7 +116,7 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """`ConstantPad1d` for two axes: ``padding`` is a number, or
+    """`ConstantPad1d` for (N, C, H, W): ``padding`` is a number, or
     (left, right, top, bottom).
 
     >>> import chainrule as cr
@@ -129,7 +129,7 @@ class ConstantPad2d(_ConstantPad):
 
 
 class ConstantPad3d(_ConstantPad):
-    """`ConstantPad1d` for three axes: ``padding`` is a number, or
+    """`ConstantPad1d` for (N, C, D, H, W): ``padding`` is a number, or
     (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
@@ -157,7 +157,7 @@ class ReflectionPad1d(_Pad):
 
 
 class ReflectionPad2d(_Pad):
-    """`ReflectionPad1d` for two axes: ``padding`` is a number, or
+    """`ReflectionPad1d` for (N, C, H, W): ``padding`` is a number, or
     (left, right, top, bottom).
 
     >>> import chainrule as cr
@@ -171,7 +171,7 @@ class ReflectionPad2d(_Pad):
 
 
 class ReflectionPad3d(_Pad):
-    """`ReflectionPad1d` for three axes: ``padding`` is a number, or
+    """`ReflectionPad1d` for (N, C, D, H, W): ``padding`` is a number, or
     (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
@@ -200,7 +200,7 @@ class ReplicationPad1d(_Pad):
 
 
 class ReplicationPad2d(_Pad):
-    """`ReplicationPad1d` for two axes: ``padding`` is a number, or
+    """`ReplicationPad1d` for (N, C, H, W): ``padding`` is a number, or
     (left, right, top, bottom).
 
     >>> import chainrule as cr
@@ -214,7 +214,7 @@ class ReplicationPad2d(_Pad):
 
 
 class ReplicationPad3d(_Pad):
-    """`ReplicationPad1d` for three axes: ``padding`` is a number, or
+    """`ReplicationPad1d` for (N, C, D, H, W): ``padding`` is a number, or
     (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
@@ -243,7 +243,7 @@ class CircularPad1d(_Pad):
 
 
 class CircularPad2d(_Pad):
-    """`CircularPad1d` for two axes: ``padding`` is a number, or
+    """`CircularPad1d` for (N, C, H, W): ``padding`` is a number, or
     (left, right, top, bottom).
 
     >>> import chainrule as cr
@@ -257,7 +257,7 @@ class CircularPad2d(_Pad):
 
 
 class CircularPad3d(_Pad):
-    """`CircularPad1d` for three axes: ``padding`` is a number, or
+    """`CircularPad1d` for (N, C, D, H, W): ``padding`` is a number, or
     (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr

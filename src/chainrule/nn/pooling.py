@@ -158,7 +158,7 @@ class AvgPool1d(_Pool):
 
 
 class AvgPool2d(AvgPool1d):
-    """`AvgPool1d` over two positions; ``divisor_override`` divides instead of the count.
+    """`AvgPool1d` over two positions, (N, C, H, W); ``divisor_override`` replaces the count.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -185,7 +185,7 @@ class AvgPool2d(AvgPool1d):
 
 
 class AvgPool3d(AvgPool2d):
-    """`AvgPool2d` over three positions.
+    """`AvgPool2d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -239,7 +239,7 @@ class LPPool1d(_LPPool):
 
 
 class LPPool2d(_LPPool):
-    """`LPPool1d` over two positions.
+    """`LPPool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -251,7 +251,7 @@ class LPPool2d(_LPPool):
 
 
 class LPPool3d(_LPPool):
-    """`LPPool1d` over three positions.
+    """`LPPool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -313,7 +313,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """`AdaptiveAvgPool1d` over two positions; 1: the mean of each channel.
+    """`AdaptiveAvgPool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -325,7 +325,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """`AdaptiveAvgPool1d` over three positions.
+    """`AdaptiveAvgPool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -337,7 +337,7 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """Maxima of the windows of `AdaptiveAvgPool1d`.
+    """Maxima of the windows of `AdaptiveAvgPool1d`: (N, C, L) to (N, C, T).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -349,7 +349,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """`AdaptiveMaxPool1d` over two positions.
+    """`AdaptiveMaxPool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -361,7 +361,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """`AdaptiveMaxPool1d` over three positions.
+    """`AdaptiveMaxPool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -396,7 +396,9 @@ class _MaxUnpool(_Pool):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """What `MaxPool1d` with ``return_indices`` took away: its maxima in their places, zeros around.
+    """Maxima back in their places, zeros around: (N, C, T) to (N, C, L).
+
+    ``indices`` are those of `MaxPool1d` with ``return_indices``.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -409,7 +411,7 @@ class MaxUnpool1d(_MaxUnpool):
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """`MaxUnpool1d` over two positions.
+    """`MaxUnpool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -422,7 +424,7 @@ class MaxUnpool2d(_MaxUnpool):
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """`MaxUnpool1d` over three positions.
+    """`MaxUnpool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

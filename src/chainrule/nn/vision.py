@@ -15,7 +15,9 @@ from .options import check, integer
 
 
 class Upsample(Module):
-    """Images in another size: see `functional.interpolate`; one of ``size`` and ``scale_factor``.
+    """(N, C, L), (N, C, H, W) or (N, C, D, H, W) in another size: see `functional.interpolate`.
+
+    Give one of ``size`` and ``scale_factor``.
 
     ``mode``: "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic" or "area".
 

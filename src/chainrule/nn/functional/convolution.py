@@ -295,7 +295,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Tensor:
-    """`conv_transpose1d` over two positions.
+    """`conv_transpose1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -326,7 +326,7 @@ def conv_transpose3d(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Tensor:
-    """`conv_transpose1d` over three positions.
+    """`conv_transpose1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

@@ -151,7 +151,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """`avg_pool1d` over two positions; ``divisor_override`` divides instead of the count.
+    """`avg_pool1d` over two positions, (N, C, H, W); ``divisor_override`` replaces the count.
 
     >>> from chainrule.nn import functional as F
     >>> F.avg_pool2d([[[1.0, 5.0], [2.0, 4.0]]], 2)
@@ -179,7 +179,7 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """`avg_pool2d` over three positions.
+    """`avg_pool2d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -233,7 +233,7 @@ def adaptive_avg_pool2d(
     input: Any,  # noqa: A002 - PyTorch's name
     output_size: Any,
 ) -> Tensor:
-    """`adaptive_avg_pool1d` over two positions; 1: the mean of each channel.
+    """`adaptive_avg_pool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -248,7 +248,7 @@ def adaptive_max_pool2d(
     output_size: Any,
     return_indices: bool = False,
 ) -> Any:
-    """`adaptive_max_pool1d` over two positions.
+    """`adaptive_max_pool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -262,7 +262,7 @@ def adaptive_avg_pool3d(
     input: Any,  # noqa: A002 - PyTorch's name
     output_size: Any,
 ) -> Tensor:
-    """`adaptive_avg_pool1d` over three positions.
+    """`adaptive_avg_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -277,7 +277,7 @@ def adaptive_max_pool3d(
     output_size: Any,
     return_indices: bool = False,
 ) -> Any:
-    """`adaptive_max_pool1d` over three positions.
+    """`adaptive_max_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -312,7 +312,7 @@ def lp_pool2d(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """`lp_pool1d` over two positions.
+    """`lp_pool1d` over two positions, (N, C, H, W).
 
     >>> from chainrule.nn import functional as F
     >>> F.lp_pool2d([[[3.0, 4.0]]], 2, (1, 2))
@@ -328,7 +328,7 @@ def lp_pool3d(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """`lp_pool1d` over three positions.
+    """`lp_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -366,7 +366,7 @@ def max_unpool2d(
     padding: Sizes = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """`max_unpool1d` over two positions.
+    """`max_unpool1d` over two positions, (N, C, H, W).
 
     >>> from chainrule.nn import functional as F
     >>> F.max_unpool2d([[[5.0]]], [[[1]]], 2)
@@ -384,7 +384,7 @@ def max_unpool3d(
     padding: Sizes = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """`max_unpool1d` over three positions.
+    """`max_unpool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
