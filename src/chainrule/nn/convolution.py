@@ -85,8 +85,8 @@ class _Convolution(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def _checked(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+    def _checked(self, given: Any) -> Tensor:
+        x = as_tensor(given)
         positions = ", ".join("DHW"[-self.rank :]) if self.rank > 1 else "L"
         if x.ndim not in (self.rank + 1, self.rank + 2):
             raise ShapeError(

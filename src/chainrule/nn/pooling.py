@@ -26,8 +26,8 @@ class _Pool(Module):
     def extra_repr(self) -> str:
         """The arguments that are not defaults."""
         first = [f"norm_type={self.norm_type}"] if hasattr(self, "norm_type") else []
-        changed = {n: getattr(self, n) for n, default in self.defaults}
-        parts = [f"{n}={changed[n]!r}" for n, default in self.defaults if changed[n] != default]
+        given = [(n, getattr(self, n), default) for n, default in self.defaults]
+        parts = [f"{n}={value!r}" for n, value, default in given if value != default]
         stride = [f"stride={self.stride!r}"] if self.stride != self.kernel_size else []
         return ", ".join([*first, f"kernel_size={self.kernel_size!r}", *stride, *parts])
 
@@ -127,7 +127,11 @@ class AvgPool1d(_Pool):
 
     rank = 1
     divisor_override: int | None = None
-    defaults = (("padding", 0), ("ceil_mode", False), ("count_include_pad", True))
+    defaults: tuple[tuple[str, Any], ...] = (
+        ("padding", 0),
+        ("ceil_mode", False),
+        ("count_include_pad", True),
+    )
 
     def __init__(
         self,

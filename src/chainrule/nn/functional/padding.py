@@ -38,7 +38,7 @@ def pad(
     """
     check("pad", {"mode": choice(*MODES)}, {"mode": mode})
     x = as_tensor(input)
-    widths = list(pad) if isinstance(pad, list | tuple) else [pad]
+    widths: list[Any] = list(pad) if isinstance(pad, list | tuple) else [pad]
     if not widths or len(widths) % 2 or not all(integer().holds(w) for w in widths):
         raise OptionError(
             "pad: pad must be (before, after) of the last axis, then of the one before, and so on;"

@@ -89,12 +89,12 @@ def interpolated(
         factors: Sequence[float | None] = [None] * rank
         wanted_sizes = sizes(owner, "size", size, rank, 1)
     else:
-        factors = _factors(owner, scale_factor, rank)
-        found = [math.floor(n * f) for n, f in zip(shape, factors, strict=True)]  # type: ignore[operator]
+        given = _factors(owner, scale_factor, rank)
+        found = [math.floor(n * f) for n, f in zip(shape, given, strict=True)]
         if min(found) < 1:
             raise ShapeError(f"{owner}: scale_factor={scale_factor!r} leaves nothing of {shape}")
         wanted_sizes = tuple(found)
-        factors = [None] * rank if recompute or mode == "area" else factors
+        factors = [None] * rank if recompute or mode == "area" else given
     if mode == "area":
         return adaptive_avg_pool(owner, tensor, rank, wanted_sizes)
     for axis, (new, factor) in enumerate(zip(wanted_sizes, factors, strict=True), 1):

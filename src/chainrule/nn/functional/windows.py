@@ -187,10 +187,10 @@ def _gathered(x: Node, axes: Sequence[Axis], fill: float) -> Node:
         order = [j + 1 if j > i else j + 2 for j in range(x.ndim) if j != i]
         x = g.permute(found, (*order[:i], 0, *order[i:], 1))
         inside.append((i, table >= 0))
-    for i, (axis, mask) in enumerate(inside):
+    for i, (place, mask) in enumerate(inside):
         if not mask.all():
             taps = x.ndim - len(axes) + i
-            whole = _along(g.constant(mask), x, axis, taps)
+            whole = _along(g.constant(mask), x, place, taps)
             x = g.where(whole, x, g.full(x.shape, fill, x.dtype))
     return x
 
