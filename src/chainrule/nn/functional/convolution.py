@@ -132,7 +132,8 @@ def convolution(
         if output_size(n, k, 1, before, after, 1, d) < 1 or n < 1:
             raise ShapeError(
                 f"{owner}: the kernel spans {(k - 1) * d + 1} elements, the padded input has "
-                f"{n + before + after}: x {x.shape}, kernel {taps}, dilation {spread}, padding {around}"
+                f"{n + before + after}: x {x.shape}, kernel {taps}, dilation {spread}, padding "
+                f"{around}"
                 "\n    set more padding or a smaller kernel_size, or give larger inputs"
             )
     w = use(weight)  # (O, C / G, *K) -> (*K, C / G, G, O / G)

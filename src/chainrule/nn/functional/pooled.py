@@ -22,15 +22,14 @@ from ...tensor.value import as_tensor, make, use
 from ..options import check, integer, number, optional
 from .convolution import Sizes, sizes
 from .known import known_values
+from .window_sums import maximum, total
 from .windows import (
     Axis,
     adaptive,
     channels_first,
     channels_last,
     counts,
-    maximum,
     regular,
-    windows,
 )
 
 
@@ -89,13 +88,12 @@ def _mean(
     x: Node, axes: Sequence[Axis], ends: Sequence[tuple[int, int]], divisor: int | None = None
 ) -> Node:
     """The sum of each window over the number of its elements between ``ends``."""
-    w = windows(x, axes, 0)
-    total = g.sum(w, range(w.ndim - len(axes), w.ndim))
+    summed = total(x, axes)
     number = counts(axes, ends)
     if divisor is not None or (number == number.flat[0]).all():
-        return g.div(total, g.full(total.shape, divisor or int(number.flat[0]), total.dtype))
-    by = g.constant(number.astype(total.dtype)[..., None])
-    return g.div(total, g.expand(by, total.shape))
+        return g.div(summed, g.full(summed.shape, divisor or int(number.flat[0]), summed.dtype))
+    by = g.constant(number.astype(summed.dtype)[..., None])
+    return g.div(summed, g.expand(by, summed.shape))
 
 
 def adaptive_avg_pool(owner: str, x: Any, rank: int, output_size: Any) -> Tensor:
@@ -130,10 +128,10 @@ def lp_pool(
     powers = _power(node, p)
     taps = math.prod(a.kernel for a in axes)
     mean = _mean(powers, axes, [(0, a.size) for a in axes])
-    total = g.mul(mean, g.full(mean.shape, taps, mean.dtype))
-    zero, one = g.zeros_like(total), g.ones_like(total)
-    is_zero = g.le(total, zero)  # the root has no derivative there: 0
-    root = _power(g.where(is_zero, one, total), 1 / p)
+    powered = g.mul(mean, g.full(mean.shape, taps, mean.dtype))
+    zero, one = g.zeros_like(powered), g.ones_like(powered)
+    is_zero = g.le(powered, zero)  # the root has no derivative there: 0
+    root = _power(g.where(is_zero, one, powered), 1 / p)
     return channels_first(g.where(is_zero, zero, root), tensor, single)
 
 
@@ -179,8 +177,8 @@ def max_unpool(
     empty = g.full((images * size,), 0, node.dtype)
     # Windows that overlap may name an element twice, with the same value: it counts once.
     often = g.scatter_add(empty, flat, g.ones_like(given))
-    total = g.scatter_add(empty, flat, g.stop_gradient(given))
-    out = g.div(total, g.max(often, g.ones_like(often)))
+    added = g.scatter_add(empty, flat, g.stop_gradient(given))
+    out = g.div(added, g.max(often, g.ones_like(often)))
     out = g.custom_vjp(out, [given, flat], _at_index)
     return make(g.reshape(out, (*node.shape[:-rank], *shape)), tensor)
 

@@ -7,14 +7,12 @@ windows (N, *T, C, *K).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Array, Node
 from ...core.primitives.convolution import output_size
@@ -190,16 +188,16 @@ def _gathered(x: Node, axes: Sequence[Axis], fill: float) -> Node:
     for i, (place, mask) in enumerate(inside):
         if not mask.all():
             taps = x.ndim - len(axes) + i
-            whole = _along(g.constant(mask), x, place, taps)
+            whole = along(mask, x, place, taps)
             x = g.where(whole, x, g.full(x.shape, fill, x.dtype))
     return x
 
 
-def _along(table: Node, like: Node, axis: int, taps: int) -> Node:
-    """A table (T, K) of one axis, broadcast to all windows."""
+def along(table: Array, like: Node, first: int, second: int) -> Node:
+    """A table for two axes of ``like``, broadcast to it."""
     shape = [1] * like.ndim
-    shape[axis], shape[taps] = table.shape
-    return g.broadcast(g.reshape(table, shape), like.shape)
+    shape[first], shape[second] = table.shape
+    return g.broadcast(g.reshape(g.constant(table), shape), like.shape)
 
 
 def counts(axes: Sequence[Axis], ends: Sequence[tuple[int, int]]) -> Array:
@@ -214,55 +212,3 @@ def counts(axes: Sequence[Axis], ends: Sequence[tuple[int, int]]) -> Array:
             number = (axis.table() >= 0).sum(1)
         found = found[..., None] * number
     return found
-
-
-# -- the largest element ---------------------------------------------------------------------------
-def first_place(w: Node, largest: Node, axes: tuple[Axis, ...]) -> tuple[Node, Node]:
-    """For windows w and their maxima: the position of each element in one image, counted row by
-    row; and, for each window, the first of the maxima (NaN counts as one)."""
-    rank = len(axes)
-    place: Node | None = None
-    step = math.prod(a.size for a in axes)
-    for i, axis in enumerate(axes):
-        step //= axis.size
-        table = axis.table()
-        known = g.constant(np.where(table < 0, OUTSIDE, table * step).astype(np.int32))
-        part = _along(known, w, i + 1, w.ndim - rank + i)
-        place = part if place is None else g.add(place, part)
-    assert place is not None
-    taps = range(w.ndim - rank, w.ndim)
-    is_largest = g.or_(g.eq(w, over(largest, w)), g.ne(w, w))
-    found = g.where(is_largest, place, g.full(w.shape, 2**31 - 1, dt.int32))
-    return place, g.reduce_min(found, taps)
-
-
-def over(reduced: Node, w: Node) -> Node:
-    """A number for each window, broadcast to its elements."""
-    shape = (*reduced.shape, *[1] * (w.ndim - reduced.ndim))
-    return g.broadcast(g.reshape(reduced, shape), w.shape)
-
-
-@dataclass(frozen=True)
-class _ToFirst:
-    """w̄ = g at the first of the maxima, 0 elsewhere."""
-
-    axes: tuple[Axis, ...]
-
-    def __call__(self, grad: Node, largest: Node, w: Node) -> list[Node | None]:
-        place, first = first_place(w, largest, self.axes)
-        chosen = g.eq(place, over(first, w))
-        return [g.where(chosen, over(grad, w), g.zeros_like(w))]
-
-
-def maximum(x: Node, axes: Sequence[Axis], with_places: bool) -> tuple[Node, Node | None]:
-    """The largest elements (N, *T, C) of the windows of x (N, *S, C), and where they are; -1 for a
-    window of padding alone (a dilated one may step over x)."""
-    w = windows(x, axes, -math.inf)
-    largest = g.reduce_max(w, range(w.ndim - len(axes), w.ndim))
-    out = g.custom_vjp(largest, [w], _ToFirst(tuple(axes)))
-    if not with_places:
-        return out, None
-    _, first = first_place(w, largest, tuple(axes))
-    nowhere = g.le(g.full(first.shape, OUTSIDE, dt.int32), first)
-    found = g.where(nowhere, g.full(first.shape, -1, dt.int32), first)
-    return out, g.cast(found, dt.int64)
