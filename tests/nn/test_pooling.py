@@ -181,6 +181,9 @@ LAYERS = {
     "Unfold": nn.Unfold(3, padding=1, stride=2),
     "ReflectionPad2d": nn.ReflectionPad2d((1, 2, 0, 3)),
     "PixelUnshuffle": nn.PixelUnshuffle(2),
+    "LocalResponseNorm": nn.LocalResponseNorm(2),
+    "InstanceNorm2d": nn.InstanceNorm2d(2),
+    "GroupNorm": nn.GroupNorm(1, 2, affine=False),
 }
 
 
@@ -189,7 +192,7 @@ LAYERS = {
 def test_compiled_equals_interpreted(name: str, after: str) -> None:
     layer = LAYERS[name]
     cr.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Softplus(), layer, nn.Tanh()).double()
+    net = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.Softplus(), layer, nn.Tanh()).double()
     model = net if after == "convolution" else nn.Sequential(layer, nn.Tanh())
     x = cr.rand(3, 2, 8, 6).double() + 0.1
 
