@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from case import Case, labels, normal, uniform
 
-L1, L2, L3 = normal(2, 4, 7), normal(2, 4, 5, 6), normal(1, 2, 4, 3, 5)
+L1, L2, L3 = normal(2, 4, 7), normal(1, 4, 5, 6), normal(1, 2, 3, 3, 4)
 TIES = labels(2, 4, 5, 6, n=3) * 1.0
 LAYERS: dict[str, Case] = {
     "Conv1d": Case(lambda nn, T: nn.Conv1d(4, 3, 3), (L1,)),
