@@ -1,5 +1,8 @@
 """Layers, losses and initializers, with the names of ``torch.nn``."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from ..habits import answers_of as _answers_of
 from . import functional as functional
 from . import init as init
 from . import utils as utils
@@ -98,3 +101,6 @@ from .transformer import TransformerDecoder as TransformerDecoder
 from .transformer import TransformerDecoderLayer as TransformerDecoderLayer
 from .transformer import TransformerEncoder as TransformerEncoder
 from .transformer import TransformerEncoderLayer as TransformerEncoderLayer
+
+if not _TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.nn")

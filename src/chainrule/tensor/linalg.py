@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ShapeError
+from ..habits import answers_of as _answers_of
 from . import reduce as r
 from . import shape
 from .contract import matmul as matmul
@@ -142,3 +143,6 @@ def matrix_power(x: Any, n: int) -> Tensor:
         n >>= 1
         square = matmul(square, square) if n else square
     return result
+
+if not TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.linalg")

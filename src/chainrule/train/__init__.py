@@ -1,5 +1,8 @@
 """Training: the Trainer, metrics, callbacks, checkpoints."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from ..habits import answers_of as _answers_of
 from .callbacks import Callback as Callback
 from .callbacks import EarlyStopping as EarlyStopping
 from .checkpoint import Checkpoint as Checkpoint
@@ -21,3 +24,6 @@ from .metrics import TopKAccuracy as TopKAccuracy
 from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
 from .watch import TrainingWarning as TrainingWarning
+
+if not _TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.train")

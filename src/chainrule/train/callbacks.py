@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError
-from .habits import STOPPING, knows
+from ..habits import STOPPING, STOPPING_SYNONYMS, knows
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -83,7 +83,7 @@ class EarlyStopping(Callback):
 
     MAXIMIZED = ("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "top")
 
-    @knows(STOPPING)
+    @knows(STOPPING, STOPPING_SYNONYMS)
     def __init__(
         self,
         monitor: str | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from ..core import dtypes as dt
 from ..core.node import Array
 from ..data.whole_file import whole_file
 from ..errors import OptionError, ShapeError
+from ..habits import (
+    EVALUATE,
+    EVALUATE_SYNONYMS,
+    FIT,
+    FIT_SYNONYMS,
+    PREDICT,
+    PREDICT_SYNONYMS,
+    knows,
+    no_attribute,
+)
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -28,9 +38,9 @@ from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
-from .habits import EVALUATE, FIT, PREDICT, Measures, knows
 from .history import History
 from .lr_finder import LRSearch, find_lr
+from .measures import Measures
 from .meter import Meter, named_metrics
 from .metrics import Metric
 from .objective import BatchLoss, Objective, prepare_targets
@@ -268,7 +278,7 @@ class Trainer:
         return loss, prediction, BatchLoss(loss, rows, made.parts if made else {})
 
     # -- training ----------------------------------------------------------------------------------
-    @knows(FIT)
+    @knows(FIT, FIT_SYNONYMS)
     @one_thread(long=True)
     def fit(
         self,
@@ -424,7 +434,7 @@ class Trainer:
         self._steps.eval_meter.prepare(prediction, target)
 
     # -- evaluation --------------------------------------------------------------------------------
-    @knows(EVALUATE)
+    @knows(EVALUATE, EVALUATE_SYNONYMS)
     @one_thread()
     def evaluate(
         self,
@@ -470,7 +480,7 @@ class Trainer:
                 steps.run_evaluation(data, data.rest, 1)
         return steps.eval_meter.logs(prefix)
 
-    @knows(PREDICT)
+    @knows(PREDICT, PREDICT_SYNONYMS)
     @one_thread()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
@@ -631,6 +641,11 @@ class Trainer:
         finally:
             for module, mode in before:
                 module.training = mode
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute("a Trainer", "Trainer", name)
 
     def __repr__(self) -> str:
         return (
