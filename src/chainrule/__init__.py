@@ -12,19 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from .core.device import cuda as cuda
 from .core.device import device as device
-from .core.dtypes import bool_ as bool  # noqa: A004
 from .core.dtypes import bool_ as bool_
-from .core.dtypes import float32 as float  # noqa: A004
 from .core.dtypes import float32 as float32
-from .core.dtypes import float64 as double
 from .core.dtypes import float64 as float64
 from .core.dtypes import int8 as int8
 from .core.dtypes import int16 as int16
-from .core.dtypes import int16 as short
-from .core.dtypes import int32 as int  # noqa: A004
 from .core.dtypes import int32 as int32
 from .core.dtypes import int64 as int64
-from .core.dtypes import int64 as long
 from .core.dtypes import uint8 as uint8
 from .core.dtypes import uint16 as uint16
 from .core.dtypes import uint32 as uint32
@@ -278,6 +272,8 @@ from .tensor.value import set_grad_enabled as set_grad_enabled
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
+bool, float, double = bool_, float32, float64  # noqa: A001 - PyTorch's names of dtypes
+short, int, long = int16, int32, int64  # noqa: A001
 newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.

@@ -1,7 +1,8 @@
 """Habits from PyTorch, Keras, Lightning and NumPy: what works under another name here, and what a
 name or a keyword that does not exist is answered with.
 
-All answers are in the tables of this file. ``"write "`` is put before an answer.
+All answers are in the tables of this file. "write" is put before an answer, unless that says "leave
+it out".
 """
 
 from __future__ import annotations
@@ -70,10 +71,14 @@ def _called(function: Any) -> str:
     return str(function.__qualname__).removesuffix(".__init__").rsplit(".", 1)[-1]
 
 
+def _advice(answer: str) -> str:
+    return answer if answer.startswith("leave ") else f"write {answer}"
+
+
 def _answer(function: Any, name: str, known: list[str], habits: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(name, known, 1, 0.7)
     if name in habits:
-        hint = f"write {habits[name]}"
+        hint = _advice(habits[name])
     elif close:
         hint = f"is it {close[0]!r}?"
     else:
@@ -86,10 +91,10 @@ def no_attribute(what: str, table: str, name: str) -> AttributeError:
     """The error for ``name``, which ``what`` does not have, with the answer in ``NAMES[table]``.
 
     >>> print(no_attribute("a Tensor", "Tensor", "cuda"))
-    a Tensor has no attribute 'cuda'; write nothing: there is the CPU only
+    a Tensor has no attribute 'cuda'; leave it out: there is the CPU only
     """
     answer = NAMES.get(table, {}).get(name)
-    hint = f"; write {answer}" if answer else ""
+    hint = f"; {_advice(answer)}" if answer else ""
     return AttributeError(f"{what} has no attribute {name!r}{hint}")
 
 
@@ -111,6 +116,17 @@ def answers_of(module: str) -> Callable[[str], Any]:
     return missing
 
 
+def user_level() -> int:
+    """How many frames up the code of the user is, seen from the caller."""
+    package, level = __name__.split(".", 1)[0], 1
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and (
+        str(frame.f_globals.get("__name__", "")).split(".", 1)[0] == package
+    ):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 FIT = {
     "restore_best_weights": "early_stopping=EarlyStopping(restore_best=True)",
     "patience": "early_stopping=PATIENCE",
@@ -120,8 +136,8 @@ FIT = {
     "loss": "Trainer(model, loss, optimizer)",
     "initial_epoch": "a checkpoint folder, checkpoint=..., whose run is continued",
     "steps_per_epoch": "the rows wanted: fit(x[:n], y[:n]); an epoch is one pass over them",
-    "validation_freq": "nothing: validation follows each epoch",
-    "train_dataloaders": "the arrays: fit(x, y, batch_size=...)",
+    "validation_freq": "leave it out: validation follows each epoch",
+    "train_dataloaders": "fit(loader)",
 }
 EVALUATE = {
     "steps": "the rows wanted: evaluate(x[:n], y[:n])",
@@ -132,9 +148,20 @@ PREDICT = {
     "steps": "the rows wanted: predict(x[:n])",
     "callbacks": "predict(x): callbacks are for fit",
 }
-STOPPING = {
-    "baseline": "a callback that calls trainer.stop(...)",
+RESUME = {
+    "save_best_only": "callbacks=[ModelCheckpoint(path)], which writes the best weights",
+    "monitor": "callbacks=[ModelCheckpoint(path, monitor)]",
+    "filepath": "folder",
 }
+CHECKPOINT = {
+    "filepath": "path",
+    "save_weights_only": "leave it out: weights alone are written; Trainer.save writes all",
+    "save_freq": 'fit(..., checkpoint=Checkpoint("run/", every_steps=n))',
+    "verbose": "leave it out: it writes in silence",
+    "initial_value_threshold": "EarlyStopping(baseline=...)",
+}
+STOPPING: dict[str, str] = {}
+
 
 def _return_dict(value: Any) -> Mapping[str, Any]:
     if not value:
@@ -159,7 +186,7 @@ STOPPING_SYNONYMS: Synonyms = {
 }
 
 _MIXED = "float32 or float64: there is no half precision"
-_CPU = "nothing: there is the CPU only"
+_CPU = "leave it out: there is the CPU only"
 _LINALG = "the function of np.linalg with x.numpy(): decompositions have no gradients here"
 NAMES: dict[str, dict[str, str]] = {
     "chainrule": {
@@ -168,8 +195,8 @@ NAMES: dict[str, dict[str, str]] = {
         "LongTensor": "cr.tensor(data, dtype=cr.int64)",
         "IntTensor": "cr.tensor(data, dtype=cr.int32)",
         "BoolTensor": "cr.tensor(data, dtype=cr.bool)",
-        "autocast": f"{_MIXED}; leave it out",
-        "amp": f"{_MIXED}; leave it out",
+        "autocast": _MIXED,
+        "amp": _MIXED,
         "half": _MIXED,
         "float16": _MIXED,
         "bfloat16": _MIXED,
@@ -211,7 +238,7 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "nn": {
         "Dense": "nn.Linear(inputs, units), and the activation as a layer: nn.ReLU()",
-        "Input": "nothing: layers name their inputs, as in nn.Linear(inputs, outputs)",
+        "Input": "leave it out: layers name their inputs, as in nn.Linear(inputs, outputs)",
         "LayerNormalization": "nn.LayerNorm(features)",
         "BatchNormalization": "nn.BatchNorm1d(features)",
         "Activation": "the activation itself, as nn.ReLU()",
@@ -238,14 +265,14 @@ NAMES: dict[str, dict[str, str]] = {
     "train": {
         "TensorBoard": 'CSVLogger("log.csv"), or history.plot("curve.png") afterwards',
         "SummaryWriter": 'CSVLogger("log.csv"), or history.plot("curve.png") afterwards',
-        "TerminateOnNaN": "nothing: fit raises NonFiniteLossError at the first NaN",
+        "TerminateOnNaN": "leave it out: fit raises NonFiniteLossError at the first NaN",
         "BackupAndRestore": 'fit(..., checkpoint="run/")',
         "LambdaCallback": "a function f(trainer, epoch, logs): fit(..., callbacks=[f])",
         "ReduceLROnPlateau": "Trainer(..., scheduler=optim.lr_scheduler.ReduceLROnPlateau("
         "optimizer, patience=2))",
         "LearningRateScheduler": "Trainer(..., scheduler=optim.lr_scheduler.LambdaLR(optimizer,"
         " lambda epoch: factor))",
-        "LearningRateMonitor": 'nothing: history["lr"] is there where a schedule is',
+        "LearningRateMonitor": 'leave it out: history["lr"] is there where a schedule is',
         "ProgbarLogger": "fit(progress=True)",
     },
     "data": {
@@ -263,12 +290,12 @@ NAMES: dict[str, dict[str, str]] = {
     "utils.data": {
         "WeightedRandomSampler": "fit(..., class_weight='balanced'), or sample_weight=",
         "IterableDataset": "a Dataset with __len__ and __getitem__",
-        "DistributedSampler": "nothing: there is one process",
+        "DistributedSampler": "leave it out: there is one process",
     },
     "autograd": {
         "Function": "@cr.custom_vjp on a function",
-        "set_detect_anomaly": "nothing: Trainer.fit names the first NaN and where it began",
-        "detect_anomaly": "nothing: Trainer.fit names the first NaN and where it began",
+        "set_detect_anomaly": "leave it out: Trainer.fit names the first NaN and where it began",
+        "detect_anomaly": "leave it out: Trainer.fit names the first NaN and where it began",
         "functional": "cr.jacobian, cr.hessian, cr.vjp, cr.jvp",
         "gradcheck": "cr.check_grads(function, inputs)",
         "Variable": "cr.tensor(data, requires_grad=True)",
@@ -276,8 +303,10 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "linalg": {
         n: _LINALG
-        for n in "svd svdvals inv pinv det slogdet solve eig eigh eigvals eigvalsh cholesky qr lstsq"
-        " matrix_rank cond".split()
+        for n in (
+            "svd svdvals inv pinv det slogdet solve eig eigh eigvals eigvalsh cholesky qr lstsq"
+            " matrix_rank cond"
+        ).split()
     },
     "Tensor": {
         "cuda": _CPU,

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
+from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
-from ..habits import no_attribute
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, snapshot, stored

@@ -17,7 +17,6 @@ from .contract import tensordot as tensordot
 from .contract import vecdot as vecdot
 from .create import arange as arange
 from .create import asarray as asarray
-from .create import asarray as as_tensor  # noqa: F401 - PyTorch's name
 from .create import empty as empty
 from .create import empty_like as empty_like
 from .create import eye as eye
@@ -174,14 +173,14 @@ from .reduce import softmax as softmax
 from .reduce import std as std
 from .reduce import sum as sum
 from .reduce import var as var
-from .settings import get_default_dtype as get_default_dtype
-from .settings import set_default_dtype as set_default_dtype
-from .settings import set_printoptions as set_printoptions
-from .settings import use_deterministic_algorithms as use_deterministic_algorithms
 from .sets import unique_all as unique_all
 from .sets import unique_counts as unique_counts
 from .sets import unique_inverse as unique_inverse
 from .sets import unique_values as unique_values
+from .settings import get_default_dtype as get_default_dtype
+from .settings import set_default_dtype as set_default_dtype
+from .settings import set_printoptions as set_printoptions
+from .settings import use_deterministic_algorithms as use_deterministic_algorithms
 from .shape import broadcast_arrays as broadcast_arrays
 from .shape import broadcast_tensors as broadcast_tensors
 from .shape import broadcast_to as broadcast_to
@@ -223,3 +222,5 @@ from .statistics import cdist as cdist
 from .statistics import median as median
 from .statistics import quantile as quantile
 from .statistics import unique as unique
+
+as_tensor = asarray  # PyTorch's name

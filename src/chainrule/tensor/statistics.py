@@ -16,7 +16,7 @@ from . import reduce as r
 from . import shape as s
 from .index import scatter_add, sort
 from .sets import unique_all
-from .value import as_tensor, array_of, make
+from .value import array_of, as_tensor, make
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -50,7 +50,8 @@ def quantile(
     shares = np.asarray(array_of(q), np.float64)
     if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise OptionError(f"quantile: q is a number in [0, 1], or a list of them, got {q!r}")
-    tensor, along, keep = _sorted("quantile", x, axis, dim, keepdims if keepdim is None else keepdim)
+    keep = keepdims if keepdim is None else keepdim
+    tensor, along = _sorted("quantile", x, axis if dim is None else dim)
     found = [_between(tensor, float(p) * (tensor.shape[along] - 1), along) for p in shares.flat]
     results = [_kept(f, along, x, axis if dim is None else dim, keep) for f in found]
     return results[0] if shares.ndim == 0 else s.stack(results)
@@ -87,18 +88,16 @@ def _floats(x: Any) -> Tensor:
     return tensor if dt.is_float(tensor.dtype) else tensor.float()
 
 
-def _sorted(
-    name: str, x: Any, axis: int | None, dim: int | None, keep: bool
-) -> tuple[Tensor, int, bool]:
+def _sorted(name: str, x: Any, axis: int | None) -> tuple[Tensor, int]:
+    """The elements in ascending order along an axis, or all; and that axis. NaN where one is."""
     tensor = _floats(x)
-    along = axis if dim is None else dim
-    if along is None:
-        tensor, along = tensor.reshape(-1), 0
-    along = r.normalize_axis(along, tensor.ndim, name)
+    if axis is None:
+        tensor, axis = tensor.reshape(-1), 0
+    along = r.normalize_axis(axis, tensor.ndim, name)
     if tensor.shape[along] == 0:
         raise ShapeError(f"{name}: axis {along} of shape {tensor.shape} has no element")
     bad = e.isnan(tensor).any(axis=along, keepdims=True)
-    return e.where(bad, float("nan"), tensor.sort(axis=along)), along, keep
+    return e.where(bad, float("nan"), tensor.sort(axis=along)), along
 
 
 def _between(ordered: Tensor, place: float, along: int) -> Tensor:
@@ -167,7 +166,8 @@ def unique(
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
-    """The distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of all pairs of rows: (..., n, d), (..., m, d) → (..., n, m).
+    """The distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of all pairs of rows: (..., n, d) and (..., m, d) to
+    (..., n, m).
 
     >>> import chainrule as cr
     >>> cr.cdist([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]])

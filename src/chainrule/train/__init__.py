@@ -21,6 +21,8 @@ from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
+from .recording import CSVLogger as CSVLogger
+from .recording import ModelCheckpoint as ModelCheckpoint
 from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
 from .watch import TrainingWarning as TrainingWarning
