@@ -300,9 +300,7 @@ def test_keywords_of_keras_mean_what_they_mean_there(capfd: Any) -> None:
 
 @pytest.mark.parametrize("optimizer", ["SGD", optim.SGD])
 def test_losses_and_optimizers_by_name_have_their_defaults(optimizer: Any) -> None:
-    t = cr.Trainer(
-        nn.Linear(3, 2), "cross_entropy", optimizer, metrics=["sparse_categorical_accuracy"]
-    )
+    t = cr.Trainer(nn.Linear(3, 2), "cross_entropy", optimizer, metrics=["acc"])
     assert isinstance(t.objective.parts[0].loss, nn.CrossEntropyLoss)
     assert isinstance(t.optimizer, optim.SGD) and t.optimizer.param_groups[0]["lr"] == 1e-3
     assert len(t.optimizer.param_groups[0]["params"]) == 2

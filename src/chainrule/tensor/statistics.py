@@ -41,13 +41,14 @@ def quantile(
     """The value below which a share ``q`` in [0, 1] of the elements lies, along an axis or of all.
 
     Between the sorted elements i and i + 1, i = ⌊q (n - 1)⌋, linearly. A list of q puts an axis of
-    its length first. NaN where there is a NaN.
+    its length first. NaN where there is a NaN. Sorts, and so needs the values: not for compiled
+    functions.
 
     >>> import chainrule as cr
     >>> cr.quantile([1.0, 2.0, 3.0, 4.0], 0.5), cr.quantile([1.0, 2.0, 3.0], [0.0, 0.75])
     (tensor(2.5), tensor([1. , 2.5]))
     """
-    shares = np.asarray(array_of(q), np.float64)
+    shares = np.asarray(q, np.float64)
     if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise OptionError(f"quantile: q is a number in [0, 1], or a list of them, got {q!r}")
     keep = keepdims if keepdim is None else keepdim

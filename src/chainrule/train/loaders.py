@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DataError, DTypeError, OptionError
 from ..habits import user_level
 from ..tensor.value import Value
-from ..utils.data import Subset, rows_at_once
+from ..utils.data import Subset, _rows_at_once
 
 
 class Rows(NamedTuple):
@@ -81,7 +81,7 @@ def _at_once(loader: Any) -> list[Any] | None:
         return None
     if type(dataset).__name__ == "TensorDataset" and 0 < len(dataset.tensors) <= 2:  # type: ignore[union-attr]
         return [_array(t) for t in dataset.tensors]  # type: ignore[union-attr]
-    if isinstance(dataset, Subset) and rows_at_once(dataset):
+    if isinstance(dataset, Subset) and _rows_at_once(dataset):
         parts = dataset[list(range(len(dataset)))]
         return [_array(t) for t in parts] if len(parts) <= 2 else None
     return None

@@ -54,16 +54,16 @@ class TensorDataset(Dataset):
 
     def __init__(self, *tensors: Any) -> None:
         """Raises DataError unless all have as many rows."""
-        self.tensors = tuple(t if isinstance(t, Value) else asarray(t) for t in tensors)
+        self.tensors = tuple(t if isinstance(t, Tensor) else asarray(t) for t in tensors)
         lengths = [len(t) for t in self.tensors]
         if not lengths or len(set(lengths)) > 1:
             raise DataError(f"TensorDataset: tensors of equal length are needed, got {lengths}")
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(getitem(t, index) for t in self.tensors)  # type: ignore[arg-type]
+        return tuple(getitem(t, index) for t in self.tensors)
 
     def __len__(self) -> int:
-        return len(self.tensors[0])  # type: ignore[arg-type]
+        return len(self.tensors[0])
 
 
 class Subset(Dataset):
@@ -133,7 +133,7 @@ def default_collate(items: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(default_collate(part) for part in zip(*items, strict=True))
     if isinstance(first, np.ndarray):
-        return asarray(np.stack(items))  # type: ignore[arg-type]
+        return asarray(np.stack(items))
     if isinstance(first, str | bytes):
         return list(items)
     return asarray(list(items))
@@ -186,14 +186,14 @@ class DataLoader:
         order = randperm(n, self.generator).tolist() if self.shuffle else list(range(n))
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             chosen = order[start : start + self.batch_size]
-            if self.collate_fn is None and rows_at_once(self.dataset):
+            if self.collate_fn is None and _rows_at_once(self.dataset):
                 yield self.dataset[chosen]
             else:
                 collate = self.collate_fn or default_collate
                 yield collate([self.dataset[i] for i in chosen])
 
 
-def rows_at_once(dataset: Any) -> bool:
+def _rows_at_once(dataset: Any) -> bool:
     """Whether ``dataset[list]`` gives the rows of tensors."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
