@@ -284,6 +284,10 @@ NAMES: dict[str, dict[str, str]] = {
         "DataLoader": "from chainrule.utils.data import DataLoader",
         "TensorDataset": "from chainrule.utils.data import TensorDataset",
     },
+    "estimators": {
+        "MLPClassifier": "BackpropClassifier",
+        "MLPRegressor": "BackpropRegressor",
+    },
     "utils": {
         "tensorboard": 'train.CSVLogger("log.csv"), or history.plot("curve.png")',
         "checkpoint": "cr.remat(function)",

@@ -1,6 +1,6 @@
 """Data: data sets that come with the package, tables of your own, and their preprocessing."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ..habits import answers_of as _answers_of
 from .digits import load_digits as load_digits
@@ -12,5 +12,5 @@ from .reading import table_of as table_of
 from .source import Source as Source
 from .tables import Table as Table
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.data")

@@ -1,6 +1,6 @@
 """Layers, losses and initializers, with the names of ``torch.nn``."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ..habits import answers_of as _answers_of
 from . import functional as functional
@@ -143,5 +143,5 @@ from .vision import Upsample as Upsample
 from .vision import UpsamplingBilinear2d as UpsamplingBilinear2d
 from .vision import UpsamplingNearest2d as UpsamplingNearest2d
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.nn")

@@ -1,6 +1,6 @@
 """Optimizers and schedules, with the names of ``torch.optim``."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ..habits import answers_of as _answers_of
 from . import lr_scheduler as lr_scheduler
@@ -23,5 +23,5 @@ from .sgd import ASGD as ASGD
 from .sgd import SGD as SGD
 from .sgd import Backprop1986 as Backprop1986
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.optim")

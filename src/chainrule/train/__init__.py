@@ -1,6 +1,6 @@
 """Training: the Trainer, metrics, callbacks, checkpoints."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ..habits import answers_of as _answers_of
 from .callbacks import Callback as Callback
@@ -27,5 +27,5 @@ from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
 from .watch import TrainingWarning as TrainingWarning
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.train")

@@ -1,7 +1,7 @@
 """Utilities by PyTorch's and Keras' names: `utils.data`, and a seed for everything."""
 
 import random
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 import numpy as np
 
@@ -21,5 +21,5 @@ def set_random_seed(seed: int) -> None:
     _manual_seed(seed)
 
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.utils")

@@ -7,8 +7,8 @@ code, which is faster.
 from __future__ import annotations
 
 import math
+import typing as _typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 import numpy as np
@@ -200,5 +200,5 @@ def _rows_at_once(dataset: Any) -> bool:
     return isinstance(dataset, TensorDataset)
 
 
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.utils.data")
