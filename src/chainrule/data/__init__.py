@@ -1,5 +1,8 @@
 """Data: data sets that come with the package, tables of your own, and their preprocessing."""
 
+import typing as _typing
+
+from ..habits import answers_of as _answers_of
 from .digits import load_digits as load_digits
 from .preprocess import Preprocessor as Preprocessor
 from .reading import open_table as open_table
@@ -8,3 +11,6 @@ from .reading import source_of as source_of
 from .reading import table_of as table_of
 from .source import Source as Source
 from .tables import Table as Table
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.data")

@@ -23,7 +23,7 @@ from ..errors import DTypeError, OptionError, ShapeError
 from .capture import active
 from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
-from .value import array_of, as_tensor, make, stored
+from .value import Value, array_of, as_tensor, make, stored
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -95,6 +95,19 @@ def manual_seed(seed: int) -> Generator:
     True
     """
     return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """A seed of the operating system's for the default generator; returns it.
+
+    >>> import chainrule as cr
+    >>> number = cr.seed(); a = cr.rand(2)
+    >>> _ = cr.manual_seed(number); cr.array_equal(a, cr.rand(2))
+    True
+    """
+    number = int.from_bytes(os.urandom(6), "little")
+    manual_seed(number)
+    return number
 
 
 def _key(generator: Generator | None) -> Node:
@@ -385,3 +398,6 @@ def _new_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
+
+
+Value.draws = {"normal": normal, "uniform": uniform}

@@ -57,6 +57,7 @@ class Value:
     )
 
     kind: ClassVar[type[Tensor]]  # set where Tensor is defined
+    draws: ClassVar[dict[str, Any]]  # random numbers by distribution, set where those are defined
 
     _array: Array | None
     _node: Node | None
@@ -473,7 +474,7 @@ class Value:
         leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
         self._forbid_foreign_graph(leaves)
         grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        flat = _differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
+        flat = differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
         reached = [
             (t, g.zeros_like(leaf) if n is None else n)
             for (leaf, t), n in zip(leaves, grads, strict=True)
@@ -635,7 +636,7 @@ def depends_on_leaf(node: Node) -> bool:
     return False
 
 
-def _differentiable(root: Node) -> set[Node]:
+def differentiable(root: Node) -> set[Node]:
     """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
     seen: set[Node] = set()
     stack = [root]
@@ -816,6 +817,22 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
 
     def __init__(self) -> None:
         super().__init__(False)
+
+
+class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+    """The same as `no_grad` (PyTorch's forbids later use of what is computed inside; this does
+    not). ``inference_mode(False)`` is `enable_grad`.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor(2.0, requires_grad=True)
+    >>> with cr.inference_mode():
+    ...     y = w * 3
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
 
 
 class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
