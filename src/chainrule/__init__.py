@@ -252,7 +252,7 @@ __array_api_version__ = "2024.12"
 newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick.
-_LAZY_MODULES = ("data", "estimators", "experiments", "nn", "optim", "train")
+_LAZY_MODULES = ("data", "estimators", "experiments", "func", "nn", "optim", "train")
 _LAZY_NAMES: dict[str, str] = {
     "Trainer": "train",
     "explain": "train.explain",

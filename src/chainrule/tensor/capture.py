@@ -140,7 +140,9 @@ class _Active(threading.local):
     capture: Capture | None = None
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
-    steps: tuple[Node, ...] = ()  # step numbers of loops whose body runs on placeholders
+    steps: tuple[Node, ...] = ()  # numbers of loops' steps and of examples, to draw others for each
+    changed: list[Value] | None = None  # tensors that a function running on tracers changes
+    draws: bool = True  # False: in a function mapped with randomness="error"
     checks: list[RangeCheck] | None = None  # of indices that the running trace does not know yet
 
 

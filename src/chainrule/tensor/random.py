@@ -20,7 +20,7 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, OptionError, ShapeError
-from .capture import active
+from .capture import active, user_line
 from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
 from .value import array_of, as_tensor, make, stored
@@ -60,7 +60,13 @@ class Generator:
         return self
 
     def next_key(self) -> Node:
-        """A key that no other draw of this generator has; in a loop, one for each step."""
+        """A key that no other draw of this generator has; in a loop, one for each step, and where
+        `vmap` says so one for each example."""
+        if not active.draws:
+            raise OptionError(
+                f"{user_line()} draws random numbers inside vmap with randomness=\"error\"; say "
+                'randomness="different" for other numbers in each example, or randomness="same"'
+            )
         with _drawing:
             counter = self.counter.node
             key = g.fold_in(self.key.node, counter)
