@@ -218,9 +218,10 @@ def test_check_grads_finds_a_wrong_rule() -> None:
 @pytest.mark.parametrize("compiled", [False, True])
 def test_random_numbers_in_vmap(compiled: bool) -> None:
     def draws(x):
-        return cr.randn(50), cr.randint(0, 1000, (20,)), cr.randperm(8), cr.bernoulli(x)
+        few = cr.randn(50), cr.randint(0, 1000, (20,)), cr.randperm(8)
+        return *few, cr.bernoulli(x), x.sum() + cr.rand()
 
-    x = cr.full((3, 40), 0.5)
+    x = cr.full((11, 40), 0.5)
     for randomness, equal in (("same", True), ("different", False)):
         f = cr.vmap(draws, randomness=randomness)
         cr.manual_seed(5)

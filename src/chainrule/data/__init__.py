@@ -25,3 +25,12 @@ from .sequences import pad_sequences as pad_sequences
 from .sequences import read_ts as read_ts
 from .source import Source as Source
 from .tables import Table as Table
+from .augment import RandomBrightness as RandomBrightness
+from .augment import RandomContrast as RandomContrast
+from .augment import RandomCrop as RandomCrop
+from .augment import RandomFlip as RandomFlip
+from .augment import RandomMixup as RandomMixup
+from .augment import RandomNoise as RandomNoise
+from .augment import RandomShift as RandomShift
+from .batches import Batches as Batches
+from .batches import TextBatches as TextBatches
