@@ -50,11 +50,16 @@ def test_a_crop_is_a_piece_of_the_image_and_its_mask() -> None:
     x, mask = through(images, data.RandomCrop((4, 5), both=True), y=images[:, 0])
     for row, piece, of_mask in zip(images, x.numpy(), mask.numpy(), strict=True):
         where = [
-            (i, j) for i in range(3) for j in range(3) if (row[:, i : i + 4, j : j + 5] == piece).all()
+            (i, j)
+            for i in range(3)
+            for j in range(3)
+            if (row[:, i : i + 4, j : j + 5] == piece).all()
         ]
         assert len(where) == 1
         np.testing.assert_array_equal(of_mask, piece[0])
-    with pytest.raises(ShapeError, match=r"a piece of \(8, 8\) of an image of \(6, 7\) with padding"):
+    with pytest.raises(
+        ShapeError, match=r"a piece of \(8, 8\) of an image of \(6, 7\) with padding"
+    ):
         data.RandomCrop(8)(images[0])
 
 

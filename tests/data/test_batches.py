@@ -15,6 +15,7 @@ from chainrule import nn, optim
 from chainrule.data import Batches, TextBatches, TextCorpus
 from chainrule.errors import CompileError, DataError, OptionError
 from chainrule.nn import functional as F
+from chainrule.tensor.value import make
 from chainrule.train.steps import Cursor
 
 N = 10
@@ -70,12 +71,10 @@ def test_compiled_steps_draw_what_is_drawn_at_once(size: int) -> None:
 def test_the_order_is_that_of_the_trainer() -> None:
     cursor = Cursor()
     cursor.start(seed=-3, epoch=2)
-    expected = cr.core.interpret if False else cursor.rows(N, N, True)
+    expected = make(cursor.rows(N, N, True))
     batches = Batches(X, np.arange(N), N, seed=-3)
     batches.seek(epoch=2)
-    from chainrule.tensor.value import make
-
-    np.testing.assert_array_equal(batches.next()[1].numpy(), make(expected).numpy())
+    np.testing.assert_array_equal(batches.next()[1].numpy(), expected.numpy())
 
 
 def test_ranks_share_the_rows_of_one_process() -> None:
@@ -148,7 +147,9 @@ def test_random_numbers_are_functions_of_seed_epoch_and_row() -> None:
         step = run(batches.next)
         cr.rand(3)  # the default generator has no part in it
         epochs: list[dict[int, float]] = [{}, {}]
-        drawn = [(int(j), float(v)) for _ in range(2 * N // size) for v, j in zip(*step())]
+        drawn = [
+            (int(j), float(v)) for _ in range(2 * N // size) for v, j in zip(*step(), strict=True)
+        ]
         for i, (j, v) in enumerate(drawn):
             epochs[i // N][j] = v
         return epochs
@@ -207,7 +208,9 @@ def test_mistakes_are_named() -> None:
         Batches(X, batch_size=4, of=3)
     with pytest.raises(DataError, match="the arrays have 10, 9 rows; they must be equal"):
         Batches(X, np.arange(9), 2)
-    with pytest.raises(DataError, match="Batches: x has NaN or infinite values in 1 rows, first in"):
+    with pytest.raises(
+        DataError, match="Batches: x has NaN or infinite values in 1 rows, first in"
+    ):
         Batches([[1.0], [np.nan]], batch_size=1)
     with pytest.raises(DataError, match=r"x has no rows \(shape \(0, 3\)\)"):
         Batches(np.zeros((0, 3)), batch_size=1)

@@ -231,7 +231,9 @@ def test_mistakes_are_named() -> None:
         stack_module_state([nn.Linear(1, 1), nn.Tanh()])
     with pytest.raises(OptionError, match="some modules are in training and some in evaluation"):
         stack_module_state([nn.Linear(1, 1), nn.Linear(1, 1).eval()])
-    with pytest.raises(ShapeError, match=r"weight is float32\[1, 1\] in module 0 and float32\[1, 2"):
+    with pytest.raises(
+        ShapeError, match=r"weight is float32\[1, 1\] in module 0 and float32\[1, 2"
+    ):
         stack_module_state([nn.Linear(1, 1), nn.Linear(2, 1)])
     with pytest.raises(OptionError, match="module 1 and module 0 differ in bias"):
         stack_module_state([nn.Linear(1, 1), nn.Linear(1, 1, bias=False)])

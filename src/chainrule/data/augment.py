@@ -50,7 +50,7 @@ class RandomFlip:
 
 
 class RandomCrop:
-    """A piece of ``size`` (height, width) of an image (..., H, W), anywhere in it, each place alike.
+    """A piece of ``size`` (height, width) of an image (..., H, W); each place in it is alike.
 
     ``padding``: so many pixels of ``fill`` are put around it on all four sides first. A size of
     None is that of the image, which is then moved by up to ``padding`` pixels. ``both``: the same
@@ -78,7 +78,9 @@ class RandomCrop:
         """The example."""
         x = as_tensor(x)
         if x.ndim < 2:
-            raise ShapeError(f"RandomCrop: an image (..., height, width) is expected, got {x.shape}")
+            raise ShapeError(
+                f"RandomCrop: an image (..., height, width) is expected, got {x.shape}"
+            )
         image, p = x.shape[-2:], self.padding
         size = image if self.size is None else self.size
         if any(n + 2 * p < s for n, s in zip(image, size, strict=True)):
@@ -103,7 +105,7 @@ class RandomCrop:
 
 
 class RandomShift(RandomCrop):
-    """An image moved by up to ``most`` pixels in each direction; ``fill`` comes in at the border."""
+    """An image moved by up to ``most`` pixels in each direction; ``fill`` comes in."""
 
     def __init__(self, most: int, fill: float = 0, both: bool = False) -> None:
         super().__init__(None, most, fill, both)

@@ -51,7 +51,7 @@ class Batches:
     ...     x, y = batches.next()
     ...     return x.sum(), y
     >>> step(), step()
-    ((tensor(6.), tensor([4, 2])), (tensor(4.), tensor([1, 3])))
+    ((tensor(6.), tensor([2, 4])), (tensor(4.), tensor([3, 1])))
     >>> batches.epoch, batches.position
     (1, 0)
     """
@@ -148,7 +148,9 @@ class Batches:
         """Go on where `state_dict` was called. Raises OptionError if rows or seed are others."""
         for name, own in (("seed", self.seed), ("rows", self.rows)):
             if state[name] != own:
-                raise OptionError(f"Batches: {name} is {own}, the state was made with {state[name]}")
+                raise OptionError(
+                    f"Batches: {name} is {own}, the state was made with {state[name]}"
+                )
         self.seek(int(state["epoch"]), int(state["position"]))
 
     def __len__(self) -> int:
@@ -351,4 +353,3 @@ def _takes_two(f: Augment) -> bool:
 
 def _name(f: Augment) -> str:
     return getattr(f, "__name__", type(f).__name__)
-

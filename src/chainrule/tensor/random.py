@@ -65,7 +65,7 @@ class Generator:
         `vmap` says so one for each example."""
         if not active.draws:
             raise OptionError(
-                f"{user_line()} draws random numbers inside vmap with randomness=\"error\"; say "
+                f'{user_line()} draws random numbers inside vmap with randomness="error"; say '
                 'randomness="different" for other numbers in each example, or randomness="same"'
             )
         with _drawing:

@@ -384,9 +384,7 @@ def _drawing(randomness: str, mapped: dict[Node, Node], length: int) -> Iterator
         active.steps, active.draws = before
 
 
-def vmap(
-    f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "same"
-) -> Function:
+def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "same") -> Function:
     """``f`` for many examples at once: write it for one, call it with an axis of examples added.
 
     ``in_axes``: the axis of the examples in each argument (None: the same for all); ``out_axes``:
@@ -401,9 +399,7 @@ def vmap(
     False
     """
     if randomness not in RANDOMNESS:
-        raise OptionError(
-            f"vmap: randomness is one of {', '.join(RANDOMNESS)}, got {randomness!r}"
-        )
+        raise OptionError(f"vmap: randomness is one of {', '.join(RANDOMNESS)}, got {randomness!r}")
 
     @functools.wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
