@@ -187,6 +187,19 @@ def test_windows_of_a_text(stride: int) -> None:
     assert drawn[0][0].dtype == np.int64
 
 
+def test_all_rows_in_one_batch() -> None:
+    for shuffle in (False, True):
+        batches = Batches(X, np.arange(N), N, shuffle=shuffle, augment=lambda x: x + 1)
+        for _ in range(2):
+            x, y = cr.compile(batches.next)()
+            np.testing.assert_array_equal(x.numpy()[:, 0], y.numpy() + 1)
+            assert sorted(y.numpy()) == list(range(N)) and (shuffle or y[3].item() == 3)
+        assert batches.epoch == 2
+    one = Batches(X, np.arange(N), 6, shuffle=True, drop_last=True)
+    assert len({tuple(one.next()[1].numpy()) for _ in range(4)}) == 4
+    assert one.epoch == 4
+
+
 def test_the_last_token_of_a_text_is_a_target() -> None:
     x, y = TextBatches([0, 1, 2, 3, 4], 4, 1).next()
     assert x.tolist() == [[0, 1, 2, 3]] and y.tolist() == [[1, 2, 3, 4]]

@@ -214,7 +214,8 @@ class RandomMixup:
             return y
         if self.classes is None:
             raise OptionError("RandomMixup: labels are mixed as probabilities; say classes=")
-        return one_hot(y, self.classes).float()
+        found: Tensor = one_hot(y, self.classes).float()
+        return found
 
 
 _KNOTS = np.linspace(0, 1, 4097)
@@ -237,7 +238,8 @@ def _beta_quantiles(alpha: float) -> Any:
 
 def _float(x: Any) -> Tensor:
     x = as_tensor(x)
-    return x if dt.is_float(x.dtype) else x.float()
+    wide: Tensor = x if dt.is_float(x.dtype) else x.float()
+    return wide
 
 
 def _back(x: Tensor, like: Tensor) -> Tensor:
@@ -245,7 +247,8 @@ def _back(x: Tensor, like: Tensor) -> Tensor:
     if dt.is_float(like.dtype):
         return x
     limits = np.iinfo(like.dtype)
-    return clip(rounded(x), float(limits.min), float(limits.max)).to(like.dtype)
+    kept: Tensor = clip(rounded(x), float(limits.min), float(limits.max)).to(like.dtype)
+    return kept
 
 
 def _range(value: Range) -> tuple[float, float]:

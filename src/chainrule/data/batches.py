@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
+from ..core.counter_random import philox
 from ..core.node import Array, Node
 from ..errors import CompileError, DataError, OptionError
 from ..tensor.capture import active
@@ -109,10 +110,11 @@ class Batches:
         self.seed, self.drop_last, self.rank, self.of = int(seed), bool(drop_last), rank, of
         listed = [augment] if callable(augment) else list(augment)
         self.augment = tuple(listed)
-        words = [self.seed & 0xFFFFFFFF, self.seed >> 32 & 0xFFFFFFFF]
-        self._key = stored(np.array(words, np.uint32))
         self._epoch = stored(np.zeros((), np.uint32))
         self._position = stored(np.zeros((), np.uint32))
+        self._order = stored(np.zeros(2, np.uint32))  # the key of this epoch's order
+        self._following = stored(np.zeros(2, np.uint32))  # of the next one's
+        self.seek()
 
     # -- where it is -------------------------------------------------------------------------------
     @property
@@ -132,8 +134,10 @@ class Batches:
                 f"seek: an epoch from 0 on and a position from 0 to {self._usable - 1} are "
                 f"expected, got {epoch}, {position}"
             )
-        self._epoch.assign(stored(np.array(epoch, np.uint32)))
-        self._position.assign(stored(np.array(position, np.uint32)))
+        found = np.uint32(epoch), np.uint32(position), self._key(epoch), self._key(epoch + 1)
+        state = self._epoch, self._position, self._order, self._following
+        for tensor, value in zip(state, found, strict=True):
+            tensor.assign(stored(np.array(value, np.uint32)))
 
     def state_dict(self) -> dict[str, int]:
         """Where it is, for `load_state_dict`."""
@@ -157,6 +161,13 @@ class Batches:
         """The batches of an epoch, the last one perhaps shared with the next."""
         return -(-self._usable // (self.batch_size * self.of))
 
+    def _words(self) -> tuple[np.uint32, np.uint32]:
+        return np.uint32(self.seed & 0xFFFFFFFF), np.uint32(self.seed >> 32 & 0xFFFFFFFF)
+
+    def _key(self, epoch: int) -> Array:
+        """The key of an epoch: a function of the seed and its number."""
+        return np.array(philox(np.uint32(epoch), *self._words()), np.uint32)
+
     @property
     def _usable(self) -> int:
         together = self.batch_size * self.of
@@ -165,8 +176,7 @@ class Batches:
     # -- batches -----------------------------------------------------------------------------------
     def next(self) -> Any:
         """The next batch: ``(x, y)``, or ``x`` if there is no y."""
-        index, epochs = self._advance()
-        return self._batch(index, epochs)
+        return self._batch(*self._advance())
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch, from where it is to its end; the last one may be smaller."""
@@ -185,30 +195,45 @@ class Batches:
                 self.seek(start + 1)
             else:
                 self.seek(start, self.position + count)
-            epochs = g.full((), start, dt.uint32)
-            yield self._batch(g.constant(index), epochs)
+            yield self._batch(g.constant(index), g.constant(self._key(start)))
 
-    def _advance(self) -> tuple[Node, Node]:
-        """Positions of the next rows in their epochs (B,), and the epoch, one or one for each."""
+    def _advance(self) -> tuple[Node, Node, Node | None]:
+        """Positions of the next rows in their epoch (B,), the key of its order, and where there is
+        one the key of the epoch of those that are beyond its end.
+
+        What comes next is worked out beside the step, which reads keys that are there already.
+        """
         b, n, together = self.batch_size, self._usable, self.batch_size * self.of
         here, epoch = self._position.node, self._epoch.node
-        one, end = g.full((), 1, dt.uint32), g.full((), n, dt.uint32)
-        after = g.add(here, g.full((), together, dt.uint32))
+        order, following = self._order.node, self._following.node
+        end, after = g.full((), n, dt.uint32), g.add(here, g.full((), together, dt.uint32))
         over = g.le(end, after)
+        two = g.expand(over, (2,))
+        new = g.fold_in(g.constant(np.array(self._words())), g.add(epoch, g.full((), 2, dt.uint32)))
         self._position.assign(make(g.where(over, g.sub(after, end), after)))
-        self._epoch.assign(make(g.where(over, g.add(epoch, one), epoch)))
-        first = g.add(here, g.full((), self.rank * b, dt.uint32))
-        index = g.add(g.expand(first, (b,)), g.iota((b,), 0, dt.uint32))
-        if n % together == 0:
-            return index, epoch
-        ends, epochs = g.expand(end, (b,)), g.expand(epoch, (b,))
-        beyond = g.le(ends, index)
-        index = g.where(beyond, g.sub(index, ends), index)
-        return index, g.where(beyond, g.add(epochs, g.expand(one, (b,))), epochs)
+        self._epoch.assign(make(g.add(epoch, g.cast(over, dt.uint32))))
+        self._order.assign(make(g.where(two, following, order)))
+        self._following.assign(make(g.where(two, new, following)))
+        place = g.iota((b,), 0, dt.uint32)
+        if n == b:  # always at the first row of an epoch
+            return place, order, None
+        first = g.add(here, g.full((), self.rank * b, dt.uint32)) if self.rank else here
+        return g.add(g.expand(first, (b,)), place), order, following if n % together else None
 
-    def _batch(self, index: Node, epochs: Node) -> Any:
-        keys = g.fold_in(g.expand(self._key.node, (*epochs.shape, 2)), epochs)
-        rows = g.shuffle(index, keys, self.rows) if self.shuffle else index
+    def _batch(self, index: Node, order: Node, following: Node | None = None) -> Any:
+        keys = order
+        if following is not None:
+            end = g.full(index.shape, self._usable, dt.uint32)
+            beyond, later = g.le(end, index), g.sub(index, end)
+            rows = g.where(beyond, self._rows(later, following), self._rows(index, order))
+            wide = (*index.shape, 2)
+            keys = g.where(
+                g.broadcast(g.reshape(beyond, (*index.shape, 1)), wide),
+                g.expand(following, wide),
+                g.expand(order, wide),
+            )
+        else:
+            rows = self._rows(index, order)
         x, y = self._read(rows)
         if self.augment:
             of_rows = g.fold_in(g.expand(keys, (*rows.shape, 2)), rows)
@@ -218,7 +243,12 @@ class Batches:
             return inputs
         return inputs, y[0] if self._single_y else tuple(y)
 
+    def _rows(self, index: Node, order: Node) -> Node:
+        return g.shuffle(index, order, self.rows) if self.shuffle else index
+
     def _read(self, rows: Node) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        if rows.op == "iota" and rows.shape == (self.rows,):  # all of them, in their order
+            return self.x, self.y
         taken = [[make(g.gather(t.node, rows)) for t in part] for part in (self.x, self.y)]
         return taken[0], taken[1]
 
