@@ -209,12 +209,12 @@ class RandomMixup:
         return mixed, self._target(y) * share + self._target(other_y) * (1 - share)
 
     def _target(self, y: Any) -> Tensor:
-        y = as_tensor(y)
-        if dt.is_float(y.dtype):
-            return y
+        target = as_tensor(y)
+        if dt.is_float(target.dtype):
+            return target
         if self.classes is None:
             raise OptionError("RandomMixup: labels are mixed as probabilities; say classes=")
-        found: Tensor = one_hot(y, self.classes).float()
+        found: Tensor = one_hot(target, self.classes).float()
         return found
 
 
