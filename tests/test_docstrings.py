@@ -32,6 +32,7 @@ MODULES = [
     "chainrule.estimators",
     "chainrule.experiments",
     "chainrule.errors",
+    "chainrule.func",
 ]
 
 # Where a formula or a shape would say nothing.

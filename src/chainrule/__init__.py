@@ -277,7 +277,7 @@ short, int, long = int16, int32, int64  # noqa: A001
 newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.
-_LAZY_MODULES = ("data", "estimators", "experiments", "nn", "optim", "train", "utils")
+_LAZY_MODULES = ("data", "estimators", "experiments", "func", "nn", "optim", "train", "utils")
 _LAZY_NAMES: dict[str, str] = {
     "Trainer": "train",
     "explain": "train.explain",
