@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.whole_file import check_writable
+from ..core.whole_file import check_writable
 from ..errors import OptionError
 from ..habits import CHECKPOINT, knows
 from ..utils.files import save
