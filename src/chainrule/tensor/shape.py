@@ -15,7 +15,7 @@ from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
 from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import Value, as_tensor, constant, make, use, view_of
+from .value import as_tensor, constant, make, use, view_of
 from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
