@@ -32,7 +32,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.6f}".rstrip("0") if "e" in text else text
 
 
-def mebibytes(size: int | None) -> str:
+def mebibytes(size: float | None) -> str:
     """A size in MiB."""
     return "–" if size is None else f"{size / 2**20:.0f}"
 
