@@ -293,6 +293,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import estimators as estimators
     from . import experiments as experiments
+    from . import func as func
     from . import nn as nn
     from . import optim as optim
     from . import train as train
