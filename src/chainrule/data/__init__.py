@@ -1,6 +1,7 @@
 """Data: data sets that come with the package, tables of your own, and their preprocessing."""
 
 from .digits import load_digits as load_digits
+from .mnist import load_mnist as load_mnist
 from .preprocess import Preprocessor as Preprocessor
 from .reading import open_table as open_table
 from .reading import read_table as read_table

@@ -18,6 +18,8 @@ from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
+from .pretrain import pretrain as pretrain
+from .pretrain import unroll as unroll
 from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
 from .watch import TrainingWarning as TrainingWarning
