@@ -3,13 +3,14 @@ layers below make of the data; no labels are needed."""
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, OptionError, ShapeError
 from ..nn.activation import Sigmoid
@@ -28,7 +29,7 @@ from .trainer import Trainer
 Watch = Callable[[int, int, float], object]  # layer, epoch (both from 1), error of reconstruction
 
 EARLY_MOMENTUM, EARLY_EPOCHS = 0.5, 5
-MEASURED_ROWS = 1000
+MEASURED_ROWS = 200
 
 _OPTIONS: dict[str, Constraint] = {
     "epochs": integer(1),
@@ -73,7 +74,7 @@ def pretrain(
     ``k``, ``chains``: Gibbs steps, and persistent chains instead of starting from the data.
     ``seed``: of weights, samples and order; with ``checkpoint``, a folder, a run that was ended is
     continued with the same numbers. ``watch(layer, epoch, error)``: told the squared error of the
-    reconstruction of an example (its mean over the first 1000) after each epoch.
+    reconstruction of an example (its mean over the first 200) after each epoch.
 
     Returns the machines, whose generative biases `unroll` needs. Then train as usual, with
     `Trainer`; a layer of outputs is left out here: ``pretrain(net[:-1], x)``.
@@ -105,41 +106,89 @@ def pretrain(
     }
     check("pretrain", _OPTIONS, values)
     layers = _layers(model)
-    data = _data(x, layers[0][0], visible)
+    first = layers[0][0]
+    data = _data("pretrain", x, first.in_features, first.weight.dtype, visible)
     generator = Generator(seed)
     machines: list[RBM] = []
-    for number_, (layer, kind) in enumerate(layers, 1):
+    for depth, (layer, kind) in enumerate(layers, 1):
         machine = RBM(
             layer.in_features,
             layer.out_features,
-            visible=visible if number_ == 1 else "bernoulli",
+            visible=visible if depth == 1 else "bernoulli",
             hidden=kind,
             chains=chains,
             generator=generator,
             dtype=layer.weight.dtype,
         )
-        rate = lr if kind == "bernoulli" else linear_lr
-        groups = [
-            {"params": [machine.weight], "weight_decay": weight_decay},
-            {"params": [machine.visible_bias, machine.hidden_bias]},
-        ]
-        sgd = SGD(groups, lr=rate, momentum=min(EARLY_MOMENTUM, momentum))
-        trainer = Pretrainer(machine, k, sgd, seed + number_)
-        trainer.fit(
+        trainer = fit_rbm(
+            machine,
             data,
-            data,
-            epochs,
-            batch_size,
-            progress=False,
-            diagnose=False,
-            callbacks=[_Progress(number_, data[:MEASURED_ROWS], momentum, watch)],
-            checkpoint=None if checkpoint is None else Path(checkpoint) / f"layer{number_}",
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr if kind == "bernoulli" else linear_lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            k=k,
+            seed=seed + depth,
+            checkpoint=None if checkpoint is None else Path(checkpoint) / f"layer{depth}",
+            watch=None if watch is None else functools.partial(watch, depth),
         )
         _put(layer, machine)
         machines.append(machine)
-        if number_ < len(layers):
+        if depth < len(layers):
             data = trainer.predict(data)
     return machines
+
+
+def fit_rbm(
+    machine: RBM,
+    x: Any,
+    *,
+    epochs: int = 10,
+    batch_size: int = 100,
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0002,
+    k: int = 1,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    watch: Callable[[int, float], object] | None = None,
+) -> Trainer:
+    """Train one machine by contrastive divergence; the options are those of `pretrain`.
+
+    ``seed`` is that of the order of the rows; samples are drawn by the machine's own generator.
+    ``watch(epoch, error)`` is told of each epoch. Returns the `Trainer`, with history and `save`.
+
+    >>> import numpy as np
+    >>> from chainrule import nn, train
+    >>> x = np.repeat(np.eye(4, dtype="float32"), 25, axis=0)
+    >>> trainer = train.fit_rbm(nn.RBM(4, 8), x, epochs=3, batch_size=10)
+    >>> trainer.step, trainer.predict(x).shape
+    (30, (100, 8))
+    """
+    values = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "momentum": momentum}
+    values |= {"weight_decay": weight_decay, "k": k, "seed": seed}
+    check("fit_rbm", _OPTIONS, values)
+    data = _data("fit_rbm", x, machine.visible_features, machine.weight.dtype, machine.visible)
+    groups = [
+        {"params": [machine.weight], "weight_decay": weight_decay},
+        {"params": [machine.visible_bias, machine.hidden_bias]},
+    ]
+    sgd = SGD(groups, lr=lr, momentum=min(EARLY_MOMENTUM, momentum))
+    for group in sgd.param_groups if momentum else ():
+        group.track("momentum")  # it changes, and the step stays the same program
+    trainer = Pretrainer(machine, k, sgd, seed)
+    trainer.fit(
+        data,
+        data,
+        epochs,
+        batch_size,
+        progress=False,
+        diagnose=False,
+        callbacks=[_Progress(data[:MEASURED_ROWS], momentum, watch)],
+        checkpoint=checkpoint,
+    )
+    return trainer
 
 
 class Pretrainer(Trainer):
@@ -161,12 +210,14 @@ def _unused(prediction: Any, target: Any) -> Any:
 class _Progress(Callback):
     """Raises the momentum after the first epochs, and measures."""
 
-    def __init__(self, layer: int, rows: Array, momentum: float, watch: Watch | None) -> None:
-        self.layer, self.rows, self.momentum, self.watch = layer, rows, momentum, watch
+    def __init__(
+        self, rows: Array, momentum: float, watch: Callable[[int, float], object] | None
+    ) -> None:
+        self.rows, self.momentum, self.watch = rows, momentum, watch
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Momentum: small at first, while the gradients are large."""
-        if trainer.epoch >= EARLY_EPOCHS:
+        if trainer.epoch >= EARLY_EPOCHS and self.momentum > EARLY_MOMENTUM:
             for group in trainer.optimizer.param_groups:
                 group["momentum"] = self.momentum
 
@@ -178,7 +229,7 @@ class _Progress(Callback):
             with no_grad():
                 seen = machine.reconstruct(self.rows).numpy()
             error = float(((self.rows - seen) ** 2).sum(1).mean())
-            self.watch(self.layer, trainer.epoch, error)
+            self.watch(trainer.epoch, error)
 
 
 def unroll(machines: Sequence[RBM]) -> Sequential:
@@ -247,26 +298,25 @@ def _flat(model: Module) -> list[Module]:
     return [] if isinstance(model, Identity) else [model]
 
 
-def _data(x: Any, first: Linear, visible: str) -> Array:
-    arrays = arrays_of("pretrain", "x", x, first.weight.dtype)
+def _data(where: str, x: Any, features: int, dtype: DType, visible: str) -> Array:
+    """The rows of ``x``, checked against what visible units can be."""
+    arrays = arrays_of(where, "x", x, dtype)
     if not arrays.single:
-        raise DataError("pretrain: x is one array or table of features")
+        raise DataError(f"{where}: x is one array or table of features")
     data = np.ascontiguousarray(arrays.arrays[0])
-    data = data.reshape(len(data), -1).astype(first.weight.dtype, copy=False)
+    data = data.reshape(len(data), -1).astype(dtype, copy=False)
     if not len(data):
-        raise DataError("pretrain: x has no rows")
-    if data.shape[1] != first.in_features:
+        raise DataError(f"{where}: x has no rows")
+    if data.shape[1] != features:
         raise ShapeError(
-            f"pretrain: x has {data.shape[1]} features, the first layer expects {first.in_features}"
+            f"{where}: x has {data.shape[1]} features, the first layer expects {features}"
         )
     low, high = float(data.min()), float(data.max())
     if visible == "bernoulli" and not 0 <= low <= high <= 1:
         raise DataError(
-            f"pretrain: x goes from {low:g} to {high:g}; visible units are probabilities, from 0 to "
+            f"{where}: x goes from {low:g} to {high:g}; visible units are probabilities, from 0 to "
             '1: scale x, or standardize it and say visible="gaussian"'
         )
-    if not math.isfinite(low + high):
-        raise DataError("pretrain: x holds numbers that are not finite")
     return data
 
 
