@@ -40,7 +40,9 @@ def log_likelihood(rbm: nn.RBM, v: cr.Tensor) -> cr.Tensor:
 def test_the_free_energy_is_the_sum_over_all_hidden_states() -> None:
     rbm = machine()
     v, h = states(5), states(3)
-    each = np.array([[float(rbm.energy(cr.tensor(a[None]), cr.tensor(b[None]))) for b in h] for a in v])
+    each = np.array(
+        [[float(rbm.energy(cr.tensor(a[None]), cr.tensor(b[None]))) for b in h] for a in v]
+    )
     np.testing.assert_allclose(
         rbm.free_energy(cr.tensor(v)).numpy(), -np.log(np.exp(-each).sum(1)), rtol=1e-12
     )
@@ -154,7 +156,9 @@ def test_samples_follow_the_distribution() -> None:
 @pytest.mark.parametrize("chains", [0, 30])
 def test_learning_raises_the_exact_likelihood_of_bars_and_stripes(chains: int) -> None:
     """2 × 2 bars and stripes: six patterns of sixteen; CD-1 and persistent chains."""
-    data = np.array([[0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0], [0, 0, 1, 1]])
+    data = np.array(
+        [[0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0], [0, 0, 1, 1]]
+    )
     v = cr.tensor(np.tile(data, (5, 1)).astype("float32"))
     raised = 0
     for seed in range(10):
@@ -292,9 +296,7 @@ def test_clamped_units_keep_their_values() -> None:
 
 def test_as_layers() -> None:
     rbm, v = machine(), cr.tensor(states(5))
-    np.testing.assert_array_equal(
-        cr.sigmoid(rbm.encoder()(v)).numpy(), rbm.hidden_mean(v).numpy()
-    )
+    np.testing.assert_array_equal(cr.sigmoid(rbm.encoder()(v)).numpy(), rbm.hidden_mean(v).numpy())
     h = cr.tensor(states(3))
     np.testing.assert_allclose(
         cr.sigmoid(rbm.decoder()(h)).numpy(), rbm.visible_mean(h).numpy(), rtol=1e-14
@@ -340,7 +342,7 @@ def test_as_layers() -> None:
         ),
         (
             OptionError,
-            "has no persistent chains: make it with nn.RBM(..., chains=100)",
+            "has no persistent chains: write nn.RBM(..., chains=100)",
             lambda: nn.RBM(4, 2).contrastive_divergence(cr.zeros(2, 4), persistent=True),
         ),
         (

@@ -148,7 +148,7 @@ def test_other_data(digits: np.ndarray) -> None:
     with pytest.raises(DataError) as caught:
         train.pretrain(encoder(64, 4), digits * 16)
     assert str(caught.value) == (
-        "pretrain: x goes from 0 to 16; visible units are probabilities, from 0 to 1: scale x, or "
+        "pretrain: x goes from 0 to 16; visible units are probabilities, 0 to 1: scale x, or "
         'standardize it and say visible="gaussian"'
     )
     with pytest.raises(ShapeError, match="x has 64 features, the first layer expects 63"):

@@ -127,9 +127,7 @@ def fine_tune(lab: Lab, what: str, net: nn.Sequential, data: Images, epochs: int
         errors.append(squared(rebuilt(net, data.x_test), data.x_test))
         lab.tell(what, epoch + 1, epochs)
 
-    trainer.fit(
-        data.x, data.x, epochs, 100, callbacks=measure, progress=False, diagnose=False
-    )
+    trainer.fit(data.x, data.x, epochs, 100, callbacks=measure, progress=False, diagnose=False)
     return np.array(errors)
 
 
@@ -166,9 +164,9 @@ def flat(
     top = stack(plan.layers[-2], FLAT)
     below = data.x
     for machine in machines[:-1]:
-        below = Trainer(
-            machine, nn.MSELoss(), optim.SGD(machine.parameters(), lr=0.1)
-        ).predict(below)
+        below = Trainer(machine, nn.MSELoss(), optim.SGD(machine.parameters(), lr=0.1)).predict(
+            below
+        )
     [last] = pretrain(top, below, epochs=lab.epochs(plan.greedy), linear_lr=0.001, seed=1)
     net = autoencoder(data, plan, FLAT, "", [*machines[:-1], last])
     fine_tune(lab, "two code units", net, data, plan.flat_tuned)

@@ -138,17 +138,21 @@ class RBM(Module):
         """Start the persistent chains from random visible units, as zero weights would give."""
         if self.chains is not None:
             with no_grad():
-                hidden = f.zeros(self.chains.shape[0], self.hidden_features, dtype=self.chains.dtype)
+                hidden = f.zeros(
+                    self.chains.shape[0], self.hidden_features, dtype=self.chains.dtype
+                )
                 self.chains.assign(self._draw_visible(self.visible_mean(hidden)))
 
     # -- the two conditional distributions ---------------------------------------------------------
     def hidden_mean(self, v: Any) -> Tensor:
         """E[h | v]: σ(W v + b), or W v + b of gaussian units; (N, visible) -> (N, hidden)."""
-        x = F.linear(self._units(v, self.visible_features, "visible"), self.weight, self.hidden_bias)
+        x = F.linear(
+            self._units(v, self.visible_features, "visible"), self.weight, self.hidden_bias
+        )
         return f.sigmoid(x) if self.hidden == "bernoulli" else x
 
     def visible_mean(self, h: Any) -> Tensor:
-        """E[v | h]: σ(Wᵀ h + a), softmax for labels, Wᵀ h + a of gaussian units; -> (N, visible)."""
+        """E[v | h]: σ(Wᵀ h + a), softmax for labels, or Wᵀ h + a; -> (N, visible)."""
         x = self._units(h, self.hidden_features, "hidden") @ self.weight + self.visible_bias
         if self.visible == "gaussian":
             return x
@@ -214,9 +218,7 @@ class RBM(Module):
         gaussian hidden units the sum is an integral, without its constant (H/2) ln 2π.
         """
         v = self._units(v, self.visible_features, "visible")
-        return self._visible_energy(v) - self._explained(
-            F.linear(v, self.weight, self.hidden_bias)
-        )
+        return self._visible_energy(v) - self._explained(F.linear(v, self.weight, self.hidden_bias))
 
     def _visible_energy(self, v: Tensor) -> Tensor:
         if self.visible == "gaussian":
@@ -265,7 +267,7 @@ class RBM(Module):
         v = self._units(v, self.visible_features, "visible")
         if self.chains is None and persistent:
             raise OptionError(
-                f"{trail.title(self)} has no persistent chains: make it with nn.RBM(..., chains=100)"
+                f"{trail.title(self)} has no persistent chains: write nn.RBM(..., chains=100)"
             )
         if v.ndim > 1 and math.prod(v.shape[:-1]) == 0:
             raise ShapeError(f"{trail.title(self)}: contrastive divergence of no row, {v.shape}")

@@ -62,7 +62,7 @@ def pretrain(
     checkpoint: str | Path | None = None,
     watch: Watch | None = None,
 ) -> list[RBM]:
-    """Train the Linear layers of ``model`` one after another as `nn.RBM`, and put the weights there.
+    """Train the Linear layers of ``model`` one after another as `nn.RBM`, and put weights there.
 
         Δw(t) = m Δw(t-1) - lr (∂L/∂w + weight_decay w),    L of `RBM.contrastive_divergence`
 
@@ -286,8 +286,8 @@ def _layers(model: Module) -> list[tuple[Linear, str]]:
 
 def _not_logistic(what: str) -> OptionError:
     return OptionError(
-        "pretrain: the model must be a Sequential of Linear (with bias) and Sigmoid, for restricted "
-        f"Boltzmann machines have logistic units; {what}. Leave out what comes after: "
+        "pretrain: the model must be a Sequential of Linear (with bias) and Sigmoid, for "
+        f"restricted Boltzmann machines have logistic units; {what}. Leave out what comes after: "
         "pretrain(net[:-1], x)"
     )
 
