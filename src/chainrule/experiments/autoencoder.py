@@ -212,7 +212,8 @@ def draw(
     (a, b), (c, d) = figure.subplots(2, 2)
     first = [int(np.flatnonzero(data.y_test == k)[0]) for k in range(10)]
     rows = np.concatenate([data.x_test[first], *(p[first] for p in pictures.values())])
-    tiles(a, rows, data.side, 10, "rows: image; " + "; ".join(pictures), signed=False)
+    title = "rows: the image, and what comes back by\n" + ", ".join(pictures)
+    tiles(a, rows, data.side, 10, title, signed=False)
     for (name, errors), colour in zip(curves.items(), COLOURS, strict=False):
         b.plot(np.arange(1, len(errors) + 1), errors, color=colour, label=name, marker=".")
     b.set_yscale("log")
