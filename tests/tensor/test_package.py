@@ -19,11 +19,19 @@ HEAVY = [
     "pandas",
     "chainrule.nn",
     "chainrule.train",
+    "chainrule.compiler.loops",
 ]
 
 
 def test_import_is_light() -> None:
     code = f"import chainrule, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_training_loads_nothing_of_tables() -> None:
+    heavy = ["chainrule.data", "chainrule.compiler.loops", "llvmlite", "subprocess", "socket"]
+    code = f"import chainrule.train, sys; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

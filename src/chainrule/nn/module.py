@@ -373,8 +373,11 @@ class Module(Versioned):
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
         if not isinstance(mode, bool | np.bool_):
             raise OptionError(f"train(mode) expects True or False, got {mode!r}")
-        for module in self.modules():
-            module.training = bool(mode)
+        switched = [m for m in self.modules() if m._training is not bool(mode)]
+        for module in switched:
+            object.__setattr__(module, "_training", bool(mode))
+        if switched:
+            changed()
         return self
 
     def eval(self) -> Self:

@@ -512,11 +512,11 @@ def pad(
     node = g.slice(
         node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
     )
-    result = make(g.pad(node, low, high), tensor)
-    if not isinstance(fill, Value) and fill == 0:
-        return result
+    filling = operand(fill, node.dtype)
+    if filling.op == "constant":
+        return make(g.pad(node, low, high, filling.params["value"].array.item()), tensor)
     inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
-    return select(inside, result, make(operand(fill, node.dtype)))
+    return select(inside, make(g.pad(node, low, high), tensor), make(filling))
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
@@ -532,20 +532,38 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
     node = use(tensor)
     for axis, (low, high) in enumerate(pairs):
         n = node.shape[axis]
-        if (
-            min(low, high) < 0
-            or (names[mode] == "reflect" and max(low, high) >= n)
-            or (n == 0 and max(low, high))
-        ):
+        if not low and not high:
+            continue
+        if min(low, high) < 0 or n == 0 or (names[mode] == "reflect" and max(low, high) >= n):
             raise ShapeError(
                 f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
             )
-        if low or high:
-            index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
-            order = [axis, *(i for i in range(node.ndim) if i != axis)]
-            back = [order.index(i) for i in range(node.ndim)]
-            node = g.permute(g.gather(g.permute(node, order), index), back)
+        index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+        order = [axis, *(i for i in range(node.ndim) if i != axis)]
+        back = [order.index(i) for i in range(node.ndim)]
+        node = g.permute(g.gather(g.permute(node, order), index), back)
     return make(node, tensor)
+
+
+def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` elements, ``step`` apart, along an axis; their elements lie along a new
+    last axis.
+
+    >>> import chainrule as cr
+    >>> cr.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        raise ShapeError("unfold needs an axis to take windows along, got a scalar")
+    axis = normalize_axis(dimension, tensor.ndim, "unfold")
+    if size < 1 or step < 1 or size > tensor.shape[axis]:
+        raise ShapeError(
+            f"unfold: windows of {size} elements, {step} apart, along axis {axis} of shape "
+            f"{tensor.shape}; both are at least 1, and the size at most {tensor.shape[axis]}"
+        )
+    return make(g.window(use(tensor), [axis], [size], [step], [1]), tensor)
 
 
 def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:

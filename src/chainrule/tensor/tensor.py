@@ -596,6 +596,7 @@ class Tensor(Value):
     chunk = shape.chunk
     unbind = shape.unbind
     tile = shape.tile
+    unfold = shape.unfold
     repeat_interleave = shape.repeat_interleave
     flip = shape.flip
     roll = shape.roll

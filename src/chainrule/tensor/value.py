@@ -169,7 +169,8 @@ class Value:
 
     def _storage_for_update(self) -> Array:
         """The array a program may update in place. Expressions that use the old value keep it."""
-        self._separate()
+        if self._view is not None:
+            self._separate()
         array = self._array
         if array is None:
             array = self._read()

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.node import Array
-from ..data.whole_file import TEMPORARY, check_writable, whole_file
+from ..core.whole_file import TEMPORARY, check_writable, whole_file
 from ..errors import CheckpointError, OptionError, WriteError
 from .lock import locked
 

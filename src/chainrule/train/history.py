@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
 from .figures import save_figure
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional

@@ -9,6 +9,7 @@ from chainrule import nn, optim
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.tensor.value import make
+from chainrule.train import History
 
 from .base import Mode
 from .workload import Workload
@@ -94,7 +95,12 @@ class Trainer(Native):
         history = self.trainer.fit(
             x, y, epochs=epochs, batch_size=size, shuffle=shuffle, progress=False
         )
-        return float(history["loss"][-1])
+        return float(history.numpy("loss")[-1])
+
+    def reset(self) -> None:
+        """See Native; a history that goes on for millions of epochs is not what is measured."""
+        super().reset()
+        self.trainer.history = History()
 
     def steps(self, n: int) -> float:
         """n / steps_an_epoch epochs in one `fit`."""
