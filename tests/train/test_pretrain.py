@@ -39,7 +39,7 @@ def test_each_layer_learns_what_the_one_below_makes_of_the_data(digits: np.ndarr
         np.testing.assert_array_equal(layer.weight.numpy(), machine.weight.numpy())
         np.testing.assert_array_equal(layer.bias.numpy(), machine.hidden_bias.numpy())
     below = cr.sigmoid(net[0](cr.tensor(digits)))
-    error = ((machines[1].reconstruct(below) - below) ** 2).sum(1).mean()
+    error = ((machines[1].reconstruct(below) - below) ** 2).sum(1)[:200].mean()
     assert float(error) == pytest.approx(errors[15], rel=1e-4)
     # The two together are a way down and up again that keeps more than the mean does.
     back = train.unroll(machines)(net(cr.tensor(digits))).numpy()
@@ -148,7 +148,7 @@ def test_other_data(digits: np.ndarray) -> None:
     with pytest.raises(DataError) as caught:
         train.pretrain(encoder(64, 4), digits * 16)
     assert str(caught.value) == (
-        "pretrain: x goes from 0 to 16; visible units are probabilities, 0 to 1: scale x, or "
+        "pretrain: x goes from 0 to 16; visible units are probabilities, from 0 to 1: scale x, or "
         'standardize it and say visible="gaussian"'
     )
     with pytest.raises(ShapeError, match="x has 64 features, the first layer expects 63"):

@@ -192,9 +192,9 @@ def compare(
     other = rule != RULES[0]
     report.add(
         f"{rule}: accuracy",
-        f"{final:.2f} % of the test images ({name}, mean of {len(turned)} seeds)",
+        f"{final:.2f} % of the test images ({name}; seeds: {len(turned)})",
         bool(best - final <= plan.behind) if other else None,
-        criterion=f"within {plan.behind:g} points of back-propagation" if other else "",
+        criterion=f"at most {plan.behind:g} below back-propagation" if other else "",
         reported="as good as back-propagation" if rule == RULES[1] else "",
         accuracy=float(final),
     )
