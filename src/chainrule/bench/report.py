@@ -32,7 +32,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.6f}".rstrip("0") if "e" in text else text
 
 
-def mebibytes(size: int | None) -> str:
+def mebibytes(size: float | None) -> str:
     """A size in MiB."""
     return "–" if size is None else f"{size / 2**20:.0f}"
 
@@ -116,7 +116,7 @@ def against(found: Sequence[Change]) -> Table:
     for c in found:
         show = mebibytes if c.what == "peak bytes" else number
         what = "peak MiB" if c.what == "peak bytes" else c.what
-        cells = (show(c.before), show(c.now), f"{c.ratio:.2f}")  # type: ignore[operator]
+        cells = (show(c.before), show(c.now), f"{c.ratio:.2f}")
         style = "bold" if c.more else ""
         table.add_row(c.workload, NAMES[c.mode], what, *cells, style=style)
     return table

@@ -34,7 +34,7 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
 @click.option(
     "--full",
     is_flag=True,
-    help="Experiments on images: the paper's sizes, on MNIST ($CHAINRULE_DATA/mnist).",
+    help="Experiments on images: the paper's sizes, on MNIST (minutes).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option(

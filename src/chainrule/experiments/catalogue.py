@@ -53,8 +53,8 @@ def reproduce(
     reported.
 
     ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
-    seeds)`` is told of the progress. ``full``: experiments on images take MNIST, from the folder
-    that ``CHAINRULE_DATA`` names, and the paper's sizes, not the bundled digits: minutes.
+    seeds)`` is told of the progress. ``full``: experiments on images take MNIST (see
+    `data.load_mnist`) and the paper's sizes, not the bundled digits: minutes.
 
     >>> from chainrule.experiments import reproduce
     >>> result = reproduce("intermediate-values", seeds=10)

@@ -32,8 +32,7 @@ class Images:
 def images(lab: Lab) -> Images:
     """The bundled digits of 8 × 8 pixels or, in full, MNIST."""
     if lab.full:
-        x, y = load_mnist()
-        x_test, y_test = load_mnist(train=False)
+        (x, y), (x_test, y_test) = load_mnist()
         scaled = [np.asarray(a.reshape(len(a), -1) / np.float32(255)) for a in (x, x_test)]
         return Images("MNIST", 28, scaled[0], y, scaled[1], y_test)
     x, y = load_digits()

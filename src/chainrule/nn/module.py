@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
+from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
@@ -127,7 +128,7 @@ class Module(Versioned):
             entries = self.__dict__.get(table)
             if entries is not None and name in entries:
                 return entries[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise no_attribute(type(self).__name__, "Module", name)
 
     def __delattr__(self, name: str) -> None:
         for table in (self._parameters, self._buffers, self._modules):

@@ -133,7 +133,8 @@ def is_library(module: str | None) -> bool:
         return top in sys.stdlib_module_names
     path = os.path.realpath(file)
     if not path.startswith((_installed("purelib"), _installed("platlib"))):
-        return path.startswith(_installed("stdlib"))
+        inside: bool = path.startswith(_installed("stdlib"))
+        return inside
     return not any(map(_is_ours, [*vars(known).values()]))
 
 

@@ -15,7 +15,7 @@ from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
 from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import Value, as_tensor, constant, make, use, view_of
+from .value import as_tensor, constant, make, use, view_of
 from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
@@ -334,6 +334,29 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     along = normalize_axis(axis if dim is None else dim, len(shape) + 1, "stack")
     single = (*shape[:along], 1, *shape[along:])
     return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
+
+
+def vstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors one below the other, along axis 0; a vector is a row.
+
+    >>> import chainrule as cr
+    >>> cr.vstack([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    tensors = [as_tensor(x) for x in xs]
+    return concatenate([reshape(t, (1, t.numel())) if t.ndim < 2 else t for t in tensors])
+
+
+def hstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors side by side, along axis 1; vectors one after the other.
+
+    >>> import chainrule as cr
+    >>> cr.hstack([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    tensors = [ravel(x) if as_tensor(x).ndim == 0 else as_tensor(x) for x in xs]
+    return concatenate(tensors, 1 if tensors and tensors[0].ndim > 1 else 0)
 
 
 def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CheckpointError, OutOfRangeError, WriteError
+from ..habits import user_level
 from ..tensor.compiled import Trace
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
@@ -28,7 +29,7 @@ from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
 from .steps import Steps
-from .watch import Watch, user_level
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -119,6 +120,7 @@ class Fit:
         self.steps.prepare(self.data)
         self._compile()
         trainer.history = trainer.history.copy()
+        trainer.history.params = {"epochs": self.plan.epochs, "steps": self.data.steps}
 
     def _train(self, display: Progress) -> None:
         """All epochs, and what is to be done before and after them."""
