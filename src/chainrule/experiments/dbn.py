@@ -198,9 +198,8 @@ def tuned(
     """Test errors by epoch, and the nets, from each of the four starts."""
     curves, nets = {}, {}
     for name, (unit, how) in STARTS.items():
-        net = start(
-            stack(data.side**2, *plan.layers, 10, unit=unit), how or "small", f.Generator(1)
-        )
+        net = stack(data.side**2, *plan.layers, 10, unit=unit)
+        start(net, how or "small", f.Generator(1))
         if not how:
             for layer, machine in zip(net[::2], machines, strict=False):
                 layer.load_state_dict(machine.encoder().state_dict())

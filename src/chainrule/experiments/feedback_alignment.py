@@ -68,6 +68,7 @@ class Net(nn.Module):
         for k, (n, m) in enumerate(itertools.pairwise(sizes)):
             layer = nn.Linear(n, m)
             nn.init.xavier_uniform_(layer.weight, generator=generator)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
             self.layers.append(layer)
             self.register_buffer(f"back{k}", f.zeros(m, n))
@@ -77,15 +78,17 @@ class Net(nn.Module):
 
     def feedback(self, k: int) -> Tensor:
         """B of layer k."""
-        weight = self.layers[k].weight
+        weight: Tensor = self.layers[k].weight
         if self.rule == "feedback alignment":
             return self.get_buffer(f"back{k}")
         if self.rule == "sign-symmetric feedback":
-            return stop_gradient(f.sign(weight) * f.abs(weight).mean())
-        return stop_gradient(weight)
+            weight = f.sign(weight) * f.abs(weight).mean()
+        fixed: Tensor = stop_gradient(weight)
+        return fixed
 
-    def forward(self, x: Any) -> Tensor:
-        """The outputs (N, m) for x (N, n)."""
+    def forward(self, given: Any) -> Tensor:
+        """The outputs (N, m) for inputs (N, n)."""
+        x: Tensor = f.asarray(given)
         direct = self.rule == "direct feedback"
         hidden: list[Tensor] = []
         for k, layer in enumerate(self.layers):
@@ -114,7 +117,7 @@ def angles(net: Net, x: Array, y: Array) -> Array:
         a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)
         for a, b in zip(asked[net.rule], asked[RULES[0]], strict=True)
     ]
-    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1, 1))))
 
 
 # -- the experiment --------------------------------------------------------------------------------

@@ -199,7 +199,8 @@ class RBM(Module):
 
         with no_grad():
             if k > 1:
-                return scan(step, start, length=int(k))[0]
+                last: Tensor = scan(step, start, length=int(k))[0]
+                return last
             return step(start, None)[0] if k else start
 
     # -- energies ----------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ class RBM(Module):
         v = self._units(v, self.visible_features, "visible")
         h = self._units(h, self.hidden_features, "hidden")
         x = F.linear(v, self.weight, self.hidden_bias)
-        energy = self._visible_energy(v) - (h * x).sum(-1)
+        energy: Tensor = self._visible_energy(v) - (h * x).sum(-1)
         return energy + 0.5 * (h * h).sum(-1) if self.hidden == "gaussian" else energy
 
     def free_energy(self, v: Any) -> Tensor:
@@ -304,8 +305,8 @@ class RBM(Module):
         group = f.one_hot(label, self.labels).to(mean.dtype)
         return f.cat([self._draw(mean[..., :cut], "bernoulli"), group], -1)
 
-    def _units(self, x: Any, features: int, what: str) -> Tensor:
-        x = as_tensor(x)
+    def _units(self, given: Any, features: int, what: str) -> Tensor:
+        x: Tensor = as_tensor(given)
         if x.ndim == 0 or x.shape[-1] != features:
             raise ShapeError(
                 f"{trail.title(self)} expects rows of {features} {what} units, got shape {x.shape}"
