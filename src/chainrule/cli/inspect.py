@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
-from ..data.columns import NumberColumn
+from ..data.columns import NumberColumn, WordColumn
 from ..estimators.table_model import TableModel
 from .output import data, print_json
 
@@ -53,8 +54,11 @@ def command(model: Path, as_json: bool) -> int:
             what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (
                 f", missing: {c.median:g}" if c.indicator else ""
             )
-        else:
+        elif isinstance(c, WordColumn):
             what = f"{len(c.categories)} categories: {_some(c.categories, 8)}"
+        else:
+            parts = [*(["year"] if c.year_std else []), *c.parts]
+            what = ", ".join([f"dates from {np.datetime64(int(c.first), 'D')}", *parts])
         data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)
     return 0
 

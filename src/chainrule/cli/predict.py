@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from ..core.node import Array
-from ..data import open_table
 from ..data.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress
 from .printable import write_text
+from .tables import opened, table_options
 
 
 @click.command(name="predict")
@@ -28,10 +28,8 @@ from .printable import write_text
     help="Write CSV there (default: stdout).",
 )
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
-@click.option(
-    "--header/--no-header", default=True, help="Whether the first line names the columns."
-)
-def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool) -> int:
+@table_options
+def command(model: Path, file: Path, out: Path | None, proba: bool, **options: Any) -> int:
     """Predict the target of each row of FILE with MODEL; prints CSV with one line per row.
 
     Columns may be in any order. A missing column is an error; an unknown column and unseen
@@ -42,7 +40,7 @@ def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool
         raise OptionError(f"--out {out}: this file is read")
     if out is not None and not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    pieces = net.predictions(open_table(file, header), proba)
+    pieces = net.predictions(opened(file, options), proba)
     if out is None:
         for text in _lines(pieces):
             write_text(text)

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..data import open_table
 from ..data.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
@@ -23,6 +22,8 @@ from ..train import Callback, Checkpoint
 from ..train.interrupt import interrupts
 from .live import LiveCurve
 from .output import data, print_json, progress
+from .tables import names as _names
+from .tables import opened, table_options
 
 
 def _configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -58,12 +59,6 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
     if any(n < 1 for n in sizes):
         raise click.BadParameter(f"{value!r} is not a list of layer sizes such as 64,64")
     return sizes
-
-
-def _names(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[str, ...]:
-    return tuple(_items(value))
 
 
 def _activations(
@@ -112,10 +107,7 @@ def _shares(
     "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
 )
 @click.option("--drop", callback=_names, help="Columns not to use: A,B.")
-@click.option("--categorical", callback=_names, help="Columns of numbers that are categories: A,B.")
-@click.option(
-    "--header/--no-header", default=True, help="Whether the first line names the columns."
-)
+@table_options
 @click.option(
     "--hidden",
     default="64,64",
@@ -199,8 +191,8 @@ def command(
     """
     if not target:
         raise click.UsageError("--target: name a column")
-    source = open_table(file, options["header"])
-    out = out or file.with_name(file.name.split(".")[0] + ".safetensors")
+    source = opened(file, options)
+    out = out or _default_out(file)
     if out.resolve() == file.resolve():
         raise OptionError(f"--out {out}: this is the table itself")
     if not out.parent.is_dir():
@@ -240,6 +232,12 @@ def command(
     return code
 
 
+def _default_out(file: Path) -> Path:
+    if str(file) == "-":
+        return Path("model.safetensors")
+    return file.with_name(file.name.split(".")[0] + ".safetensors")
+
+
 def _checkpoint(folder: Path | None, resume: bool) -> Checkpoint | None:
     """The folder, ready to be written into; a run that is there is not gone on with unasked."""
     if folder is None:
@@ -264,7 +262,7 @@ def _train(
 ) -> TableModel:
     console = progress()
     names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
-    same = ("task", "drop", "categorical", "hidden", "activation", "dropout", "schedule")
+    same = ("task", "drop", "hidden", "activation", "dropout", "schedule")
     live = LiveCurve(console, options["epochs"]) if console.is_terminal else Callback()
     try:
         with warnings.catch_warnings():

@@ -8,3 +8,4 @@ from .reading import source_of as source_of
 from .reading import table_of as table_of
 from .source import Source as Source
 from .tables import Table as Table
+from .understood import Reading as Reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..data.preprocess import read_answers
 from ..data.reading import column_names
 from ..data.tables import Table
 from ..data.target import Answers
+from ..data.understood import reading_of
 from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import EarlyStopping, History
@@ -69,6 +70,11 @@ class TableModel:
         task: str = "auto",
         drop: Sequence[str] = (),
         categorical: Sequence[str] = (),
+        text: Sequence[str] = (),
+        dates: Sequence[str] | Mapping[str, str] = (),
+        decimal: str | None = None,
+        thousands: str | None = None,
+        missing: Sequence[str] = (),
         hidden: Sequence[int] = (64, 64),
         activation: str | Sequence[str] = "relu",
         dropout: float | Sequence[float] = 0.0,
@@ -98,10 +104,10 @@ class TableModel:
                 f"validation is a share of the rows between 0 and 1, got {validation!r}"
             )
         options = Training(**(training or {}))
-        source = source_of(data)
-        names = column_names(target)
-        drop, categorical = column_names(drop), column_names(categorical)
-        answers = read_answers(source, names, task, drop, categorical)
+        reading = reading_of(decimal, thousands, missing, column_names(categorical), text, dates)
+        source = source_of(data).read_as(reading)
+        names, drop = column_names(target), column_names(drop)
+        answers = read_answers(source, names, task, drop)
         known = np.flatnonzero(answers.known)
         notes = []
         if len(known) < source.rows:
@@ -112,7 +118,7 @@ class TableModel:
         kept, held = (known[i] for i in split_rows(len(known), validation, options.seed, classes))
         learned = np.zeros(source.rows, bool)
         learned[kept] = True
-        p = Preprocessor.fit(source, names, task, drop, categorical, answers, learned)
+        p = Preprocessor.fit(source, names, task, drop, (), answers, learned)
         notes += p.notes
         one = p.outputs if answers.classes else len(names)
         loss = "cross_entropy" if answers.classes else "mse"
@@ -218,7 +224,7 @@ class TableModel:
         bad = ~np.isfinite(shown).all(axis=1)
         if bad.any():
             raise DataError(
-                f"{table.source}: the model's output for row {table.first_row + int(bad.argmax())} "
+                f"{table.source}: the model's output for {table.where(int(bad.argmax()))} "
                 "is not a finite number: its weights are too large for this row"
             )
         return z
