@@ -159,7 +159,7 @@ def test_weights_of_another_dtype_are_refused(files, capsys, kind):
 
 
 def test_weights_that_overflow_end_with_an_error(files, capsys):
-    for (held, weights), line in zip(files, (3, 2), strict=True):
+    for (held, weights), line in zip(files, (3, 3), strict=True):
         write(held, {k: np.full(v.shape, 1e308) for k, v in weights.items()})
         *inspected, predicted = used_or_refused(capsys)
         assert inspected == ["", ""]

@@ -44,7 +44,7 @@ def test_train_predict_evaluate_inspect(folder, capsys):
     table, model = folder / "t.csv", folder / "t.safetensors"
     code, out, err = run(capsys, "train", table, "--target", "label", "--drop", "price", *QUICK)
     assert code == 0
-    assert out.split()[:4] == ["held-out", "rows", "model", "baseline"]
+    assert out.split()[:4] == ["validation", "rows", "model", "baseline"]
     assert "epoch 30/30" in err or "stopped: val_loss has not improved" in err
     assert model.exists() and (folder / "t.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -95,7 +95,7 @@ def test_train_prints_one_json_document(folder, capsys):
         and found["metrics"]["r2"] > 0.9
         and found["baseline"]["r2"] <= 0
     )
-    assert (found["rows"], found["held_out_rows"], found["figure"]) == (120, 30, None)
+    assert (found["rows"], found["validation_rows"], found["figure"]) == (120, 30, None)
     assert not (folder / "m.png").exists()
 
 

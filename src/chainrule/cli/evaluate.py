@@ -16,12 +16,19 @@ from .tables import opened, table_options
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 @table_options
+@click.option(
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw true against predicted and the columns' importance there (needs matplotlib).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(model: Path, file: Path, as_json: bool, **options: Any) -> int:
+def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Measure MODEL on FILE, which has the target's column."""
     net = TableModel.load(model)
     table = opened(file, options)
     metrics = net.measure(table)
+    if figure is not None:
+        net.draw(figure, table)
     for note in net.notes:
         progress().print(f"note: {note}", markup=False, soft_wrap=True)
     if as_json:

@@ -21,7 +21,7 @@ from .moments import DateStatistics
 from .notes import Notes
 from .reading import column_names, source_of
 from .tables import Table, no_column
-from .target import TASKS, Answers, class_numbers, learn_answers, listed, missing_target
+from .target import LINKS, TASKS, Answers, class_numbers, learn_answers, listed, missing_target
 from .understood import Reading, Understood, reading_of
 from .written import MISSING, Kind
 
@@ -50,6 +50,9 @@ class Preprocessor:
     target_std: list[float]
     missing: tuple[str, ...] = ()
     """Words that mean that there is no value, besides the usual ones."""
+    link: str = ""
+    """What a number is of the standardised output z·std + mean: itself, or "log1p": exp - 1, or
+    "log": exp."""
     notes: list[str] = field(default_factory=list, compare=False)
     """What `fit` or the last reading left out or replaced, as sentences."""
 
@@ -65,6 +68,7 @@ class Preprocessor:
         answers: Answers | None = None,
         kept: Array | None = None,
         reading: Reading | None = None,
+        link: str = "",
     ) -> Preprocessor:
         """Learn from a table; ``task``: "binary", "multiclass", "regression", or "auto" (by the
         target).
@@ -98,8 +102,8 @@ class Preprocessor:
                 f"{source.name}: no column to predict {', '.join(map(repr, targets))} from "
                 f"({'; '.join(notes)})"
             )
-        scale, missing = answers.scale(kept), source.reading.missing
-        return cls(columns, targets, answers.task, answers.classes, *scale, missing, notes)
+        scale, missing = answers.scale(kept, link), source.reading.missing
+        return cls(columns, targets, answers.task, answers.classes, *scale, missing, link, notes)
 
     # -- using -------------------------------------------------------------------------------------
     @property
@@ -117,9 +121,11 @@ class Preprocessor:
         """The number of outputs of the network."""
         return len(self.classes) or len(self.target_names)
 
-    def pieces(self, data: Any, targets: bool = False) -> Iterator[tuple[Array, Table]]:
+    def pieces(
+        self, data: Any, targets: bool = False, keep: Sequence[str] = ()
+    ) -> Iterator[tuple[Array, Table]]:
         """The network's inputs, float32 (some rows, width), piece by piece, each with the columns
-        it was made of; ``targets``: these too. Columns may be in any order. Sets `notes` at the
+        it was made of; ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes` at the
         end.
 
         Raises DataError naming missing columns, and columns that hold words where numbers were.
@@ -142,7 +148,11 @@ class Preprocessor:
             names += self.target_names
         words = [c.name for c in self.columns if isinstance(c, WordColumn)]
         known = {*names, *self.target_names}
-        unknown = [n for n in source.columns if n not in known]
+        for n in keep:
+            if n not in there:
+                raise no_column(source, n)
+        unknown = [n for n in source.columns if n not in {*known, *keep}]
+        names += [n for n in dict.fromkeys(keep) if n not in names]
         notes = Notes()
         for table in source.batches(names, words, self._text(targets)):
             out = np.zeros((table.rows, self.width), np.float32)
@@ -221,12 +231,23 @@ class Preprocessor:
         return self.standardised(raw)
 
     def standardised(self, raw: Array) -> Array:
-        """float32 (rows, targets): numbers in standard deviations from the target's mean."""
+        """float32 (rows, targets): numbers in standard deviations from the target's mean (with the
+        link "log1p", of log(1 + y); with "log", as they are)."""
+        if self.link == "log":
+            return np.asarray(raw, np.float32)
+        raw = np.log1p(raw) if self.link == "log1p" else raw
         return np.asarray((raw - self.target_mean) / self.target_std, np.float32)
 
     def numbers(self, outputs: Array) -> Array:
         """Standardised outputs (rows, targets) in the units of the targets."""
-        return np.asarray(np.asarray(outputs, np.float64) * self.target_std + self.target_mean)
+        found = np.asarray(np.asarray(outputs, np.float64) * self.target_std + self.target_mean)
+        with np.errstate(over="ignore"):  # the caller looks
+            links = {"": lambda z: z, "log1p": np.expm1, "log": np.exp}
+            return np.asarray(links[self.link](found))
+
+    def unscaled(self, targets: Array) -> Array:
+        """What `standardised` made of numbers, as numbers again."""
+        return np.asarray(targets, np.float64) if self.link == "log" else self.numbers(targets)
 
     # -- JSON --------------------------------------------------------------------------------------
     def to_json(self) -> dict[str, Any]:
@@ -239,6 +260,7 @@ class Preprocessor:
             "target_mean": self.target_mean,
             "target_std": self.target_std,
             "missing": list(self.missing),
+            "link": self.link,
         }
 
     @classmethod
@@ -253,6 +275,9 @@ class Preprocessor:
             if not isinstance(missing, list) or not all(isinstance(w, str) for w in missing):
                 raise TypeError(f"missing is {missing!r}")
             found = cls(columns, names, str(held["task"]), classes, mean, std, tuple(missing))
+            found.link = held.get("link", "")
+            if found.link not in LINKS:
+                raise ValueError(f"link is {found.link!r}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"this is no description of a preprocessor ({error!r})") from None
         regression = found.task == "regression"

@@ -109,6 +109,16 @@ class Table:
         refuse_merged(self.source, name, different)
         return words_array([None if v != v else word_of(v) for v in different])[index]
 
+    def shown(self, name: str) -> Array:
+        """object (rows,): a column for people: words, numbers without a needless ``.0``, dates;
+        "" where missing."""
+        words = [("" if w is None else w) for w in self.words(name).tolist()]
+        if self.is_date(name):  # no time of the day, if there is none in the column
+            words = [w.removesuffix(".000000") for w in words]
+            if all(w.endswith("T00:00:00") or not w for w in words):
+                words = [w[:10] for w in words]
+        return words_array(words)
+
     def moments(self, name: str) -> Array:
         """datetime64[us] (rows,): a column as dates; DataError names the first value that is
         none."""

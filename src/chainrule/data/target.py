@@ -15,6 +15,8 @@ from .tables import Table, refuse_merged, word_of
 from .understood import Understood
 from .written import MISSING
 
+LINKS = ("", "log1p", "log")
+"""How numbers follow from a net's outputs: see `Preprocessor.numbers`."""
 TASKS = ("binary", "multiclass", "regression")
 MAX_WHOLE = 20
 """A target of whole numbers with at most so many different values is taken for classes."""
@@ -38,11 +40,14 @@ class Answers:
             return np.asarray(~np.isnan(self.values).any(axis=1))
         return np.asarray(self.values >= 0)
 
-    def scale(self, kept: Array) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of the ``kept`` rows' numbers; none of classes."""
+    def scale(self, kept: Array, link: str = "") -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of the ``kept`` rows' numbers (or of their logarithms); none
+        of classes."""
         if self.task != "regression":
             return [], []
-        values = self.values[kept]
+        values = np.log1p(self.values[kept]) if link == "log1p" else self.values[kept]
+        if link == "log":
+            return [0.0] * values.shape[1], [1.0] * values.shape[1]
         std = values.std(0)
         return values.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
