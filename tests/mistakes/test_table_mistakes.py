@@ -300,9 +300,11 @@ OPTIONS = {
     "config key": (
         2,
         ["t.csv", "--target", "y", "--config", "c.toml"],
-        "Error: c.toml: unknown option 'epoch'; known are activation, as_json, batch_size, "
-        "categorical, checkpoint, drop, dropout, epochs, figure, header, hidden, lr, optimizer, "
-        "out, patience, resume, schedule, seed, target, task, threads, validation, weight_decay",
+        "Error: c.toml: unknown option 'epoch'; did you mean 'epochs'? known are activation, "
+        "batch_size, categorical, checkpoint, class_weight, dates, decimal, drop, dropout, "
+        "encoding, epochs, figure, header, hidden, json, log_target, loss, lr, missing, optimizer, "
+        "out, patience, resume, schedule, seed, seeds, split, target, task, test, text, thousands, "
+        "threads, validation, weight_decay",
     ),
     "config value": (
         2,

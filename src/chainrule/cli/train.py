@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import statistics
 import tomllib
 import warnings
@@ -36,14 +37,23 @@ def _configure(context: click.Context, parameter: click.Parameter, path: Path | 
         held = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path}: not TOML: {error}") from None
-    known = {p.name for p in context.command.params if isinstance(p, click.Option)} - {"config"}
-    options = {k.replace("-", "_"): v for k, v in held.items()}
-    unknown = sorted(set(options) - known)
+    known = {
+        p.opts[0].removeprefix("--").replace("-", "_"): str(p.name)
+        for p in context.command.params
+        if isinstance(p, click.Option) and p.name != "config"
+    }
+    given = {k.replace("-", "_"): v for k, v in held.items()}
+    unknown = sorted(set(given) - set(known))
     if unknown:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
         raise click.UsageError(
-            f"{path}: unknown option {unknown[0]!r}; known are {', '.join(sorted(map(str, known)))}"
+            f"{path}: unknown option {unknown[0]!r}; {guess}known are {', '.join(sorted(known))}"
         )
+    options = {known[k]: v for k, v in given.items()}
     for name, value in options.items():
+        if isinstance(value, dict):
+            options[name] = ",".join(f"{k}:{v}" for k, v in value.items())
         if isinstance(value, list):
             options[name] = ",".join(str(v) for v in value)
     context.default_map = options

@@ -23,11 +23,12 @@ def doubts(
             "drop columns, or give more rows"
         )
     found += giveaways(p, x, y)
-    better = (
-        metrics["accuracy" if p.classes else "rmse"] - baseline["accuracy" if p.classes else "rmse"]
-    )
-    worse_loss = p.classes and metrics["log_loss"] >= baseline["log_loss"]
-    if (p.classes and better <= 0 and worse_loss) or (not p.classes and better >= 0):
+    if p.classes:
+        more = metrics["accuracy"] - baseline["accuracy"]
+        better = more > 0 or (more == 0 and metrics["log_loss"] < baseline["log_loss"])
+    else:
+        better = metrics["rmse"] < baseline["rmse"]
+    if not better:
         always = "the most frequent class" if p.classes else "the mean"
         found.append(
             f"warning: the model is not better than always answering {always}; look at lr, epochs "

@@ -26,7 +26,7 @@ from .network import Spec, outputs
 from .said import shown
 from .session import INTERRUPTION
 from .table_fit import Trained, train_table
-from .table_options import TableOptions
+from .table_options import DEFAULTS, TableOptions
 
 FORMAT = "chainrule_table_model"
 VERSION = 1
@@ -151,7 +151,8 @@ class TableModel:
 
     def __repr__(self) -> str:
         if not hasattr(self, "spec"):
-            return f"TableModel({', '.join(f'{k}={v!r}' for k, v in self._options.items())})"
+            changed = {k: v for k, v in self._options.items() if v != getattr(DEFAULTS, k)}
+            return f"TableModel({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
         p, count = self.preprocessor, len(self.preprocessor.columns)
         name, value = next(iter((self.test_metrics or self.metrics).items()), ("", 0.0))
         return (
