@@ -242,8 +242,9 @@ class Preprocessor:
         """Standardised outputs (rows, targets) in the units of the targets."""
         found = np.asarray(np.asarray(outputs, np.float64) * self.target_std + self.target_mean)
         with np.errstate(over="ignore"):  # the caller looks
-            links = {"": lambda z: z, "log1p": np.expm1, "log": np.exp}
-            return np.asarray(links[self.link](found))
+            if self.link == "log1p":
+                return np.asarray(np.expm1(found))
+            return np.asarray(np.exp(found)) if self.link == "log" else found
 
     def unscaled(self, targets: Array) -> Array:
         """What `standardised` made of numbers, as numbers again."""

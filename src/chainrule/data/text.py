@@ -73,10 +73,11 @@ class TextSource(Source):
         of what is wrong."""
         self.name, self.path, self.header = name or str(path), path, header
         self._polars = extra("polars", f"reading {path.name}")
-        self.first_notes = []
+        said: list[str] = []
+        self.first_notes = said
         if is_gzip(path) != (path.suffix.lower() == ".gz"):
             packed = "packed by gzip, though not named .gz" if is_gzip(path) else "not packed"
-            self.first_notes.append(f"{self.name} is {packed}: read as it is")
+            said.append(f"{self.name} is {packed}: read as it is")
         self._encoding = check_encoding(encoding) or self._told()
         self._retried = False
         try:
@@ -89,10 +90,13 @@ class TextSource(Source):
                 self._read_through(separator)
             except NotText:
                 raise error from None
-            self.first_notes.append(
-                f"{self.name} is not in UTF-8: read as Latin-1 (Windows-1252); --encoding "
-                "(encoding=...) says otherwise"
-            )
+            self.first_notes = [
+                *self.first_notes,
+                (
+                    f"{self.name} is not in UTF-8: read as Latin-1 (Windows-1252); --encoding "
+                    "(encoding=...) says otherwise"
+                ),
+            ]
 
     def _told(self) -> str:
         try:
@@ -124,9 +128,9 @@ class TextSource(Source):
             raise DataError(f"{self.name}: a header and no rows; give at least one example")
         self._kinds = {n: WORDS if n in self._words else PLAIN for n in self.columns}
         self.pointed = self._pointed - self._words
-        self._look_at_nameless()
+        self.first_notes = [*self.first_notes, *self._look_at_nameless()]
 
-    def _look_at_nameless(self) -> None:
+    def _look_at_nameless(self) -> Iterator[str]:
         """A column without a name may be the index that pandas writes, or a comma at the ends."""
         numbers = {n: True for n in self._nameless}
         empty = dict(numbers)
@@ -141,11 +145,11 @@ class TextSource(Source):
         for n in numbers:
             place = f"column {self.columns.index(n) + 1} has no name"
             if empty[n]:
-                self.first_notes.append(f"{place} and no values: left out")
+                yield f"{place} and no values: left out"
             elif numbers[n]:
-                self.first_notes.append(f"{place} and numbers the rows: left out")
+                yield f"{place} and numbers the rows: left out"
             else:
-                self.first_notes.append(f"{place}: it is called {n!r} here")
+                yield f"{place}: it is called {n!r} here"
 
     def batches(
         self, columns: Sequence[str] | None = None, words: Collection[str] = ()

@@ -156,7 +156,8 @@ class Understood(Source):
 
     def notes_of(self, names: Collection[str]) -> list[str]:
         """How columns were read that are not plain numbers, words or dates by their type."""
-        kinds, alike, found = self.kinds, {}, []
+        alike: dict[str, list[str]] = {}
+        kinds, found = self.kinds, []
         guesses = self._guesses or {}
         for n in self.columns:
             guess = guesses.get(n)
@@ -350,7 +351,7 @@ class _Guess:
         return order if order in DATES and self._mostly(order) else WORDS
 
     def sentence(self, kind: Kind) -> tuple[str, str]:
-        """How the column was read, and what was not understood; "" where there is nothing to say."""
+        """How the column was read, and what was not understood; "" where nothing is to say."""
         if kind.name == "words" or kind not in KINDS:
             return self._not_read(kind), ""
         if kind.name == "dates":
