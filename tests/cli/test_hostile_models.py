@@ -164,8 +164,8 @@ def test_weights_that_overflow_end_with_an_error(files, capsys):
         *inspected, predicted = used_or_refused(capsys)
         assert inspected == ["", ""]
         assert predicted == (
-            f"error: t.csv: the model's output for line {line} is not a finite number: its weights are "
-            "too large for this row"
+            f"error: t.csv: the model's output for line {line} is not a finite number: its weights "
+            "are too large for this row"
         )
 
 

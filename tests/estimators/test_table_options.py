@@ -1,4 +1,4 @@
-"""Which rows choose and which measure, what is doubted, and the other options of a table's model."""
+"""Which rows choose and which measure, what is doubted, and other options of a table's model."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ def test_a_column_that_gives_the_target_away_is_said():
     table = {**TABLE, "twice": 2 * TABLE["n"] + 1}
     notes = TableModel.fit(table, "n", **QUICK).notes
     assert (
-        "'twice' alone explains 100.0% of the target; is it known before the target is? If not, drop "
-        "it (--drop twice)"
+        "'twice' alone explains 100.0% of the target; is it known before the target is? If not, "
+        "drop it (--drop twice)"
     ) in notes
     table = {
         "x": RNG.normal(size=N),
@@ -156,8 +156,8 @@ def test_a_column_that_gives_the_target_away_is_said():
     }
     notes = TableModel.fit(table, "y", **QUICK).notes
     assert [n for n in notes if "alone" in n] == [
-        "'word' alone is right in 100.0% of the rows; is it known before the target is? If not, drop "
-        "it (--drop word)"
+        "'word' alone is right in 100.0% of the rows; is it known before the target is? If not, "
+        "drop it (--drop word)"
     ]
     plain = TableModel.fit({k: TABLE[k] for k in ("word", "day", "n")}, "n", **QUICK)
     assert not any("alone" in n for n in plain.notes)
@@ -194,7 +194,8 @@ def test_whole_numbers_taken_for_classes_are_said():
 def test_logarithms_come_back_in_the_targets_unit(tmp_path, options):
     counts = RNG.poisson(np.exp(3 + X)).astype(float)
     model = TableModel.fit(
-        {"x": X, "n": counts}, "n", task="regression", hidden=(8,), epochs=200, lr=0.02, patience=None, **options
+        {"x": X, "n": counts}, "n", task="regression", hidden=(8,), epochs=200, lr=0.02,
+        patience=None, **options
     )  # fmt: skip
     assert model.metrics["r2"] > 0.7
     said = model.predict({"x": [-1.0, 1.0]})["n"]

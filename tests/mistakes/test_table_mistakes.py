@@ -444,8 +444,8 @@ def test_evaluate_without_any_target_value(here, model, capsys):
         ("inf", "column 'a' is infinite in line 3; drop or change it"),
         (
             "1e200",
-            "column 'a' is 1e+200 in line 3; the training table has a mean of 10.125 and a standard "
-            "deviation of 6.06089",
+            "column 'a' is 1e+200 in line 3; the training table has a mean of 10.125 and a "
+            "standard deviation of 6.06089",
         ),
     ],
 )

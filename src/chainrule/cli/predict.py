@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..data.whole_file import check_place, check_writable
+from ..core.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
@@ -257,8 +257,9 @@ def command(
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
     Metrics are of the validation rows, by which the epoch was chosen (and with --test of rows that
-    chose nothing), beside always answering the most frequent class or the mean. Ctrl-C ends the training and keeps what was learned: the model file is written, and
-    the exit code is 130.
+    chose nothing), beside always answering the most frequent class or the mean.
+    Ctrl-C ends the training and keeps what was learned: the model file is written, and the exit
+    code is 130.
     """
     if not target:
         raise click.UsageError("--target: name a column")

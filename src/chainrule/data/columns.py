@@ -214,7 +214,8 @@ class NumberStatistics:
             raise no_values(source, self.name)
         if self._counts_rows and self.rows > 5:
             notes.append(
-                f"{self.name!r} numbers the rows; if that means nothing, drop it (--drop {self.name})"
+                f"{self.name!r} numbers the rows; if that means nothing, drop it (--drop "
+                f"{self.name})"
             )
         elif _IDENTIFIER.search(self.name) and self._one_each():
             notes.append(

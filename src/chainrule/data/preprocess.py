@@ -125,8 +125,8 @@ class Preprocessor:
         self, data: Any, targets: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[tuple[Array, Table]]:
         """The network's inputs, float32 (some rows, width), piece by piece, each with the columns
-        it was made of; ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes` at the
-        end.
+        it was made of; ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes`
+        at the end.
 
         Raises DataError naming missing columns, and columns that hold words where numbers were.
         """

@@ -26,7 +26,7 @@ class Source(ABC):
     doubt: str = ""
     """What to add to a message about the columns' names."""
     from_text = False
-    """Whether its cells have no types of their own, and words such as NA mean that one is missing."""
+    """Whether its cells have no types, and words such as NA mean that a value is missing."""
     pointed: Collection[str] = ()
     """Columns of plain numbers that might be written with points between the thousands."""
     first_notes: Sequence[str] = ()

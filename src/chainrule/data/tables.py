@@ -320,7 +320,8 @@ def _check_characters(source: str, name: str, words: Sequence[str | None]) -> No
     except UnicodeEncodeError:
         odd = next(i for i, w in enumerate(words) if w is not None and not _is_unicode(w))
         raise DataError(
-            f"{source}: column {name!r} has {words[odd]!r} in row {odd + 1}, which is not Unicode text"
+            f"{source}: column {name!r} has {words[odd]!r} in row {odd + 1}, which is not Unicode "
+            "text"
         ) from None
 
 

@@ -124,14 +124,15 @@ class _Values:
         notes = []
         if self._numbers and task == "auto" and len(classes) > 2:
             notes.append(
-                f"{self.name!r} has {len(classes)} different whole numbers and is taken for classes;"
-                " if they are amounts, choose task regression"
+                f"{self.name!r} has {len(classes)} different whole numbers and is taken for "
+                "classes; if they are amounts, choose task regression"
             )
         if not self._numbers:
             for c in classes:
+                count = int((codes == classes.index(c)).sum())
                 if c in MISSING:
                     notes.append(
-                        f"{self.name!r} has the class {c!r} in {int((codes == classes.index(c)).sum())}"
+                        f"{self.name!r} has the class {c!r} in {count}"
                         f" rows; if it means that there is none, add it to missing ({c})"
                     )
         return Answers(found, classes, codes.astype(np.int64), tuple(notes))

@@ -1,7 +1,7 @@
 """Written values: numbers and dates as people write them, and what a cell without a value says.
 
-A column is understood as a whole: each way of writing is counted, and the one that most of its cells
-follow decides (see `understood`).
+A column is understood as a whole: each way of writing is counted, and the one that most of its
+cells follow decides (see `understood`).
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..data.split import split_rows
 from ..data.tables import no_column
 from ..data.understood import Understood
 from ..errors import DataError, OptionError
-from .split import split_rows
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
 
 from ..core.node import Array
+from ..core.whole_file import whole_file
 from ..data import Preprocessor, source_of
 from ..data.tables import Table
-from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import History
 from .as_estimator import Labels, estimator_tags, joined
@@ -262,8 +262,8 @@ class TableModel:
         return importances(p, self.spec, self.weights, np.concatenate(x), np.concatenate(y))
 
     def draw(self, path: str | Path, data: Any = None) -> Path:
-        """Draw into a file what people look at: true against predicted (or the confusion matrix) and
-        the importances of the columns, of a table's rows; without ``data``, of a model just
+        """Draw into a file what people look at: true against predicted (or the confusion matrix)
+        and the importances of the columns, of a table's rows; without ``data``, of a model just
         trained, those of its test rows (validation rows, if there are none) and the learning curve.
 
         Needs matplotlib.

@@ -163,7 +163,7 @@ class _Windows(TileEmitter):
         self.scratch = scratch
         self.places = prod(d.extent for d in c.batch)
 
-    def emit(self, tid: Value, nt: Value) -> None:
+    def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
         units = self.places * plan.tiles * (plan.groups if self.layout.shares_panels else 1)
         start, stop = part(f, units, tid, nt)
