@@ -23,6 +23,7 @@ from chainrule.estimators.table_model import FORMAT
 
 ESCAPE = "\x1b]0;title\x07"
 TABLE = {"a": np.arange(20.0), "w": ["x", "y"] * 10, "t": ["no", "yes"] * 10, "n": np.arange(20.0)}
+TABLE["d"] = np.datetime64("2024-01-30") + np.arange(20)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def files():
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "t.csv").write_text("a,w\n1,x\n2,y\n")
+    (tmp_path / "t.csv").write_text("a,w,d\n1,x,2024-02-01\n2,y,\n")
     return tmp_path
 
 
@@ -109,6 +110,18 @@ CHANGES = {
         ["x", "x"],
         DAMAGE + "this preprocessor has the category of 'w' 'x' twice)",
     ),
+    "a decimal sign that is none": (
+        ["preprocessor", "columns", 0, "decimal"],
+        ";",
+        DAMAGE
+        + "this is no description of a preprocessor (ValueError(\"column 'a' has decimal ';', "
+        "thousands ''\")))",
+    ),
+    "a list as the thousands": (["preprocessor", "columns", 0, "thousands"], [","], DAMAGE),
+    "words for missing": (["preprocessor", "missing"], "NA", DAMAGE),
+    "a date of the far future": (["preprocessor", "columns", 2, "first"], 1e300, DAMAGE),
+    "a part of no calendar": (["preprocessor", "columns", 2, "parts"], ["month", "moon"], DAMAGE),
+    "an order of no dates": (["preprocessor", "columns", 2, "order"], "ydm", DAMAGE),
     "no object": (["preprocessor"], None, DAMAGE),
 }
 
@@ -146,13 +159,13 @@ def test_weights_of_another_dtype_are_refused(files, capsys, kind):
 
 
 def test_weights_that_overflow_end_with_an_error(files, capsys):
-    for held, weights in files:
+    for (held, weights), line in zip(files, (3, 3), strict=True):
         write(held, {k: np.full(v.shape, 1e308) for k, v in weights.items()})
         *inspected, predicted = used_or_refused(capsys)
         assert inspected == ["", ""]
         assert predicted == (
-            "error: t.csv: the model's output for row 0 is not a finite number: its weights are "
-            "too large for this row"
+            f"error: t.csv: the model's output for line {line} is not a finite number: its weights "
+            "are too large for this row"
         )
 
 
@@ -163,7 +176,7 @@ def test_names_give_no_orders_to_the_terminal(files, here, capsys, monkeypatch):
     held = change(held, ["preprocessor", "target", 0], ESCAPE + "\u202e")
     held = change(held, ["metrics"], {ESCAPE: 1.0})
     write(held, weights)
-    (here / "t.csv").write_text(f"a{ESCAPE},w\n1,x\n")
+    (here / "t.csv").write_text(f"a{ESCAPE},w,d\n1,x,2024-02-01\n")
     main(["predict", "m.safetensors", "t.csv"])
     assert ESCAPE in capsys.readouterr().out  # a program reads what it is
     for name in ("inspect", "predict"):

@@ -44,7 +44,7 @@ def test_train_predict_evaluate_inspect(folder, capsys):
     table, model = folder / "t.csv", folder / "t.safetensors"
     code, out, err = run(capsys, "train", table, "--target", "label", "--drop", "price", *QUICK)
     assert code == 0
-    assert out.split()[:4] == ["held-out", "rows", "model", "baseline"]
+    assert out.split()[:4] == ["validation", "rows", "model", "baseline"]
     assert "epoch 30/30" in err or "stopped: val_loss has not improved" in err
     assert model.exists() and (folder / "t.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -95,7 +95,7 @@ def test_train_prints_one_json_document(folder, capsys):
         and found["metrics"]["r2"] > 0.9
         and found["baseline"]["r2"] <= 0
     )
-    assert (found["rows"], found["held_out_rows"], found["figure"]) == (120, 30, None)
+    assert (found["rows"], found["validation_rows"], found["figure"]) == (120, 30, None)
     assert not (folder / "m.png").exists()
 
 
@@ -284,3 +284,33 @@ def test_real_tables(name, file, target, header, worst, tmp_path, capsys):
     assert found["metrics"][score] > max(worst, found["baseline"][score])
     assert found["task"] == ("binary" if name == "adult" else "regression")
     assert (tmp_path / "m.png").exists()
+
+
+def test_columns_are_kept_beside_the_answers(folder, capsys):
+    run(capsys, "train", folder / "t.csv", "--target", "price", "--no-figure", *QUICK)
+    model = folder / "t.safetensors"
+    _, out, err = run(capsys, "predict", model, folder / "t.csv", "--keep", "colour,price")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    given = list(csv.DictReader((folder / "t.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["colour", "price (given)", "price"] and not err
+    assert [r["colour"] for r in rows] == [g["colour"] for g in given]
+    assert [float(r["price (given)"]) for r in rows] == [float(g["price"]) for g in given]
+    code, _, err = run(capsys, "predict", model, folder / "t.csv", "--keep", "color")
+    assert code == 1 and err.endswith("did you mean 'colour'?\n")
+
+
+def test_test_rows_seeds_and_figures_on_the_command_line(folder, capsys):
+    options = ["--target", "label", "--drop", "price", "--test", "0.2", "--seeds", "2"]
+    code, out, _ = run(capsys, "train", folder / "t.csv", *options, "--json", *QUICK)
+    found = json.loads(out)
+    assert code == 0 and found["test"]["metrics"] == found["seeds"][0] != found["seeds"][1]
+    code, out, _ = run(capsys, "train", folder / "t.csv", *options, "--no-figure", *QUICK)
+    assert code == 0
+    for line in ("validation rows", "test rows", "2 seeds"):
+        assert sum(row.startswith(line) for row in out.splitlines()) == 1
+    figure = folder / "e.png"
+    model = folder / "t.safetensors"
+    assert run(capsys, "evaluate", model, folder / "t.csv", "--figure", figure)[0] == 0
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    code, _, err = run(capsys, "train", folder / "t.csv", *options, "--class-weight", "big")
+    assert code == 2 and "'big' is neither balanced nor a list of weights" in err

@@ -133,8 +133,8 @@ def test_a_figure_that_cannot_be_written_takes_nothing_with_it(
     def plot(*_: Any) -> None:
         raise WriteError("t.png cannot be written: No space left on device")
 
-    monkeypatch.setattr("chainrule.train.history.History.plot", plot)
+    monkeypatch.setattr("chainrule.estimators.TableModel.draw", plot)
     code, out, err = run(capsys, "--figure")
     assert code == 0 and out.splitlines()[-1] == "model t.safetensors"
-    note = "note: no learning curve: t.png cannot be written: No space left on device"
+    note = "note: no figure: t.png cannot be written: No space left on device"
     assert note in err

@@ -94,9 +94,9 @@ def test_longer_words_are_refused(tmp_path):
         "read; drop the column"
     )
     frame.write_parquet(tmp_path / "t.parquet")
-    assert refusal(tmp_path / "t.parquet") == want.format(" in row 1")
+    assert refusal(tmp_path / "t.parquet") == want.format(" in row 2")
     frame.write_csv(tmp_path / "t.csv")
-    assert refusal(tmp_path / "t.csv") == want.format(" in row 1")
+    assert refusal(tmp_path / "t.csv") == want.format(" in row 2")
     np.savez_compressed(tmp_path / "t.npz", a=np.array(words))
     assert refusal(tmp_path / "t.npz") == want.format("")
 
@@ -159,7 +159,7 @@ ARCHIVES = {
     "half of a character": (
         header("<U1", "(2,)"),
         b"a\0\0\0\x00\xd8\0\0",
-        "column 'x' has '\\ud800' in row 1, which is not Unicode text",
+        "column 'x' has '\\ud800' in row 2, which is not Unicode text",
     ),
     "Python objects": (header("|O", "(2,)"), bytes(16), "'x' holds Python objects; save numbers"),
     "a very long header": (" " * 60_000 + header(), bytes(16), "not a whole NPZ file ("),
@@ -203,5 +203,5 @@ def test_words_in_memory_with_half_a_character():
     with pytest.raises(DataError) as caught:
         table_of({"a": ["x", "y\ud800"]})
     assert str(caught.value) == (
-        "the table: column 'a' has 'y\\ud800' in row 1, which is not Unicode text"
+        "the table: column 'a' has 'y\\ud800' in row 2, which is not Unicode text"
     )

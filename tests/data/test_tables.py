@@ -153,7 +153,9 @@ def test_data_frames_and_dicts():
     same(table_of({"size": [1.5, None, 3.0], "colour": ["red", "blue", None]}))
     flags = table_of(pl.DataFrame({"b": [True, None], "d": [datetime.date(1970, 1, 2), None]}))
     assert flags.columns["b"].tolist() == ["True", None]
-    np.testing.assert_array_equal(flags.columns["d"], [1, np.nan])
+    np.testing.assert_array_equal(
+        flags.columns["d"], np.array(["1970-01-02", "NaT"], "datetime64[us]")
+    )
 
 
 def test_a_missing_extra_is_named(monkeypatch, tmp_path):

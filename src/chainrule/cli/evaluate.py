@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..data import open_table
 from ..estimators.table_model import TableModel
 from .output import data, print_json, progress
+from .tables import opened, table_options
 
 
 @click.command(name="evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
+@table_options
 @click.option(
-    "--header/--no-header", default=True, help="Whether the first line names the columns."
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw true against predicted and the columns' importance there (needs matplotlib).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(model: Path, file: Path, header: bool, as_json: bool) -> int:
+def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Measure MODEL on FILE, which has the target's column."""
     net = TableModel.load(model)
-    table = open_table(file, header)
+    table = opened(file, options)
     metrics = net.measure(table)
+    if figure is not None:
+        net.draw(figure, table)
     for note in net.notes:
         progress().print(f"note: {note}", markup=False, soft_wrap=True)
     if as_json:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
-from ..data.columns import NumberColumn
+from ..data.columns import NumberColumn, WordColumn
 from ..estimators.table_model import TableModel
 from .output import data, print_json
 
@@ -29,10 +30,7 @@ def command(model: Path, as_json: bool) -> int:
     p, s = net.preprocessor, net.spec
     weights = sum(v.size for v in net.weights.values())
     classes = f": {_some(p.classes, 12)}" if p.classes else ""
-    scores = [
-        f"{k} {v:.5g} (baseline {net.baseline.get(k, float('nan')):.5g})"
-        for k, v in net.metrics.items()
-    ]
+    scores = _scores(net.metrics, net.baseline)
     training = {k: v for k, v in net.training.items() if v is not None}
     lines = [
         ("target", ", ".join(p.target_names)),
@@ -43,20 +41,34 @@ def command(model: Path, as_json: bool) -> int:
             f"{_each(s.dropout)}; {weights:,} weights",
         ),
         ("training", ", ".join(f"{k} {v}" for k, v in training.items())),
-        ("held out", ", ".join(scores)),
+        ("validated", ", ".join(scores)),
+        *(
+            [("tested", ", ".join(_scores(net.test_metrics, net.test_baseline)))]
+            if net.test_metrics
+            else []
+        ),
     ]
     for name, text in lines:
-        data().print(f"{name:9} {text}", markup=False, soft_wrap=True)
+        data().print(f"{name:10}{text}", markup=False, soft_wrap=True)
     data().print("columns", markup=False)
     for c in p.columns:
         if isinstance(c, NumberColumn):
             what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (
                 f", missing: {c.median:g}" if c.indicator else ""
             )
-        else:
+        elif isinstance(c, WordColumn):
             what = f"{len(c.categories)} categories: {_some(c.categories, 8)}"
+        else:
+            parts = [*(["year"] if c.year_std else []), *c.parts]
+            what = ", ".join([f"dates from {np.datetime64(int(c.first), 'D')}", *parts])
         data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)
     return 0
+
+
+def _scores(metrics: dict[str, float], baseline: dict[str, float]) -> list[str]:
+    return [
+        f"{k} {v:.5g} (baseline {baseline.get(k, float('nan')):.5g})" for k, v in metrics.items()
+    ]
 
 
 def _some(words: Sequence[str], most: int) -> str:

@@ -12,11 +12,11 @@ import click
 
 from ..core.node import Array
 from ..core.whole_file import whole_file
-from ..data import open_table
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress
 from .printable import write_text
+from .tables import names, opened, table_options
 
 
 @click.command(name="predict")
@@ -28,10 +28,11 @@ from .printable import write_text
     help="Write CSV there (default: stdout).",
 )
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
-@click.option(
-    "--header/--no-header", default=True, help="Whether the first line names the columns."
-)
-def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool) -> int:
+@click.option("--keep", callback=names, help="Columns of FILE to write before the answer: A,B.")
+@table_options
+def command(
+    model: Path, file: Path, out: Path | None, proba: bool, keep: tuple[str, ...], **options: Any
+) -> int:
     """Predict the target of each row of FILE with MODEL; prints CSV with one line per row.
 
     Columns may be in any order. A missing column is an error; an unknown column and unseen
@@ -42,7 +43,7 @@ def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool
         raise OptionError(f"--out {out}: this file is read")
     if out is not None and not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    pieces = net.predictions(open_table(file, header), proba)
+    pieces = net.predictions(opened(file, options), proba, keep)
     if out is None:
         for text in _lines(pieces):
             write_text(text)

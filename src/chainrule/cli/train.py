@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import statistics
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -12,17 +14,19 @@ import click
 from rich.table import Table
 
 from ..core.whole_file import check_place, check_writable
-from ..data import open_table
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
 from ..estimators.session import INTERRUPTION
 from ..estimators.table_model import TableModel
+from ..estimators.table_options import DEFAULTS, TABLE_LOSSES
 from ..runtime.threads import MOST_THREADS, set_num_threads
 from ..train import Callback, Checkpoint
 from ..train.interrupt import interrupts
 from .live import LiveCurve
 from .output import data, print_json, progress
+from .tables import names as _names
+from .tables import opened, table_options
 
 
 def _configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -33,14 +37,23 @@ def _configure(context: click.Context, parameter: click.Parameter, path: Path | 
         held = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path}: not TOML: {error}") from None
-    known = {p.name for p in context.command.params if isinstance(p, click.Option)} - {"config"}
-    options = {k.replace("-", "_"): v for k, v in held.items()}
-    unknown = sorted(set(options) - known)
+    known = {
+        p.opts[0].removeprefix("--").replace("-", "_"): str(p.name)
+        for p in context.command.params
+        if isinstance(p, click.Option) and p.name != "config"
+    }
+    given = {k.replace("-", "_"): v for k, v in held.items()}
+    unknown = sorted(set(given) - set(known))
     if unknown:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
         raise click.UsageError(
-            f"{path}: unknown option {unknown[0]!r}; known are {', '.join(sorted(map(str, known)))}"
+            f"{path}: unknown option {unknown[0]!r}; {guess}known are {', '.join(sorted(known))}"
         )
+    options = {known[k]: v for k, v in given.items()}
     for name, value in options.items():
+        if isinstance(value, dict):
+            options[name] = ",".join(f"{k}:{v}" for k, v in value.items())
         if isinstance(value, list):
             options[name] = ",".join(str(v) for v in value)
     context.default_map = options
@@ -58,12 +71,6 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
     if any(n < 1 for n in sizes):
         raise click.BadParameter(f"{value!r} is not a list of layer sizes such as 64,64")
     return sizes
-
-
-def _names(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[str, ...]:
-    return tuple(_items(value))
 
 
 def _activations(
@@ -86,6 +93,20 @@ def _shares(
     if not shares or not all(0 <= p < 1 for p in shares):
         raise click.BadParameter(f"{value!r} is not a probability from 0 to below 1, or a list")
     return shares[0] if len(shares) == 1 else tuple(shares)
+
+
+def _class_weight(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | dict[str, float] | None:
+    if value is None or value == "balanced":
+        return value
+    parts = [w.rpartition(":") for w in _items(value)]
+    try:
+        return {name: float(weight) for name, _, weight in parts if name or 1 / 0}
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(
+            f"{value!r} is neither balanced nor a list of weights such as yes:5,no:1"
+        ) from None
 
 
 @click.command(name="train")
@@ -112,20 +133,17 @@ def _shares(
     "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
 )
 @click.option("--drop", callback=_names, help="Columns not to use: A,B.")
-@click.option("--categorical", callback=_names, help="Columns of numbers that are categories: A,B.")
-@click.option(
-    "--header/--no-header", default=True, help="Whether the first line names the columns."
-)
+@table_options
 @click.option(
     "--hidden",
-    default="64,64",
+    default=",".join(map(str, DEFAULTS.hidden)),
     callback=_sizes,
     show_default=True,
     help="Sizes of the hidden layers.",
 )
 @click.option(
     "--activation",
-    default="relu",
+    default=DEFAULTS.activation,
     callback=_activations,
     show_default=True,
     help=f"Of all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
@@ -137,38 +155,82 @@ def _shares(
     show_default=True,
     help="Share of hidden units dropped; one for all layers, or one for each.",
 )
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(list(OPTIMIZERS)),
+    default=DEFAULTS.optimizer,
+    show_default=True,
+)
+@click.option(
+    "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
+)
 @click.option(
     "--schedule",
     type=click.Choice(list(SCHEDULES)),
-    default="constant",
+    default=DEFAULTS.schedule,
     show_default=True,
     help="How the learning rate changes over the epochs.",
 )
-@click.option("--weight-decay", type=click.FloatRange(0), default=1e-5, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--weight-decay", type=click.FloatRange(0), default=DEFAULTS.weight_decay, show_default=True
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=DEFAULTS.batch_size, show_default=True
+)
+@click.option("--epochs", type=click.IntRange(1), default=DEFAULTS.epochs, show_default=True)
 @click.option(
     "--patience",
     type=click.IntRange(0),
-    default=10,
+    default=DEFAULTS.patience,
     show_default=True,
     help="Epochs without progress before it stops; 0: never.",
 )
 @click.option(
     "--validation",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.2,
+    default=DEFAULTS.validation,
     show_default=True,
-    help="Share of rows held out.",
+    help="Share of rows by which the epoch is chosen.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--test",
+    metavar="FILE|SHARE|last:N",
+    help="Rows that choose nothing, to measure with: another table, a share, or the last N rows.",
+)
+@click.option(
+    "--split",
+    default=DEFAULTS.split,
+    show_default=True,
+    metavar="random|time:COLUMN",
+    help="Which rows are held out: random ones, or the latest.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(TABLE_LOSSES),
+    default=DEFAULTS.loss,
+    show_default=True,
+    help="auto: cross entropy, or squared error; poisson: for counts.",
+)
+@click.option("--log-target", is_flag=True, help="Learn log(1 + y); for amounts of all sizes.")
+@click.option(
+    "--class-weight",
+    callback=_class_weight,
+    metavar="balanced|A:1,B:5",
+    help="How much rows of each class count.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Train with N seeds and report the spread; the first one's model is written.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=DEFAULTS.seed, show_default=True)
 @click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Default: all cores.")
 @click.option(
     "--figure/--no-figure",
     default=True,
-    help="Draw the learning curve beside the model (needs matplotlib).",
+    help="Draw the learning curve, true against predicted and the columns' importance beside the "
+    "model (needs matplotlib).",
 )
 @click.option(
     "--checkpoint",
@@ -190,17 +252,19 @@ def command(
     resume: bool,
     **options: Any,
 ) -> int:
-    """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet; .npz).
+    """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet;
+    .npz; .xlsx; - is standard input).
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
-    Metrics are of rows held out of the training, beside always answering the most frequent class or
-    the mean. Ctrl-C ends the training and keeps what was learned: the model file is written, and
-    the exit code is 130.
+    Metrics are of the validation rows, by which the epoch was chosen (and with --test of rows that
+    chose nothing), beside always answering the most frequent class or the mean.
+    Ctrl-C ends the training and keeps what was learned: the model file is written, and the exit
+    code is 130.
     """
     if not target:
         raise click.UsageError("--target: name a column")
-    source = open_table(file, options["header"])
-    out = out or file.with_name(file.name.split(".")[0] + ".safetensors")
+    source = opened(file, options)
+    out = out or _default_out(file)
     if out.resolve() == file.resolve():
         raise OptionError(f"--out {out}: this is the table itself")
     if not out.parent.is_dir():
@@ -216,6 +280,7 @@ def command(
     with interrupts() as presses:
         model = _train(source, target, held, options)
         model.save(out)
+        runs = _seeds(source, target, options, model)
         picture = picture and _draw(model, picture)
         presses.answered = True
     for line in _remarks(model, held):
@@ -230,14 +295,26 @@ def command(
                 "notes": model.notes,
                 "stopped": model.history.stopped,
                 **_report(model),
+                **({"seeds": runs} if len(runs) > 1 else {}),
             }
         )
         return code
     print_metrics(model.metrics, model.baseline)
+    if model.test_metrics:
+        data().print()
+        print_metrics(model.test_metrics, model.test_baseline, "test rows")
+    if len(runs) > 1:
+        _print_spread(runs)
     data().print(f"model {out}", markup=False, soft_wrap=True)
     if picture:
         data().print(f"figure {picture}", markup=False, soft_wrap=True)
     return code
+
+
+def _default_out(file: Path) -> Path:
+    if str(file) == "-":
+        return Path("model.safetensors")
+    return file.with_name(file.name.split(".")[0] + ".safetensors")
 
 
 def _checkpoint(folder: Path | None, resume: bool) -> Checkpoint | None:
@@ -263,8 +340,9 @@ def _train(
     source: Any, target: tuple[str, ...], checkpoint: Checkpoint | None, options: dict[str, Any]
 ) -> TableModel:
     console = progress()
-    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
-    same = ("task", "drop", "categorical", "hidden", "activation", "dropout", "schedule")
+    skipped = ("threads", "seeds")
+    given = {k: v for k, v in options.items() if k not in skipped}
+    given["patience"] = options["patience"] or None
     live = LiveCurve(console, options["epochs"]) if console.is_terminal else Callback()
     try:
         with warnings.catch_warnings():
@@ -272,13 +350,10 @@ def _train(
             return TableModel.fit(
                 source,
                 target,
-                validation=options["validation"],
-                patience=options["patience"] or None,
-                training={k: options[k] for k in names},
                 progress=not console.is_terminal,
                 callbacks=live,
                 checkpoint=checkpoint,
-                **{k: options[k] for k in same},
+                **given,
             )
     finally:
         if isinstance(live, LiveCurve):
@@ -302,30 +377,60 @@ def _remarks(model: TableModel, checkpoint: Checkpoint | None) -> Iterator[str]:
 
 
 def _draw(model: TableModel, path: Path) -> Path | None:
-    """The learning curve as a figure; None, and a note, where that is not possible."""
+    """What people look at as a figure; None, and a note, where that is not possible."""
     if not len(model.history):
         return None
     try:
-        return model.history.plot(path)
+        return model.draw(path)
     except (MissingExtraError, WriteError) as error:
-        progress().print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
+        progress().print(f"note: no figure: {error}", markup=False, soft_wrap=True)
         return None
 
 
+def _seeds(
+    source: Any, target: tuple[str, ...], options: dict[str, Any], first: TableModel
+) -> list[dict[str, float]]:
+    """The measures of the same with other seeds, one after the other."""
+    found = [first.test_metrics or first.metrics]
+    for i in range(1, options["seeds"] or 1):
+        if first.interrupted:
+            break
+        model = _train(source, target, None, options | {"seed": options["seed"] + i})
+        found.append(model.test_metrics or model.metrics)
+    return found
+
+
 def _report(model: TableModel) -> dict[str, Any]:
-    keys = ("rows", "held_out_rows", "epochs_run")
+    keys = ("rows", "validation_rows", "epochs_run")
+    test = {"test": {"metrics": model.test_metrics, "baseline": model.test_baseline}}
     return {
         "metrics": model.metrics,
         "baseline": model.baseline,
+        **(test if model.test_metrics else {}),
         **{k: model.training[k] for k in keys},
     }
 
 
-def print_metrics(metrics: dict[str, float], baseline: dict[str, float]) -> None:
+def print_metrics(
+    metrics: dict[str, float], baseline: dict[str, float], rows: str = "validation rows"
+) -> None:
     """A table on stdout."""
     table = Table(box=None, pad_edge=False)
-    for name in ("held-out rows", "model", "baseline"):
-        table.add_column(name, justify="left" if name == "held-out rows" else "right")
+    for name in (rows, "model", "baseline"):
+        table.add_column(name, justify="left" if name == rows else "right")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.5g}", f"{baseline[name]:.5g}" if name in baseline else "")
+    data().print(table)
+
+
+def _print_spread(runs: list[dict[str, float]]) -> None:
+    """Mean and standard deviation over the seeds, and the range."""
+    table = Table(box=None, pad_edge=False)
+    for name in (f"{len(runs)} seeds", "mean", "std", "least", "most"):
+        table.add_column(name, justify="left" if "seeds" in name else "right")
+    for name in runs[0]:
+        values = [r[name] for r in runs]
+        figures = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
+        table.add_row(name, *(f"{v:.5g}" for v in figures))
+    data().print()
     data().print(table)

@@ -8,36 +8,28 @@ Everything is learned in one pass, in pieces, with bounded memory.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.node import Array
 from ..errors import DataError
-from .tables import Table, number_of, word_of
+from .moments import DateColumn
+from .notes import Notes, forget_rare, no_values
+from .tables import Table, word_of
+from .written import NUMBERS, PLAIN, Kind, number_of
 
 MAX_CATEGORIES = 256
 """Of a column of words, so many of the most frequent ones get a column of their own."""
 SAMPLE = 1 << 16
 """A median is that of at most so many rows, evenly spaced."""
-MAX_WORDS = 1 << 16
-"""So many different words of a column are counted; beyond, the rare ones are forgotten."""
-MAX_CHARACTERS = 1 << 26
-"""The words that are counted have no more characters together."""
-
+_IDENTIFIER = re.compile(r"(?i)(^|[\s_.-])(id|uid|uuid|nr|no|key|index)$|[a-z]Id$|ID$")
 FAREST = 1e30
 """No number is more standard deviations from the mean: float32 could not compute with it."""
-
-
-@dataclass
-class Notes:
-    """What one pass over a table replaced, by column."""
-
-    replaced: Counter[str] = field(default_factory=Counter)
-    unseen: dict[str, Counter[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,13 @@ class NumberColumn:
     mean: float
     std: float
     indicator: bool
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """How the training table wrote its numbers."""
+        return Kind("number", self.decimal, self.thousands)
 
     @property
     def width(self) -> int:
@@ -73,9 +72,9 @@ class NumberColumn:
         if far.any():
             row = int(far.argmax())
             raise DataError(
-                f"{table.source}: column {self.name!r} is {values[row]:g} in row "
-                f"{table.first_row + row}; the training table has a mean of {self.mean:g} and a "
-                f"standard deviation of {self.std:g}"
+                f"{table.source}: column {self.name!r} is {values[row]:g} in {table.where(row)}; "
+                f"the training table has a mean of {self.mean:g} and a standard deviation of "
+                f"{self.std:g}"
             )
         out[:, 0] = scaled
         if self.indicator:
@@ -118,10 +117,16 @@ class WordColumn:
         if len(unseen):
             seen = notes.unseen.setdefault(self.name, Counter())
             seen.update(unseen.tolist())
-            _forget_rare(seen)
+            forget_rare(seen)
 
 
-Column = NumberColumn | WordColumn
+Column = NumberColumn | WordColumn | DateColumn
+KIND_NAMES: dict[type[Column], str] = {
+    NumberColumn: "number",
+    WordColumn: "words",
+    DateColumn: "dates",
+}
+"""What a column is called in a model file."""
 UNSEEN_CODE, MISSING_CODE = -1, -2
 
 
@@ -146,7 +151,16 @@ def column_from_json(c: Mapping[str, Any]) -> Column:
         median, mean, std = (float(c[k]) for k in ("median", "mean", "std"))
         if not (math.isfinite(median) and math.isfinite(mean) and 0 < std < math.inf):
             raise ValueError(f"column {c['name']!r} has median {median}, mean {mean}, std {std}")
-        return NumberColumn(str(c["name"]), median, mean, std, bool(c["indicator"]))
+        decimal, thousands = c.get("decimal", "."), c.get("thousands", "")
+        if Kind("number", decimal, thousands) not in NUMBERS:
+            raise ValueError(
+                f"column {c['name']!r} has decimal {decimal!r}, thousands {thousands!r}"
+            )
+        return NumberColumn(
+            str(c["name"]), median, mean, std, bool(c["indicator"]), decimal, thousands
+        )
+    if c["kind"] == "dates":
+        return DateColumn.from_json(c)
     if c["kind"] != "words":
         raise ValueError(f"column of kind {c['kind']!r}")
     categories = tuple(str(k) for k in c["categories"])
@@ -157,9 +171,10 @@ def column_from_json(c: Mapping[str, Any]) -> Column:
 class NumberStatistics:
     """Mean, variance and median of a column, from its pieces."""
 
-    def __init__(self, name: str, rows: int) -> None:
+    def __init__(self, name: str, rows: int, kind: Kind = PLAIN) -> None:
         """``rows``: how many there will be."""
-        self.name, self.rows = name, 0
+        self.name, self.rows, self.kind = name, 0, kind
+        self._counts_rows, self._before = True, math.nan
         self._stride = max(1, -(-rows // SAMPLE))
         self._sample: list[Array] = []
         self.count, self.mean = 0, 0.0
@@ -172,6 +187,10 @@ class NumberStatistics:
         infinite = np.isinf(values)
         if infinite.any():
             raise _infinite(table, self.name, infinite)
+        if self._counts_rows and len(values):
+            line = np.concatenate([[self._before], values]) if table.first_row else values
+            self._counts_rows = bool((np.diff(line) == 1).all())
+            self._before = float(values[-1])
         values = values[kept]
         first = -self.rows % self._stride
         self.rows += len(values)
@@ -192,7 +211,17 @@ class NumberStatistics:
     def column(self, source: str, notes: list[str]) -> Column:
         """What was learned; DataError if there was no value."""
         if not self.count:
-            raise _no_values(source, self.name)
+            raise no_values(source, self.name)
+        if self._counts_rows and self.rows > 5:
+            notes.append(
+                f"{self.name!r} numbers the rows; if that means nothing, drop it (--drop "
+                f"{self.name})"
+            )
+        elif _IDENTIFIER.search(self.name) and self._one_each():
+            notes.append(
+                f"{self.name!r} looks like a number that names the row; if it is, drop it (--drop "
+                f"{self.name})"
+            )
         sample = np.concatenate(self._sample)
         median = float(np.median(sample)) if len(sample) else self._last
         std = float(np.sqrt(self._squares / self.count))
@@ -201,7 +230,22 @@ class NumberStatistics:
                 f"{source}: column {self.name!r} has numbers too large to square; scale it"
             )
         missing = self.count < self.rows
-        return NumberColumn(self.name, median, self.mean, std if std > 0 else 1.0, missing)
+        return NumberColumn(
+            self.name,
+            median,
+            self.mean,
+            std if std > 0 else 1.0,
+            missing,
+            self.kind.decimal,
+            self.kind.thousands,
+        )
+
+    def _one_each(self) -> bool:
+        """Whether its values are whole numbers, all different (of the sample)."""
+        sample = np.concatenate(self._sample)
+        return bool(
+            (sample == np.floor(sample)).all() and len(np.unique(sample)) == len(sample) > 5
+        )
 
 
 class WordStatistics:
@@ -218,13 +262,13 @@ class WordStatistics:
         self.rows += len(words)
         self._counts.update(words.tolist())
         self.missing += self._counts.pop(None, 0)
-        self._forgot |= _forget_rare(self._counts)
+        self._forgot |= forget_rare(self._counts)
 
     def column(self, source: str, notes: list[str]) -> Column | None:
         """What was learned; None for a column that only numbers the rows."""
         counts = self._counts
         if self.missing == self.rows:
-            raise _no_values(source, self.name)
+            raise no_values(source, self.name)
         often = counts.most_common(1)[0][1] if counts else 1
         if often == 1 and (self._forgot or len(counts) > 20):
             notes.append(f"ignored {self.name!r}: a different word in every row")
@@ -239,20 +283,6 @@ class WordStatistics:
         return WordColumn(self.name, tuple(words), self.missing > 0)
 
 
-def _forget_rare(counts: Counter[Any]) -> bool:
-    """Keep the more frequent half of too many words; whether there were too many."""
-    if len(counts) <= MAX_WORDS and sum(map(len, counts)) <= MAX_CHARACTERS:
-        return False
-    kept = counts.most_common(min(len(counts), MAX_WORDS) // 2)
-    counts.clear()
-    counts.update(dict(kept))
-    return True
-
-
-def _no_values(source: str, name: str) -> DataError:
-    return DataError(f"{source}: column {name!r} has no values in any row; drop it")
-
-
 def _infinite(table: Table, name: str, infinite: Array) -> DataError:
-    row = table.first_row + int(infinite.argmax())
-    return DataError(f"{table.source}: column {name!r} is infinite in row {row}; drop or change it")
+    where = table.where(int(infinite.argmax()))
+    return DataError(f"{table.source}: column {name!r} is infinite in {where}; drop or change it")

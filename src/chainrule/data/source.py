@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from .tables import Table, check_columns, extra, number_objects, table_of_frame
+from .written import PLAIN, WORDS, Kind
 
 BATCH = 1 << 14
 """Rows of a piece."""
@@ -24,6 +25,15 @@ class Source(ABC):
     rows: int
     doubt: str = ""
     """What to add to a message about the columns' names."""
+    from_text = False
+    """Whether its cells have no types, and words such as NA mean that a value is missing."""
+    pointed: Collection[str] = ()
+    """Columns of plain numbers that might be written with points between the thousands."""
+    first_notes: Sequence[str] = ()
+    """What to say of how it was read at all."""
+    row_numbers: Collection[str] = ()
+    """Columns without a name that only number the rows, or are empty."""
+    _kinds: dict[str, Kind] | None = None
 
     @abstractmethod
     def batches(
@@ -34,6 +44,19 @@ class Source(ABC):
         A column is numbers in all pieces or words in all pieces. Those in ``words`` are not taken
         for numbers where the source does not say what they are (text files).
         """
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What each column is."""
+        if self._kinds is None:
+            self._kinds = {}
+            for part in self.batches():
+                dates = Kind("dates")
+                for n in self.columns:
+                    number = PLAIN if part.is_number(n) else WORDS
+                    self._kinds[n] = dates if part.is_date(n) else number
+                break
+        return self._kinds
 
     def table(self) -> Table:
         """All of it in memory."""

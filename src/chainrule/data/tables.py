@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import difflib
 import importlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from ..core.node import Array
 from ..core.plain import is_missing, is_number, plain
 from ..errors import DataError, MissingExtraError
+from .written import number_of
 
 MAX_COLUMNS = 1 << 16
 """No file with more columns is read."""
@@ -24,7 +27,8 @@ _AT_ONCE = 1 << 26
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name: float64 with NaN where missing, or objects (str) with None.
+    """Columns of equal length by name: float64 with NaN where missing, datetime64[us] with NaT, or
+    objects (str) with None.
 
     >>> from chainrule.data import table_of
     >>> t = table_of({"size": [1.5, None], "colour": ["red", "blue"]})
@@ -35,7 +39,9 @@ class Table:
     columns: dict[str, Array]
     source: str = "the table"
     first_row: int = 0
-    """The number of the first row in the table that this is a piece of."""
+    """The number of the first row in the table that this is a piece of, counted from 0."""
+    line_of: Callable[[int], int] | None = None
+    """The line of the text file, counted from 1, in which a row of this piece begins."""
 
     @property
     def rows(self) -> int:
@@ -46,29 +52,48 @@ class Table:
         """Whether a column holds numbers, not words."""
         return bool(self.columns[name].dtype.kind == "f")
 
+    def is_date(self, name: str) -> bool:
+        """Whether a column holds dates."""
+        return bool(self.columns[name].dtype.kind == "M")
+
+    def where(self, row: int) -> str:
+        """A row for messages, counted from 1 as people do: "line 7" of a text file, "row 6"."""
+        if self.line_of is not None:
+            return f"line {self.line_of(int(row))}"
+        return f"row {self.first_row + int(row) + 1}"
+
     def missing(self, name: str) -> Array:
         """bool (rows,): where a column has no value."""
         column = self.columns[name]
+        if column.dtype.kind == "M":
+            return np.isnat(column)
         if column.dtype.kind == "f":
             return np.isnan(column)
         return np.fromiter((v is None for v in column), bool, len(column))
 
     def take(self, index: Array) -> Table:
         """The rows at ``index`` (numbers or a mask)."""
-        return Table({k: v[index] for k, v in self.columns.items()}, self.source)
+        rows = np.arange(self.rows)[index]
+        return Table(
+            {k: v[index] for k, v in self.columns.items()},
+            self.source,
+            line_of=None if self.line_of is None else lambda i: self.line_of(int(rows[i])),  # type: ignore[misc]
+        )
 
     def numbers(self, name: str) -> Array:
         """float64 (rows,): a column as numbers; DataError names the first word that is none."""
         values = self.columns[name]
         if self.is_number(name):
             return values
+        if self.is_date(name):
+            raise DataError(f"{self.source}: column {name!r} holds dates; numbers are expected")
         found = np.empty(len(values))
         for row, v in enumerate(values):
             number = float("nan") if v is None else number_of(v)
             if number is None:
                 raise DataError(
-                    f"{self.source}: column {name!r} is {v!r} in row {self.first_row + row}; "
-                    "a number is expected"
+                    f"{self.source}: column {name!r} is {v!r} in {self.where(row)}; a number is "
+                    "expected"
                 )
             found[row] = number
         return found
@@ -76,11 +101,49 @@ class Table:
     def words(self, name: str) -> Array:
         """object (rows,): a column as words; numbers without a needless ``.0``."""
         values = self.columns[name]
+        if self.is_date(name):
+            return words_array([None if v == "NaT" else str(v) for v in values.astype(str)])
         if not self.is_number(name):
             return values
         different, index = np.unique(values, return_inverse=True)
         refuse_merged(self.source, name, different)
         return words_array([None if v != v else word_of(v) for v in different])[index]
+
+    def shown(self, name: str) -> Array:
+        """object (rows,): a column for people: words, numbers without a needless ``.0``, dates;
+        "" where missing."""
+        words = [("" if w is None else w) for w in self.words(name).tolist()]
+        if self.is_date(name):  # no time of the day, if there is none in the column
+            words = [w.removesuffix(".000000") for w in words]
+            if all(w.endswith("T00:00:00") or not w for w in words):
+                words = [w[:10] for w in words]
+        return words_array(words)
+
+    def moments(self, name: str) -> Array:
+        """datetime64[us] (rows,): a column as dates; DataError names the first value that is
+        none."""
+        values = self.columns[name]
+        if self.is_date(name):
+            return values
+        there = np.flatnonzero(~self.missing(name))
+        if len(there):
+            raise DataError(
+                f"{self.source}: column {name!r} is {values[there[0]]!s} in "
+                f"{self.where(there[0])}; a date is expected, as in training"
+            )
+        return np.full(len(values), np.datetime64("NaT"), "datetime64[us]")
+
+
+def no_column(source: Any, name: str, what: str = "no column") -> DataError:
+    """The error for a column that ``source`` does not have, with the nearest name."""
+    close = difflib.get_close_matches(name.casefold(), [n.casefold() for n in source.columns], 1)
+    near = [n for n in source.columns if [n.casefold()] == close]
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(map(repr, source.columns[:8]))
+    more = f" and {len(source.columns) - 8} more" * (len(source.columns) > 8)
+    return DataError(
+        f"{source.name}: {what} {name!r}; there are {shown}{more}{guess}{source.doubt}"
+    )
 
 
 def refuse_merged(source: str, name: str, numbers: Array) -> None:
@@ -92,14 +155,6 @@ def refuse_merged(source: str, name: str, numbers: Array) -> None:
             f"{source}: column {name!r} has {large[0]:.0f}: numbers of 2**53 and more are not told "
             f"apart; make them words (str) to use them as categories"
         )
-
-
-def number_of(word: str) -> float | None:
-    """The number that a word writes, or None."""
-    try:
-        return float(word)
-    except ValueError:
-        return None
 
 
 def word_of(number: float) -> str:
@@ -142,18 +197,23 @@ def words_of(column: Any, source: str, name: str, first_row: int = 0) -> Array:
         raise word_too_long(source, name, longest, first_row + int(lengths.arg_max()))
     rows = _AT_ONCE // max(longest, 1)
     if len(column) <= rows:
-        return words_array([None if is_missing(v) else v for v in column.to_list()])
+        return words_array([_word(v) for v in column.to_list()])
     known: dict[Any, Any] = {}
     found = np.empty(len(column), object)
     for i in range(0, len(column), rows):
         part = column[i : i + rows].to_list()
-        found[i : i + len(part)] = [None if is_missing(v) else known.setdefault(v, v) for v in part]
+        found[i : i + len(part)] = [known.setdefault(v, v) for v in map(_word, part)]
     return found
+
+
+def _word(value: Any) -> str | None:
+    """pandas has NaN and NA among strings."""
+    return value if isinstance(value, str) else None
 
 
 def word_too_long(source: str, name: str, length: int, row: int | None = None) -> DataError:
     """The error for a column with such a word."""
-    where = "" if row is None else f" in row {row}"
+    where = "" if row is None else f" in row {row + 1}"
     return DataError(
         f"{source}: column {name!r} has a word of {length} characters{where}; at most "
         f"{LONGEST_WORD} are read; drop the column"
@@ -197,7 +257,15 @@ def table_of_frame(
             items = column.to_list()
             found[name] = words_array([None if is_missing(v) else str(v) for v in items])
         elif dtype in (nw.Date, nw.Datetime):
-            found[name] = _days(column.to_numpy())
+            zone = getattr(dtype, "time_zone", None)
+            local = column.dt.replace_time_zone(None) if zone else column
+            found[name] = local.to_numpy().astype("datetime64[us]")
+        elif dtype == nw.Time:
+            found[name] = np.array([_time(v) for v in column.to_list()], "datetime64[us]")
+        elif dtype == nw.Duration:
+            found[name] = _seconds(column.to_numpy())
+        elif dtype == nw.Object and _are_dates(column.to_list()):
+            found[name] = np.array([_moment(v) for v in column.to_list()], "datetime64[us]")
         elif column.null_count() == len(frame):
             found[name] = np.full(len(frame), np.nan)
         else:
@@ -227,8 +295,10 @@ def _column(source: str, name: str, values: Array) -> Array:
         )
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
-    if values.dtype.kind == "M":
-        return _days(values)
+    if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] != "generic":
+        return values.astype("datetime64[us]")
+    if values.dtype.kind == "m":
+        return _seconds(values)
     if values.dtype.kind not in "bUSO":
         raise DataError(
             f"{source}: column {name!r} has dtype {values.dtype}; numbers or words are expected"
@@ -236,6 +306,8 @@ def _column(source: str, name: str, values: Array) -> Array:
     items = [None if is_missing(v) else v for v in values.tolist()]
     if values.dtype.kind == "O" and all(v is None or is_number(v) for v in items):
         return np.array([np.nan if v is None else v for v in items], np.float64)
+    if values.dtype.kind == "O" and _are_dates(items):
+        return np.array([_moment(v) for v in items], "datetime64[us]")
     words = [None if v is None else _text(source, name, v) for v in items]
     _check_characters(source, name, words)
     return words_array(words)
@@ -248,7 +320,8 @@ def _check_characters(source: str, name: str, words: Sequence[str | None]) -> No
     except UnicodeEncodeError:
         odd = next(i for i, w in enumerate(words) if w is not None and not _is_unicode(w))
         raise DataError(
-            f"{source}: column {name!r} has {words[odd]!r} in row {odd}, which is not Unicode text"
+            f"{source}: column {name!r} has {words[odd]!r} in row {odd + 1}, which is not Unicode "
+            "text"
         ) from None
 
 
@@ -272,11 +345,35 @@ def _text(source: str, name: str, value: Any) -> str:
         raise DataError(f"{source}: column {name!r} has {value!r}, which is not UTF-8") from None
 
 
-def _days(values: Array) -> Array:
-    """Dates as days since 1970."""
-    seconds = values.astype("datetime64[us]")
-    days = seconds.astype(np.int64) / 86_400e6
-    return np.where(np.isnat(seconds), np.nan, days)
+def _seconds(values: Array) -> Array:
+    """Spans of time in seconds."""
+    spans = values.astype("timedelta64[us]")
+    return np.where(np.isnat(spans), np.nan, spans.astype(np.int64) / 1e6)
+
+
+def _are_dates(items: Sequence[Any]) -> bool:
+    there = [v for v in items if not is_missing(v)]
+    kinds = (datetime.date, datetime.time)  # a datetime is a date
+    return bool(there) and all(isinstance(v, kinds) for v in there)
+
+
+def _moment(value: Any) -> np.datetime64:
+    """A date, a date and time (of its own zone), or a time of Python."""
+    if is_missing(value):
+        return np.datetime64("NaT")
+    if isinstance(value, datetime.time):
+        return _time(value)
+    if isinstance(value, datetime.datetime):
+        value = value.replace(tzinfo=None)
+    return np.datetime64(value, "us")
+
+
+def _time(value: datetime.time | None) -> np.datetime64:
+    """A time of the day, on the first day of 1970."""
+    if value is None:
+        return np.datetime64("NaT")
+    day = datetime.datetime(1970, 1, 1)
+    return np.datetime64(datetime.datetime.combine(day, value.replace(tzinfo=None)), "us")
 
 
 def extra(name: str, what: str) -> Any:

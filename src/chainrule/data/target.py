@@ -11,9 +11,12 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from .columns import MAX_CATEGORIES, MISSING_CODE, codes_of
-from .source import Source
 from .tables import Table, refuse_merged, word_of
+from .understood import Understood
+from .written import MISSING
 
+LINKS = ("", "log1p", "log")
+"""How numbers follow from a net's outputs: see `Preprocessor.numbers`."""
 TASKS = ("binary", "multiclass", "regression")
 MAX_WHOLE = 20
 """A target of whole numbers with at most so many different values is taken for classes."""
@@ -27,6 +30,8 @@ class Answers:
     classes: list[str]
     values: Array
     """int64 (rows,) class numbers, -1 where missing; or float64 (rows, targets), NaN."""
+    notes: tuple[str, ...] = ()
+    """What was assumed."""
 
     @property
     def known(self) -> Array:
@@ -35,16 +40,19 @@ class Answers:
             return np.asarray(~np.isnan(self.values).any(axis=1))
         return np.asarray(self.values >= 0)
 
-    def scale(self, kept: Array) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of the ``kept`` rows' numbers; none of classes."""
+    def scale(self, kept: Array, link: str = "") -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of the ``kept`` rows' numbers (or of their logarithms); none
+        of classes."""
         if self.task != "regression":
             return [], []
-        values = self.values[kept]
+        values = np.log1p(self.values[kept]) if link == "log1p" else self.values[kept]
+        if link == "log":
+            return [0.0] * values.shape[1], [1.0] * values.shape[1]
         std = values.std(0)
         return values.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
 
-def learn_answers(source: Source, names: Sequence[str], task: str) -> Answers:
+def learn_answers(source: Understood, names: Sequence[str], task: str) -> Answers:
     """Read the target's columns once; ``task`` "auto": by their values.
 
     Raises DataError where nothing can be learned from them, OptionError for a task that does not
@@ -54,12 +62,19 @@ def learn_answers(source: Source, names: Sequence[str], task: str) -> Answers:
         raise OptionError(f'task is "auto", "binary", "multiclass" or "regression", got {task!r}')
     if len(names) > 1 and task not in ("auto", "regression"):
         raise OptionError(f"several targets are predicted by regression, not task {task!r}")
+    for name in names:
+        if source.kinds[name].name == "dates":
+            raise DataError(
+                f"{source.name}: the target {name!r} holds dates; predict a number, such as the "
+                "days until then, or its words (text)"
+            )
     if len(names) > 1 or task == "regression":
         numbers = [np.stack([_finite(t, n) for n in names], 1) for t in source.batches(names)]
         return _regression(source, names, np.concatenate(numbers))
     values = _Values(names[0])
-    for t in source.batches(names):
-        values.add(t)
+    words = names if source.kinds[names[0]].name == "words" else []
+    for t in source.batches(names, text=words):  # a class may be called NA
+        values.add(t, bool(words))
     return values.answers(source, task)
 
 
@@ -72,10 +87,10 @@ class _Values:
         self._parts: list[Array] = []
         self._numbers = True
 
-    def add(self, table: Table) -> None:
+    def add(self, table: Table, as_words: bool) -> None:
         """The next piece."""
-        values = table.columns[self.name]
-        self._numbers = table.is_number(self.name)
+        values = table.words(self.name) if as_words else table.columns[self.name]
+        self._numbers = table.is_number(self.name) and not as_words
         if self._numbers:
             self._parts.append(_finite(table, self.name))
             return
@@ -83,7 +98,7 @@ class _Values:
         codes = (np.nan if v is None else places.setdefault(v, len(places)) for v in values)
         self._parts.append(np.fromiter(codes, np.float64, len(values)))
 
-    def answers(self, source: Source, task: str) -> Answers:
+    def answers(self, source: Understood, task: str) -> Answers:
         """Class numbers, or the numbers themselves."""
         values = np.concatenate(self._parts)
         different = np.unique(values[~np.isnan(values)])
@@ -106,19 +121,33 @@ class _Values:
         codes = np.where(np.isnan(values), -1, np.searchsorted(different, values))
         _check_classes(source, self.name, classes, int((codes >= 0).sum()), task)
         found = "binary" if len(classes) == 2 else "multiclass"
-        return Answers(found, classes, codes.astype(np.int64))
+        notes = []
+        if self._numbers and task == "auto" and len(classes) > 2:
+            notes.append(
+                f"{self.name!r} has {len(classes)} different whole numbers and is taken for "
+                "classes; if they are amounts, choose task regression"
+            )
+        if not self._numbers:
+            for c in classes:
+                count = int((codes == classes.index(c)).sum())
+                if c in MISSING:
+                    notes.append(
+                        f"{self.name!r} has the class {c!r} in {count}"
+                        f" rows; if it means that there is none, add it to missing ({c})"
+                    )
+        return Answers(found, classes, codes.astype(np.int64), tuple(notes))
 
 
 def _finite(table: Table, name: str) -> Array:
     values = table.numbers(name)
     infinite = np.isinf(values)
     if infinite.any():
-        row = table.first_row + int(infinite.argmax())
-        raise DataError(f"{table.source}: the target {name!r} is infinite in row {row}; drop it")
+        where = table.where(int(infinite.argmax()))
+        raise DataError(f"{table.source}: the target {name!r} is infinite in {where}; drop it")
     return values
 
 
-def _regression(source: Source, names: Sequence[str], values: Array) -> Answers:
+def _regression(source: Understood, names: Sequence[str], values: Array) -> Answers:
     known = ~np.isnan(values).any(axis=1)
     if not known.any():
         raise DataError(f"{source.name}: the target {names[0]!r} has no values in any row")
@@ -136,7 +165,7 @@ def _regression(source: Source, names: Sequence[str], values: Array) -> Answers:
     return Answers("regression", [], values)
 
 
-def _check_classes(source: Source, name: str, classes: list[str], rows: int, task: str) -> None:
+def _check_classes(source: Understood, name: str, classes: list[str], rows: int, task: str) -> None:
     if len(classes) < 2:
         raise DataError(
             f"{source.name}: the target {name!r} has one class only ({classes[0]!r}); at least 2 "
@@ -172,8 +201,8 @@ def class_numbers(table: Table, name: str, classes: Sequence[str]) -> Array:
 def missing_target(table: Table, name: str, rows: int) -> DataError:
     """The error of rows without a target where all are needed."""
     return DataError(
-        f"{table.source}: the target {name!r} is missing in {rows} rows (from row "
-        f"{table.first_row}); drop these rows"
+        f"{table.source}: the target {name!r} is missing in {rows} rows (the first in "
+        f"{table.where(int(table.missing(name).argmax()))}); drop these rows"
     )
 
 

@@ -8,30 +8,29 @@ knows where a quoted value ends.
 from __future__ import annotations
 
 import csv
-import gzip
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from ..core.node import Array
 from ..errors import DataError
+from .encoding import WESTERN, NotText, as_utf8, check_encoding, is_gzip, opened, told_encoding
 from .source import Source
 from .tables import (
     MAX_COLUMNS,
     Table,
     check_columns,
     extra,
-    number_of,
     too_many_columns,
     words_of,
 )
+from .written import MISSING, PLAIN, WORDS
 
-MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
-"""Words of a text file that mean that a value is missing."""
 BLOCK = 1 << 21
 """Bytes read at a time."""
 LONGEST = 1 << 24
@@ -41,6 +40,10 @@ LONGEST = 1 << 24
 MANY = 64
 """More columns than this are looked at as one."""
 _NOTHING = np.empty(0)
+_POINTED = r"^[-+]?\d{1,3}(\.\d{3})+$"
+"""A number that may be whole, with points between the thousands."""
+_SEPARATOR_LINE = re.compile(rb'\s*"?sep=([,;:|^~\t])"?[ ,;\t|]*(?:\n|$)')
+"""The first line by which a table tells Excel its separator."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,68 @@ class _Block:
 
 
 class TextSource(Source):
-    """A CSV, TSV or other text file; a column is numbers if all its values are."""
+    """A CSV, TSV or other text file; a column is numbers if all its values are, words otherwise
+    (as they are written, without blanks at their ends; an empty one is missing)."""
 
-    def __init__(self, path: Path, header: bool = True, separator: str | None = None) -> None:
-        """Read the whole file once. Raises DataError with the line of what is wrong."""
-        self.name, self.path, self.header = str(path), path, header
+    from_text = True
+
+    def __init__(
+        self,
+        path: Path,
+        header: bool = True,
+        separator: str | None = None,
+        encoding: str | None = None,
+        name: str = "",
+    ) -> None:
+        """Read the whole file once; ``name``: what messages call it. Raises DataError with the line
+        of what is wrong."""
+        self.name, self.path, self.header = name or str(path), path, header
         self._polars = extra("polars", f"reading {path.name}")
+        said: list[str] = []
+        self.first_notes = said
+        if is_gzip(path) != (path.suffix.lower() == ".gz"):
+            packed = "packed by gzip, though not named .gz" if is_gzip(path) else "not packed"
+            said.append(f"{self.name} is {packed}: read as it is")
+        self._encoding = check_encoding(encoding) or self._told()
+        self._retried = False
+        try:
+            self._read_through(separator)
+        except _NotUtf8 as error:
+            if encoding is not None:
+                raise
+            self._encoding, self._retried = WESTERN, True
+            try:
+                self._read_through(separator)
+            except NotText:
+                raise error from None
+            self.first_notes = [
+                *self.first_notes,
+                (
+                    f"{self.name} is not in UTF-8: read as Latin-1 (Windows-1252); --encoding "
+                    "(encoding=...) says otherwise"
+                ),
+            ]
+
+    def _told(self) -> str:
+        try:
+            with opened(self.path) as file:
+                return told_encoding(file.read(1 << 12))
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{self.name}: damaged or not gzip ({error})") from None
+
+    def _read_through(self, separator: str | None) -> None:
+        """Learn the columns and their kinds, and check each line."""
+        self._said = False  # whether the first line tells the separator
         self._separator, self.columns = self._first_line(separator)
         self._blank = b" " if self._separator == "\t" else b" \t"
         # polars takes some names, such as *, for patterns.
         self._inner = {n: f"column_{i}" for i, n in enumerate(self.columns)}
-        if header and any(number_of(n) is not None for n in self.columns):
+        if self.header and any(_is_number(n) for n in self.columns):
             self.doubt = (
                 "; one name is a number: if the first line is data, add --no-header (header=False)"
             )
         self._words: set[str] = set()
+        self._pointed = set(self.columns)
         self.rows = 0
         for block in self._blocks():
             self._check(block)
@@ -75,7 +125,31 @@ class TextSource(Source):
             self.rows += len(frame)
             self._learn_kinds(frame)
         if not self.rows:
-            raise DataError(f"{path}: a header and no rows; give at least one example")
+            raise DataError(f"{self.name}: a header and no rows; give at least one example")
+        self._kinds = {n: WORDS if n in self._words else PLAIN for n in self.columns}
+        self.pointed = self._pointed - self._words
+        self.first_notes = [*self.first_notes, *self._look_at_nameless()]
+
+    def _look_at_nameless(self) -> Iterator[str]:
+        """A column without a name may be the index that pandas writes, or a comma at the ends."""
+        numbers = {n: True for n in self._nameless}
+        empty = dict(numbers)
+        for table in self.batches(self._nameless) if numbers else ():
+            for n in numbers:
+                values = table.columns[n]
+                row = np.arange(table.first_row, table.first_row + table.rows)
+                floats = values.dtype.kind == "f"
+                numbers[n] &= bool(floats and (values == row).all())
+                empty[n] &= bool(floats and np.isnan(values).all())
+        self.row_numbers = {n for n in numbers if numbers[n] or empty[n]}
+        for n in numbers:
+            place = f"column {self.columns.index(n) + 1} has no name"
+            if empty[n]:
+                yield f"{place} and no values: left out"
+            elif numbers[n]:
+                yield f"{place} and numbers the rows: left out"
+            else:
+                yield f"{place}: it is called {n!r} here"
 
     def batches(
         self, columns: Sequence[str] | None = None, words: Collection[str] = ()
@@ -95,24 +169,31 @@ class TextSource(Source):
             names = [n for n in wanted if n not in kept]
             for n, column in zip(names, self._columns(frame, names, self._filled), strict=True):
                 found[n] = column.to_numpy().astype(np.float64)
-            yield Table(found, self.name, row)
+            yield Table(found, self.name, row, self._lines(block))
             row += len(frame)
         if row != self.rows:
-            raise DataError(f"{self.path}: the file changed while it was read")
+            raise DataError(f"{self.name}: the file changed while it was read")
 
     # -- values ------------------------------------------------------------------------------------
     def _value(self, column: Any) -> Any:
         word = column.str.strip_chars()
+        return self._polars.when(word != "").then(word)
+
+    def _there(self, column: Any) -> Any:
+        word = column.str.strip_chars()
         return self._polars.when(~word.is_in(list(MISSING))).then(word)
 
     def _number(self, column: Any) -> Any:
-        return self._value(column).cast(self._polars.Float64, strict=False)
+        return self._there(column).cast(self._polars.Float64, strict=False)
 
     def _filled(self, column: Any) -> Any:
         return self._number(column).fill_null(float("nan"))
 
     def _odd(self, column: Any) -> Any:
-        return self._value(column).is_not_null() & self._number(column).is_null()
+        return self._there(column).is_not_null() & self._number(column).is_null()
+
+    def _grouped(self, column: Any) -> Any:
+        return self._there(column).str.contains(_POINTED).fill_null(True)
 
     def _columns(
         self, frame: Any, names: Sequence[str], expression: Callable[[Any], Any]
@@ -136,6 +217,9 @@ class TextSource(Source):
         left = [n for n in self.columns if n not in self._words]
         odd = self._columns(frame, left, self._odd)
         self._words.update(n for n, column in zip(left, odd, strict=True) if column.any())
+        left = [n for n in self.columns if n in self._pointed and n not in self._words]
+        grouped = self._columns(frame, left, self._grouped)
+        self._pointed -= {n for n, column in zip(left, grouped, strict=True) if not column.all()}
 
     def _frame(self, block: _Block) -> Any:
         """The block as a polars DataFrame of strings."""
@@ -160,10 +244,24 @@ class TextSource(Source):
             )
         except pl.exceptions.PolarsError as error:
             raise DataError(
-                f"{self.path}, from line {block.line}: {str(error).splitlines()[0]}"
+                f"{self.name}, from line {block.line}: {str(error).splitlines()[0]}"
             ) from None
 
     # -- lines -------------------------------------------------------------------------------------
+    def _lines(self, block: _Block) -> Callable[[int], int]:
+        """In which line of the file a row of the block begins."""
+        if block.fields:
+            return lambda row: block.fields[row][0]
+        kept: list[Array] = []
+
+        def line_of(row: int) -> int:
+            if not kept:
+                data = np.frombuffer(block.text, np.uint8)
+                kept.append(np.flatnonzero(self._solid(data, np.flatnonzero(data == 10)) > 0))
+            return block.line + int(kept[0][row])
+
+        return line_of
+
     def _first_line(self, separator: str | None) -> tuple[str, list[str]]:
         """The separator, and the columns' names."""
         start = b""
@@ -177,26 +275,38 @@ class TextSource(Source):
         lines = self._decoded(start, 1).split("\n")
         first = next((s for s in lines if s.strip()), None)
         if first is None:
-            raise DataError(f"{self.path}: the file is empty")
+            raise DataError(f"{self.name}: the file is empty")
+        told = _SEPARATOR_LINE.match((first + "\n").encode())
+        if told:
+            self._said, separator = True, told[1].decode("latin-1")
+            rest = lines[lines.index(first) + 1 :]
+            if not any(s.strip() for s in rest):
+                raise DataError(f"{self.name}: a line about the separator, and no table")
+            lines, first = rest, next(s for s in rest if s.strip())
         found = separator or max(",;\t|", key=first.count)
         if first.count(found) >= 2 * MAX_COLUMNS:  # some may be in quotes
             raise too_many_columns(self.name, first.count(found) + 1)
         try:
             fields = next(f for f in _reader(lines, found) if any(w.strip() for w in f))
         except (csv.Error, StopIteration) as error:
-            raise DataError(f"{self.path}, line 1: {error or 'no names of columns'}") from None
+            raise DataError(f"{self.name}, line 1: {error or 'no names of columns'}") from None
+        self._nameless: list[str] = []
         if not self.header:
             names = [f"column_{i + 1}" for i in range(len(fields))]
             check_columns(self.name, names)
             return found, names
         names = [f.strip() for f in fields]
-        _check_names(self.path, names)
+        check_columns(self.name, names)
+        for i, n in enumerate(names):
+            if not n:
+                names[i] = f"column_{i + 1}" + "_" * (f"column_{i + 1}" in names)
+                self._nameless.append(names[i])
         return found, names
 
     def _blocks(self) -> Iterator[_Block]:
         """The records of the file, without the header and blank lines."""
         line, rest = 1, b""
-        header = self.header
+        header = self.header + self._said
         chunks = self._chunks()
         last = False
         while not last:
@@ -209,7 +319,7 @@ class TextSource(Source):
             text, rest = text[:cut], text[cut:]
             if b"\0" in text:
                 number = line + text.count(10, 0, text.index(0))
-                raise DataError(f"{self.path}, line {number}: a zero byte; this is not a text file")
+                raise DataError(f"{self.name}, line {number}: a zero byte; this is not a text file")
             if b'"' in text:
                 block, used = self._quoted(text, line, last)
                 rest = text[used:] + rest
@@ -219,14 +329,15 @@ class TextSource(Source):
             if len(rest) > LONGEST:
                 raise self._endless(line + text.count(10))
             if header and (block.fields or block.text.strip()):
-                block, header = self._without_header(block), False
+                while header and (block.fields or block.text.strip()):
+                    block, header = self._without_header(block), header - 1
             if block.fields or block.text.strip(self._blank + b"\n"):
                 yield block
             line += text.count(b"\n")
 
     def _endless(self, line: int) -> DataError:
         return DataError(
-            f"{self.path}, line {line}: no end of the record within {LONGEST >> 20} MB; is a quote "
+            f"{self.name}, line {line}: no end of the record within {LONGEST >> 20} MB; is a quote "
             "left open?"
         )
 
@@ -243,7 +354,7 @@ class TextSource(Source):
         except csv.Error as error:
             if last or "unexpected end of data" not in str(error):
                 where = f"after line {line + done - 1}" if line + done > 1 else "line 1"
-                raise DataError(f"{self.path}, {where}: {error}") from None
+                raise DataError(f"{self.name}, {where}: {error}") from None
         used = sum(len(s.encode()) + 1 for s in lines[:done]) if done < len(lines) else len(text)
         return _Block(line, b"", fields), used
 
@@ -256,19 +367,25 @@ class TextSource(Source):
 
     def _chunks(self) -> Iterator[bytes]:
         """The file's bytes, line ends as ``\\n``, without a byte order mark."""
-        first = True
+        held = b""
+        for chunk in as_utf8(self._bytes(), self._encoding, self.name, self._retried):
+            chunk, held = held + chunk, b""
+            if chunk.endswith(b"\r"):
+                chunk, held = chunk[:-1], b"\r"  # a line feed may follow
+            if b"\r" in chunk:
+                chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            if chunk:
+                yield chunk
+        if held:
+            yield b"\n"
+
+    def _bytes(self) -> Iterator[bytes]:
         try:
-            with _open(self.path) as file:
+            with opened(self.path) as file:
                 while chunk := file.read(BLOCK):
-                    if chunk.endswith(b"\r"):
-                        chunk += file.read(1)
-                    if first:
-                        chunk, first = chunk.removeprefix(b"\xef\xbb\xbf"), False
-                    if b"\r" in chunk:
-                        chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
                     yield chunk
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{self.path}: damaged or not gzip ({error})") from None
+            raise DataError(f"{self.name}: damaged or not gzip ({error})") from None
 
     def _decoded(self, text: bytes, line: int) -> str:
         try:
@@ -276,9 +393,10 @@ class TextSource(Source):
         except UnicodeDecodeError as error:
             if error.reason == "unexpected end of data" and not text.endswith(b"\n"):
                 return text[: error.start].decode("utf-8")  # a chunk may end in a character
-            raise DataError(
-                f"{self.path}, line {line + text.count(10, 0, error.start)}: not UTF-8 text (byte "
-                f"0x{text[error.start]:02x}); save the table in UTF-8 encoding"
+            raise _NotUtf8(
+                f"{self.name}, line {line + text.count(10, 0, error.start)}: not UTF-8 text (byte "
+                f"0x{text[error.start]:02x}); save the table in UTF-8 encoding, or name its own: "
+                "--encoding (encoding=...)"
             ) from None
 
     def _check(self, block: _Block) -> None:
@@ -312,7 +430,7 @@ class TextSource(Source):
     def _check_width(self, line: int, width: int) -> None:
         if width != len(self.columns):
             raise DataError(
-                f"{self.path}, line {line}: {width} {'value' if width == 1 else 'values'}, the "
+                f"{self.name}, line {line}: {width} {'value' if width == 1 else 'values'}, the "
                 f"first line has {len(self.columns)}; every line needs one value per column "
                 f"(separator {self._separator!r})"
             )
@@ -323,15 +441,13 @@ def _reader(lines: Sequence[str], separator: str) -> Any:
     return csv.reader(ended, delimiter=separator, strict=True, skipinitialspace=True)
 
 
-def _open(path: Path) -> BinaryIO:
-    opened: Any = gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-    return opened  # type: ignore[no-any-return]
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
-def _check_names(path: Path, names: list[str]) -> None:
-    check_columns(str(path), names)
-    if "" in names:
-        raise DataError(
-            f"{path}: column {names.index('') + 1} has no name in the first line; name it, or say "
-            "that there is no header"
-        )
+class _NotUtf8(DataError):
+    """The bytes are not UTF-8: they may be Latin-1."""

@@ -48,7 +48,7 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
 }
 WITH_BETAS = ("adam", "adamw", "adamax", "nadam", "radam")
 """The optimizers that take beta_1, beta_2 and epsilon of `Training`."""
-LOSSES = ("cross_entropy", "binary_cross_entropy", "mse")
+LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
 _PREDICTION_ROWS = 4096

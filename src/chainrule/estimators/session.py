@@ -37,6 +37,7 @@ _LOSSES: dict[str, type[nn.Module]] = {
     "cross_entropy": nn.CrossEntropyLoss,
     "binary_cross_entropy": nn.BCEWithLogitsLoss,
     "mse": nn.MSELoss,
+    "poisson": nn.PoissonNLLLoss,
 }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,170 +14,228 @@ from safetensors.numpy import save as safetensors_bytes
 
 from ..core.node import Array
 from ..core.whole_file import whole_file
-from ..data import Preprocessor, Source, source_of
-from ..data.preprocess import read_answers
-from ..data.reading import column_names
-from ..data.split import split_rows
+from ..data import Preprocessor, source_of
 from ..data.tables import Table
-from ..data.target import Answers
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
-from ..train import EarlyStopping, History
-from ..train.interrupt import interrupts
+from ..train import History
+from .as_estimator import Labels, estimator_tags, joined
+from .drawing import draw
+from .importance import ROWS, importances
 from .measure import ClassScores, NumberScores, Scores
-from .network import Spec, Training, outputs, softmax
-from .schedule import schedules_of
-from .session import INTERRUPTION, Session
+from .network import Spec, outputs
+from .said import shown
+from .session import INTERRUPTION
+from .table_fit import Trained, train_table
+from .table_options import DEFAULTS, TableOptions
 
 FORMAT = "chainrule_table_model"
 VERSION = 1
 
 
-@dataclass
+class _Fit:
+    """`TableModel.fit` of the class makes a model; of a model with options, it fits that one."""
+
+    def __get__(
+        self, model: TableModel | None, kind: type[TableModel]
+    ) -> Callable[..., TableModel]:
+        def fit(
+            data: Any,
+            target: str | int | Sequence[str | int] | Any,
+            *,
+            progress: bool | None = False,
+            callbacks: Any = None,
+            checkpoint: Any = None,
+            **options: Any,
+        ) -> TableModel:
+            found = kind() if model is None else model
+            return found._fit(data, target, options, progress, callbacks, checkpoint)
+
+        fit.__doc__ = kind._fit.__doc__
+        return fit
+
+
 class TableModel:
     """A trained net and everything needed to feed it a table.
+
+    Options (see `TableOptions`) are given to ``TableModel.fit``, or to ``TableModel(...)``, which
+    scikit-learn takes for an estimator: ``fit(X, y)`` with a DataFrame, `predict`, `score`.
 
     >>> import numpy as np
     >>> from chainrule.estimators import TableModel
     >>> x = np.linspace(-1, 1, 60)
     >>> table = {"x": x, "sign": np.where(x > 0, "plus", "minus")}
-    >>> model = TableModel.fit(table, "sign", hidden=(8,), training=dict(epochs=40, lr=0.05))
+    >>> model = TableModel.fit(table, "sign", hidden=(8,), epochs=40, lr=0.05)
     >>> model.predict({"x": [-0.5, 0.5]})["sign"].tolist()
     ['minus', 'plus']
+    >>> model
+    TableModel(predicts 'sign' (binary) from 1 column, net 1 - 8 - 2, accuracy 1)
     """
 
     preprocessor: Preprocessor
     spec: Spec
     weights: dict[str, Array]
-    training: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Measured on the rows held out of training."""
-    baseline: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any]
+    metrics: dict[str, float]
+    """Measured on the validation rows, by which the epoch was chosen."""
+    baseline: dict[str, float]
     """The same measures for always answering the most frequent class, or the mean."""
-    history: History = field(default_factory=History)
-    notes: list[str] = field(default_factory=list)
-    interrupted: bool = False
+    test_metrics: dict[str, float]
+    """Measured on the test rows, which chose nothing; empty without `test`."""
+    test_baseline: dict[str, float]
+    history: History
+    notes: list[str]
+    interrupted: bool
     """Whether Ctrl-C ended the training."""
+    fit = _Fit()
+
+    def __init__(self, **options: Any) -> None:
+        """A model to be fitted with these options. Raises TypeError for one that is unknown."""
+        TableOptions.of(options)
+        self._options = options
+        self._labels: Labels | None = None
 
     # -- making ------------------------------------------------------------------------------------
-    @classmethod
-    def fit(
-        cls,
+    def _fit(
+        self,
         data: Any,
-        target: str | int | Sequence[str | int],
-        *,
-        task: str = "auto",
-        drop: Sequence[str] = (),
-        categorical: Sequence[str] = (),
-        hidden: Sequence[int] = (64, 64),
-        activation: str | Sequence[str] = "relu",
-        dropout: float | Sequence[float] = 0.0,
-        schedule: str = "constant",
-        validation: float = 0.2,
-        patience: int | None = 10,
-        training: dict[str, Any] | None = None,
-        progress: bool | None = False,
-        callbacks: Any = None,
-        checkpoint: Any = None,
+        target: Any,
+        options: dict[str, Any],
+        progress: bool | None,
+        callbacks: Any,
+        checkpoint: Any,
     ) -> TableModel:
-        """Train on a table: a Source, a DataFrame, a dict of columns (see `data.source_of`).
+        """Train on a table: a path, a Source, a DataFrame, a dict of columns (see
+        `data.source_of`).
 
-        ``categorical``: columns of numbers that are categories; ``schedule``: see `schedule`;
-        ``training``: options of `Training`. A share ``validation`` of the rows is held out (by
-        seed; stratified by class); training stops when their loss has not improved for
-        ``patience`` epochs, and the best weights are kept. The table is read three times, in
-        pieces; what is held in memory is its encoded rows.
+        ``target``: the column to predict, or several; of ``TableModel(...)`` also the values
+        themselves. The other options, with their defaults, are those of `TableOptions`. A share
+        ``validation`` of the rows is held out (by seed; stratified by class; or the latest, with
+        ``split="time:COLUMN"``); training stops when their loss has not improved for ``patience``
+        epochs, and the best weights are kept. As these rows chose the epoch, their measures are a
+        little too good; ``test`` (a share, "last:N", another table) holds out rows that choose
+        nothing. The table is read three times, in pieces; what is held in memory is its encoded
+        rows.
 
         ``checkpoint``: a folder (or a `Checkpoint`) that the state of the training is written into;
         a run found there is continued, to the same bits. Ctrl-C ends the training, with a warning:
         the model is what was learned until then (``interrupted`` says so), the best epoch's where
         there is a ``patience``. A second Ctrl-C raises KeyboardInterrupt at once.
         """
-        if not 0 < validation < 1:
-            raise OptionError(
-                f"validation is a share of the rows between 0 and 1, got {validation!r}"
-            )
-        options = Training(**(training or {}))
-        source = source_of(data)
-        names = column_names(target)
-        drop, categorical = column_names(drop), column_names(categorical)
-        answers = read_answers(source, names, task, drop, categorical)
-        known = np.flatnonzero(answers.known)
-        notes = []
-        if len(known) < source.rows:
-            notes.append(f"{source.rows - len(known)} rows without a target are left out")
-        if len(known) < 5:
-            raise DataError(f"{source.name}: {len(known)} rows are too few; give at least 5")
-        classes = answers.values[known] if answers.classes else None
-        kept, held = (known[i] for i in split_rows(len(known), validation, options.seed, classes))
-        learned = np.zeros(source.rows, bool)
-        learned[kept] = True
-        p = Preprocessor.fit(source, names, task, drop, categorical, answers, learned)
-        notes += p.notes
-        one = p.outputs if answers.classes else len(names)
-        loss = "cross_entropy" if answers.classes else "mse"
-        spec = Spec(p.width, tuple(hidden), one, _plain(activation), _plain(dropout), loss)
-        session = Session(spec, spec.new_weights(options.seed), options)
-        trainer = session.trainer
-        trainer.schedulers = schedules_of(schedule, trainer.optimizer, options.epochs)
-        x, xv = _encode(p, source, [kept, held])
-        y, yv = (
-            answers.values[i] if answers.classes else p.standardised(answers.values[i])
-            for i in (kept, held)
-        )
-        with interrupts() as presses:
-            interrupted = session.fit_until_interrupted(
-                presses,
-                x,
-                y,
-                None,
-                (xv, yv),
-                EarlyStopping("val_loss", patience) if patience else None,
-                metrics=["accuracy"] if answers.classes else ["mae"],
-                progress=progress,
-                callbacks=callbacks,
-                checkpoint=checkpoint,
-            )
-            history = trainer.history
-            own: dict[str, Any] = {"schedule": schedule, "validation": validation}
-            own |= {"patience": patience, "rows": len(kept), "held_out_rows": len(held)}
-            own |= {"epochs_run": len(history)}
-            model = cls(p, spec, session.weights(), options.__dict__ | own)
-            z = outputs(spec, model.weights, xv)
-            model.metrics = model._scores_of(answers.values[held], z)
-            model.baseline = _baseline(answers, kept, held)
-            model.history, model.notes = history, notes
-            model.interrupted = interrupted or presses.waiting
-            presses.answered = presses.answered or model.interrupted
-        if model.interrupted:
+        chosen = TableOptions.of(self._options | options)
+        self._labels = None
+        if Labels.are(target, data):
+            data, target, self._labels = joined(data, target)
+        found = train_table(chosen, data, target, progress, callbacks, checkpoint)
+        self._take(found)
+        other = chosen.test if found.other else None
+        if other is not None:
+            self.test_metrics = self.measure(other)
+            self.test_baseline = self._measure(other, found.constant)[0]
+            self.notes = found.notes
+        if self.interrupted:
+            run, best = len(self.history), chosen.patience and len(self.history)
             warnings.warn(
-                f"{INTERRUPTION}, after {len(history)} of {options.epochs} epochs: the model is "
-                + ("that of the best of them" if patience and len(history) else "as it was then"),
+                f"{INTERRUPTION}, after {run} of {self.training['epochs']} epochs: the model is "
+                + ("that of the best of them" if best else "as it was then"),
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return model
+        return self
+
+    def _take(self, found: Trained) -> None:
+        self.preprocessor, self.spec, self.weights = found.preprocessor, found.spec, found.weights
+        self.training, self.metrics, self.baseline = found.training, found.metrics, found.baseline
+        self.test_metrics, self.test_baseline = found.test_metrics, found.test_baseline
+        self.history, self.notes = found.history, found.notes
+        self.interrupted, self._last = found.interrupted, found
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "spec"):
+            changed = {k: v for k, v in self._options.items() if v != getattr(DEFAULTS, k)}
+            return f"TableModel({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+        p, count = self.preprocessor, len(self.preprocessor.columns)
+        name, value = next(iter((self.test_metrics or self.metrics).items()), ("", 0.0))
+        return (
+            f"TableModel(predicts {', '.join(map(repr, p.target_names))} ({p.task}) from {count} "
+            f"column{'s' * (count != 1)}, net {' - '.join(map(str, self.spec.sizes))}, "
+            f"{name} {value:.4g})"
+        )
+
+    # -- as an estimator of scikit-learn -----------------------------------------------------------
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options given, and the defaults of the others."""
+        return {k: v for k, v in TableOptions.of(self._options).__dict__.items()}
+
+    def set_params(self, **options: Any) -> TableModel:
+        """Change options."""
+        TableOptions.of(self._options | options)
+        self._options = self._options | options
+        return self
+
+    def score(self, data: Any, target: Any = None) -> float:
+        """Accuracy, or R²; ``target``: its values, where they are no column of ``data``."""
+        if Labels.are(target, data):
+            data, _, _ = joined(data, target, self.preprocessor.target_names[0])
+        measures = self.measure(data)
+        return measures["accuracy" if self.preprocessor.classes else "r2"]
+
+    @property
+    def classes_(self) -> Array:
+        """The classes as they were given to ``fit(X, y)``."""
+        if not self.preprocessor.classes:
+            raise AttributeError("this TableModel predicts numbers, no classes")
+        words = self.preprocessor.classes
+        return self._labels.of(words) if self._labels else np.array(words, object)
+
+    def predict_proba(self, data: Any) -> Array:
+        """float64 (rows, classes), in the order of `classes_`."""
+        columns = self._predicted(data, True)
+        return np.stack([columns[f"probability of {c}"] for c in self.preprocessor.classes], 1)
+
+    def __sklearn_tags__(self) -> Any:
+        return estimator_tags(TableOptions.of(self._options).task)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "spec")
 
     # -- using -------------------------------------------------------------------------------------
-    def predictions(self, data: Any, proba: bool = False) -> Iterator[dict[str, Array]]:
-        """`predict`, piece by piece, for tables larger than memory. Sets `notes` at the end."""
+    def predictions(
+        self, data: Any, proba: bool = False, keep: Sequence[str] = ()
+    ) -> Iterator[dict[str, Array]]:
+        """`predict`, piece by piece, for tables larger than memory; first the columns of the table
+        in ``keep``. Sets `notes` at the end."""
         p = self.preprocessor
         if proba and p.task == "regression":
             raise OptionError("probabilities need classes; this model predicts numbers")
-        for x, table in p.pieces(data):
+        for x, table in p.pieces(data, keep=keep):
             z = self._outputs(x, table)
+            kept = {f"{n} (given)" if n in p.target_names else n: table.shown(n) for n in keep}
             if p.task == "regression":
-                yield dict(zip(p.target_names, p.numbers(z).T, strict=True))
+                yield kept | dict(zip(p.target_names, p.numbers(z).T, strict=True))
                 continue
-            found = {p.target_names[0]: np.array(p.classes, object)[z.argmax(axis=1)]}
+            found = kept | {p.target_names[0]: np.array(p.classes, object)[z.argmax(axis=1)]}
             if proba:
-                shares = zip(p.classes, softmax(z).T, strict=True)
+                shares = zip(p.classes, shown(p, z).T, strict=True)
                 found |= {f"probability of {c}": v for c, v in shares}
             yield found
         self.notes = list(p.notes)
 
-    def predict(self, data: Any, proba: bool = False) -> dict[str, Array]:
-        """Columns by name: the target's prediction and, with ``proba``, ``probability of
-        CLASS``."""
+    def predict(self, data: Any, proba: bool = False) -> Any:
+        """Columns by name: the target's prediction and, with ``proba``, ``probability of CLASS``.
+
+        A model that was fitted to X and y apart gives the prediction alone, as an array.
+        """
+        found = self._predicted(data, proba)
+        if self._labels is None:
+            return found
+        (answer,) = (found[n] for n in self.preprocessor.target_names)
+        return self._labels.of(answer) if self.preprocessor.classes else answer
+
+    def _predicted(self, data: Any, proba: bool) -> dict[str, Array]:
+        if not hasattr(self, "spec"):
+            raise OptionError("this TableModel is not fitted; call fit first")
+        if isinstance(data, np.ndarray) and data.ndim == 2:
+            data = {f"x{i}": data[:, i] for i in range(data.shape[1])}
         source = source_of(data)
         if not source.rows:
             raise DataError(f"{source.name}: the table has no rows")
@@ -188,19 +245,64 @@ class TableModel:
     def measure(self, data: Any) -> dict[str, float]:
         """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
         unit. Rows without a target are left out."""
+        return self._measure(data)[0]
+
+    def importances(self, data: Any) -> dict[str, float]:
+        """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if the
+        values of the column are shuffled among (at most 2000) rows of a table."""
+        p, x, y, rows = self.preprocessor, [], [], 0
+        for part, table in p.pieces(data, targets=True):
+            known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
+            x.append(part[known])
+            targets = p.targets_of(table.take(known))
+            y.append(targets if p.classes else p.unscaled(targets))
+            rows += len(x[-1])
+            if rows >= ROWS:
+                break
+        return importances(p, self.spec, self.weights, np.concatenate(x), np.concatenate(y))
+
+    def draw(self, path: str | Path, data: Any = None) -> Path:
+        """Draw into a file what people look at: true against predicted (or the confusion matrix)
+        and the importances of the columns, of a table's rows; without ``data``, of a model just
+        trained, those of its test rows (validation rows, if there are none) and the learning curve.
+
+        Needs matplotlib.
+        """
+        p = self.preprocessor
+        if data is not None:
+            return draw(path, p, *self.answers(data), self.importances(data))
+        last = self._last
+        if last.truth is None or last.rows is None:
+            raise OptionError("draw: a model that was loaded needs a table to draw the answers of")
+        truth = last.truth[: len(last.rows)]
+        found = importances(p, self.spec, self.weights, last.rows, truth)
+        rows = "test rows" if self.test_metrics and not last.other else "validation rows"
+        return draw(path, p, last.truth, last.answers, found, self.history, rows)
+
+    def answers(self, data: Any) -> tuple[Array, Array]:
+        """The target of the rows that have one, and what the model says: class numbers (rows,) and
+        probabilities (rows, classes), or numbers (rows, targets) both."""
+        _, truth, said = self._measure(data)
+        return truth, said
+
+    def _measure(
+        self, data: Any, constant: Array | None = None
+    ) -> tuple[dict[str, float], Array, Array]:
+        """Measures of the net, or of always saying ``constant``; the truth, and what was said."""
         p = self.preprocessor
         scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
-        left_out = 0
+        left_out, truth, said = 0, [], []
         for x, table in p.pieces(data, targets=True):
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
             left_out += int((~known).sum())
             if known.any():
-                z = self._outputs(x, table)[known]
                 y = p.targets_of(table.take(known))
-                if p.classes:
-                    scores.add(y, softmax(z))
+                truth.append(y if p.classes else p.unscaled(y))
+                if constant is None:
+                    said.append(shown(p, self._outputs(x, table)[known]))
                 else:
-                    scores.add(p.numbers(y), p.numbers(z))
+                    said.append(np.broadcast_to(constant, (len(y), len(constant))))
+                scores.add(truth[-1], said[-1])
         if not scores.rows:
             raise DataError(
                 f"{source_of(data).name}: the target {p.target_names[0]!r} has no values in any row"
@@ -208,7 +310,7 @@ class TableModel:
         self.notes = list(p.notes)
         if left_out:
             self.notes.append(f"{left_out} rows without a target are left out")
-        return scores.result()
+        return scores.result(), np.concatenate(truth), np.concatenate(said)
 
     def _outputs(self, x: Array, table: Table) -> Array:
         """float64 (rows, outputs), all finite, also in the units of the targets."""
@@ -218,17 +320,10 @@ class TableModel:
         bad = ~np.isfinite(shown).all(axis=1)
         if bad.any():
             raise DataError(
-                f"{table.source}: the model's output for row {table.first_row + int(bad.argmax())} "
+                f"{table.source}: the model's output for {table.where(int(bad.argmax()))} "
                 "is not a finite number: its weights are too large for this row"
             )
         return z
-
-    def _scores_of(self, y: Array, z: Array) -> dict[str, float]:
-        """Measures of the net's outputs ``z``."""
-        p = self.preprocessor
-        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
-        scores.add(y, softmax(z) if p.classes else p.numbers(z))
-        return scores.result()
 
     # -- file --------------------------------------------------------------------------------------
     def describe(self) -> dict[str, Any]:
@@ -240,7 +335,13 @@ class TableModel:
             "training": self.training,
             "metrics": self.metrics,
             "baseline": self.baseline,
+            **({"test": held} if (held := self._test()) else {}),
         }
+
+    def _test(self) -> dict[str, dict[str, float]]:
+        if not self.test_metrics:
+            return {}
+        return {"metrics": self.test_metrics, "baseline": self.test_baseline}
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file whose metadata describe the model; the file is whole or not
@@ -289,13 +390,19 @@ class TableModel:
                     f"{path}: written in version {held['version']!r} of the format; this program "
                     f"reads {VERSION}"
                 )
-            model = cls(
-                Preprocessor.from_json(held["preprocessor"]),
-                Spec.from_json(held["network"]),
-                weights,
-                _options(held["training"]),
-                _numbers("metrics", held["metrics"]),
-                _numbers("baseline", held["baseline"]),
+            test = held.get("test", {"metrics": {}, "baseline": {}})
+            model = cls()
+            model._take(
+                Trained(
+                    Preprocessor.from_json(held["preprocessor"]),
+                    Spec.from_json(held["network"]),
+                    weights,
+                    _options(held["training"]),
+                    _numbers("metrics", held["metrics"]),
+                    _numbers("baseline", held["baseline"]),
+                    _numbers("metrics of the test", test["metrics"]),
+                    _numbers("baseline of the test", test["baseline"]),
+                )
             )
         except CheckpointError:
             raise
@@ -357,34 +464,3 @@ def _numbers(name: str, held: Any) -> dict[str, float]:
         if isinstance(v, bool) or not isinstance(v, int | float):
             raise DataError(f"{k!r} of the {name} is {v!r}; a number is expected")
     return {str(k): float(v) for k, v in found.items()}
-
-
-def _plain(value: Any) -> Any:
-    """One value, or a tuple of one for each layer."""
-    return value if isinstance(value, str | int | float) else tuple(value)
-
-
-def _encode(p: Preprocessor, source: Source, parts: list[Array]) -> list[Array]:
-    """The rows of each part (sorted row numbers), float32, read in one pass."""
-    found = [np.empty((len(rows), p.width), np.float32) for rows in parts]
-    filled = [0] * len(parts)
-    for x, table in p.pieces(source):
-        stop = table.first_row + len(x)
-        for i, rows in enumerate(parts):
-            end = int(np.searchsorted(rows, stop))
-            found[i][filled[i] : end] = x[rows[filled[i] : end] - table.first_row]
-            filled[i] = end
-    return found
-
-
-def _baseline(answers: Answers, kept: Array, held: Array) -> dict[str, float]:
-    """The measures of always answering the most frequent class and the shares, or the mean."""
-    known, asked = answers.values[kept], answers.values[held]
-    if answers.classes:
-        share = np.bincount(known, minlength=len(answers.classes)) / len(known)
-        scores: Scores = ClassScores(len(share))
-        scores.add(asked, np.broadcast_to(share, (len(asked), len(share))))
-    else:
-        scores = NumberScores()
-        scores.add(asked, np.broadcast_to(known.mean(0), asked.shape))
-    return scores.result()

@@ -20,7 +20,8 @@ from ..errors import DataError, MissingExtraError, ShapeError
 POSITIVE, NEGATIVE, GROUND = "#0877bd", "#f59322", "#f4f4f2"
 
 
-def _matplotlib() -> Any:
+def matplotlib_of() -> Any:
+    """matplotlib, or MissingExtraError."""
     try:
         import matplotlib.collections
         import matplotlib.figure
@@ -51,7 +52,7 @@ def hinton(weights: Any, axes: Any, largest: float | None = None) -> None:
     scale = largest if largest is not None else float(np.abs(w).max(initial=0.0))
     side = np.sqrt(np.minimum(np.abs(w) / (scale or 1.0), 1.0)) * 0.92
     rows, columns = w.shape
-    mpl = _matplotlib()
+    mpl = matplotlib_of()
     for keep, colour in ((w > 0, POSITIVE), (w < 0, NEGATIVE)):
         squares = [
             mpl.patches.Rectangle((j - side[i, j] / 2, i - side[i, j] / 2), side[i, j], side[i, j])
@@ -97,7 +98,7 @@ def hinton_figure(
     head = 0.45 if title else 0.0
     label = 0.22 if any(names) else 0.06
     size = (across * (inches + 0.1), down * (inches * ratio + label + 0.05) + head)
-    figure = _matplotlib().figure.Figure(figsize=size, layout="constrained")
+    figure = matplotlib_of().figure.Figure(figsize=size, layout="constrained")
     if title:
         figure.suptitle(title, fontsize=10)
     largest = max(float(np.abs(m).max(initial=0.0)) for m in matrices)
@@ -118,7 +119,7 @@ def curves(
 ) -> Path:
     """Several curves over the same epochs (counted from 1) in one file; with ``log``, on a log
     scale."""
-    figure = _matplotlib().figure.Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = matplotlib_of().figure.Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for name, values in lines.items():
         axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1.6)
