@@ -586,6 +586,35 @@ _loss(
 )
 
 
+def _temporal(blank: int, lengths: Any, counts: Any, **options: Any) -> Callable[..., Any]:
+    """What makes a CTCLoss of logits (T, N, C)."""
+
+    def make(nn: Any, T: Callable[[np.ndarray], Any], reduction: str) -> Any:
+        class Temporal(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = nn.CTCLoss(blank, reduction, **options)
+
+            def forward(self, x: Any, y: Any) -> Any:
+                log_probs = nn.functional.log_softmax(x, -1)
+                return self.inner(log_probs, y, T(np.array(lengths)), T(np.array(counts)))
+
+        return Temporal()
+
+    return make
+
+
+SOUNDS = normal(7, 3, 4)
+_loss("CTCLoss", _temporal(0, [7, 4, 6], [3, 2, 0]), SOUNDS, 1 + labels(3, 3, n=3))
+_loss("CTCLoss in a row", _temporal(3, [7, 3, 6], [2, 1, 4]), SOUNDS, labels(7, n=3))
+_loss(
+    "CTCLoss impossible",
+    _temporal(0, [7, 2, 6], [3, 3, 2], zero_infinity=True),
+    SOUNDS,
+    np.array([[1, 1, 2], [3, 2, 1], [3, 3, 0]]),
+)
+
+
 def _function(name: str, call: Callable[..., Any], *inputs: np.ndarray) -> None:
     """A case of ``nn.functional``: call(F, T, *inputs)."""
 

@@ -109,7 +109,9 @@ class _Recurrent(Module):
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters, a list for each layer and direction."""
-        found = [self._weights(s) for layer in range(self.num_layers) for s in self._suffixes(layer)]
+        found = [
+            self._weights(s) for layer in range(self.num_layers) for s in self._suffixes(layer)
+        ]
         return [[w for w in ws if w is not None] for ws in found]  # type: ignore[misc]
 
     def flatten_parameters(self) -> None:
@@ -335,9 +337,7 @@ class RNN(_Recurrent):
         *,
         remat: bool = False,
     ) -> None:
-        check(
-            "RNN", {"nonlinearity": choice("tanh", "relu")}, {"nonlinearity": nonlinearity}
-        )
+        check("RNN", {"nonlinearity": choice("tanh", "relu")}, {"nonlinearity": nonlinearity})
         object.__setattr__(self, "nonlinearity", nonlinearity)
         super().__init__(
             input_size,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...tensor.elementwise import where
 from ...tensor.create import zeros_like
+from ...tensor.elementwise import where
 from ...tensor.loops import scan
 from ...tensor.shape import chunk
 from ...tensor.tensor import Tensor

@@ -18,8 +18,8 @@ from ...tensor.create import full
 from ...tensor.elementwise import where
 from ...tensor.shape import concatenate, stack
 from ...tensor.tensor import Tensor
-from ..functional.known import static_values
 from ...tensor.value import Value, as_tensor, stored
+from ..functional.known import static_values
 
 
 class PackedSequence(NamedTuple):
