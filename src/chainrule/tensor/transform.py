@@ -20,7 +20,7 @@ from ..autodiff import batching, check, reverse
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node, reachable
-from ..errors import GradientError, OptionError, ShapeError
+from ..errors import CompileError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import active, substitute
 from .pytree import broadcast_prefix, flatten, unflatten
@@ -61,7 +61,10 @@ class Tracers:
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
         gradient."""
-        nodes = substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
+        given = dict(zip(self.nodes, self.given, strict=True))
+        nodes = substitute(nodes, given)
+        if active.capture is not None:
+            active.capture.settle(given)
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
         if now and plain and active.capture is None and rt.has_value([t.node for t in plain]):
@@ -372,6 +375,12 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             results, out_structure = flatten(out)
             nodes = [as_tensor(t).node for t in results]
             batched = batching.vmap_nodes(nodes, mapped)
+        changed = active.capture.assigned_from([*mapped]) if active.capture is not None else None
+        if changed is not None:
+            raise CompileError(
+                f"vmap: the function assigns to a tensor of shape {changed.shape} from outside, "
+                "one value for each example; return the values, and assign behind vmap"
+            )
         rt.end(mapped)
         places = broadcast_prefix(out_axes, out)
         found = [

@@ -16,7 +16,7 @@ from ...core.node import Array
 from ...errors import CompileError, DataError, DTypeError, OptionError, ShapeError
 from ...tensor.create import full
 from ...tensor.elementwise import where
-from ...tensor.shape import concatenate, stack
+from ...tensor.shape import concatenate, stack, unstack
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, stored
 from ..functional.known import static_values
@@ -200,7 +200,7 @@ def _require_packed(owner: str, sequence: Any) -> None:
 
 def _list_of_sequences(owner: str, sequences: Any) -> list[Tensor]:
     if isinstance(sequences, Value):
-        sequences = list(sequences.unstack(0)) if sequences.ndim else []
+        sequences = list(unstack(sequences, 0)) if sequences.ndim else []
     found = [as_tensor(s) for s in sequences]
     if not found:
         raise DataError(f"{owner}: there are no sequences")
