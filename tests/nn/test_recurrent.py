@@ -1,4 +1,4 @@
-"""Recurrent layers and packed sequences: formulas, layouts, unequal lengths, state between calls."""
+"""Recurrent layers, packed sequences and CTC: formulas, layouts, unequal lengths, kept state."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from . import init, trail
 from .functional.dropout import dropout
 from .functional.known import known_values
 from .functional.recurrent import CELLS, Cell, State, Weights, run
-from .linear import empty_parameter
+from .linear import empty_parameter, single_tensor
 from .module import Module
 from .options import check, choice, integer, number
 from .parameter import Parameter
@@ -191,7 +191,7 @@ class _Recurrent(Module):
         return f"(N, T, {self.input_size})" if self.batch_first else f"(T, N, {self.input_size})"
 
     def _checked_input(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = single_tensor(self, x)
         if x.ndim not in (2, 3):
             raise ShapeError(
                 f"{trail.title(self)} expects {self._axes()}, or one sequence "
