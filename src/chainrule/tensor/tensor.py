@@ -488,6 +488,7 @@ class Tensor(Value):
     transpose = shape.transpose
     swapaxes = shape.swapaxes
     moveaxis = shape.moveaxis
+    movedim = shape.moveaxis  # PyTorch's name
     squeeze = shape.squeeze
     unsqueeze = shape.unsqueeze
     chunk = shape.chunk

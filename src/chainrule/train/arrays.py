@@ -8,7 +8,7 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
+from .sequences import StepTargets
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
 _NUMBER = (int, float, np.integer, np.floating)
@@ -40,6 +41,7 @@ class Arrays:
     arrays: tuple[Array, ...]
     keys: tuple[str, ...] | None = None  # of a dict
     single: bool = True  # one array, not a tuple of them
+    padding: bool = False  # some of it is padding, which does not count
 
     @property
     def rows(self) -> int:
@@ -63,7 +65,7 @@ class Arrays:
 
     def map(self, f: Callable[[Array], Array]) -> Arrays:
         """Each array through ``f``."""
-        return Arrays(self.names, tuple(f(a) for a in self.arrays), self.keys, self.single)
+        return replace(self, arrays=tuple(f(a) for a in self.arrays))
 
 
 def arrays_of(
@@ -78,6 +80,9 @@ def arrays_of(
         raise DataError(
             f"{where}: {name} is None; give an array, a tensor, a table, or a tuple or dict of them"
         )
+    padding = isinstance(data, StepTargets)
+    if isinstance(data, StepTargets):
+        data = data.array
     if isinstance(data, Mapping):
         if not data:
             raise DataError(f"{where}: {name} is an empty dict; give at least one array")
@@ -104,7 +109,7 @@ def arrays_of(
             )
         if not allow_nan:
             check_finite(where, n, a)
-    return Arrays(names, tuple(arrays), keys, single)
+    return Arrays(names, tuple(arrays), keys, single, padding)
 
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
@@ -129,7 +134,8 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             if "inhomogeneous" not in str(error):
                 raise
             raise ShapeError(
-                f"{where}: the rows of {name} have unequal lengths; pad them to one length"
+                f"{where}: the rows of {name} have unequal lengths; pad them to one length, or let "
+                "the model's forward take lengths= (then a list of sequences is padded here)"
             ) from None
     if array.ndim == 0:
         raise ShapeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
 from .arrays import Arrays
 from .metrics import Metric, as_metric
-from .objective import BatchLoss, Objective, match_target, wants_probabilities
+from .objective import BatchLoss, Objective, is_label_loss, match_target, wants_probabilities
+from .sequences import Padding, counted
 
 RECORDS = (1 << 15, 512)
 """How many epochs of one step each a program notes the losses of: one that stays in registers,
@@ -114,6 +116,10 @@ class Meter:
                 return p, match_target(part.loss, p, t)
         raise OptionError(f"metric {name}: there is no loss, so no target, for output {key!r}")
 
+    def _mask(self, key: Any, target: Any, padding: Padding | None) -> Tensor | None:
+        loss = next(p.loss for p in self.objective.parts if p.key == key)
+        return counted(loss, is_label_loss(loss), target, padding)
+
     def add(self, batch: BatchLoss, prediction: Any, target: Any) -> None:
         """Add a batch; called while a step is traced."""
         factor: Any = 1.0 if self.objective.sums else batch.count
@@ -126,7 +132,17 @@ class Meter:
             return
         for (key, name, metric), state in zip(self.metrics, self.states, strict=True):
             p, t = self._pair(key, name, prediction, target)
-            new = metric.update(state, p.detach() if isinstance(p, Tensor) else p, t)
+            p = p.detach() if isinstance(p, Tensor) else p
+            mask = self._mask(key, t, batch.padding)
+            if mask is None:
+                new = metric.update(state, p, t)
+            elif "mask" in inspect.signature(metric.update).parameters:
+                new = metric.update(state, p, t, mask=mask)  # type: ignore[call-arg]
+            else:
+                raise OptionError(
+                    f"metric {name} would count targets that are padding: let its update take "
+                    "mask=, which says what counts, or leave it out"
+                )
             for k, value in new.items():
                 state[k].assign(value)
 

@@ -82,17 +82,32 @@ class _Mean(Metric):
         raise NotImplementedError
 
     def update(
-        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+        self,
+        state: Mapping[str, Tensor],
+        prediction: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Add sum and number."""
+        """Add sum and number; ``mask``: of what counts, if not all does."""
         values = self.values(prediction, target)
+        count: Any = float(values.node.size)
+        if mask is not None:
+            mask = _like(mask, values)
+            values, count = e.where(mask, values.float(), 0.0), mask.double().sum()
         # Within a batch float32 is exact enough (and exact for counts); the sum over batches is
         # float64.
         kind = values.dtype if dt.is_float(values.dtype) else dt.float32
         return {
             "sum": state["sum"] + values.to(kind).sum().double(),
-            "count": state["count"] + float(values.node.size),
+            "count": state["count"] + count,
         }
+
+
+def _like(mask: Tensor, values: Tensor) -> Tensor:
+    """The mask of rows or steps for the values of each element."""
+    if mask.node.size == values.node.size:
+        return mask.reshape(values.shape)
+    return mask.reshape((*mask.shape, *[1] * (values.ndim - mask.ndim))).broadcast_to(values.shape)
 
 
 def _decisions(
@@ -207,11 +222,18 @@ class _Counts(Metric):
         return {k: _zero((classes,)) for k in ("right", "predicted", "true")}
 
     def update(
-        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+        self,
+        state: Mapping[str, Tensor],
+        prediction: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Count."""
+        """Count, where ``mask`` says so."""
         chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
+        if mask is not None:
+            seen = _like(mask, chosen).reshape(-1, 1)
+            p, t = p & seen, t & seen
         return {
             k: state[k] + v.to(dt.float32).sum(axis=0).double()
             for k, v in (("right", p & t), ("predicted", p), ("true", t))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from ..tensor import elementwise as e
 from ..tensor.index import take
 from ..tensor.tensor import Tensor
 from .arrays import Arrays
+from .sequences import Padding, counted, ignored_label
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
@@ -77,6 +78,7 @@ class BatchLoss:
     total: Tensor
     count: Any  # a number or a float64 scalar tensor
     parts: dict[str, Tensor]
+    padding: Padding | None = None
 
 
 class Objective:
@@ -147,22 +149,28 @@ class Objective:
         ]
 
     def __call__(
-        self, prediction: Any, target: Any, rows: int, row_weight: Tensor | None
+        self,
+        prediction: Any,
+        target: Any,
+        rows: int,
+        row_weight: Tensor | None,
+        padding: Padding | None = None,
     ) -> BatchLoss:
-        """The loss of a batch of ``rows`` rows."""
+        """The loss of a batch of ``rows`` rows; ``padding``: of the targets."""
         total: Any = None
         parts: dict[str, Tensor] = {}
         count: Any = rows
         for part, p, y in self.pairs(prediction, target):
             y = match_target(part.loss, p, y)
-            value = scalar_loss(part.loss, p, y, rows, row_weight)
-            if row_weight is None and len(self.parts) == 1:
-                count = _count(part.loss, y, rows)
+            mask = counted(part.loss, is_label_loss(part.loss), y, padding)
+            value = scalar_loss(part.loss, p, y, rows, row_weight, mask)
+            if len(self.parts) == 1 and (row_weight is None or mask is not None):
+                count = _count(part.loss, y, rows, mask)
             if not self.single:
                 parts[part.name] = value
             value = value if part.weight == 1.0 else value * part.weight
             total = value if total is None else total + value
-        return BatchLoss(total, count, parts)
+        return BatchLoss(total, count, parts, padding)
 
 
 def _pick(what: str, values: Any, key: Any) -> Any:
@@ -211,10 +219,22 @@ def match_target(loss: Any, prediction: Any, y: Any) -> Any:
     return y
 
 
-def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tensor | None) -> Tensor:
-    """The loss as a scalar; with weights (mean 1 over the data set), Σ wᵢ lᵢ / rows."""
+def scalar_loss(
+    loss: Any,
+    prediction: Any,
+    y: Any,
+    rows: int,
+    row_weight: Tensor | None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The loss as a scalar; with weights (mean 1 over the data set), Σ wᵢ lᵢ / rows.
+
+    ``mask``: which targets count; then the mean is over these. Losses of labels leave the others
+    out by themselves.
+    """
     name = type(loss).__name__ if isinstance(loss, Module) else getattr(loss, "__name__", "loss")
-    if row_weight is None:
+    alone = mask is None or not isinstance(y, Tensor) or not dt.is_float(y.dtype)
+    if row_weight is None and alone:
         value = loss(prediction, y)
         if not isinstance(value, Tensor):
             raise OptionError(
@@ -237,6 +257,9 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
         except TypeError:
             value = loss(prediction, y)
         divide = True
+    if mask is not None:
+        return _masked_mean(name, value, mask, row_weight, divide)
+    assert row_weight is not None
     if value.ndim == 0 or value.shape[0] != rows:
         raise OptionError(
             f"sample_weight and class_weight need the loss of each row: {name} gives shape "
@@ -251,7 +274,27 @@ def scalar_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tenso
     return total
 
 
-def _count(loss: Any, y: Any, rows: int) -> Any:
+def _masked_mean(
+    name: str, each: Tensor, mask: Tensor, row_weight: Tensor | None, divide: bool
+) -> Tensor:
+    """Σ w l over what counts, divided by how much that is."""
+    if each.shape[: mask.ndim] != mask.shape:
+        raise OptionError(
+            f"sequences of unequal length need the loss of each step: {name} gives shape "
+            f'{each.shape}; let it take reduction="none" and return shape {mask.shape}'
+        )
+    wide = mask.reshape((*mask.shape, *[1] * (each.ndim - mask.ndim)))
+    each = e.where(wide, each, 0.0)
+    if row_weight is not None:
+        each = each * row_weight.to(each.dtype).reshape((-1, *[1] * (each.ndim - 1)))
+    total = each.sum()
+    if not divide:
+        return total
+    number = mask.to(each.dtype).sum() * (each.node.size // max(mask.node.size, 1))
+    return total / e.maximum(number, 1.0)
+
+
+def _count(loss: Any, y: Any, rows: int, mask: Tensor | None = None) -> Any:
     """What the mean of a batch was divided by: Σ of class weights where there are some, else the
     rows."""
     weight = getattr(loss, "weight", None)
@@ -261,13 +304,13 @@ def _count(loss: Any, y: Any, rows: int) -> Any:
         or loss.reduction != "mean"
         or dt.is_float(y.dtype)
     ):
-        return rows
+        return rows if mask is None else mask.double().sum()
     if weight is None:
         if (
             y.ndim > 1 and ignore is not None
         ):  # sequences with padding: only what is not ignored counts
             return (y != ignore).double().sum()
-        return rows
+        return rows if mask is None else mask.double().sum()
     labels = y.long() if ignore is None else e.where(y == ignore, 0, y.long())
     each = take(weight.double(), labels)
     return (each if ignore is None else e.where(y == ignore, 0.0, each)).sum()
@@ -281,6 +324,7 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
         if not y.single or not isinstance(prediction, Tensor):
             return y
         part = objective.parts[0]
+        y = replace(y, padding=y.padding or _ignores(part.loss, y.arrays[0]))
         return y.map(lambda a: _prepared(where, part.loss, y.names[0], a, prediction))
     arrays = dict(zip(y.keys or range(len(y.arrays)), y.arrays, strict=True))
     names = dict(zip(arrays, y.names, strict=True))
@@ -289,7 +333,15 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
         key = part.key if y.keys is None else str(part.key)
         if key in arrays and isinstance(p, Tensor):
             arrays[key] = _prepared(where, part.loss, names[key], arrays[key], p)
-    return Arrays(y.names, tuple(arrays.values()), y.keys, y.single)
+    ignoring = any(_ignores(p.loss, arrays.get(p.key, ())) for p in objective.parts)
+    return replace(y, arrays=tuple(arrays.values()), padding=y.padding or ignoring)
+
+
+def _ignores(loss: Any, y: Any) -> bool:
+    """Whether there are labels that the loss leaves out."""
+    ignored = ignored_label(loss)
+    labels = is_label_loss(loss) and ignored is not None and getattr(y, "dtype", None) is not None
+    return bool(labels and y.dtype.kind in "iu" and (y == ignored).any())
 
 
 def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) -> Array:
@@ -314,7 +366,7 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
             )
         y = y.astype(np.int64)
     classes = prediction.shape[1] if prediction.ndim > 1 else 1
-    ignore = getattr(loss, "ignore_index", None)
+    ignore = ignored_label(loss)
     low, high = int(y.min()), int(y.max())
     if low >= 0 and high < classes:
         return y

@@ -9,7 +9,7 @@ step is a function of that state, and can be run again from a copy of it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +110,8 @@ class Steps:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight)
+        padded = build.value[1].padding
+        loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight, padded)
         if not loss.requires_grad:
             raise GradientError(
                 "the loss does not depend on any parameter that requires a gradient; was the "
@@ -173,7 +174,8 @@ class Steps:
     ) -> None:
         xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight)
+        padded = build.value[1].padding
+        _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight, padded)
         self.eval_meter.add(batch, prediction, targets)
 
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
@@ -273,7 +275,7 @@ class Static:
     def of(data: Dataset) -> Static:
         """The structures in which the user gave inputs and targets."""
         x, y = data.x, data.y
-        key = (x.keys, x.single, None if y is None else (y.keys, y.single))
+        key = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padding))
         return Static((_empty(x), None if y is None else _empty(y)), key)
 
     def __hash__(self) -> int:
@@ -285,7 +287,7 @@ class Static:
 
 def _empty(arrays: Arrays) -> Arrays:
     """The structure alone: a trace must not keep the user's data alive."""
-    return Arrays(arrays.names, (), arrays.keys, arrays.single)
+    return replace(arrays, arrays=())
 
 
 def updated_tensors(traces: list[Trace]) -> list[Value]:

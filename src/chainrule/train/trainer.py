@@ -30,6 +30,7 @@ from .lr_finder import LRSearch, find_lr
 from .meter import Meter, named_metrics
 from .metrics import Metric
 from .objective import BatchLoss, Objective, prepare_targets
+from .sequences import Padding, padded_data
 from .snapshot import restore, state_of
 from .steps import Steps
 
@@ -138,7 +139,7 @@ class Trainer:
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
         self._stop = ""
-        self._batch: tuple[int, Tensor | None] = (0, None)
+        self._batch: tuple[int, Tensor | None, Padding | None] = (0, None, None)
         self._batch_loss: BatchLoss | None = None
         self._used_metrics: list[tuple[Any, str, Metric]] = []
         self._given_metrics: Any = ()
@@ -188,8 +189,7 @@ class Trainer:
 
     def compute_loss(self, prediction: Any, y: Any) -> Tensor:
         """The loss of this trainer for a prediction, with the row weights of the batch."""
-        rows, weight = self._batch
-        self._batch_loss = found = self.objective(prediction, y, rows, weight)
+        self._batch_loss = found = self.objective(prediction, y, *self._batch)
         return found.total
 
     def after_update(self) -> None:
@@ -197,9 +197,11 @@ class Trainer:
         of weights)."""
 
     def _loss_of_step(
-        self, x: Any, y: Any, rows: int, weight: Tensor | None
+        self, x: Any, y: Any, rows: int, weight: Tensor | None, padded: bool = False
     ) -> tuple[Tensor, Any, BatchLoss]:
-        self._batch = (rows, weight)
+        lengths = x.get("lengths") if isinstance(x, Mapping) else None
+        padding = Padding(lengths) if padded else None
+        self._batch = (rows, weight, padding)
         self._batch_loss = None
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
@@ -217,7 +219,7 @@ class Trainer:
                 "metrics need the prediction: let training_step return (loss, prediction)"
             )
         made = self._batch_loss
-        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {})
+        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {}, padding)
         return loss, prediction, batch
 
     # -- training ----------------------------------------------------------------------------------
@@ -244,7 +246,10 @@ class Trainer:
         """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
 
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
-        several inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured
+        several inputs or outputs. If the model's forward takes ``lengths``, ``x`` may be a list of
+        sequences of unequal length, padded here, and ``y`` a list with a target for each step:
+        padding counts in no loss and no metric. ``validation_data``: (x, y) or (x, y,
+        sample_weight), measured
         after each epoch; or ``validation_split``, the share of rows taken from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
@@ -274,6 +279,10 @@ class Trainer:
             raise OptionError("fit: call it outside of compiled functions")
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
+        x, y = self._padded("fit", x, y)
+        if isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3):
+            pair = self._padded("fit: validation_data", *validation_data[:2])
+            validation_data = (*pair, *validation_data[2:])
         data, validation = training_data(
             self._float_dtype(),
             x,
@@ -304,7 +313,13 @@ class Trainer:
             )
             return Fit(self, self._steps, plan).run()
 
+    def _padded(self, where: str, x: Any, y: Any) -> tuple[Any, Any]:
+        """Lists of sequences as padded arrays, where the model takes lengths."""
+        loss = self.objective.parts[0].loss if self.objective.single else None
+        return padded_data(where, self.model, loss, x, y)
+
     def _training_data(self, x: Any, y: Any, batch: int, shuffle: bool) -> Dataset:
+        x, y = self._padded("fit", x, y)
         data, _ = training_data(self._float_dtype(), x, y, batch, shuffle)
         return self._checked("fit", data)
 
@@ -348,6 +363,7 @@ class Trainer:
         """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
         changed."""
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        x, y = self._padded("evaluate", x, y)
         data = evaluation_data(
             "evaluate", self._float_dtype(), x, y, sample_weight, int(batch_size)
         )
@@ -377,6 +393,7 @@ class Trainer:
         compiled.
         """
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        x, _ = self._padded("predict", x, None)
         xs = arrays_of("predict", "x", x, self._float_dtype())
         data = Dataset(xs, None, None, int(batch_size), False)
         outputs: list[Any] = []

@@ -1,0 +1,215 @@
+"""Training on sequences of unequal length: a padded step counts in no loss and no metric."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.errors import DataError, OptionError, ShapeError
+from chainrule.nn import functional as F
+from chainrule.train import Metric
+
+RNG = np.random.default_rng(0)
+
+
+class Scores(nn.Module):
+    """Its input times a weight, as scores (N, C, T)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter([1.0])
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        return (x * self.weight).movedim(-1, 1)
+
+
+class Net(nn.Module):
+    """A GRU with one output for each step, or for each sequence."""
+
+    def __init__(self, each: bool = True) -> None:
+        super().__init__()
+        self.rnn, self.out, self.each = nn.GRU(2, 6, batch_first=True), nn.Linear(6, 1), each
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        out, h_n = self.rnn(x, lengths=lengths)
+        return self.out(out if self.each else h_n[0])
+
+
+def trainer(model: nn.Module, loss: Any, lr: float = 0.0, **options: Any) -> cr.Trainer:
+    return cr.Trainer(model, loss, optim.Adam(model.parameters(), lr=lr), **options)
+
+
+def flat(p: Any, y: Any) -> Any:
+    return F.cross_entropy(p.movedim(1, -1).reshape(-1, 2), y.reshape(-1))
+
+
+LOSSES = {
+    "module": nn.CrossEntropyLoss(),
+    "ignore 0": nn.CrossEntropyLoss(ignore_index=0),
+    "function": F.cross_entropy,
+    "partial": functools.partial(F.cross_entropy, ignore_index=-7),
+    "own": flat,
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_padding_counts_neither_in_the_loss_nor_in_metrics(name: str) -> None:
+    right = 20 * np.eye(2, dtype="f")
+    xs = [right[[0, 0, 1]], right[[0]]]
+    ys = [np.array([0, 0, 1]), np.array([0])]
+    if name == "ignore 0":  # the label of padding is one that does not count anywhere
+        xs, ys = [right[[1, 1, 1]], right[[1]]], [np.array([1, 1, 1]), np.array([1])]
+    model = trainer(Scores(), LOSSES[name], metrics=["accuracy", "precision"])
+    for batch in (1, 2):
+        found = model.evaluate(xs, ys, batch_size=batch)
+        assert found["loss"] < 1e-6 and found["accuracy"] == 1.0 and found["precision"] == 1.0
+        history = model.fit(xs, ys, epochs=1, batch_size=batch, progress=False, diagnose=False)
+        assert history["loss"][-1] < 1e-6 and history["accuracy"][-1] == 1.0
+
+
+XS = [RNG.normal(size=(n, 2)).astype("f") for n in (3, 7, 2, 5, 1, 4)]
+YS = [x.cumsum(0)[:, :1] for x in XS]
+
+
+def errors(model: nn.Module) -> Any:
+    parts = [(model(x[None], np.array([len(x)])) - y).numpy() for x, y in zip(XS, YS, strict=True)]
+    return np.concatenate([p.ravel() for p in parts])
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6])
+def test_the_mean_is_over_the_steps_there_are(batch: int) -> None:
+    model = Net()
+    found = trainer(model, nn.MSELoss(), metrics=["mae"]).evaluate(XS, YS, batch_size=batch)
+    assert found["loss"] == pytest.approx((errors(model) ** 2).mean(), rel=1e-5)
+    assert found["mae"] == pytest.approx(np.abs(errors(model)).mean(), rel=1e-5)
+
+
+def test_weights_of_sequences_weigh_their_steps() -> None:
+    model = Net()
+    weights = np.arange(1.0, 7.0)
+    found = trainer(model, nn.MSELoss()).evaluate(XS, YS, sample_weight=weights)
+    per_step = np.repeat(weights / weights.mean(), [len(x) for x in XS])
+    assert found["loss"] == pytest.approx((per_step * errors(model) ** 2).mean(), rel=1e-5)
+
+
+def test_training_on_a_list_of_sequences() -> None:
+    cr.manual_seed(0)
+    model = trainer(Net(), nn.MSELoss(), lr=1e-2)
+    options: dict[str, Any] = {"batch_size": 2, "progress": False, "diagnose": False}
+    history = model.fit(XS, YS, epochs=40, validation_data=(XS[:2], YS[:2]), **options)
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    assert history["val_loss"][-1] < 0.1 * history["val_loss"][0]
+    assert model.predict(XS).shape == (6, 7, 1)
+
+
+def test_one_target_for_each_sequence() -> None:
+    cr.manual_seed(0)
+    model = trainer(Net(each=False), nn.MSELoss(), lr=1e-2, metrics=["mae", "r2"])
+    y = np.array([x.sum() for x in XS], "f")
+    options: dict[str, Any] = {"batch_size": 3, "progress": False, "diagnose": False}
+    history = model.fit(XS, y, epochs=60, **options)
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+
+
+def test_padded_arrays_with_lengths_and_ignored_labels() -> None:
+    right = 20 * np.eye(2, dtype="f")
+    x = np.stack([right[[0, 0, 1]], right[[0, 1, 1]]])
+    y = np.array([[0, 0, 1], [0, -100, -100]])
+    model = trainer(Scores(), nn.CrossEntropyLoss(), metrics=["accuracy"])
+    found = model.evaluate({"x": x, "lengths": np.array([3, 1])}, y)
+    assert found["loss"] < 1e-6 and found["accuracy"] == 1.0
+
+
+def test_ignored_rows_do_not_count_in_metrics() -> None:
+    net = nn.Linear(2, 2, bias=False)
+    net.weight.assign(np.eye(2, dtype="f"))
+    model = trainer(net, nn.CrossEntropyLoss(), metrics=["accuracy"])
+    x = np.array([[20, 0], [0, 20], [0, 20]], "f")
+    found = model.evaluate(x, np.array([0, 1, -100]))
+    assert found["accuracy"] == 1.0 and found["loss"] < 1e-6
+
+
+class Own(Metric):
+    name = "own"
+
+    def update(self, state: Any, prediction: Any, target: Any) -> Any:
+        return {"sum": state["sum"] + 1.0, "count": state["count"] + 1.0}
+
+
+MISTAKES = {
+    "empty": (
+        lambda: trainer(Net(), nn.MSELoss()).fit([*XS[:5], XS[5][:0]], YS),
+        DataError,
+        "fit: sequence 5 of x is empty; leave it out, with its target",
+    ),
+    "steps of y": (
+        lambda: trainer(Net(), nn.MSELoss()).fit(XS, [*YS[:5], YS[0]]),
+        DataError,
+        "fit: sequence 5 of y has 3 steps, that of x 4; give one target for each step, or one for "
+        "each sequence",
+    ),
+    "widths": (
+        lambda: trainer(Net(), nn.MSELoss()).fit([*XS[:5], XS[5][:, :1]], YS),
+        ShapeError,
+        "fit: sequence 5 of x has steps of shape (1,), sequence 0 (2,); only the number of steps "
+        "may differ",
+    ),
+    "without lengths": (
+        lambda: trainer(nn.Linear(2, 1), nn.MSELoss()).fit(XS, YS),
+        ShapeError,
+        "fit: the rows of x have unequal lengths; pad them to one length, or let the model's "
+        "forward take lengths= (then a list of sequences is padded here)",
+    ),
+    "metric": (
+        lambda: trainer(Net(), nn.MSELoss(), metrics=[Own()]).evaluate(XS, YS),
+        OptionError,
+        "metric own would count targets that are padding: let its update take mask=, which says "
+        "what counts, or leave it out",
+    ),
+    "loss": (
+        lambda: trainer(Net(), lambda p, y: ((p - y) ** 2).mean()).evaluate(XS, YS),
+        OptionError,
+        "sequences of unequal length need the loss of each step: <lambda> gives shape (); let it "
+        'take reduction="none" and return shape (6, 7)',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name: str) -> None:
+    call, kind, text = MISTAKES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+class Memory(nn.Module):
+    """Truncated back-propagation: the state of the last batch is where the next one starts."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rnn, self.out = nn.GRU(1, 8, batch_first=True), nn.Linear(8, 1)
+        self.h = nn.Buffer(np.zeros((1, rows, 8), "f"), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        out, h_n = self.rnn(x, self.h)
+        self.h.assign(h_n.detach())
+        return self.out(out)
+
+
+def test_a_state_that_is_carried_from_batch_to_batch() -> None:
+    cr.manual_seed(0)
+    x = RNG.normal(size=(4, 3, 5, 1)).astype("f")  # 4 pieces of 3 long sequences, 5 steps each
+    whole = x.transpose(1, 0, 2, 3).reshape(3, 20, 1)
+    model = Memory(3)
+    wanted = model.out(model.rnn(whole)[0]).numpy().reshape(3, 4, 5, 1).transpose(1, 0, 2, 3)
+    error = (wanted - x) ** 2
+    t = trainer(model, nn.MSELoss())
+    rows = x.reshape(12, 5, 1)
+    history = t.fit(rows, rows, epochs=1, batch_size=3, shuffle=False, progress=False)
+    assert history["loss"][0] == pytest.approx(error.mean(), rel=1e-5)
