@@ -101,11 +101,14 @@ def run(
 
     def step(state: Any, now: Any) -> tuple[Any, Tensor]:
         gates, keep = now
-        new = cell.step(gates, state, w)
+        new = cell.step(projected(cell, gates, w) if remat else gates, state, w)
         if keep is None:
             return new, new[0]
         kept = tuple(where(keep, a, b) for a, b in zip(new, state, strict=True))
         return kept, where(keep, new[0], zeros_like(new[0]))
 
-    last, outputs = scan(step, state, (projected(cell, x, w), alive), reverse=reverse, remat=remat)
+    rows = (
+        x if remat else projected(cell, x, w)
+    )  # with remat by blocks: G H numbers a step are many
+    last, outputs = scan(step, state, (rows, alive), reverse=reverse, remat=remat)
     return outputs, last
