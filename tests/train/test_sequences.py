@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,3 +215,31 @@ def test_a_state_that_is_carried_from_batch_to_batch() -> None:
     rows = x.reshape(12, 5, 1)
     history = t.fit(rows, rows, epochs=1, batch_size=3, shuffle=False, progress=False)
     assert history["loss"][0] == pytest.approx(error.mean(), rel=1e-5)
+
+
+class Characters(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(size, 64), nn.Linear(256, size)
+        self.rnn = nn.LSTM(64, 256, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.rnn(self.embedding(x))[0]).movedim(-1, 1)
+
+
+@pytest.mark.slow
+def test_a_character_lstm_learns_shakespeare() -> None:
+    folder = Path(os.environ.get("CHAINRULE_DATA", Path(__file__).parents[2] / "../shared/data"))
+    if not (folder / "tinyshakespeare").exists():
+        pytest.skip(f"no tinyshakespeare in {folder}")
+    text = (folder / "tinyshakespeare" / "input.txt").read_text("utf-8")
+    letters = sorted(set(text))
+    code = np.array([letters.index(c) for c in text], np.int32)
+    count = (len(code) - 1) // 64
+    x, y = code[: count * 64].reshape(count, 64), code[1 : count * 64 + 1].reshape(count, 64)
+    cut = count * 9 // 10
+    cr.manual_seed(0)
+    model = trainer(Characters(len(letters)), nn.CrossEntropyLoss(), lr=3e-3)
+    options: dict[str, Any] = {"batch_size": 32, "progress": False}
+    history = model.fit(x[:cut], y[:cut], epochs=1, validation_data=(x[cut:], y[cut:]), **options)
+    assert history["val_loss"][-1] < 2.0
