@@ -379,7 +379,8 @@ def _floor_divide(a: Node, b: Node) -> Node:
     return g.floor(g.div(a, b)) if dt.is_float(a.dtype) else g.div(a, b)
 
 
-def _logaddexp(a: Node, b: Node) -> Node:
+def add_exponentials(a: Node, b: Node) -> Node:
+    """The log of eᵃ + eᵇ."""
     larger = g.lt(b, a)
     # Where both are the same infinity their difference is NaN; it must be 0.
     same = g.and_(g.eq(a, b), g.eq(g.abs(a), _full(a, math.inf)))
@@ -437,7 +438,7 @@ minimum = _binary(
 )
 logaddexp = _binary(
     "logaddexp",
-    _logaddexp,
+    add_exponentials,
     "ln(eᵃ + eᵇ), without overflow",
     kinds="f",
     example="cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",

@@ -22,6 +22,11 @@ from .create import ones_like as ones_like
 from .create import tensor as tensor
 from .create import zeros as zeros
 from .create import zeros_like as zeros_like
+from .cumulative import cummax as cummax
+from .cumulative import cummin as cummin
+from .cumulative import cumprod as cumprod
+from .cumulative import cumsum as cumsum
+from .cumulative import logcumsumexp as logcumsumexp
 from .elementwise import abs as abs
 from .elementwise import absolute as absolute
 from .elementwise import add as add
@@ -114,8 +119,6 @@ from .reduce import any as any
 from .reduce import argmax as argmax
 from .reduce import argmin as argmin
 from .reduce import count_nonzero as count_nonzero
-from .reduce import cumprod as cumprod
-from .reduce import cumsum as cumsum
 from .reduce import log_softmax as log_softmax
 from .reduce import logsumexp as logsumexp
 from .reduce import max as max

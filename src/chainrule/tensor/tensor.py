@@ -12,7 +12,7 @@ from ..core import graph as g
 from ..core.node import Array
 from ..errors import DTypeError, OptionError, ShapeError
 from ..runtime import realize as rt
-from . import contract, create, elementwise, index, reduce, shape
+from . import contract, create, cumulative, elementwise, index, reduce, shape
 from .value import Value, as_tensor, make, use
 
 Operator = Callable[["Tensor", Any], "Tensor"]
@@ -475,8 +475,11 @@ class Tensor(Value):
     all = reduce.all
     count_nonzero = reduce.count_nonzero
     prod = reduce.prod
-    cumsum = reduce.cumsum
-    cumprod = reduce.cumprod
+    cumsum = cumulative.cumsum
+    cumprod = cumulative.cumprod
+    cummax = cumulative.cummax
+    cummin = cumulative.cummin
+    logcumsumexp = cumulative.logcumsumexp
     logsumexp = reduce.logsumexp
     softmax = reduce.softmax
     log_softmax = reduce.log_softmax
