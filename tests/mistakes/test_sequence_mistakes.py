@@ -300,3 +300,23 @@ def test_lengths_that_are_traced_are_cut_to_the_steps_there_are() -> None:
     found = call(x, cr.tensor([9, 0])).numpy()
     assert found[0] == pytest.approx(gru(x[:1])[0].numpy()[0], abs=1e-6)
     assert (found[1] == 0).all()
+
+
+class Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(5, 8, batch_first=True), nn.Linear(16, 2)
+
+    def forward(self, x: Any) -> Any:
+        out, _ = self.rnn(x)
+        return self.out(out)
+
+
+def test_a_linear_layer_names_the_recurrent_layer_before_it() -> None:
+    tagger = Tagger()
+    with pytest.raises(errors.ShapeError) as caught:
+        tagger(z(2, 7, 5))
+    assert re.sub(r"\(\w+\.py:\d+\)", "(file:line)", str(caught.value)) == (
+        "Linear(16, 2) `tagger.out` (file:line) expects 16 features, got 8\n    from LSTM(5, 8) "
+        "`tagger.rnn`, input (batch, 7, 5)\n    set in_features=8"
+    )

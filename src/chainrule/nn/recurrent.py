@@ -104,7 +104,8 @@ class _Recurrent(Module):
 
     def _weights(self, suffix: str) -> Weights:
         parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-        return Weights(*(getattr(self, part + suffix, None) for part in parts))
+        found: list[Any] = [getattr(self, part + suffix, None) for part in parts]
+        return Weights(*found)
 
     @property
     def all_weights(self) -> list[list[Parameter]]:
@@ -190,8 +191,8 @@ class _Recurrent(Module):
     def _axes(self) -> str:
         return f"(N, T, {self.input_size})" if self.batch_first else f"(T, N, {self.input_size})"
 
-    def _checked_input(self, x: Any) -> Tensor:
-        x = single_tensor(self, x)
+    def _checked_input(self, given: Any) -> Tensor:
+        x = single_tensor(self, given)
         if x.ndim not in (2, 3):
             raise ShapeError(
                 f"{trail.title(self)} expects {self._axes()}, or one sequence "
@@ -276,7 +277,8 @@ class _Recurrent(Module):
                 f"{trail.title(self)} expects integer lengths ({rows},), got "
                 f"{given.dtype}{list(given.shape)}"
             )
-        return (arange(steps).unsqueeze(1) < given).unsqueeze(-1)
+        running: Tensor = arange(steps).unsqueeze(1) < given
+        return running.unsqueeze(-1)
 
     # -- text --------------------------------------------------------------------------------------
     def headline(self) -> str:

@@ -14,8 +14,8 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DataError, DTypeError, ShapeError
 from ...tensor import elementwise as e
-from ...tensor import reduce as r
 from ...tensor.create import arange, full, zeros
+from ...tensor.cumulative import cumsum
 from ...tensor.index import take, take_along_axis
 from ...tensor.loops import scan
 from ...tensor.shape import broadcast_to, concatenate, stack
@@ -115,7 +115,8 @@ def _log_likelihood(x: Tensor, labels: Tensor, steps: Tensor, counts: Tensor, bl
     ends = [take_along_axis(alpha, last, 1)]
     behind = take_along_axis(alpha, e.maximum(last - 1, 0), 1)
     ends.append(select(last > 0, behind, never))
-    return (_log_sum(ends) + total).squeeze(1)
+    found: Tensor = (_log_sum(ends) + total).squeeze(1)
+    return found
 
 
 def _column(rows: int, value: int) -> Tensor:
@@ -203,7 +204,7 @@ def _padded_targets(targets: Any, lengths: Any, rows: int, single: bool) -> tupl
             f"ctc_loss: target_lengths sum to {int(known.sum())}, targets have {number} labels"
         )
     longest = number if known is None else int(known.max(initial=0))
-    start = r.cumsum(counts, 0) - counts
+    start = cumsum(counts, 0) - counts
     index = e.minimum(start.unsqueeze(1) + arange(longest), max(number - 1, 0))
     if not number:
         return zeros((rows, 0), dtype="int64"), counts

@@ -39,10 +39,11 @@ class PackedSequence(NamedTuple):
     def lengths(self) -> Array:
         """How long each sequence is, in the order in which they were given."""
         sizes = _numbers("PackedSequence", self.batch_sizes)
-        lengths = (sizes[:, None] > np.arange(sizes[0])).sum(0)
+        lengths: Array = (sizes[:, None] > np.arange(sizes[0])).sum(0)
         if self.unsorted_indices is None:
             return lengths
-        return lengths[_numbers("PackedSequence", self.unsorted_indices)]
+        given: Array = lengths[_numbers("PackedSequence", self.unsorted_indices)]
+        return given
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The data converted."""
