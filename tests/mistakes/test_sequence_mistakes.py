@@ -317,6 +317,6 @@ def test_a_linear_layer_names_the_recurrent_layer_before_it() -> None:
     with pytest.raises(errors.ShapeError) as caught:
         tagger(z(2, 7, 5))
     assert re.sub(r"\(\w+\.py:\d+\)", "(file:line)", str(caught.value)) == (
-        "Linear(16, 2) `tagger.out` (file:line) expects 16 features, got 8\n    from LSTM(5, 8) "
-        "`tagger.rnn`, input (batch, 7, 5)\n    set in_features=8"
+        "Linear(16, 2) `model.out` (file:line) expects 16 features, got 8\n    from LSTM(5, 8) "
+        "`model.rnn`, input (batch, 7, 5)\n    set in_features=8"
     )
