@@ -321,6 +321,11 @@ def test_tied_weights_get_the_sum_of_both_gradients_in_a_compiled_step() -> None
     assert model.out.weight is model.embedding.weight
 
 
+def test_the_summary_counts_every_step_of_a_loop() -> None:
+    row = nn.summary(nn.RNN(3, 4, bias=False), (5, 2, 3)).rows[0]
+    assert row.flops == 2 * 5 * 2 * 4 * (3 + 4) + 2 * 5 * 2 * 4  # two products, a sum, a tanh
+
+
 # -- CTC -------------------------------------------------------------------------------------------
 def by_enumeration(log_probs: Any, labels: list[int], blank: int) -> float:
     """Sum over every path that collapses to the labels."""

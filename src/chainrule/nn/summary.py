@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.loop import family
 from ..core.node import Node, reachable
 from ..errors import OptionError
 from ..tensor.create import zeros
@@ -147,6 +148,7 @@ def _parameters(module: Module) -> int:
 def _flops(outputs: list[Node], inputs: set[Node]) -> int:
     """Operations between the inputs and the outputs."""
     total = 0
+    loops: dict[Any, list[Node]] = {}  # results of one step, by the loop that computes them
     blocked: set[Node] = set()
     for i in inputs:
         blocked.update(reachable([i]))
@@ -159,6 +161,12 @@ def _flops(outputs: list[Node], inputs: set[Node]) -> int:
             total += node.inputs[0].size
         elif node.primitive.kind == "contract":
             total += 2 * node.size * node.inputs[0].shape[-1]
+        elif "body" in node.params:
+            result = node.params["result"]
+            wanted = loops.setdefault(family(node), list(node.params["body"].updates))
+            wanted += [] if isinstance(result, int) else [result]
+    for (body, _), results in loops.items():
+        total += body.length * _flops(results, set(body.inputs))
     return total
 
 
