@@ -136,8 +136,9 @@ def test_dropout_acts_between_layers_in_training_only() -> None:
 
 
 def test_dropout_of_a_single_layer_warns() -> None:
-    with pytest.warns(UserWarning, match="acts between layers and num_layers is 1"):
+    with pytest.warns(UserWarning, match="acts between layers and num_layers is 1") as w:
         nn.GRU(2, 3, dropout=0.5)
+    assert w[0].filename == __file__
 
 
 def test_layers_start_with_different_numbers() -> None:

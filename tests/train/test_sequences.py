@@ -118,6 +118,16 @@ def test_one_target_for_each_sequence() -> None:
     assert history["loss"][-1] < 0.1 * history["loss"][0]
 
 
+def test_sequences_of_whole_numbers_become_floats_and_lengths_do_not() -> None:
+    model = Net()
+    xs = [np.arange(2 * n).reshape(n, 2) for n in (3, 1)]
+    found = trainer(model, nn.MSELoss()).predict(xs)
+    padded = np.zeros((2, 3, 2), "f")
+    padded[0], padded[1, :1] = xs
+    wanted = model(padded, np.array([3, 1])).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
 def test_padded_arrays_with_lengths_and_ignored_labels() -> None:
     right = 20 * np.eye(2, dtype="f")
     x = np.stack([right[[0, 0, 1]], right[[0, 1, 1]]])

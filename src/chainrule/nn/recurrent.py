@@ -66,7 +66,7 @@ class _Recurrent(Module):
                 f"{trail.title(self)}: dropout={dropout} acts between layers and num_layers is 1; "
                 "put nn.Dropout behind it",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         for layer in range(self.num_layers):
             for suffix in self._suffixes(layer):

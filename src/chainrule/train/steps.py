@@ -242,7 +242,11 @@ class Steps:
         Where the model does not take integers, ``data.to_float`` is set.
         """
         count = min(data.batch, data.rows)
-        whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
+        keys = data.x.keys or ("",) * len(data.x.arrays)
+        whole = tuple(
+            a.dtype.kind in "biu" and key != "lengths"
+            for a, key in zip(data.x.arrays, keys, strict=True)
+        )
         data.to_float = tuple(False for _ in whole)
         try:
             return self._probe(data, count)
