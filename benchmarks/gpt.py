@@ -185,7 +185,7 @@ def peer(
 ) -> tuple[subprocess.Popen[str], Callable[[int], tuple[float, float]]]:
     """A peer's process, and how to ask it for steps."""
     process = subprocess.Popen(
-        [python, "-W", "ignore", __file__, *sys.argv[1:], "--serve", mode],
+        [python, "-I", "-W", "ignore", __file__, *sys.argv[1:], "--serve", mode],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

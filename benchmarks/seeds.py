@@ -102,7 +102,7 @@ def serve(run: Run) -> None:
 
 def peer(python: str, arguments: list[str]) -> tuple[subprocess.Popen[str], Run]:
     process = subprocess.Popen(
-        [python, __file__, "--serve", *arguments],
+        [python, "-I", __file__, "--serve", *arguments],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "chainrule"
-ORDER = [
-    {"errors"},
-    {"core"},
-    {"autodiff", "compiler"},
-    {"backends"},
-    {"runtime"},
-    {"tensor"},
-    {"nn", "data"},
-    {"optim"},
-    {"train"},
-    {"estimators", "experiments", "dashboard"},
-    {"bench"},
-    {"cli"},
-]
-RANK = {name: i for i, group in enumerate(ORDER) for name in group}
+PAGE = PACKAGE.parents[1] / "docs" / "architecture.md"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name == "errors.py")
 
 
-def imported(path: Path) -> set[str]:
-    """Names of the package's folders that a file imports, anywhere in it."""
+def order_of(first: str) -> dict[str, int]:
+    """The rank of each name in the page's line `first < … < { … | … } < …`."""
+    text = re.search(rf"^    {first} <.*\n(?:    +<.*\n)*", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert text is not None
+    floors = [re.findall(r"\w+", floor) for floor in text[0].split("<")]
+    return {name: i for i, floor in enumerate(floors) for name in floor}
+
+
+ENGINE = ("core", "autodiff", "compiler", "backends", "runtime")
+RANK = order_of("errors")
+ROOMS = order_of("llvm")  # of the backend
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Absolute names of the package's modules and what is in them that a file imports, anywhere."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -39,14 +38,17 @@ def imported(path: Path) -> set[str]:
             base = ".".join(parts[: len(parts) - node.level]) if node.level else ""
             module = ".".join(filter(None, [base, node.module]))
             found |= {f"{module}.{a.name}" for a in node.names} | {module}
-    return {
-        n.split(".")[1] for n in found if n.startswith("chainrule.") and n.split(".")[1] in RANK
-    }
+    return {name for name in found if name.startswith("chainrule.")}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the package's folders that a file imports."""
+    return {n.split(".")[1] for n in imported_modules(path)} & RANK.keys()
 
 
 def test_every_folder_has_its_place():
     folders = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
-    assert folders <= set(RANK), "give the new folder a place in ORDER and in docs/architecture.md"
+    assert folders <= set(RANK), "give the new folder a place in docs/architecture.md"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -56,6 +58,47 @@ def test_imports_point_left(path):
         assert name == own or RANK[name] < RANK[own], (
             f"{path.name} imports {name}, which is not left of {own}"
         )
+
+
+def room_of(parts: Sequence[str]) -> str | None:
+    """The backend's room that a module of these parts is in."""
+    return next((p for p in parts if p in ROOMS), None) if "backends" in parts else None
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "backends").rglob("*.py")), ids=lambda p: p.stem)
+def test_imports_between_the_rooms_of_the_backend_point_left(path):
+    own = room_of(path.relative_to(PACKAGE).parts[:-1])
+    rooms = {room_of(name.split(".")[1:]) for name in imported_modules(path)} - {None, own}
+    if own is not None:
+        assert all(ROOMS[room] < ROOMS[own] for room in rooms), f"{own} imports {sorted(rooms)}"
+
+
+def test_within_the_package_imports_are_relative():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "modes" in path.parts:  # programs of the comparison, written as a user would
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            )
+            assert not any(n.split(".")[0] == "chainrule" for n in names), f"{path.name}: {names}"
+
+
+# Imports where they are needed: LLVM and the code generator are slow to load.
+LATE = {"backends/cpu/threads/pool.py", "backends/cpu/program/compiled.py"}
+
+
+def test_the_engine_imports_at_the_top():
+    """Neither in functions nor for type checkers only: each hides a circle, or could be plain."""
+    for path in FILES:
+        place = path.relative_to(PACKAGE).as_posix()
+        if place.split("/")[0] not in ENGINE or place in LATE:
+            continue
+        tree = ast.parse(path.read_text())
+        late = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+        late = [n for n in late if n not in tree.body]
+        assert not late, f"{place} imports within: {ast.unparse(late[0])}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -95,7 +138,7 @@ def test_no_circle_of_imports():
 
 def test_the_page_names_files_there_are():
     """The table of folders in docs/architecture.md, file by file."""
-    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    page = PAGE.read_text("utf-8")
     named = 0
     for row in re.findall(r"^\| (`.*?)\|(.*)\|$", page, re.MULTILINE):
         folders = [PACKAGE / f for f in re.findall(r"`(.+?)/`", row[0])]
@@ -113,22 +156,23 @@ def test_the_page_names_files_there_are():
 PLACES = {
     "core/primitives/table.py",
     "core/graph.py",
+    "core/interval.py",  # what range a primitive's values have
     "autodiff/vjps.py",
     "autodiff/reverse.py",  # slopes of neighbouring slices are put side by side
     "autodiff/recurrence.py",  # sums over all steps go through sums and products
     "autodiff/batching.py",
     "compiler/simplify.py",
-    "compiler/flatten.py",
+    "compiler/merge_axes.py",
     "compiler/views.py",
     "compiler/legalize.py",
     "compiler/gathered.py",
     "compiler/lower.py",
+    "backends/cpu/emit/nest.py",  # sums are added in blocks
     "backends/llvm/primitives.py",
     "backends/llvm/elementary.py",
     "backends/cpu/emit/whole_step/primitives.py",
     "backends/cpu/emit/whole_step/records.py",
 }
-ENGINE = ("core", "autodiff", "compiler", "backends", "runtime")
 
 
 def primitives_named(source: str, names: set[str]) -> set[str]:

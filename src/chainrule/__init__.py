@@ -4,19 +4,30 @@ program."""
 from __future__ import annotations
 
 import importlib
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
 from typing import Any
 
 from .core.dtypes import bool_ as bool_
 from .core.dtypes import float32 as float32
 from .core.dtypes import float64 as float64
+from .core.dtypes import int8 as int8
+from .core.dtypes import int16 as int16
 from .core.dtypes import int32 as int32
 from .core.dtypes import int64 as int64
 from .core.dtypes import uint8 as uint8
+from .core.dtypes import uint16 as uint16
 from .core.dtypes import uint32 as uint32
+from .core.dtypes import uint64 as uint64
+from .tensor import linalg as linalg
 from .tensor.compiled import compile as compile
 from .tensor.functions import Generator as Generator
 from .tensor.functions import abs as abs
 from .tensor.functions import absolute as absolute
+from .tensor.functions import acos as acos
+from .tensor.functions import acosh as acosh
 from .tensor.functions import add as add
 from .tensor.functions import all as all
 from .tensor.functions import allclose as allclose
@@ -24,15 +35,36 @@ from .tensor.functions import amax as amax
 from .tensor.functions import amin as amin
 from .tensor.functions import any as any
 from .tensor.functions import arange as arange
+from .tensor.functions import arccos as arccos
+from .tensor.functions import arccosh as arccosh
+from .tensor.functions import arcsin as arcsin
+from .tensor.functions import arcsinh as arcsinh
+from .tensor.functions import arctan as arctan
+from .tensor.functions import arctan2 as arctan2
+from .tensor.functions import arctanh as arctanh
 from .tensor.functions import argmax as argmax
 from .tensor.functions import argmin as argmin
 from .tensor.functions import argsort as argsort
 from .tensor.functions import array_equal as array_equal
 from .tensor.functions import asarray as asarray
+from .tensor.functions import asin as asin
+from .tensor.functions import asinh as asinh
+from .tensor.functions import astype as astype
+from .tensor.functions import atan as atan
+from .tensor.functions import atan2 as atan2
+from .tensor.functions import atanh as atanh
 from .tensor.functions import bernoulli as bernoulli
+from .tensor.functions import bitwise_and as bitwise_and
+from .tensor.functions import bitwise_invert as bitwise_invert
+from .tensor.functions import bitwise_left_shift as bitwise_left_shift
+from .tensor.functions import bitwise_or as bitwise_or
+from .tensor.functions import bitwise_right_shift as bitwise_right_shift
+from .tensor.functions import bitwise_xor as bitwise_xor
+from .tensor.functions import broadcast_arrays as broadcast_arrays
 from .tensor.functions import broadcast_shapes as broadcast_shapes
 from .tensor.functions import broadcast_tensors as broadcast_tensors
 from .tensor.functions import broadcast_to as broadcast_to
+from .tensor.functions import can_cast as can_cast
 from .tensor.functions import cat as cat
 from .tensor.functions import ceil as ceil
 from .tensor.functions import choice as choice
@@ -40,6 +72,8 @@ from .tensor.functions import chunk as chunk
 from .tensor.functions import clip as clip
 from .tensor.functions import concat as concat
 from .tensor.functions import concatenate as concatenate
+from .tensor.functions import conj as conj
+from .tensor.functions import copysign as copysign
 from .tensor.functions import cos as cos
 from .tensor.functions import cosh as cosh
 from .tensor.functions import count_nonzero as count_nonzero
@@ -47,9 +81,12 @@ from .tensor.functions import cummax as cummax
 from .tensor.functions import cummin as cummin
 from .tensor.functions import cumprod as cumprod
 from .tensor.functions import cumsum as cumsum
+from .tensor.functions import cumulative_prod as cumulative_prod
+from .tensor.functions import cumulative_sum as cumulative_sum
 from .tensor.functions import default_generator as default_generator
 from .tensor.functions import diag as diag
 from .tensor.functions import diagonal as diagonal
+from .tensor.functions import diff as diff
 from .tensor.functions import divide as divide
 from .tensor.functions import dot as dot
 from .tensor.functions import dropout_mask as dropout_mask
@@ -59,10 +96,12 @@ from .tensor.functions import empty_like as empty_like
 from .tensor.functions import equal as equal
 from .tensor.functions import erf as erf
 from .tensor.functions import exp as exp
+from .tensor.functions import exp2 as exp2
 from .tensor.functions import expand_dims as expand_dims
 from .tensor.functions import expm1 as expm1
 from .tensor.functions import exponential as exponential
 from .tensor.functions import eye as eye
+from .tensor.functions import finfo as finfo
 from .tensor.functions import flatten as flatten
 from .tensor.functions import flip as flip
 from .tensor.functions import floor as floor
@@ -74,7 +113,11 @@ from .tensor.functions import full_like as full_like
 from .tensor.functions import gather as gather
 from .tensor.functions import greater as greater
 from .tensor.functions import greater_equal as greater_equal
+from .tensor.functions import hypot as hypot
+from .tensor.functions import iinfo as iinfo
+from .tensor.functions import imag as imag
 from .tensor.functions import index_select as index_select
+from .tensor.functions import isdtype as isdtype
 from .tensor.functions import isfinite as isfinite
 from .tensor.functions import isinf as isinf
 from .tensor.functions import isnan as isnan
@@ -107,6 +150,7 @@ from .tensor.functions import moveaxis as moveaxis
 from .tensor.functions import multinomial as multinomial
 from .tensor.functions import multiply as multiply
 from .tensor.functions import negative as negative
+from .tensor.functions import nextafter as nextafter
 from .tensor.functions import nonzero as nonzero
 from .tensor.functions import norm as norm
 from .tensor.functions import normal as normal
@@ -119,6 +163,8 @@ from .tensor.functions import pad as pad
 from .tensor.functions import permutation as permutation
 from .tensor.functions import permute as permute
 from .tensor.functions import permute_dims as permute_dims
+from .tensor.functions import positive as positive
+from .tensor.functions import pow as pow
 from .tensor.functions import power as power
 from .tensor.functions import prod as prod
 from .tensor.functions import rand as rand
@@ -128,6 +174,7 @@ from .tensor.functions import randn as randn
 from .tensor.functions import randn_like as randn_like
 from .tensor.functions import randperm as randperm
 from .tensor.functions import ravel as ravel
+from .tensor.functions import real as real
 from .tensor.functions import reciprocal as reciprocal
 from .tensor.functions import relu as relu
 from .tensor.functions import remainder as remainder
@@ -135,6 +182,7 @@ from .tensor.functions import repeat as repeat
 from .tensor.functions import repeat_interleave as repeat_interleave
 from .tensor.functions import reshape as reshape
 from .tensor.functions import result_dtype as result_dtype
+from .tensor.functions import result_type as result_type
 from .tensor.functions import roll as roll
 from .tensor.functions import round as round
 from .tensor.functions import rsqrt as rsqrt
@@ -142,6 +190,7 @@ from .tensor.functions import scatter_add as scatter_add
 from .tensor.functions import searchsorted as searchsorted
 from .tensor.functions import sigmoid as sigmoid
 from .tensor.functions import sign as sign
+from .tensor.functions import signbit as signbit
 from .tensor.functions import sin as sin
 from .tensor.functions import sinh as sinh
 from .tensor.functions import softmax as softmax
@@ -171,6 +220,10 @@ from .tensor.functions import triu as triu
 from .tensor.functions import trunc as trunc
 from .tensor.functions import unbind as unbind
 from .tensor.functions import uniform as uniform
+from .tensor.functions import unique_all as unique_all
+from .tensor.functions import unique_counts as unique_counts
+from .tensor.functions import unique_inverse as unique_inverse
+from .tensor.functions import unique_values as unique_values
 from .tensor.functions import unsqueeze as unsqueeze
 from .tensor.functions import unstack as unstack
 from .tensor.functions import var as var
@@ -178,6 +231,7 @@ from .tensor.functions import vecdot as vecdot
 from .tensor.functions import where as where
 from .tensor.functions import zeros as zeros
 from .tensor.functions import zeros_like as zeros_like
+from .tensor.kinds import array_namespace_info as __array_namespace_info__  # noqa: F401
 from .tensor.loops import remat as remat
 from .tensor.loops import scan as scan
 from .tensor.tensor import Tensor as Tensor
@@ -197,6 +251,8 @@ from .tensor.value import no_grad as no_grad
 from .tensor.value import set_grad_enabled as set_grad_enabled
 
 __version__ = "0.1.0"
+__array_api_version__ = "2024.12"
+newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick.
 _LAZY_MODULES = ("data", "estimators", "experiments", "nn", "optim", "train")
@@ -204,8 +260,8 @@ _LAZY_NAMES: dict[str, str] = {
     "Trainer": "train",
     "explain": "train.explain",
     "explain_step": "train.step_explained",
-    "get_num_threads": "backends.cpu.threads.pool",
-    "set_num_threads": "backends.cpu.threads.pool",
+    "get_num_threads": "runtime.threads",
+    "set_num_threads": "runtime.threads",
 }
 
 

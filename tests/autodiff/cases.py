@@ -72,15 +72,16 @@ UNARY = (
     "sin",
     "cos",
     "erf",
+    "atan",
     "abs",
     "sign",
     "floor",
     "copy",
     "stop_gradient",
 )
-POSITIVE = ("log", "log1p", "sqrt")
+POSITIVE = ("log", "log2", "log10", "log1p", "sqrt")
 BINARY = ("add", "sub", "mul", "div", "max", "min", "mod")
-COMPARE = ("eq", "ne", "lt", "le")
+COMPARE = ("eq", "ne", "lt", "le", "floordiv")
 
 
 def sine(x: Node) -> Node:
@@ -281,6 +282,10 @@ def _cases(dtype: DType) -> list[Case]:
             index,
             reals((*i, 2), dtype),
         )
+    for shape, number in (((4,), 1), ((3, 2), -1), ((3, 1, 2), 7)):  # clamped
+        at = lambda n=number: op.constant(n, dt.int32)  # noqa: E731
+        x, row = reals(shape, dtype), reals(shape[1:], dtype)
+        case("put", f"{shape}", lambda x, v, at=at: op.put(x, at(), v), x, row)
     case("gather", "uint8", op.gather, reals((300,), dtype), integers((4,), 0, 255, dt.uint8))
     return result
 
@@ -313,7 +318,7 @@ def _other_cases() -> list[Case]:
     for t in (dt.uint8, dt.uint32, dt.int32, dt.int64):
         x = integers((2, 3), 0, 9, t)
         pair = (x, integers((2, 3), 0, 3, t))
-        for f in ("add", "sub", "mul", "div", "mod", "max", "min", "eq", "lt", "le", "ne"):
+        for f in ("add", "sub", "mul", "div", "pow", "mod", "max", "min", "eq", "lt", "le", "ne"):
             result.append(Case(f, str(t), lambda a, b, f=f: op.apply(f, a, b), pair))
         for f in ("neg", "abs", "sign", "copy"):
             result.append(Case(f, str(t), lambda a, f=f: op.apply(f, a), (x,)))
@@ -326,6 +331,8 @@ def _other_cases() -> list[Case]:
         result.append(Case("argmax", str(t), lambda a: op.argmax(a, 0), (x,)))
         result.append(Case("dot", str(t), op.dot, (x, integers((3, 2), 0, 9, t))))
         result.append(Case("gather", str(t), op.gather, (x, integers((3,), 0, 4, t))))
+        put = (x, integers((), -1, 4, dt.int64), integers((3,), 0, 9, t))
+        result.append(Case("put", str(t), op.put, put))
         result.append(
             Case(
                 "scatter_add",

@@ -20,7 +20,7 @@ from chainrule.core.verify import verify
 from chainrule.errors import GradientError
 
 WITHOUT_INPUTS = {"input", "constant", "iota"}
-NO_GRADIENT = {"sign", "floor", "stop_gradient", "argmax"}
+NO_GRADIENT = {"sign", "floor", "floordiv", "stop_gradient", "argmax"}
 
 
 def test_every_primitive_has_a_rule_in_the_order_of_the_table() -> None:

@@ -16,17 +16,15 @@ from chainrule.backends.llvm.builder import Function, Module, i64
 N = 64  # elements; thread t owns every nt-th
 
 
-def kernel(name: str, pointers: int, attributes: str = "nounwind") -> tuple[Module, Function]:
+def kernel(name: str, pointers: int) -> tuple[Module, Function]:
     module = Module(name)
     args = [("ptr noalias", f"p{k}") for k in range(pointers)]
-    return module, module.function(
-        name, [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")], attributes=attributes
-    )
+    return module, module.function(name, [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")])
 
 
-def mirror_ir(attributes: str = "nounwind") -> str:
+def mirror_ir() -> str:
     """``y[i] = x[N-1-i] + 1`` for the thread's own i: reads what another thread wrote."""
-    module, f = kernel("mirror", 2, attributes)
+    module, f = kernel("mirror", 2)
     with f.for_range(f.args["tid"], N, f.args["nt"]) as i:
         x = f.load("i64", f.gep(f.args["p0"], f.sub(i64(N - 1), i), "i64"))
         f.store(f.add(x, i64(1)), f.gep(f.args["p1"], i, "i64"))
@@ -59,14 +57,10 @@ SCHEDULE = Schedule(
 )
 
 
-def toy(inline: bool = False) -> tuple[StepLoop, tuple[np.ndarray, ...]]:
+def toy() -> tuple[StepLoop, tuple[np.ndarray, ...]]:
     arrays = (np.arange(N), np.zeros(N, np.int64), np.zeros(1, np.int64), np.full(2, -1))
-    inline_ir = (
-        mirror_ir("nounwind alwaysinline").replace("define ", "define internal ") if inline else ""
-    )
-    kernels = [total_ir()] if inline else [mirror_ir(), total_ir()]
-    objects = program_objects(kernels, SCHEDULE, host(), inline_ir)
-    return StepLoop(objects, SCHEDULE, host(), addresses(*arrays), inline_ir=inline_ir), arrays
+    objects = program_objects([mirror_ir(), total_ir()], SCHEDULE, host())
+    return StepLoop(objects, SCHEDULE, host(), addresses(*arrays)), arrays
 
 
 def expected(steps: int) -> tuple[np.ndarray, int]:

@@ -35,7 +35,7 @@ def store_epilogue(c: Contraction, out: Value):
 
 
 def contraction_ir(c: Contraction, target: Target, make_epilogue=store_epilogue) -> str:
-    module = Module("contraction")
+    module = Module("contraction", has_fma=target.has_fma)
     names = ["a", "b", "out", "scratch", "queue"]
     args = [("ptr noalias", n) for n in names] + [("i64", "tid"), ("i64", "nt")]
     f = module.function("k", args)

@@ -10,7 +10,8 @@ import numpy as np
 
 from chainrule.backends.cpu.machine.target import Executable, preset
 from chainrule.backends.llvm import elementary as vector_math
-from chainrule.backends.llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, vector
+from chainrule.backends.llvm.builder import Function, Module, Value, vector
+from chainrule.backends.llvm.types import SCALAR_OF_DTYPE
 
 ARITY = {name: 1 for name in vector_math.UNARY} | {"pow": 2}
 

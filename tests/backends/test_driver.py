@@ -18,10 +18,9 @@ from chainrule.backends.cpu.program.step_loop import (
 from chainrule.backends.llvm.builder import Module, i64
 
 
-@pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("num_threads", [1, 2, 3])
-def test_many_steps_on_any_number_of_threads(num_threads: int, inline: bool) -> None:
-    loop, (x, _, total, seen) = toy(inline)
+def test_many_steps_on_any_number_of_threads(num_threads: int) -> None:
+    loop, (x, _, total, seen) = toy()
     for steps in (0, 1, 2000, 1):
         loop.run(steps, num_threads)
     want_x, want_total = expected(2002)
@@ -31,17 +30,16 @@ def test_many_steps_on_any_number_of_threads(num_threads: int, inline: bool) -> 
 
 
 def test_profile_runs_the_same_steps_and_splits_the_time() -> None:
-    for inline in (False, True):
-        loop, (x, _, total, _) = toy(inline)
-        for num_threads in (1, 2):
-            start = time.perf_counter_ns()
-            times = loop.profile(500, num_threads)
-            assert times.shape == (3, 2)
-            assert (times[:, 0] > 0).all()
-            assert 500 * times.sum() < 1.01 * (time.perf_counter_ns() - start)
-        want_x, want_total = expected(1000)
-        np.testing.assert_array_equal(x, want_x)
-        assert total[0] == want_total
+    loop, (x, _, total, _) = toy()
+    for num_threads in (1, 2):
+        start = time.perf_counter_ns()
+        times = loop.profile(500, num_threads)
+        assert times.shape == (3, 2)
+        assert (times[:, 0] > 0).all()
+        assert 500 * times.sum() < 1.01 * (time.perf_counter_ns() - start)
+    want_x, want_total = expected(1000)
+    np.testing.assert_array_equal(x, want_x)
+    assert total[0] == want_total
 
 
 @pytest.mark.parametrize("serial", [None, 0])
@@ -92,14 +90,13 @@ def test_each_thread_has_aligned_scratch_of_its_own() -> None:
 
 
 def test_pointers_can_be_changed_between_runs() -> None:
-    for inline in (False, True):
-        loop, (x, *rest) = toy(inline)
-        loop.run(3, 2)
-        other = np.arange(N)
-        loop.set_pointers(addresses(other, *rest))
-        loop.run(5, 2)
-        np.testing.assert_array_equal(x, expected(3)[0])
-        np.testing.assert_array_equal(other, expected(5)[0])
+    loop, (x, *rest) = toy()
+    loop.run(3, 2)
+    other = np.arange(N)
+    loop.set_pointers(addresses(other, *rest))
+    loop.run(5, 2)
+    np.testing.assert_array_equal(x, expected(3)[0])
+    np.testing.assert_array_equal(other, expected(5)[0])
 
 
 def test_same_kernel_in_many_calls_costs_no_compile() -> None:

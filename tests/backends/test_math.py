@@ -25,6 +25,8 @@ BOUNDS = {
     "float32": {
         "exp": 1.9,
         "log": 0.95,
+        "log2": 2.1,
+        "log10": 0.51,
         "log1p": 1.5,
         "expm1": 1.9,
         "tanh": 3.6,
@@ -32,11 +34,14 @@ BOUNDS = {
         "sin": 2.4,
         "cos": 2.5,
         "erf": 1.7,
+        "atan": 2.3,
         "pow": 0.51,
     },
     "float64": {
         "exp": 1.9,
         "log": 0.9,
+        "log2": 2.1,
+        "log10": 0.51,
         "log1p": 1.5,
         "expm1": 2.2,
         "tanh": 2.8,
@@ -44,6 +49,7 @@ BOUNDS = {
         "sin": 2.5,
         "cos": 2.8,
         "erf": 1.6,
+        "atan": 2.3,
         "pow": 2.6,
     },
 }
@@ -57,6 +63,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 REFERENCE = {
     name: getattr(np, name) for name in ("exp", "log", "log1p", "expm1", "tanh", "sin", "cos")
 }
+REFERENCE |= {"log2": np.log2, "log10": np.log10, "atan": np.arctan}
 REFERENCE["sigmoid"] = sigmoid
 REFERENCE["erf"] = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -221,6 +228,9 @@ INF, NAN = math.inf, math.nan
 EXACT = {
     "exp": [(0, 1), (-0.0, 1), (INF, INF), (-INF, 0), (1000, INF), (-1000, 0)],
     "log": [(1, 0), (0, -INF), (-0.0, -INF), (-1, NAN), (-INF, NAN), (INF, INF)],
+    "log2": [(1, 0), (8, 3), (0.25, -2), (0, -INF), (-1, NAN), (INF, INF)],
+    "log10": [(1, 0), (10, 1), (1e5, 5), (1e10, 10), (0, -INF), (-1, NAN), (INF, INF)],
+    "atan": [(0, 0), (-0.0, -0.0), (INF, math.pi / 2), (-INF, -math.pi / 2)],
     "log1p": [(0, 0), (-0.0, -0.0), (-1, -INF), (-2, NAN), (INF, INF)],
     "expm1": [(0, 0), (-0.0, -0.0), (-INF, -1), (INF, INF), (1000, INF), (-100, -1)],
     "tanh": [(0, 0), (-0.0, -0.0), (INF, 1), (-INF, -1), (30, 1), (-1e30, -1)],

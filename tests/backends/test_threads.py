@@ -219,12 +219,21 @@ def test_number_of_threads(own_count: None, monkeypatch: pytest.MonkeyPatch) -> 
     assert threads.run_parallel  # the pool itself follows on the next run
 
 
+def test_the_default_has_the_same_bound(own_count: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHAINRULE_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "available_cpus", lambda: 384)
+    assert threads.get_num_threads() == 256
+    threads._default_threads.cache_clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "9" * 5000)
+    assert threads.get_num_threads() == 256
+
+
 def test_environment_variable(own_count: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_NUM_THREADS", " 5 ")
     assert threads.get_num_threads() == 5
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "257", "5000", "1" * 5000])
 def test_wrong_environment_variable(
     own_count: None, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
@@ -233,18 +242,18 @@ def test_wrong_environment_variable(
     with pytest.raises(OptionError) as caught:
         threads.get_num_threads()
     assert str(caught.value) == (
-        f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads, 1 or more; "
+        f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads from 1 to 256; "
         f"unset it to use all {cpus} CPUs"
     )
 
 
-@pytest.mark.parametrize("n", [0, -2, 1.5, "2", True, None])
+@pytest.mark.parametrize("n", [0, -2, 1.5, "2", True, None, 257, 10**9])
 def test_wrong_number_of_threads(n: object) -> None:
     with pytest.raises(OptionError) as caught:
         threads.set_num_threads(n)  # type: ignore[arg-type]
     assert (
         str(caught.value)
-        == f"set_num_threads({n!r}): expected a whole number of threads, 1 or more"
+        == f"set_num_threads({n!r}): expected a whole number of threads from 1 to 256"
     )
 
 

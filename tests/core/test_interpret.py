@@ -74,6 +74,16 @@ def test_float_modulo_has_the_sign_of_the_divisor() -> None:
     assert np.isnan(value(op.mod(a, b))[4])
 
 
+def test_float_division_rounded_down_fits_the_modulo() -> None:
+    a, b = c([1, -1, 7, 0], dt.float64), c([0.1, 0.1, -2.5, 3], dt.float64)
+    assert value(op.floordiv(a, b)).tolist() == [9, -10, -3, 0]  # 0.1 is a little over 1/10
+
+
+def test_powers_of_integers_wrap_and_negative_ones_lose_their_fraction() -> None:
+    a, b = c([3, -2, 2, -1, 5, 0], dt.int64), c([39, 63, 64, -3, -1, -1], dt.int64)
+    assert value(op.pow(a, b)).tolist() == [3**39, -(2**63), 0, -1, 0, 0]
+
+
 def test_indices_outside_are_clamped() -> None:
     x = c([10, 20, 30])
     for dtype in (dt.int32, dt.int64):
@@ -86,6 +96,7 @@ def test_indices_outside_are_clamped() -> None:
 def test_small_index_types_reach_into_long_axes() -> None:
     x = op.iota((300,), 0, dt.float32)
     assert value(op.gather(x, c([0, 255], dt.uint8))).tolist() == [0, 255]
+    assert value(op.put(x, c(900, dt.int32), c(7.0, dt.float32)))[-1] == 7  # clamped
     assert value(op.scatter_add(x, c([1, 1], dt.uint8), c([1, 1])))[1] == 3
 
 

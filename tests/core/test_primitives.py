@@ -119,6 +119,21 @@ KEY = op.input((2,), dt.uint32)
         ),
         (lambda: op.scatter_add(x(3), x(2), x(2)), DTypeError, "scatter_add: indices float32"),
         (
+            lambda: op.put(x(3), x(), x()),
+            DTypeError,
+            "put: index float32, value float32 into float32",
+        ),
+        (
+            lambda: op.put(x(3), x(1, dtype=I), x()),
+            ShapeError,
+            "put into (3,): index (1,), value ()",
+        ),
+        (
+            lambda: op.put(x(3, 2), x(dtype=I), x(3)),
+            ShapeError,
+            "put into (3, 2): index (), value (3,)",
+        ),
+        (
             lambda: op.random_bits(x(2), (3,)),
             ShapeError,
             "random_bits expects a key uint32[..., 2], got float32[2]",

@@ -45,7 +45,9 @@ def test_a_parquet_file_with_an_impossible_length(tmp_path, monkeypatch):
     monkeypatch.setattr("chainrule.data.parquet._READ_THROUGH", "import os; os.abort()")
     with pytest.raises(DataError) as caught:
         open_table(path)
-    assert str(caught.value) == (f"{path}: not a whole Parquet file (a length in it is impossible)")
+    assert str(caught.value) == (
+        f"{path}: not a whole Parquet file (a length in it is impossible, or larger than memory)"
+    )
 
 
 @pytest.mark.slow

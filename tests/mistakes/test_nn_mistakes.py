@@ -47,7 +47,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     ),
     "embedding range": (
         lambda: nn.Embedding(10, 2)(cr.tensor([[1, 2], [10, 3]])),
-        "DataError",
+        "OutOfRangeError",
         "embedding: index 10 at position (1, 0) is outside the table of 10 rows (0 … 9)\n    in "
         "Embedding(10, 2) (file:line), called with int64[2, 2]",
     ),
@@ -158,7 +158,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "batchnorm shape": (
         lambda: nn.BatchNorm1d(3)(z(2, 4)),
         "ShapeError",
-        "BatchNorm1d(3) (file:line) expects (batch, 3) or (batch, 3, n), got (2, 4)",
+        "BatchNorm1d(3) (file:line) expects (batch, 3) or (batch, 3, n), got (2, 4)\n    "
+        "set num_features=4",
     ),
     "batchnorm of one": (
         lambda: nn.BatchNorm1d(3)(z(1, 3)),
@@ -218,23 +219,23 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     ),
     "label range": (
         lambda: F.cross_entropy(z(4, 3), cr.tensor([0, 1, 3, 2])),
-        "DataError",
+        "OutOfRangeError",
         "cross_entropy: label 3 at position (2,), but the input has 3 classes (0 … 2)",
     ),
     "labels from 1": (
         lambda: F.cross_entropy(z(3, 3), cr.tensor([1, 2, 3])),
-        "DataError",
+        "OutOfRangeError",
         "cross_entropy: label 3 at position (2,), but the input has 3 classes (0 … 2); labels "
         "count from 0: subtract 1",
     ),
     "negative label": (
         lambda: F.cross_entropy(z(3, 3), cr.tensor([0, -1, 2])),
-        "DataError",
+        "OutOfRangeError",
         "cross_entropy: label -1 at position (1,), but the input has 3 classes (0 … 2)",
     ),
     "one class": (
         lambda: F.cross_entropy(z(3, 1), cr.tensor([0, 1, 0])),
-        "DataError",
+        "OutOfRangeError",
         "cross_entropy: label 1 at position (1,), but the input has 1 classes (0 … 0); with one "
         "output use binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss)",
     ),
@@ -631,15 +632,47 @@ def test_message(mistake: str) -> None:
     assert re.sub(r"\(\w+\.py:\d+\)", "(file:line)", str(caught.value)) == message
 
 
-def test_a_label_out_of_range_in_a_compiled_function_is_nan() -> None:
-    loss = cr.compile(lambda x, y: F.cross_entropy(x, y, reduction="none"))
-    found = loss(z(3, 2), cr.tensor([0, 2, -100])).numpy()
-    assert found[0] == pytest.approx(np.log(2)) and np.isnan(found[1]) and found[2] == 0
+LABEL_LOSSES = [F.cross_entropy, F.nll_loss, F.multi_margin_loss]
+
+
+@pytest.mark.parametrize("loss", LABEL_LOSSES)
+@pytest.mark.parametrize("wrong", [2, -1, 2**32, 2**32 + 1, 2**32 - 100, -(2**32)])
+def test_a_label_out_of_range_in_a_compiled_function_is_refused_when_it_has_run(loss, wrong):
+    compiled = cr.compile(lambda x, y: loss(x, y))
+    with pytest.raises(errors.OutOfRangeError) as caught:
+        compiled(z(3, 2), cr.tensor([0, wrong, 1]))
+    assert re.sub(r"\w+\.py:\d+", "file:line", str(caught.value)) == (
+        f"{loss.__name__}: label {wrong}, but the input has 2 classes (0 … 1)"
+        "\n    at file:line: `compiled = cr.compile(lambda x, y: loss(x, y))`"
+        "\n    found when compiled <lambda> had run"
+    )
+    assert compiled(z(3, 2), cr.tensor([0, 1, 1])).item() == pytest.approx(
+        loss(z(3, 2), cr.tensor([0, 1, 1])).item()
+    )
+
+
+def test_labels_of_32_unsigned_bits_are_not_taken_for_negative_ones():
+    compiled = cr.compile(lambda x, y: F.cross_entropy(x, y))
+    for label in (2**32 - 1, 2**32 - 100):  # -1 and -100, the ignored one, in int32
+        with pytest.raises(errors.OutOfRangeError, match=f"label {label}, "):
+            compiled(z(1, 2), cr.tensor(np.array([label], np.uint32)))
+
+
+def test_an_ignored_label_is_not_out_of_range_in_a_compiled_function():
+    compiled = cr.compile(lambda x, y: F.cross_entropy(x, y, reduction="none"))
+    assert compiled(z(2, 2), cr.tensor([1, -100])).tolist() == pytest.approx([np.log(2), 0])
+
+
+def test_labels_listed_for_a_margin_are_classes():
+    with pytest.raises(errors.OutOfRangeError) as caught:
+        F.multilabel_margin_loss(z(1, 3), cr.tensor([[0, 5, -1]]))
+    text = "multilabel_margin_loss: label 5, but the input has 3 classes (0 … 2)"
+    assert str(caught.value) == text
 
 
 def test_nothing_is_loaded_unless_all_fits() -> None:
     layer = nn.Linear(2, 1)
-    before = layer.weight.numpy()
+    before = layer.weight.numpy().copy()
     with pytest.raises(errors.CheckpointError):
         layer.load_state_dict({"weight": np.zeros((1, 2)), "bias": np.zeros(3)})
     assert np.array_equal(layer.weight.numpy(), before)

@@ -309,8 +309,8 @@ OPTIONS = {
         2,
         ["t.csv", "--target", "y", "--config", "c.toml"],
         "Error: c.toml: unknown option 'epoch'; known are activation, as_json, batch_size, "
-        "categorical, drop, dropout, epochs, figure, header, hidden, lr, optimizer, out, patience, "
-        "schedule, seed, target, task, threads, validation, weight_decay",
+        "categorical, checkpoint, drop, dropout, epochs, figure, header, hidden, lr, optimizer, "
+        "out, patience, resume, schedule, seed, target, task, threads, validation, weight_decay",
     ),
     "config value": (
         2,
@@ -353,7 +353,7 @@ OPTIONS = {
     "threads": (
         2,
         ["t.csv", "--target", "y", "--threads", "0"],
-        "Error: Invalid value for '--threads': 0 is not in the range 1<=x<=1024.",
+        "Error: Invalid value for '--threads': 0 is not in the range 1<=x<=256.",
     ),
     "seed": (
         2,

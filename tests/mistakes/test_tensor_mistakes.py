@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import nn
 from chainrule.errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 
 a = cr.zeros(2, 3)
@@ -147,8 +148,8 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: cr.tensor(np.ones(2, np.float16)),
         DTypeError,
-        "dtype float16 is not supported; use one of bool, uint8, uint32, int32, int64, float32, "
-        "float64",
+        "dtype float16 is not supported; use one of bool, uint8, uint16, uint32, uint64, int8, "
+        "int16, int32, int64, float32, float64",
     ),
     (
         lambda: cr.tensor([True]) + cr.tensor([True]),
@@ -161,14 +162,15 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "negative does not take bool; convert it with .int() or .float()",
     ),
     (
-        lambda: cr.tensor([1]) & 1,
+        lambda: cr.tensor([1.0]) & 1,
         DTypeError,
-        "& is defined for bool tensors, got int64; compare first, for example (x > 0) & (y > 0)",
+        "& is defined for bool and integer tensors, got float32; compare first, for example "
+        "(x > 0) & (y > 0)",
     ),
     (
-        lambda: ~cr.tensor([1]),
+        lambda: ~cr.tensor([1.0]),
         DTypeError,
-        "~ is defined for bool tensors, got int64; use -x, or compare first",
+        "~ is defined for bool and integer tensors, got float32; use -x, or compare first",
     ),
     (
         lambda: cr.tensor([1], dtype="uint8") + 300,
@@ -488,3 +490,131 @@ def test_repeat_takes_a_positive_number() -> None:
 def test_sorting_inside_compile() -> None:
     with pytest.raises(CompileError, match="asks for the value of a tensor inside compiled"):
         cr.compile(lambda x: cr.sort(x))(v)
+
+
+# -- changes in place that could reach nothing -----------------------------------------------------
+def _plus_one(x: cr.Tensor) -> None:
+    x += 1
+
+
+def _unpacked(x: cr.Tensor) -> None:
+    values, indices = cr.max(x, 1)
+
+
+STATE_DICT = (
+    "a state dict holds the numbers as they were, to change them would not change the module; write"
+    " module.load_state_dict(changed), or change module.state_dict(keep_vars=True)[name] under"
+    " `with cr.no_grad():`"
+)
+IN_PLACE: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: _plus_one(cr.ones(1).expand(3)),
+        OptionError,
+        "+ in place: the tensor is broadcast, several of its elements are one; change a copy: y ="
+        " x.clone()",
+    ),
+    (
+        lambda: cr.ones(1).expand(3)[1:].assign([1.0, 2.0]),
+        OptionError,
+        "assign: the tensor is broadcast, several of its elements are one; change a copy: y ="
+        " x.clone()",
+    ),
+    (
+        lambda: nn.Linear(2, 2).state_dict()["weight"].zero_(),
+        OptionError,
+        f"zero_ in place: {STATE_DICT}",
+    ),
+    (
+        lambda: nn.Linear(2, 2).state_dict()["weight"].data[0].fill_(1),
+        OptionError,
+        f"fill_ in place: {STATE_DICT}",
+    ),
+    (
+        lambda: w[0].zero_(),
+        GradientError,
+        "zero_ in place on a tensor that requires a gradient: the gradient would be of the old"
+        " value; put it under `with cr.no_grad():`, or change a copy: y = x.clone()",
+    ),
+    (
+        lambda: _without_gradient(w * 2)[0].mul_(2),
+        GradientError,
+        "mul_ in place on a view without gradient, which changes the tensor behind it; write x ="
+        " x.mul(...)",
+    ),
+    (
+        lambda: (w * 2)[0].detach_(),
+        GradientError,
+        "detach_: this tensor is a view; write y = x.detach()",
+    ),
+    (
+        lambda: cr.compile(lambda i: a[i].zero_())(cr.tensor(1)),
+        OptionError,
+        "zero_ in place: x[i] with a tensor i whose value is not known yet is a copy, to change it"
+        " would not change x; use x.assign(cr.where(mask, new, x)) with a mask made of comparisons",
+    ),
+    (
+        lambda: cr.grad(lambda x: x.data.zero_().sum() + (x * x).sum())(v),
+        GradientError,
+        "grad: the function changes its argument in place, and the derivative would be by the new"
+        " value; change a copy: y = x.clone()",
+    ),
+    (
+        lambda: v.data.normal_(0, 0.1),
+        AttributeError,
+        "a Tensor has no attribute 'normal_'; write nn.init.normal_(x, ...)",
+    ),
+    (
+        lambda: a.narrow(1, 2, 2),
+        ShapeError,
+        "narrow: 2 and length 2 leave axis 1 of length 3",
+    ),
+    (
+        lambda: cr.Tensor(3),
+        OptionError,
+        "Tensor(3) would be a tensor of shape (3,) in PyTorch; write cr.tensor(3) for the number,"
+        " cr.zeros(3) for the shape",
+    ),
+    (
+        lambda: _unpacked(cr.ones(2, 3)),
+        TypeError,
+        "x.max(axis) is the values alone, as in NumPy, and not PyTorch's pair: write values,"
+        " indices = x.max(dim=axis); to take its rows apart, .unbind()",
+    ),
+]
+
+
+def _without_gradient(x: cr.Tensor) -> cr.Tensor:
+    with cr.no_grad():
+        return x[:]
+
+
+@pytest.mark.parametrize(("mistake", "kind", "text"), IN_PLACE)
+def test_a_change_in_place_that_could_reach_nothing(
+    mistake: Callable[[], Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        mistake()
+    assert str(caught.value) == text
+
+
+def test_a_mapped_function_does_not_change_a_tensor_from_outside() -> None:
+    kept = cr.zeros(2)
+    with pytest.raises(CompileError) as caught:
+        cr.vmap(lambda x: kept[:1].copy_(x))(cr.ones(3, 1))
+    assert str(caught.value).endswith(
+        "(copy_ in place) gives a tensor from outside a value that differs between the examples of"
+        " cr.vmap; return the value from the function"
+    )
+    assert kept.tolist() == [0.0, 0.0]
+
+
+def test_an_array_that_is_kept_and_a_result_with_gradient() -> None:
+    kept = cr.zeros(2)
+    array = kept.numpy()
+    with pytest.raises(GradientError) as caught:
+        kept.add_(w)
+    assert str(caught.value) == (
+        "add_ in place with a result that requires a gradient, on a tensor whose .numpy() array is"
+        " in use: it would no longer share it; write x = x.add(...)"
+    )
+    assert array.tolist() == [0.0, 0.0]

@@ -73,7 +73,7 @@ def test_a_shared_parameter_counts_once() -> None:
 def test_state_dict_is_a_picture_of_now() -> None:
     layer = nn.Linear(2, 1)
     before = layer.state_dict()
-    numbers = layer.weight.numpy()
+    numbers = layer.weight.numpy().copy()
     nn.init.zeros_(layer.weight)
     assert np.array_equal(before["weight"].numpy(), numbers)
     layer.load_state_dict(before)
@@ -83,7 +83,7 @@ def test_state_dict_is_a_picture_of_now() -> None:
 def test_state_dict_is_a_picture_of_before_a_compiled_step() -> None:
     layer = nn.Linear(2, 1)
     before = layer.state_dict()
-    numbers = layer.weight.numpy()
+    numbers = layer.weight.numpy().copy()
 
     @cr.compile
     def double() -> None:

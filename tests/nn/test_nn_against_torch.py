@@ -44,7 +44,7 @@ def weighted(out: cr.Tensor, dtype: str) -> cr.Tensor:
 
 def compare(kind: str, name: str, case, dtype: str) -> None:
     module, inputs = prepared(kind, case, dtype)
-    before = {n: p.numpy() for n, p in module.named_parameters()}
+    before = {n: p.numpy().copy() for n, p in module.named_parameters()}
     out = module(*inputs)
     assert out.dtype == np.dtype(dtype)
     weighted(out, dtype).backward()

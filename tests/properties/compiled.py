@@ -22,12 +22,12 @@ from chainrule.backends.cpu.program.build import (
     register_artifact,
 )
 from chainrule.backends.cpu.program.compiled import CompiledProgram
+from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.compiler import gathered, pipeline
 from chainrule.compiler.loops import Buffer
 from chainrule.core import graph as g
 from chainrule.core.node import Array, Shape
 from chainrule.core.signature import Signature
-from chainrule.runtime.program import InterpretedProgram
 
 Results = tuple[list[Array], list[Array], list[Array]]
 """Outputs and state after one step, state after a second."""

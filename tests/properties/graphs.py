@@ -343,6 +343,14 @@ def _div(b: Builder) -> None:
     b.put(op.div(x, y), -high, high, False)
 
 
+def _floordiv(b: Builder) -> None:
+    x = b.any("f", exact=True)
+    size = b.r.choice((0.7, 1.0, 2.5)) * b.r.choice((-1, 1))
+    y = b.put(op.full(x.shape, size, x.dtype), size, size, True)
+    high = 2 * max(-b.range[x][0], b.range[x][1]) + 1
+    b.put(op.floordiv(x, y), -high, high, False)
+
+
 def _mod(b: Builder) -> None:
     x = b.any("iuf", exact=True)
     y = b.like(x, exact=True)
@@ -678,6 +686,17 @@ def _scatter_add(b: Builder) -> None:
         b.put(op.scatter_add(x, index, updates), low - most, high + most, False)
 
 
+def _put(b: Builder) -> None:
+    x = b.any("biuf", rank=1)
+    if x.shape[0]:
+        index = op.input((), b.r.choice([dt.int32, dt.int64, dt.uint32]))
+        number = b.r.randrange(0 if index.dtype.kind == "u" else -1, x.shape[0] + 1)
+        b.values[index] = np.array(number, index.dtype)
+        value = b.input(x.shape[1:], x.dtype)
+        (low, high), (least, most) = b.range[x], b.range[value]
+        b.put(op.put(x, index, value), min(low, least), max(high, most), False)
+
+
 def _key(b: Builder) -> Node:
     if b.r.random() < 0.5:
         return op.constant([b.r.getrandbits(32), b.r.getrandbits(32)], dt.uint32)
@@ -738,6 +757,8 @@ STEPS: dict[str, Step] = {
     "neg": _neg,
     "exp": _monotone("exp", math.exp, steep=True),
     "log": _monotone("log", math.log, positive=True),
+    "log2": _monotone("log2", math.log2, positive=True),
+    "log10": _monotone("log10", math.log10, positive=True),
     "log1p": _monotone("log1p", math.log1p, positive=True),
     "expm1": _monotone("expm1", math.expm1, steep=True),
     "sqrt": _monotone("sqrt", math.sqrt, positive=True),
@@ -746,6 +767,7 @@ STEPS: dict[str, Step] = {
     "sin": _wave("sin"),
     "cos": _wave("cos"),
     "erf": _wave("erf"),
+    "atan": _monotone("atan", math.atan),
     "abs": _abs,
     "sign": _sign,
     "floor": _floor,
@@ -756,6 +778,7 @@ STEPS: dict[str, Step] = {
     "sub": _arithmetic("sub"),
     "mul": _arithmetic("mul"),
     "div": _div,
+    "floordiv": _floordiv,
     "pow": _pow,
     "max": _extreme("max"),
     "min": _extreme("min"),
@@ -786,6 +809,7 @@ STEPS: dict[str, Step] = {
     "gather": _gather,
     "minibatch": _minibatch,
     "scatter_add": _scatter_add,
+    "put": _put,
     "shuffle": _shuffle,
     "stop_gradient": _stop_gradient,
     "custom_vjp": _custom_vjp,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.core.node import Array
@@ -114,7 +115,7 @@ def test_choice_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     (x,) = inputs((2,))
     signature = p.Signature((x,), (), (), (g.neg(x),))
     monkeypatch.setenv("CHAINRULE_BACKEND", "interpreter")
-    assert isinstance(p.build(signature), p.InterpretedProgram)
+    assert isinstance(p.build(signature), InterpretedProgram)
     monkeypatch.setenv("CHAINRULE_BACKEND", "cuda")
     with pytest.raises(
         OptionError, match="CHAINRULE_BACKEND='cuda': expected one of cpu, interpreter"
@@ -135,8 +136,8 @@ def test_without_llvmlite_programs_are_interpreted_and_say_so_once(
     signature = p.Signature((x,), (), (), (g.neg(x),))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert isinstance(p.build(signature), p.InterpretedProgram)
-        assert isinstance(p.build(signature), p.InterpretedProgram)
+        assert isinstance(p.build(signature), InterpretedProgram)
+        assert isinstance(p.build(signature), InterpretedProgram)
     assert [str(w.message) for w in caught] == [
         "llvmlite is not installed: programs are interpreted, which is slow; pip install llvmlite"
     ]

@@ -10,7 +10,7 @@ import chainrule as cr
 
 SHAPES = [(), (1,), (5,), (0,), (2, 3), (3, 0), (2, 3, 4)]
 FLOATS = ["float32", "float64"]
-NUMBERS = ["float32", "float64", "int32", "int64", "uint8"]
+NUMBERS = ["float32", "float64", "int16", "int32", "int64", "uint8", "uint64"]
 
 
 def sample(

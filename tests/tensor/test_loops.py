@@ -181,3 +181,15 @@ def test_an_assignment_to_a_tensor_from_outside_is_refused() -> None:
 
     with pytest.raises(CompileError, match="make it part of the carry"):
         f(cr.ones(3))
+
+
+def test_an_index_outside_its_axis_is_an_error_in_a_loop_too() -> None:
+    x, rows = cr.arange(5.0), cr.tensor([1, 7, 2])
+
+    def f(rows: Any) -> Any:
+        return cr.scan(lambda c, i: (c + x[i], c), cr.tensor(0.0), rows)[0]
+
+    for run in (f, cr.compile(f)):
+        assert run(cr.tensor([1, 4, -1])).item() == 9
+        with pytest.raises(IndexError, match="index 7 is outside axis 0 of length 5"):
+            run(rows)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -126,3 +129,19 @@ def test_a_draw_keeps_its_value() -> None:
     cr.rand(3)
     np.testing.assert_array_equal(x.numpy(), y.numpy())
     np.testing.assert_array_equal(x.numpy(), x.numpy())
+
+
+def test_threads_never_draw_the_same_numbers_of_one_generator() -> None:
+    generator, interval = cr.Generator(3), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            lists = pool.map(
+                lambda _: [cr.rand((), generator=generator).item() for _ in range(100)], range(4)
+            )
+            found = [x for drawn in lists for x in drawn]
+    finally:
+        sys.setswitchinterval(interval)
+    assert int(generator.counter.item()) == 400
+    fresh = cr.Generator(3)
+    assert sorted(found) == sorted(cr.rand((), generator=fresh).item() for _ in range(400))

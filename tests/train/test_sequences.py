@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from pathlib import Path
@@ -94,9 +95,13 @@ def test_the_mean_is_over_the_steps_there_are(batch: int) -> None:
 def test_weights_of_sequences_weigh_their_steps() -> None:
     model = Net()
     weights = np.arange(1.0, 7.0)
-    found = trainer(model, nn.MSELoss()).evaluate(XS, YS, sample_weight=weights)
-    per_step = np.repeat(weights / weights.mean(), [len(x) for x in XS])
-    assert found["loss"] == pytest.approx((per_step * errors(model) ** 2).mean(), rel=1e-5)
+    per_step = np.repeat(weights, [len(x) for x in XS])
+    expected = np.average(errors(model) ** 2, weights=per_step)
+    for batch in (1, 4, 6):
+        found = trainer(model, nn.MSELoss()).evaluate(
+            XS, YS, sample_weight=weights, batch_size=batch
+        )
+        assert found["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_on_a_list_of_sequences() -> None:
@@ -126,6 +131,78 @@ def test_sequences_of_whole_numbers_become_floats_and_lengths_do_not() -> None:
     padded[0], padded[1, :1] = xs
     wanted = model(padded, np.array([3, 1])).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+CLASS_WEIGHTS = cr.tensor([1.0, 3.0, 0.5])
+EVERYTHING = {
+    "ignored": nn.CrossEntropyLoss(CLASS_WEIGHTS),
+    "bound": functools.partial(F.cross_entropy, weight=CLASS_WEIGHTS, ignore_index=-7),
+    "every label counts": nn.CrossEntropyLoss(CLASS_WEIGHTS, ignore_index=None),
+    "sum": nn.CrossEntropyLoss(CLASS_WEIGHTS, reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "sample weights"])
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_padding_ignored_labels_and_weights_together(name: str, weighted: bool) -> None:
+    rng, loss = np.random.default_rng(1), EVERYTHING[name]
+    xs = [rng.normal(size=(n, 3)).astype("f") for n in (3, 7, 2, 5, 1, 4)]
+    ys = [rng.integers(0, 3, len(x)) for x in xs]
+    if name != "every label counts":
+        ys[1][2:5] = ys[3][:] = -7 if name == "bound" else -100  # whole sequences of them too
+    s = rng.uniform(0.5, 2, 6) if weighted else np.ones(6)
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    kept = y >= 0
+    s_all = np.repeat(s, [len(x) for x in xs])[kept]
+    s_all = s_all / s_all.mean()
+    w = CLASS_WEIGHTS.numpy()[y[kept]]
+    each = F.cross_entropy(x[kept], y[kept], CLASS_WEIGHTS, reduction="none").numpy()
+    total = (s_all * each).sum() / (1.0 if name == "sum" else (s_all * w).sum())
+    right = (x.argmax(1) == y)[kept].mean()
+    t = trainer(Scores(), loss, metrics=["accuracy", lambda p, y: p.argmax(axis=1) == y])
+    options: dict[str, Any] = {"sample_weight": s} if weighted else {}
+    for batch in (2, 4, 6):
+        found = list(t.evaluate(xs, ys, batch_size=batch, **options).values())
+        assert found == pytest.approx([total, right, right], rel=1e-5)
+        history = t.fit(
+            xs, ys, epochs=1, batch_size=batch, progress=False, diagnose=False, **options
+        )
+        assert history["loss"][-1] == pytest.approx(total, rel=1e-5)
+
+
+def test_gradients_are_those_of_the_steps_there_are() -> None:
+    losses = {"scores": (nn.CrossEntropyLoss(), (Scores, 3)), "values": (nn.MSELoss(), (Net, 2))}
+    for loss, (kind, width) in losses.values():
+        cr.manual_seed(0)
+        one, two = kind(), kind()
+        two.load_state_dict(one.state_dict())
+        xs = [RNG.normal(size=(n, width)).astype("f") for n in (2, 5)]
+        ys = [x.argmax(1) if width == 3 else x[:, :1] for x in xs]
+        s = np.array([1.0, 3.0])
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "progress": False}
+        a = cr.Trainer(one, loss, optim.SGD(one.parameters(), lr=0.1))
+        a.fit(xs, ys, sample_weight=s, diagnose=False, **options)
+        # The same by hand: each sequence alone, its steps weighed.
+        each = copy.copy(loss)
+        each.reduction = "sum"
+        rows = [
+            each(two(x[None], np.array([len(x)])), y[None]) for x, y in zip(xs, ys, strict=True)
+        ]
+        ((rows[0] + 3 * rows[1]) / (1.0 * 2 + 3.0 * 5)).backward()
+        for p, q in zip(one.parameters(), two.parameters(), strict=True):
+            assert q.grad is not None
+            np.testing.assert_allclose(p.numpy(), (q - 0.1 * q.grad).numpy(), atol=1e-5)
+
+
+def test_whole_numbers_as_targets_of_a_regression() -> None:
+    model = Net()
+    ys = [np.round(3 * y).astype(int) for y in YS]
+    found = trainer(model, nn.MSELoss(), metrics=["mae"]).evaluate(XS, ys, batch_size=4)
+    d = np.concatenate(
+        [(model(x[None], np.array([len(x)]))[0] - y).numpy() for x, y in zip(XS, ys, strict=True)]
+    )
+    assert found["loss"] == pytest.approx((d**2).mean(), rel=1e-5)
+    assert found["mae"] == pytest.approx(np.abs(d).mean(), rel=1e-5)
 
 
 def test_padded_arrays_with_lengths_and_ignored_labels() -> None:
@@ -180,8 +257,8 @@ MISTAKES = {
     "metric": (
         lambda: trainer(Net(), nn.MSELoss(), metrics=[Own()]).evaluate(XS, YS),
         OptionError,
-        "metric own would count targets that are padding: let its update take mask=, which says "
-        "what counts, or leave it out",
+        "metric own would count targets that are padding: let its update leave them out by "
+        "self.counted(target); a function gives one number for each target",
     ),
     "loss": (
         lambda: trainer(Net(), lambda p, y: ((p - y) ** 2).mean()).evaluate(XS, YS),

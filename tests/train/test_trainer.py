@@ -432,10 +432,36 @@ def test_max_seconds_stops_in_the_middle() -> None:
 def test_fit_again_goes_on() -> None:
     once, twice = classifier(), classifier()
     once.fit(X, Y, epochs=4, batch_size=16)
-    twice.fit(X, Y, epochs=2, batch_size=16)
-    twice.fit(X, Y, epochs=2, batch_size=16)
+    first = twice.fit(X, Y, epochs=2, batch_size=16)
+    second = twice.fit(X, Y, epochs=2, batch_size=16)
     assert weights(once.model).tobytes() == weights(twice.model).tobytes()
-    assert len(twice.history) == 2 and twice.epoch == 4
+    assert len(first) == 2 and second is twice.history
+    assert len(second) == twice.epoch == 4 and second.history == once.history.history
+
+
+def test_the_history_goes_on_over_all_calls_and_after_load(tmp_path: Any) -> None:
+    trainer = classifier()
+    trainer.fit(X, Y, epochs=3, batch_size=len(X))  # noted by the program itself
+    stopping = EarlyStopping(patience=100)
+    seen: list[int] = []
+    options: dict[str, Any] = {"epochs": 4, "batch_size": 16, "validation_split": 0.2}
+    history = trainer.fit(
+        X,
+        Y,
+        **options,
+        early_stopping=stopping,
+        callbacks=lambda t, epoch, logs: seen.append(epoch),
+    )
+    assert seen == [0, 1, 2, 3]  # of this call
+    assert len(history) == trainer.epoch == 7
+    assert stopping.best_epoch == history.best("val_loss")[0] >= 3
+    assert np.isnan(history["val_loss"][:3]).all() and not np.isnan(history["val_loss"][3:]).any()
+    other = classifier()
+    other.load(trainer.save(tmp_path / "m.safetensors"))
+    assert other.history.history["loss"] == history["loss"]
+    more = other.fit(X, Y, epochs=2, batch_size=16)
+    assert more["loss"][:7] == history["loss"] and len(more) == other.epoch == 9
+    assert len(more.table().splitlines()) == 10 and more.stopped == ""
 
 
 def test_history_as_table_figure_and_dict(tmp_path: Any) -> None:

@@ -240,11 +240,15 @@ def _stack(x: Node) -> Node:
     return op.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
 
 
+def _clamped(index: Node, n: int) -> Node:
+    wide = op.cast(index, int64)
+    return op.max(op.min(wide, op.full(index.shape, max(n - 1, 0), int64)), op.zeros_like(wide))
+
+
 def _into_stack(index: Node, n: int) -> Node:
     """Indices into R tables of n rows, as indices into their stack; clamped first, as gather
     would."""
-    wide = op.cast(index, int64)
-    inside = op.max(op.min(wide, op.full(index.shape, max(n - 1, 0), int64)), op.zeros_like(wide))
+    inside = _clamped(index, n)
     if index.size == 0:
         return inside
     offset = op.mul(op.iota(index.shape, 0, int64), op.full(index.shape, n, int64))
@@ -267,6 +271,18 @@ def _scatter_add(node: Node, b: Batch) -> Node:
         return _back(op.scatter_add(_front(x, 1), index, _back(updates, index.ndim)), 1)
     index = _into_stack(b.inputs[1], x.shape[1])
     return op.reshape(op.scatter_add(_stack(x), index, updates), x.shape)
+
+
+def _put(node: Node, b: Batch) -> Node:
+    """Each table gets its own row where the row's number is its index."""
+    x, value, index = b.mapped(0), b.mapped(2), b.inputs[1]
+    if not b.is_mapped[1]:
+        return _back(op.put(_front(x, 1), index, value), 1)
+    rows = op.iota(x.shape[:2], 1, int64)
+    wide = op.broadcast(op.reshape(_clamped(index, x.shape[1]), (x.shape[0], 1)), x.shape[:2])
+    here = op.reshape(op.eq(rows, wide), (*x.shape[:2], *[1] * (x.ndim - 2)))
+    row = op.reshape(value, (x.shape[0], 1, *x.shape[2:]))
+    return op.where(op.broadcast(here, x.shape), op.broadcast(row, x.shape), x)
 
 
 # -- random numbers: a mapped key is a key with one more leading axis ------------------------------
@@ -339,6 +355,7 @@ RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == 
     # Positions as data.
     "gather": _gather,
     "scatter_add": _scatter_add,
+    "put": _put,
     "shuffle": _shuffle,
     "scan": _scan,
     # Identities.

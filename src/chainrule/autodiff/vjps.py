@@ -10,7 +10,7 @@ respect to y), a rule gives the cotangents ā, b̄, ... of the inputs. An entry 
 Rules are written in primitives, so they can be differentiated again, batched and compiled.
 Every rule is linear in ``g``; `reverse.jvp` rests on that.
 
-Choices at the kinks (where the derivative jumps; the conventions of PyTorch and JAX):
+Choices at the kinks (where the derivative jumps; PyTorch's, all listed in docs/reference/kinks.md):
 max(a, b) and min(a, b) give half to each side of a tie; reduce_max and reduce_min share evenly
 among the tied elements; abs'(0) = 0; sign and floor have gradient 0 everywhere; sqrt'(0) = inf.
 """
@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from ..core import graph as op
 from ..core.dtypes import is_float
@@ -40,11 +42,11 @@ def _scaled(g: Node, factor: float) -> Node:
 
 
 def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
-    """ā = g b a^(b-1). At a = b = 0 the exponent is replaced, as 0 * 0^-1 would be NaN instead of
-    0."""
-    zero = op.zeros_like(a)
-    both_zero = op.and_(op.eq(a, zero), op.eq(b, zero))
-    exponent = op.where(both_zero, op.ones_like(b), op.sub(b, op.ones_like(b)))
+    """ā = g b a^(b-1). Where b = 0 and 1/a is infinite the exponent is replaced, as 0 * inf would
+    be NaN instead of 0."""
+    tiny = op.full(a.shape, 2 * float(np.finfo(a.dtype).smallest_normal), a.dtype)
+    no_slope = op.and_(op.lt(op.abs(a), tiny), op.eq(b, op.zeros_like(b)))
+    exponent = op.where(no_slope, op.ones_like(b), op.sub(b, op.ones_like(b)))
     return op.mul(op.mul(g, b), op.pow(a, exponent))
 
 
@@ -176,6 +178,14 @@ def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
     return [None, *cotangents]
 
 
+def _atan(g: Node, y: Node, x: Node) -> Node:
+    """x̄ = g / (1 + x²), as g (1/|x|)² where x² would overflow."""
+    one, a = op.ones_like(x), op.abs(x)
+    far = op.lt(op.full(x.shape, 1e18, x.dtype), a)
+    near = op.div(g, op.add(op.mul(op.where(far, one, x), op.where(far, one, x)), one))
+    return op.where(far, op.div(op.div(g, op.where(far, a, one)), op.where(far, a, one)), near)
+
+
 _ERF_SLOPE = 2 / math.sqrt(math.pi)  # erf'(0)
 
 # -- the table -------------------------------------------------------------------------------------
@@ -190,6 +200,8 @@ VJPS: dict[str, Rule] = {
     "neg": (lambda g, y, x: op.neg(g),),  # -g
     "exp": (lambda g, y, x: op.mul(g, y),),  # g y
     "log": (lambda g, y, x: op.div(g, x),),  # g / x
+    "log2": (lambda g, y, x: op.div(_scaled(g, 1 / math.log(2)), x),),  # g / (x ln 2)
+    "log10": (lambda g, y, x: op.div(_scaled(g, 1 / math.log(10)), x),),  # g / (x ln 10)
     "log1p": (lambda g, y, x: op.div(g, op.add(x, op.ones_like(x))),),  # g / (1 + x)
     "expm1": (lambda g, y, x: op.mul(g, op.add(y, op.ones_like(y))),),  # g (y + 1)
     "sqrt": (lambda g, y, x: op.div(g, op.add(y, y)),),  # g / 2y
@@ -200,6 +212,7 @@ VJPS: dict[str, Rule] = {
     "erf": (
         lambda g, y, x: op.mul(g, _scaled(op.exp(op.neg(op.mul(x, x))), _ERF_SLOPE)),
     ),  # g 2/√π e^(-x²)
+    "atan": (_atan,),  # g / (1 + x²)
     "abs": (lambda g, y, x: op.mul(g, op.sign(x)),),  # g sign x
     "sign": (None,),
     "floor": (None,),
@@ -214,12 +227,13 @@ VJPS: dict[str, Rule] = {
         lambda g, y, a, b: op.div(g, b),
         lambda g, y, a, b: op.neg(op.mul(op.div(g, b), y)),
     ),
+    "floordiv": (None, None),
     "pow": (_pow_base, _pow_exponent),  # ā = g b a^(b-1), b̄ = g a^b log a
     "max": (lambda g, y, a, b: _to_larger(g, b, a), lambda g, y, a, b: _to_larger(g, a, b)),
     "min": (lambda g, y, a, b: _to_larger(g, a, b), lambda g, y, a, b: _to_larger(g, b, a)),
     "mod": (  # y = a - b floor(a/b):  ā = g, b̄ = -g floor(a/b)
         lambda g, y, a, b: g,
-        lambda g, y, a, b: op.neg(op.mul(g, op.floor(op.div(a, b)))),
+        lambda g, y, a, b: op.neg(op.mul(g, op.floordiv(a, b))),
     ),
     "eq": (None, None),
     "ne": (None, None),
@@ -263,6 +277,11 @@ VJPS: dict[str, Rule] = {
         None,
         lambda g, y, x, i, u: op.gather(g, i),
     ),  # x̄ = g, ū = g[i]
+    "put": (  # x̄ = g without the row, v̄ = its row
+        lambda g, y, x, i, v: op.put(g, i, op.zeros_like(v)),
+        None,
+        lambda g, y, x, i, v: op.gather(g, i),
+    ),
     "shuffle": (None, None),
     # Control: scan's results are handed on together, by another loop (see `recurrence.py`).
     # Identities for the reverse sweep.

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import backend_named
 from ..runtime.cache import Cache, default_folder
 from ..runtime.explain import peak_flops
+from ..runtime.threads import get_num_threads
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def describe(measure: bool = True) -> Machine:
     has_llvm = importlib.util.find_spec("llvmlite") is not None
     return Machine(
         versions=versions(),
-        processor=processor(has_llvm),
+        processor=processor(),
         speed=speed() if measure and has_llvm else {},
         cache=cache_state(),
         extras=extras(),
@@ -89,8 +91,7 @@ def versions() -> dict[str, str]:
         "llvmlite": _version("llvmlite"),
     }
     if importlib.util.find_spec("llvmlite") is not None:
-        llvm: Any = importlib.import_module("chainrule.backends.cpu.machine.target").llvm
-        found["llvm"] = ".".join(map(str, llvm.llvm_version_info))
+        found["llvm"] = backend_named("cpu").facts()["llvm"]
     return found | {"platform": platform.platform()}
 
 
@@ -102,22 +103,14 @@ def _version(package: str) -> str:
 
 
 # -- processor -------------------------------------------------------------------------------------
-def processor(has_llvm: bool = True) -> dict[str, Any]:
+def processor() -> dict[str, Any]:
     """Name, vector width, caches, and how many cores may be used."""
     facts: dict[str, Any] = {"name": processor_name(), "cpus": os.cpu_count() or 1}
     if hasattr(os, "sched_getaffinity"):
         facts["cpus_by_affinity"] = len(os.sched_getaffinity(0))
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
-    facts |= {"cpus_usable": threads.available_cpus(), "threads": threads.get_num_threads()}
-    if has_llvm:
-        target = importlib.import_module("chainrule.backends.cpu.machine.target").host()
-        facts |= {
-            "llvm_cpu": target.cpu,
-            "vector_bits": 8 * target.vector_bytes,
-            "vector_registers": target.vector_registers,
-            "fma": target.has_fma,
-        }
-    return facts | caches()
+    found = dict(backend_named("cpu").facts())
+    found.pop("llvm", None)
+    return facts | found | caches()
 
 
 def processor_name() -> str:
@@ -159,15 +152,15 @@ def speed() -> dict[str, Any]:
 
 def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | None:
     """Nanoseconds from one barrier to the next, with all threads in use; None with one thread."""
-    driver: Any = importlib.import_module("chainrule.backends.cpu.program.step_loop")
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
-    target = importlib.import_module("chainrule.backends.cpu.machine.target").host()
-    count = threads.get_num_threads()
+    from ..backends.cpu.machine.target import host  # llvmlite may be missing
+    from ..backends.cpu.program.step_loop import Call, Schedule, StepLoop, program_objects
+
+    target, count = host(), get_num_threads()
     if count == 1:
         return None
     text = "define void @nothing(ptr %scratch, i64 %tid, i64 %nt) {\n  ret void\n}\n"
-    schedule = driver.Schedule(tuple(driver.Call("nothing", ()) for _ in range(calls)))
-    loop = driver.StepLoop(driver.program_objects([text], schedule, target), schedule, target, [])
+    schedule = Schedule(tuple(Call("nothing", ()) for _ in range(calls)))
+    loop = StepLoop(program_objects([text], schedule, target), schedule, target, [])
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter_ns()
@@ -244,10 +237,10 @@ def _number(version: str) -> tuple[int, ...]:
 
 def _compiles() -> Check:
     """Compile a small program and compare it with the interpreter."""
+    from ..backends.interpreter import InterpretedProgram
     from ..core import dtypes as dt  # what a broken installation may fail to import
     from ..core import graph as g
     from ..core.signature import Signature
-    from ..runtime.program import InterpretedProgram
 
     x, w = g.input((3, 4), dt.float32), g.input((4,), dt.float32)
     new = g.sub(w, g.sum(g.tanh(g.mul(x, g.expand(w, x.shape))), (0,)))
@@ -255,10 +248,7 @@ def _compiles() -> Check:
     data = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     states = [np.ones(4, np.float32), np.ones(4, np.float32)]
     try:
-        compile_program: Any = importlib.import_module(
-            "chainrule.backends.cpu.program.compiled"
-        ).compile_program
-        got = compile_program(signature).run([data], [states[0]], 3)
+        got = backend_named("cpu").compile(signature).run([data], [states[0]], 3)
     except Exception as error:  # whatever it is, it is the finding
         return Check(
             "compiler", False, f"compiling a small program failed: {type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ChainruleError, OptionError
+from ..runtime.isolated import isolated_python
 from .modes.workload import Workload
 
 NEEDS = {
@@ -30,7 +31,8 @@ NEEDS = {
 """The packages of each mode."""
 
 _FOLDER = Path(__file__).parent
-_MAIN = f"import sys; sys.path.append({str(_FOLDER)!r}); from modes.worker import main; main()"
+_SOURCE = _FOLDER.parent.parent
+_MAIN = "from modes.worker import main; main()"
 _OWN_MAIN = "from chainrule.bench.modes.worker import main; main()"
 
 
@@ -57,6 +59,12 @@ def choose(peers: str) -> list[str]:
     return [m for m in known if m in wanted or (m.split("-")[0] in wanted and m != m.split("-")[0])]
 
 
+def _command(python: str, code: str) -> list[str]:
+    """Run code in an interpreter; this process's one finds the Chainrule that runs here."""
+    own = [_SOURCE] if python == sys.executable else []
+    return isolated_python(code, python=python, folders=own)
+
+
 @functools.cache
 def packages_of(python: str) -> frozenset[str]:
     """Which of the peers' packages an interpreter can import."""
@@ -64,7 +72,7 @@ def packages_of(python: str) -> frozenset[str]:
     code = f"import importlib.util as u; print(*[n for n in {names!r} if u.find_spec(n)])"
     try:
         done = subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
+            _command(python, code), capture_output=True, text=True, check=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise OptionError(
@@ -83,7 +91,7 @@ def versions(peers_python: str | None) -> list[str]:
     found: dict[str, str] = {}
     for python in filter(None, [sys.executable, peers_python]):
         done = subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
+            _command(python, code), capture_output=True, text=True, check=True, timeout=60
         )
         for line in done.stdout.splitlines():
             name, version = line.split()
@@ -144,13 +152,14 @@ class Process:
         self._said = caches / "stderr.txt"
         cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         pin = (lambda: os.sched_setaffinity(0, cpus[:threads])) if threads < len(cpus) else None
-        main = _MAIN
+        # Peers' interpreters need not have Chainrule: they find the folder of modes alone.
+        main, folder = _MAIN, _FOLDER
         if mode.startswith("chainrule"):
-            main = _OWN_MAIN
+            main, folder = _OWN_MAIN, _SOURCE
             bytecode()
         with open(self._said, "w") as said:
             self._process = subprocess.Popen(
-                [python, "-W", "ignore", "-c", main],
+                isolated_python(main, python=python, options=["-W", "ignore"], folders=[folder]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import platform
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..bench.processes import choose, versions
 from ..bench.report import markdown, summary, table
 from ..errors import OptionError
 from ..runtime.explain import peak_flops_together
+from ..runtime.threads import get_num_threads
 from .options import net_options, workloads_of
 from .output import data, print_json, progress
 
@@ -23,7 +23,7 @@ from .output import data, print_json, progress
 @click.argument("workloads", nargs=-1)
 @net_options
 @click.option(
-    "--threads", type=click.IntRange(1), help="Threads for every library (default: all cores)."
+    "--threads", type=click.IntRange(1, 256), help="Threads for every library (default: all cores)."
 )
 @click.option(
     "--rounds",
@@ -75,8 +75,7 @@ def command(
         modes = ["chainrule", "chainrule-compile", *choose(peers)]
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
-    pool = importlib.import_module("chainrule.backends.cpu.threads.pool")
-    count = threads or pool.get_num_threads()
+    count = threads or get_num_threads()
     console = progress()
     found: list[Comparison] = []
     with console.status("starting") as status:

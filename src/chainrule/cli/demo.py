@@ -16,7 +16,7 @@ from rich.table import Table
 from .. import manual_seed, nn, optim
 from ..core.node import Array
 from ..data.digits import load_digits
-from ..train.checkpoint import write_file
+from ..data.whole_file import check_writable, whole_file
 from ..train.figures import curves, hinton_figure
 from ..train.history import History
 from ..train.trainer import Trainer
@@ -58,6 +58,7 @@ def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
     The data come with the package. Exit code 1 if a net did not learn its task.
     """
     out.mkdir(parents=True, exist_ok=True)
+    check_writable(out / "weights")
     console = progress()
     console.print("XOR: 2 inputs, 2 hidden units, 1 output")
     xor = train_xor(seed)
@@ -198,9 +199,9 @@ def xor_panels(model: Any) -> dict[str, Array]:
 def _save_net(path: Path, model: Any) -> Path:
     from safetensors.numpy import save as to_bytes  # slow to import, and only needed here
 
-    write_file(
-        path, to_bytes({k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()})
-    )
+    weights = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
+    with whole_file(path) as file:
+        file.write(to_bytes(weights))
     return path
 
 

@@ -15,6 +15,7 @@ import click
 
 from .. import __version__
 from ..errors import ChainruleError
+from .printable import print_error
 from .registry import COMMANDS
 
 
@@ -45,7 +46,7 @@ def chainrule(debug: bool) -> None:
     """Train neural networks by back-propagation, the whole loop compiled to one native program.
 
     Data go to stdout, progress and messages to stderr.
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
 
 
@@ -63,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        print_error("interrupted")
         return 130
     except (
         BrokenPipeError
@@ -73,5 +74,14 @@ def main(args: Sequence[str] | None = None) -> int:
     except (ChainruleError, OSError) as error:
         if debug:
             raise
-        click.echo(f"error: {error}", err=True)
+        print_error(f"error: {error}")
+        return 1
+    except UnicodeEncodeError as error:
+        if debug:
+            raise
+        odd = error.object[error.start : error.end]
+        print_error(
+            f"error: {ascii(odd)} cannot be written in the encoding {error.encoding}; set "
+            "PYTHONIOENCODING=utf-8, or write to a file (--out)"
+        )
         return 1

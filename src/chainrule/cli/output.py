@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from .printable import printable
+
+
+class _Console(Console):
+    """Prints text as `printable`; what it adds itself (colours, the cursor) is as it was."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text), style)
 
 
 def data() -> Console:
     """The console for results."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(highlight=False, width=120)
 
 
 def progress() -> Console:
     """The console for what happens meanwhile."""
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
-    """A result for machines: one JSON document."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False, default=_plain))
+    """A result for machines: one JSON document; what is no finite number is null."""
+    click.echo(json.dumps(_finite(value), indent=2, allow_nan=False, default=_plain))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a NumPy number
-        return value.item()
     return str(value)

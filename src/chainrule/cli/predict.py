@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..data.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress
+from .printable import write_text
 
 
 @click.command(name="predict")
@@ -45,7 +45,7 @@ def command(model: Path, file: Path, out: Path | None, proba: bool, header: bool
     pieces = net.predictions(open_table(file, header), proba)
     if out is None:
         for text in _lines(pieces):
-            sys.stdout.write(text)
+            write_text(text)
     else:
         with whole_file(out) as held:
             for text in _lines(pieces):

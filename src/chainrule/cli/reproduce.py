@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..data.whole_file import check_writable
 from ..errors import OptionError
 from ..experiments import EXPERIMENTS, Result
 from ..experiments import reproduce as run_experiment
@@ -65,6 +66,11 @@ def command(
         raise click.UsageError(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
     if out is not None and out.exists() and not out.is_dir():
         raise OptionError(f"--out {out}: not a folder")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        check_writable(out / "figure.png")
+    if page is not None:
+        check_writable(page)
     chosen = list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))
     results = []
     for name in chosen:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from ..backends.cpu.threads.pool import set_num_threads
 from ..data import open_table
-from ..data.whole_file import whole_file
-from ..errors import MissingExtraError, OptionError
+from ..data.whole_file import check_place, check_writable
+from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
+from ..estimators.session import INTERRUPTION
 from ..estimators.table_model import TableModel
+from ..runtime.threads import MOST_THREADS, set_num_threads
+from ..train import Callback, Checkpoint
+from ..train.interrupt import interrupts
 from .live import LiveCurve
 from .output import data, print_json, progress
 
@@ -159,11 +164,20 @@ def _shares(
     help="Share of rows held out.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores.")
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Default: all cores.")
 @click.option(
     "--figure/--no-figure",
     default=True,
     help="Draw the learning curve beside the model (needs matplotlib).",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the state of the training there now and then, so that no crash loses it.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in the checkpoint folder, to the same bits."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
@@ -172,13 +186,16 @@ def command(
     out: Path | None,
     as_json: bool,
     figure: bool,
+    checkpoint: Path | None,
+    resume: bool,
     **options: Any,
 ) -> int:
     """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet; .npz).
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
     Metrics are of rows held out of the training, beside always answering the most frequent class or
-    the mean.
+    the mean. Ctrl-C ends the training and keeps what was learned: the model file is written, and
+    the exit code is 130.
     """
     if not target:
         raise click.UsageError("--target: name a column")
@@ -188,32 +205,22 @@ def command(
         raise OptionError(f"--out {out}: this is the table itself")
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
+    check_writable(out)
+    picture = out.with_suffix(".png") if figure else None
+    if picture:
+        check_place(picture)
     if options["threads"]:
         set_num_threads(options["threads"])
     console = progress()
-    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
-    same = ("task", "drop", "categorical", "hidden", "activation", "dropout", "schedule")
-    live = LiveCurve(console, options["epochs"]) if console.is_terminal else None
-    try:
-        model = TableModel.fit(
-            source,
-            target,
-            validation=options["validation"],
-            patience=options["patience"] or None,
-            training={k: options[k] for k in names},
-            progress=live is None,
-            callbacks=live,
-            **{k: options[k] for k in same},
-        )
-    finally:
-        if live:
-            live.close()
-    model.save(out)
-    for note in model.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
-    if model.history.stopped:
-        console.print(f"stopped: {model.history.stopped}", markup=False, soft_wrap=True)
-    picture = _draw(model, out.with_suffix(".png")) if figure else None
+    held = _checkpoint(checkpoint, resume)
+    with interrupts() as presses:
+        model = _train(source, target, held, options)
+        model.save(out)
+        picture = picture and _draw(model, picture)
+        presses.answered = True
+    for line in _remarks(model, held):
+        console.print(line, markup=False, soft_wrap=True)
+    code = 130 if model.interrupted or presses.count else 0
     if as_json:
         print_json(
             {
@@ -225,23 +232,84 @@ def command(
                 **_report(model),
             }
         )
-        return 0
+        return code
     print_metrics(model.metrics, model.baseline)
     data().print(f"model {out}", markup=False, soft_wrap=True)
     if picture:
         data().print(f"figure {picture}", markup=False, soft_wrap=True)
-    return 0
+    return code
+
+
+def _checkpoint(folder: Path | None, resume: bool) -> Checkpoint | None:
+    """The folder, ready to be written into; a run that is there is not gone on with unasked."""
+    if folder is None:
+        if resume:
+            raise click.UsageError("--resume: name the folder too: --checkpoint DIR")
+        return None
+    found = Checkpoint(folder)
+    found.prepare()
+    there = bool(found.files())
+    if there and not resume:
+        raise OptionError(
+            f"--checkpoint {folder}: there is a run in it; go on with it by --resume, or name "
+            "another folder"
+        )
+    if resume and not there:
+        progress().print(f"note: no run in {folder} yet: this is a new one", soft_wrap=True)
+    return found
+
+
+def _train(
+    source: Any, target: tuple[str, ...], checkpoint: Checkpoint | None, options: dict[str, Any]
+) -> TableModel:
+    console = progress()
+    names = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
+    same = ("task", "drop", "categorical", "hidden", "activation", "dropout", "schedule")
+    live = LiveCurve(console, options["epochs"]) if console.is_terminal else Callback()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", INTERRUPTION, UserWarning)  # said in a line instead
+            return TableModel.fit(
+                source,
+                target,
+                validation=options["validation"],
+                patience=options["patience"] or None,
+                training={k: options[k] for k in names},
+                progress=not console.is_terminal,
+                callbacks=live,
+                checkpoint=checkpoint,
+                **{k: options[k] for k in same},
+            )
+    finally:
+        if isinstance(live, LiveCurve):
+            live.close()
+
+
+def _remarks(model: TableModel, checkpoint: Checkpoint | None) -> Iterator[str]:
+    """What to say of a training beside its numbers."""
+    for note in model.notes:
+        yield f"note: {note}"
+    if not model.interrupted:
+        if model.history.stopped:
+            yield f"stopped: {model.history.stopped}"
+        return
+    run, wanted = len(model.history), model.training["epochs"]
+    kept = "what was learned is kept"
+    if model.training["patience"] and run:
+        kept = f"the best, epoch {model.history.best('val_loss')[0] + 1}, is kept"
+    more = "; --resume goes on" if checkpoint else ""
+    yield f"interrupted after {run} of {wanted} epochs: {kept}{more}"
 
 
 def _draw(model: TableModel, path: Path) -> Path | None:
-    """The learning curve as a figure; None, and a note, where matplotlib is missing."""
+    """The learning curve as a figure; None, and a note, where that is not possible."""
+    if not len(model.history):
+        return None
     try:
-        with whole_file(path) as file:
-            model.history.plot(file.name)
-    except MissingExtraError as error:
+        return model.history.plot(path)
+    except (MissingExtraError, WriteError) as error:
         progress().print(f"note: no learning curve: {error}", markup=False, soft_wrap=True)
         return None
-    return path
 
 
 def _report(model: TableModel) -> dict[str, Any]:

@@ -8,7 +8,7 @@
           Keep        scratch[address] = expression   (a thread's own memory, one row long)
           Accumulate  local = combine(local, expression); complete when the stage's loops end
       Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
-      ScatterAdd  out[index[i], r] += updates[i, r], in the order of i
+      Scatter     out[index[i], r] += updates[i, r] (or = updates[i, r]), in the order of i
       Repeat      the kernels of a program of its own, again and again
 
 Addresses are affine in the loop variables, in elements. Which loop is vectorised, how wide, and how
@@ -180,7 +180,9 @@ class Contract:
 
 
 @dataclass
-class ScatterAdd:
+class Scatter:
+    """Rows of ``out``, which has all its elements already, added to or replaced."""
+
     rows: int  # of the output
     row: int  # elements of a row
     count: int  # indices
@@ -189,6 +191,7 @@ class ScatterAdd:
     updates: OperandAccess  # variables 0: i, 1: r
     index_dtype: DType
     dtype: DType
+    adds: bool
 
 
 @dataclass
@@ -207,7 +210,7 @@ class Repeat:
     writes: frozenset[int] = frozenset()
 
 
-Body = Nest | Contract | ScatterAdd | Repeat
+Body = Nest | Contract | Scatter | Repeat
 
 
 @dataclass
@@ -244,7 +247,7 @@ def strides_of(shape: Shape) -> tuple[int, ...]:
 
 def kernel_of(name: str, body: Body) -> Kernel:
     """The kernel with what it reads and writes, and the work it does."""
-    if isinstance(body, ScatterAdd):
+    if isinstance(body, Scatter):
         inputs, elements = {body.index.buffer, body.updates.buffer}, body.count * body.row
         moved = 3.0 * elements * body.dtype.itemsize
         return Kernel(

@@ -25,7 +25,7 @@ from .loops import (
     OperandAccess,
     Repeat,
     Rows,
-    ScatterAdd,
+    Scatter,
     Stage,
     Statement,
     Store,
@@ -62,7 +62,8 @@ class Lowering:
         address: Affine = ZERO,
         extra: object = None,
     ) -> Expr:
-        key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra)
+        sign = math.copysign(1, extra) if isinstance(extra, float) else 0  # -0 is not 0
+        key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra, sign)
         if key not in self.exprs:
             self.exprs[key] = Expr(dtype, kind, args, name, buffer, address, extra)  # type: ignore[arg-type]
         return self.exprs[key]
@@ -562,12 +563,12 @@ def _pad(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     return bodies
 
 
-def _scatter_add(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
+def _scatter(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     x, where, updates = node.inputs
     row = math.prod(x.shape[1:])
     return [
         copy_nest(x, numbers[node], numbers),
-        ScatterAdd(
+        Scatter(
             x.shape[0],
             row,
             where.size,
@@ -576,6 +577,7 @@ def _scatter_add(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
             OperandAccess(numbers[updates], variable(0) * row + variable(1)),
             where.dtype,
             node.dtype,
+            adds=node.op == "scatter_add",
         ),
     ]
 
@@ -584,5 +586,6 @@ def _scatter_add(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
 KERNELS: dict[str, Callable[[Node, Mapping[Node, int]], list[Body]]] = {
     "concat": _concat,
     "pad": _pad,
-    "scatter_add": _scatter_add,
+    "scatter_add": _scatter,
+    "put": _scatter,
 }

@@ -24,7 +24,7 @@ from .loops import (
     Nest,
     OperandAccess,
     Repeat,
-    ScatterAdd,
+    Scatter,
     Stage,
     Statement,
     Store,
@@ -33,6 +33,7 @@ from .loops import (
 )
 from .lower import Lowered, copy_nest
 from .repeat import placed_loop
+from .views import base_of
 
 Places = Mapping[int, Sequence[int]]  # of a value: the buffers it is written to, the first is read
 
@@ -61,7 +62,7 @@ def place(graph: Signature, groups: Sequence[Group], lowered: Lowered) -> Placed
     copies: list[tuple[int, int]] = []  # new values, and where they go at the end of the step
     for i in graph.changed:
         new, old = numbers[graph.updates[i]], numbers[graph.state[i]]
-        if order.update_in_place(graph.state[i], graph.updates[i]):
+        if order.update_in_place(graph.state[i], graph.updates[i], new not in places):
             places.setdefault(new, []).insert(0, old)
         else:
             copies.append((new, old))
@@ -109,15 +110,18 @@ class _Order:
     def groups(self) -> list[Group]:
         return in_order(self.all, self.waits)
 
-    def update_in_place(self, old: Node, new: Node) -> bool:
-        """Let ``new`` be written over ``old``, if that is safe."""
+    def update_in_place(self, old: Node, new: Node, only: bool) -> bool:
+        """Let ``new`` be written over ``old``, if that is safe; ``only``: and nowhere else."""
         group = self.of[new]
-        if new.shape != old.shape or old.size == 0 or group.head.primitive.own_kernel:
+        own = group.head.primitive.own_kernel
+        if new.shape != old.shape or old.size == 0:
+            return False
+        if own and not (only and _updates(group.head, old)):
             return False
         readers = [r for r in self.all if r is not group and self._reads(r, old)]
         if any(self.waits[r.number] >> group.number & 1 for r in readers):
             return False
-        if self._reads(group, old):
+        if self._reads(group, old) and not own:
             numbers = self.lowered.numbers
             (body,) = self.lowered.bodies[group.number]
             if not reads_where_written(body, numbers[old], numbers[new]):
@@ -142,9 +146,15 @@ class _Order:
         return node in self.leaves[group.number]
 
 
+def _updates(node: Node, old: Node) -> bool:
+    """Whether a node is ``old`` with some elements changed to what does not come from it."""
+    x, *others = node.inputs
+    return node.primitive.updates and x is old and all(base_of(o)[0] is not old for o in others)
+
+
 def reads_where_written(body: Body, old: int, new: int) -> bool:
     """Whether ``old`` is read only at the element of ``new`` that is written, and not after."""
-    if isinstance(body, ScatterAdd | Repeat):
+    if isinstance(body, Scatter | Repeat):
         return False
     if isinstance(body, Contract):
         if old in body.operand_buffers:
@@ -173,13 +183,16 @@ def _kernels(
     group: Group, bodies: Sequence[Body], numbers: Mapping[Node, int], places: Places
 ) -> Iterator[Kernel]:
     """A group's kernels. Those of its own kind write one buffer: again for each that there is."""
-    targets: list[Places] = [places]
-    if group.head.primitive.own_kernel and bodies:
-        value = numbers[group.head]
-        targets = [{**places, value: [target]} for target in places[value]]
-    for at in targets:
-        for body in bodies:
-            yield kernel_of(_name(group), moved(body, at))
+    head, name = group.head, _name(group)
+    if not head.primitive.own_kernel or not bodies:
+        yield from (kernel_of(name, moved(body, places)) for body in bodies)
+        return
+    value, first = numbers[head], numbers.get(head.inputs[0])
+    for target in places[value]:
+        # Where it changes its first input in place, it need not be copied there before.
+        here = head.primitive.updates and first is not None and places[first][0] == target
+        for body in bodies[1:] if here else bodies:
+            yield kernel_of(name, moved(body, {**places, value: [target]}))
 
 
 def place_loop(
@@ -190,12 +203,14 @@ def place_loop(
     first = {value: at[:1] for value, at in places.items()}
     made: list[int] = []  # nothing where all is empty
     for body in bodies:
-        if not isinstance(body, Repeat):
-            yield kernel_of("first_carry", moved(body, first))
-            made = [s.buffer for stage in body.stages for s in stage.statements]  # type: ignore[union-attr]
-        else:
+        if isinstance(body, Repeat):
             yield kernel_of(f"scan_{body.times}", placed_loop(body, first, buffers))
-            made = [*body.carries, *body.results]
+            made += [*body.carries, *body.results]
+        else:
+            assert isinstance(body, Nest)
+            yield kernel_of("first_carry", moved(body, first))
+            stored = [s for stage in body.stages for s in stage.statements]
+            made += [s.buffer for s in stored if isinstance(s, Store)]
     for value in dict.fromkeys(made):
         for other in places[value][1:] if values[value].size else ():
             numbers = {values[value]: value}

@@ -69,8 +69,6 @@ def show(kernel: Kernel) -> str:
         lines.append(f"  {body.times} times:  # {inside}")
         lines += ["    " + line for k in body.program.kernels for line in show(k).splitlines()]
     else:
-        lines.append(
-            f"  b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1] += "
-            f"b{body.updates.buffer}[...]"
-        )
+        place = f"b{body.out}[b{body.index.buffer}[i0] * {body.row} + i1]"
+        lines.append(f"  {place} {'+=' if body.adds else '='} b{body.updates.buffer}[...]")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Node, intern
 from ..core.rewrite import rebuild, with_inputs
-from . import flatten, windows
+from . import merge_axes, windows
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
@@ -46,7 +46,7 @@ def _apply_rules(node: Node) -> Node | None:
     if node.primitive.kind in ("elementwise", "reduce", "view", "movement"):
         general = [fold_constants]
         if node.primitive.kind == "elementwise":
-            general += [sink_broadcast, flatten.over_elementwise]
+            general += [sink_broadcast, merge_axes.over_elementwise]
         return next(filter(None, (rule(node) for rule in general)), None)
     return None
 
@@ -82,11 +82,7 @@ def sink_broadcast(node: Node) -> Node | None:
 
 
 def _before_broadcast(node: Node) -> Node:
-    if node.op == "broadcast":
-        return node.inputs[0]
-    if node.op == "constant" and node.size == 1:
-        return node
-    return node
+    return node.inputs[0] if node.op == "broadcast" else node
 
 
 def scalar_value(node: Node) -> float | None:
@@ -104,11 +100,11 @@ def _neutral(right: float, both: bool) -> Rule:
 
     def rule(node: Node) -> Node | None:
         a, b = node.inputs
+        if node.op == "add" and node.dtype.kind == "f":
+            return None  # -0.0 + 0.0 is 0.0
         if scalar_value(b) == right and not _negative_zero(b):
-            return a if node.op != "add" else None if node.dtype.kind == "f" else a
-        if both and scalar_value(a) == right:
-            return b if node.op != "add" else None if node.dtype.kind == "f" else b
-        return None
+            return a
+        return b if both and scalar_value(a) == right else None
 
     return rule
 
@@ -125,9 +121,13 @@ def double_neg(node: Node) -> Node | None:
 
 
 def small_power(node: Node) -> Node | None:
-    """x**2 = x x, x**1 = x, x**-1 = 1/x"""
+    """x**2 = x x, x**1 = x, x**0 = 1, x**-1 = 1/x"""
     x, exponent = node.inputs
+    if node.dtype.kind != "f":
+        return None
     match scalar_value(exponent):
+        case 0.0:
+            return g.ones_like(x)
         case 2.0:
             return g.mul(x, x)
         case 1.0:
@@ -298,10 +298,10 @@ _RULES: dict[str, list[Rule]] = {
     "custom_vjp": [identity],
     "reshape": [reshape_reshape, reshape_broadcast_scalar],
     "permute": [permute_permute, permute_units, permute_broadcast, permute_dot],
-    "broadcast": [broadcast_broadcast, flatten.over_broadcast],
-    "sum": [reduce_units, sum_broadcast, flatten.over_reduce, split_reduction],
-    "reduce_max": [reduce_units, flatten.over_reduce, split_reduction],
-    "reduce_min": [reduce_units, flatten.over_reduce, split_reduction],
+    "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
+    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
+    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
+    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction],
     "dot": [outer_product],
     "conv": [
         windows.conv_of_nothing,
@@ -312,6 +312,6 @@ _RULES: dict[str, list[Rule]] = {
     ],
     "window": [windows.window_tiles],
     "fold": [windows.fold_tiles, windows.fold_one_axis, windows.fold_taps],
-    "gather": [flatten.flat_gather],
-    "scatter_add": [flatten.flat_scatter],
+    "gather": [merge_axes.gather_of_flat],
+    "scatter_add": [merge_axes.scatter_of_flat],
 }

@@ -16,13 +16,17 @@ DType = np.dtype[Any]
 
 bool_ = np.dtype(np.bool_)
 uint8 = np.dtype(np.uint8)
+uint16 = np.dtype(np.uint16)
 uint32 = np.dtype(np.uint32)
+uint64 = np.dtype(np.uint64)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
 int32 = np.dtype(np.int32)
 int64 = np.dtype(np.int64)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
 
-ALL = (bool_, uint8, uint32, int32, int64, float32, float64)
+ALL = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float32, float64)
 default_float = float32
 default_int = int64
 _BY_NAME: dict[str, DType] = {d.name: d for d in ALL} | {
@@ -50,6 +54,12 @@ def dtype_of(spec: Any) -> DType:
         raise DTypeError(
             f"not a dtype: {spec!r}; use one of {', '.join(d.name for d in ALL)}"
         ) from None
+    found = found.newbyteorder("=")
+    if found.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({found}) are not supported: keep real and imaginary parts as two"
+            " tensors"
+        )
     if found not in ALL:
         raise DTypeError(
             f"dtype {found} is not supported; use one of {', '.join(d.name for d in ALL)}"
@@ -75,7 +85,12 @@ def promote(*dtypes: DType) -> DType:
     kinds = floats or [d for d in dtypes if is_integer(d)] or list(dtypes)
     result: DType = kinds[0]
     for d in kinds[1:]:
-        result = np.dtype(np.promote_types(result, d))
+        both = np.dtype(np.promote_types(result, d))
+        if is_float(both) and not floats:
+            raise DTypeError(
+                f"{result} and {d} have no integer dtype in common; convert one of them, with .to()"
+            )
+        result = both
     return result
 
 

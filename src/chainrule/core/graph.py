@@ -71,10 +71,11 @@ def _binary(op: str) -> Callable[[Node, Node], Node]:
 
 
 neg, exp, log, log1p, expm1, sqrt = map(_unary, ("neg", "exp", "log", "log1p", "expm1", "sqrt"))
+log2, log10, atan = map(_unary, ("log2", "log10", "atan"))
 tanh, sigmoid, sin, cos, erf = map(_unary, ("tanh", "sigmoid", "sin", "cos", "erf"))
 abs, sign, floor, not_ = map(_unary, ("abs", "sign", "floor", "not"))  # noqa: A001
 add, sub, mul, div, pow = map(_binary, ("add", "sub", "mul", "div", "pow"))  # noqa: A001
-max, min, mod = map(_binary, ("max", "min", "mod"))  # noqa: A001
+max, min, mod, floordiv = map(_binary, ("max", "min", "mod", "floordiv"))  # noqa: A001
 eq, ne, lt, le, and_, or_ = map(_binary, ("eq", "ne", "lt", "le", "and", "or"))
 
 
@@ -202,6 +203,11 @@ def gather(x: Node, index: Node) -> Node:
 
 def scatter_add(x: Node, index: Node, updates: Node) -> Node:
     return apply("scatter_add", x, index, updates)
+
+
+def put(x: Node, index: Node, value: Node) -> Node:
+    """x with ``value`` as its row ``index`` (a scalar)."""
+    return apply("put", x, index, value)
 
 
 def shuffle(position: Node, key: Node, n: int) -> Node:

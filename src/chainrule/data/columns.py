@@ -25,6 +25,8 @@ SAMPLE = 1 << 16
 """A median is that of at most so many rows, evenly spaced."""
 MAX_WORDS = 1 << 16
 """So many different words of a column are counted; beyond, the rare ones are forgotten."""
+MAX_CHARACTERS = 1 << 26
+"""The words that are counted have no more characters together."""
 
 FAREST = 1e30
 """No number is more standard deviations from the mean: float32 could not compute with it."""
@@ -239,9 +241,9 @@ class WordStatistics:
 
 def _forget_rare(counts: Counter[Any]) -> bool:
     """Keep the more frequent half of too many words; whether there were too many."""
-    if len(counts) <= MAX_WORDS:
+    if len(counts) <= MAX_WORDS and sum(map(len, counts)) <= MAX_CHARACTERS:
         return False
-    kept = counts.most_common(MAX_WORDS // 2)
+    kept = counts.most_common(min(len(counts), MAX_WORDS) // 2)
     counts.clear()
     counts.update(dict(kept))
     return True

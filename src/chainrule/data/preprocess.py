@@ -5,6 +5,7 @@ Everything that was learned from the training table fits in JSON.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from ..core.node import Array
 from ..errors import DataError
 from .columns import Column, Notes, NumberColumn, NumberStatistics, WordColumn, WordStatistics
 from .columns import column_from_json as _column_from_json
-from .reading import source_of
+from .reading import column_names, source_of
 from .source import Source
 from .tables import Table
 from .target import TASKS, Answers, class_numbers, learn_answers, listed, missing_target
@@ -51,7 +52,7 @@ class Preprocessor:
     def fit(
         cls,
         data: Any,
-        target: str | Sequence[str],
+        target: str | int | Sequence[str | int],
         task: str = "auto",
         drop: Sequence[str] = (),
         categorical: Sequence[str] = (),
@@ -67,11 +68,13 @@ class Preprocessor:
         be used.
         """
         source = source_of(data)
-        targets = [target] if isinstance(target, str) else list(target)
+        targets = column_names(target)
+        drop, categorical = column_names(drop), column_names(categorical)
         if answers is None:
             answers = read_answers(source, targets, task, drop, categorical)
         kept = answers.known if kept is None else kept
-        names = [n for n in source.columns if n not in targets and n not in drop]
+        left_out = {*targets, *drop}
+        names = [n for n in source.columns if n not in left_out]
         if not names:
             raise DataError(
                 f"{source.name}: no column to predict {', '.join(map(repr, targets))} from"
@@ -110,7 +113,8 @@ class Preprocessor:
         """
         source = source_of(data)
         names = [c.name for c in self.columns]
-        absent = [n for n in names if n not in source.columns]
+        there = set(source.columns)
+        absent = [n for n in names if n not in there]
         if absent:
             one = len(absent) == 1
             raise DataError(
@@ -123,7 +127,8 @@ class Preprocessor:
                     raise DataError(f"{source.name}: the target {name!r} is missing")
             names += self.target_names
         words = [c.name for c in self.columns if isinstance(c, WordColumn)]
-        unknown = [n for n in source.columns if n not in names and n not in self.target_names]
+        known = {*names, *self.target_names}
+        unknown = [n for n in source.columns if n not in known]
         notes = Notes()
         for table in source.batches(names, words):
             out = np.zeros((table.rows, self.width), np.float32)
@@ -211,13 +216,27 @@ class Preprocessor:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"this is no description of a preprocessor ({error!r})") from None
         regression = found.task == "regression"
+        inputs = [c.name for c in columns]
+        for kind, words in (
+            ("column", [*inputs, *names]),
+            ("class", classes),
+            *(
+                (f"category of {c.name!r}", c.categories)
+                for c in columns
+                if isinstance(c, WordColumn)
+            ),
+        ):
+            double = [w for w, count in Counter(words).items() if count > 1]
+            if double:
+                raise DataError(f"this preprocessor has the {kind} {double[0]!r} twice")
         scaled = len(names) == len(mean) == len(std) and np.isfinite(mean + std).all()
         if (
             found.task not in TASKS
             or not columns
             or not names
             or regression != (len(classes) == 0)
-            or (regression and not scaled)
+            or (regression and not (scaled and min(std) > 0))
+            or (not regression and (len(classes) < 2 or len(names) != 1))
         ):
             raise DataError(
                 f"this is no description of a preprocessor (task {found.task!r}, "
@@ -234,8 +253,9 @@ def read_answers(
     categorical: Sequence[str] = (),
 ) -> Answers:
     """The targets' values and task, after a check that all columns named are there."""
+    there = set(source.columns)
     for name in (*targets, *drop, *categorical):
-        if name not in source.columns:
+        if name not in there:
             raise DataError(
                 f"{source.name}: no column {name!r}; there are {listed(source.columns)}"
                 + source.doubt
@@ -250,13 +270,13 @@ def _learn_columns(
     source: Source, names: list[str], categorical: Sequence[str], kept: Array, notes: list[str]
 ) -> list[Column]:
     """One pass over the ``kept`` rows."""
-    rows = int(kept.sum())
+    rows, categories = int(kept.sum()), set(categorical)
     found: dict[str, NumberStatistics | WordStatistics] = {}
     for table in source.batches(names, categorical):
         if not found:
             found = {
                 n: NumberStatistics(n, rows)
-                if table.is_number(n) and n not in categorical
+                if table.is_number(n) and n not in categories
                 else WordStatistics(n)
                 for n in names
             }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def source_of(data: Any, name: str = "the table") -> Source:
     if isinstance(data, Mapping):
         return MemorySource(table_of_columns(data, name))
     nw = extra("narwhals", "reading a DataFrame")
+    data = _named(data, name)
     try:
         frame = nw.from_native(data)
     except TypeError:
@@ -80,6 +82,28 @@ def source_of(data: Any, name: str = "the table") -> Source:
     if not hasattr(frame, "rows") and not frame.implementation.is_polars():
         frame = frame.collect()
     return FrameSource(frame, name)
+
+
+def column_names(names: Any) -> list[str]:
+    """Columns as the user names them, one or several, by their text: a DataFrame may number its
+    columns."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        return [str(names)]
+    return [str(n) for n in names]
+
+
+def _named(data: Any, name: str) -> Any:
+    """A pandas DataFrame whose columns are called by texts, no two alike."""
+    if not (hasattr(data, "set_axis") and hasattr(data, "columns")):
+        return data
+    names = [str(c) for c in data.columns]
+    double = [n for n, count in Counter(names).items() if count > 1]
+    if double:
+        raise DataError(
+            f"{name}: {Counter(names)[double[0]]} columns are called {double[0]!r}; rename them"
+        )
+    plain = all(isinstance(c, str) for c in data.columns)
+    return data if plain else data.set_axis(names, axis=1)
 
 
 def table_of(data: Any, source: str = "the table") -> Table:

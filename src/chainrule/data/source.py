@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .tables import Table, extra, table_of_frame
+from .tables import Table, check_columns, extra, number_objects, table_of_frame
 
 BATCH = 1 << 14
 """Rows of a piece."""
@@ -72,8 +72,10 @@ class FrameSource(Source):
         its rows (a file), so that no more than a slice need be held."""
         self._frame, self.name, self._quick_slices = frame, name, quick_slices
         self.columns = list(frame.collect_schema().names())
+        check_columns(name, self.columns)
         self._lazy = not hasattr(frame, "rows")
         self.rows = self._count()
+        self._objects = [] if self._lazy else number_objects(frame)
 
     def batches(
         self, columns: Sequence[str] | None = None, words: Collection[str] = ()
@@ -82,7 +84,7 @@ class FrameSource(Source):
         wanted = list(self.columns if columns is None else columns)
         row = 0
         for part in self._parts(wanted):
-            yield table_of_frame(part, self.name, row)
+            yield table_of_frame(part, self.name, row, self._objects)
             row += len(part)
 
     def _parts(self, wanted: list[str]) -> Iterator[Any]:

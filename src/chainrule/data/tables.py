@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.node import Array
+from ..core.plain import is_missing, is_number, plain
 from ..errors import DataError, MissingExtraError
+
+MAX_COLUMNS = 1 << 16
+"""No file with more columns is read."""
+LONGEST_WORD = 1 << 16
+"""No value has more characters: beyond, it is a text and no category."""
+_AT_ONCE = 1 << 26
+"""So many characters of a column become Python's strings at once."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,19 @@ class Table:
         if not self.is_number(name):
             return values
         different, index = np.unique(values, return_inverse=True)
+        refuse_merged(self.source, name, different)
         return words_array([None if v != v else word_of(v) for v in different])[index]
+
+
+def refuse_merged(source: str, name: str, numbers: Array) -> None:
+    """Raise DataError for numbers that are to be categories and so large that float64 may have
+    made two of them one."""
+    large = numbers[np.abs(numbers) >= 2.0**53]
+    if len(large):
+        raise DataError(
+            f"{source}: column {name!r} has {large[0]:.0f}: numbers of 2**53 and more are not told "
+            f"apart; make them words (str) to use them as categories"
+        )
 
 
 def number_of(word: str) -> float | None:
@@ -94,9 +115,59 @@ def words_array(values: Sequence[str | None]) -> Array:
     return array
 
 
+def check_columns(source: str, columns: Sequence[str], most: int = MAX_COLUMNS) -> None:
+    """Raise DataError unless there are at most so many, with different names."""
+    if len(columns) > most:
+        raise too_many_columns(source, len(columns))
+    double = [n for n, count in Counter(columns).items() if count > 1 and n]
+    if double:
+        names = ", ".join(map(repr, sorted(double)[:5])) + (", ..." if len(double) > 5 else "")
+        raise DataError(f"{source}: several columns are named {names}; names must differ")
+
+
+def too_many_columns(source: str, count: int) -> DataError:
+    """The error for a file with so many columns."""
+    return DataError(f"{source}: {count} columns; at most {MAX_COLUMNS} are read")
+
+
+def words_of(column: Any, source: str, name: str, first_row: int = 0) -> Array:
+    """object (n,): a polars or narwhals Series of strings; equal long ones are one object.
+
+    A file may say a long word once and use it in every row: then the words are made a few at a
+    time.
+    """
+    lengths = column.str.len_chars()
+    longest = lengths.max() or 0
+    if longest > LONGEST_WORD:
+        raise word_too_long(source, name, longest, first_row + int(lengths.arg_max()))
+    rows = _AT_ONCE // max(longest, 1)
+    if len(column) <= rows:
+        return words_array([None if is_missing(v) else v for v in column.to_list()])
+    known: dict[Any, Any] = {}
+    found = np.empty(len(column), object)
+    for i in range(0, len(column), rows):
+        part = column[i : i + rows].to_list()
+        found[i : i + len(part)] = [None if is_missing(v) else known.setdefault(v, v) for v in part]
+    return found
+
+
+def word_too_long(source: str, name: str, length: int, row: int | None = None) -> DataError:
+    """The error for a column with such a word."""
+    where = "" if row is None else f" in row {row}"
+    return DataError(
+        f"{source}: column {name!r} has a word of {length} characters{where}; at most "
+        f"{LONGEST_WORD} are read; drop the column"
+    )
+
+
 def table_of_columns(data: Mapping[Any, Any], source: str, first_row: int = 0) -> Table:
     """A Table of a dict of array-likes; raises DataError for columns of unequal length or kind."""
-    columns = {str(k): _column(source, str(k), np.asarray(v)) for k, v in data.items()}
+    columns: dict[str, Array] = {}
+    for key, values in data.items():
+        name = str(key)
+        if name in columns:
+            raise DataError(f"{source}: two columns are called {name!r}")
+        columns[name] = _column(source, name, _unmasked(values))
     lengths = {k: len(v) for k, v in columns.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(
@@ -106,17 +177,25 @@ def table_of_columns(data: Mapping[Any, Any], source: str, first_row: int = 0) -
     return Table(columns, source, first_row)
 
 
-def table_of_frame(frame: Any, source: str, first_row: int = 0) -> Table:
-    """A Table of a narwhals DataFrame; the kind of a column follows from its type alone."""
+def table_of_frame(
+    frame: Any, source: str, first_row: int = 0, objects: Collection[str] = ()
+) -> Table:
+    """A Table of a narwhals DataFrame; the kind of a column follows from its type alone, or it is
+    one of ``objects`` that are numbers."""
     nw = extra("narwhals", "reading a DataFrame")
     found: dict[str, Array] = {}
-    for name in frame.columns:
-        column, dtype = frame[name], frame[name].dtype
+    for name, column in zip(frame.columns, frame.iter_columns(), strict=True):
+        dtype = column.dtype
         if dtype.is_numeric():
             found[name] = column.cast(nw.Float64).to_numpy().astype(np.float64)
-        elif dtype == nw.Boolean or dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
+        elif name in objects:
             items = column.to_list()
-            found[name] = words_array([None if v is None or v != v else str(v) for v in items])
+            found[name] = np.array([np.nan if is_missing(v) else v for v in items], np.float64)
+        elif dtype == nw.String:
+            found[name] = words_of(column, source, name, first_row)
+        elif dtype == nw.Boolean or dtype in (nw.Categorical, nw.Enum, nw.Object):
+            items = column.to_list()
+            found[name] = words_array([None if is_missing(v) else str(v) for v in items])
         elif dtype in (nw.Date, nw.Datetime):
             found[name] = _days(column.to_numpy())
         elif column.null_count() == len(frame):
@@ -127,6 +206,18 @@ def table_of_frame(frame: Any, source: str, first_row: int = 0) -> Table:
                 "are expected"
             )
     return Table(found, source, first_row)
+
+
+def number_objects(frame: Any) -> list[str]:
+    """The columns of Python objects of which all (that are there) are numbers: ``Decimal``,
+    integers beside None."""
+    nw, found = extra("narwhals", "reading a DataFrame"), []
+    for name, dtype in frame.schema.items():
+        if dtype == nw.Object:
+            there = [v for v in frame[name].to_list() if not is_missing(v)]
+            if there and all(is_number(v) for v in there):
+                found.append(name)
+    return found
 
 
 def _column(source: str, name: str, values: Array) -> Array:
@@ -142,14 +233,36 @@ def _column(source: str, name: str, values: Array) -> Array:
         raise DataError(
             f"{source}: column {name!r} has dtype {values.dtype}; numbers or words are expected"
         )
-    items = [None if v is None or v != v else v for v in values.tolist()]
-    if values.dtype.kind == "O" and all(v is None or _is_number(v) for v in items):
+    items = [None if is_missing(v) else v for v in values.tolist()]
+    if values.dtype.kind == "O" and all(v is None or is_number(v) for v in items):
         return np.array([np.nan if v is None else v for v in items], np.float64)
-    return words_array([None if v is None else _text(source, name, v) for v in items])
+    words = [None if v is None else _text(source, name, v) for v in items]
+    _check_characters(source, name, words)
+    return words_array(words)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+def _check_characters(source: str, name: str, words: Sequence[str | None]) -> None:
+    """Half of a surrogate pair is no character, and cannot be written to any file."""
+    try:
+        "".join(w for w in words if w is not None).encode()
+    except UnicodeEncodeError:
+        odd = next(i for i, w in enumerate(words) if w is not None and not _is_unicode(w))
+        raise DataError(
+            f"{source}: column {name!r} has {words[odd]!r} in row {odd}, which is not Unicode text"
+        ) from None
+
+
+def _is_unicode(word: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in word)
+
+
+def _unmasked(values: Any) -> Array:
+    """A column; masked elements are missing."""
+    if isinstance(values, np.ma.MaskedArray):
+        found = np.array(values.data, object)
+        found[np.ma.getmaskarray(values)] = None
+        return found
+    return plain(values, "a column")
 
 
 def _text(source: str, name: str, value: Any) -> str:

@@ -12,7 +12,7 @@ from ..core.node import Array
 from ..errors import DataError, OptionError
 from .columns import MAX_CATEGORIES, MISSING_CODE, codes_of
 from .source import Source
-from .tables import Table, word_of
+from .tables import Table, refuse_merged, word_of
 
 TASKS = ("binary", "multiclass", "regression")
 MAX_WHOLE = 20
@@ -93,6 +93,7 @@ class _Values:
             whole = len(different) <= MAX_WHOLE and (different == np.floor(different)).all()
             if task == "auto" and not whole:
                 return _regression(source, [self.name], values[:, None])
+            refuse_merged(source.name, self.name, different)
             classes = [word_of(v) for v in different]
         else:
             words = list(self._places)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +20,15 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError
 from .source import Source
-from .tables import Table, extra, number_of, words_array
+from .tables import (
+    MAX_COLUMNS,
+    Table,
+    check_columns,
+    extra,
+    number_of,
+    too_many_columns,
+    words_of,
+)
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
 """Words of a text file that mean that a value is missing."""
@@ -29,6 +36,11 @@ BLOCK = 1 << 21
 """Bytes read at a time."""
 LONGEST = 1 << 24
 """No record is longer: a file with more between two line ends is not a table."""
+
+
+MANY = 64
+"""More columns than this are looked at as one."""
+_NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,6 @@ class TextSource(Source):
         self._polars = extra("polars", f"reading {path.name}")
         self._separator, self.columns = self._first_line(separator)
         self._blank = b" " if self._separator == "\t" else b" \t"
-        self._blank_lines = re.compile(rb"(?m)^[" + self._blank + rb"]*\n")
         # polars takes some names, such as *, for patterns.
         self._inner = {n: f"column_{i}" for i, n in enumerate(self.columns)}
         if header and any(number_of(n) is not None for n in self.columns):
@@ -77,41 +88,61 @@ class TextSource(Source):
             frame = self._frame(block)
             if not len(frame):
                 continue
-            chosen = frame.select(self._value(n) if n in kept else self._number(n) for n in wanted)
-            found: dict[str, Array] = {}
-            for n in wanted:
-                column = chosen[self._inner[n]]
-                if n in kept:
-                    found[n] = words_array(column.to_list())
-                else:
-                    found[n] = column.fill_null(float("nan")).to_numpy().astype(np.float64)
+            found = dict.fromkeys(wanted, _NOTHING)
+            names = [n for n in wanted if n in kept]
+            for n, column in zip(names, self._columns(frame, names, self._value), strict=True):
+                found[n] = words_of(column, self.name, n, row)
+            names = [n for n in wanted if n not in kept]
+            for n, column in zip(names, self._columns(frame, names, self._filled), strict=True):
+                found[n] = column.to_numpy().astype(np.float64)
             yield Table(found, self.name, row)
             row += len(frame)
         if row != self.rows:
             raise DataError(f"{self.path}: the file changed while it was read")
 
     # -- values ------------------------------------------------------------------------------------
-    def _value(self, name: str) -> Any:
-        pl = self._polars
-        word = pl.col(self._inner[name]).str.strip_chars()
-        return pl.when(~word.is_in(list(MISSING))).then(word).alias(self._inner[name])
+    def _value(self, column: Any) -> Any:
+        word = column.str.strip_chars()
+        return self._polars.when(~word.is_in(list(MISSING))).then(word)
 
-    def _number(self, name: str) -> Any:
-        return self._value(name).cast(self._polars.Float64, strict=False)
+    def _number(self, column: Any) -> Any:
+        return self._value(column).cast(self._polars.Float64, strict=False)
+
+    def _filled(self, column: Any) -> Any:
+        return self._number(column).fill_null(float("nan"))
+
+    def _odd(self, column: Any) -> Any:
+        return self._value(column).is_not_null() & self._number(column).is_null()
+
+    def _columns(
+        self, frame: Any, names: Sequence[str], expression: Callable[[Any], Any]
+    ) -> list[Any]:
+        """An expression of each column. Many columns are one long one meanwhile: polars takes
+        about a millisecond for each expression, however few the rows."""
+        pl = self._polars
+        held = dict(zip(frame.columns, frame.get_columns(), strict=True))
+        chosen = [held[self._inner[n]] for n in names]
+        if len(chosen) <= MANY:
+            frame = pl.DataFrame(chosen)
+            return list(frame.select(expression(pl.col(c.name)).alias(c.name) for c in chosen))
+        rows = len(frame)
+        long = pl.DataFrame({"all": pl.concat(chosen)}).select(
+            expression(pl.col("all")).alias("all")
+        )
+        whole = long.to_series()
+        return [whole.slice(i * rows, rows) for i in range(len(chosen))]
 
     def _learn_kinds(self, frame: Any) -> None:
-        for n in self.columns:
-            if n not in self._words:
-                odd = self._value(n).is_not_null() & self._number(n).is_null()
-                if frame.select(odd.any()).item():
-                    self._words.add(n)
+        left = [n for n in self.columns if n not in self._words]
+        odd = self._columns(frame, left, self._odd)
+        self._words.update(n for n, column in zip(left, odd, strict=True) if column.any())
 
     def _frame(self, block: _Block) -> Any:
         """The block as a polars DataFrame of strings."""
         pl = self._polars
         text = block.text
         if b"\n\n" in text or b"\n " in text or b"\n\t" in text or text[:1] in b"\n \t":
-            text = self._blank_lines.sub(b"", text)
+            text = self._without_blank_lines(text)
         if not text:
             lists = [list(c) for c in zip(*(f for _, f in block.fields), strict=True)]
             lists = lists or [[] for _ in self.columns]
@@ -135,22 +166,29 @@ class TextSource(Source):
     # -- lines -------------------------------------------------------------------------------------
     def _first_line(self, separator: str | None) -> tuple[str, list[str]]:
         """The separator, and the columns' names."""
-        text = ""
+        start = b""
         for chunk in self._chunks():
-            text += self._decoded(chunk, 1)
-            if text.strip():
+            # Of blank lines nothing is kept, however many there are.
+            start = (start + chunk).lstrip(b"\n") if start.strip() else chunk
+            if b"\n" in start.lstrip(b" \t\n"):
                 break
-        lines = text.lstrip("\n").split("\n")
+            if len(start) > LONGEST:
+                raise self._endless(1)
+        lines = self._decoded(start, 1).split("\n")
         first = next((s for s in lines if s.strip()), None)
         if first is None:
             raise DataError(f"{self.path}: the file is empty")
         found = separator or max(",;\t|", key=first.count)
+        if first.count(found) >= 2 * MAX_COLUMNS:  # some may be in quotes
+            raise too_many_columns(self.name, first.count(found) + 1)
         try:
             fields = next(f for f in _reader(lines, found) if any(w.strip() for w in f))
         except (csv.Error, StopIteration) as error:
             raise DataError(f"{self.path}, line 1: {error or 'no names of columns'}") from None
         if not self.header:
-            return found, [f"column_{i + 1}" for i in range(len(fields))]
+            names = [f"column_{i + 1}" for i in range(len(fields))]
+            check_columns(self.name, names)
+            return found, names
         names = [f.strip() for f in fields]
         _check_names(self.path, names)
         return found, names
@@ -179,14 +217,18 @@ class TextSource(Source):
             else:
                 block = _Block(line, text)
             if len(rest) > LONGEST:
-                raise DataError(
-                    f"{self.path}, line {line + text.count(10)}: no end of the record within "
-                    f"{LONGEST >> 20} MB; is a quote left open?"
-                )
+                raise self._endless(line + text.count(10))
             if header and (block.fields or block.text.strip()):
                 block, header = self._without_header(block), False
-            yield block
+            if block.fields or block.text.strip(self._blank + b"\n"):
+                yield block
             line += text.count(b"\n")
+
+    def _endless(self, line: int) -> DataError:
+        return DataError(
+            f"{self.path}, line {line}: no end of the record within {LONGEST >> 20} MB; is a quote "
+            "left open?"
+        )
 
     def _quoted(self, text: bytes, line: int, last: bool) -> tuple[_Block, int]:
         """The whole records of a text with quotes, and how many bytes they are."""
@@ -250,10 +292,22 @@ class TextSource(Source):
         ends = np.flatnonzero(data == 10)
         marks = np.flatnonzero(data == ord(self._separator))
         counts = np.diff(np.searchsorted(marks, ends), prepend=0)
-        for i in np.flatnonzero(counts != len(self.columns) - 1):
-            start = ends[i - 1] + 1 if i else 0
-            if block.text[start : ends[i]].strip(self._blank):
+        odd = counts != len(self.columns) - 1
+        if odd.any():  # blank lines may be
+            for i in np.flatnonzero(odd & (self._solid(data, ends) > 0))[:1]:
                 self._check_width(block.line + int(i), int(counts[i]) + 1)
+
+    def _solid(self, data: Array, ends: Array) -> Array:
+        """How many characters of each line are not blank."""
+        blank = np.frombuffer(self._blank + b"\n", np.uint8)
+        places = np.flatnonzero(~np.isin(data, blank))
+        return np.diff(np.searchsorted(places, ends), prepend=0)
+
+    def _without_blank_lines(self, text: bytes) -> bytes:
+        data = np.frombuffer(text, np.uint8)
+        ends = np.flatnonzero(data == 10)
+        kept = self._solid(data, ends) > 0
+        return data[np.repeat(kept, np.diff(ends, prepend=-1))].tobytes()
 
     def _check_width(self, line: int, width: int) -> None:
         if width != len(self.columns):
@@ -275,11 +329,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _check_names(path: Path, names: list[str]) -> None:
-    double = sorted({n for n in names if names.count(n) > 1 and n})
-    if double:
-        raise DataError(
-            f"{path}: several columns are named {', '.join(map(repr, double))}; names must differ"
-        )
+    check_columns(str(path), names)
     if "" in names:
         raise DataError(
             f"{path}: column {names.index('') + 1} has no name in the first line; name it, or say "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -11,15 +12,17 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import numpy as np
 
 from ..core.node import Array
+from ..core.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
-from ..train import METRICS, Callback, EarlyStopping, History, Metric
+from ..train import METRICS, Callback, EarlyStopping, Metric
 from ..train.callbacks import as_callbacks
+from ..train.interrupt import interrupts
 from ..train.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks
 from .network import OPTIMIZERS, Spec, Training, check_sizes, outputs
-from .session import Progress, Session, lent
+from .session import INTERRUPTION, Progress, Session, lent
 from .split import split_rows
 
 try:
@@ -211,23 +214,41 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         training = self._training(len(x), weights, incremental)
         measured = None if held is None else held.metric
         progress = self._progress if incremental else None
-        with lent(network, start, training, progress, loss, units, measured) as session:
+        with (
+            interrupts() as presses,
+            lent(network, start, training, progress, loss, units, measured) as session,
+        ):
             self._start(session)
             monitor = None if incremental else self._monitor(held, session)
             listeners = self._listeners(monitor, training, len(x))
             if not incremental:
                 listeners += self._tasks(given, session)
-            history = session.fit(
-                x,
-                target,
-                weights,
-                held.data if held is not None else None,
-                metrics=[measured] if measured is not None else None,
-                progress=True if self.verbose else False,
-                callbacks=[*listeners, *as_callbacks(self.callbacks)],
+            before = session.trainer.step
+            try:
+                interrupted = session.fit_until_interrupted(
+                    presses,
+                    x,
+                    target,
+                    weights,
+                    held.data if held is not None else None,
+                    metrics=[measured] if measured is not None else None,
+                    progress=True if self.verbose else False,
+                    callbacks=[*listeners, *as_callbacks(self.callbacks)],
+                )
+            except Exception:  # of a callback, or a loss that is not finite
+                session.trainer.restore_best()
+                if session.trainer.step > before and session.finite():
+                    self._keep(session, monitor, len(x), incremental)
+                raise
+            self._keep(session, monitor, len(x), incremental)
+        if interrupted:
+            warnings.warn(
+                f"{INTERRUPTION}, after {self.n_iter_} of {training.epochs} epochs: "
+                f"the {type(self).__name__} keeps what it has learned"
+                + (", as it was after the best epoch" if held is not None and self.n_iter_ else ""),
+                UserWarning,
+                stacklevel=3 if incremental or with_callbacks is None else 4,
             )
-            self._weights, self._progress = session.weights(), session.progress()
-        self._note(history, monitor, len(x), incremental)
         return self
 
     def _begin(self, network: Spec) -> None:
@@ -239,19 +260,21 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         self.loss_curve_ = []
         self.n_outputs_, self.n_layers_ = network.outputs, len(network.sizes)
 
-    def _note(
-        self, history: History, monitor: Monitor | None, rows: int, incremental: bool
+    def _keep(
+        self, session: Session, monitor: Monitor | None, rows: int, incremental: bool
     ) -> None:
-        """The fitted attributes."""
-        self.loss_curve_ = [*self.loss_curve_, *history["loss"]]
-        self.loss_ = self.loss_curve_[-1]
+        """What was learned, and the fitted attributes. A first epoch may have been cut short."""
+        history = session.trainer.history
+        self._weights, self._progress = session.weights(), session.progress()
+        self.loss_curve_ = [*self.loss_curve_, *(history["loss"] if len(history) else ())]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
         self.n_iter_ = len(history) + (self.n_iter_ if incremental else 0)
         self.t_ += len(history) * rows
         self.history_ = history.to_dict()
         stopped_early = monitor is not None and monitor.restore_best
         self.validation_scores_ = monitor.scores if monitor and stopped_early else None
         self.best_validation_score_ = monitor.best if monitor and stopped_early else None
-        self.best_loss_ = None if stopped_early else min(self.loss_curve_)
+        self.best_loss_ = None if stopped_early else min(self.loss_curve_, default=math.inf)
 
     def _listeners(self, monitor: Monitor | None, training: Training, rows: int) -> list[Callback]:
         found: list[Callback] = [] if monitor is None else [monitor]
@@ -349,6 +372,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     # -- what is fitted ----------------------------------------------------------------------------
     def _outputs(self, x: Any) -> Array:
         check_is_fitted(self)
+        refuse_masked(x, "X")
         x = validate_data(self, x, reset=False, dtype=FLOATS)
         return outputs(self._network, self._weights, x)
 
@@ -386,8 +410,28 @@ def row_weights(x: Array, given: Any) -> Array | None:
     """Weights of the rows as float64, checked; None where none are given."""
     if given is None:
         return None
+    refuse_masked(given, "sample_weight")
     found: Array = _check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True)
     return found
+
+
+def plain_target(y: Any) -> Any:
+    """``y`` in NumPy's own types where it is in nullable ones: integers stay integers, bools bools.
+
+    Raises DataError for masked elements and for rows that have no target.
+    """
+    refuse_masked(y, "y")
+    kinds = list(y.dtypes) if hasattr(y, "columns") else [getattr(y, "dtype", None)]
+    if not any(is_nullable(k) or getattr(k, "kind", "") == "O" for k in kinds):
+        return y
+    found = np.asarray(y, object)
+    gone = [i for i, v in np.ndenumerate(found) if is_missing(v)]
+    if gone:
+        raise DataError(
+            f"y has no value in row {gone[0][0]} ({len(gone)} of {found.size} are missing); drop "
+            "these rows"
+        )
+    return numbers(found, "y") if all(is_real(v) for v in found.flat) else found
 
 
 def as_given(x: Any, y: Any, sample_weight: Any) -> dict[str, Any]:

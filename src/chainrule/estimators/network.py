@@ -160,7 +160,7 @@ class Spec:
                 tuple(map(float, dropout)) if isinstance(dropout, list) else float(dropout),
                 str(held["loss"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"this is no description of a network ({error})") from None
 
 
@@ -265,7 +265,7 @@ def outputs(spec: Spec, weights: Mapping[str, Array], x: Array) -> Array:
     ]
     activations = [ACTIVATIONS[name]() for name in spec.activations]
     found = np.empty((len(x), spec.outputs))
-    with no_grad():
+    with no_grad(), np.errstate(over="ignore", invalid="ignore"):  # the caller looks
         for start in range(0, len(x), _PREDICTION_ROWS):
             rows = np.asarray(x[start : start + _PREDICTION_ROWS], np.float64)
             for i, (w, b) in enumerate(layers):

@@ -7,6 +7,7 @@ plain arrays, and the next net of the same structure can be trained by the same 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..backends.cpu.threads.pool import shared_cores
+from ..core.forking import free_in_child
 from ..core.node import Array
+from ..runtime.threads import shared_cores
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer
+from ..train.interrupt import INTERRUPTED, Interrupts
 from ..train.snapshot import optimizer_tensors, write_array
 from .network import Feedforward, Spec, Training
 
@@ -27,6 +30,8 @@ KEPT = 8
 """So many idle sessions are kept, the latest ones."""
 MANY_TRACES = 16
 """A session that was used for more kinds of data is not kept: it would fill the memory."""
+INTERRUPTION = "Training interrupted by user"
+"""How the warnings begin that Ctrl-C leaves, as scikit-learn's."""
 
 _LOSSES: dict[str, type[nn.Module]] = {
     "cross_entropy": nn.CrossEntropyLoss,
@@ -103,6 +108,7 @@ class Session:
             drop.generator.manual_seed(training.seed + i)
         self._reset_optimizer()
         trainer.epoch = trainer.step = 0
+        trainer.history = History()
         if progress is not None and progress.solver == training.optimizer:
             tensors = optimizer_tensors(trainer)
             for name, value in progress.optimizer.items():
@@ -139,8 +145,10 @@ class Session:
         metrics: Any = None,
         progress: bool | None = False,
         callbacks: Any = None,
+        checkpoint: Any = None,
     ) -> History:
-        """Train on rows ``x``, targets ``y`` and, where given, one weight per row."""
+        """Train on rows ``x``, targets ``y`` and, where given, one weight per row; the history of
+        this call."""
         t = self.training
         with shared_cores():
             return self.trainer.fit(
@@ -155,7 +163,26 @@ class Session:
                 metrics=metrics,
                 progress=progress,
                 callbacks=callbacks,
+                checkpoint=checkpoint,
             )
+
+    def fit_until_interrupted(self, interrupts: Interrupts, *given: Any, **options: Any) -> bool:
+        """`fit`; True if Ctrl-C ended it after a step or more, so that something was learned.
+
+        Of what a user does then (a second Ctrl-C, one before the first step) and of errors nothing
+        is caught. The history is the trainer's.
+        """
+        first = self.trainer.step
+        try:
+            self.fit(*given, **options)
+        except KeyboardInterrupt:
+            if interrupts.at_once or self.trainer.history.stopped != INTERRUPTED:
+                raise
+            if self.trainer.step == first:
+                raise
+        interrupted = interrupts.waiting or self.trainer.history.stopped == INTERRUPTED
+        interrupts.answered = True
+        return interrupted
 
     def set_units(self, mean: Array, std: Array) -> None:
         """What the loss sees is std · z + mean."""
@@ -166,6 +193,10 @@ class Session:
         """A copy of the weights."""
         own = self.trainer.model_tensors()
         return {k: np.array(own[k]._read()) for k in self.spec.shapes()}
+
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(bool(np.isfinite(w).all()) for w in self.weights().values())
 
     def progress(self) -> Progress:
         """A copy of everything else that training goes on with."""
@@ -181,6 +212,7 @@ class Session:
 # -- lending ---------------------------------------------------------------------------------------
 _idle: list[tuple[Any, Session]] = []
 _lock = threading.Lock()
+free_in_child(sys.modules[__name__], "_lock")
 
 
 @contextmanager

@@ -8,11 +8,20 @@ from typing import Any, Self
 import numpy as np
 
 from ..core.node import Array
+from ..core.plain import refuse_masked
 from ..errors import DataError, OptionError
 from ..nn import BCELoss, NLLLoss
 from ..train.objective import ELEMENTWISE_LOSSES
 from . import losses
-from .base import FLOATS, Backprop, as_given, custom_loss, row_weights, telling_callbacks
+from .base import (
+    FLOATS,
+    Backprop,
+    as_given,
+    custom_loss,
+    plain_target,
+    row_weights,
+    telling_callbacks,
+)
 from .network import softmax
 from .session import Session
 
@@ -182,6 +191,8 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
     def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
         if issparse(y):
             y = y.toarray()
+        refuse_masked(x, "X")
+        y = plain_target(y)
         x, y = validate_data(
             self, x, y, reset=first, dtype=FLOATS, multi_output=True, y_numeric=False
         )
@@ -411,6 +422,8 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
         return self._learn({}, x, y, row_weights(x, sample_weight), first, incremental=True)
 
     def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
+        refuse_masked(x, "X")
+        y = plain_target(y)
         x, y = validate_data(
             self, x, y, reset=first, dtype=FLOATS, multi_output=True, y_numeric=True
         )

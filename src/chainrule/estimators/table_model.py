@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,17 @@ from safetensors.numpy import save as safetensors_bytes
 from ..core.node import Array
 from ..data import Preprocessor, Source, source_of
 from ..data.preprocess import read_answers
+from ..data.reading import column_names
+from ..data.tables import Table
 from ..data.target import Answers
 from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import EarlyStopping, History
+from ..train.interrupt import interrupts
 from .measure import ClassScores, NumberScores, Scores
 from .network import Spec, Training, outputs, softmax
 from .schedule import schedules_of
-from .session import Session
+from .session import INTERRUPTION, Session
 from .split import split_rows
 
 FORMAT = "chainrule_table_model"
@@ -52,13 +56,15 @@ class TableModel:
     """The same measures for always answering the most frequent class, or the mean."""
     history: History = field(default_factory=History)
     notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    """Whether Ctrl-C ended the training."""
 
     # -- making ------------------------------------------------------------------------------------
     @classmethod
     def fit(
         cls,
         data: Any,
-        target: str | Sequence[str],
+        target: str | int | Sequence[str | int],
         *,
         task: str = "auto",
         drop: Sequence[str] = (),
@@ -72,6 +78,7 @@ class TableModel:
         training: dict[str, Any] | None = None,
         progress: bool | None = False,
         callbacks: Any = None,
+        checkpoint: Any = None,
     ) -> TableModel:
         """Train on a table: a Source, a DataFrame, a dict of columns (see `data.source_of`).
 
@@ -80,6 +87,11 @@ class TableModel:
         seed; stratified by class); training stops when their loss has not improved for
         ``patience`` epochs, and the best weights are kept. The table is read three times, in
         pieces; what is held in memory is its encoded rows.
+
+        ``checkpoint``: a folder (or a `Checkpoint`) that the state of the training is written into;
+        a run found there is continued, to the same bits. Ctrl-C ends the training, with a warning:
+        the model is what was learned until then (``interrupted`` says so), the best epoch's where
+        there is a ``patience``. A second Ctrl-C raises KeyboardInterrupt at once.
         """
         if not 0 < validation < 1:
             raise OptionError(
@@ -87,7 +99,8 @@ class TableModel:
             )
         options = Training(**(training or {}))
         source = source_of(data)
-        names = [target] if isinstance(target, str) else list(target)
+        names = column_names(target)
+        drop, categorical = column_names(drop), column_names(categorical)
         answers = read_answers(source, names, task, drop, categorical)
         known = np.flatnonzero(answers.known)
         notes = []
@@ -112,22 +125,37 @@ class TableModel:
             answers.values[i] if answers.classes else p.standardised(answers.values[i])
             for i in (kept, held)
         )
-        history = session.fit(
-            x,
-            y,
-            None,
-            (xv, yv),
-            EarlyStopping("val_loss", patience) if patience else None,
-            metrics=["accuracy"] if answers.classes else ["mae"],
-            progress=progress,
-            callbacks=callbacks,
-        )
-        own: dict[str, Any] = {"schedule": schedule, "validation": validation, "patience": patience}
-        own |= {"rows": len(kept), "held_out_rows": len(held), "epochs_run": len(history)}
-        model = cls(p, spec, session.weights(), options.__dict__ | own)
-        model.metrics = model._scores_of(answers.values[held], outputs(spec, model.weights, xv))
-        model.baseline = _baseline(answers, kept, held)
-        model.history, model.notes = history, notes
+        with interrupts() as presses:
+            interrupted = session.fit_until_interrupted(
+                presses,
+                x,
+                y,
+                None,
+                (xv, yv),
+                EarlyStopping("val_loss", patience) if patience else None,
+                metrics=["accuracy"] if answers.classes else ["mae"],
+                progress=progress,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+            )
+            history = trainer.history
+            own: dict[str, Any] = {"schedule": schedule, "validation": validation}
+            own |= {"patience": patience, "rows": len(kept), "held_out_rows": len(held)}
+            own |= {"epochs_run": len(history)}
+            model = cls(p, spec, session.weights(), options.__dict__ | own)
+            z = outputs(spec, model.weights, xv)
+            model.metrics = model._scores_of(answers.values[held], z)
+            model.baseline = _baseline(answers, kept, held)
+            model.history, model.notes = history, notes
+            model.interrupted = interrupted or presses.waiting
+            presses.answered = presses.answered or model.interrupted
+        if model.interrupted:
+            warnings.warn(
+                f"{INTERRUPTION}, after {len(history)} of {options.epochs} epochs: the model is "
+                + ("that of the best of them" if patience and len(history) else "as it was then"),
+                UserWarning,
+                stacklevel=2,
+            )
         return model
 
     # -- using -------------------------------------------------------------------------------------
@@ -136,8 +164,8 @@ class TableModel:
         p = self.preprocessor
         if proba and p.task == "regression":
             raise OptionError("probabilities need classes; this model predicts numbers")
-        for x, _ in p.pieces(data):
-            z = outputs(self.spec, self.weights, x)
+        for x, table in p.pieces(data):
+            z = self._outputs(x, table)
             if p.task == "regression":
                 yield dict(zip(p.target_names, p.numbers(z).T, strict=True))
                 continue
@@ -167,7 +195,7 @@ class TableModel:
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
             left_out += int((~known).sum())
             if known.any():
-                z = outputs(self.spec, self.weights, x[known])
+                z = self._outputs(x, table)[known]
                 y = p.targets_of(table.take(known))
                 if p.classes:
                     scores.add(y, softmax(z))
@@ -181,6 +209,19 @@ class TableModel:
         if left_out:
             self.notes.append(f"{left_out} rows without a target are left out")
         return scores.result()
+
+    def _outputs(self, x: Array, table: Table) -> Array:
+        """float64 (rows, outputs), all finite, also in the units of the targets."""
+        z = outputs(self.spec, self.weights, x)
+        with np.errstate(over="ignore", invalid="ignore"):
+            shown = z if self.preprocessor.classes else self.preprocessor.numbers(z)
+        bad = ~np.isfinite(shown).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{table.source}: the model's output for row {table.first_row + int(bad.argmax())} "
+                "is not a finite number: its weights are too large for this row"
+            )
+        return z
 
     def _scores_of(self, y: Array, z: Array) -> dict[str, float]:
         """Measures of the net's outputs ``z``."""
@@ -228,13 +269,21 @@ class TableModel:
                     raise CheckpointError(
                         f"{path}: a safetensors file, but not a model written by `chainrule train`"
                     )
-                weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+                names = file.keys()
+                for k in names:
+                    kind = file.get_slice(k).get_dtype()
+                    if kind not in ("F16", "F32", "F64"):
+                        raise CheckpointError(
+                            f"{path}: {k} has dtype {kind}; weights are F16, F32 or F64"
+                        )
+                weights = {k: file.get_tensor(k) for k in names}
+        except CheckpointError:
+            raise
+        except (SafetensorError, OSError, ValueError, MemoryError) as error:
             raise CheckpointError(f"{path}: damaged, or not a model file ({error})") from None
         try:
             held = json.loads(metadata[FORMAT])
+            json.dumps(held, ensure_ascii=False).encode()  # no halves of characters in names
             if held["version"] != VERSION:
                 raise CheckpointError(
                     f"{path}: written in version {held['version']!r} of the format; this program "
@@ -244,13 +293,21 @@ class TableModel:
                 Preprocessor.from_json(held["preprocessor"]),
                 Spec.from_json(held["network"]),
                 weights,
-                dict(held["training"]),
-                dict(held["metrics"]),
-                dict(held["baseline"]),
+                _options(held["training"]),
+                _numbers("metrics", held["metrics"]),
+                _numbers("baseline", held["baseline"]),
             )
         except CheckpointError:
             raise
-        except (ChainruleError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (
+            ChainruleError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise CheckpointError(
                 f"{path}: the description of the model is damaged ({error!s})"
             ) from None
@@ -280,6 +337,26 @@ class TableModel:
         for k, v in self.weights.items():
             if v.dtype.kind != "f" or not np.isfinite(v).all():
                 raise CheckpointError(f"{path}: {k} has values that are not finite numbers")
+
+
+def _options(held: Any) -> dict[str, Any]:
+    """Options of the training, as `save` wrote them."""
+    kinds = (str, int, float, type(None))
+    found = {str(k): v for k, v in dict(held).items()}
+    for k, v in found.items():
+        listed = v if isinstance(v, list) else [v]
+        if not all(isinstance(x, kinds) for x in listed):
+            raise DataError(f"the option {k!r} of the training is {v!r}")
+    return found
+
+
+def _numbers(name: str, held: Any) -> dict[str, float]:
+    """Measures by name; NaN where one was not defined."""
+    found = dict(held)
+    for k, v in found.items():
+        if isinstance(v, bool) or not isinstance(v, int | float):
+            raise DataError(f"{k!r} of the {name} is {v!r}; a number is expected")
+    return {str(k): float(v) for k, v in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -26,9 +26,7 @@ def _row(owner: str, padding_idx: int | None, rows: int) -> int | None:
 
 def _clear_row(weight: Parameter, row: int | None) -> None:
     if row is not None:
-        numbers = weight.numpy()
-        numbers[row] = 0
-        weight.assign(numbers)
+        weight.data[row] = 0
 
 
 def _options(layer: Any, **defaults: Any) -> str:

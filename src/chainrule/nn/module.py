@@ -10,10 +10,11 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
-from ..tensor.capture import depends_on
+from ..tensor.capture import active, depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, stored
+from ..tensor.value import Value, array_of, snapshot, stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
@@ -26,7 +27,14 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+_SNAPSHOT = (
+    "a state dict holds the numbers as they were, to change them would not change the module; "
+    "write module.load_state_dict(changed), or change module.state_dict(keep_vars=True)[name] "
+    "under `with cr.no_grad():`"
+)
+
+
+class Module(Versioned):
     """Base of all layers and networks; names and behaviour are those of ``torch.nn.Module``.
 
     A subclass calls ``super().__init__()``, assigns parameters and modules to attributes, and
@@ -55,6 +63,7 @@ class Module:
     _training: bool
     _made_at: str
     _version: ClassVar[int] = 1
+    _unwatched_ = ("_training", "_transient", "_made_at", "_options")
 
     def __init__(self) -> None:
         """An empty module in training mode."""
@@ -68,7 +77,7 @@ class Module:
             "_backward_hooks",
             "_backward_pre_hooks",
         ):
-            set_(table, {})
+            set_(table, Table())
         set_("_transient", set())
         set_("_training", True)
         set_("_made_at", trail.where_made())
@@ -100,6 +109,8 @@ class Module:
                 )
             self._parameters[name] = None
         elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+            if value is not None:
+                value._separate()
             self._buffers[name] = value
         elif name in self._modules:
             if value is not None:
@@ -109,6 +120,7 @@ class Module:
             self._modules[name] = None
         else:
             super().__setattr__(name, value)
+            changed()
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
@@ -124,6 +136,7 @@ class Module:
                 self._transient.discard(name)
                 return
         super().__delattr__(name)
+        changed()
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
@@ -155,6 +168,8 @@ class Module:
             raise TypeError(
                 f"register_buffer {name!r} expects a tensor, got {type(tensor).__name__}"
             )
+        if tensor is not None:
+            tensor._separate()  # a buffer has numbers of its own
         if not persistent:
             self._transient.add(name)
         self._buffers[name] = tensor
@@ -288,6 +303,9 @@ class Module:
         """Parameters and persistent buffers by dotted name, as they are now (later training leaves
         them).
 
+        To change one in place would not change the module, so it is refused: load a changed dict,
+        or ask with ``keep_vars`` for the module's own tensors.
+
         >>> from chainrule import nn
         >>> {name: t.shape for name, t in nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
@@ -297,10 +315,10 @@ class Module:
             start = f"{path}." if path else ""
             for name, p in module._parameters.items():
                 if p is not None:
-                    result[start + name] = p if keep_vars else p.detach()
+                    result[start + name] = p if keep_vars else snapshot(p, _SNAPSHOT)
             for name, b in module._buffers.items():
                 if b is not None and name not in module._transient:
-                    result[start + name] = b if keep_vars else b.detach()
+                    result[start + name] = b if keep_vars else snapshot(b, _SNAPSHOT)
         return result
 
     def load_state_dict(
@@ -347,7 +365,9 @@ class Module:
 
     @training.setter
     def training(self, mode: bool) -> None:
-        object.__setattr__(self, "_training", bool(mode))
+        if bool(mode) != self._training:
+            object.__setattr__(self, "_training", bool(mode))
+            changed()
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
@@ -435,6 +455,8 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        checks = active.checks
+        first = len(checks) if checks is not None else 0
         with trail.entered(self):
             try:
                 for hook, with_kwargs in list(self._forward_pre_hooks.values()):
@@ -458,6 +480,8 @@ class Module:
             if watch is not None:
                 result = watch.around_output(result)
             trail.record(self, args, result)
+            if checks is not None and len(checks) > first:
+                trail.name_layer(checks[first:], self)
         return result
 
     def _has_backward_hooks(self) -> bool:
@@ -550,9 +574,12 @@ def _require(module: Any) -> Module:
 def _convert(tensor: Tensor, dtype: dt.DType) -> None:
     array = tensor._read().astype(dtype)
     requires_grad, grad = tensor._requires_grad, tensor._grad
+    tensor._separate()
+    tensor._shared = None
     tensor._array, tensor._node, tensor._requires_grad = array, None, False
     tensor.requires_grad_(requires_grad)
     tensor._grad = None if grad is None else stored(_read_only(grad._read().astype(dtype)))
+    changed()
 
 
 def _read_only(array: Any) -> Any:

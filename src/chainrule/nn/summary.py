@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.loop import family
+from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
 from ..tensor.create import zeros
@@ -72,7 +73,8 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
     """A table of the layers as they are called for an input of ``input_shape`` (batch included).
 
     ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
-    pass: 2 m n k for a product of matrices, 1 for each element otherwise. Memory is that of the
+    pass: 2 for each product in a product of matrices or a convolution, 1 for each element otherwise
+    (for each element of a window in pooling), a loop's as often as it runs. Memory is that of the
     outputs.
 
     >>> from chainrule import nn
@@ -145,29 +147,36 @@ def _parameters(module: Module) -> int:
     return sum(math.prod(p.shape) for p in module.parameters())
 
 
-def _flops(outputs: list[Node], inputs: set[Node]) -> int:
+def _flops(outputs: Sequence[Node], inputs: Iterable[Node]) -> int:
     """Operations between the inputs and the outputs."""
-    total = 0
-    loops: dict[Any, list[Node]] = {}  # results of one step, by the loop that computes them
-    blocked: set[Node] = set()
-    for i in inputs:
-        blocked.update(reachable([i]))
-    for node in reachable(outputs):
-        if node in blocked:
-            continue
-        if node.primitive.kind == "elementwise":
-            total += node.size
-        elif node.primitive.kind == "reduce":
-            total += node.inputs[0].size
-        elif node.primitive.kind == "contract":
-            total += 2 * node.size * node.inputs[0].shape[-1]
-        elif "body" in node.params:
-            result = node.params["result"]
-            wanted = loops.setdefault(family(node), list(node.params["body"].updates))
-            wanted += [] if isinstance(result, int) else [result]
-    for (body, _), results in loops.items():
-        total += body.length * _flops(results, set(body.inputs))
-    return total
+    given = reachable(inputs)
+    return sum(map(_cost, _each_loop_once(set(reachable(outputs)).difference(given))))
+
+
+def _each_loop_once(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes, with one for all results of a loop."""
+    found = {n if n.op != "scan" else family(n): n for n in nodes}
+    return list(found.values())
+
+
+def _cost(node: Node) -> int:
+    """Operations of one node; 2 for each product in a sum of products."""
+    if node.primitive.kind == "elementwise":
+        return node.size
+    if node.primitive.kind == "reduce":
+        return node.inputs[0].size
+    if node.op == "dot":
+        return 2 * node.size * node.inputs[0].shape[-1]
+    if node.op == "conv":  # weights (*K, C, G, O): each output is a sum over taps and channels
+        return 2 * node.size * math.prod(node.inputs[1].shape[:-2])
+    if node.op in ("fold", "scatter_add"):
+        return node.inputs[-1].size
+    if node.op == "scan":
+        body: Body = node.params["body"]
+        results = [r.params["result"] for r in body.results]
+        roots = [*body.updates, *(r for r in results if isinstance(r, Node))]
+        return body.length * _flops(roots, body.inputs)
+    return 0
 
 
 def _count(n: float) -> str:

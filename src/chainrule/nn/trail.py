@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..errors import ChainruleError
 from ..tensor.value import Value
 
 if TYPE_CHECKING:
+    from ..tensor.ranges import RangeCheck
     from .module import Module
 
 _PACKAGE = __name__.split(".", 1)[0]
@@ -128,6 +129,23 @@ def product(x: Any) -> str:
     if found is None or type(found[0]).__name__ != "Flatten" or len(found[1]) < 3:
         return ""
     return " = " + "·".join(map(str, found[1][1:]))
+
+
+def name_layer(checks: Sequence[RangeCheck], module: Module) -> None:
+    """Tell checks that are made later which module they come from, unless an inner one did."""
+    for check in checks:
+        check.layer = check.layer or title(module)
+
+
+def other_channels(x: Any, axis: int, expected: int, option: str) -> str:
+    """What to do about an input whose ``axis`` has not the channels that a layer expects, on lines
+    of their own."""
+    lines = [origin(x)] if origin(x) else []
+    if x.ndim > 2 and x.shape[-1] == expected:
+        lines.append(f"channels come first: put x.movedim(-1, {axis}) before it")
+    else:
+        lines.append(f"set {option}={x.shape[axis]}")
+    return "".join(f"\n    {line}" for line in lines)
 
 
 def explain(error: ChainruleError, module: Module, args: tuple[Any, ...]) -> None:

@@ -114,4 +114,4 @@ class Adafactor(Optimizer):
 
 
 def _rms(x: Any) -> Any:
-    return e.sqrt((x * x).sum()) / math.sqrt(max(x.numel(), 1))
+    return x.norm() / math.sqrt(max(x.numel(), 1))

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
 
@@ -19,7 +20,7 @@ def scalar(value: float) -> Tensor:
     return stored(np.array(value, np.float64))
 
 
-class ParamGroup(MutableMapping[str, Any]):
+class ParamGroup(MutableMapping[str, Any], Versioned):
     """A dictionary of options, as ``optimizer.param_groups[0]``.
 
     The learning rate is kept as a float64 tensor, so a change of it reaches compiled steps as they
@@ -27,16 +28,21 @@ class ParamGroup(MutableMapping[str, Any]):
     a Python float; inside, a tensor.
     """
 
+    _unwatched_ = ("_owner", "_constraints", "by_hand")
+
     def __init__(
         self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
     ) -> None:
         self._owner, self._constraints = owner, constraints
-        self._options: dict[str, Any] = {}
-        self._tensors: dict[str, Tensor] = {}
-        self._rest: dict[str, tuple[Any, ...]] = {}
+        self.by_hand = False
+        """Whether the rate was set by hand since a schedule last looked."""
+        self._options: dict[str, Any] = Table()
+        self._tensors: dict[str, Tensor] = Table()
+        self._rest: dict[str, tuple[Any, ...]] = Table()
         for name, value in options.items():
             self[name] = value
         self.track("lr")
+        self.by_hand = False
 
     def track(self, name: str) -> None:
         """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
@@ -56,8 +62,14 @@ class ParamGroup(MutableMapping[str, Any]):
     @property
     def static(self) -> tuple[Any, ...]:
         """The options a compiled step has built in."""
-        fixed = [(k, v) for k, v in self._options.items() if k not in ("params", "param_names")]
+        apart = ("params", "param_names", "initial_lr")  # schedules alone read initial_lr
+        fixed = [(k, v) for k, v in self._options.items() if k not in apart]
         return (*fixed, *self._rest.items(), *self._tensors)
+
+    @property
+    def initial_lr(self) -> float | None:
+        """The rate that schedules multiply; None where there has been none."""
+        return self._options.get("initial_lr")
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._tensors:
@@ -67,6 +79,13 @@ class ParamGroup(MutableMapping[str, Any]):
         return (value, *self._rest[name]) if name in self._rest else value
 
     def __setitem__(self, name: str, value: Any) -> None:
+        self.put(name, value)
+        if name == "lr" and active.capture is None and not self.by_hand:
+            self.by_hand = True
+            changed()  # a compiled schedule takes note; steps that read no schedule stay
+
+    def put(self, name: str, value: Any) -> None:
+        """Set an option. Schedules, and those who put a rate back, set it so; not users."""
         value = tuple(value) if isinstance(value, list) and name != "params" else value
         if active.capture is None and name in self._constraints:
             value = value.item() if isinstance(value, Tensor) else value

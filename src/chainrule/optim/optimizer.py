@@ -13,14 +13,21 @@ from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint
 from ..tensor.capture import active, depends_on
+from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, enable_grad, no_grad, stored
+from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
 from .group import ParamGroup, Switches, check_switches
 
 State = dict[str, Tensor]
 
 
-class Optimizer:
+_SNAPSHOT = (
+    "a state dict holds the numbers as they were, to change them would not change the optimizer; "
+    "write optimizer.load_state_dict(changed), or change optimizer.state[parameter][name]"
+)
+
+
+class Optimizer(Versioned):
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
     All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so
@@ -47,6 +54,7 @@ class Optimizer:
     [0.5]
     """
 
+    _unwatched_ = ("constraints", "defaults", "_schedulers")
     constraints: ClassVar[dict[str, Constraint]] = {}
     shared: ClassVar[dict[str, Any]] = {"step": np.zeros((), np.int64)}
 
@@ -54,12 +62,17 @@ class Optimizer:
         self, params: Any, defaults: Mapping[str, Any], **switches: Unpack[Switches]
     ) -> None:
         check_switches(type(self).__name__, switches)
-        self.defaults = dict(defaults)
-        self.state: dict[Value, State] = {}
+        self.defaults = Table(defaults)
+        self.state: dict[Value, State] = Table()
         self.param_groups: list[ParamGroup] = []
-        self._sharing = 0  # counts changes of who shares the scalars; compiled steps depend on it
+        # Counts changes of the groups and of who shares the scalars; compiled steps depend on it.
+        self._sharing = 0
         for group in self._groups(params):
             self.add_param_group(group)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        changed()
 
     # -- parameters --------------------------------------------------------------------------------
     def _groups(self, params: Any) -> list[dict[str, Any]]:
@@ -120,9 +133,10 @@ class Optimizer:
             group["param_names"] = tuple(names)
         self.check_group(group)
         self.param_groups.append(group)
+        self._sharing += 1
         scalars = {k: stored(np.array(v)) for k, v in self.shared.items()}
         for p in params:
-            self.state[p] = {**scalars, **self.new_state(group, p)}
+            self.state[p] = Table({**scalars, **self.new_state(group, p)})
 
     def check_group(self, group: ParamGroup) -> None:
         """Check options that depend on one another."""
@@ -211,7 +225,7 @@ class Optimizer:
                     None,
                 )  # the copies are state, not part of a trace
                 try:
-                    copies = {k: stored(self.state[waiting[0]][k].numpy()) for k in self.shared}
+                    copies = {k: stored(np.array(self.state[waiting[0]][k])) for k in self.shared}
                 finally:
                     active.capture = before
                 for p in waiting:
@@ -225,7 +239,7 @@ class Optimizer:
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {
             "state": {
-                number[id(p)]: {k: v.detach() for k, v in entry.items()}
+                number[id(p)]: {k: snapshot(v, _SNAPSHOT) for k, v in entry.items()}
                 for p, entry in self.state.items()
                 if entry
             },
@@ -260,7 +274,7 @@ class Optimizer:
         for new, own in zip(groups, self.param_groups, strict=True):
             for key, value in new.items():
                 if key not in ("params", "param_names"):
-                    own[key] = value
+                    own.put(key, value)
         for p, arrays in plan:
             for key, array in arrays.items():
                 if key not in self.shared:

@@ -184,6 +184,9 @@ class SWALR(LRScheduler):
             swa_lrs=of_each_group("SWALR", "swa_lr", swa_lr, optimizer),
         )
 
+    def _check_rate(self, name: str) -> None:
+        """It goes to a rate of its own, also from 0."""
+
     def prepare(self) -> None:
         """Rates are not negative."""
         for rate in self.swa_lrs:
@@ -198,5 +201,8 @@ class SWALR(LRScheduler):
 
     def combine(self, lr: Number, index: int) -> Number:
         """Between the rate of the other schedules and swa_lr."""
-        part = self._factors[index]
+        part: Any = self._factors[index]
+        if self._rebased:  # what is left of the way since a rate was set by hand
+            gone = self._since[index]
+            part = e.where(gone >= 1, 0.0, (part - gone) / e.where(gone >= 1, 1.0, 1 - gone))
         return lr * (1 - part) + self.swa_lrs[index] * part

@@ -6,8 +6,12 @@ An entry is one file, named by the caller's key (hex digits):
     payload
 
 It is written beside its place and moved there, so a reader sees a whole entry or none, whoever else
-writes. What does not check out is treated as absent and removed. The folder holds code that will be
-run, so it must belong to this user and be closed to others.
+writes. What does not check out is treated as absent and removed.
+
+The folder holds code that will be run. So the folder and each entry must belong to this user and be
+closed to the writing of others; no link is followed, and nothing but a plain file is read. Only a
+folder that is new, empty or marked as a cache of ours is used, and in it only files are touched
+whose names begin as ours do: ``CHAINRULE_CACHE=.`` harms nothing.
 
 ``CHAINRULE_CACHE`` names another folder; ``0`` or ``off`` switches the cache off.
 """
@@ -15,8 +19,10 @@ run, so it must belong to this user and be closed to others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 import struct
 import sys
 import tempfile
@@ -27,10 +33,16 @@ from typing import NamedTuple
 
 _MAGIC = b"CRcache\x01"  # the last byte is the version of this format
 _HEADER = struct.Struct("<8sHQ32s")
+_PREFIX = "chainrule-"
 _SUFFIX = ".crc"
 _TEMPORARY = ".tmp"
+_MARK = "chainrule-cache"  # an empty file of this name says that the folder is a cache of ours
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
 MAX_BYTES = 512 << 20
+# Not every system has all of them.
+_NOFOLLOW, _NONBLOCK, _BINARY = (
+    getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "BINARY")
+)
 
 
 class CacheStats(NamedTuple):
@@ -49,8 +61,10 @@ def default_folder() -> Path | None:
     chosen = os.environ.get("CHAINRULE_CACHE", "").strip()
     if chosen.lower() in ("0", "off"):
         return None
-    if chosen:
-        return Path(chosen).expanduser()
+    return Path(chosen).expanduser() if chosen else _users_folder()
+
+
+def _users_folder() -> Path:
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
@@ -93,7 +107,8 @@ class Cache:
         if self._usable():
             path = self._path(key)
             try:
-                payload = _payload(path.read_bytes(), key)
+                entry = self._read(path)
+                payload = None if entry is None else _payload(entry, key)
                 if payload is None:
                     path.unlink()
                 else:
@@ -127,11 +142,10 @@ class Cache:
 
     def clear(self) -> None:
         """Remove all entries."""
-        if self._usable() and self.folder is not None:
-            for pattern in (f"*{_SUFFIX}", f"*{_TEMPORARY}"):
-                for path in self.folder.glob(pattern):
-                    with contextlib.suppress(OSError):  # another process may be faster
-                        path.unlink()
+        if self._usable():
+            for item in self._files(_SUFFIX, _TEMPORARY):
+                with contextlib.suppress(OSError):  # another process may be faster
+                    os.unlink(item.path)
         self._bytes = None
 
     def stats(self) -> CacheStats:
@@ -144,12 +158,12 @@ class Cache:
     def _path(self, key: str) -> Path:
         if not 2 <= len(key) <= 200 or not set(key) <= set("0123456789abcdef"):
             raise ValueError(f"cache key {key!r}: expected lowercase hex digits")
-        return (self.folder or Path()) / (key + _SUFFIX)
+        return (self.folder or Path()) / (_PREFIX + key + _SUFFIX)
 
     @staticmethod
     def _write(path: Path, entry: bytes) -> None:
         handle, temporary = tempfile.mkstemp(
-            suffix=_TEMPORARY, dir=path.parent
+            prefix=_PREFIX, suffix=_TEMPORARY, dir=path.parent
         )  # readable by us only
         try:
             with os.fdopen(handle, "wb") as file:
@@ -160,24 +174,58 @@ class Cache:
                 os.unlink(temporary)
             raise
 
+    def _read(self, path: Path) -> bytes | None:
+        """The bytes of an entry; None, and a warning, if somebody else may have written it."""
+        try:  # without O_NONBLOCK, to open a pipe would wait for a writer
+            handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            self._refuse(path, "it is a link")
+            return None
+        try:
+            state = os.fstat(handle)
+            why = "" if stat.S_ISREG(state.st_mode) else "it is not a plain file"
+            why = why or _foreign(state)
+            if why:
+                self._refuse(path, why)
+            if why or state.st_size > self.max_bytes:
+                return None
+            with os.fdopen(os.dup(handle), "rb") as file:
+                return file.read()
+        finally:
+            os.close(handle)
+
+    def _refuse(self, path: Path, why: str) -> None:
+        warnings.warn(
+            f"a compiled program is not used: {path}: {why}. It was removed; if you did not put "
+            f"it there, remove the folder {self.folder}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+    def _files(self, *suffixes: str) -> list[os.DirEntry[str]]:
+        """What lies in the folder under a name of ours."""
+        try:
+            with os.scandir(self.folder) as listing:
+                return [
+                    item
+                    for item in listing
+                    if item.name.startswith(_PREFIX) and item.name.endswith(suffixes)
+                ]
+        except OSError:
+            return []
+
     def _entries(self) -> list[tuple[float, Path, int]]:
         """(last use, path, size) of the entries; removes temporary files of processes that died."""
         found: list[tuple[float, Path, int]] = []
-        assert self.folder is not None
-        try:
-            with os.scandir(self.folder) as listing:
-                for item in listing:
-                    with contextlib.suppress(OSError):  # gone meanwhile
-                        state = item.stat(follow_symlinks=False)
-                        if item.name.endswith(_SUFFIX):
-                            found.append((state.st_mtime, Path(item.path), state.st_size))
-                        elif (
-                            item.name.endswith(_TEMPORARY)
-                            and state.st_mtime < time.time() - _STALE_SECONDS
-                        ):
-                            os.unlink(item.path)
-        except OSError:
-            return []
+        for item in self._files(_SUFFIX, _TEMPORARY):
+            with contextlib.suppress(OSError):  # gone meanwhile
+                state = item.stat(follow_symlinks=False)
+                if item.name.endswith(_SUFFIX):
+                    found.append((state.st_mtime, Path(item.path), state.st_size))
+                elif state.st_mtime < time.time() - _STALE_SECONDS:
+                    os.unlink(item.path)
         return found
 
     def _evict(self) -> None:
@@ -197,14 +245,16 @@ class Cache:
         self._checked = True
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            state = self.folder.stat()
+            why = _foreign(self.folder.stat()) or _foreign_link(self.folder)
+            if why:
+                return self._give_up(f"{why}, and may have put code in it; remove the folder")
+            mark, own = self.folder / _MARK, self.folder == _users_folder()
+            if not own and any(self.folder.iterdir()) and not mark.exists():
+                return self._give_up("it holds other files; name a new or an empty folder")
+            with contextlib.suppress(OSError):  # what is there can still be read
+                mark.touch(mode=0o600)
         except OSError as error:
             return self._give_up(f"cannot make or read it ({error.strerror or error})")
-        if hasattr(os, "getuid"):
-            if state.st_uid != os.getuid():
-                return self._give_up(f"it belongs to user {state.st_uid}, not to you")
-            if state.st_mode & 0o022:
-                return self._give_up("other users can write to it (chmod 700 it)")
         return True
 
     def _give_up(self, why: str) -> bool:
@@ -219,6 +269,23 @@ class Cache:
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+def _foreign(state: os.stat_result) -> str:
+    """Why somebody else may have written what ``state`` is of; empty if nobody can."""
+    if hasattr(os, "getuid"):
+        if state.st_uid != os.getuid():
+            return f"it belongs to user {state.st_uid}, not to you"
+        if state.st_mode & 0o022:
+            return "other users can write to it"
+    return ""
+
+
+def _foreign_link(folder: Path) -> str:
+    """Why somebody else may have chosen the folder that a link leads to."""
+    owner = folder.lstat().st_uid
+    trusted = not folder.is_symlink() or not hasattr(os, "getuid") or owner in (0, os.getuid())
+    return "" if trusted else f"it is a link of user {owner}"
 
 
 def _entry(key: str, payload: bytes) -> bytes:

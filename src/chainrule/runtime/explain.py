@@ -4,25 +4,19 @@ code."""
 from __future__ import annotations
 
 import functools
-import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from ..backends.base import Code, Program, backend_named
 from ..compiler import pipeline
 from ..compiler.fuse import Group, in_order
-from ..compiler.loops import Kernel, LoopProgram, Repeat
-from ..compiler.show import show as show_loops
 from ..core.memory import aligned
 from ..core.node import Array, Node
 from ..core.show import by_structure, show
 from ..core.signature import Signature
-from .program import Program
-
-PROFILE_SECONDS = 0.2
+from .program import backend
 
 
 @dataclass(frozen=True)
@@ -68,19 +62,15 @@ class Explanation:
     microseconds: float
     passes: list[Pass]
     kernels: list[KernelReport] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # LLVM IR as emitted, by function
-    opt: int = 2
-    target: Any = None
+    code: Code | None = None
 
     def ir(self) -> str:
         """The LLVM IR of all kernels after LLVM's passes."""
-        engine: Any = importlib.import_module("chainrule.backends.cpu.machine.compiler")
-        return "\n".join(engine.optimized_ir(t, self.target, self.opt) for t in self.texts.values())
+        return self.code.ir() if self.code is not None else ""
 
     def assembly(self) -> str:
         """The machine code of all kernels, as assembly."""
-        engine: Any = importlib.import_module("chainrule.backends.cpu.machine.compiler")
-        return "\n".join(engine.assembly(t, self.target, self.opt) for t in self.texts.values())
+        return self.code.assembly() if self.code is not None else ""
 
     def graph(self) -> str:
         """The graph after each pass."""
@@ -147,125 +137,52 @@ def explain_program(
     lowered = pipeline.compile(signature, seen.__setitem__)
     passes = _passes(seen)
     state = [aligned(a) for a in state]
-    if not hasattr(program, "profile"):
+    chosen = backend_named(backend())
+    report = chosen.report(program, seen["simplify"], lowered, inputs, state)
+    if report is None:
         start = time.perf_counter()
         program.run(inputs, state, 1)
         return Explanation(name, "interpreter", 1, (time.perf_counter() - start) * 1e6, passes)
-    compiled: Any = program
-    count = 1 if compiled.artifact.one_thread else _threads()
-    times, alone = _profile(compiled, inputs, state)
+    times, alone, count = report.together, report.alone, report.threads
     found = Explanation(
-        name, "cpu", count, float(times.sum()) / 1e3, passes, target=compiled.target
+        name, chosen.name, count, float(times.sum()) / 1e3, passes, code=report.code
     )
     peak = peak_flops(dtype) / 1e9
-    if compiled.artifact.whole_loop:
-        kernels, found.texts = _whole(compiled, seen["simplify"], lowered)
-    else:
-        kernels, found.texts = _separate(compiled, lowered)
     total = float(times.sum()) or 1.0
-    for row, (label, level, loops, schedule, threads, flops, moved) in enumerate(kernels):
-        used = min(threads, count)
-        wait = float(times[row, 1])
+    for row, kernel in enumerate(report.kernels):
+        used = min(kernel.threads, count)
         # Which thread runs a kernel of one thread is not said: its time is that of a run on one
         # thread.
         ns = float(times[row, 0] if used == count else alone[row, 0])
-        rate = flops / ns if ns else 0.0
+        rate = kernel.flops / ns if ns else 0.0
         found.kernels.append(
             KernelReport(
-                label,
-                level,
-                loops,
-                schedule,
+                kernel.name,
+                kernel.level,
+                kernel.loops,
+                kernel.schedule,
                 used,
                 ns / 1e3,
-                wait / 1e3,
+                float(times[row, 1]) / 1e3,
                 ns / total,
                 rate,
-                moved / ns if ns else 0.0,
+                kernel.bytes / ns if ns else 0.0,
                 rate / (peak * used),
             )
         )
     return found
 
 
-_Described = tuple[
-    str, int, str, str, int, float, float
-]  # name, level, loops, schedule, threads, flops, bytes
-
-
-def _separate(compiled: Any, loops: LoopProgram) -> tuple[list[_Described], dict[str, str]]:
-    """A program of one function per kernel."""
-    build: Any = importlib.import_module("chainrule.backends.cpu.program.build")
-    translation = build.translate(loops, compiled.target)
-    found: list[_Described] = []
-    described = zip(_with_loops(loops), translation.emitted, strict=True)
-    for (kernel, level, times), emitted in described:
-        threads = 1 if emitted.serial else 1 << 30
-        note = f"{times} times, {emitted.note}" if times > 1 else emitted.note
-        flops, moved = times * kernel.flops, times * kernel.bytes
-        found.append((kernel.name, level, show_loops(kernel), note, threads, flops, moved))
-    return found, dict(translation.texts)
-
-
-def _with_loops(program: LoopProgram, times: int = 1) -> list[tuple[Kernel, int, int]]:
-    """The kernels of a program and of the loops in it: each with the level of the outermost, and
-    how often it runs in a step."""
-    found: list[tuple[Kernel, int, int]] = []
-    for kernel, level in zip(program.kernels, program.levels, strict=True):
-        if isinstance(kernel.body, Repeat):
-            inside = _with_loops(kernel.body.program, times * kernel.body.times)
-            found += [(k, level, n) for k, _, n in inside]
-        else:
-            found.append((kernel, level, times))
-    return found
-
-
-def _whole(
-    compiled: Any, graph: Signature, loops: LoopProgram
-) -> tuple[list[_Described], dict[str, str]]:
-    """A program whose tensors live in registers: one function with the step loop inside."""
-    registers: Any = importlib.import_module("chainrule.backends.cpu.emit.whole_step.kernel")
-    kernel = registers.register_program(graph, compiled.target)
-    shown = "\n\n".join(show_loops(k) for k in loops.kernels)
-    threads = 1 if kernel.serial else 1 << 30
-    flops, moved = sum(k.flops for k in loops.kernels), sum(k.bytes for k in loops.kernels)
-    described = ("whole loop", 0, shown, "all tensors in registers", threads, flops, moved)
-    return [described], {"KERNEL": kernel.text}
-
-
-def _profile(compiled: Any, inputs: Sequence[Array], state: Sequence[Array]) -> tuple[Array, Array]:
-    """Nanoseconds a step of each call and of the wait after it, (calls, 2): on all threads, and on
-    one.
-
-    The quickest of five runs each.
-    """
-    start = time.perf_counter()
-    compiled.run(inputs, state, 1)
-    steps = max(1, min(100_000, int(PROFILE_SECONDS / 10 / max(time.perf_counter() - start, 1e-7))))
-    best: list[Array] = []
-    for count in (None, 1):
-        runs = [compiled.profile(inputs, state, steps, count) for _ in range(5)]
-        best.append(min(runs, key=np.sum))
-    return best[0], best[1]
-
-
-def _threads() -> int:
-    threads: Any = importlib.import_module("chainrule.backends.cpu.threads.pool")
-    return int(threads.get_num_threads())
-
-
 @functools.cache
 def peak_flops(dtype: str = "float32") -> float:
     """Floating-point operations a second of one core, a multiply-add counted as two: the best of
     many runs."""
-    peak: Any = importlib.import_module("chainrule.backends.cpu.machine.peak")
-    return float(peak.measure_peak(dtype, repeats=40))
+    return backend_named("cpu").peak(dtype)
 
 
 def peak_flops_together(threads: int, dtype: str = "float32") -> float:
     """Floating-point operations a second of that many cores at once, just now."""
-    peak: Any = importlib.import_module("chainrule.backends.cpu.machine.peak")
-    return float(peak.measure_peak_together(threads, dtype))
+    return backend_named("cpu").peak(dtype, threads)
 
 
 # -- passes ----------------------------------------------------------------------------------------

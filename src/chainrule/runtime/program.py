@@ -1,73 +1,19 @@
-"""Program: a graph with inputs, outputs and state, ready to run as often as wanted.
+"""Programs: who runs a graph with inputs, outputs and state as often as wanted.
 
-`build` chooses who runs it: the compiler of `backends.cpu` where llvmlite is installed, otherwise
-the interpreter, which is the meaning of a program (every backend is tested against it).
+`build` chooses the backend: the compiler where llvmlite is installed, otherwise the interpreter,
+which is the meaning of a program (every backend is tested against it).
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import os
 import warnings
-from collections.abc import Sequence
-from typing import Protocol, cast
 
-import numpy as np
-
-from ..core.interpret import evaluate
-from ..core.node import Array
+from ..backends.base import BACKENDS, Backend, Program, backend_named
 from ..core.signature import Signature
 from ..errors import OptionError
 from .cache import Cache, default_folder
-
-BACKENDS = ("cpu", "interpreter")
-
-
-class Program(Protocol):
-    """A signature that can be run."""
-
-    @property
-    def whole_loop(self) -> bool:
-        """Whether the loop over the steps is one with the step: between steps nothing is in
-        memory, and what changes one element of a state is one store."""
-        ...
-
-    def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh
-        arrays).
-
-        The ``state`` arrays (C-contiguous, of the signature's dtypes) are updated in place. All
-        updates of a step read the state as it was when the step began.
-        """
-        ...
-
-
-class InterpretedProgram:
-    """A program run node by node with NumPy: the definition of what a program does."""
-
-    whole_loop = False
-
-    def __init__(self, signature: Signature) -> None:
-        self.signature = signature
-
-    def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        signature = self.signature
-        changed = signature.changed
-        outputs: list[Array] = []
-        for step in range(steps):
-            known = dict(zip(signature.inputs, inputs, strict=True))
-            known.update(zip(signature.state, state, strict=True))
-            last = signature.outputs if step == steps - 1 else ()
-            results = evaluate([*(signature.updates[i] for i in changed), *last], known)
-            # An update may be a view of another state's buffer: copy all before writing any.
-            fresh = [np.array(a, order="C") for a in results]
-            for i, value in zip(changed, fresh, strict=False):
-                np.copyto(state[i], value)
-            outputs = fresh[len(changed) :]
-        return outputs
-
 
 _warned = False
 
@@ -89,18 +35,21 @@ def disk_cache() -> Cache | None:
 
 def build(signature: Signature) -> Program:
     """A program for ``signature``: compiled where that is possible, otherwise interpreted."""
+    return _present(backend_named(backend())).compile(signature, disk_cache())
+
+
+def _present(chosen: Backend) -> Backend:
+    """The backend, or the interpreter where it lacks a package; the first time with a warning."""
     global _warned
-    if backend() == "interpreter":
-        return InterpretedProgram(signature)
-    if importlib.util.find_spec("llvmlite") is None:
-        if not _warned:
-            _warned = True
-            warnings.warn(
-                "llvmlite is not installed: programs are interpreted, which is slow; pip install "
-                "llvmlite",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return InterpretedProgram(signature)
-    module = importlib.import_module("chainrule.backends.cpu.program.compiled")
-    return cast(Program, module.compile_program(signature, cache=disk_cache()))
+    missing = chosen.missing()
+    if missing is None:
+        return chosen
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"{missing} is not installed: programs are interpreted, which is slow; pip install "
+            f"{missing}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return backend_named("interpreter")

@@ -40,6 +40,7 @@ def placeholder(shape: tuple[int, ...], dtype: np.dtype[np.generic], purpose: st
     return node
 
 
+MAPPED = "cr.vmap"
 ENDED = "a function that has ended"
 
 

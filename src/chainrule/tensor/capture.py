@@ -21,6 +21,7 @@ from ..core.rewrite import with_inputs
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
+    from .ranges import RangeCheck
     from .value import Value
 
 _serials = itertools.count(1)
@@ -49,6 +50,8 @@ class GradSlot:
     current: Value | None
     changed: bool = False
     read: bool = False  # the value it had before the call was looked at
+    used: bool = False  # the value it has now was looked at
+    spent: bool = False  # and after that the tensor was assigned: an update has used it up
 
 
 @dataclass
@@ -64,6 +67,10 @@ class Capture:
     cuts: dict[Node, Node] = field(default_factory=dict)
     guards: list[tuple[object, str, object]] = field(default_factory=list)
     placeholders: list[Node] = field(default_factory=list)
+    checks: list[RangeCheck] = field(default_factory=list)
+    given: dict[Node, tuple[int, int]] = field(default_factory=dict)  # see `ranges.GivenCheck`
+    arrays: dict[int, object] = field(default_factory=dict)
+    """NumPy arrays whose numbers became constants of the program, by id."""
 
     def placeholder(self, shape: Shape, dtype: DType) -> Node:
         """A new input node of the trace."""
@@ -85,6 +92,9 @@ class Capture:
         slot = self.slot(tensor)
         slot.current = self.cut(new, tensor) if tensor.requires_grad else new
         slot.assigned = True
+        if id(tensor) in self.grads:
+            grad = self.grads[id(tensor)]
+            grad.spent = grad.used
 
     def cut(self, node: Node, tensor: Value) -> Node:
         """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop
@@ -147,6 +157,7 @@ class _Active(threading.local):
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
     steps: tuple[Node, ...] = ()  # step numbers of loops whose body runs on placeholders
+    checks: list[RangeCheck] | None = None  # of indices that the running trace does not know yet
 
 
 active = _Active()
@@ -155,12 +166,12 @@ active = _Active()
 @contextmanager
 def capturing(capture: Capture) -> Iterator[Capture]:
     """Make ``capture`` the active one."""
-    before = active.capture
-    active.capture = capture
+    before = active.capture, active.checks
+    active.capture, active.checks = capture, capture.checks
     try:
         yield capture
     finally:
-        active.capture = before
+        active.capture, active.checks = before
         end(capture.placeholders)
 
 

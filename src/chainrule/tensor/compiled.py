@@ -9,28 +9,36 @@ state, updated in place.
 from __future__ import annotations
 
 import functools
-import types
+import itertools
+import operator
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.base import Program
 from ..core import dtypes as dt
-from ..core import graph as g
 from ..core.node import Array, Node
 from ..core.signature import Signature
 from ..errors import CompileError, OptionError
-from ..runtime.program import Program, build
+from ..runtime.program import build
 from .capture import Capture, active, capturing
+from .follow import follow
 from .pytree import Structure, flatten, unflatten
-from .value import Value, array_of, make, register_leaf, stored
+from .ranges import Extremes
+from .value import Value, array_of, lent, make, register_leaf, stored
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
+_grad = operator.attrgetter("_grad")
+
 MANY_TRACES = 32
+KEPT_TRACES = 8
+"""Programs kept for one kind of arguments: the last ones used."""
 
 
 # -- arguments -------------------------------------------------------------------------------------
@@ -52,7 +60,8 @@ def _array(leaf: Any) -> Array:
         array = leaf._storage()
         return array.astype(np.float64) if leaf._weak else array
     if isinstance(leaf, np.ndarray):
-        return np.ascontiguousarray(leaf).reshape(leaf.shape)
+        array = np.ascontiguousarray(leaf).reshape(leaf.shape)
+        return array.copy() if lent(array) else array
     return np.array(leaf, np.float64)
 
 
@@ -102,26 +111,23 @@ class Trace:
     structure: Structure
     grad_results: list[GradResult]
     assigned_arguments: list[tuple[int, int]]  # (leaf of the arguments, output)
-    guards: list[tuple[object, str, object]]
-    grad_presence: list[tuple[Value, bool]]
-    requires: list[tuple[Value, bool]]
-    watched: list[Watched] = field(default_factory=list)
+    grad_presence: tuple[list[Value], list[Value]]  # tensors whose .grad was there, or None
+    watch: Watch
+    extremes: Extremes
 
     def holds(self) -> bool:
         """Whether everything Python looked at during the trace is still as it was."""
-        for owner, attribute, value in self.guards:
-            if getattr(owner, attribute) != value:
-                return False
-        for tensor, had in self.grad_presence:
-            if (tensor._grad is not None) != had:
-                return False
-        for tensor, required in self.requires:
-            if tensor._requires_grad != required:
-                return False
-        return all(w.unchanged() for w in self.watched)
+        have, have_not = self.grad_presence
+        return (
+            (not have_not or all(map(operator.is_, map(_grad, have_not), itertools.repeat(None))))
+            and (not have or all(map(operator.is_not, map(_grad, have), itertools.repeat(None))))
+            and self.watch.unchanged()
+        )
 
     def run(self, leaves: Sequence[Any], steps: int) -> Any:
         """Run ``steps`` steps and return what the function returned in the last one."""
+        if self.assigned_arguments:
+            self._forbid_shared(leaves)
         if steps > 1 and not self._repeatable():
             for _ in range(steps - 1):
                 self.run(leaves, 1)
@@ -135,13 +141,25 @@ class Trace:
             inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
         owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
         inputs = [a.copy() if id(a) in owned else a for a in inputs]
-        outputs = self.program.run(inputs, state, steps)
+        outputs = self.program.run(inputs, [*state, *self.extremes.arrays], steps)
+        if self.extremes.checks:
+            self.extremes.look(any(self.updated))
         for leaf, i in self.assigned_arguments:
             leaves[leaf].assign(stored(outputs[i]))
         for grad in self.grad_results:
             self._set_grad(grad, leaves, outputs)
         found = [r.value if r.output is None else stored(outputs[r.output]) for r in self.results]
         return unflatten(self.structure, found)
+
+    def _forbid_shared(self, leaves: Sequence[Any]) -> None:
+        """In a program arguments are apart: one that is changed is not seen through another."""
+        roots = [id(x.root) for x in leaves if isinstance(x, Value)]
+        for leaf, _ in self.assigned_arguments:
+            if isinstance(leaves[leaf], Value) and roots.count(id(leaves[leaf].root)) > 1:
+                raise CompileError(
+                    f"{self.name} changes an argument in place, and another argument is a view of "
+                    "it or the same tensor; pass one of them, and take the view inside"
+                )
 
     def _repeatable(self) -> bool:
         """Whether a step leaves nothing to Python that the next step needs."""
@@ -158,52 +176,6 @@ class Trace:
             grad.target._grad = new
 
 
-@dataclass
-class Watched:
-    """A plain value or tensor the function's code refers to from outside: another one means a new
-    trace."""
-
-    read: Callable[[], Any]
-    value: Any
-
-    def unchanged(self) -> bool:
-        """Whether it is the same tensor, or an equal value of the same type."""
-        now = self.read()
-        if now is self.value:
-            return True
-        return (
-            type(now) is type(self.value) and not isinstance(now, Value) and bool(now == self.value)
-        )
-
-
-_PLAIN = (bool, int, float, str, type(None))
-
-
-def _watched(function: Any) -> list[Watched]:
-    """The plain values and tensors among the free variables and globals of ``function``."""
-    function = getattr(function, "__wrapped__", function)
-    function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
-        return []
-    found = []
-    for cell in function.__closure__ or ():
-        read = functools.partial(_cell, cell)
-        if isinstance(read(), (*_PLAIN, Value)):
-            found.append(Watched(read, read()))
-    for name in function.__code__.co_names:
-        if isinstance(function.__globals__.get(name, _cell), (*_PLAIN, Value)):
-            read = functools.partial(function.__globals__.get, name)
-            found.append(Watched(read, read()))
-    return found
-
-
-def _cell(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return _cell
-
-
 # -- tracing ---------------------------------------------------------------------------------------
 def trace(
     function: Callable[..., Any],
@@ -212,41 +184,61 @@ def trace(
     keys: Sequence[tuple[Any, ...]],
     structure: Structure,
     leaves: Sequence[Any],
+    roots: Callable[[], Iterable[Any]] | None = None,
 ) -> Trace:
     """Run ``function`` once on placeholders and build the program of what it did."""
-    watched = _watched(function)
+    static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]
+    roots = roots or (lambda: (function, *static))
+    watched = follow(roots)
+    gradients = active.grad_enabled
     capture = Capture(name, make, register_leaf)
     with capturing(capture):
         inner = [
             _tracer(k, capture) if k[0] == "tensor" else x
             for k, x in zip(keys, leaves, strict=True)
         ]
-        nodes = {i: t.node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
+        nodes = {i: t._exact_node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
         args, options = unflatten(structure, inner)
         out, out_structure = flatten(function(*args, **options))
+        if active.grad_enabled is not gradients:
+            active.grad_enabled = gradients
+            raise CompileError(
+                f"{name} switches gradients {'off' if gradients else 'on'} for what comes after "
+                "it, which a program cannot do; write `with cr.set_grad_enabled(...):`, or call "
+                "it outside"
+            )
         outputs: list[Node] = []
 
         def output(value: Value) -> int:
-            outputs.append(g.cast(value.node, value.dtype))
+            outputs.append(value.node)
             return len(outputs) - 1
 
         results = [_result(x, output) for x in out]
-        assigned = [(i, output(inner[i])) for i, n in nodes.items() if inner[i].node is not n]
+        changed_arguments = [i for i, n in nodes.items() if inner[i]._exact_node is not n]
+        assigned = [(i, output(inner[i])) for i in changed_arguments]
         grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
+    for message in watched.unwatched(capture.arrays.values()):
+        warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=4)
+    watched = _settled(watched, roots).also(capture.guards)
     slots = list(capture.slots.values())
     changed = [s.current if s.assigned else s.placeholder for s in slots]
-    resolved = capture.resolve([*changed, *outputs])
+    extremes = Extremes(capture, nodes.values())
+    resolved = capture.resolve([*changed, *outputs, *extremes.roots])
+    k, end = len(slots), len(slots) + len(outputs)
     grad_slots = [s for s in capture.grads.values() if s.before is not None]
     before = [s.before for s in grad_slots if s.before is not None]
     whole = Signature(
         (*nodes.values(), *before),
-        tuple(s.placeholder for s in slots),
-        tuple(resolved[: len(slots)]),
-        tuple(resolved[len(slots) :]),
+        (*(s.placeholder for s in slots), *extremes.state),
+        (*resolved[:k], *extremes.updates(resolved[end:])),
+        tuple(resolved[k:end]),
     )
     used_inputs, used_state = whole.used()
     signature = whole.pruned()
-    tensors = [s.tensor for s, used in zip(slots, used_state, strict=True) if used]
+    tensors = [s.tensor for s, used in zip(slots, used_state, strict=False) if used]
+    kinds = [
+        (s.tensor, k, getattr(s.tensor, k)) for s in slots for k in ("_requires_grad", "dtype")
+    ]
     return Trace(
         name=name,
         key=key,
@@ -257,16 +249,26 @@ def trace(
             s.tensor for s, used in zip(grad_slots, used_inputs[len(nodes) :], strict=True) if used
         ],
         state=tensors,
-        updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)],
+        updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)][
+            : len(tensors)
+        ],
         results=results,
         structure=out_structure,
         grad_results=grads,
         assigned_arguments=assigned,
-        guards=list({(id(o), a): (o, a, v) for o, a, v in reversed(capture.guards)}.values()),
-        grad_presence=[(s.tensor, s.had_grad) for s in capture.grads.values() if s.read],
-        requires=[(s.tensor, s.tensor.requires_grad) for s in slots],
-        watched=watched,
+        grad_presence=(
+            [s.tensor for s in capture.grads.values() if s.read and s.had_grad],
+            [s.tensor for s in capture.grads.values() if s.read and not s.had_grad],
+        ),
+        watch=watched.also(kinds),
+        extremes=extremes,
     )
+
+
+def _settled(before: Watch, roots: Callable[[], Iterable[Any]]) -> Watch:
+    """What is watched after a capture: not the numbers and containers that it changed itself."""
+    changes = before.differing()
+    return follow(roots, {place for place, _ in changes}) if changes else before
 
 
 def _result(x: Any, output: Callable[[Value], int]) -> Result:
@@ -278,12 +280,12 @@ def _result(x: Any, output: Callable[[Value], int]) -> Result:
 def _gradients(
     capture: Capture, arguments: dict[int, Tensor], output: Callable[[Value], int]
 ) -> list[GradResult]:
-    """The gradients a run leaves behind. A tensor the function updates keeps the ``.grad`` it
-    had."""
+    """The gradients a run leaves behind. A tensor that the function has updated by its gradient
+    keeps the ``.grad`` it had."""
     found = []
     for slot in capture.grads.values():
-        updated = id(slot.tensor) in capture.slots and capture.slots[id(slot.tensor)].assigned
-        if slot.changed and not updated:
+        in_place = slot.current is not None and slot.current.node is not slot.before
+        if (slot.changed or in_place) and not slot.spent:
             found.append(
                 GradResult(slot.tensor, None if slot.current is None else output(slot.current))
             )
@@ -297,11 +299,19 @@ def _gradients(
 class Compiled:
     """A function with its traces. Call it like the function."""
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        self.function = function
+    _watched_ = ("function",)
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str | None = None,
+        roots: Callable[[], Iterable[Any]] | None = None,
+    ) -> None:
+        """``roots``: what it reads from outside, instead of what its code names."""
+        self.function, self.roots = function, roots
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.traces: dict[Any, list[Trace]] = {}
-        self._warned = False
+        self._made = 0  # traces, those that are not kept any more included
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -360,12 +370,17 @@ class Compiled:
         except TypeError:
             self._explain_unhashable(leaves)
             raise
-        for found in known or ():
+        for i, found in enumerate(known or ()):
             if found.holds():
+                if i and known:  # the latest first
+                    known.insert(0, known.pop(i))
                 return found, leaves
         leaves = [_known_dtype(x) for x in leaves]
-        new = trace(self.function, f"compiled {self.name}", key, keys, structure, leaves)
-        self.traces.setdefault(key, []).append(new)
+        title = f"compiled {self.name}"
+        new = trace(self.function, title, key, keys, structure, leaves, self.roots)
+        kept = self.traces.setdefault(key, [])
+        kept.insert(0, new)
+        del kept[KEPT_TRACES:]
         self._warn_if_many()
         return new, leaves
 
@@ -382,14 +397,12 @@ class Compiled:
                     ) from None
 
     def _warn_if_many(self) -> None:
-        if not self._warned and sum(map(len, self.traces.values())) >= MANY_TRACES:
-            self._warned = True
+        self._made += 1
+        if self._made == MANY_TRACES:
             warnings.warn(
                 f"{self.name} was traced {MANY_TRACES} times: its arguments change shape, or a "
-                "plain argument"
-                " or global changes at every call. Keep shapes constant, and pass changing numbers "
-                "as floats"
-                " or tensors",
+                "plain argument, a global or an attribute that it reads changes at every call. "
+                "Keep shapes constant, and pass changing numbers as floats or tensors",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -401,6 +414,8 @@ def _known_dtype(leaf: Any) -> Any:
 
 class BoundCompiled:
     """A compiled method of one object."""
+
+    _watched_ = ("compiled", "instance")
 
     def __init__(self, compiled: Compiled, instance: Any) -> None:
         self.compiled, self.instance = compiled, instance

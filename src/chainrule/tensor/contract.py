@@ -24,7 +24,7 @@ def _operands(name: str, *xs: Any) -> tuple[list[Node], list[Tensor]]:
     dtype = dt.promote(*(t.dtype for t in tensors))
     if dtype == dt.bool_:
         raise DTypeError(f"{name} does not take bool; convert with .float() or .int()")
-    return [g.cast(use(t), dtype) for t in tensors], tensors
+    return [use(t, dtype) for t in tensors], tensors
 
 
 def matmul(a: Any, b: Any) -> Tensor:
@@ -92,7 +92,14 @@ def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
     >>> cr.vecdot([[1.0, 2.0], [0.0, 1.0]], [3.0, 4.0])
     tensor([11.,  4.])
     """
-    return sum(multiply(a, b), axis)
+    x, y = as_tensor(a), as_tensor(b)
+    lengths = [t.shape[normalize_axis(axis, t.ndim, "vecdot")] if t.ndim else None for t in (x, y)]
+    if None in lengths or lengths[0] != lengths[1]:
+        raise ShapeError(
+            f"vecdot along axis {axis}: shapes {x.shape} and {y.shape} need this axis of equal"
+            " length"
+        )
+    return sum(multiply(x, y), axis)
 
 
 def outer(a: Any, b: Any) -> Tensor:

@@ -14,8 +14,8 @@ from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Node
 from ..errors import OptionError
-from .shape import sizes
-from .value import Value, array_of, as_tensor, constant, make, stored
+from .shape import chosen, sizes
+from .value import Value, array_of, as_tensor, constant, make, stored, use
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -37,6 +37,13 @@ def check_device(device: Any) -> None:
         )
 
 
+def _of_tensors(data: Any) -> Any:
+    """A list that holds tensors as one tensor; anything else as it is."""
+    if isinstance(data, list | tuple) and any(isinstance(i, Value) for i in data):
+        return as_tensor(data)
+    return data
+
+
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype is kept),
     tensors.
@@ -50,16 +57,18 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
     """
     check_device(device)
     wanted = None if dtype is None else dt.dtype_of(dtype)
-    if isinstance(data, list | tuple) and data and all(isinstance(i, Value) for i in data):
-        data = as_tensor(data)
+    data = _of_tensors(data)
     if isinstance(data, Value):
-        copy = make(g.stop_gradient(g.cast(data.node, wanted or data.dtype)))
+        copy = make(g.stop_gradient(use(data, wanted or data.dtype)))
         return _finish(copy, requires_grad)
     return _finish(stored(aligned(array_of(data, wanted))), requires_grad)
 
 
-def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
     """``data`` as a tensor, without a copy where possible: do not change an array afterwards.
+
+    A change of the tensor leaves the array as it is. ``copy=True`` copies in any case;
+    ``copy=False`` raises OptionError where a copy is needed.
 
     >>> import chainrule as cr
     >>> cr.asarray([1, 2], dtype='float32')
@@ -67,16 +76,32 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """
     check_device(device)
     wanted = None if dtype is None else dt.dtype_of(dtype)
+    data = _of_tensors(data)
     if isinstance(data, Value):
         found = as_tensor(data)
-        return found if wanted is None else found.astype(wanted)
-    array = array_of(data, wanted).view()
+        same = wanted is None or wanted == found.dtype
+        _check_copy(copy, same)
+        return found.clone() if copy and same else found if same else found.astype(wanted)
+    array = array_of(data, wanted)
+    shared = isinstance(data, np.ndarray) and np.may_share_memory(array, data)
+    _check_copy(copy, shared)
+    array = aligned(array) if copy and shared else array.view()
     array.setflags(write=False)
     return stored(array)
 
 
+def _check_copy(copy: bool | None, is_shared: bool) -> None:
+    if copy is False and not is_shared:
+        raise OptionError(
+            "asarray: copy=False, but this data or dtype needs a copy; leave copy out, or give an"
+            " array of that dtype"
+        )
+
+
 def from_numpy(array: Any) -> Tensor:
     """``array`` as a tensor, not copied: do not change it afterwards.
+
+    A change of the tensor leaves the array as it is (PyTorch's tensor shares its memory).
 
     >>> import chainrule as cr
     >>> import numpy as np
@@ -86,7 +111,16 @@ def from_numpy(array: Any) -> Tensor:
     return asarray(array)
 
 
-from_dlpack = asarray
+def from_dlpack(x: Any, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of any object that has ``__dlpack__``, without a copy where possible.
+
+    >>> import chainrule as cr
+    >>> import numpy as np
+    >>> cr.from_dlpack(np.array([1.0, 2.0]))
+    tensor([1., 2.], dtype=float64)
+    """
+    check_device(device)
+    return asarray(x if isinstance(x, Value) else np.from_dlpack(x), copy=copy)
 
 
 def _filled(
@@ -99,7 +133,11 @@ def _filled(
 
 
 def zeros(
-    *shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+    *lengths: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
 ) -> Tensor:
     """All elements 0, float32 by default.
 
@@ -109,10 +147,18 @@ def zeros(
             [0., 0.]])
     """
     check_device(device)
-    return _filled("zeros", shape, 0, _dtype(dtype), requires_grad)
+    return _filled(
+        "zeros", chosen("zeros", lengths, shape, "shape"), 0, _dtype(dtype), requires_grad
+    )
 
 
-def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def ones(
+    *lengths: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """All elements 1, float32 by default.
 
     >>> import chainrule as cr
@@ -121,13 +167,19 @@ def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: An
             [1., 1., 1.]])
     """
     check_device(device)
-    return _filled("ones", shape, 1, _dtype(dtype), requires_grad)
+    return _filled("ones", chosen("ones", lengths, shape, "shape"), 1, _dtype(dtype), requires_grad)
 
 
 empty = zeros
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    shape: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """All elements ``fill_value``, whose dtype is taken unless one is given.
 
     >>> import chainrule as cr
@@ -135,44 +187,48 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = F
     tensor([[7., 7.],
             [7., 7.]])
     """
+    check_device(device)
     if isinstance(fill_value, Value):
         value = as_tensor(fill_value)
-        cast = g.cast(value.node, _dtype(dtype, value.dtype))
+        cast = use(value, _dtype(dtype, value.dtype))
         return _finish(make(g.expand(cast, sizes("full", (shape,)))), requires_grad)
     kind = as_tensor(fill_value).dtype
     lengths = [shape] if isinstance(shape, int) else shape
     return _filled("full", (lengths,), fill_value, _dtype(dtype, kind), requires_grad)
 
 
-def zeros_like(x: Any, dtype: Any = None) -> Tensor:
+def zeros_like(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """All elements 0, with the shape (and dtype) of ``x``.
 
     >>> import chainrule as cr
     >>> cr.zeros_like(cr.tensor([4, 5]))
     tensor([0, 0])
     """
+    check_device(device)
     t = as_tensor(x)
     return _filled("zeros_like", (t.shape,), 0, _dtype(dtype, t.dtype), False)
 
 
-def ones_like(x: Any, dtype: Any = None) -> Tensor:
+def ones_like(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """All elements 1, with the shape (and dtype) of ``x``.
 
     >>> import chainrule as cr
     >>> cr.ones_like(cr.tensor([4, 5]))
     tensor([1, 1])
     """
+    check_device(device)
     t = as_tensor(x)
     return _filled("ones_like", (t.shape,), 1, _dtype(dtype, t.dtype), False)
 
 
-def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+def full_like(x: Any, fill_value: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """All elements ``fill_value``, with the shape (and dtype) of ``x``.
 
     >>> import chainrule as cr
     >>> cr.full_like(cr.ones(2), 7)
     tensor([7., 7.])
     """
+    check_device(device)
     t = as_tensor(x)
     return full(t.shape, fill_value, _dtype(dtype, t.dtype))
 
@@ -180,7 +236,13 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
 empty_like = zeros_like
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
     """start, start + step, … up to, not including, ``stop``; int64 if all are integers, else
     float32.
 
@@ -188,6 +250,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
     >>> cr.arange(3), cr.arange(0, 1, 0.25)
     (tensor([0, 1, 2]), tensor([0.  , 0.25, 0.5 , 0.75]))
     """
+    check_device(device)
     if stop is None:
         start, stop = 0, start
     if step == 0:
@@ -216,6 +279,7 @@ def linspace(
     endpoint: bool = True,
     dtype: Any = None,
     steps: int | None = None,
+    device: Any = None,
 ) -> Tensor:
     """``num`` numbers from ``start`` to ``stop``, evenly spaced.
 
@@ -223,13 +287,14 @@ def linspace(
     >>> cr.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
+    check_device(device)
     count = num if steps is None else steps
     if count < 0:
         raise OptionError(f"linspace: num is not negative, got {count}")
     return asarray(np.linspace(start, stop, count, endpoint=endpoint), dtype=_dtype(dtype))
 
 
-def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
+def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
     """1 on the k-th diagonal, 0 elsewhere; n rows, m columns (n by default).
 
     >>> import chainrule as cr
@@ -237,6 +302,7 @@ def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
+    check_device(device)
     shape = (n, n if m is None else m)
     rows, columns = g.iota(shape, 0, dt.int64), g.iota(shape, 1, dt.int64)
     on = g.eq(g.sub(columns, rows), g.full(shape, k, dt.int64))
@@ -262,7 +328,8 @@ def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:
     shape = [0] * len(tensors)
     for t, place in zip(tensors, order, strict=True):
         shape[place] = t.shape[0]
-    return [
-        t.reshape([t.shape[0] if i == place else 1 for i in range(len(shape))]).expand(shape)
+    apart = [
+        g.reshape(use(t), [t.shape[0] if i == place else 1 for i in range(len(shape))])
         for t, place in zip(tensors, order, strict=True)
     ]
+    return [make(g.broadcast(n, shape), t) for n, t in zip(apart, tensors, strict=True)]

@@ -20,7 +20,8 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node
 from ..errors import OptionError
-from .elementwise import add_exponentials, float_node
+from . import elementary as el
+from .elementwise import float_node
 from .index import take_along_axis
 from .reduce import Extreme, normalize_axis, number_node, part, pick
 from .value import as_tensor, make, use
@@ -80,6 +81,14 @@ def _steps(rows: Node, combine: Combine, neutral: Any) -> tuple[Node, Node]:
     return found.carries[0], found.stacked[0]
 
 
+def _sums(node: Node, axis: int) -> Node:
+    return _cumulated(node, axis, g.add, 0)
+
+
+def _products(node: Node, axis: int) -> Node:
+    return _along_first(node, axis, lambda rows: _steps(rows, g.mul, 1)[1])
+
+
 def _flat(node: Node, axis: int | None, name: str) -> tuple[Node, int]:
     if axis is None:
         return g.reshape(node, (node.size,)), 0
@@ -96,7 +105,7 @@ def cumsum(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor
     axis, _ = pick("cumsum", axis, dim, None, None)
     tensor = as_tensor(x)
     node, along = _flat(number_node(use(tensor), None), axis, "cumsum")
-    return make(_cumulated(node, along, g.add, 0), tensor)
+    return make(_sums(node, along), tensor)
 
 
 def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
@@ -109,7 +118,51 @@ def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tenso
     axis, _ = pick("cumprod", axis, dim, None, None)
     tensor = as_tensor(x)
     node, along = _flat(number_node(use(tensor), None), axis, "cumprod")
-    return make(_along_first(node, along, lambda rows: _steps(rows, g.mul, 1)[1]), tensor)
+    return make(_products(node, along), tensor)
+
+
+def _by_standard(
+    name: str, x: Any, axis: int | None, dtype: Any, include_initial: bool, neutral: int
+) -> tuple[Node, int, Tensor]:
+    """The numbers and the axis as the Array API has them: an axis where there are several, and
+    ``neutral`` first where it is asked for."""
+    tensor = as_tensor(x)
+    node = number_node(use(tensor), dtype)
+    if axis is None:
+        if node.ndim != 1:
+            raise OptionError(f"{name}: say along which axis of shape {node.shape}")
+        axis = 0
+    along = normalize_axis(axis, node.ndim, name)
+    if include_initial:
+        first = (*node.shape[:along], 1, *node.shape[along + 1 :])
+        node = g.concat([g.full(first, neutral, node.dtype), node], along)
+    return node, along, tensor
+
+
+def cumulative_sum(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """`cumsum` by the Array API: with ``include_initial`` a 0 comes first.
+
+    >>> import chainrule as cr
+    >>> cr.cumulative_sum([1, 2, 3], include_initial=True)
+    tensor([0, 1, 3, 6])
+    """
+    node, along, tensor = _by_standard("cumulative_sum", x, axis, dtype, include_initial, 0)
+    return make(_sums(node, along), tensor)
+
+
+def cumulative_prod(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """`cumprod` by the Array API: with ``include_initial`` a 1 comes first.
+
+    >>> import chainrule as cr
+    >>> cr.cumulative_prod([2.0, 3.0])
+    tensor([2., 6.])
+    """
+    node, along, tensor = _by_standard("cumulative_prod", x, axis, dtype, include_initial, 1)
+    return make(_products(node, along), tensor)
 
 
 def logcumsumexp(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
@@ -122,7 +175,7 @@ def logcumsumexp(x: Any, axis: int | None = None, *, dim: int | None = None) -> 
     axis, _ = pick("logcumsumexp", axis, dim, None, None)
     node, tensor = float_node(x)
     node, along = _flat(node, axis, "logcumsumexp")
-    return make(_cumulated(node, along, add_exponentials, -math.inf), tensor)
+    return make(_cumulated(node, along, el.logaddexp, -math.inf), tensor)
 
 
 def cummax(x: Any, axis: int | None = None, *, dim: int | None = None) -> Extreme:

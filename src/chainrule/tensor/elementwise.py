@@ -17,6 +17,9 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, ShapeError
+from ..runtime import realize as rt
+from . import elementary as el
+from .capture import active
 from .value import Value, array_of, as_tensor, constant, make, use
 
 if TYPE_CHECKING:
@@ -64,23 +67,25 @@ def is_number(x: Any) -> bool:
 
 def common(name: str, *operands: Any) -> tuple[list[Node], list[Value]]:
     """The operands as nodes of one shape and one dtype, and as tensors."""
+    weak = all(map(is_number, operands)) and any(isinstance(x, Value) for x in operands)
+    # arithmetic of Python floats is float64
+    nodes, used = of_one_dtype(*operands, dtype=dt.float64 if weak else None)
+    shape = broadcast_shapes(*(n.shape for n in nodes), name=name)
+    return [g.expand(n, shape) for n in nodes], used
+
+
+def of_one_dtype(*operands: Any, dtype: DType | None = None) -> tuple[list[Node], list[Value]]:
+    """The operands as nodes of one dtype, and as tensors. Numbers take the dtype of the others."""
     numbers = [is_number(x) for x in operands]
-    tensors: list[Value | None] = [
-        None if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)
-    ]
-    dtypes = [t.dtype for t in tensors if t is not None]
-    dtype = dt.promote(*dtypes) if dtypes else None
-    for x, n in zip(operands, numbers, strict=True):
-        if n:
-            dtype = _with_number(x, dtype)
+    used = [x if n else as_tensor(x) for n, x in zip(numbers, operands, strict=True)]
+    if dtype is None:
+        dtypes = [t.dtype for n, t in zip(numbers, used, strict=True) if not n]
+        dtype = dt.promote(*dtypes) if dtypes else None
+        for x, n in zip(operands, numbers, strict=True):
+            if n:
+                dtype = _with_number(x, dtype)
     assert dtype is not None
-    weak = all(numbers) and any(isinstance(x, Value) for x in operands)
-    if weak:  # arithmetic of Python floats is float64
-        dtype = dt.float64
-    found = [_node(x, t, dtype) for x, t in zip(operands, tensors, strict=True)]
-    shape = broadcast_shapes(*(n.shape for n in found), name=name)
-    used = [t if t is not None else x for x, t in zip(operands, tensors, strict=True)]
-    return [g.expand(n, shape) for n in found], [u for u in used if isinstance(u, Value)]
+    return [operand(x, dtype) for x in used], [u for u in used if isinstance(u, Value)]
 
 
 def _with_number(x: Any, dtype: DType | None) -> DType:
@@ -90,11 +95,10 @@ def _with_number(x: Any, dtype: DType | None) -> DType:
     return dt.weak(number, dtype or dt.bool_)
 
 
-def _node(x: Any, tensor: Value | None, dtype: DType) -> Node:
-    if tensor is not None:
-        return g.cast(use(tensor), dtype)
+def operand(x: Any, dtype: DType) -> Node:
+    """A tensor or a number as a node of a dtype."""
     if isinstance(x, Value):
-        return g.cast(use(x), dtype)
+        return use(x, dtype)
     return constant(x.item() if isinstance(x, np.generic) else x, dtype)
 
 
@@ -110,7 +114,7 @@ def float_node(x: Any) -> tuple[Node, Tensor]:
     """The operand as a float node (integers and bools become float32)."""
     tensor = as_tensor(x)
     node = use(tensor)
-    if not dt.is_float(node.dtype) or tensor._weak:
+    if not dt.is_float(node.dtype):
         node = g.cast(node, dt.default_float)
     return node, tensor
 
@@ -139,16 +143,6 @@ def _square(x: Node) -> Node:
     return g.mul(x, x)
 
 
-def _sinh(x: Node) -> Node:
-    # (e^x - e^-x) / 2 by expm1, exact near 0.
-    e = g.expm1(x)
-    return g.mul(_full(x, 0.5), g.add(e, g.div(e, g.add(e, _full(x, 1)))))
-
-
-def _cosh(x: Node) -> Node:
-    return g.mul(_full(x, 0.5), g.add(g.exp(x), g.exp(g.neg(x))))
-
-
 def _softplus(x: Node) -> Node:
     # max(x, 0) + log1p(e^-|x|), with branches chosen so that the gradient at 0 is sigmoid(0) = 1/2.
     positive = g.lt(_full(x, 0), x)
@@ -173,16 +167,17 @@ log1p = _unary(
 )
 log2 = _unary(
     "log2",
-    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(2))),
-    "log₂ x",
+    g.log2,
+    "log₂ x, exact at powers of two",
     example="cr.log2([1.0, 8.0]) -> tensor([0., 3.])",
 )
 log10 = _unary(
     "log10",
-    lambda x: g.mul(g.log(x), _full(x, 1 / math.log(10))),
-    "log₁₀ x",
+    g.log10,
+    "log₁₀ x, exact at powers of ten",
     example="cr.log10([1.0, 100.0]) -> tensor([0., 2.])",
 )
+exp2 = _unary("exp2", el.exp2, "2ˣ", "cr.exp2([0.5, 3.0]) -> tensor([1.4142, 8.    ])")
 sqrt = _unary("sqrt", g.sqrt, "√x", "cr.sqrt([4.0, 9.0]) -> tensor([2., 3.])")
 rsqrt = _unary(
     "rsqrt",
@@ -198,9 +193,30 @@ reciprocal = _unary(
 )
 sin = _unary("sin", g.sin, "sin x", example="cr.sin([0.0, 1.0]) -> tensor([0.    , 0.8415])")
 cos = _unary("cos", g.cos, "cos x", example="cr.cos([0.0, 1.0]) -> tensor([1.    , 0.5403])")
-tan = _unary("tan", lambda x: g.div(g.sin(x), g.cos(x)), "sin x / cos x")
-sinh = _unary("sinh", _sinh, "(eˣ - e⁻ˣ)/2")
-cosh = _unary("cosh", _cosh, "(eˣ + e⁻ˣ)/2")
+tan = _unary("tan", el.tan, "sin x / cos x")
+asin = arcsin = _unary(
+    "asin",
+    el.asin,
+    "The angle in [-π/2, π/2] whose sine is x",
+    "cr.asin([0.0, 1.0]) -> tensor([0.    , 1.5708])",
+)
+acos = arccos = _unary(
+    "acos",
+    el.acos,
+    "The angle in [0, π] whose cosine is x",
+    "cr.acos([0.0, 1.0]) -> tensor([1.5708, 0.    ])",
+)
+atan = arctan = _unary(
+    "atan",
+    g.atan,
+    "The angle in [-π/2, π/2] whose tangent is x",
+    "cr.atan([0.0, 1.0]) -> tensor([0.    , 0.7854])",
+)
+sinh = _unary("sinh", el.sinh, "(eˣ - e⁻ˣ)/2", "cr.sinh([0.0, 1.0]) -> tensor([0.    , 1.1752])")
+cosh = _unary("cosh", el.cosh, "(eˣ + e⁻ˣ)/2", "cr.cosh([0.0, 1.0]) -> tensor([1.    , 1.5431])")
+asinh = arcsinh = _unary("asinh", el.asinh, "ln(x + √(x² + 1)), the inverse of sinh")
+acosh = arccosh = _unary("acosh", el.acosh, "ln(x + √(x² - 1)), the inverse of cosh; NaN for x < 1")
+atanh = arctanh = _unary("atanh", el.atanh, "½ ln((1 + x)/(1 - x)), the inverse of tanh")
 tanh = _unary("tanh", g.tanh, "(eˣ - e⁻ˣ)/(eˣ + e⁻ˣ)", "cr.tanh(0.5) -> tensor(0.4621)")
 sigmoid = _unary(
     "sigmoid", g.sigmoid, "1/(1 + e⁻ˣ)", "cr.sigmoid([0.0, 2.0]) -> tensor([0.5   , 0.8808])"
@@ -222,7 +238,7 @@ def _any_unary(name: str, build: Callable[[Node], Node], text: str, example: str
             raise DTypeError(f"{name} does not take bool; convert it with .int() or .float()")
         node = use(tensor)
         if tensor._weak:
-            return finish(build(node), [tensor], [tensor])
+            return finish(build(tensor._exact_node), [tensor], [tensor])
         return make(build(node), tensor)
 
     return _document(function, name, f"{text}, elementwise.", example)
@@ -241,7 +257,9 @@ def _ceil(x: Node) -> Node:
 
 
 def _trunc(x: Node) -> Node:
-    return g.mul(g.sign(x), g.floor(g.abs(x))) if dt.is_float(x.dtype) else x
+    if not dt.is_float(x.dtype):
+        return x
+    return g.where(g.lt(x, g.zeros_like(x)), _ceil(x), g.floor(x))
 
 
 def _round(x: Node) -> Node:
@@ -252,12 +270,18 @@ def _round(x: Node) -> Node:
     half = _full(x, 0.5)
     odd = g.ne(g.mod(low, _full(x, 2)), _full(x, 0))
     up = g.or_(g.lt(half, rest), g.and_(g.eq(rest, half), odd))
-    return g.where(up, g.add(low, _full(x, 1)), low)
+    whole = g.where(up, g.add(low, _full(x, 1)), low)
+    zero = _full(x, 0)  # a zero keeps the sign of x
+    return g.where(g.eq(whole, zero), g.mul(x, zero), whole)
 
 
 negative = _any_unary(
     "negative", g.neg, "-x", example="cr.negative([1.0, -2.0]) -> tensor([-1.,  2.])"
 )
+positive = _any_unary("positive", lambda x: x, "x itself")
+conj = _any_unary("conj", lambda x: x, "x itself: there are no complex numbers")
+real = _any_unary("real", lambda x: x, "x itself: there are no complex numbers")
+imag = _any_unary("imag", g.zeros_like, "0: there are no complex numbers")
 absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
 abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
 sign = _any_unary(
@@ -334,6 +358,17 @@ def isfinite(x: Any) -> Tensor:
     return make(g.lt(g.abs(node), _full(node, math.inf)))
 
 
+def signbit(x: Any) -> Tensor:
+    """Whether x is negative or -0, elementwise (False for NaN, whatever its sign).
+
+    >>> import chainrule as cr
+    >>> cr.signbit([-1.0, -0.0, 0.0])
+    tensor([ True,  True, False])
+    """
+    node = as_tensor(x).node
+    return make(el.signbit(node) if dt.is_float(node.dtype) else g.lt(node, g.zeros_like(node)))
+
+
 def logical_not(x: Any) -> Tensor:
     """Not x; numbers count as x ≠ 0.
 
@@ -376,16 +411,7 @@ def _true_divide(a: Node, b: Node) -> Node:
 
 
 def _floor_divide(a: Node, b: Node) -> Node:
-    return g.floor(g.div(a, b)) if dt.is_float(a.dtype) else g.div(a, b)
-
-
-def add_exponentials(a: Node, b: Node) -> Node:
-    """The log of eᵃ + eᵇ."""
-    larger = g.lt(b, a)
-    # Where both are the same infinity their difference is NaN; it must be 0.
-    same = g.and_(g.eq(a, b), g.eq(g.abs(a), _full(a, math.inf)))
-    distance = g.where(larger, g.sub(b, a), g.where(same, _full(a, 0), g.sub(a, b)))
-    return g.add(g.where(larger, a, b), g.log1p(g.exp(distance)))
+    return g.floordiv(a, b) if dt.is_float(a.dtype) else g.div(a, b)
 
 
 add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
@@ -413,7 +439,7 @@ divide = _binary(
 floor_divide = _binary(
     "floor_divide",
     _floor_divide,
-    "⌊a / b⌋; an integer divided by 0 gives 0",
+    "⌊a / b⌋, so that a = b · (a // b) + a % b; an integer divided by 0 gives 0",
     "cr.floor_divide(-7, 2) -> tensor(-4)",
     "iuf",
 )
@@ -438,11 +464,33 @@ minimum = _binary(
 )
 logaddexp = _binary(
     "logaddexp",
-    add_exponentials,
+    el.logaddexp,
     "ln(eᵃ + eᵇ), without overflow",
     kinds="f",
     example="cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",
 )
+atan2 = arctan2 = _binary(
+    "atan2",
+    el.atan2,
+    "The angle of the point (b, a), in [-π, π]",
+    kinds="f",
+    example="cr.atan2([1.0, 0.0], [1.0, -1.0]) -> tensor([0.7854, 3.1416])",
+)
+hypot = _binary(
+    "hypot",
+    el.hypot,
+    "√(a² + b²), without overflow",
+    kinds="f",
+    example="cr.hypot(3.0, 4.0) -> tensor(5.)",
+)
+copysign = _binary(
+    "copysign",
+    el.copysign,
+    "|a| with the sign of b",
+    kinds="f",
+    example="cr.copysign([1.0, 2.0], [-0.0, 3.0]) -> tensor([-1.,  2.])",
+)
+nextafter = _binary("nextafter", el.nextafter, "The next float from a towards b", kinds="f")
 equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
 not_equal = _binary(
     "not_equal",
@@ -496,20 +544,10 @@ logical_xor = _logical(
 )
 
 
-def bitwise(name: str, a: Any, b: Any) -> Tensor:
-    """``&``, ``|`` or ``^`` of bools."""
-    (x, y), _ = common(name, a, b)
-    if x.dtype != dt.bool_:
-        raise DTypeError(
-            f"{name} is defined for bool tensors, got {x.dtype}; compare first, for example"
-            f" (x > 0) {name} (y > 0)"
-        )
-    return make({"&": g.and_, "|": g.or_, "^": g.ne}[name](x, y))
-
-
 def power(a: Any, b: Any) -> Tensor:
     """aᵇ, elementwise. Small whole exponents multiply, so they also work for negative and integer
-    a.
+    a. Powers of integers are exact and wrap as NumPy's; a negative exponent raises DTypeError
+    (in a compiled function, where it is not known, such a power is cut to an integer).
 
     >>> import chainrule as cr
     >>> cr.power(cr.tensor([1, 2, 3]), 2), cr.power(2.0, [1.0, 0.5])
@@ -525,6 +563,9 @@ def power(a: Any, b: Any) -> Tensor:
         if number == int(number) if math.isfinite(number) else False:
             exponent = int(number)
             floating = dt.is_float(base.dtype) or isinstance(number, float)
+            if exponent == 0 and floating:  # 1, but with a gradient: 0
+                node, _ = float_node(base)
+                return make(g.pow(node, g.zeros_like(node)), base)
             if 0 <= exponent <= 8 or (not floating and exponent >= 0):
                 node = use(base)
                 node = (
@@ -541,9 +582,26 @@ def power(a: Any, b: Any) -> Tensor:
             raise DTypeError(
                 f"integers cannot be raised to the power {number}; convert the base with .float()"
             )
-        exact = g.pow(g.cast(x, dt.float64), g.cast(y, dt.float64))
-        return make(g.cast(exact, x.dtype if x.dtype != dt.bool_ else dt.default_int))
+        if x.dtype == dt.bool_:
+            x, y = g.cast(x, dt.default_int), g.cast(y, dt.default_int)
+        _forbid_negative(y)
+        return make(g.pow(x, y))
     return finish(g.pow(x, y), (a, b), tensors)
+
+
+def _forbid_negative(exponent: Node) -> None:
+    """Where the values are known. (Elsewhere 1/aᵇ loses its fraction.)"""
+    if active.capture is not None or exponent.dtype.kind != "i":
+        return
+    if rt.purpose_of([exponent]) is None and exponent.size:
+        least = rt.realize([exponent])[0].min()
+        if least < 0:
+            raise DTypeError(
+                f"integers cannot be raised to the power {least}; convert the base with .float()"
+            )
+
+
+pow = power  # noqa: A001 - the Array API's and PyTorch's name
 
 
 def _repeated_product(x: Node, exponent: int) -> Node:
@@ -573,8 +631,8 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
 def select(condition: Any, a: Any, b: Any) -> Tensor:
     """`where` with three arguments."""
     test = as_tensor(condition)
-    (x, y), tensors = common("where", a, b)
-    shape = broadcast_shapes(test.shape, x.shape, name="where")
+    (x, y), tensors = of_one_dtype(a, b)
+    shape = broadcast_shapes(test.shape, x.shape, y.shape, name="where")
     chosen = g.expand(g.cast(test.node, dt.bool_), shape)
     return make(g.where(chosen, g.expand(x, shape), g.expand(y, shape)), *tensors)
 
@@ -593,17 +651,21 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 def clip(
     x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
 ) -> Tensor:  # noqa: A002
-    """x, but at least ``min`` and at most ``max``.
+    """x, but at least ``min`` and at most ``max``. At a bound the gradient is that of x.
 
     >>> import chainrule as cr
     >>> cr.clip([-2.0, 0.5, 9.0], -1, 1)
     tensor([-1. ,  0.5,  1. ])
     """
     low, high = a_min if min is None else min, a_max if max is None else max
-    result = as_tensor(x)
-    if low is not None:
-        result = maximum(result, low)
-    return minimum(result, high) if high is not None else result
+    bounds = [b for b in (low, high) if b is not None]
+    (node, *limits), tensors = common("clip", x, *bounds)
+    found = el.clip(
+        node,
+        None if low is None else limits[0],
+        None if high is None else limits[-1],
+    )
+    return finish(found, (x, *bounds), tensors)
 
 
 def lerp(a: Any, b: Any, weight: Any) -> Tensor:

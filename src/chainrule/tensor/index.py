@@ -11,26 +11,54 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
+from ..core.interval import interval
 from ..core.node import Array, Node, Shape
-from ..errors import CompileError, DTypeError, OptionError, ShapeError
+from ..errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
 from ..runtime import realize as rt
 from .capture import active, user_line
 from .elementwise import broadcast_shapes
+from .ranges import check_known, check_later
 from .reduce import normalize_axis, pick
-from .value import Value, array_of, as_tensor, make, use
+from .value import Value, array_of, as_tensor, make, use, view_of
+from .view import Flip, Reshape, Slice, Step, View
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], by NumPy's rules."""
+    """x[key], by NumPy's rules: a view for integers, slices, None and ...; otherwise a copy."""
+    if _is_mask(key) and mask_values(key).ndim == 0:  # a new axis of length 1 or 0
+        count = int(mask_values(key))
+        kept = g.reshape(use(x), (1, *x.shape)) if count else g.full((0, *x.shape), 0, x.dtype)
+        return make(kept, x)
+    items = _expand(x.shape, key)
+    steps, arrays, first, contiguous = _basic(x.shape, items)
+    if not arrays:
+        return view_of(x, *steps)
     node = use(x)
-    items = _expand(node.shape, key)
-    node, arrays, first, contiguous = _basic(node, items)
-    if arrays:
-        node = _advanced(node, arrays, first, contiguous)
-    return make(node, x)
+    for step in steps:
+        node = step.node(node)
+    found = make(_advanced(node, arrays, first, contiguous), x)
+    if not any(isinstance(i, _MaskAxis) or (isinstance(i, Value) and i.shape) for i in items):
+        return view_of(found, refuses=_CHOSEN)
+    return found
+
+
+_CHOSEN = (
+    "x[i] with a tensor i whose value is not known yet is a copy, to change it would not change x; "
+    "use x.assign(cr.where(mask, new, x)) with a mask made of comparisons"
+)
+
+
+def is_item(x: Tensor, key: Any, value: Value) -> bool:
+    """Whether ``value`` is the view x[key] with what x holds there now."""
+    root = None if value._view is None else value._view.root
+    if root is not x and (x._view is None or root is not x._view.root):
+        return False
+    items = _expand(x.shape, key)
+    steps, arrays, *_ = _basic(x.shape, items)
+    return not arrays and view_of(x, *steps).node is value.node
 
 
 class Advanced(NamedTuple):
@@ -65,6 +93,9 @@ def _as_index(item: Any) -> Any:
         return item
     if isinstance(item, int | np.integer) and not isinstance(item, bool | np.bool_):
         return int(item)
+    if isinstance(item, Value) and item.shape == () and dt.is_integer(item.dtype):
+        known = _known(item)  # as a plain integer, so that x[i] is a view
+        return item if known is None else int(known)
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
             return as_tensor(np.zeros(0, np.int64))
@@ -108,7 +139,8 @@ def _masked(mask: Any) -> list[Any]:
     values = mask_values(mask)
     if values.ndim == 0:
         raise OptionError(
-            "a single True or False is not an index; use where, or a mask of the tensor's shape"
+            "a single True or False is no index beside others; use where, or a mask of the"
+            " tensor's shape"
         )
     return [
         _MaskAxis(as_tensor(i.astype(np.int64)), n)
@@ -128,7 +160,9 @@ def mask_values(mask: Any) -> Array:
     return np.asarray(mask, bool) if not isinstance(mask, Value) else mask._read()
 
 
-def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int, bool]:
+def _basic(
+    whole: Shape, items: Sequence[Any]
+) -> tuple[tuple[Step, ...], list[Advanced], int, bool]:
     """Slices, flips, new axes; and what is left: the advanced indices, where their axes go, if
     together."""
     has_arrays = any(isinstance(i, Value | _MaskAxis) for i in items)
@@ -141,7 +175,7 @@ def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int,
         if item is None:
             shape.append(1)
             continue
-        n = node.shape[axis]
+        n = whole[axis]
         start, stop, step = 0, n, 1
         if isinstance(item, slice):
             start, stop, step, flipped = _slice(item, n, axis)
@@ -159,10 +193,14 @@ def _basic(node: Node, items: Sequence[Any]) -> tuple[Node, list[Advanced], int,
         stops.append(stop)
         steps.append(step)
         axis += 1
-    node = g.flip(g.slice(node, starts, stops, steps), flips)
+    taken: tuple[Step, ...] = (
+        Slice(tuple(starts), tuple(stops), tuple(steps)),
+        *([Flip(tuple(flips))] if flips else []),
+        Reshape(tuple(shape)),
+    )
     arrays = [Advanced(a, index) for a, index in advanced]
     together = places == list(range(places[0], places[-1] + 1)) if places else True
-    return g.reshape(node, shape), arrays, arrays[0].axis if arrays else 0, together
+    return taken, arrays, arrays[0].axis if arrays else 0, together
 
 
 def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
@@ -183,7 +221,7 @@ def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
 
 def _position(i: int, n: int, axis: int) -> int:
     if not -n <= i < n:
-        raise IndexError(f"index {i} is outside axis {axis} of length {n}")
+        raise OutOfRangeError(f"index {i} is outside axis {axis} of length {n}")
     return i % n
 
 
@@ -193,7 +231,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
         return g.constant(_position(item, n, axis), dt.int64)
     if isinstance(item, _MaskAxis):
         if item.length != n:
-            raise IndexError(
+            raise OutOfRangeError(
                 f"the mask has length {item.length} where the tensor's axis {axis} has {n}"
             )
         return item.positions.node
@@ -201,20 +239,17 @@ def _checked(item: Any, n: int, axis: int) -> Node:
 
 
 def wrap_index(index: Value, n: int, axis: int) -> Node:
-    """Positions from 0 for indices that may be negative; values that are known are checked."""
+    """Positions from 0 for indices that may be negative; those outside are refused (see
+    `ranges`)."""
+    text = f"index {{}} is outside axis {axis} of length {n}"
     known = _known(index)
     if known is not None:
-        if known.size:
-            low, high = int(known.min()), int(known.max())
-            if low < -n or high >= n:
-                raise IndexError(
-                    f"index {low if low < -n else high} is outside axis {axis} of length {n}"
-                )
-            if low < 0:
-                return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
+        if check_known(known, -n, n, text) < 0:
+            return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
         return g.cast(index.node, dt.int64)
+    check_later(index.node, -n, n, text)
     node = g.cast(index.node, dt.int64)
-    if index.dtype.kind == "u":
+    if interval(node)[0] >= 0:
         return node
     return g.where(
         g.lt(node, g.zeros_like(node)), g.add(node, g.full(node.shape, n, dt.int64)), node
@@ -268,20 +303,23 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         new = as_tensor(value, x.dtype)
         shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
         if shape == x.shape:
-            return make(
-                g.where(key.node, g.expand(g.cast(use(new), x.dtype), x.shape), use(x)), x, new
-            )
-    positions = np.arange(math.prod(x.shape)).reshape(x.shape)[_static(key)]
+            return make(g.where(key.node, g.expand(use(new, x.dtype), x.shape), use(x)), x, new)
     new = as_tensor(value, x.dtype)
-    if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
-        raise DTypeError(
-            f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
-        )
-    if broadcast_shapes(positions.shape, new.shape, name="x[...] = value") != positions.shape:
-        raise ShapeError(
-            f"x[...] = value: x[...] has shape {positions.shape}, the value {new.shape}"
-        )
-    filled = g.reshape(g.expand(g.cast(use(new), x.dtype), positions.shape), (positions.size,))
+    if _is_mask(key) and mask_values(key).ndim == 0:  # all of x, or nothing
+        filled = _filled(x, x.shape, new)
+        return make(filled if mask_values(key) else use(x), x, new)
+    items = _expand(x.shape, key)
+    steps, arrays, *_ = _basic(x.shape, items)
+    if not arrays:
+        part = View(x, steps)
+        filled = _filled(x, part.layout()[0], new)
+        return make(part.put(filled), x, new)
+    key = _static(key)
+    try:
+        positions = np.arange(math.prod(x.shape)).reshape(x.shape)[key]
+    except IndexError as error:
+        raise OutOfRangeError(f"x[...] = value: {error}") from None
+    filled = g.reshape(_filled(x, positions.shape, new), (positions.size,))
     if not positions.size:
         return make(use(x), x, new)
     size = math.prod(x.shape)
@@ -291,6 +329,17 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     source[positions.ravel()] = np.arange(positions.size)
     chosen = g.reshape(g.gather(filled, g.constant(source)), x.shape)
     return make(g.where(g.constant(inside.reshape(x.shape)), chosen, use(x)), x, new)
+
+
+def _filled(x: Tensor, shape: Shape, new: Tensor) -> Node:
+    """``new`` as the elements of x[...], which has ``shape``."""
+    if dt.is_float(new.dtype) and not dt.is_float(x.dtype):
+        raise DTypeError(
+            f"x[...] = value: x is {x.dtype}, the value {new.dtype}; convert one with .to()"
+        )
+    if broadcast_shapes(shape, new.shape, name="x[...] = value") != shape:
+        raise ShapeError(f"x[...] = value: x[...] has shape {shape}, the value {new.shape}")
+    return g.expand(use(new, x.dtype), shape)
 
 
 def _static(key: Any) -> Any:
@@ -418,7 +467,7 @@ def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
     if tensor.ndim < 1:
         raise ShapeError("scatter_add needs an axis to add along, got a scalar")
     shape = positions.shape + tensor.shape[1:]
-    wide = g.expand(g.cast(use(new), tensor.dtype), shape)
+    wide = g.expand(use(new, tensor.dtype), shape)
     return make(
         g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
     )
@@ -437,35 +486,42 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     known = _known(index)
     if known is None and num_classes < 0:
         raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")
-    if known is not None and known.size:
-        low, high = int(known.min()), int(known.max())
-        num_classes = high + 1 if num_classes < 0 else num_classes
-        if low < 0 or high >= num_classes:
-            raise IndexError(
-                f"one_hot: class {low if low < 0 else high} is outside 0 … {num_classes - 1}"
-            )
+    if known is not None and known.size and num_classes < 0:
+        num_classes = max(int(known.max()) + 1, 0)
+    text = f"one_hot: class {{}} is outside 0 … {num_classes - 1}"
+    if known is not None:
+        check_known(known, 0, num_classes, text)
+    else:
+        check_later(index.node, 0, num_classes, text)
     shape = (*index.shape, max(num_classes, 0))
     wide = g.expand(g.reshape(g.cast(index.node, dt.int64), (*index.shape, 1)), shape)
     hot = g.eq(wide, g.iota(shape, len(shape) - 1, dt.int64))
     return make(g.cast(hot, dt.dtype_of(dtype or dt.default_int)))
 
 
-def searchsorted(boundaries: Any, x: Any, side: str = "left", right: bool = False) -> Tensor:
+def searchsorted(
+    boundaries: Any, x: Any, side: str = "left", right: bool = False, sorter: Any = None
+) -> Tensor:
     """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64.
+    int64. NaN comes last. ``sorter``: the positions that sort the boundaries, if they are not.
 
     >>> import chainrule as cr
     >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
     tensor([0, 2])
     """
     sorted_, tensor = as_tensor(boundaries), as_tensor(x)
+    sorted_ = sorted_ if sorter is None else take(sorted_, sorter)
     if sorted_.ndim != 1 or side not in ("left", "right"):
         raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
     dtype = dt.promote(sorted_.dtype, tensor.dtype)
     shape = (*tensor.shape, sorted_.shape[0])
     a = g.expand(g.cast(sorted_.node, dtype), shape)
     b = g.expand(g.reshape(g.cast(tensor.node, dtype), (*tensor.shape, 1)), shape)
-    before = g.le(a, b) if right or side == "right" else g.lt(a, b)
+    is_last = g.ne(b, b)  # NaN
+    if right or side == "right":
+        before = g.or_(g.le(a, b), is_last)
+    else:
+        before = g.or_(g.lt(a, b), g.and_(is_last, g.eq(a, a)))
     return make(g.sum(g.cast(before, dt.int64), (len(shape) - 1,)))
 
 

@@ -19,7 +19,8 @@ from ..errors import CompileError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import active
 from .pytree import LEAF, NOTHING, Structure, flatten, unflatten
-from .transform import transforming
+from .ranges import settle
+from .transform import tracing
 from .value import Value, as_tensor, depends_on_leaf, make, use
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _loop(
     carries = [_placeholder(x, x.shape) for x in first]
     stacked = [_placeholder(x, x.shape[1:]) for x in rows]
     step = rt.placeholder((), dt.uint32, "cr.scan")
-    with transforming(), _in_step(step):
+    with tracing() as checks, _in_step(step):
         out = f(unflatten(structure, carries), unflatten(rows_structure, stacked))
     if not (isinstance(out, tuple) and len(out) == 2):
         raise OptionError(
@@ -155,11 +156,12 @@ def _loop(
     results = [as_tensor(y) for y in results]
     inputs = [t.node for t in (*carries, *stacked)] + [step]
     _forbid_effects(inputs)
+    extremes = [n for c in checks for n in (c.index, c.lowest, c.highest)]
     found = loop(
         [t.node for t in carries],
         [*(t.node for t in stacked), step],
         [use(t) for t in updates],
-        [use(t) for t in results],
+        [*(use(t) for t in results), *extremes],
         [use(t) for t in first],
         [*(use(t) for t in rows), g.iota((length,), 0, dt.uint32)],
         length=length,
@@ -167,9 +169,10 @@ def _loop(
         save=save,
     )
     rt.end(inputs)
+    settle(checks, lambda _: found.stacked[len(results) :])
     last, ys = [
         [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
-        for nodes in (found.carries, found.stacked)
+        for nodes in (found.carries, found.stacked[: len(results)])
     ]
     return unflatten(structure, last), unflatten(results_structure, ys)
 

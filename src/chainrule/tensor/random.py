@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ from .value import array_of, as_tensor, make, stored
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+
+
+_drawing = threading.RLock()  # two threads never draw the same numbers of one generator
 
 
 class Generator:
@@ -57,16 +61,17 @@ class Generator:
 
     def next_key(self) -> Node:
         """A key that no other draw of this generator has; in a loop, one for each step."""
-        counter = self.counter.node
-        key = g.fold_in(self.key.node, counter)
+        with _drawing:
+            counter = self.counter.node
+            key = g.fold_in(self.key.node, counter)
+            self.counter.assign(make(g.add(counter, g.constant(1, dt.uint32))))
         for step in active.steps:
             key = g.fold_in(key, step)
-        self.counter.assign(make(g.add(counter, g.constant(1, dt.uint32))))
         return key
 
     def get_state(self) -> dict[str, Any]:
         """Key and counter as arrays, for `set_state`."""
-        return {"key": self.key.numpy(), "counter": self.counter.numpy()}
+        return {"key": np.array(self.key), "counter": np.array(self.counter)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue where `get_state` was called."""
@@ -79,6 +84,9 @@ default_generator = Generator(0)
 
 def manual_seed(seed: int) -> Generator:
     """Let the default generator start from ``seed``; without a call it starts from 0.
+
+    All threads share it, as in PyTorch: which thread draws which numbers is a matter of chance.
+    Give each thread a `Generator` of its own where a run shall be repeatable.
 
     >>> import chainrule as cr
     >>> _ = cr.manual_seed(1); a = cr.rand(2)
@@ -368,3 +376,12 @@ def choice(
     else:
         index = randperm(n, generator)[:count].reshape(shape)
     return index if isinstance(x, int) else as_tensor(x)[index]
+
+
+def _new_lock() -> None:
+    global _drawing
+    _drawing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

@@ -12,7 +12,8 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node
 from ..errors import DTypeError, OptionError, ShapeError
-from .elementwise import float_node
+from . import elementary as el
+from .elementwise import float_node, of_one_dtype
 from .value import as_tensor, make, use
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def number_node(node: Node, dtype: Any) -> Node:
     """What sums and products of ``node`` are made of: whole numbers as int64, or ``dtype``."""
     if dtype is not None:
         return g.cast(node, dt.dtype_of(dtype))
-    return node if dt.is_float(node.dtype) else g.cast(node, dt.int64)
+    wide = dt.uint64 if node.dtype == dt.uint64 else dt.int64
+    return node if dt.is_float(node.dtype) else g.cast(node, wide)
 
 
 def mean(
@@ -156,7 +158,8 @@ def var(
 
 
 def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
-    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise).
+    """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise). Where all numbers are
+    equal its gradient is 0.
 
     >>> import chainrule as cr
     >>> cr.std([1.0, 3.0, 5.0, 7.0])
@@ -165,7 +168,7 @@ def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
     tensor(2.582)
     """
     variance = var(x, axis, **options)
-    return make(g.sqrt(use(variance)), variance)
+    return make(el.root_of_sum(use(variance)), variance)
 
 
 def _extreme(
@@ -228,7 +231,8 @@ def max(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Any:
-    """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+    """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
+    the first of equal maxima has the gradient that they share otherwise.
 
     >>> import chainrule as cr
     >>> cr.max([[1, 7], [5, 2]], axis=1)
@@ -236,12 +240,15 @@ def max(  # noqa: A001 - NumPy's name
     >>> cr.max([[1, 7], [5, 2]], dim=1).indices
     tensor([1, 0])
     """
-    values = amax(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return (
-        values
-        if dim is None
-        else Extreme(values, argmax(x, dim, keepdims=bool(keepdims or keepdim)))
-    )
+    if dim is None:
+        return amax(x, axis, keepdims=keepdims, keepdim=keepdim)
+    axis, keepdims = pick("max", axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=True)
+
+    values = _extreme("max", x, axis, None, keepdims, None, first)
+    return Extreme(values, argmax(x, dim, keepdims=keepdims))
 
 
 def min(  # noqa: A001 - NumPy's name
@@ -252,18 +259,22 @@ def min(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
     keepdim: bool | None = None,
 ) -> Any:
-    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
+    """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
+    the first of equal minima has the gradient that they share otherwise.
 
     >>> import chainrule as cr
     >>> cr.min([[1.0, 5.0], [4.0, 2.0]], axis=1)
     tensor([1., 2.])
     """
-    values = amin(x, axis, dim=dim, keepdims=keepdims, keepdim=keepdim)
-    return (
-        values
-        if dim is None
-        else Extreme(values, argmin(x, dim, keepdims=bool(keepdims or keepdim)))
-    )
+    if dim is None:
+        return amin(x, axis, keepdims=keepdims, keepdim=keepdim)
+    axis, keepdims = pick("min", axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=False)
+
+    values = _extreme("min", x, axis, None, keepdims, None, first)
+    return Extreme(values, argmin(x, dim, keepdims=keepdims))
 
 
 def argmax(
@@ -378,15 +389,22 @@ def all(  # noqa: A001 - NumPy's name
     return _truth("all", x, axis, keepdims, g.reduce_min, True)
 
 
-def count_nonzero(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+def count_nonzero(
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: bool | None = None,
+    keepdim: bool | None = None,
+) -> Tensor:
     """How many elements over ``axis`` are not zero, int64.
 
     >>> import chainrule as cr
     >>> cr.count_nonzero([0, 3, 0, 5])
     tensor(2)
     """
-    axis, _ = pick("count_nonzero", axis, dim, None, None)
-    return sum(make(g.cast(as_tensor(x).node, dt.bool_)), axis)
+    axis, keepdims = pick("count_nonzero", axis, dim, keepdims, keepdim)
+    return sum(make(g.cast(as_tensor(x).node, dt.bool_)), axis, keepdims=keepdims)
 
 
 def prod(
@@ -396,6 +414,7 @@ def prod(
     dim: Axis = None,
     keepdims: bool | None = None,
     keepdim: bool | None = None,
+    dtype: Any = None,
 ) -> Tensor:
     """Π x over ``axis``, by halving: exact gradients also where elements are zero.
 
@@ -405,7 +424,7 @@ def prod(
     """
     axis, keepdims = pick("prod", axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
-    node = number_node(use(tensor), None)
+    node = number_node(use(tensor), dtype)
     axes = normalize_axes(axis, node.ndim, "prod")
 
     def reduce(n: Node, over: Sequence[int]) -> Node:
@@ -430,6 +449,36 @@ def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
     starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
     starts[axis], stops[axis], steps[axis] = start, stop, step
     return g.slice(x, starts, stops, steps)
+
+
+def diff(
+    x: Any,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    dim: int | None = None,
+) -> Tensor:
+    """out[i] = x[i + 1] - x[i] along ``axis``, n times; ``prepend`` and ``append`` are put at the
+    ends before.
+
+    >>> import chainrule as cr
+    >>> cr.diff([1.0, 4.0, 9.0]), cr.diff([1.0, 4.0, 9.0], n=2)
+    (tensor([3., 5.]), tensor([2.]))
+    """
+    if n < 0:
+        raise OptionError(f"diff: n is not negative, got {n}")
+    nodes, tensors = of_one_dtype(*(p for p in (prepend, x, append) if p is not None))
+    along = normalize_axis(axis if dim is None else dim, as_tensor(x).ndim, "diff")
+    node = g.concat(nodes, along)
+    for _ in range(n):
+        length = node.shape[along]
+        if length == 0:
+            break
+        after, before = part(node, along, 1, length), part(node, along, 0, length - 1)
+        node = g.ne(after, before) if node.dtype == dt.bool_ else g.sub(after, before)
+    return make(node, *tensors)
 
 
 # -- of exponentials -------------------------------------------------------------------------------
@@ -501,7 +550,7 @@ def norm(
     keepdim: bool | None = None,
 ) -> Tensor:
     """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0
-    is 0.
+    is 0. Powers of elements do not overflow: only a norm above the dtype's largest number is inf.
 
     >>> import chainrule as cr
     >>> cr.norm([3.0, 4.0])
@@ -518,15 +567,45 @@ def norm(
         return make(_reduced(size, axes, keepdims, g.reduce_max), tensor)
     if order == 1:
         return make(_reduced(size, axes, keepdims, g.sum), tensor)
-    exponent = g.full(size.shape, order, size.dtype)
-    total = _reduced(
-        g.mul(node, node) if order == 2 else g.pow(size, exponent), axes, keepdims, g.sum
-    )
+    if order == 2 and node.dtype != dt.float64:  # squares of float32 fit float64
+        wide = g.cast(node, dt.float64)
+        total = _root(_reduced(g.mul(wide, wide), axes, keepdims, g.sum), 2)
+        return make(g.cast(total, node.dtype), tensor)
+    # ‖x‖ = m ‖x / m‖ for any m; with the largest element, powers neither overflow nor vanish.
+    if not node.size:
+        return make(_reduced(size, axes, keepdims, g.sum), tensor)
+    largest = g.stop_gradient(_reduced(size, axes, True, g.reduce_max))
+    usable = g.and_(g.ne(largest, g.zeros_like(largest)), g.lt(largest, _inf(largest)))
+    largest = g.where(usable, largest, g.ones_like(largest))
+    base = g.div(node if order == 2 else size, g.broadcast(largest, size.shape))
+    powers = g.mul(base, base) if order == 2 else _power(base, order)
+    total = _root(_reduced(powers, axes, keepdims, g.sum), order)
+    return make(g.mul(total, g.reshape(largest, total.shape)), tensor)
+
+
+def _constant(like: Node, value: float) -> Node:
+    return g.full(like.shape, value, like.dtype)
+
+
+def _inf(like: Node) -> Node:
+    return _constant(like, math.inf)
+
+
+def _root(total: Node, order: float) -> Node:
+    """total^(1/order) with the derivative 0 at 0, where that of a root is infinite."""
     zero = g.zeros_like(total)
     positive = g.ne(total, zero)
-    safe = g.where(positive, total, g.ones_like(total))  # the root's derivative at 0 is infinite
-    root = g.sqrt(safe) if order == 2 else g.pow(safe, g.full(total.shape, 1 / order, total.dtype))
-    return make(g.where(positive, root, zero), tensor)
+    safe = g.where(positive, total, g.ones_like(total))
+    root = g.sqrt(safe) if order == 2 else g.pow(safe, _constant(total, 1 / order))
+    return g.where(positive, root, zero)
+
+
+def _power(x: Node, exponent: float) -> Node:
+    """x to a power for x ≥ 0, with gradient 0 at 0."""
+    positive = g.ne(x, g.zeros_like(x))
+    safe = g.where(positive, x, g.ones_like(x))
+    raised = g.pow(safe, g.full(x.shape, exponent, x.dtype))
+    return g.where(positive, raised, g.zeros_like(x))
 
 
 def result_dtype(*xs: Any) -> DType:

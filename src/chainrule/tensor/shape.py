@@ -13,9 +13,10 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
-from .elementwise import broadcast_shapes, select
+from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import as_tensor, constant, make, use
+from .value import as_tensor, constant, make, use, view_of
+from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -30,16 +31,48 @@ def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
         raise OptionError(f"{name}: lengths are integers, got {tuple(listed)!r}") from None
 
 
-def reshape(x: Any, *shape: Any) -> Tensor:
-    """The same elements in another shape; one length may be -1, it is then worked out.
+def chosen(name: str, listed: tuple[Any, ...], keyword: Any, what: str) -> tuple[Any, ...]:
+    """The positional arguments ``f(2, 3)``, or those given as one keyword ``f(shape=(2, 3))``."""
+    if keyword is None:
+        return listed
+    if listed:
+        raise OptionError(f"{name}: {what} is given twice, as {listed} and as {what}={keyword!r}")
+    return (keyword,)
+
+
+def reshape(x: Any, *lengths: Any, shape: Any = None, copy: bool | None = None) -> Tensor:
+    """The same elements in another shape; one length may be -1, it is then worked out. The Array
+    API's ``copy`` changes nothing: a write to the result never reaches ``x``.
+
+    A view, as in NumPy; a copy where ``x`` is itself a view whose elements do not lie in their
+    order (``x.T``).
 
     >>> import chainrule as cr
     >>> cr.reshape(cr.arange(6), (2, -1)).shape
     (2, 3)
     """
     tensor = as_tensor(x)
-    node = use(tensor)
-    return make(g.reshape(node, _resolve(node.shape, sizes("reshape", shape))), tensor)
+    new = _resolve(tensor.shape, sizes("reshape", chosen("reshape", lengths, shape, "shape")))
+    if tensor._view is not None and reshaped(*tensor._view.layout(), new) is None:
+        return make(g.reshape(use(tensor), new), tensor)
+    return view_of(tensor, Reshape(new))
+
+
+def view(x: Tensor, *shape: Any) -> Tensor:
+    """`reshape`, always as a view (the method of a tensor)."""
+    return view_of(x, Reshape(_resolve(x.shape, sizes("view", shape))))
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """``x`` as a tensor with elements of its own: changes of it change nothing else."""
+    return make(use(x), x)
+
+
+def _part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
+    """x[..., start:stop:step, ...] along one axis, a view."""
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return view_of(x, Slice(tuple(starts), tuple(stops), tuple(steps)))
 
 
 def _resolve(old: Shape, new: Sequence[int]) -> Shape:
@@ -84,7 +117,7 @@ def ravel(x: Any) -> Tensor:
     return reshape(x, (-1,)) if as_tensor(x).node.size else reshape(x, (0,))
 
 
-def permute_dims(x: Any, *axes: Any) -> Tensor:
+def permute_dims(x: Any, *order: Any, axes: Any = None) -> Tensor:
     """The axes in another order; out.shape[i] = x.shape[axes[i]].
 
     >>> import chainrule as cr
@@ -92,19 +125,19 @@ def permute_dims(x: Any, *axes: Any) -> Tensor:
     (4, 2, 3)
     """
     tensor = as_tensor(x)
-    order = sizes("permute", axes)
+    order = sizes("permute", chosen("permute", order, axes, "axes"))
     found = [normalize_axis(a, tensor.ndim, "permute") for a in order]
     if sorted(found) != list(range(tensor.ndim)):
         raise ShapeError(
             f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once"
         )
-    return make(g.permute(use(tensor), found), tensor)
+    return view_of(tensor, Permute(tuple(found)))
 
 
 permute = permute_dims
 
 
-def transpose(x: Any, *axes: Any) -> Tensor:
+def transpose(x: Any, *order: Any, axes: Any = None) -> Tensor:
     """All axes reversed; with two axes, these change places (PyTorch); otherwise as
     `permute_dims`.
 
@@ -116,14 +149,12 @@ def transpose(x: Any, *axes: Any) -> Tensor:
     (2, 4, 3)
     """
     tensor = as_tensor(x)
-    order = (
-        sizes("transpose", axes)
-        if axes and axes != (None,)
-        else tuple(reversed(range(tensor.ndim)))
-    )
-    if len(order) == 2 and len(axes) == 2:
+    if len(order) == 2 and axes is None:
         return swapaxes(tensor, *order)
-    return permute_dims(tensor, order)
+    given = chosen("transpose", order, axes, "axes")
+    if not given or given == (None,):
+        return permute_dims(tensor, tuple(reversed(range(tensor.ndim))))
+    return permute_dims(tensor, sizes("transpose", given))
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
@@ -203,7 +234,12 @@ def expand_dims(
 unsqueeze = expand_dims
 
 
-def broadcast_to(x: Any, *shape: Any) -> Tensor:
+_BROADCAST = (
+    "the tensor is broadcast, several of its elements are one; change a copy: y = x.clone()"
+)
+
+
+def broadcast_to(x: Any, *lengths: Any, shape: Any = None) -> Tensor:
     """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``).
 
     >>> import chainrule as cr
@@ -212,7 +248,7 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
             [1, 2]])
     """
     tensor = as_tensor(x)
-    wanted = sizes("broadcast_to", shape)
+    wanted = sizes("broadcast_to", chosen("broadcast_to", lengths, shape, "shape"))
     missing = len(wanted) - tensor.ndim
     if missing >= 0:
         wanted = tuple(
@@ -224,23 +260,31 @@ def broadcast_to(x: Any, *shape: Any) -> Tensor:
     )
     if not fits or min(wanted, default=0) < 0:
         raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
-    return make(g.expand(use(tensor), wanted), tensor)
+    if math.prod(wanted) == math.prod(tensor.shape):
+        return view_of(tensor, Reshape(tuple(wanted)))
+    return view_of(tensor, Expand(tuple(wanted)), refuses=_BROADCAST)
 
 
 def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
-    """All arguments in their common shape."""
+    """All arguments in their common shape.
+
+    >>> import chainrule as cr
+    >>> [t.shape for t in cr.broadcast_arrays(cr.ones(3, 1), cr.ones(4))]
+    [(3, 4), (3, 4)]
+    """
     tensors = [as_tensor(x) for x in xs]
     shape = broadcast_shapes(*(t.shape for t in tensors), name="broadcast_tensors")
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
+broadcast_arrays = broadcast_tensors
+
+
 # -- together and apart ----------------------------------------------------------------------------
 def _same_dtype(xs: Sequence[Any], name: str) -> tuple[list[Node], list[Any]]:
-    tensors = [as_tensor(x) for x in xs]
-    if not tensors:
+    if not xs:
         raise OptionError(f"{name} needs at least one tensor")
-    dtype = dt.promote(*(t.dtype for t in tensors))
-    return [g.cast(use(t), dtype) for t in tensors], tensors
+    return of_one_dtype(*xs)
 
 
 def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = None) -> Tensor:
@@ -280,15 +324,32 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     tensor([[1, 3],
             [2, 4]])
     """
-    tensors = [as_tensor(x) for x in xs]
-    for i, t in enumerate(tensors):
-        if t.shape != tensors[0].shape:
+    nodes, tensors = _same_dtype(list(xs), "stack")
+    shape = nodes[0].shape
+    for i, n in enumerate(nodes):
+        if n.shape != shape:
             raise ShapeError(
-                f"stack: tensor 0 has shape {tensors[0].shape}, tensor {i} has {t.shape}; equal "
-                "ones expected"
+                f"stack: tensor 0 has shape {shape}, tensor {i} has {n.shape}; equal ones expected"
             )
-    where_ = axis if dim is None else dim
-    return concatenate([expand_dims(t, where_) for t in tensors], axis=where_)
+    along = normalize_axis(axis if dim is None else dim, len(shape) + 1, "stack")
+    single = (*shape[:along], 1, *shape[along:])
+    return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
+
+
+def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+    """x[start:start + length] along ``dim``; a negative start counts from the end.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([1, 2, 3, 4]).narrow(0, 1, 2)
+    tensor([2, 3])
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(dim, tensor.ndim, "narrow")
+    n = tensor.shape[along]
+    first = start + n if start < 0 else start
+    if not (0 <= first and 0 <= length and first + length <= n):
+        raise ShapeError(f"narrow: {start} and length {length} leave axis {along} of length {n}")
+    return _part(tensor, along, first, first + length)
 
 
 def split(
@@ -319,11 +380,7 @@ def split(
     else:
         cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
     edges = [0, *cuts, n]
-    node = use(tensor)
-    return [
-        make(part(node, along, a, max(a, b)), tensor)
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [_part(tensor, along, a, max(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
@@ -337,9 +394,9 @@ def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -
             f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has "
             f"length {n}"
         )
-    result, start, node = [], 0, use(tensor)
+    result, start = [], 0
     for length in lengths:
-        result.append(make(part(node, along, start, start + length), tensor))
+        result.append(_part(tensor, along, start, start + length))
         start += length
     return result
 
@@ -367,10 +424,7 @@ def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, .
     """
     tensor = as_tensor(x)
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
-    return tuple(
-        squeeze(make(part(use(tensor), along, i, i + 1), tensor), along)
-        for i in range(tensor.shape[along])
-    )
+    return tuple(squeeze(_part(tensor, along, i, i + 1), along) for i in range(tensor.shape[along]))
 
 
 unbind = unstack
@@ -389,10 +443,8 @@ def tile(x: Any, *repeats: Any) -> Tensor:
     times = (1,) * (len(shape) - len(times)) + times
     pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
     wide = [n for pair in zip(times, shape, strict=True) for n in pair]
-    return reshape(
-        broadcast_to(reshape(tensor, pairs), wide),
-        [a * b for a, b in zip(times, shape, strict=True)],
-    )
+    node = g.broadcast(g.reshape(use(tensor), pairs), wide)
+    return make(g.reshape(node, [a * b for a, b in zip(times, shape, strict=True)]), tensor)
 
 
 def repeat(
@@ -412,10 +464,9 @@ def repeat(
     along = normalize_axis(axis, tensor.ndim, "repeat")
     if isinstance(repeats, int):
         s = tensor.shape
-        wide = broadcast_to(
-            expand_dims(tensor, along + 1), (*s[: along + 1], repeats, *s[along + 1 :])
-        )
-        return reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :]))
+        apart = g.reshape(use(tensor), (*s[: along + 1], 1, *s[along + 1 :]))
+        wide = g.broadcast(apart, (*s[: along + 1], repeats, *s[along + 1 :]))
+        return make(g.reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :])), tensor)
     counts = [int(r) for r in repeats]
     if len(counts) != tensor.shape[along]:
         raise ShapeError(
@@ -461,11 +512,11 @@ def pad(
     node = g.slice(
         node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
     )
-    result = make(g.pad(node, low, high), tensor)
-    if fill == 0:
-        return result
+    filling = operand(fill, node.dtype)
+    if filling.op == "constant":
+        return make(g.pad(node, low, high, filling.params["value"].array.item()), tensor)
     inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
-    return select(inside, result, make(constant(fill, node.dtype)))
+    return select(inside, make(g.pad(node, low, high), tensor), make(filling))
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
@@ -481,20 +532,38 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
     node = use(tensor)
     for axis, (low, high) in enumerate(pairs):
         n = node.shape[axis]
-        if (
-            min(low, high) < 0
-            or (names[mode] == "reflect" and max(low, high) >= n)
-            or (n == 0 and max(low, high))
-        ):
+        if not low and not high:
+            continue
+        if min(low, high) < 0 or n == 0 or (names[mode] == "reflect" and max(low, high) >= n):
             raise ShapeError(
                 f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
             )
-        if low or high:
-            index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
-            order = [axis, *(i for i in range(node.ndim) if i != axis)]
-            back = [order.index(i) for i in range(node.ndim)]
-            node = g.permute(g.gather(g.permute(node, order), index), back)
+        index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+        order = [axis, *(i for i in range(node.ndim) if i != axis)]
+        back = [order.index(i) for i in range(node.ndim)]
+        node = g.permute(g.gather(g.permute(node, order), index), back)
     return make(node, tensor)
+
+
+def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` elements, ``step`` apart, along an axis; their elements lie along a new
+    last axis.
+
+    >>> import chainrule as cr
+    >>> cr.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        raise ShapeError("unfold needs an axis to take windows along, got a scalar")
+    axis = normalize_axis(dimension, tensor.ndim, "unfold")
+    if size < 1 or step < 1 or size > tensor.shape[axis]:
+        raise ShapeError(
+            f"unfold: windows of {size} elements, {step} apart, along axis {axis} of shape "
+            f"{tensor.shape}; both are at least 1, and the size at most {tensor.shape[axis]}"
+        )
+    return make(g.window(use(tensor), [axis], [size], [step], [1]), tensor)
 
 
 def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
@@ -506,7 +575,7 @@ def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
     """
     axis, _ = pick("flip", axis, dim, None, None)
     tensor = as_tensor(x)
-    return make(g.flip(use(tensor), normalize_axes(axis, tensor.ndim, "flip")), tensor)
+    return view_of(tensor, Flip(tuple(normalize_axes(axis, tensor.ndim, "flip"))))
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
@@ -520,7 +589,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
     axis, _ = pick("roll", axis, dim, None, None)
     tensor = as_tensor(x)
     if axis is None:
-        return reshape(roll(ravel(tensor), shift, 0), tensor.shape)
+        return _fresh(reshape(roll(ravel(tensor), shift, 0), tensor.shape))
     axes = [axis] if isinstance(axis, int) else list(axis)
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
     if len(shifts) != len(axes):
@@ -588,12 +657,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     n = max(min(rows - first, columns - second), 0)
     if n == 0:
         return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
-    # Flattened, the diagonal is every (columns + 1)-th element.
-    flat = use(reshape(moved, (*moved.shape[:-2], rows * columns)))
-    start = first * columns + second
-    return make(
-        part(flat, flat.ndim - 1, start, start + (n - 1) * (columns + 1) + 1, columns + 1), tensor
-    )
+    return view_of(moved, Diagonal(first, second, n))
 
 
 _diagonal = diagonal  # `diag` has an argument of this name
@@ -610,7 +674,7 @@ def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
     tensor = as_tensor(x)
     k = k if diagonal is None else diagonal
     if tensor.ndim == 2:
-        return _diagonal(tensor, k)
+        return _fresh(_diagonal(tensor, k))
     if tensor.ndim != 1:
         raise ShapeError(f"diag takes a vector or a matrix, got shape {tensor.shape}")
     n = tensor.shape[0] + abs(k)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import opcode
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -10,10 +13,11 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array
-from ..errors import DTypeError, OptionError, ShapeError
+from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
-from . import contract, create, cumulative, elementwise, index, reduce, shape
-from .value import Value, as_tensor, make, use
+from . import bits, contract, create, cumulative, elementwise, index, reduce, shape
+from .value import Value, as_tensor, make, use, view_of
+from .view import Stop, in_order
 
 Operator = Callable[["Tensor", Any], "Tensor"]
 
@@ -38,11 +42,21 @@ def _operator(
     return forward, reflected, in_place
 
 
+_NAMES = {"reduce_max": "max", "reduce_min": "min"}
+
+
+def _takes_two_apart(frame: Any) -> bool:
+    """Whether the line that runs in ``frame`` is now at ``a, b = …``."""
+    code, i = frame.f_code.co_code, frame.f_lasti
+    return bool(code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2)
+
+
 class Tensor(Value):
     """An n-dimensional array of numbers of one dtype, with automatic differentiation.
 
     Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's
-    and the Array API's, and PyTorch's where it has another.
+    and the Array API's, and PyTorch's where it has another. Make one with `cr.tensor`: the class
+    itself, called with a list, makes a float32 tensor, as in PyTorch.
 
     >>> import chainrule as cr
     >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -58,18 +72,45 @@ class Tensor(Value):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: bool = False, name: str = ""
     ) -> None:
+        if isinstance(data, int) and not isinstance(data, bool):
+            raise OptionError(
+                f"Tensor({data}) would be a tensor of shape ({data},) in PyTorch; write "
+                f"cr.tensor({data}) for the number, cr.zeros({data}) for the shape"
+            )
         wanted = None if dtype is None else dt.dtype_of(dtype)
+        if wanted is None and isinstance(data, list | tuple):
+            wanted = dt.default_float  # cr.tensor keeps integers
         made = create.tensor(data, wanted)
         self._array, self._node, self._grad = made._array, made._node, None
         self._serial, self._requires_grad = made._serial, False
         self._spent = self._weak = False
+        self._view = self._shared = None
         self.name = name
         if requires_grad:
             self.requires_grad_()
 
     # -- numbers -----------------------------------------------------------------------------------
     def numpy(self) -> Array:
-        """The numbers as a NumPy array of your own (a copy)."""
+        """The numbers as a NumPy array in the same memory: who writes to it changes the tensor.
+
+        It is a copy, and read-only, where a write could not reach the tensor: if that was computed
+        from tensors that require a gradient, is broadcast, or is an entry of a state dict. An array
+        of your own is ``x.numpy().copy()`` or ``np.array(x)``.
+
+        >>> import chainrule as cr
+        >>> x = cr.zeros(3)
+        >>> x.numpy()[0] = 5
+        >>> x
+        tensor([5., 0., 0.])
+        """
+        shared = self._share()
+        if shared is None:
+            shared = self._copied()
+            shared.setflags(write=False)
+        return shared
+
+    def _copied(self) -> Array:
+        """The numbers as an array of their own."""
         return np.array(self._read(), dtype=self.dtype, order="C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -82,7 +123,9 @@ class Tensor(Value):
             view = array.view()
             view.setflags(write=False)
             return view
-        return np.array(array, dtype=dtype or self.dtype)
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            return np.array(array, dtype=dtype or self.dtype)
+        return self.numpy()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         function = _UFUNCS.get(ufunc.__name__)
@@ -99,6 +142,21 @@ class Tensor(Value):
 
     def __dlpack_device__(self) -> Any:
         return (1, 0)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module `chainrule`, which has the functions of the Array API standard."""
+        module = importlib.import_module(__name__.split(".", 1)[0])
+        if api_version not in (None, module.__array_api_version__):
+            raise OptionError(
+                f"__array_namespace__: version {module.__array_api_version__} of the standard is"
+                f" there, got {api_version!r}"
+            )
+        return module
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
+        """The tensor itself: there is the CPU only."""
+        create.check_device(device)
+        return self
 
     def item(self) -> Any:
         """The only element, as a Python number."""
@@ -143,6 +201,12 @@ class Tensor(Value):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise TypeError("iteration over a scalar tensor")
+        largest = self._node is not None and _NAMES.get(self._node.op)
+        if largest and _takes_two_apart(sys._getframe(1)):
+            raise TypeError(
+                f"x.{largest}(axis) is the values alone, as in NumPy, and not PyTorch's pair: "
+                f"write values, indices = x.{largest}(dim=axis); to take its rows apart, .unbind()"
+            )
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, item: Any) -> bool:
@@ -168,13 +232,13 @@ class Tensor(Value):
         return format(self.item(), spec) if self.shape == () else format(repr(self), spec)
 
     def __reduce__(self) -> Any:
-        return _restore, (type(self), self.numpy(), self._requires_grad, self.name)
+        return _restore, (type(self), self._copied(), self._requires_grad, self.name)
 
     def __copy__(self) -> Tensor:
         return make(self.node, self)
 
     def __deepcopy__(self, memo: Any) -> Tensor:
-        copy = _restore(type(self), self.numpy(), self._requires_grad, self.name)
+        copy = _restore(type(self), self._copied(), self._requires_grad, self.name)
         memo[id(self)] = copy
         return copy
 
@@ -194,7 +258,7 @@ class Tensor(Value):
     def astype(self, dtype: Any) -> Tensor:
         """Converted to ``dtype``; floats outside an integer type's range are clamped to it."""
         wanted = dt.dtype_of(dtype)
-        return self if wanted == self.dtype else make(g.cast(use(self), wanted), self)
+        return self if wanted == self.dtype else make(use(self, wanted), self)
 
     type = astype
 
@@ -222,9 +286,11 @@ class Tensor(Value):
         """The tensor itself."""
         return self
 
-    def contiguous(self) -> Self:
-        """The tensor itself."""
-        return self
+    def contiguous(self) -> Tensor:
+        """The tensor itself; a copy if it is a view whose elements do not lie in their order."""
+        if self._view is None or in_order(*self._view.layout()):
+            return self
+        return self.clone()
 
     def clone(self) -> Tensor:
         """A tensor of its own with the same value; gradients flow through."""
@@ -233,16 +299,27 @@ class Tensor(Value):
     copy = clone
 
     def detach(self) -> Tensor:
-        """The same value, without gradient."""
-        return make(g.stop_gradient(self.node))
+        """The same elements, without gradient: a view, so to change it is to change the tensor."""
+        return view_of(self, Stop(bypass=True))
+
+    def detach_(self) -> Self:
+        """Becomes a constant to every gradient. A view cannot: its elements are another's."""
+        if self._view is not None:
+            raise GradientError("detach_: this tensor is a view; write y = x.detach()")
+        if self._requires_grad and self.is_leaf:
+            return self.requires_grad_(False)
+        return self._become(make(g.stop_gradient(self.node)), "detach_")
 
     @property
     def data(self) -> Tensor:
-        """The same value, without gradient; setting it assigns (see `assign`)."""
+        """The same elements, without gradient (see `detach`); setting it assigns (see `assign`)."""
         return self.detach()
 
     @data.setter
     def data(self, new: Any) -> None:
+        if isinstance(new, Value) and new._view is not None:
+            if new.node is g.stop_gradient(self.node):  # x.data += 1 has changed x already
+                return
         self.assign(new)
 
     def size(self, dim: Any = None) -> Any:
@@ -287,9 +364,13 @@ class Tensor(Value):
         """The last two axes change places."""
         return shape.matrix_transpose(self)
 
+    def view(self, *lengths: Any) -> Tensor:
+        """The same elements in another shape (see `cr.reshape`), always as a view."""
+        return shape.view(self, *lengths)
+
     def view_as(self, other: Any) -> Tensor:
-        """In the shape of ``other``."""
-        return shape.reshape(self, other.shape)
+        """In the shape of ``other``, as a view."""
+        return shape.view(self, other.shape)
 
     def expand_as(self, other: Any) -> Tensor:
         """Broadcast to the shape of ``other``."""
@@ -312,6 +393,14 @@ class Tensor(Value):
         """Parts of the given length (or lengths) along ``dim``, as in PyTorch."""
         return shape.split(self, split_size, dim=dim)
 
+    def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
+        """x[start:start + length] along ``dim``, a view."""
+        return shape.narrow(self, dim, start, length)
+
+    def select(self, dim: Any, index: Any) -> Tensor:
+        """x[index] along ``dim``, a view."""
+        return self.moveaxis(dim, 0)[index]
+
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where ``mask`` holds, otherwise the tensor."""
         return elementwise.select(mask, as_tensor(value, self.dtype).to(self.dtype), self)
@@ -325,6 +414,8 @@ class Tensor(Value):
         return index.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(value, Value) and value._view is not None and index.is_item(self, key, value):
+            return  # x[key] += 1 has changed the view x[key], and so x
         self._become(index.setitem(self, key, value), "x[...] =")
 
     def __getattr__(self, name: str) -> Any:
@@ -337,7 +428,8 @@ class Tensor(Value):
                     return self._become(method(self, *args, **options), name)
 
                 return in_place
-        raise AttributeError(f"a Tensor has no attribute {name!r}")
+        hint = f"; write nn.init.{name}(x, ...)" if name in ("normal_", "uniform_") else ""
+        raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
 
     def zero_(self) -> Self:
         """All elements become 0."""
@@ -365,25 +457,10 @@ class Tensor(Value):
         return elementwise.absolute(self)
 
     def __invert__(self) -> Tensor:
-        if self.dtype != dt.bool_:
-            raise DTypeError(
-                f"~ is defined for bool tensors, got {self.dtype}; use -x, or compare first"
-            )
-        return elementwise.logical_not(self)
+        return bits.bitwise_invert(self)
 
     def __round__(self, ndigits: Any = None) -> Tensor:
         return elementwise.round(self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("&", self, other)
-
-    def __or__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("|", self, other)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return elementwise.bitwise("^", self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     # -- operators with two operands ----------------------------------------
     __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")
@@ -394,6 +471,11 @@ class Tensor(Value):
     __mod__, __rmod__, __imod__ = _operator(elementwise.remainder, "%")
     __pow__, __rpow__, __ipow__ = _operator(elementwise.power, "**")
     __matmul__, __rmatmul__, __imatmul__ = _operator(contract.matmul, "@")
+    __and__, __rand__, __iand__ = _operator(bits.bitwise_and, "&")
+    __or__, __ror__, __ior__ = _operator(bits.bitwise_or, "|")
+    __xor__, __rxor__, __ixor__ = _operator(bits.bitwise_xor, "^")
+    __lshift__, __rlshift__, __ilshift__ = _operator(bits.bitwise_left_shift, "<<")
+    __rshift__, __rrshift__, __irshift__ = _operator(bits.bitwise_right_shift, ">>")
     __eq__ = _operator(elementwise.equal, "==")[0]  # type: ignore[assignment]
     __ne__ = _operator(elementwise.not_equal, "!=")[0]  # type: ignore[assignment]
     __lt__ = _operator(elementwise.less, "<")[0]
@@ -417,6 +499,26 @@ class Tensor(Value):
     sinh = elementwise.sinh
     cosh = elementwise.cosh
     tanh = elementwise.tanh
+    acos = elementwise.acos
+    acosh = elementwise.acosh
+    arccos = elementwise.arccos
+    arccosh = elementwise.arccosh
+    arcsin = elementwise.arcsin
+    arcsinh = elementwise.arcsinh
+    arctan = elementwise.arctan
+    arctan2 = elementwise.arctan2
+    arctanh = elementwise.arctanh
+    asin = elementwise.asin
+    asinh = elementwise.asinh
+    atan = elementwise.atan
+    atan2 = elementwise.atan2
+    atanh = elementwise.atanh
+    exp2 = elementwise.exp2
+    hypot = elementwise.hypot
+    copysign = elementwise.copysign
+    signbit = elementwise.signbit
+    nextafter = elementwise.nextafter
+    logaddexp = elementwise.logaddexp
     sigmoid = elementwise.sigmoid
     softplus = elementwise.softplus
     erf = elementwise.erf
@@ -475,6 +577,7 @@ class Tensor(Value):
     all = reduce.all
     count_nonzero = reduce.count_nonzero
     prod = reduce.prod
+    diff = reduce.diff
     cumsum = cumulative.cumsum
     cumprod = cumulative.cumprod
     cummax = cumulative.cummax
@@ -497,6 +600,7 @@ class Tensor(Value):
     chunk = shape.chunk
     unbind = shape.unbind
     tile = shape.tile
+    unfold = shape.unfold
     repeat_interleave = shape.repeat_interleave
     flip = shape.flip
     roll = shape.roll
@@ -505,7 +609,6 @@ class Tensor(Value):
     diagonal = shape.diagonal
     diag = shape.diag
     trace = shape.trace
-    view = shape.reshape
     expand = shape.broadcast_to
     broadcast_to = shape.broadcast_to
     t = shape.transpose
@@ -539,8 +642,20 @@ _UFUNCS: dict[str, Callable[..., Tensor]] = {
         "not_equal"
         " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp "
         "expm1 log"
-        " log1p log2 log10 sqrt reciprocal sin cos tan sinh cosh tanh negative absolute sign "
+        " log1p log2 log10 exp2 arcsin arccos arctan arctan2 arcsinh arccosh arctanh hypot copysign"
+        " nextafter signbit positive sqrt reciprocal sin cos tan sinh cosh tanh negative absolute"
+        " sign "
         "square floor"
         " ceil trunc isnan isinf isfinite"
     ).split()
-} | {"matmul": contract.matmul, "rint": elementwise.round, "fabs": elementwise.absolute}
+} | {
+    "matmul": contract.matmul,
+    "bitwise_and": bits.bitwise_and,
+    "bitwise_or": bits.bitwise_or,
+    "bitwise_xor": bits.bitwise_xor,
+    "invert": bits.bitwise_invert,
+    "left_shift": bits.bitwise_left_shift,
+    "right_shift": bits.bitwise_right_shift,
+    "rint": elementwise.round,
+    "fabs": elementwise.absolute,
+}

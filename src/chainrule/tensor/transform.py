@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ..errors import CompileError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import active, substitute
 from .pytree import broadcast_prefix, flatten, unflatten
+from .ranges import RangeCheck, settle
 from .value import Value, array_of, as_tensor, depends_on_leaf, make, register_leaf
 
 if TYPE_CHECKING:
@@ -34,13 +35,24 @@ Argnums = int | Sequence[int]
 
 
 @contextmanager
-def transforming() -> Iterator[None]:
-    """A function is being run on tracers."""
+def tracing() -> Iterator[list[RangeCheck]]:
+    """A function is being run on tracers; yields the checks of indices that it asks for."""
+    checks: list[RangeCheck] = []
+    before, active.checks = active.checks, checks
     active.transforms += 1
     try:
-        yield
+        yield checks
     finally:
         active.transforms -= 1
+        active.checks = before
+
+
+@contextmanager
+def transforming(finished: Callable[[list[Node]], Sequence[Node]]) -> Iterator[None]:
+    """A function is being run on tracers; ``finished`` replaces them in nodes by the arguments."""
+    with tracing() as checks:
+        yield
+    settle(checks, finished)
 
 
 class Tracers:
@@ -58,13 +70,29 @@ class Tracers:
             self.nodes.append(node)
             self.tensors.append(tensor)
 
+    def replace(self, nodes: Sequence[Node]) -> list[Node]:
+        """``nodes`` of the arguments in place of the tracers."""
+        return substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
+
+    def replacing(self) -> AbstractContextManager[None]:
+        """The function is being run on these tracers."""
+        return transforming(self.replace)
+
+    def require_unchanged(self, name: str) -> None:
+        """An argument changed in place has lost what the derivative is by."""
+        for tensor, node in zip(self.tensors, self.nodes, strict=True):
+            if tensor.node is not node:
+                raise GradientError(
+                    f"{name}: the function changes its argument in place, and the derivative would "
+                    "be by the new value; change a copy: y = x.clone()"
+                )
+
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
         gradient."""
-        given = dict(zip(self.nodes, self.given, strict=True))
-        nodes = substitute(nodes, given)
+        nodes = self.replace(nodes)
         if active.capture is not None:
-            active.capture.settle(given)
+            active.capture.settle(dict(zip(self.nodes, self.given, strict=True)))
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
         if now and plain and active.capture is None and rt.has_value([t.node for t in plain]):
@@ -155,12 +183,13 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         chosen = _select("grad", args, argnums)
         leaves, structure = flatten([args[i] for i in chosen])
         tracers = Tracers("grad", leaves)
-        with transforming():
+        with tracers.replacing():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
             if has_aux and not (isinstance(out, tuple) and len(out) == 2):
                 raise OptionError(
                     "grad with has_aux=True: the function must return a pair (loss, aux)"
                 )
+            tracers.require_unchanged("grad")
             loss = _scalar_loss("grad", out[0] if has_aux else out)
             aux, aux_structure = flatten(out[1] if has_aux else None)
             grads = reverse.gradients([loss.node], [g.ones_like(loss.node)], tracers.nodes)
@@ -225,8 +254,9 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     leaves, structure = flatten(list(primals))
     tracers = Tracers("vjp", leaves)
-    with transforming():
+    with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "vjp")
+        tracers.require_unchanged("vjp")
         nodes = [t.node for t in outputs]
     result = unflatten(out_structure, tracers.finish(nodes))
 
@@ -256,8 +286,9 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
             f"jvp: primals have shapes {[t.shape for t in tracers.originals]},"
             f" tangents {[t.shape for t in given]}"
         )
-    with transforming():
+    with tracers.replacing():
         outputs, out_structure = _outputs(f(*unflatten(structure, tracers.tensors)), "jvp")
+        tracers.require_unchanged("jvp")
         nodes = [t.node for t in outputs]
         cast = [g.cast(t.node, n.dtype) for t, n in zip(given, tracers.nodes, strict=True)]
         derivatives = _or_zeros(reverse.jvp(nodes, tracers.nodes, cast), nodes)
@@ -281,8 +312,9 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         chosen = _select("jacobian", args, argnums)
         leaves, structure = flatten([args[i] for i in chosen])
         tracers = Tracers("jacobian", leaves)
-        with transforming():
+        with tracers.replacing():
             out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
+            tracers.require_unchanged("jacobian")
             [result] = _outputs([out], "jacobian")[0]
             y = result.node
             row = g.input(y.shape, y.dtype)
@@ -346,6 +378,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             list(in_axes) if isinstance(in_axes, tuple) else in_axes, list(args)
         )
         mapped: dict[Node, Node] = {}
+        arguments: list[tuple[Tensor, Tensor, Node, int]] = []
         inner: list[Any] = []
         lengths: dict[int, Any] = {}
         for x, axis in zip(leaves, axes, strict=True):
@@ -360,9 +393,11 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             axis %= tensor.ndim
             lengths[tensor.shape[axis]] = tensor.shape
             front = tensor.moveaxis(axis, 0)
-            node = rt.placeholder(front.shape[1:], front.dtype, "cr.vmap")
+            node = rt.placeholder(front.shape[1:], front.dtype, rt.MAPPED)
             mapped[node] = front.node
             inner.append(make(node, front))
+            if isinstance(x, Value):
+                arguments.append((tensor, inner[-1], node, axis))
             if inner[-1].requires_grad:
                 register_leaf(node, inner[-1])
         if len(lengths) != 1:
@@ -370,22 +405,31 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             raise ShapeError(
                 f"vmap: mapped arguments must have one length along in_axes, got {shown}"
             )
-        with transforming():
+
+        def batch_first(nodes: list[Node]) -> list[Node]:
+            return [n for n, _ in batching.vmap_nodes(nodes, mapped)]
+
+        with transforming(batch_first):
             out = f(*unflatten(structure, inner), **options)
             results, out_structure = flatten(out)
-            nodes = [as_tensor(t).node for t in results]
+            changed = [(x, t.node, axis) for x, t, node, axis in arguments if t.node is not node]
+            nodes = [as_tensor(t).node for t in results] + [node for _, node, _ in changed]
             batched = batching.vmap_nodes(nodes, mapped)
-        changed = active.capture.assigned_from([*mapped]) if active.capture is not None else None
-        if changed is not None:
+        outside = active.capture.assigned_from([*mapped]) if active.capture is not None else None
+        if outside is not None:
             raise CompileError(
-                f"vmap: the function assigns to a tensor of shape {changed.shape} from outside, "
+                f"vmap: the function assigns to a tensor of shape {outside.shape} from outside, "
                 "one value for each example; return the values, and assign behind vmap"
             )
         rt.end(mapped)
+        for (x, _, axis), (n, m) in zip(changed, batched[len(results) :], strict=True):
+            new = _placed(n, m, axis, next(iter(lengths)))  # changed in place: so is the argument
+            tracked = active.grad_enabled and depends_on_leaf(new)
+            x._become(make(new, requires_grad=tracked), "the function given to vmap changes x")
         places = broadcast_prefix(out_axes, out)
         found = [
             _placed(n, m, place, next(iter(lengths)))
-            for (n, m), place in zip(batched, places, strict=True)
+            for (n, m), place in zip(batched, places, strict=False)
         ]
         return unflatten(
             out_structure,
@@ -456,6 +500,7 @@ class custom_vjp:  # noqa: N801 - a decorator
     tensor(1.)
     """
 
+    _watched_ = ("function", "forward", "backward")
     forward: Function | None = None
     backward: Function | None = None
 
@@ -512,7 +557,7 @@ def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any
         "check_grads", [x for x, is_float in zip(wide, floats, strict=True) if is_float]
     )
     tensors = iter(tracers.tensors)
-    with transforming():
+    with tracers.replacing():
         out = f(
             *unflatten(
                 structure,

@@ -17,9 +17,12 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Array, Node, Shape, reachable
-from ..errors import CompileError, DTypeError, GradientError, ShapeError
+from ..core.plain import plain_numbers
+from ..errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
+from .changes import changed
+from .view import Step, Stop, View
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -32,9 +35,11 @@ _held: WeakValueDictionary[int, Value] = WeakValueDictionary()
 
 class Value:
     """A tensor's state. Either ``_array`` is its storage (then ``_node`` is that leaf's node, made
-    when first needed), or ``_array`` is None and ``_node`` is an expression.
+    when first needed), or ``_array`` is None and ``_node`` is an expression; of a view, the one it
+    was when last looked at.
 
-    A writeable ``_array`` belongs to this tensor alone: a program may update it in place.
+    A writeable ``_array`` belongs to this tensor alone: a program may update it in place, and
+    `numpy` lets the user write to it.
     """
 
     __slots__ = (
@@ -44,7 +49,9 @@ class Value:
         "_node",
         "_requires_grad",
         "_serial",
+        "_shared",
         "_spent",
+        "_view",
         "_weak",
         "name",
     )
@@ -56,7 +63,9 @@ class Value:
     _grad: Tensor | None
     _requires_grad: bool
     _serial: int  # of the capture it was made in; 0: outside
+    _shared: weakref.ref[Array] | None  # what `numpy` gave away: the user may write to the storage
     _spent: bool  # backward() has been called
+    _view: View | None  # the tensor whose elements these are; None: it has elements of its own
     _weak: bool  # stands for a Python float: never widens other operands
     name: str
 
@@ -80,15 +89,47 @@ class Value:
     @property
     def node(self) -> Node:
         """The node of this tensor, as the code that runs now may use it."""
+        if self._view is not None:
+            return self._node_of_view(self._view)
+        return g.cast(self._exact_node, dt.default_float) if self._weak else self._exact_node
+
+    @property
+    def _exact_node(self) -> Node:
+        """`node`; of what stands for a Python float, in float64."""
+        if self._view is not None:
+            return self._node_of_view(self._view)
         capture = active.capture
         if capture is not None and self._serial != capture.serial:
             return capture.slot(self).current
         if self._node is None:
             assert self._array is not None
-            self._node = rt.leaf(self._array, self.name)
-            if self._requires_grad:
-                _owners[self._node] = weakref.ref(self)
+            if self._is_shared():  # the user may change the storage: this node means what it is now
+                return self._own_leaf(aligned(self._array))
+            self._node = self._own_leaf(self._array)
         return self._node
+
+    def _own_leaf(self, array: Array) -> Node:
+        node = rt.leaf(array, self.name)
+        if self._requires_grad:
+            _owners[node] = weakref.ref(self)
+        return node
+
+    def _node_of_view(self, view: View) -> Node:
+        root = view.root.node
+        seen = view.seen
+        if seen is not None and seen[0] == root.id:
+            return seen[1]
+        node = root
+        for step in view.steps:
+            node = step.node(node)
+        if view.tape is not None:
+            node = g.custom_vjp(node, [view.tape], _passed_on)
+        view.seen = root.id, node
+        self._node = node
+        self._requires_grad = view.tape is not None or (view.root._requires_grad and not view.stops)
+        if active.capture is None:
+            _held[node.id] = self
+        return node
 
     def _is_outside(self) -> bool:
         return active.capture is not None and self._serial != active.capture.serial
@@ -100,18 +141,20 @@ class Value:
             self._forbid_in_capture(active.capture)
         elif self._array is not None:
             return self._array
+        elif self._view is not None:
+            self._view.root._read()  # whose graph is not needed any more
         node = self.node
         if node not in rt.values:
             rt.require_value([node], _no_value_message)
             rt.realize([node], _is_held)
         array = rt.values[node]
         settled = self._array is not None or self._requires_grad or array.flags.writeable
-        if not settled and active.capture is None:
+        if not (settled or self._view is not None) and active.capture is None:
             self._array, self._node = array, None  # the graph behind it is not needed any more
         return array
 
     def _forbid_in_capture(self, capture: Capture) -> None:
-        if self._is_outside() or rt.purpose_of([self.node]) is not None:
+        if (self._is_outside() and self._view is None) or rt.purpose_of([self.node]) is not None:
             raise CompileError(_no_value_message(capture.name))
 
     def _storage(self) -> Array:
@@ -126,6 +169,7 @@ class Value:
 
     def _storage_for_update(self) -> Array:
         """The array a program may update in place. Expressions that use the old value keep it."""
+        self._separate()
         array = self._array
         if array is None:
             array = self._read()
@@ -142,6 +186,89 @@ class Value:
                 rt.values[old] = kept
         self._array = array
         return array
+
+    # -- views -------------------------------------------------------------------------------------
+    @property
+    def root(self) -> Value:
+        """The tensor that has the elements: itself, or what it is a view of."""
+        found: Value = self
+        while found._view is not None:
+            found = found._view.root
+        return found
+
+    def _separate(self) -> None:
+        """A view becomes a tensor with elements of its own."""
+        if self._view is not None:
+            self._node, self._view = self.node, None
+            self._serial = active.capture.serial if active.capture is not None else 0
+
+    def _is_shared(self) -> bool:
+        """Whether the user holds an array that is this tensor's storage."""
+        if self._shared is not None and self._shared() is None:
+            self._shared = None
+        return self._shared is not None
+
+    def _share(self) -> Array | None:
+        """An array that is this tensor's storage, to read and to write; None if it cannot be had.
+
+        As long as the user holds it, nodes of this tensor stand for a copy of what it was when they
+        were made, and changes of the tensor are written into the storage.
+        """
+        view = self._view
+        if view is not None:
+            root = None if view.refuses or view.tape is not None else view.root._share()
+            return None if root is None else view.array(root)
+        if active.capture is not None or self._weak:
+            return None
+        if self._requires_grad and self._array is None:  # it was computed, or is a tracer
+            return None
+        array = self._shared() if self._shared is not None else None
+        if array is None:
+            # Its base is no array: so views of it keep this very array alive, not the storage only.
+            array = np.asarray(self._storage_for_update().data)
+            self._shared = weakref.ref(array)
+        shared: Array = array[...]
+        return shared
+
+    def _write(self, view: View, new: Value, what: str) -> Self:
+        """In-place change of a view: of the elements of its root."""
+        root = view.root
+        if view.refuses:
+            raise OptionError(f"{what} in place: {view.refuses}")
+        if view.bypasses:
+            value = make(view.put(g.stop_gradient(new.node)), requires_grad=False)
+            if root._requires_grad:
+                root._unnoticed(value)
+            else:
+                root._become(value, what)
+            if active.grad_enabled:
+                view.tape, view.seen = new.node if new._requires_grad else None, None
+            return self
+        if view.stops and active.grad_enabled and (new._requires_grad or root._requires_grad):
+            raise GradientError(
+                f"{what} in place on a view without gradient, which changes the tensor behind it; "
+                f"{_instead(what)}"
+            )
+        requires_grad = active.grad_enabled and (root._requires_grad or new._requires_grad)
+        root._become(make(view.put(use(new)), requires_grad=requires_grad), what)
+        return self
+
+    def _forbid_mapped(self, new: Value, what: str) -> None:
+        """A tensor from outside a mapped function does not become one value for each example."""
+        waits = rt.purpose_of([new.node])
+        if waits == rt.MAPPED and rt.purpose_of([self.node]) != waits:
+            raise CompileError(
+                f"{user_line()} ({what} in place) gives a tensor from outside a value that differs "
+                "between the examples of cr.vmap; return the value from the function"
+            )
+
+    def _unnoticed(self, new: Value) -> Self:
+        """Becomes ``new``, and back-propagation does not see it."""
+        if self.is_leaf or self._is_outside():
+            return self.assign(new)
+        self._node = g.custom_vjp(new.node, [self.node], _passed_on)
+        _held[self._node.id] = self
+        return self
 
     # -- state -------------------------------------------------------------------------------------
     def assign(self, new: Any) -> Self:
@@ -162,7 +289,13 @@ class Value:
                     f"assign: this tensor is {self.dtype}, the new value {value.dtype}; convert it "
                     "with .to()"
                 )
-            value = make(g.cast(value.node, self.dtype))
+        if value._weak or value.dtype != self.dtype:
+            value = make(use(value, self.dtype))
+        if self._view is not None:
+            if self._view.refuses:
+                raise OptionError(f"assign: {self._view.refuses}")
+            self._view.root.assign(make(self._view.put(value.node)))
+            return self
         if active.capture is not None:
             node = value.node
             if self._is_outside():
@@ -171,6 +304,9 @@ class Value:
                 self._node = active.capture.cut(node, self) if self._requires_grad else node
             return self
         array = value._read()
+        if self._is_shared():
+            np.copyto(self._storage_for_update(), array)
+            return self
         if array.flags.writeable or value._array is None:
             array = aligned(array)
         self._array, self._node = array, None
@@ -187,6 +323,10 @@ class Value:
                 f"{what} in place: the tensor is {self.dtype}, the result {new.dtype}; "
                 f"{_instead(what)}"
             )
+        if active.transforms:
+            self._forbid_mapped(new, what)
+        if self._view is not None:
+            return self._write(self._view, new, what)
         if self._requires_grad and self.is_leaf:
             if active.grad_enabled:
                 raise GradientError(
@@ -197,8 +337,20 @@ class Value:
             return self.assign(new)
         if self._is_outside():
             return self.assign(new)
-        self._requires_grad = new.requires_grad
-        self._array, self._node = new._array, new._node
+        if self._requires_grad and not active.grad_enabled:
+            return self._unnoticed(new)
+        if self._is_shared():
+            if new._requires_grad:
+                raise GradientError(
+                    f"{what} in place with a result that requires a gradient, on a tensor whose "
+                    f".numpy() array is in use: it would no longer share it; {_instead(what)}"
+                )
+            return self.assign(new)
+        if self._requires_grad != new.requires_grad:
+            self._requires_grad = new.requires_grad
+            changed()
+        made = new._weak or new._array is None
+        self._array, self._node = new._array, new.node if made else new._node
         if self._array is not None and self._array.flags.writeable:
             self._array, self._node = None, new.node
         if self._node is not None:
@@ -231,6 +383,8 @@ class Value:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Ask for (or no longer for) a gradient; returns the tensor itself."""
+        if self._view is not None:
+            self._node_of_view(self._view)  # the root may have changed
         if requires_grad == self._requires_grad:
             return self
         if requires_grad and not dt.is_float(self.dtype):
@@ -241,7 +395,9 @@ class Value:
             if not self.is_leaf:
                 raise GradientError("only a leaf can stop requiring a gradient; use x.detach()")
             self._requires_grad = False
+            changed()
             return self
+        self._separate()
         if active.capture is not None:
             if not self._is_outside():
                 self._node = active.capture.cut(self.node, self)
@@ -254,6 +410,7 @@ class Value:
         elif self._node is not None:
             _owners[self._node] = weakref.ref(self)
         self._requires_grad = True
+        changed()
         return self
 
     def retain_grad(self) -> None:
@@ -268,7 +425,7 @@ class Value:
         if self._is_outside():
             assert active.capture is not None
             slot = active.capture.grad_slot(self, self._grad)
-            slot.read = slot.read or not slot.changed
+            slot.read, slot.used = slot.read or not slot.changed, slot.changed
             return slot.current  # type: ignore[return-value]
         return self._grad
 
@@ -285,6 +442,7 @@ class Value:
             if slot is None:  # set before it was read: what it was does not matter
                 slot = active.capture.grad_slot(self, None)
             slot.current, slot.changed = value, True
+            slot.used = slot.spent = False
         else:
             self._grad = value
 
@@ -314,7 +472,12 @@ class Value:
         leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
         self._forbid_foreign_graph(leaves)
         grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        reached = [(t, n) for (_, t), n in zip(leaves, grads, strict=True) if n is not None]
+        flat = _differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
+        reached = [
+            (t, g.zeros_like(leaf) if n is None else n)
+            for (leaf, t), n in zip(leaves, grads, strict=True)
+            if n is not None or leaf in flat
+        ]
         if active.capture is None and not create_graph:
             rt.require_value([root, cotangent.node], _no_value_message)
             rt.realize([root, *(n for _, n in reached)], _is_held)
@@ -353,7 +516,7 @@ class Value:
             raise ShapeError(
                 f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}"
             )
-        return make(g.cast(cotangent.node, self.dtype))
+        return make(use(cotangent, self.dtype))
 
     @staticmethod
     def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
@@ -370,9 +533,13 @@ class Value:
 def _instead(what: str) -> str:
     """What to write in place of the in-place change ``what``: an operator, a method or an
     assignment."""
-    if what.endswith("="):
+    if what.endswith("=") or what in ("zero_", "fill_", "copy_"):
         return "change a copy: y = x.clone()"
     return f"write x = x.{what[:-1]}(...)" if what.endswith("_") else f"write x = x {what} y"
+
+
+def _passed_on(cotangent: Node, out: Node, old: Node) -> list[Node | None]:
+    return [cotangent]  # the rule of `Value._unnoticed`
 
 
 def _is_held(node: Node) -> bool:
@@ -404,9 +571,31 @@ def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Ten
     tensor._requires_grad = requires_grad and node.dtype.kind == "f"
     tensor._serial = active.capture.serial if active.capture is not None else 0
     tensor._spent = tensor._weak = False
+    tensor._view = tensor._shared = None
     tensor.name = ""
     _held[node.id] = tensor
     return tensor
+
+
+def view_of(x: Value, *steps: Step, refuses: str = "") -> Tensor:
+    """A view of ``x``: it sees later changes of x, and a change of the view changes x."""
+    node, before = x.node, x._view
+    own = before is None or before.bypasses  # a detached tensor may get gradients of its own
+    root, taken = (x, ()) if own or before is None else (before.root, before.steps)
+    if x._requires_grad and not active.grad_enabled:
+        steps = (Stop(bypass=False), *steps)
+    view = View(root, (*taken, *steps), refuses or (before.refuses if before is not None else ""))
+    for step in steps:
+        node = step.node(node)
+    tensor = make(node, requires_grad=root._requires_grad and not view.stops)
+    view.seen = root.node.id, node
+    tensor._view = view
+    return tensor
+
+
+def snapshot(x: Value, refuses: str) -> Tensor:
+    """What ``x`` is now, without gradient; nobody may write to it, ``refuses`` says why."""
+    return view_of(make(g.stop_gradient(x.node), requires_grad=False), refuses=refuses)
 
 
 def stored(array: Array) -> Tensor:
@@ -417,6 +606,7 @@ def stored(array: Array) -> Tensor:
     tensor = object.__new__(Value.kind)
     tensor._node, tensor._array, tensor._grad = None, array, None
     tensor._requires_grad = tensor._spent = tensor._weak = False
+    tensor._view = tensor._shared = None
     tensor._serial = 0
     tensor.name = ""
     return tensor
@@ -444,10 +634,28 @@ def depends_on_leaf(node: Node) -> bool:
     return False
 
 
-def use(value: Value) -> Node:
-    """The node of an operand: without gradient where gradients are off."""
-    node = value.node
+def _differentiable(root: Node) -> set[Node]:
+    """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        n = stack.pop()
+        if n not in seen and n.dtype.kind == "f" and n.op != "stop_gradient":
+            seen.add(n)
+            stack.extend(n.inputs)
+    return seen
+
+
+def use(value: Value, dtype: DType | None = None) -> Node:
+    """The node of an operand, converted to ``dtype``: without gradient where gradients are off."""
+    node = value.node if dtype is None else g.cast(value._exact_node, dtype)
     return g.stop_gradient(node) if value._requires_grad and not active.grad_enabled else node
+
+
+def lent(array: Array) -> bool:
+    """Whether ``array`` came from `Tensor.numpy`: a program may change it with its tensor."""
+    base = array.base
+    return isinstance(base.base if isinstance(base, np.ndarray) else base, memoryview)
 
 
 def array_of(data: Any, dtype: DType | None = None) -> Array:
@@ -458,7 +666,11 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     if isinstance(data, Value):
         array = data._read()
     elif isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
-        array = np.asarray(data)
+        array = plain_numbers(data, "the array")
+        if lent(array):
+            array = array.copy()
+        if active.capture is not None:
+            active.capture.arrays[id(data)] = data
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
@@ -474,7 +686,7 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
 
 def _from_python(data: Any) -> Array:
     try:
-        return np.asarray(data)
+        return plain_numbers(data, "the list")
     except ValueError as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(
@@ -484,6 +696,11 @@ def _from_python(data: Any) -> Array:
 
 
 def _reject(array: Array, data: Any) -> DType:
+    if array.dtype.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({array.dtype}) are not supported: keep real and imaginary parts as"
+            " two tensors"
+        )
     raise DTypeError(
         f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
         "expected"
@@ -503,8 +720,11 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
                 number, like or (dt.default_int if isinstance(number, int) else dt.default_float)
             )
             return make(constant(number, dtype))
-    if isinstance(x, list | tuple) and x and all(isinstance(i, Value) for i in x):
-        return make(_stack(x), *x)
+    if isinstance(x, list | tuple) and any(isinstance(i, Value) for i in x):
+        first = next(i for i in x if isinstance(i, Value))
+        if all(isinstance(i, Value | bool | int | float) for i in x):
+            rows = [as_tensor(i, first.dtype) for i in x]
+            return make(_stack(rows), *rows)
     array = array_of(x)
     return make(g.constant(array)) if array.size <= 64 else stored(aligned(array))
 
@@ -532,8 +752,8 @@ def constant(number: bool | int | float, dtype: DType) -> Node:
 
 
 # -- gradients on and off --------------------------------------------------------------------------
-class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
-    """Context or decorator: results computed inside require a gradient, or not."""
+class _GradMode(ContextDecorator):
+    """Results computed inside require a gradient, or not."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -547,7 +767,42 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
         active.grad_enabled = self._before.pop()
 
 
-class no_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+    """Switch gradients on or off, from the call on; as a context or decorator, for what is inside.
+
+    >>> import chainrule as cr
+    >>> before = cr.set_grad_enabled(False)
+    >>> cr.is_grad_enabled()
+    False
+    >>> with cr.set_grad_enabled(True):
+    ...     cr.is_grad_enabled()
+    True
+    >>> cr.is_grad_enabled()
+    False
+    >>> on_again = cr.set_grad_enabled(True)
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        super().__init__(bool(enabled))
+        self._called_in: bool | None = active.grad_enabled
+        active.grad_enabled = self.enabled
+
+    def __enter__(self) -> None:
+        """The end of the block brings back what was before the call."""
+        self._take_back()
+        super().__enter__()
+
+    def __call__(self, function: Any) -> Any:
+        """As a decorator, it switches while ``function`` runs only."""
+        self._take_back()
+        return super().__call__(function)
+
+    def _take_back(self) -> None:
+        if self._called_in is not None:
+            active.grad_enabled, self._called_in = self._called_in, None
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     """Context or decorator: what is computed inside has no gradient.
 
     >>> import chainrule as cr
@@ -562,7 +817,7 @@ class no_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
         super().__init__(False)
 
 
-class enable_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
+class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
     """Context or decorator: gradients are on again (inside `no_grad`)."""
 
     def __init__(self) -> None:

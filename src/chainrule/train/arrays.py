@@ -16,6 +16,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.dtypes import DType
 from ..core.node import Array
+from ..core.plain import is_missing, is_real, numbers, plain
 from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
 from .sequences import StepTargets
@@ -41,12 +42,17 @@ class Arrays:
     arrays: tuple[Array, ...]
     keys: tuple[str, ...] | None = None  # of a dict
     single: bool = True  # one array, not a tuple of them
-    padding: bool = False  # some of it is padding, which does not count
+    lengths: Array | None = None  # of padded targets: how many steps of each row are no padding
 
     @property
     def rows(self) -> int:
         """The number of examples."""
         return int(self.arrays[0].shape[0])
+
+    @property
+    def padded(self) -> bool:
+        """Whether these are targets of steps, some of which are padding."""
+        return self.lengths is not None
 
     def build(self, items: Any) -> Any:
         """``items``, one for each array, in the structure that the user gave."""
@@ -57,11 +63,15 @@ class Arrays:
 
     def slice(self, start: int, stop: int) -> Arrays:
         """Rows from ``start`` to ``stop``, not copied."""
-        return self.map(lambda a: a[start:stop])
+        return self._rows(lambda a: a[start:stop])
 
     def take(self, index: Array) -> Arrays:
         """The rows at ``index``."""
-        return self.map(lambda a: np.ascontiguousarray(a[index]))
+        return self._rows(lambda a: np.ascontiguousarray(a[index]))
+
+    def _rows(self, f: Callable[[Array], Array]) -> Arrays:
+        lengths = None if self.lengths is None else f(self.lengths)
+        return replace(self.map(f), lengths=lengths)
 
     def map(self, f: Callable[[Array], Array]) -> Arrays:
         """Each array through ``f``."""
@@ -80,9 +90,9 @@ def arrays_of(
         raise DataError(
             f"{where}: {name} is None; give an array, a tensor, a table, or a tuple or dict of them"
         )
-    padding = isinstance(data, StepTargets)
+    lengths = None
     if isinstance(data, StepTargets):
-        data = data.array
+        data, lengths = data.array, data.lengths
     if isinstance(data, Mapping):
         if not data:
             raise DataError(f"{where}: {name} is an empty dict; give at least one array")
@@ -109,7 +119,7 @@ def arrays_of(
             )
         if not allow_nan:
             check_finite(where, n, a)
-    return Arrays(names, tuple(arrays), keys, single, padding)
+    return Arrays(names, tuple(arrays), keys, single, lengths)
 
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
@@ -122,6 +132,12 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         array = data._read()
     elif hasattr(data, "columns") and hasattr(data, "dtypes"):
         array = _table(where, name, data)
+    elif _gives_batches(data):
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; the Trainer draws batches by itself, in "
+            f"native code: give the arrays that it reads, as in {where.split(':')[0]}(x, y, "
+            "batch_size=32)"
+        )
     elif isinstance(data, Iterator) or callable(data):
         raise DTypeError(
             f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
@@ -129,7 +145,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         )
     else:
         try:
-            array = np.asarray(data)
+            array = np.array(data) if isinstance(data, Value) else plain(data, f"{where}: {name}")
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
@@ -137,10 +153,17 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
                 f"{where}: the rows of {name} have unequal lengths; pad them to one length, or let "
                 "the model's forward take lengths= (then a list of sequences is padded here)"
             ) from None
+    if array.ndim == 0 and array.dtype.kind == "O":
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
+            "table"
+        )
     if array.ndim == 0:
         raise ShapeError(
             f"{where}: {name} is a single number ({array}); rows of examples are expected"
         )
+    if array.dtype.kind == "O" and all(is_missing(v) or is_real(v) for v in array.flat):
+        array = numbers(array, f"{where}: {name}", np.nan)
     if array.dtype.kind not in "biuf":
         raise DTypeError(
             f"{where}: {name} has dtype {array.dtype}{_first_odd(array)}; numbers are expected."
@@ -177,12 +200,24 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
     return converted
 
 
+def _gives_batches(data: Any) -> bool:
+    """Whether ``data`` is a loader, or a data set of another library: rows, but not an array."""
+    arrays = ("__array__", "__array_interface__", "__buffer__", "shape", "dtype")
+    if isinstance(data, list | tuple | Iterator) or any(hasattr(data, n) for n in arrays):
+        return False
+    loads = hasattr(data, "batch_size") or hasattr(data, "dataset") or hasattr(data, "take")
+    return loads and (hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
+
+
 def _table(where: str, name: str, data: Any) -> Array:
     """A DataFrame of pandas, polars or another library, column by column; missing values are
     NaN."""
     columns = []
     for key in data.columns:
-        column = np.asarray(data[key])
+        what = f"{where}: the column {key!r} of {name}"
+        column = plain(data[key], what)
+        if column.ndim != 1:
+            raise DataError(f"{where}: {name} has several columns that are called {key!r}")
         if column.dtype.kind == "O":
             column = _numbers(where, f"the column {key!r} of {name}", column)
         elif column.dtype.kind not in "biuf":
@@ -197,19 +232,14 @@ def _table(where: str, name: str, data: Any) -> Array:
 
 
 def _numbers(where: str, name: str, column: Array) -> Array:
-    """A column of Python objects as float64; None and NA as NaN."""
-    found = np.empty(len(column))
+    """A column of Python objects as numbers; None and NA as NaN."""
     for row, value in enumerate(column):
-        if isinstance(value, int | float | np.number | np.bool_):
-            found[row] = value
-        elif value is None or type(value).__name__ in ("NAType", "NaTType"):
-            found[row] = np.nan
-        else:
+        if not (is_real(value) or is_missing(value)):
             raise DTypeError(
                 f"{where}: {name} has {_short(value)} at row {row}; numbers are expected. Encode "
                 "categories as integers or one-hot columns"
             )
-    return found
+    return numbers(column, f"{where}: {name}", np.nan)
 
 
 def _first_odd(array: Array) -> str:
@@ -276,10 +306,15 @@ def check_same_rows(where: str, x: Arrays, y: Arrays) -> None:
 
 
 def row_weights(
-    where: str, sample_weight: Any, class_weight: Any, y: Arrays, dtype: DType = dt.float32
+    where: str,
+    sample_weight: Any,
+    class_weight: Any,
+    y: Arrays,
+    dtype: DType = dt.float32,
+    ignore_index: int | None = None,
 ) -> Array | None:
-    """One weight per row with mean 1, from weights per row and per class; None if neither is
-    given."""
+    """One weight per row, from weights per row and per class, with the mean 1 over the labels that
+    are not ignored; None if neither is given."""
     rows = y.rows
     weights: Array | None = None
     if sample_weight is not None:
@@ -292,7 +327,7 @@ def row_weights(
                 "is expected"
             )
     if class_weight is not None:
-        per_row = _class_weights(where, class_weight, y)
+        per_row = _class_weights(where, class_weight, y, ignore_index)
         weights = per_row if weights is None else weights * per_row
     if weights is None:
         return None
@@ -301,14 +336,30 @@ def row_weights(
         raise DataError(
             f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative"
         )
-    mean = weights.mean()
-    if mean == 0:
+    if not (weights * labels_that_count(y, ignore_index)).any():
         raise DataError(f"{where}: all weights are 0; at least one row must count")
-    scaled: Array = (weights / mean).astype(dtype)
+    return mean_one(weights, y, ignore_index).astype(dtype)
+
+
+def labels_that_count(y: Arrays, ignore_index: int | None) -> Array:
+    """How many labels (or targets of steps) of each row are not ignored and no padding; where all
+    are, 1 for each row."""
+    if y.lengths is not None and (ignore_index is None or y.arrays[0].dtype.kind == "f"):
+        return y.lengths.astype(np.float64)
+    if ignore_index is None or not y.single:
+        return np.ones(y.rows)
+    counts = (y.arrays[0] != ignore_index).reshape(y.rows, -1).sum(1, dtype=np.float64)
+    return counts if counts.any() else np.ones(y.rows)
+
+
+def mean_one(weights: Array, y: Arrays, ignore_index: int | None) -> Array:
+    """Weights scaled to the mean 1 over the labels that are not ignored; some must not be 0."""
+    counts = labels_that_count(y, ignore_index)
+    scaled: Array = weights / float(np.average(weights.astype(np.float64), weights=counts))
     return scaled
 
 
-def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
+def _class_weights(where: str, class_weight: Any, y: Arrays, ignore_index: int | None) -> Array:
     labels = y.arrays[0]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -323,7 +374,9 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
             f"{where}: class_weight is for class labels, y is {labels[row]:g} at row {row}; use "
             "sample_weight"
         )
-    labels = labels.astype(np.int64)
+    counted = np.ones(len(labels), bool) if ignore_index is None else labels != ignore_index
+    weights = np.zeros(len(labels))
+    labels = labels[counted].astype(np.int64)
     present, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
@@ -331,7 +384,8 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
                 f'{where}: class_weight is "balanced", a dict or a list, got {class_weight!r}'
             )
         table = len(labels) / (len(present) * counts)
-        return np.asarray(table[index], np.float64)
+        weights[counted] = table[index]
+        return weights
     given = (
         dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
     )
@@ -343,4 +397,5 @@ def _class_weights(where: str, class_weight: Any, y: Arrays) -> Array:
         raise DataError(
             f"{where}: class_weight has no weight for the classes {missing} that are in y"
         )
-    return np.asarray([float(given[int(c)]) for c in present])[index]
+    weights[counted] = np.asarray([float(given[int(c)]) for c in present])[index]
+    return weights

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
+from ..errors import CheckpointError, OptionError
+from .habits import STOPPING, knows
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -33,7 +36,8 @@ class Callback:
         """Before the first step."""
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before an epoch (counted from 0)."""
+        """Before an epoch of this call of `fit` (counted from 0; `trainer.epoch` counts over all
+        calls)."""
 
     def on_steps(self, trainer: Trainer, step: int, logs: Logs) -> None:
         """After every ``every`` steps; ``logs``: the means over the epoch so far."""
@@ -42,7 +46,7 @@ class Callback:
         """After an epoch and its validation."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last step, also where training was stopped."""
+        """After the last step, also where training was stopped, or interrupted by Ctrl-C."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a resume, as JSON values."""
@@ -79,6 +83,7 @@ class EarlyStopping(Callback):
 
     MAXIMIZED = ("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "top")
 
+    @knows(STOPPING)
     def __init__(
         self,
         monitor: str | None = None,
@@ -140,7 +145,7 @@ class EarlyStopping(Callback):
         assert self.monitor is not None
         value = float(logs[self.monitor])
         if self.improved(value):
-            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best, self.best_epoch, self.waited = value, trainer.epoch - 1, 0
             if self.restore_best:
                 trainer.remember_best()
             return
@@ -160,13 +165,77 @@ class EarlyStopping(Callback):
             trainer.restore_best()
 
     def state_dict(self) -> dict[str, Any]:
-        """Best number, its epoch, epochs waited."""
+        """Best number, its epoch (in `trainer.history`), epochs waited."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue as if there had been no interruption."""
-        self.best = None if state["best"] is None else float(state["best"])
-        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+        """Continue as if there had been no interruption. Raises CheckpointError, and changes
+        nothing, for what `state_dict` cannot have given."""
+        best, epoch, waited = (state.get(k) for k in ("best", "best_epoch", "waited"))
+        counts = all(isinstance(n, int) and -1 <= n < 2**32 for n in (epoch, waited))
+        if not counts or not (best is None or isinstance(best, int | float)):
+            raise CheckpointError(
+                f"EarlyStopping: best {best!r}, best_epoch {epoch!r}, waited {waited!r} are not a "
+                "number and two counts"
+            )
+        self.best = None if best is None else float(best)
+        self.best_epoch, self.waited = int(epoch), int(waited)  # type: ignore[arg-type]
+
+
+_CALLED = ("on_fit_begin", "on_epoch_begin", "on_steps", "on_epoch_end", "on_fit_end")
+_ELSEWHERE = {
+    "on_train_begin": "on_fit_begin",
+    "on_train_start": "on_fit_begin",
+    "on_train_end": "on_fit_end",
+    "on_batch_begin": "on_steps, with every = 1",
+    "on_batch_end": "on_steps, with every = 1",
+    "on_train_batch_begin": "on_steps, with every = 1",
+    "on_train_batch_start": "on_steps, with every = 1",
+    "on_train_batch_end": "on_steps, with every = 1",
+    "on_step_end": "on_steps, with every = 1",
+    "on_epoch_start": "on_epoch_begin",
+    "on_train_epoch_start": "on_epoch_begin",
+    "on_train_epoch_end": "on_epoch_end",
+    "on_test_begin": "on_epoch_begin",
+    "on_test_end": "on_epoch_end",
+    "on_validation_end": "on_epoch_end",
+    "on_validation_epoch_end": "on_epoch_end",
+}
+"""What methods of Keras's and Lightning's callbacks are called here."""
+
+
+def _check_methods(callback: Callback) -> None:
+    """Raise OptionError for a method that would never be called, or not as it expects."""
+    kind = type(callback).__name__
+    for name in dir(type(callback)):
+        method = getattr(callback, name, None)
+        if not name.startswith("on_") or not callable(method):
+            continue
+        if name not in _CALLED:
+            close = difflib.get_close_matches(name, _CALLED, 1, 0.7)
+            hint = _ELSEWHERE.get(name, close[0] if close else "")
+            raise OptionError(
+                f"callbacks: {kind} has a method {name}, which is never called"
+                + (f"; write {hint}" if hint else "")
+                + f". There are {', '.join(_CALLED)}; give helpers another name"
+            )
+        wanted = [p for p in inspect.signature(getattr(Callback, name)).parameters if p != "self"]
+        try:
+            inspect.signature(method).bind(*wanted)
+        except TypeError:
+            raise OptionError(
+                f"callbacks: {kind}.{name}{inspect.signature(method)} cannot be called as it is;"
+                f" write def {name}(self, {', '.join(wanted)})"
+            ) from None
+        except ValueError:
+            pass  # no signature is known
+    own = type(callback)
+    never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
+    if never and own.on_steps is not Callback.on_steps:
+        raise OptionError(
+            f"callbacks: {kind}.on_steps is never called, because every is {callback.every}; set"
+            " every = n for a call after every n steps"
+        )
 
 
 def as_callbacks(given: Any) -> list[Callback]:
@@ -178,6 +247,7 @@ def as_callbacks(given: Any) -> list[Callback]:
     found: list[Callback] = []
     for item in items:
         if isinstance(item, Callback):
+            _check_methods(item)
             found.append(item)
         elif callable(item) and not isinstance(item, type):
             found.append(EpochFunction(item))

@@ -14,7 +14,8 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.node import Array
-from ..errors import CheckpointError, OptionError
+from ..data.whole_file import TEMPORARY, check_writable, whole_file
+from ..errors import CheckpointError, OptionError, WriteError
+from .lock import locked
 
 FORMAT = 1
 _KEY = "chainrule_checkpoint"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
-_TEMPORARY = ".writing-"
 COST = 0.012
 """The share of the time that writing may take at the default interval, so that all of it, with
 collecting the state and the pause in the loop, takes at most 2 %."""
@@ -58,31 +60,6 @@ def _checksum(arrays: Mapping[str, Array], meta: str) -> str:
         digest.update(f"{name} {a.dtype.name} {a.shape}".encode())
         digest.update(a.tobytes())
     return digest.hexdigest()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place, synced, renamed."""
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
-    try:
-        with open(temporary, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read_file(path: Path) -> State:
@@ -141,7 +118,7 @@ class Checkpoint:
         self._cost = 0.0
 
     def prepare(self) -> None:
-        """Make the folder; remove what processes that died have left half written."""
+        """Make the folder. Raises CheckpointError if that, or a file in it, is not possible."""
         if self.folder.exists() and not self.folder.is_dir():
             raise CheckpointError(f"checkpoint: {self.folder} is a file; a folder is needed")
         try:
@@ -150,10 +127,27 @@ class Checkpoint:
             raise CheckpointError(
                 f"checkpoint: cannot make the folder {self.folder}: {error.strerror}"
             ) from error
-        for path in self.folder.glob(f"{_TEMPORARY}*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        try:
+            check_writable(self.folder / "checkpoint")
+        except WriteError as error:
+            raise CheckpointError(
+                f"checkpoint: no file can be made in the folder {self.folder}: "
+                f"{str(error).rpartition(': ')[2]}"
+            ) from error
         self._last = time.perf_counter()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder for one fit alone; what processes that died have half written is removed.
+
+        Raises CheckpointError where `prepare` does, or if another process has it.
+        """
+        self.prepare()
+        with locked(self.folder):
+            for path in self.folder.glob(f"{TEMPORARY}*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            yield
 
     def files(self) -> list[Path]:
         """The checkpoints in the folder, newest first."""
@@ -168,15 +162,19 @@ class Checkpoint:
         return time.perf_counter() - self._last > max(self.every_seconds, self._cost / COST)
 
     def write(self, step: int, state: State) -> Path:
-        """Write a checkpoint and remove those before the last one."""
+        """Write a checkpoint and remove those before the last one. Raises WriteError, with the
+        path, if the system cannot."""
         start = time.perf_counter()
         path = self.folder / f"checkpoint-{step:012d}.safetensors"
-        write_file(path, to_bytes(state))
+        try:
+            with whole_file(path) as file:
+                file.write(to_bytes(state))
+        finally:
+            self._last = time.perf_counter()
+            self._cost = self._last - start
         for old in self.files()[2:]:
             with contextlib.suppress(OSError):
                 old.unlink()
-        self._last = time.perf_counter()
-        self._cost = self._last - start
         return path
 
     def read(self) -> State | None:
@@ -197,7 +195,7 @@ class Checkpoint:
                     + "; ".join(reasons)
                     + f". The one before it is used: {path.name}",
                     RuntimeWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
             return state
         if reasons:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..tensor.create import asarray
-from .arrays import Arrays, arrays_of, check_same_rows, row_weights
+from .arrays import Arrays, arrays_of, check_same_rows, labels_that_count, mean_one, row_weights
 
 EVALUATION_BATCH = 1024
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
@@ -27,6 +25,8 @@ class Dataset:
     batch: int
     shuffle: bool
     to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
+    where: str = "fit"  # who was given them, for messages
+    checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
         self.rows = self.x.rows
@@ -44,13 +44,19 @@ class Dataset:
 
 
 def evaluation_data(
-    where: str, dtype: DType, x: Any, y: Any, sample_weight: Any, batch: int
+    where: str,
+    dtype: DType,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    batch: int,
+    ignore_index: int | None = None,
 ) -> Dataset:
     """A data set to be measured, its rows in order."""
     xs, ys = arrays_of(where, "x", x, dtype), arrays_of(where, "y", y, dtype)
     check_same_rows(where, xs, ys)
-    weights = row_weights(where, sample_weight, None, ys, dtype)
-    return Dataset(xs, ys, weights, batch, False)
+    weights = row_weights(where, sample_weight, None, ys, dtype, ignore_index)
+    return Dataset(xs, ys, weights, batch, False, where=where)
 
 
 def training_data(
@@ -63,13 +69,14 @@ def training_data(
     validation_split: float = 0.0,
     sample_weight: Any = None,
     class_weight: Any = None,
+    ignore_index: int | None = None,
 ) -> tuple[Dataset, Dataset | None]:
     """The data sets for training and for validation that `Trainer.fit` is asked for."""
     xs, ys = arrays_of("fit", "x", x, dtype), arrays_of("fit", "y", y, dtype)
     check_same_rows("fit", xs, ys)
     if xs.rows > MOST_ROWS:
         raise DataError(f"fit: x has {xs.rows} rows; at most 2**32 - 1 are supported")
-    weights = row_weights("fit", sample_weight, class_weight, ys, dtype)
+    weights = row_weights("fit", sample_weight, class_weight, ys, dtype, ignore_index)
     if validation_data is not None and validation_split:
         raise OptionError("fit: give validation_data or validation_split, not both")
     measured = max(batch, EVALUATION_BATCH)
@@ -77,13 +84,15 @@ def training_data(
     if validation_split:
         cut = _cut(xs.rows, validation_split)
         xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
-        wv = None if weights is None or class_weight is not None else _mean_one(weights[cut:])
+        wv = None
+        if weights is not None and class_weight is None:
+            wv = _mean_one(weights[cut:], yv, ignore_index)
         xs, ys = xs.slice(0, cut), ys.slice(0, cut)
-        weights = None if weights is None else _mean_one(weights[:cut])
+        weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
     data = Dataset(xs, ys, weights, batch, bool(shuffle))
     if validation_data is not None:
-        validation = _validation_data(dtype, validation_data, data, measured)
+        validation = _validation_data(dtype, validation_data, data, measured, ignore_index)
     return data, validation
 
 
@@ -98,7 +107,9 @@ def _cut(rows: int, share: float) -> int:
     return rows - held
 
 
-def _validation_data(dtype: DType, given: Any, data: Dataset, batch: int) -> Dataset:
+def _validation_data(
+    dtype: DType, given: Any, data: Dataset, batch: int, ignore_index: int | None
+) -> Dataset:
     """The user's own validation data, of the same kind as the training data."""
     parts = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(parts) not in (2, 3):
@@ -106,7 +117,7 @@ def _validation_data(dtype: DType, given: Any, data: Dataset, batch: int) -> Dat
         raise OptionError(f"fit: validation_data is (x, y) or (x, y, sample_weight), got {kind}")
     where = "fit: validation_data"
     xv, yv, weights = (*parts, None)[:3]
-    found = evaluation_data(where, dtype, xv, yv, weights, batch)
+    found = evaluation_data(where, dtype, xv, yv, weights, batch, ignore_index)
     assert data.y is not None and found.y is not None
     for own, other, name in ((data.x, found.x, "x"), (data.y, found.y, "y")):
         for a, b, label in zip(own.arrays, other.arrays, other.names, strict=False):
@@ -118,11 +129,10 @@ def _validation_data(dtype: DType, given: Any, data: Dataset, batch: int) -> Dat
     return found
 
 
-def _mean_one(weights: Array) -> Array:
+def _mean_one(weights: Array, y: Arrays, ignore_index: int | None) -> Array:
     """Weights of some rows, scaled to the mean 1."""
-    mean = float(weights.mean(dtype=np.float64))
-    if mean == 0:
+    if not (weights * labels_that_count(y, ignore_index)).any():
         raise DataError(
             "fit: validation_split leaves only rows of weight 0 on one side; shuffle the rows"
         )
-    return (weights / mean).astype(weights.dtype)
+    return mean_one(weights, y, ignore_index).astype(weights.dtype)

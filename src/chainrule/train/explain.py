@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import OptionError
 from ..runtime.explain import Explanation, explain_program
 from ..tensor.compiled import Compiled, Trace, _array
+from .alone import alone
 from .trainer import Trainer
 
 
@@ -39,8 +40,8 @@ def explain(target: Any, *args: Any, **options: Any) -> Explanation:
 
 
 def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
-    data = trainer._training_data(x, y, batch_size, True)
-    with trainer._mode(True):
+    with alone(trainer._modules, "explain"), trainer._mode(True):
+        data = trainer._training_data(x, y, batch_size, True)
         trainer._use_metrics(trainer.metrics, data)
         steps = trainer._steps
         steps.prepare(data)
@@ -52,7 +53,7 @@ def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> E
 def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:
     inputs = [_array(leaves[i]) for i in trace.arguments]
     inputs += [t._grad._storage() for t in trace.grads_read if t._grad is not None]
-    state = [t._storage() for t in trace.state]
+    state = [*(t._storage() for t in trace.state), *trace.extremes.arrays]
     floats = [
         n.dtype.name
         for n in (*trace.signature.state, *trace.signature.inputs)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..data.whole_file import whole_file
 from ..errors import DataError, MissingExtraError, ShapeError
 
 POSITIVE, NEGATIVE, GROUND = "#0877bd", "#f59322", "#f4f4f2"
@@ -29,6 +30,15 @@ def _matplotlib() -> Any:
             "figures need matplotlib: pip install 'chainrule[figures]'"
         ) from None
     return matplotlib
+
+
+def save_figure(figure: Any, path: str | Path, **options: Any) -> Path:
+    """Write a figure of matplotlib, whole or not at all, as the ending says (PNG where there is
+    none). Raises WriteError, with the path, where that is not possible."""
+    target = Path(path)
+    with whole_file(target) as file:
+        figure.savefig(file, format=target.suffix[1:] or "png", **options)
+    return target
 
 
 def hinton(weights: Any, axes: Any, largest: float | None = None) -> None:
@@ -96,9 +106,7 @@ def hinton_figure(
         hinton(matrix, axes, largest)
         if name:
             axes.set_title(name, fontsize=7, pad=2)
-    target = Path(path)
-    figure.savefig(target, dpi=160)
-    return target
+    return save_figure(figure, path, dpi=160)
 
 
 def curves(
@@ -117,9 +125,7 @@ def curves(
     axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    target = Path(path)
-    figure.savefig(target, dpi=160)
-    return target
+    return save_figure(figure, path, dpi=160)
 
 
 def _matrix(weights: Any) -> Array:

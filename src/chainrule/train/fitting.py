@@ -3,28 +3,31 @@ else."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OutOfRangeError, WriteError
+from ..tensor.compiled import Trace
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
 from .history import History
+from .identity import Settings, data_of, differences, digest_of, options_of
+from .interrupt import INTERRUPTED, Interrupts, interrupts
+from .meta import FitMeta, read_fit, read_meta
 from .progress import Progress, progress_display
 from .sentinel import Sentinel
-from .snapshot import fingerprint, restore, state_of
+from .snapshot import Part, restore, state_of
 from .steps import Steps
-from .watch import Watch
+from .watch import Watch, user_level
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -54,7 +57,12 @@ class Fit:
         self.batch = 0  # the next batch of this epoch
         self.epoch = 0  # of this fit
         self.per_step = 0.0  # seconds, measured
-        self.interrupted = False
+        self.interrupts = Interrupts()
+        self._whole = True  # whether the counters say what the state is
+        self._not_written = False  # whether the last checkpoint could not be written
+        self._options: Settings = {}
+        self._settings: Settings = {}
+        self._found: tuple[State, FitMeta, str] | None = None  # in the checkpoint's folder
         self.started = time.perf_counter()
         self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
         self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
@@ -82,33 +90,65 @@ class Fit:
     # -- the run -----------------------------------------------------------------------------------
     def run(self) -> History:
         """Train; returns the history."""
-        trainer, plan = self.trainer, self.plan
+        checkpoint = self.plan.checkpoint
+        with contextlib.nullcontext() if checkpoint is None else checkpoint.held():
+            self._prepare()
+            with (
+                progress_display(self.plan.progress, self.plan.epochs) as display,
+                interrupts() as self.interrupts,
+            ):
+                self.interrupts.deferred = True
+                self._train(display)
+                if self.interrupts.waiting:  # pressed since the last look
+                    self.trainer.history.stopped = INTERRUPTED
+                    self.interrupts.answer()
+        return self.trainer.history
+
+    def _prepare(self) -> None:
+        """Look at the checkpoint, if there is one, and compile; no more than that."""
+        trainer, checkpoint = self.trainer, self.plan.checkpoint
+        if checkpoint is not None:
+            self._options = options_of(trainer, self.plan.callbacks)
+            # Where this trainer goes on itself, its learning rate is what the run made of it.
+            started = trainer._started.setdefault(checkpoint.folder.resolve(), {})
+            self._options |= {"lr": started.setdefault("lr", self._options.get("lr"))}
+            self._found = self._look(checkpoint)
         trainer._stop, trainer._best = "", None
-        trainer.history = History()
         for p in trainer.model.parameters():
             p.grad = None
         self.steps.prepare(self.data)
         self._compile()
-        with progress_display(plan.progress, plan.epochs) as display, self._interruptible():
-            for callback in plan.callbacks:
-                callback.on_fit_begin(trainer)
-            if not (plan.checkpoint is not None and self._resume(plan.checkpoint)):
+        trainer.history = trainer.history.copy()
+
+    def _train(self, display: Progress) -> None:
+        """All epochs, and what is to be done before and after them."""
+        trainer, plan = self.trainer, self.plan
+        for callback in plan.callbacks:
+            callback.on_fit_begin(trainer)
+        resumed = self._found is not None and self._resume(*self._found)
+        self._found = None  # its arrays are copied
+        over = resumed and (trainer._stop or self.epoch >= plan.epochs)
+        try:
+            if not resumed:
                 self._start_epoch()
-            if trainer._stop or self.epoch >= plan.epochs:
-                return trainer.history
-            try:
-                while self.epoch < plan.epochs and not trainer._stop:
-                    self._run_epoch(display)
-                    if self.batch >= self.data.steps:
-                        self._end_epoch(display)
-            except KeyboardInterrupt:
-                self._write(force=True)
+            while self.epoch < plan.epochs and not trainer._stop:
+                self._run_epoch(display)
+                if self.batch >= self.data.steps:
+                    self._end_epoch(display)
+        except KeyboardInterrupt:
+            if self.interrupts.at_once:
                 raise
+            if self._whole:
+                self._write(force=True)
             for callback in plan.callbacks:
                 callback.on_fit_end(trainer)
-            trainer.history.stopped = trainer._stop
-            self._write(force=True)
-        return trainer.history
+            trainer.history.stopped = INTERRUPTED
+            raise
+        trainer.history.stopped = trainer._stop
+        if not over:
+            self._write(force=True)  # before weights are exchanged for the best: it may go on
+        for callback in plan.callbacks:
+            callback.on_fit_end(trainer)
 
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
@@ -121,15 +161,14 @@ class Fit:
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 
-    def _compile_all(self) -> None:
-        """Every kind of step: only then are all tensors known that training changes."""
-        self._wait_for_rest()
-        data = self.data
-        for batch in range(data.steps):
-            if batch < self.trainer.accumulate or batch >= data.full - 1:
-                self.steps.train_trace(
-                    data, data.batch_rows(batch), self._updates(batch), self.record
-                )
+    def _all_traces(self) -> list[Trace]:
+        """Every kind of step, compiled: only then are all tensors known that training changes."""
+        data, steps = self.data, self.steps
+        return [
+            steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.record)
+            for batch in range(data.steps)
+            if batch < self.trainer.accumulate or batch >= data.full - 1
+        ]
 
     def _compile_rest(self) -> None:
         try:
@@ -146,12 +185,14 @@ class Fit:
 
     # -- epochs ------------------------------------------------------------------------------------
     def _start_epoch(self) -> None:
+        self._whole = False
         self.batch = 0
         self.steps.meter.reset()
         if self.data.steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
         if not self._replayable:
             self.sentinel.forget()
+        self._whole = True
         for callback in self.plan.callbacks:
             callback.on_epoch_begin(self.trainer, self.epoch)
 
@@ -160,23 +201,28 @@ class Fit:
         trainer, data = self.trainer, self.data
         while self.batch < data.steps and not trainer._stop:
             self.sentinel.keep(self.epoch * data.steps + self.batch)
-            if self.quick:
-                self._run_many_epochs()
-            else:
-                n, rows, update = self._next_chunk()
-                self._run(n, rows, update)
+            try:
+                if self.quick:
+                    self._run_many_epochs()
+                else:
+                    n, rows, update = self._next_chunk()
+                    self._run(n, rows, update)
+            except OutOfRangeError as error:
+                raise self._located(error) from None
             self._after_chunk(display)
 
     def _run(self, n: int, rows: int, update: bool) -> None:
         data = self.data
         if rows == data.rest and data.full:
             self._wait_for_rest()
+        self._whole = False
         seconds = self.steps.run_training(data, rows, update, n)
+        self.batch += n
+        self.trainer.step += n
+        self._whole = True
         self.per_step = (
             seconds / n if n > 1 or not self.per_step else 0.5 * (self.per_step + seconds)
         )
-        self.batch += n
-        self.trainer.step += n
 
     def _run_many_epochs(self) -> None:
         """Epochs of one step each: the program notes their losses. The last one is left to
@@ -189,6 +235,7 @@ class Fit:
                 n,
                 self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps,
             )
+        self._whole = False
         losses = self.steps.run_recorded(self.data, n, self.record)
         self.per_step = losses.seconds / n
         finite = np.isfinite(losses.values)
@@ -202,6 +249,7 @@ class Fit:
             self._report_nonfinite(n)
         self.epoch += done
         self.steps.meter.set_last(float(losses.values[-1]), self.data.rows)
+        self._whole = True
 
     def _advance(self) -> None:
         """One training step, of those that are compiled already; the watch puts all state back."""
@@ -260,25 +308,35 @@ class Fit:
             self._answer_interrupt()
 
     def _answer_interrupt(self) -> None:
-        if self.interrupted:
+        if self.interrupts.waiting:
             self._wait_for_rest()
-            raise KeyboardInterrupt
+            self.interrupts.answer()
+
+    def _run_again(self, batch: int) -> None:
+        """One batch of an epoch, for the sentinel."""
+        self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
+
+    def _located(self, error: OutOfRangeError) -> OutOfRangeError:
+        """An index was outside in the chunk that begins here."""
+        self._wait_for_rest()
+        if not error.after_run:
+            return error
+        last = self.epoch * self.data.steps + (self.record if self.quick else self.data.steps)
+        return self.sentinel.locate(error, last, self._run_again)
 
     def _report_nonfinite(self, last: int) -> None:
         self._wait_for_rest()
-
-        def run(batch: int) -> None:
-            self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
 
         def skip(n: int) -> None:
             self.steps.run_training(self.data, self.data.batch, True, n)
 
         last += self.epoch * self.data.steps
-        raise self.sentinel.explain(last, run, skip if self.quick else None)
+        raise self.sentinel.explain(last, self._run_again, skip if self.quick else None)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan
         self._wait_for_rest()
+        self._whole = False
         logs = self.steps.meter.logs()
         if plan.validation is not None:
             logs |= trainer._evaluate(plan.validation, "val_")
@@ -288,10 +346,11 @@ class Fit:
                 self._step_schedulers(logs)
         trainer.history.append(logs)
         trainer.epoch += 1
-        for callback in plan.callbacks:
-            callback.on_epoch_end(trainer, self.epoch, logs)
-        display.end_epoch(self.epoch, logs)
         self.epoch += 1
+        self._whole = True
+        for callback in plan.callbacks:
+            callback.on_epoch_end(trainer, self.epoch - 1, logs)
+        display.end_epoch(self.epoch - 1, logs)
         if self.epoch < plan.epochs and not trainer._stop:
             self._start_epoch()
             self._write()
@@ -307,19 +366,19 @@ class Fit:
                 scheduler.step()
 
     # -- checkpoints -------------------------------------------------------------------------------
-    def _settings(self) -> dict[str, Any]:
-        """What must be the same for a resumed run to be the same run."""
-        data = self.data
-        return {
-            "rows": data.rows,
-            "batch_size": data.batch,
-            "shuffle": data.shuffle,
-            "seed": self.trainer.seed,
-            "accumulate": self.trainer.accumulate,
-            "data": fingerprint(data),
-        }
+    def settings(self, compiled: bool = True) -> Settings:
+        """What must be the same for a resumed run to be the same run; all but the computation
+        itself is known before anything is compiled."""
+        if not self._settings:
+            self._settings = {**data_of(self.data, self.plan.validation), **self._options}
+        if compiled and "step" not in self._settings:
+            self._wait_for_rest()
+            self._settings["step"] = digest_of(self._all_traces())
+        return self._settings
 
     def _write(self, force: bool = False) -> None:
+        """A checkpoint, if it is time. Where none can be written training goes on, with a
+        warning."""
         checkpoint = self.plan.checkpoint
         if checkpoint is None or not (force or checkpoint.due(self.trainer.step)):
             return
@@ -328,27 +387,67 @@ class Fit:
             "epoch": self.epoch,
             "batch": self.batch,
             "rows": self.steps.meter.rows,
-            "settings": self._settings(),
+            "settings": self.settings(),
             "callbacks": [c.state_dict() for c in self.plan.callbacks],
         }
-        checkpoint.write(self.trainer.step, state)
+        try:
+            checkpoint.write(self.trainer.step, state)
+        except WriteError as error:
+            if not self._not_written or force:
+                with contextlib.suppress(RuntimeWarning):  # it must end nothing
+                    warnings.warn(
+                        f"checkpoint: {error}. Training goes on; what it learns is not kept",
+                        RuntimeWarning,
+                        stacklevel=user_level(),
+                    )
+            self._not_written = True
+        else:
+            self._not_written = False
 
-    def _resume(self, checkpoint: Checkpoint) -> bool:
-        """Continue the run whose checkpoint is in the folder; False if there is none."""
-        checkpoint.prepare()
+    def _look(self, checkpoint: Checkpoint) -> tuple[State, FitMeta, str] | None:
+        """The state in the folder, if there is one: of this run, and at a place that there is."""
         state = checkpoint.read()
         if state is None:
-            return False
-        where = f"the checkpoint in {checkpoint.folder}"
-        self._check_settings(state, where)
-        self._compile_all()
-        restore(self.trainer, self.steps, state, where)
-        fit = state.meta["fit"]
-        self.sentinel.first_epoch = self.trainer.epoch - int(fit["epoch"])
-        self.epoch, self.batch = int(fit["epoch"]), int(fit["batch"])
-        self.steps.meter.rows = float(fit["rows"])
-        for callback, saved in zip(self.plan.callbacks, fit["callbacks"], strict=True):
-            callback.load_state_dict(saved)
+            return None
+        where, data = f"the checkpoint in {checkpoint.folder}", self.data
+        fit = read_fit(state.meta, read_meta(state.meta, where).epoch, where)
+        self._check_same(fit, where, compiled=False)
+        if len(fit.callbacks) != len(self.plan.callbacks):
+            raise CheckpointError(
+                f"{where} has the state of {len(fit.callbacks)} callbacks, this call of fit has "
+                f"{len(self.plan.callbacks)}"
+            )
+        if fit.batch > data.steps:
+            raise CheckpointError(
+                f"{where} is damaged: its next batch is {fit.batch}, an epoch has {data.steps}"
+            )
+        position = state.arrays.get("cursor.position")
+        row = min(fit.batch * data.batch, data.rows)
+        if data.steps > 1 and position is not None and not np.array_equal(position, row):
+            raise CheckpointError(
+                f"{where} is damaged: its next row is {position}, batch {fit.batch} begins with "
+                f"row {row}"
+            )
+        return state, fit, where
+
+    def _check_same(self, fit: FitMeta, where: str, compiled: bool) -> None:
+        there = fit.settings if compiled else {k: v for k, v in fit.settings.items() if k != "step"}
+        different = differences(there, self.settings(compiled))
+        if different:
+            raise CheckpointError(
+                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
+                "another one"
+            )
+
+    def _resume(self, state: State, fit: FitMeta, where: str) -> bool:
+        """Continue the run whose state this is."""
+        self._check_same(fit, where, compiled=True)
+        callbacks = zip(self.plan.callbacks, fit.callbacks, strict=True)
+        parts = [Part(f"callback {type(c).__name__}", c, saved) for c, saved in callbacks]
+        restore(self.trainer, self.steps, state, where, parts=parts)
+        self.sentinel.first_epoch = self.trainer.epoch - fit.epoch
+        self.epoch, self.batch = fit.epoch, fit.batch
+        self.steps.meter.rows = fit.rows
         stopped = self.trainer.history.stopped
         self.trainer._stop = "" if "seconds are over" in stopped else stopped
         self.trainer.history.stopped = self.trainer._stop
@@ -359,47 +458,3 @@ class Fit:
         ):
             self._start_epoch()  # it had ended with fewer epochs, or between epochs
         return True
-
-    def _check_settings(self, state: State, where: str) -> None:
-        there = state.meta.get("fit", {}).get("settings")
-        if there is None:
-            raise CheckpointError(f"{where} was not written by fit")
-        here = self._settings()
-        words = {"data": "the training data"}
-        different = [
-            f"{words.get(k, k)} differ"
-            + ("" if k in words else f": {there.get(k)} there, {here[k]} here")
-            for k in here
-            if there.get(k) != here[k]
-        ]
-        if different:
-            raise CheckpointError(
-                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
-                "another one"
-            )
-        saved = state.meta["fit"]["callbacks"]
-        if len(saved) != len(self.plan.callbacks):
-            raise CheckpointError(
-                f"{where} has the state of {len(saved)} callbacks, this call of fit has "
-                f"{len(self.plan.callbacks)}"
-            )
-
-    # -- Ctrl-C ------------------------------------------------------------------------------------
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C is answered between chunks; a second one at once."""
-        before = signal.getsignal(signal.SIGINT)
-        main = threading.current_thread() is threading.main_thread()
-        if not main or before is not signal.default_int_handler:
-            yield
-            return
-
-        def note(*_: object) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..data.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
+from .figures import save_figure
 
 
 class History:
@@ -74,6 +76,12 @@ class History:
         for name in names:
             if name not in self._columns:
                 self._columns[name] = array("d", [math.nan]) * done
+
+    def copy(self) -> History:
+        """The same numbers in a history of their own; ``stopped`` is empty."""
+        found = History()
+        found._columns = {k: v[:] for k, v in self._columns.items()}
+        return found
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -144,7 +152,8 @@ class History:
         for i in range(len(self)):
             cells = (repr(line[i]) if line[i] == line[i] else "" for line in self._columns.values())
             lines.append(",".join([str(i + 1), *cells]))
-        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with whole_file(target) as file:
+            file.write(("\n".join(lines) + "\n").encode())
         return target
 
     def plot(self, path: str | Path) -> Path:
@@ -168,9 +177,7 @@ class History:
             axes.set_xlabel("epoch")
             axes.set_ylabel(name)
             axes.grid(alpha=0.3)
-        target = Path(path)
-        figure.savefig(target)
-        return target
+        return save_figure(figure, path)
 
     def __repr__(self) -> str:
         if not len(self):

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn.options import check, integer, number
 from .dataset import Dataset
+from .figures import save_figure
 from .snapshot import tensors_of, write_array
 from .steps import Steps
 
@@ -84,9 +85,7 @@ class LRSearch:
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
         axes.legend()
-        target = Path(path)
-        figure.savefig(target)
-        return target
+        return save_figure(figure, path)
 
     def __repr__(self) -> str:
         return f"LRSearch({len(self.lrs)} steps, suggestion {self.suggestion:.3g})"
@@ -125,7 +124,7 @@ def find_lr(
         for i in range(count):
             lr = start * (stop / start) ** (i / (count - 1))
             for group, own in zip(trainer.optimizer.param_groups, first, strict=True):
-                group["lr"] = lr * own / first[0] if first[0] else lr
+                group.put("lr", lr * own / first[0] if first[0] else lr)
             if i % max(data.full, 1) == 0:
                 steps.cursor.start(trainer.seed, trainer.epoch + i // max(data.full, 1))
             steps.meter.reset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,17 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array
 from ..errors import OptionError
-from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
 from .arrays import Arrays
 from .metrics import Metric, as_metric
-from .objective import BatchLoss, Objective, is_label_loss, match_target, wants_probabilities
-from .sequences import Padding, counted
+from .objective import (
+    BatchLoss,
+    Objective,
+    ignored_label,
+    match_target,
+    wants_probabilities,
+)
 
 RECORDS = (1 << 15, 512)
 """How many epochs of one step each a program notes the losses of: one that stays in registers,
@@ -55,6 +59,9 @@ def named_metrics(
         listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
         for item in listed:
             metric = as_metric(item, not wants_probabilities(loss), _is_multilabel(loss, y))
+            if metric.ignore_index is None and ignored_label(loss) is not None:
+                metric = copy.copy(metric)
+                metric.ignore_index = ignored_label(loss)
             name = metric.name if key is None else f"{key}_{metric.name}"
             if any(n == name for _, n, _ in found):
                 raise OptionError(f"metrics: {name!r} occurs twice")
@@ -78,8 +85,11 @@ class Meter:
     def __init__(self, objective: Objective, metrics: Sequence[tuple[Any, str, Metric]]) -> None:
         """``metrics``: as `named_metrics` gives them."""
         self.objective, self.metrics = objective, list(metrics)
-        self.loss, self.count = scalar(), scalar()
+        self.loss = scalar()
         self.parts = {p.name: scalar() for p in objective.parts} if not objective.single else {}
+        self.counts = {p.name: scalar() for p in objective.parts}
+        self._counting: set[str] = set()
+        """The parts whose batches do not count by their rows, but by ``counts``."""
         self.states: list[dict[str, Tensor]] = []
         self.records = {n: stored(np.zeros(n)) for n in RECORDS}
         self.slot = stored(np.zeros((), np.uint32))
@@ -116,42 +126,36 @@ class Meter:
                 return p, match_target(part.loss, p, t)
         raise OptionError(f"metric {name}: there is no loss, so no target, for output {key!r}")
 
-    def _mask(self, key: Any, target: Any, padding: Padding | None) -> Tensor | None:
-        loss = next(p.loss for p in self.objective.parts if p.key == key)
-        return counted(loss, is_label_loss(loss), target, padding)
-
     def add(self, batch: BatchLoss, prediction: Any, target: Any) -> None:
         """Add a batch; called while a step is traced."""
-        factor: Any = 1.0 if self.objective.sums else batch.count
-        if isinstance(batch.count, Tensor) and not self.objective.sums:
-            self.count.assign(self.count + batch.count)
-        self.loss.assign(self.loss + batch.total.detach().double() * factor)
-        for name, value in batch.parts.items():
-            self.parts[name].assign(self.parts[name] + value.detach().double() * factor)
+        sums, total = self.objective.sums, batch.total.detach().double()
+        for name, mean in batch.parts.items():
+            value = mean.value.detach().double()
+            if isinstance(mean.counted, Tensor) and not sums:
+                self._counting.add(name)
+                self.counts[name].assign(self.counts[name] + mean.counted)
+                total = total - value * self._weight(name) if name else total
+            if name:
+                factor = 1.0 if sums else mean.count
+                self.parts[name].assign(self.parts[name] + value * factor)
+        self.loss.assign(self.loss + total * (1.0 if sums else batch.count))
         if prediction is None:
             return
         for (key, name, metric), state in zip(self.metrics, self.states, strict=True):
             p, t = self._pair(key, name, prediction, target)
             p = p.detach() if isinstance(p, Tensor) else p
-            mask = self._mask(key, t, batch.padding)
-            if mask is None:
+            if batch.steps is None:
                 new = metric.update(state, p, t)
-            elif "mask" in inspect.signature(metric.update).parameters:
-                new = metric.update(state, p, t, mask=mask)  # type: ignore[call-arg]
             else:
-                raise OptionError(
-                    f"metric {name} would count targets that are padding: let its update take "
-                    "mask=, which says what counts, or leave it out"
-                )
+                new = metric.without_padding(state, p, t, batch.steps)
             for k, value in new.items():
                 state[k].assign(value)
 
     def note(self, batch: BatchLoss, size: int) -> None:
         """Write the loss into its place in the record of ``size``; called while a step is
         traced."""
-        record, value = self.records[size], batch.total.detach().double()
-        places = make(g.iota((size,), 0, dt.uint32))
-        record.assign(e.where(places == self.slot, value, record))
+        record, value = self.records[size], batch.measured
+        record.assign(make(g.put(record.node, self.slot.node, value.node)))
         self.slot.assign(make(g.add(self.slot.node, g.constant(1, dt.uint32))))
 
     def start_record(self) -> None:
@@ -162,11 +166,12 @@ class Meter:
         """Make `logs` say the loss of an epoch whose sum was not kept."""
         self.rows = float(rows)
         _write(self.loss, np.array(loss * (1.0 if self.objective.sums else rows)))
+        _write(self.counts[self.objective.parts[0].name], np.array(float(rows)))
 
     def reset(self) -> None:
         """Start again from nothing."""
         self.rows = 0.0
-        for tensor in (self.loss, self.count, *self.parts.values()):
+        for tensor in (self.loss, *self.counts.values(), *self.parts.values()):
             _write(tensor, np.zeros(()))
         for state, zeros in zip(self.states, self._zeros, strict=True):
             for k, tensor in state.items():
@@ -179,20 +184,29 @@ class Meter:
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """The means so far."""
-        count = float(self.count.item()) or self.rows
-        count = 1.0 if self.objective.sums else count
-        mean = self.total / count if count else math.nan
+        means = {name: self._mean(name, tensor) for name, tensor in self.parts.items()}
+        mean = self._mean("", self.loss)
+        for name in self._counting - {""}:  # the others are in the sum of the whole loss
+            mean += self._weight(name) * means[name]
         found = {f"{prefix}loss": mean}
-        for name, tensor in self.parts.items():
-            found[f"{prefix}{name}_loss"] = float(tensor.item()) / count if count else math.nan
+        found |= {f"{prefix}{name}_loss": value for name, value in means.items()}
         for (_, name, metric), state in zip(self.metrics, self.states, strict=True):
             numbers: Mapping[str, Array] = {k: np.asarray(t) for k, t in state.items()}
             found[f"{prefix}{name}"] = float(metric.compute(numbers)) if self.rows else math.nan
         return found
 
+    def _mean(self, name: str, sum_: Tensor) -> float:
+        count = float(self.counts[name].item()) if name in self._counting else self.rows
+        count = 1.0 if self.objective.sums else count
+        return float(sum_.item()) / count if count else math.nan
+
+    def _weight(self, name: str) -> float:
+        return next(p.weight for p in self.objective.parts if p.name == name)
+
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, for a checkpoint."""
-        found = {"loss": self.loss, "count": self.count}
+        found = {"loss": self.loss}
+        found |= {f"count.{k}": t for k, t in self.counts.items()}
         found |= {f"part.{k}": t for k, t in self.parts.items()}
         for i, state in enumerate(self.states):
             found |= {f"metric.{i}.{k}": t for k, t in state.items()}

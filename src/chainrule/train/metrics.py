@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +17,11 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Array, Shape
 from ..errors import OptionError, ShapeError
+from ..nn.functional.targets import label_numbers
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, make, stored
+from .sequences import spread
 
 State = Mapping[str, Any]
 
@@ -46,6 +49,50 @@ class Metric:
     """
 
     name: str = "metric"
+    ignore_index: int | None = None
+    """The label of rows that do not count. The Trainer sets it, on a copy, to that of the loss,
+    unless it is set; a subclass of yours leaves these rows out by `counted`."""
+    _steps: Tensor | None = None  # (N, T), of a batch of padded targets: which are no padding
+    _has_counted = False
+
+    def counted(self, target: Tensor) -> Tensor | None:
+        """Which targets count, not ignored and no padding: booleans of the target's shape; None if
+        all do.
+
+        >>> import chainrule as cr
+        >>> from chainrule.train import Accuracy
+        >>> Accuracy(ignore_index=-100).counted(cr.tensor([1, -100]))
+        tensor([ True, False])
+        """
+        found: Tensor | None = None
+        if self.ignore_index is not None and not dt.is_float(target.dtype):
+            found = target.to(dt.int64) != self.ignore_index
+        there = None if self._steps is None else spread(self._steps, target)
+        if there is not None:
+            self._has_counted = True
+            found = there if found is None else found & there
+        return found
+
+    def without_padding(
+        self,
+        state: Mapping[str, Tensor],
+        prediction: Tensor,
+        target: Tensor,
+        steps: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """`update` with a batch of targets (N, T, *); ``steps`` (N, T): which are no padding.
+
+        Raises OptionError if `update` does not ask which targets count.
+        """
+        own = copy.copy(self)
+        own._steps = steps
+        found = own.update(state, prediction, target)
+        if steps is not None and not own._has_counted:
+            raise OptionError(
+                f"metric {self.name} would count targets that are padding: let its update leave "
+                "them out by self.counted(target); a function gives one number for each target"
+            )
+        return found
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
         """The state before the first batch, for these shapes of a batch; here a sum and a count."""
@@ -82,32 +129,26 @@ class _Mean(Metric):
         raise NotImplementedError
 
     def update(
-        self,
-        state: Mapping[str, Tensor],
-        prediction: Tensor,
-        target: Tensor,
-        mask: Tensor | None = None,
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
-        """Add sum and number; ``mask``: of what counts, if not all does."""
+        """Add sum and number."""
         values = self.values(prediction, target)
-        count: Any = float(values.node.size)
-        if mask is not None:
-            mask = _like(mask, values)
-            values, count = e.where(mask, values.float(), 0.0), mask.double().sum()
         # Within a batch float32 is exact enough (and exact for counts); the sum over batches is
         # float64.
         kind = values.dtype if dt.is_float(values.dtype) else dt.float32
-        return {
-            "sum": state["sum"] + values.to(kind).sum().double(),
-            "count": state["count"] + count,
-        }
+        return _with_batch(state, values.to(kind), self.counted(target))
 
 
-def _like(mask: Tensor, values: Tensor) -> Tensor:
-    """The mask of rows or steps for the values of each element."""
-    if mask.node.size == values.node.size:
-        return mask.reshape(values.shape)
-    return mask.reshape((*mask.shape, *[1] * (values.ndim - mask.ndim))).broadcast_to(values.shape)
+def _with_batch(
+    state: Mapping[str, Tensor], values: Tensor, counted: Tensor | None
+) -> dict[str, Tensor]:
+    """Sum and count with the values of a batch, of those that count where there is one for each."""
+    count: Any = float(values.node.size)
+    if counted is not None and counted.node.size == values.node.size:
+        counted = counted.reshape(values.shape)
+        values = e.where(counted, values, 0.0)
+        count = counted.to(dt.float32).sum().double()
+    return {"sum": state["sum"] + values.sum().double(), "count": state["count"] + count}
 
 
 def _decisions(
@@ -121,7 +162,7 @@ def _decisions(
         yes = prediction.reshape(target.shape) > (0.0 if from_logits else 0.5)
         return (
             yes.to(dt.int32),
-            (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else target.to(dt.int32),
+            (target > 0.5).to(dt.int32) if dt.is_float(target.dtype) else _labels(target),
             2,
         )
     if prediction.ndim < 2:
@@ -132,7 +173,7 @@ def _decisions(
     if target.shape == prediction.shape:
         truth = target.argmax(axis=1).to(dt.int32)
     elif target.shape == chosen.shape or target.node.size == chosen.node.size:
-        truth = target.reshape(chosen.shape).to(dt.int32)
+        truth = _labels(target.reshape(chosen.shape))
     else:
         raise ShapeError(
             f"{name}: the prediction has shape {prediction.shape}, the target {target.shape}"
@@ -152,6 +193,7 @@ class Accuracy(_Mean):
 
     ``multilabel``: several outputs are independent yes-or-no answers, and each counts.
     ``from_logits``: the threshold is 0; otherwise outputs are probabilities and it is 0.5.
+    ``ignore_index``: the label of rows that do not count, by default that of the Trainer's loss.
 
     >>> from chainrule.train import Accuracy
     >>> Accuracy()([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]], [0, 1, 1])
@@ -160,9 +202,15 @@ class Accuracy(_Mean):
 
     name = "accuracy"
 
-    def __init__(self, from_logits: bool = True, multilabel: bool = False) -> None:
+    def __init__(
+        self,
+        from_logits: bool = True,
+        multilabel: bool = False,
+        ignore_index: int | None = None,
+    ) -> None:
         """See the class."""
         self.from_logits, self.multilabel = from_logits, multilabel
+        self.ignore_index = ignore_index
 
     def values(self, prediction: Tensor, target: Tensor) -> Tensor:
         """1 where right."""
@@ -181,19 +229,27 @@ class TopKAccuracy(_Mean):
     0.5
     """
 
-    def __init__(self, k: int = 5) -> None:
-        """``k`` ≥ 1."""
+    def __init__(self, k: int = 5, ignore_index: int | None = None) -> None:
+        """``k`` ≥ 1; ``ignore_index`` as in `Accuracy`."""
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise OptionError(f"TopKAccuracy: k is at least 1, got {k!r}")
-        self.k, self.name = k, f"top{k}_accuracy"
+        self.k, self.name, self.ignore_index = k, f"top{k}_accuracy", ignore_index
 
     def values(self, prediction: Tensor, target: Tensor) -> Tensor:
         """1 where fewer than k scores are higher than that of the true class."""
         _, truth, classes = _decisions(self.name, prediction, target, True)
         hot = _one_hot(truth, classes)
         own = e.where(hot, prediction, 0.0).sum(axis=1, keepdims=True)
-        found: Tensor = (prediction > own).to(dt.int32).sum(axis=1) < self.k
+        lower: Tensor = prediction <= own  # not "not higher": NaN is no score
+        found: Tensor = (~lower).to(dt.int32).sum(axis=1) < self.k
         return found
+
+
+def _labels(target: Tensor) -> Tensor:
+    """Labels as int32; one that does not fit stays different from every class."""
+    if not dt.is_integer(target.dtype):
+        return target.to(dt.int32)
+    return make(label_numbers(target.node))
 
 
 def _one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -206,14 +262,20 @@ def _one_hot(labels: Tensor, classes: int) -> Tensor:
 class _Counts(Metric):
     """Per class: right (true positives), predicted, and true rows."""
 
-    def __init__(self, average: str = "auto", from_logits: bool = True) -> None:
+    def __init__(
+        self,
+        average: str = "auto",
+        from_logits: bool = True,
+        ignore_index: int | None = None,
+    ) -> None:
         """``average``: "binary" (class 1), "macro" (mean over the classes); "auto": by the
-        classes."""
+        classes. ``ignore_index`` as in `Accuracy`."""
         if average not in ("auto", "binary", "macro"):
             raise OptionError(
                 f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}'
             )
         self.average, self.from_logits = average, from_logits
+        self.ignore_index = ignore_index
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
         """Three counts per class."""
@@ -222,18 +284,15 @@ class _Counts(Metric):
         return {k: _zero((classes,)) for k in ("right", "predicted", "true")}
 
     def update(
-        self,
-        state: Mapping[str, Tensor],
-        prediction: Tensor,
-        target: Tensor,
-        mask: Tensor | None = None,
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
-        """Count, where ``mask`` says so."""
+        """Count."""
         chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
-        if mask is not None:
-            seen = _like(mask, chosen).reshape(-1, 1)
-            p, t = p & seen, t & seen
+        counted = self.counted(target)
+        if counted is not None and counted.node.size == truth.node.size:
+            counted = counted.reshape((-1, 1))
+            p, t = p & counted, t & counted
         return {
             k: state[k] + v.to(dt.float32).sum(axis=0).double()
             for k, v in (("right", p & t), ("predicted", p), ("true", t))
@@ -416,9 +475,13 @@ class AUC(Metric):
 
     name = "auc"
 
-    def __init__(self, from_logits: bool = True, bins: int = 4096) -> None:
-        """``bins`` ≥ 2."""
-        self.from_logits, self.bins = from_logits, bins
+    def __init__(
+        self, from_logits: bool = True, bins: int = 4096, ignore_index: int | None = None
+    ) -> None:
+        """``bins`` ≥ 2; ``ignore_index`` as in `Accuracy`."""
+        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+            raise OptionError(f"AUC: bins is at least 2, got {bins!r}")
+        self.from_logits, self.bins, self.ignore_index = from_logits, bins, ignore_index
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
         """One histogram for negatives, one for positives."""
@@ -438,17 +501,20 @@ class AUC(Metric):
         z = z.reshape(-1)
         if not self.from_logits and prediction.node.size == z.node.size:
             z = e.log(e.maximum(z, 1e-30)) - e.log(e.maximum(1.0 - z, 1e-30))
-        place = (z / (1.0 + e.abs(z)) * 0.5 + 0.5) * float(self.bins)
-        place = e.minimum(e.maximum(place, 0.0), float(self.bins - 1)).to(dt.int32)
+        size = e.minimum(e.abs(z), 1e30)  # of an infinite score too
+        place = (e.where(z < 0, -size, size) / (1.0 + size) * 0.5 + 0.5) * float(self.bins)
+        place = e.minimum(e.maximum(place, 0.0), float(self.bins - 1))
+        known = z == z  # a score that is NaN makes the area NaN
+        counted = self.counted(truth)
+        truth = truth.reshape(-1)
         index = (
-            place
-            + (truth.reshape(-1) > 0.5 if dt.is_float(truth.dtype) else truth.reshape(-1) > 0).to(
-                dt.int32
-            )
-            * self.bins
+            e.where(known, place, 0.0).to(dt.int32)
+            + (truth > 0.5 if dt.is_float(truth.dtype) else truth > 0).to(dt.int32) * self.bins
         )
-        ones = g.full(index.shape, 1.0, dt.float64)
-        return {"histogram": make(g.scatter_add(state["histogram"].node, index.node, ones))}
+        rows = e.where(known, 1.0, float("nan")).double()
+        if counted is not None:
+            rows = e.where(counted.reshape(-1), rows, 0.0)
+        return {"histogram": make(g.scatter_add(state["histogram"].node, index.node, rows.node))}
 
     def compute(self, state: Mapping[str, Array]) -> float:
         """P(score of a positive > score of a negative) + P(tie) / 2."""
@@ -460,7 +526,11 @@ class AUC(Metric):
 
 class FunctionMetric(Metric):
     """A function f(prediction, target) of the user's: a scalar (the mean of a batch) or one number
-    per row."""
+    per row (or per label).
+
+    Of numbers per row those of ignored labels are left out. A scalar counts by the rows of its
+    batch; a function that gives one sees ignored labels in ``target`` and must leave them out.
+    """
 
     def __init__(self, function: Callable[..., Any], name: str = "") -> None:
         """``name``: how the history calls it, by default the function's name."""
@@ -479,9 +549,10 @@ class FunctionMetric(Metric):
             raise OptionError(
                 f"metric {self.name}: a scalar tensor or one number per row is expected, got {got}"
             )
-        total = (
-            value.double().sum() / (value.node.size / rows) if value.ndim else value.double() * rows
-        )
+        if value.ndim:
+            counted = self.counted(target) if isinstance(target, Tensor) else None
+            return _with_batch(state, value.double(), counted)
+        total = value.double() * float(rows)
         return {"sum": state["sum"] + total, "count": state["count"] + float(rows)}
 
 

@@ -4,6 +4,8 @@ several outputs."""
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,10 +31,10 @@ from ..nn.loss import (
 )
 from ..nn.module import Module
 from ..tensor import elementwise as e
-from ..tensor.index import take
 from ..tensor.tensor import Tensor
+from ..tensor.value import make, use
 from .arrays import Arrays
-from .sequences import Padding, counted, ignored_label
+from .sequences import spread
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
@@ -48,12 +50,16 @@ ELEMENTWISE_LOSSES = (
 )
 """Losses whose target has the shape of the prediction."""
 
-_FUNCTIONS = {
-    F.cross_entropy: CrossEntropyLoss,
-    F.nll_loss: NLLLoss,
-    F.binary_cross_entropy: BCELoss,
-    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss,
+_FUNCTIONS: dict[Any, Loss] = {
+    F.cross_entropy: CrossEntropyLoss(),
+    F.nll_loss: NLLLoss(),
+    F.binary_cross_entropy: BCELoss(),
+    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss(),
 }
+"""The losses that functions are, for what must be known of them."""
+
+IGNORED = -100
+"""The label of padded steps for a function that does not say which one it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,45 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """The loss of a batch from one `Part`: Σ sᵢ wᵢ lᵢ / ``count``, s weighing rows and w classes.
+
+    ``count`` is Σ wᵢ over the labels that are not ignored, or else the rows; ``counted``, Σ sᵢ wᵢ,
+    is what the batch adds to the divisor of the mean over batches. Numbers, or float64 scalars.
+    """
+
+    value: Tensor
+    count: Any
+    counted: Any
+
+
+@dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch, and how much it counts among other batches: rows, or the sum of
-    weights."""
+    """The loss of a batch of ``rows`` rows: of all parts, weighted and added, and of each."""
 
     total: Tensor
-    count: Any  # a number or a float64 scalar tensor
-    parts: dict[str, Tensor]
-    padding: Padding | None = None
+    rows: int
+    parts: dict[str, Mean]  # the only one is called ""
+    steps: Tensor | None = None  # (N, T): which steps of the targets are no padding
+
+    @property
+    def only(self) -> Mean | None:
+        """The mean of the only part."""
+        return self.parts.get("")
+
+    @property
+    def count(self) -> Any:
+        """What the gradient of the batch counts among those of other batches."""
+        return self.rows if self.only is None else self.only.count
+
+    @property
+    def measured(self) -> Tensor:
+        """The loss as a mean of this batch alone: divided by what it counts."""
+        mean, value = self.only, self.total.detach().double()
+        if mean is None or mean.counted is mean.count:
+            return value
+        found: Tensor = value * mean.count / e.where(mean.counted == 0, 1.0, mean.counted)
+        return found
 
 
 class Objective:
@@ -137,7 +174,7 @@ class Objective:
     @property
     def sums(self) -> bool:
         """Whether the loss of several batches is the sum, and not the mean, of theirs."""
-        return all(getattr(p.loss, "reduction", "") == "sum" for p in self.parts)
+        return all(getattr(_known(p.loss), "reduction", "") == "sum" for p in self.parts)
 
     def pairs(self, prediction: Any, target: Any) -> list[tuple[Part, Any, Any]]:
         """Each loss with its prediction and its target."""
@@ -154,23 +191,38 @@ class Objective:
         target: Any,
         rows: int,
         row_weight: Tensor | None,
-        padding: Padding | None = None,
+        steps: Tensor | None = None,
     ) -> BatchLoss:
-        """The loss of a batch of ``rows`` rows; ``padding``: of the targets."""
+        """The loss of a batch of ``rows`` rows; ``steps`` (N, T): which are no padding."""
         total: Any = None
-        parts: dict[str, Tensor] = {}
-        count: Any = rows
+        parts: dict[str, Mean] = {}
         for part, p, y in self.pairs(prediction, target):
             y = match_target(part.loss, p, y)
-            mask = counted(part.loss, is_label_loss(part.loss), y, padding)
-            value = scalar_loss(part.loss, p, y, rows, row_weight, mask)
-            if len(self.parts) == 1 and (row_weight is None or mask is not None):
-                count = _count(part.loss, y, rows, mask)
-            if not self.single:
-                parts[part.name] = value
-            value = value if part.weight == 1.0 else value * part.weight
+            parts[part.name] = mean = mean_loss(part.loss, p, y, rows, row_weight, steps)
+            value = mean.value if part.weight == 1.0 else mean.value * part.weight
             total = value if total is None else total + value
-        return BatchLoss(total, count, parts, padding)
+        return BatchLoss(total, rows, parts, steps)
+
+    @property
+    def ignore_index(self) -> int | None:
+        """The label that does not count, if there is one loss, and one of labels."""
+        return ignored_label(self.parts[0].loss) if self.single else None
+
+    @property
+    def padding_label(self) -> int | None:
+        """The label of padded steps, if there is one loss: the one that does not count; where all
+        labels count, one that every loss takes (padded steps are left out of its mean)."""
+        if not self.single:
+            return None
+        known = isinstance(_known(self.parts[0].loss), Loss)
+        return self.ignore_index if self.ignore_index is not None else 0 if known else IGNORED
+
+
+def _known(loss: Any) -> Any:
+    """The module that a loss function is, also with options bound by `functools.partial`."""
+    if isinstance(loss, functools.partial) and not loss.args and loss.func in _FUNCTIONS:
+        return type(_FUNCTIONS[loss.func])(**loss.keywords)
+    return _FUNCTIONS.get(loss, loss) if inspect.isfunction(loss) else loss
 
 
 def _pick(what: str, values: Any, key: Any) -> Any:
@@ -193,14 +245,12 @@ def _pick(what: str, values: Any, key: Any) -> Any:
 
 def is_label_loss(loss: Any) -> bool:
     """Whether the target of ``loss`` is one label per row."""
-    return isinstance(loss, LABEL_LOSSES) or _FUNCTIONS.get(loss) in LABEL_LOSSES
+    return isinstance(_known(loss), LABEL_LOSSES)
 
 
 def wants_probabilities(loss: Any) -> bool:
     """Whether the prediction is a probability, and not a logit."""
-    return isinstance(loss, BCELoss) or (
-        not isinstance(loss, Module) and _FUNCTIONS.get(loss) is BCELoss
-    )
+    return isinstance(_known(loss), BCELoss)
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
@@ -219,101 +269,121 @@ def match_target(loss: Any, prediction: Any, y: Any) -> Any:
     return y
 
 
-def scalar_loss(
+def mean_loss(
     loss: Any,
     prediction: Any,
     y: Any,
     rows: int,
     row_weight: Tensor | None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """The loss as a scalar; with weights (mean 1 over the data set), Σ wᵢ lᵢ / rows.
-
-    ``mask``: which targets count; then the mean is over these. Losses of labels leave the others
-    out by themselves.
-    """
+    steps: Tensor | None = None,
+) -> Mean:
+    """The loss of a batch as a scalar, and what it counts; row weights have the mean 1 over the
+    data set. ``steps`` (N, T): which are no padding; then the mean is over these."""
     name = type(loss).__name__ if isinstance(loss, Module) else getattr(loss, "__name__", "loss")
-    alone = mask is None or not isinstance(y, Tensor) or not dt.is_float(y.dtype)
-    if row_weight is None and alone:
-        value = loss(prediction, y)
-        if not isinstance(value, Tensor):
+    weights = _label_weights(loss, prediction, y)
+    padded = steps is not None and not _ignores(loss, y)
+    if row_weight is None and not padded:
+        value = _scalar(name, loss(prediction, y))
+        count = rows if weights is None else weights.sum().double()
+        return Mean(value, count, count)
+    each, divide = _each(loss, prediction, y)
+    each = _tensor(name, each)
+    if padded and steps is not None:
+        if row_weight is None and each.ndim == 0 and not _is_float(y):
+            count = steps.double().sum()  # a function of labels that leaves those of padding out
+            return Mean(each, count, count)
+        there = spread(steps, each)
+        if there is None:
             raise OptionError(
-                f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
+                f"sequences of unequal length need the loss of each step: {name} gives shape "
+                f'{each.shape}; let it take reduction="none" and return shape {steps.shape}'
             )
-        if value.shape != () and value.node.size != 1:
-            raise ShapeError(
-                f"the loss {name} has shape {value.shape}; a scalar is expected: use "
-                'reduction="mean", or end with .mean()'
-            )
-        return value.reshape(()) if value.shape else value
-    if isinstance(loss, Loss):
-        each: Loss = copy.copy(loss)
-        each.reduction = "none"
-        value = each(prediction, y)
-        divide = loss.reduction != "sum"
-    else:
-        try:
-            value = loss(prediction, y, reduction="none")
-        except TypeError:
-            value = loss(prediction, y)
-        divide = True
-    if mask is not None:
-        return _masked_mean(name, value, mask, row_weight, divide)
-    assert row_weight is not None
-    if value.ndim == 0 or value.shape[0] != rows:
+        each = e.where(there, each, 0.0)
+        if divide:  # the mean over the elements of a step, and over the steps
+            each = each / (each.node.size // steps.node.size)
+            weights = e.where(steps, 1.0 if weights is None else weights, 0.0).to(each.dtype)
+    if each.ndim == 0 or each.shape[0] != rows:
         raise OptionError(
             f"sample_weight and class_weight need the loss of each row: {name} gives shape "
-            f"{value.shape}; let it take"
-            f' reduction="none" and return shape ({rows},)'
+            f'{each.shape}; let it take reduction="none" and return shape ({rows},)'
         )
-    per_row = value.reshape((rows, -1)).mean(axis=1) if value.ndim > 1 and divide else value
-    if per_row.ndim > 1:
-        per_row = per_row.reshape((rows, -1)).sum(axis=1)
-    weighted = (per_row * row_weight.to(per_row.dtype)).sum()
-    total: Tensor = weighted / rows if divide else weighted
-    return total
-
-
-def _masked_mean(
-    name: str, each: Tensor, mask: Tensor, row_weight: Tensor | None, divide: bool
-) -> Tensor:
-    """Σ w l over what counts, divided by how much that is."""
-    if each.shape[: mask.ndim] != mask.shape:
-        raise OptionError(
-            f"sequences of unequal length need the loss of each step: {name} gives shape "
-            f'{each.shape}; let it take reduction="none" and return shape {mask.shape}'
-        )
-    wide = mask.reshape((*mask.shape, *[1] * (each.ndim - mask.ndim)))
-    each = e.where(wide, each, 0.0)
-    if row_weight is not None:
-        each = each * row_weight.to(each.dtype).reshape((-1, *[1] * (each.ndim - 1)))
     total = each.sum()
-    if not divide:
-        return total
-    number = mask.to(each.dtype).sum() * (each.node.size // max(mask.node.size, 1))
-    return total / e.maximum(number, 1.0)
+    if row_weight is not None:
+        total = F.classification.weighed(each, _by_row(row_weight, each)).sum()
+    if weights is not None:
+        count, counted = weights.sum(), weights
+        if row_weight is not None:
+            counted = weights * _by_row(row_weight, weights)
+        value = make(F.classification.mean_over(use(total), use(count)), total)
+        return Mean(value, count.double(), counted.sum().double())
+    if divide:  # the mean over the elements of a row, and over the rows
+        total = total / each.node.size
+    return Mean(total, rows, rows)
 
 
-def _count(loss: Any, y: Any, rows: int, mask: Tensor | None = None) -> Any:
-    """What the mean of a batch was divided by: Σ of class weights where there are some, else the
-    rows."""
-    weight = getattr(loss, "weight", None)
-    ignore = getattr(loss, "ignore_index", None)
-    if (
-        not isinstance(loss, CrossEntropyLoss | NLLLoss)
-        or loss.reduction != "mean"
-        or dt.is_float(y.dtype)
-    ):
-        return rows if mask is None else mask.double().sum()
-    if weight is None:
-        if (
-            y.ndim > 1 and ignore is not None
-        ):  # sequences with padding: only what is not ignored counts
-            return (y != ignore).double().sum()
-        return rows if mask is None else mask.double().sum()
-    labels = y.long() if ignore is None else e.where(y == ignore, 0, y.long())
-    each = take(weight.double(), labels)
-    return (each if ignore is None else e.where(y == ignore, 0.0, each)).sum()
+def _by_row(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.to(like.dtype).reshape((-1, *[1] * (like.ndim - 1)))
+
+
+def _is_float(y: Any) -> bool:
+    return not isinstance(y, Tensor) or dt.is_float(y.dtype)
+
+
+def _ignores(loss: Any, y: Any) -> bool:
+    """Whether the loss leaves padded steps out by itself: their label is its ``ignore_index``."""
+    return is_label_loss(loss) and ignored_label(loss) is not None and not _is_float(y)
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise OptionError(
+            f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
+        )
+    return value
+
+
+def _scalar(name: str, value: Any) -> Tensor:
+    value = _tensor(name, value)
+    if value.shape != () and value.node.size != 1:
+        raise ShapeError(
+            f"the loss {name} has shape {value.shape}; a scalar is expected: use "
+            'reduction="mean", or end with .mean()'
+        )
+    return value.reshape(()) if value.shape else value
+
+
+def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
+    """The loss of each row (or of each of its elements), and whether the loss is their mean."""
+    if isinstance(loss, Loss):
+        single: Loss = copy.copy(loss)
+        single.reduction = "none"
+        return single(prediction, y), loss.reduction != "sum"
+    divide = getattr(_known(loss), "reduction", "mean") != "sum"
+    try:
+        return loss(prediction, y, reduction="none"), divide
+    except TypeError:
+        return loss(prediction, y), divide
+
+
+def ignored_label(loss: Any) -> int | None:
+    """The label of rows that do not count in this loss, also of a function that takes
+    ``ignore_index``; None if all do."""
+    known = _known(loss)
+    found = getattr(known, "ignore_index", None)
+    if found is None and inspect.isfunction(getattr(known, "func", known)):
+        option = inspect.signature(known).parameters.get("ignore_index")
+        found = None if option is None else option.default
+    return found if isinstance(found, int) else None
+
+
+def _label_weights(loss: Any, prediction: Any, y: Any) -> Tensor | None:
+    """How much each label counts in the mean of a loss of labels; None: all the same."""
+    loss = _known(loss)
+    if not isinstance(loss, CrossEntropyLoss | NLLLoss) or loss.reduction != "mean":
+        return None
+    if not isinstance(y, Tensor) or dt.is_float(y.dtype):
+        return None
+    return F.classification.counted_labels(y, loss.weight, loss.ignore_index, prediction)
 
 
 # -- checks on the whole data ----------------------------------------------------------------------
@@ -324,7 +394,6 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
         if not y.single or not isinstance(prediction, Tensor):
             return y
         part = objective.parts[0]
-        y = replace(y, padding=y.padding or _ignores(part.loss, y.arrays[0]))
         return y.map(lambda a: _prepared(where, part.loss, y.names[0], a, prediction))
     arrays = dict(zip(y.keys or range(len(y.arrays)), y.arrays, strict=True))
     names = dict(zip(arrays, y.names, strict=True))
@@ -333,15 +402,7 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
         key = part.key if y.keys is None else str(part.key)
         if key in arrays and isinstance(p, Tensor):
             arrays[key] = _prepared(where, part.loss, names[key], arrays[key], p)
-    ignoring = any(_ignores(p.loss, arrays.get(p.key, ())) for p in objective.parts)
-    return replace(y, arrays=tuple(arrays.values()), padding=y.padding or ignoring)
-
-
-def _ignores(loss: Any, y: Any) -> bool:
-    """Whether there are labels that the loss leaves out."""
-    ignored = ignored_label(loss)
-    labels = is_label_loss(loss) and ignored is not None and getattr(y, "dtype", None) is not None
-    return bool(labels and y.dtype.kind in "iu" and (y == ignored).any())
+    return replace(y, arrays=tuple(arrays.values()))
 
 
 def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) -> Array:
@@ -368,6 +429,11 @@ def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) ->
     classes = prediction.shape[1] if prediction.ndim > 1 else 1
     ignore = ignored_label(loss)
     low, high = int(y.min()), int(y.max())
+    if ignore is not None and low == high == ignore:
+        raise DataError(
+            f"{where}: every label in {name} is {ignore}, which stands for rows that do not count "
+            "(ignore_index); at least one row must count"
+        )
     if low >= 0 and high < classes:
         return y
     wrong = (y < 0) | (y >= classes)

@@ -1,4 +1,5 @@
-"""Sentinel: finds the step, the operation and the rows where a loss became NaN or infinite.
+"""Sentinel: finds the step, the operation and the rows where a loss became NaN or infinite, or
+where an index was outside its axis.
 
 The program sums the losses of an epoch, and a sum keeps NaN and infinity: looking at that one
 number whenever the program returns to Python finds every bad step, at no cost inside the loop. Now
@@ -21,7 +22,7 @@ from ..autodiff.reverse import gradients
 from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Array, Node, reachable, source_of
-from ..errors import ChainruleError
+from ..errors import ChainruleError, OutOfRangeError
 from ..nn.module import Module
 from ..nn.trail import headline
 from ..runtime import realize as rt
@@ -67,7 +68,7 @@ class Sentinel:
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
-        traces = [t for listed in self.steps.train.traces.values() for t in listed]
+        traces = self.steps.training_traces()
         arrays = [(t, t._read().copy()) for t in updated_tensors(traces)]
         self.kept = Kept(batch, self.trainer.step, self.steps.meter.rows, arrays)
         self._last = time.perf_counter()
@@ -94,6 +95,66 @@ class Sentinel:
                 f"{(last - 1) // steps + 1}, at step"
                 f" {self.trainer.step} or before\n    {ADVICE}"
             )
+        replay = self._replayer(kept, run)
+        bad = self._first_bad(kept, last, replay)
+        word = _word(self.steps.meter.total)
+        what = (
+            f"the loss became {word}"
+            if not math.isfinite(self.steps.meter.total)
+            else "weights became NaN or infinite"
+        )
+        rows = self._before(bad, kept, replay)
+        here = [(t, t._read().copy()) for t, _ in kept.arrays]
+        lines = [f"{what} in {self._name(bad)}"]
+        try:
+            lines += Replay(self.trainer, self.steps, self.data, rows).lines()
+        except ChainruleError as error:
+            lines.append(f"run again by itself, the step says: {error}")
+        self._put_back(here)
+        lines += [ADVICE, UNCHANGED]
+        return NonFiniteLossError("\n    ".join(lines))
+
+    def locate(
+        self, error: OutOfRangeError, last: int, run: Callable[[int], None]
+    ) -> OutOfRangeError:
+        """``error``, which came after a native run that ended with the batch before ``last``, with
+        the step and the row; the model is brought back to before that step."""
+        kept = self.kept
+        if kept is None:
+            return error
+        replay = self._replayer(kept, run)
+        self._restore(kept)
+        for bad in range(kept.batch, last):
+            try:
+                replay(bad)
+            except OutOfRangeError:
+                break
+        else:
+            return error
+        rows = self._before(bad, kept, replay)
+        here = [(t, t._read().copy()) for t, _ in kept.arrays]
+        row = ""
+        try:
+            Replay(self.trainer, self.steps, self.data, rows)
+        except OutOfRangeError as found:
+            if found.place is not None and found.place[1][:1] == rows.shape:
+                row = f", for row {rows[found.place[0][0]]} of the data"
+        except ChainruleError:
+            pass
+        self._put_back(here)
+        lines = str(error).split("\n    found when ")[0]
+        located = OutOfRangeError(f"{lines}\n    in {self._name(bad)}{row}\n    {UNCHANGED}")
+        located.after_run = True
+        return located
+
+    def _name(self, bad: int) -> str:
+        steps = self.data.steps
+        place = f"(epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"
+        return f"step {self.trainer.step + 1} {place}"
+
+    def _replayer(self, kept: Kept, run: Callable[[int], None]) -> Callable[[int], None]:
+        """Runs one batch, counted over all epochs, again."""
+        steps = self.data.steps
 
         def replay(batch: int) -> None:
             if batch % steps == 0 and batch > kept.batch:
@@ -102,33 +163,24 @@ class Sentinel:
                     self.steps.cursor.start(self.trainer.seed, self.first_epoch + batch // steps)
             run(batch % steps)
 
-        bad = self._first_bad(kept, last, replay)
-        word = _word(self.steps.meter.total)
-        what = (
-            f"the loss became {word}"
-            if not math.isfinite(self.steps.meter.total)
-            else "weights became NaN or infinite"
-        )
+        return replay
+
+    def _before(self, bad: int, kept: Kept, replay: Callable[[int], None]) -> Array:
+        """Bring everything to where batch ``bad`` begins; returns its rows."""
+        steps = self.data.steps
         self._restore(kept)
         for batch in range(kept.batch, bad):
             replay(batch)
         self.trainer.step = kept.step + bad - kept.batch
         if bad % steps == 0 and steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
-        rows = self._rows(bad % steps)
-        here = [(t, t._read().copy()) for t, _ in kept.arrays]
-        lines = [
-            f"{what} in step {self.trainer.step + 1} (epoch {bad // steps + 1}, batch "
-            f"{bad % steps + 1} of {steps})"
-        ]
-        try:
-            lines += Replay(self.trainer, self.steps, self.data, rows).lines()
-        except ChainruleError as error:
-            lines.append(f"run again by itself, the step says: {error}")
-        for tensor, array in here:  # dropout and running means have moved on
+        return self._rows(bad % steps)
+
+    @staticmethod
+    def _put_back(arrays: list[tuple[Value, Array]]) -> None:
+        """After a look with the interpreter: dropout and running means have moved on."""
+        for tensor, array in arrays:
             np.copyto(tensor._storage_for_update(), array)
-        lines += [ADVICE, "The model is as it was before this step."]
-        return NonFiniteLossError("\n    ".join(lines))
 
     def _nearer(self, kept: Kept, last: int, skip: Callable[[int], None]) -> Kept:
         """A copy that all is well after, at most `NEAR` batches before the first bad one."""
@@ -180,6 +232,7 @@ class Sentinel:
         return rt.realize([index])[0].astype(np.int64)
 
 
+UNCHANGED = "The model is as it was before this step."
 ADVICE = (
     "Often helps: a lower learning rate, clip_norm=1.0, inputs scaled to about -1 to 1, an eps "
     "where something is"
@@ -206,7 +259,9 @@ class Replay:
         )
         inputs = data.x.build(steps._floats(x, data.to_float))
         with self._watched():
-            loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), len(rows), weight)
+            loss, _, _ = trainer._loss_of_step(
+                inputs, data.y.build(y), len(rows), weight, data.y.padded
+            )
         self.loss = use(loss)
         self.params = [p for p in trainer.trained]
         self.grads = gradients([self.loss], [g.ones_like(self.loss)], [p.node for p in self.params])

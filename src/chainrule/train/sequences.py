@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes as dt
 from ..core.node import Array
 from ..errors import DataError, ShapeError
 from ..nn.module import Module
@@ -22,23 +21,13 @@ from ..tensor.create import arange
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of
 
-IGNORED = -100
-"""The label of padded steps, unless the loss has another ``ignore_index``."""
-
 
 @dataclass(frozen=True)
 class StepTargets:
-    """Targets of each step (N, T, *), padded."""
+    """Targets of each step (N, T, *), padded, and how many steps there are (N,)."""
 
     array: Array
-
-
-@dataclass(frozen=True)
-class Padding:
-    """What a batch of padded targets knows of its padding: the lengths (N,), or None where the
-    padding is labels that the loss ignores."""
-
-    lengths: Tensor | None
+    lengths: Array
 
 
 def takes_lengths(model: Module) -> bool:
@@ -46,9 +35,12 @@ def takes_lengths(model: Module) -> bool:
     return "lengths" in inspect.signature(model.forward).parameters
 
 
-def padded_data(where: str, model: Module, loss: Any, x: Any, y: Any) -> tuple[Any, Any]:
+def padded_data(where: str, model: Module, label: int | None, x: Any, y: Any) -> tuple[Any, Any]:
     """``x`` and ``y`` with lists of sequences padded, if the model takes lengths; else as they
-    are."""
+    are.
+
+    ``label``: of padded steps; None: ``y`` is no list of targets.
+    """
     if not takes_lengths(model):
         return x, y
     if _is_list(x):
@@ -60,9 +52,9 @@ def padded_data(where: str, model: Module, loss: Any, x: Any, y: Any) -> tuple[A
         lengths = array_of(x["lengths"])
     else:
         return x, y
-    if not _is_list(y):
+    if label is None or not _is_list(y):
         return x, y
-    return x, _targets(where, loss, y, lengths)
+    return x, _targets(where, label, y, lengths)
 
 
 def _is_list(x: Any) -> bool:
@@ -97,7 +89,7 @@ def _padded(rows: list[Array], value: int) -> Array:
     return found
 
 
-def _targets(where: str, loss: Any, y: list[Any], lengths: Array) -> Any:
+def _targets(where: str, label: int, y: list[Any], lengths: Array) -> Any:
     """Targets of each step; or ``y`` as it is, one for each sequence."""
     counts = [len(array_of(i)) for i in y]
     if len(counts) != len(lengths):
@@ -113,32 +105,22 @@ def _targets(where: str, loss: Any, y: list[Any], lengths: Array) -> Any:
         )
     rows = _sequences(where, "y", y)
     if rows[0].dtype.kind in "iu":
-        ignored = ignored_label(loss)
-        rows = [r.astype(np.int64) for r in rows]
-        return StepTargets(_padded(rows, IGNORED if ignored is None else ignored))
-    return StepTargets(_padded(rows, 0))
+        return StepTargets(_padded([r.astype(np.int64) for r in rows], label), lengths)
+    return StepTargets(_padded(rows, 0), lengths)
 
 
-def ignored_label(loss: Any) -> int | None:
-    """The label that the loss, a module or a function, leaves out; None if it knows none."""
-    found = getattr(loss, "ignore_index", None)
-    if found is None and inspect.isfunction(getattr(loss, "func", loss)):
-        option = inspect.signature(loss).parameters.get("ignore_index")
-        found = None if option is None else option.default
-    return found if isinstance(found, int) else None
+def steps_there(y: Tensor, lengths: Tensor) -> Tensor:
+    """(N, T): which steps of padded targets (N, T, *) are no padding."""
+    found: Tensor = arange(y.shape[1]) < lengths.unsqueeze(1)
+    return found
 
 
-def counted(loss: Any, labels: bool, y: Any, padding: Padding | None) -> Tensor | None:
-    """(N, T) or the shape of the labels: which targets count; None: all of them.
-
-    ``labels``: the loss takes one label per element, and may ignore some.
-    """
-    if padding is None or not isinstance(y, Tensor):
+def spread(steps: Tensor, values: Tensor) -> Tensor | None:
+    """``steps`` (N, T) for each of ``values`` (N, T, *), axes of length 1 aside; None if these
+    have other axes."""
+    lead, axes = ([n for n in t.shape if n != 1] for t in (steps, values))
+    if axes[: len(lead)] != lead:
         return None
-    if labels and not dt.is_float(y.dtype):
-        ignored = ignored_label(loss)
-        found: Tensor = y != (IGNORED if ignored is None else ignored)
-        return found
-    if padding.lengths is None or y.ndim < 2:
-        return None
-    return arange(y.shape[1]) < padding.lengths.unsqueeze(1)
+    rows = steps.node.size
+    wide = steps.reshape((rows, 1)).broadcast_to((rows, values.node.size // rows))
+    return wide.reshape(values.shape)

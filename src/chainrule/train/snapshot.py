@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from ..errors import CheckpointError
 from ..tensor.random import default_generator
 from ..tensor.value import Value
 from .checkpoint import State
-from .dataset import Dataset
-from .history import History
+from .meta import Meta, read_meta
 from .steps import Steps, updated_tensors
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def tensors_of(trainer: Trainer, steps: Steps) -> dict[str, Value]:
         found["sums.count"] = steps.sum_count
         found |= {f"sums.{i}": steps.sums[id(p)] for i, p in enumerate(trainer.trained)}
     known = {id(t) for t in found.values()}
-    traces = [t for listed in steps.train.traces.values() for t in listed]
+    traces = steps.training_traces()
     known |= {id(t) for t in steps.meter.records.values()}  # read after each run
     others = [t for t in updated_tensors(traces) if id(t) not in known]
     return found | {f"other.{i}": t for i, t in enumerate(others)}
@@ -96,64 +96,121 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Part:
+    """Something with a state of its own (a schedule, a callback), and the state to take."""
+
+    name: str
+    owner: Any
+    saved: Any
+
+
 def restore(
-    trainer: Trainer, steps: Steps, state: State, where: str, only: tuple[str, ...] = ()
+    trainer: Trainer,
+    steps: Steps,
+    state: State,
+    where: str,
+    only: tuple[str, ...] = (),
+    parts: Sequence[Part] = (),
 ) -> None:
     """Put a copy back. Nothing is changed unless all fits; raises CheckpointError otherwise."""
+    meta = read_meta(state.meta, where)
     tensors = {
         k: t for k, t in tensors_of(trainer, steps).items() if not only or k.startswith(only)
     }
-    own, meta = set(tensors), state.meta
-    saved = {k for k in state.arrays if not k.startswith("best.")}
-    problems = []
-    for key, name in (
-        ("model", type(trainer.model).__name__),
-        ("optimizer", type(trainer.optimizer).__name__),
-    ):
-        if meta[key] != name:
-            problems.append(f"it is of the {key} {meta[key]}, here it is {name}")
-    missing = sorted(own - saved, key=_important)
-    unknown = sorted(saved - own, key=_important)
-    if missing:
-        problems.append(f"it has no {_listed(missing)}")
-    if unknown:
-        problems.append(f"it has {_listed(unknown)}, which is not here")
-    for k in sorted(own & saved):
-        a, t = state.arrays[k], tensors[k]
-        if a.shape != t.shape or a.dtype != t.dtype:
-            problems.append(f"{k} is {a.dtype}{list(a.shape)} there, {t.dtype}{list(t.shape)} here")
-    groups = json.loads(json.dumps([_options(g) for g in trainer.optimizer.param_groups]))
-    for i, (there, here) in enumerate(zip(meta["groups"], groups, strict=False)):
-        problems += [
-            f"the optimizer's {k} was {there.get(k)}, here it is {here.get(k)}"
-            + (f" (group {i})" if i else "")
-            for k in here
-            if there.get(k) != here[k]
-        ]
-    if len(meta["schedulers"]) != len(trainer.schedulers):
-        problems.append(
-            f"it has {len(meta['schedulers'])} schedules, here are {len(trainer.schedulers)}"
-        )
+    best = {k.removeprefix("best."): v for k, v in state.arrays.items() if k.startswith("best.")}
+    problems = _of_another_kind(trainer, meta)
+    problems += _misfits(tensors, {k: v for k, v in state.arrays.items() if k[:5] != "best."})
+    if best:
+        problems += [f"best: {p}" for p in _misfits(trainer.model_tensors(), best)]
+    problems += [] if problems else _shared(tensors, state.arrays)
     if problems:
         more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
         raise CheckpointError(
             "\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more])
         )
-    for scheduler, saved_schedule in zip(trainer.schedulers, meta["schedulers"], strict=True):
-        scheduler.load_state_dict(saved_schedule)
-    written: dict[int, Array] = {}
+    schedules = zip(trainer.schedulers, meta.schedulers, strict=True)
+    _load_parts(
+        trainer,
+        [*(Part(f"schedule {type(s).__name__}", s, v) for s, v in schedules), *parts],
+        where,
+    )
     for k, t in tensors.items():
-        if id(t) in written and written[id(t)].tobytes() != state.arrays[k].tobytes():
-            raise CheckpointError(
-                f"{where} does not fit this trainer: {k} differs among parameters there"
-            )
-        written[id(t)] = state.arrays[k]
         write_array(t, state.arrays[k])
-    best = {k.removeprefix("best."): v for k, v in state.arrays.items() if k.startswith("best.")}
     trainer._best = best or None
-    trainer.epoch, trainer.step = int(meta["epoch"]), int(meta["step"])
-    trainer.history = History(meta["history"])
-    trainer.history.stopped = meta["stopped"]
+    trainer.epoch, trainer.step, trainer.history = meta.epoch, meta.step, meta.history
+
+
+def _of_another_kind(trainer: Trainer, meta: Meta) -> list[str]:
+    """How model, optimizer and schedules differ from those that were saved."""
+    problems = []
+    for there, here, name in (
+        (meta.model, type(trainer.model).__name__, "model"),
+        (meta.optimizer, type(trainer.optimizer).__name__, "optimizer"),
+    ):
+        if there != here:
+            problems.append(f"it is of the {name} {there}, here it is {here}")
+    groups = json.loads(json.dumps([_options(g) for g in trainer.optimizer.param_groups]))
+    if len(meta.groups) != len(groups):
+        problems.append(
+            f"its optimizer has {len(meta.groups)} parameter groups, here are {len(groups)}"
+        )
+    for i, (saved, own) in enumerate(zip(meta.groups, groups, strict=False)):
+        problems += [
+            f"the optimizer's {k} was {saved.get(k)}, here it is {own.get(k)}"
+            + (f" (group {i})" if i else "")
+            for k in own
+            if saved.get(k) != own[k]
+        ]
+    if len(meta.schedulers) != len(trainer.schedulers):
+        problems.append(
+            f"it has {len(meta.schedulers)} schedules, here are {len(trainer.schedulers)}"
+        )
+    return problems
+
+
+def _misfits(tensors: Mapping[str, Value], saved: Mapping[str, Array]) -> list[str]:
+    """Names, shapes and dtypes that differ."""
+    problems = []
+    missing = sorted(set(tensors) - set(saved), key=_important)
+    unknown = sorted(set(saved) - set(tensors), key=_important)
+    if missing:
+        problems.append(f"it has no {_listed(missing)}")
+    if unknown:
+        problems.append(f"it has {_listed(unknown)}, which is not here")
+    for k in sorted(set(tensors) & set(saved)):
+        a, t = saved[k], tensors[k]
+        if a.shape != t.shape or a.dtype != t.dtype:
+            problems.append(f"{k} is {a.dtype}{list(a.shape)} there, {t.dtype}{list(t.shape)} here")
+    return problems
+
+
+def _shared(tensors: Mapping[str, Value], saved: Mapping[str, Array]) -> list[str]:
+    """What is one tensor here, and has two values there."""
+    first: dict[int, Array] = {}
+    return [
+        f"{k} differs among parameters there"
+        for k, t in tensors.items()
+        if first.setdefault(id(t), saved[k]).tobytes() != saved[k].tobytes()
+    ]
+
+
+def _load_parts(trainer: Trainer, parts: Sequence[Part], where: str) -> None:
+    """Give each its state; all have theirs back if one refuses."""
+    before = [copy.deepcopy(part.owner.state_dict()) for part in parts]
+    rates = [(t, np.array(t._read())) for t in optimizer_tensors(trainer).values()] if parts else []
+    for i, part in enumerate(parts):
+        try:
+            part.owner.load_state_dict(part.saved)
+        except Exception as error:
+            for done, own in zip(parts[: i + 1], before, strict=False):
+                done.owner.load_state_dict(own)
+            for tensor, array in rates:
+                write_array(tensor, array)
+            raise CheckpointError(
+                f"{where} does not fit this trainer: its state of the {part.name} is refused: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def _important(name: str) -> tuple[bool, str]:
@@ -164,18 +221,3 @@ def _listed(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (
         f" and {len(names) - limit} more" if len(names) > limit else ""
     )
-
-
-def fingerprint(data: Dataset) -> int:
-    """A number that tells one data set from another: shapes, and up to 64 rows of each array."""
-    crc = 0
-    groups = [
-        data.x.arrays,
-        data.y.arrays if data.y else (),
-        (data.weights,) if data.weights is not None else (),
-    ]
-    for array in (a for group in groups for a in group):
-        some = array[:: max(len(array) // 64, 1)]
-        crc = zlib.crc32(f"{array.shape}{array.dtype}".encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(some).tobytes(), crc)
-    return crc

@@ -9,6 +9,7 @@ step is a function of that state, and can be run again from a copy of it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,13 @@ from ..core.node import Array
 from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
-from ..tensor.capture import Capture, capturing
+from ..tensor import elementwise as e
+from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
+from ..tensor.follow import Part
+from ..tensor.pytree import flatten
+from ..tensor.ranges import GivenCheck
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
@@ -74,16 +79,31 @@ class Steps:
     def __init__(self, trainer: Trainer, meter: Meter, eval_meter: Meter) -> None:
         self.trainer, self.meter, self.eval_meter = trainer, meter, eval_meter
         self.cursor, self.eval_cursor = Cursor(), Cursor()
-        self.train = Compiled(self._train_step, "training step")
-        self.evaluate = Compiled(self._evaluation_step, "evaluation step")
-        self.predict = Compiled(self._prediction_step, "prediction")
+        self.train = Compiled(self._train_step, "training step", self._read_in_training)
+        self.evaluate = Compiled(self._evaluation_step, "evaluation step", self._read_in_evaluation)
+        self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
+
+    # -- what the steps read -----------------------------------------------------------------------
+    def _read_in_training(self) -> list[Any]:
+        trainer = self.trainer
+        options = ("clip_norm", "clip_value", "accumulate", "schedule")
+        schedulers = ("schedulers",) if trainer.schedule == "step" else ()
+        own = Part(trainer, "model", "objective", "optimizer", *options, *schedulers)
+        return [own, Part(self.meter, "metrics")]
+
+    def _read_in_evaluation(self) -> list[Any]:
+        return [Part(self.trainer, "model", "objective"), Part(self.eval_meter, "metrics")]
+
+    def _read_in_prediction(self) -> list[Any]:
+        return [Part(self.trainer, "model")]
 
     # -- what is traced ----------------------------------------------------------------------------
     def _batch(
         self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+        _given(*parts[:2])
         total = parts[0][0].shape[0]
         if rows < total:
             index = cursor.rows(rows, total, shuffle)
@@ -110,7 +130,7 @@ class Steps:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        padded = build.value[1].padding
+        padded = build.value[1].padded
         loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight, padded)
         if not loss.requires_grad:
             raise GradientError(
@@ -162,23 +182,25 @@ class Steps:
             if not sums:
                 total = self.sum_count + factor
                 self.sum_count.assign(zeros_like(total) if update else total)
+                divisor = e.where(total == 0, 1.0, total)  # of batches that count nothing
             for p in params:
                 held = self.sums[id(p)]
                 by = factor.to(p.dtype) if isinstance(factor, Tensor) else factor
                 new = held + p.grad * by
                 held.assign(zeros_like(new) if update else new)
-                p.grad = (new if sums else new / total.to(p.dtype)) if update else None
+                p.grad = (new if sums else new / divisor.to(p.dtype)) if update else None
 
     def _evaluation_step(
         self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
     ) -> None:
         xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        padded = build.value[1].padding
+        padded = build.value[1].padded
         _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight, padded)
         self.eval_meter.add(batch, prediction, targets)
 
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
+        _given(x)
         return self.trainer.forward(build.value[0].build(self._floats(x, to_float)))
 
     # -- running -----------------------------------------------------------------------------------
@@ -200,6 +222,11 @@ class Steps:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
+    def training_traces(self) -> list[Trace]:
+        """The compiled training steps of the model, the optimizer and the loss there are now."""
+        listed = [t for traces in self.train.traces.values() for t in traces]
+        return [t for t in listed if not t.watch.outdated()]
+
     def record_size(self, data: Dataset) -> int:
         """Compile epochs of one step; returns the size of the record that suits them."""
         large, small = RECORDS
@@ -209,10 +236,17 @@ class Steps:
         self.train_trace(data, data.batch, True, small)
         return small
 
+    @staticmethod
+    def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
+        """``n`` steps in one native run, after a look at the indices that are among the data."""
+        trace, leaves = compiled._find(arguments, {})
+        _look(data, trace.extremes.given)
+        return trace.run(leaves, n)
+
     def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
         """``n`` training steps in one native run; returns the seconds they took."""
         start = time.perf_counter()
-        self.train.repeat(n, *self.train_arguments(data, rows, update))
+        self._run(self.train, data, n, self.train_arguments(data, rows, update))
         self.meter.rows += n * rows
         return time.perf_counter() - start
 
@@ -220,28 +254,29 @@ class Steps:
         """``n`` ≤ ``size`` epochs of one step each, and the loss of each."""
         start = time.perf_counter()
         self.meter.start_record()
-        self.train.repeat(n, *self.train_arguments(data, data.batch, True, size))
+        self._run(self.train, data, n, self.train_arguments(data, data.batch, True, size))
         losses = self.meter.records[size]._read()[:n].copy()
         return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""
         with no_grad():
-            self.evaluate.repeat(n, *data.tensors, rows, False, data.to_float, Static.of(data))
+            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
+            self._run(self.evaluate, data, n, arguments)
         self.eval_meter.rows += n * rows
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         """The outputs for one batch."""
         with no_grad():
-            return self.predict(tensors, data.to_float, Static.of(data))
+            return self._run(self.predict, data, 1, (tensors, data.to_float, Static.of(data)))
 
-    def probe(self, data: Dataset) -> Any:
-        """The prediction for a batch, without numbers: for shapes, and to find mistakes in the
-        model.
+    def probe(self, data: Dataset, more: int = 0) -> Any:
+        """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
+        find mistakes in the model.
 
         Where the model does not take integers, ``data.to_float`` is set.
         """
-        count = min(data.batch, data.rows)
+        count = min(data.batch, data.rows) + more
         keys = data.x.keys or ("",) * len(data.x.arrays)
         whole = tuple(
             a.dtype.kind in "biu" and key != "lengths"
@@ -261,8 +296,35 @@ class Steps:
         with capturing(capture), no_grad():
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
+            _given(x, y)
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
+            found = (GivenCheck.of(c, capture.given) for c in capture.checks)
+            _look(data, [c for c in found if c is not None])
             return prediction, data.y.build(y) if data.y is not None else None
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors that a model returned, alone or in tuples and dicts."""
+    return [t for t in flatten(output)[0] if isinstance(t, Tensor)]
+
+
+def _look(data: Dataset, checks: Sequence[GivenCheck]) -> None:
+    """Raise OutOfRangeError for an index among the data that is outside; each is looked at once."""
+    for check in checks:
+        if check.what not in data.checked:
+            part, i = check.key
+            arrays = data.x if part == 0 else data.y
+            assert arrays is not None
+            check.look(f"{data.where}: {arrays.names[i]}", arrays.arrays[i])
+            data.checked.add(check.what)
+
+
+def _given(*parts: Sequence[Tensor]) -> None:
+    """Inputs and targets whose values are looked at before a run and not in it."""
+    capture = active.capture
+    assert capture is not None
+    for number, part in enumerate(parts):
+        capture.given |= {t.node: (number, i) for i, t in enumerate(part)}
 
 
 def _placeholder(array: Array, rows: int) -> Any:
@@ -279,7 +341,7 @@ class Static:
     def of(data: Dataset) -> Static:
         """The structures in which the user gave inputs and targets."""
         x, y = data.x, data.y
-        key = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padding))
+        key = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
         return Static((_empty(x), None if y is None else _empty(y)), key)
 
     def __hash__(self) -> int:
@@ -291,7 +353,7 @@ class Static:
 
 def _empty(arrays: Arrays) -> Arrays:
     """The structure alone: a trace must not keep the user's data alive."""
-    return replace(arrays, arrays=())
+    return replace(arrays, arrays=(), lengths=np.empty(0) if arrays.padded else None)
 
 
 def updated_tensors(traces: list[Trace]) -> list[Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..errors import OptionError
+from ..data.whole_file import whole_file
+from ..errors import OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -19,20 +21,22 @@ from ..optim.optimizer import Optimizer
 from ..tensor.capture import active
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
+from .alone import one_thread
 from .arrays import arrays_of
 from .callbacks import EarlyStopping, as_callbacks
-from .checkpoint import as_checkpoint, read_file, to_bytes, write_file
+from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
+from .habits import EVALUATE, FIT, PREDICT, Measures, knows
 from .history import History
 from .lr_finder import LRSearch, find_lr
 from .meter import Meter, named_metrics
 from .metrics import Metric
 from .objective import BatchLoss, Objective, prepare_targets
-from .sequences import Padding, padded_data
+from .sequences import padded_data, steps_there
 from .snapshot import restore, state_of
-from .steps import Steps
+from .steps import Steps, tensors_in
 
 _FIT: dict[str, Constraint] = {
     "epochs": integer(1),
@@ -64,6 +68,9 @@ class Trainer:
 
     A subclass may override `training_step` (and `forward`).
 
+    Several threads may call `predict` and `evaluate`: they take turns, also with other Trainers of
+    the same model. While one trains it, the others get a `ThreadError`.
+
     >>> import numpy as np, chainrule as cr
     >>> from chainrule import nn, optim
     >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
@@ -76,6 +83,8 @@ class Trainer:
     >>> history["accuracy"][-1]
     1.0
     """
+
+    _watched_ = ("model", "optimizer", "objective")
 
     def __init__(
         self,
@@ -92,43 +101,16 @@ class Trainer:
         schedule: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
-        if not isinstance(model, Module):
-            raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
-        if optimizer is None:
-            raise OptionError(
-                "Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
-            )
-        if not isinstance(optimizer, Optimizer):
-            raise OptionError(
-                f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}"
-            )
-        if isinstance(optimizer, LBFGS):
-            raise OptionError(
-                "Trainer: LBFGS computes the loss several times in a step and cannot be part of a "
-                "compiled loop; call"
-                " optimizer.step(closure) in a loop of your own"
-            )
-        check(
-            "Trainer",
-            _TRAINER,
-            {
-                "accumulate": accumulate,
-                "clip_norm": clip_norm,
-                "clip_value": clip_value,
-                "seed": seed,
-                "schedule": schedule,
-            },
-        )
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
-        self.schedulers = _schedulers(scheduler, optimizer)
+        used = _check_kinds(model, optimizer)
+        options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
+        check("Trainer", _TRAINER, {"accumulate": accumulate, **options, "schedule": schedule})
+        self.model, self.optimizer, self.schedule = model, used, schedule
+        self.schedulers = _schedulers(scheduler, used)
+        self._loss, self._loss_weights = loss, loss_weights
         self.objective = Objective(loss, loss_weights)
-        self.metrics, self.seed = metrics, int(seed)
+        self._metrics, self.seed = metrics, int(seed)
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._modules = [
-            model,
-            *(p.loss for p in self.objective.parts if isinstance(p.loss, Module)),
-        ]
-        self._check_optimizer()
+        self._check_parts()
         self.history = History()
         self.epoch = 0
         """Epochs finished, over all calls of `fit`."""
@@ -139,13 +121,71 @@ class Trainer:
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
         self._stop = ""
-        self._batch: tuple[int, Tensor | None, Padding | None] = (0, None, None)
+        self._batch: tuple[int, Tensor | None, Tensor | None] = (0, None, None)
         self._batch_loss: BatchLoss | None = None
+        self._started: dict[Path, dict[str, Any]] = {}  # checkpoint folders: how runs there began
         self._used_metrics: list[tuple[Any, str, Metric]] = []
         self._given_metrics: Any = ()
         self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
 
-    def _check_optimizer(self) -> None:
+    # -- its parts, any of which may be replaced between two calls ---------------------------------
+    @property
+    def loss(self) -> Any:
+        """The loss, or the list or dict of losses; another one is used from the next call on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self._replace_objective(loss, self._loss_weights)
+
+    @property
+    def loss_weights(self) -> Any:
+        """The weights of several losses."""
+        return self._loss_weights
+
+    @loss_weights.setter
+    def loss_weights(self, weights: Any) -> None:
+        self._replace_objective(self._loss, weights)
+
+    def _replace_objective(self, loss: Any, weights: Any) -> None:
+        self.objective = Objective(loss, weights)
+        self._loss, self._loss_weights = loss, weights
+        self._forget_metrics()
+
+    @property
+    def metrics(self) -> Any:
+        """The metrics, as they were given; others are measured from the next call on."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Any) -> None:
+        self._metrics = metrics
+        self._forget_metrics()
+
+    def _forget_metrics(self) -> None:
+        """Make the meters anew before they are used again."""
+        self._used_metrics, self._given_metrics = [], ()
+        self._steps = Steps(self, Meter(self.objective, []), Meter(self.objective, []))
+
+    @property
+    def scheduler(self) -> Any:
+        """The schedule (or the list of several); another one is stepped from now on."""
+        return self.schedulers[0] if len(self.schedulers) == 1 else self.schedulers or None
+
+    @scheduler.setter
+    def scheduler(self, scheduler: Any) -> None:
+        self.schedulers = _schedulers(scheduler, self.optimizer)
+
+    @property
+    def _modules(self) -> list[Module]:
+        """The model, and the losses that are modules."""
+        return [self.model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
+
+    def _check_parts(self) -> None:
+        """Whether model, optimizer and schedule belong together: at first, and before each
+        training, for they may have been replaced."""
+        _check_kinds(self.model, self.optimizer)
+        _schedulers(self.schedulers, self.optimizer)
         own = {id(p) for m in self._modules for p in m.parameters()}
         used = [p for group in self.optimizer.param_groups for p in group["params"]]
         strangers = [p for p in used if id(p) not in own]
@@ -157,12 +197,20 @@ class Trainer:
                 f"Trainer: {len(strangers)} of {len(used)} parameters of the optimizer (shapes "
                 f"{shapes}) are not in the"
                 " model; make the optimizer from model.parameters() of the model that is trained"
+                + self._how_to_replace()
             )
         frozen = [p for p in used if p.requires_grad]
         if not frozen:
             raise OptionError(
                 "Trainer: all parameters of the optimizer are frozen (requires_grad=False)"
             )
+
+    def _how_to_replace(self) -> str:
+        """What to write once the trainer exists: a layer or the model was replaced."""
+        if not hasattr(self, "_steps"):
+            return ""
+        name = type(self.optimizer).__name__
+        return f": trainer.optimizer = optim.{name}(trainer.model.parameters(), ...)"
 
     # -- what a subclass may change ----------------------------------------------------------------
     def forward(self, x: Any) -> Any:
@@ -199,9 +247,8 @@ class Trainer:
     def _loss_of_step(
         self, x: Any, y: Any, rows: int, weight: Tensor | None, padded: bool = False
     ) -> tuple[Tensor, Any, BatchLoss]:
-        lengths = x.get("lengths") if isinstance(x, Mapping) else None
-        padding = Padding(lengths) if padded else None
-        self._batch = (rows, weight, padding)
+        steps = steps_there(y, x["lengths"]) if padded else None
+        self._batch = (rows, weight, steps)
         self._batch_loss = None
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
@@ -219,10 +266,11 @@ class Trainer:
                 "metrics need the prediction: let training_step return (loss, prediction)"
             )
         made = self._batch_loss
-        batch = BatchLoss(loss, made.count if made else rows, made.parts if made else {}, padding)
-        return loss, prediction, batch
+        return loss, prediction, BatchLoss(loss, rows, made.parts if made else {}, steps)
 
     # -- training ----------------------------------------------------------------------------------
+    @knows(FIT)
+    @one_thread(long=True)
     def fit(
         self,
         x: Any,
@@ -245,6 +293,8 @@ class Trainer:
     ) -> History:
         """Train for ``epochs`` passes over the rows of ``x`` and ``y``; returns the `History`.
 
+        The history goes on over all calls, and after `load`: ``len(history) == trainer.epoch``.
+
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
         several inputs or outputs. If the model's forward takes ``lengths``, ``x`` may be a list of
         sequences of unequal length, padded here, and ``y`` a list with a target for each step:
@@ -254,13 +304,17 @@ class Trainer:
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
         ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
-        found there is continued. ``progress``: a live display (None: if stderr is a terminal).
+        found there is continued, one of other options, another model or other data is refused.
+        ``progress``: a live display (None: if stderr is a terminal).
         ``diagnose``: look at units, gradients and updates now and then (1 % of the time), and warn
         (`TrainingWarning`) if the training goes nowhere because of them.
 
         Raises DataError, ShapeError, DTypeError or OptionError before any training if something is
         wrong; `NonFiniteLossError` at the first loss that is NaN or infinite. Ctrl-C raises
-        KeyboardInterrupt between two steps, and the model is as trained so far.
+        KeyboardInterrupt between two steps, after a checkpoint; the model is as trained so far or,
+        with early stopping, has the best epoch's weights. A second Ctrl-C ends at once. After an
+        error of a callback the model is as trained so far, and `restore_best` goes back to what
+        early stopping kept.
         """
         check(
             "fit",
@@ -277,6 +331,7 @@ class Trainer:
         )
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
+        self._check_parts()
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
         x, y = self._padded("fit", x, y)
@@ -293,6 +348,7 @@ class Trainer:
             validation_split,
             sample_weight,
             class_weight,
+            self.objective.ignore_index,
         )
         data = self._checked("fit", data)
         if validation is not None:
@@ -315,10 +371,10 @@ class Trainer:
 
     def _padded(self, where: str, x: Any, y: Any) -> tuple[Any, Any]:
         """Lists of sequences as padded arrays, where the model takes lengths."""
-        loss = self.objective.parts[0].loss if self.objective.single else None
-        return padded_data(where, self.model, loss, x, y)
+        return padded_data(where, self.model, self.objective.padding_label, x, y)
 
     def _training_data(self, x: Any, y: Any, batch: int, shuffle: bool) -> Dataset:
+        self._check_parts()
         x, y = self._padded("fit", x, y)
         data, _ = training_data(self._float_dtype(), x, y, batch, shuffle)
         return self._checked("fit", data)
@@ -326,10 +382,40 @@ class Trainer:
     def _checked(self, where: str, data: Dataset) -> Dataset:
         """The data after a look at what the model makes of it: layers fit, labels are in range."""
         with self._mode(False):
-            prediction, _ = self._steps.probe(data)
+            prediction = self._probe(where, data)
         assert data.y is not None
         y = prepare_targets(where, self.objective, data.y, prediction)
-        return Dataset(data.x, y, data.weights, data.batch, data.shuffle, data.to_float)
+        return replace(data, y=y)
+
+    def _probe(self, where: str, data: Dataset) -> Any:
+        """A prediction without numbers. Raises ShapeError where ``x`` is one row without the axis
+        of rows: a vector that the model takes as a row, but not in any number."""
+        vectors = [n for n, a in zip(data.x.names, data.x.arrays, strict=True) if a.ndim == 1]
+        problem = ""
+        try:
+            prediction, _ = self._steps.probe(data)
+        except ShapeError as error:
+            if not vectors:
+                raise
+            problem = f": {str(error).splitlines()[0]}"
+        if not vectors or not problem and self._takes_any_rows(data):
+            return prediction
+        name, n = vectors[0], data.rows
+        raise ShapeError(
+            f"{where}: {name} has shape ({n},), {n} rows of one number each, which the model does "
+            f"not take; for one row of {n} features write {name}[None], for {n} rows of one feature"
+            f" {name}[:, None]{problem}"
+        )
+
+    def _takes_any_rows(self, data: Dataset) -> bool:
+        """Whether one row more than a batch has makes one prediction more."""
+        try:
+            found, _ = self._steps.probe(data, 1)
+        except ShapeError:
+            return False
+        first = found[0] if isinstance(found, tuple) else found
+        rows = min(data.batch, data.rows) + 1
+        return not isinstance(first, Tensor) or first.shape[:1] == (rows,)
 
     def _use_metrics(self, given: Any, data: Dataset) -> None:
         """Make meters for these metrics (the compiled steps are kept while the metrics stay the
@@ -351,6 +437,8 @@ class Trainer:
         self._steps.eval_meter.prepare(prediction, target)
 
     # -- evaluation --------------------------------------------------------------------------------
+    @knows(EVALUATE)
+    @one_thread()
     def evaluate(
         self,
         x: Any,
@@ -361,11 +449,21 @@ class Trainer:
         metrics: Any = None,
     ) -> dict[str, float]:
         """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
-        changed."""
+        changed.
+
+        The result does not depend on ``batch_size``: it is over all rows that count. A dict by
+        name; unpacking it is a TypeError.
+        """
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
         x, y = self._padded("evaluate", x, y)
         data = evaluation_data(
-            "evaluate", self._float_dtype(), x, y, sample_weight, int(batch_size)
+            "evaluate",
+            self._float_dtype(),
+            x,
+            y,
+            sample_weight,
+            int(batch_size),
+            self.objective.ignore_index,
         )
         data = self._checked("evaluate", data)
         if metrics is not None or not self._used_metrics:
@@ -373,7 +471,7 @@ class Trainer:
         else:
             with self._mode(False):
                 self._steps.eval_meter.prepare(*self._steps.probe(data))
-        return self._evaluate(data)
+        return Measures(self._evaluate(data))
 
     def _evaluate(self, data: Dataset, prefix: str = "") -> dict[str, float]:
         steps = self._steps
@@ -386,6 +484,8 @@ class Trainer:
                 steps.run_evaluation(data, data.rest, 1)
         return steps.eval_meter.logs(prefix)
 
+    @knows(PREDICT)
+    @one_thread()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
 
@@ -395,10 +495,10 @@ class Trainer:
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
         x, _ = self._padded("predict", x, None)
         xs = arrays_of("predict", "x", x, self._float_dtype())
-        data = Dataset(xs, None, None, int(batch_size), False)
+        data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []
         with self._mode(False):
-            self._steps.probe(data)
+            _check_rows(data, self._probe("predict", data))
             for start in range(0, data.rows, data.batch):
                 stop = min(start + data.batch, data.rows)
                 wanted = stop - start
@@ -408,6 +508,7 @@ class Trainer:
         return _joined(outputs)
 
     # -- looking at it -----------------------------------------------------------------------------
+    @one_thread(long=True)
     def find_lr(
         self,
         x: Any,
@@ -430,6 +531,7 @@ class Trainer:
             self._use_metrics(None, data)
             return find_lr(self, self._steps, data, start, stop, steps)
 
+    @one_thread()
     def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
         """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
         updates by layer.
@@ -461,16 +563,20 @@ class Trainer:
                     return f"`{name}`"
         return f"of shape {parameter.shape}"
 
+    @one_thread()
     def save(self, path: str | Path) -> Path:
         """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
         into a file.
 
-        Weights alone: `Module.state_dict`. The file is written whole or not at all.
+        Weights alone: `Module.state_dict`. The file is written whole or not at all. Raises
+        WriteError if its folder does not exist or nothing can be written there.
         """
         target = Path(path)
-        write_file(target, to_bytes(state_of(self, self._steps)))
+        with whole_file(target) as file:
+            file.write(to_bytes(state_of(self, self._steps)))
         return target
 
+    @one_thread()
     def load(self, path: str | Path) -> None:
         """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from
         there.
@@ -561,6 +667,26 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
     return listed
 
 
+def _check_kinds(model: Any, optimizer: Any) -> Optimizer:
+    if not isinstance(model, Module):
+        raise OptionError(f"Trainer: model must be an nn.Module, got {_kind(model)}")
+    if optimizer is None:
+        raise OptionError(
+            "Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise OptionError(
+            f"Trainer: optimizer must be an optimizer of optim, got {_kind(optimizer)}"
+        )
+    if isinstance(optimizer, LBFGS):
+        raise OptionError(
+            "Trainer: LBFGS computes the loss several times in a step and cannot be part of a "
+            "compiled loop; call"
+            " optimizer.step(closure) in a loop of your own"
+        )
+    return optimizer
+
+
 def _kind(x: Any) -> str:
     return f"the class {x.__name__} (add parentheses)" if isinstance(x, type) else type(x).__name__
 
@@ -586,6 +712,16 @@ def _early_stopping(given: Any) -> EarlyStopping | None:
     raise OptionError(
         f"fit: early_stopping is an EarlyStopping or its patience, got {_kind(given)}"
     )
+
+
+def _check_rows(data: Dataset, prediction: Any) -> None:
+    """The model returns one output for each row."""
+    for t in tensors_in(prediction):
+        if t.shape[:1] != (data.batch,):
+            raise ShapeError(
+                f"predict: the model returns shape {t.shape} for {data.batch} rows; the first axis "
+                "must count the rows"
+            )
 
 
 def _rows(array: Array, start: int, stop: int, padded: int) -> Array:

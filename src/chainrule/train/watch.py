@@ -165,10 +165,10 @@ class Watch:
             f"{first}.{others}\n    Step {self.trainer.step}; the loss was {self.first_loss:.4g}, "
             f"is {loss:.4g}. trainer.diagnose(x, y) tells more; fit(..., diagnose=False) is silent"
         )
-        warnings.warn(message, TrainingWarning, stacklevel=_user_level())
+        warnings.warn(message, TrainingWarning, stacklevel=user_level())
 
 
-def _user_level() -> int:
+def user_level() -> int:
     """How many frames up the code of the user is, seen from the caller."""
     package, level = __name__.split(".", 1)[0], 1
     frame: Any = sys._getframe(1)

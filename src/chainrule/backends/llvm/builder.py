@@ -13,20 +13,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-SCALAR_OF_DTYPE = {
-    "bool": "i8",
-    "uint8": "i8",
-    "int32": "i32",
-    "uint32": "i32",
-    "int64": "i64",
-    "float32": "float",
-    "float64": "double",
-}  # how an element of a dtype lies in memory
-SIZE_OF_SCALAR = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "float": 4, "double": 8, "ptr": 8}
+from .types import SIZE_OF_SCALAR
+
 _SUFFIX = {"float": "f32", "double": "f64"}
 
 
@@ -101,6 +94,16 @@ def const(type_: str, number: float | int | bool | Sequence[float]) -> Value:
 
 def i64(number: int) -> Value:
     return Value("i64", str(number))
+
+
+@dataclass
+class Fold:
+    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after
+    it."""
+
+    index: Value
+    values: list[Value]
+    next: list[Value] = field(default_factory=list)
 
 
 class Module:
@@ -226,6 +229,12 @@ class Function:
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once."""
         return self.intrinsic("fma", a.type, a, b, c)
+
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c: rounded once where the machine can, else twice (``Module.has_fma``)."""
+        if a.is_float and self.module.has_fma:
+            return self.fma(a, b, c)
+        return self.add(self.mul(a, b), c)
 
     def intrinsic(self, name: str, returns: str, *args: Value, mangle: str | None = None) -> Value:
         """Call ``llvm.<name>.<mangled return type>`` (or ``mangle``)."""
@@ -384,6 +393,32 @@ class Function:
         self.start_block(latch)
         self.line(f"{after.text} = add nsw i64 {index.text}, {stride.text}")
         self.branch(head)
+        self.start_block(done)
+
+    @contextmanager
+    def fold(self, count: Value, initial: Sequence[Value]) -> Iterator[Fold]:
+        """``for index in range(count): values = next``; afterwards ``values`` are the last ones."""
+        head, body, done = self.new_label("head"), self.new_label("body"), self.new_label("done")
+        before = self.block
+        self.branch(head)
+        self.start_block(head)
+        position = len(self._lines)
+        loop = Fold(
+            Value("i64", self._name("i")), [Value(v.type, self._name("c")) for v in initial]
+        )
+        self.branch_if(self.compare("slt", loop.index, count), body, done)
+        self.start_block(body)
+        yield loop
+        after, last = self.add(loop.index, i64(1)), self.block
+        self.branch(head)
+        first = [i64(0), *initial]
+        phis = [
+            f"  {v.text} = phi {v.type} [ {start.text}, %{before} ], [ {end.text}, %{last} ]"
+            for v, start, end in zip(
+                [loop.index, *loop.values], first, [after, *loop.next], strict=True
+            )
+        ]
+        self._lines[position:position] = phis
         self.start_block(done)
 
     @contextmanager

@@ -59,6 +59,9 @@ _EXP = {
 }
 # ln(2) in two parts; the first has room for a product with any exponent.
 _LN2_PARTS = {"float": parts_of(_LN2, 15, 24), "double": parts_of(_LN2, 41, 53)}
+_LOG10_E = parts_of(
+    Fraction("0.43429448190325182765112891891660508229439700580366656611445"), 53, 53
+)
 # Where e^x is 0 or inf for certain.
 _EXP_RANGE = {"float": (-105.0, 89.0), "double": (-746.0, 710.0)}
 
@@ -196,6 +199,29 @@ def log(f: Function, x: Value) -> Value:
     return _log_edges(_log_of(*_split_positive(v)), v, 0.0).value
 
 
+def log2(f: Function, x: Value) -> Value:
+    """Logarithm to base 2, within 2.1 ulp, exact at powers of two."""
+    v = Var(f, x)
+    e, m = _split_positive(v)
+    y = e + _log_of(v.like(0.0), m) * float(1 / _LN2)  # a power of two has m = 0
+    return _log_edges(y, v, 0.0).value
+
+
+def log10(f: Function, x: Value) -> Value:
+    """Logarithm to base 10, within 0.51 ulp, exact at powers of ten."""
+    v = Var(f, x)
+    high, low = _LOG10_E
+    if v.value.scalar == "float":  # in doubles: what is exact in a float survives the rounding
+        wide = v.new(f.convert("fpext", x, vector("double", x.lanes)))
+        y = _log_of(*_split_positive(wide)) * high
+        y = v.new(f.convert("fptrunc", y.value, x.type))
+    else:
+        ln, ln_low = _log_in_two(v)
+        y, y_low = _product(ln, ln.like(high))
+        y = y + (y_low + ln.times_plus(low, ln_low * high))
+    return _log_edges(y, v, 0.0).value
+
+
 def log1p(f: Function, x: Value) -> Value:
     """log(1 + x), within 1.5 ulp also for small x."""
     # 1 + x = 2^e (1 + g) with e from the rounded sum but g = 2^-e x + (2^-e - 1) from x itself.
@@ -317,6 +343,54 @@ def erf(f: Function, x: Value) -> Value:
     else:
         rest = _exp(-u) * (polynomial(a, _ERFC_P) / polynomial(a, _ERFC_Q))
     return near.where(a < _ERF_NEAR_END[scalar], 1.0 - rest).with_sign_of(v).value
+
+
+# --- atan -----------------------------------------------------------------------------------------
+
+# atan(x) = x + x z P(z), z = x², |x| <= tan(π/8); errors relative to atan: 2^-28.6 and 2^-58.
+_ATAN = {
+    "float": (
+        -0.33333331760434554,
+        0.1999954031495797,
+        -0.14263949753605723,
+        0.10743668324830098,
+        -0.06451718869358958,
+    ),
+    "double": (
+        -0.3333333333333333,
+        0.19999999999999804,
+        -0.14285714285659779,
+        0.11111111105150588,
+        -0.09090908753259112,
+        0.07692296368042296,
+        -0.0666642476020052,
+        0.05878927554473807,
+        -0.05230443640686948,
+        0.045515447340221615,
+        -0.03456931506332609,
+        0.016284375050043393,
+    ),
+}
+_TAN_EIGHTH, _TAN_THREE_EIGHTHS = 2**0.5 - 1, 2**0.5 + 1
+_HALF_PI = {"float": parts_of(_PI / 2, 24, 24), "double": parts_of(_PI / 2, 53, 53)}
+
+
+def atan(f: Function, x: Value) -> Value:
+    """Inverse tangent, within 2.3 ulp."""
+    # a = |x|:  atan a = π/2 + atan(-1/a) = π/4 + atan((a - 1) / (a + 1)), one of them near 0
+    v = Var(f, x)
+    scalar = v.value.scalar
+    a = v.magnitude()
+    high, low = _HALF_PI[scalar]
+    far, middle = a > _TAN_THREE_EIGHTHS, a > _TAN_EIGHTH
+    top = a.like(-1.0).where(far, (a - 1.0).where(middle, a))
+    below = a.where(far, (a + 1.0).where(middle, 1.0))
+    r = top / below
+    z = r * r
+    y = (r * z).times_plus(polynomial(z, _ATAN[scalar]), r)
+    start = a.like(high).where(far, a.like(high / 2).where(middle, 0.0))
+    rest = a.like(low).where(far, a.like(low / 2).where(middle, 0.0))
+    return (start + (y + rest)).with_sign_of(v).value
 
 
 # --- sin, cos -------------------------------------------------------------------------------------
@@ -575,6 +649,8 @@ def _parity(form: Format, a: Var) -> tuple[Var, Var]:
 UNARY: dict[str, Callable[[Function, Value], Value]] = {
     "exp": exp,
     "log": log,
+    "log2": log2,
+    "log10": log10,
     "log1p": log1p,
     "expm1": expm1,
     "tanh": tanh,
@@ -582,4 +658,5 @@ UNARY: dict[str, Callable[[Function, Value], Value]] = {
     "sin": sin,
     "cos": cos,
     "erf": erf,
+    "atan": atan,
 }

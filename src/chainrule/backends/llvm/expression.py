@@ -81,7 +81,7 @@ class Var:
 
     def times_plus(self, b: Operand, c: Operand) -> Var:
         """self * b + c."""
-        return self.new(mul_add(self.f, self.value, self._of(b), self._of(c)))
+        return self.new(self.f.multiply_add(self.value, self._of(b), self._of(c)))
 
     def bits(self) -> Var:
         """The same bits as integers."""
@@ -112,11 +112,6 @@ class Var:
 
 
 Operand = Var | float | int
-
-
-def mul_add(f: Function, a: Value, b: Value, c: Value) -> Value:
-    """a * b + c: rounded once where the target can, else twice (``Module.has_fma``)."""
-    return f.fma(a, b, c) if f.module.has_fma else f.add(f.mul(a, b), c)
 
 
 def polynomial(x: Var, coefficients: Sequence[float]) -> Var:

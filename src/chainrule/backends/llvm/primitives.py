@@ -14,28 +14,31 @@ import numpy as np
 from ...core.counter_random import PHILOX_MULTIPLIER, PHILOX_ROUNDS, PHILOX_WEYL, shuffle_rounds
 from ...core.dtypes import DType
 from . import elementary
-from .builder import Function, Value, const, i64, vector
-
-REGISTER = {
-    "bool": "i1",
-    "uint8": "i8",
-    "int32": "i32",
-    "uint32": "i32",
-    "int64": "i64",
-    "float32": "float",
-    "float64": "double",
-}
+from .builder import Function, Value, const, mangled, vector
+from .types import REGISTER_OF_DTYPE
 
 
 def register_type(dtype: DType, lanes: int = 1) -> str:
-    return vector(REGISTER[dtype.name], lanes)
+    return vector(REGISTER_OF_DTYPE[dtype.name], lanes)
+
+
+def from_memory(f: Function, value: Value, dtype: DType) -> Value:
+    """Loaded elements as they lie in a register."""
+    return f.compare("ne", value, const(value.type, 0)) if dtype.kind == "b" else value
+
+
+def to_memory(f: Function, value: Value) -> Value:
+    """Elements in a register as they lie in memory."""
+    return f.convert("zext", value, vector("i8", value.lanes)) if value.scalar == "i1" else value
 
 
 def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
-    """An index of rows as an i64, clamped to those there are."""
-    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, "i64")
-    low = f.select(f.compare("slt", wide, i64(0)), i64(0), wide)
-    return f.select(f.compare("sgt", low, i64(rows - 1)), i64(rows - 1), low)
+    """Indices of rows as i64, clamped to those there are."""
+    type_ = vector("i64", number.lanes)
+    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, type_)
+    first, last = const(type_, 0), const(type_, rows - 1)
+    low = f.select(f.compare("slt", wide, first), first, wide)
+    return f.select(f.compare("sgt", low, last), last, low)
 
 
 def apply(
@@ -107,8 +110,6 @@ def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
         if result.kind == "f":
             return f.convert("fpext" if result.itemsize > source.itemsize else "fptrunc", a, to)
         name = "fptosi.sat" if result.kind == "i" else "fptoui.sat"
-        from .builder import mangled
-
         return f.call(f"llvm.{name}.{mangled(to)}.{mangled(a.type)}", to, a)
     if result.kind == "f":
         return f.convert("sitofp" if source.kind == "i" else "uitofp", a, to)
@@ -174,6 +175,49 @@ def _modulo(f: Function, kind: str, a: Value, b: Value) -> Value:
     return f.select(_or(f, zero, wraps), const(a.type, 0), shifted)
 
 
+def _floor_divide(f: Function, kind: str, a: Value, b: Value) -> Value:
+    """The whole number of times b fits into a, of floats, with the special cases of NumPy."""
+    remainder = f.binary("frem", a, b)
+    zero = const(a.type, 0.0)
+    quotient = f.fdiv(f.sub(a, remainder), b)
+    nonzero = f.compare("une", remainder, zero)
+    signs = f.binary("xor", f.compare("olt", remainder, zero), f.compare("olt", b, zero))
+    down = f.select(_and(f, nonzero, signs), f.sub(quotient, const(a.type, 1)), quotient)
+    low = f.intrinsic("floor", a.type, down)
+    more = f.compare("ogt", f.sub(down, low), const(a.type, 0.5))
+    whole = f.select(more, f.add(low, const(a.type, 1)), low)
+    plain = f.fdiv(a, b)
+    signed_zero = f.intrinsic("copysign", a.type, zero, plain)
+    result = f.select(f.compare("oeq", down, zero), signed_zero, whole)
+    return f.select(f.compare("oeq", b, zero), plain, result)
+
+
+def _power(f: Function, kind: str, a: Value, b: Value) -> Value:
+    """Of integers: squares and products over the bits of b; a negative b gives 1/a^|b| cut to an
+    integer."""
+    if kind == "f":
+        return elementary.pow(f, a, b)
+    bits = int(a.scalar[1:])
+    zero, one = const(a.type, 0), const(a.type, 1)
+    base, power, product = (f.alloca(a.type) for _ in range(3))
+    for value, place in ((a, base), (b, power), (one, product)):
+        f.store(value, place)
+    with f.for_range(0, bits):
+        square, left, result = (f.load(a.type, p) for p in (base, power, product))
+        odd = f.compare("ne", f.binary("and", left, one), zero)
+        f.store(f.select(odd, f.mul(result, square), result), product)
+        f.store(f.mul(square, square), base)
+        f.store(_shift_right(f, left, 1), power)
+    result = f.load(a.type, product)
+    if kind == "u":
+        return result
+    odd = f.compare("ne", f.binary("and", b, one), zero)
+    minus = f.select(odd, const(a.type, -1), one)
+    units = f.select(f.compare("eq", a, const(a.type, -1)), minus, zero)
+    units = f.select(f.compare("eq", a, one), one, units)
+    return f.select(f.compare("slt", b, zero), units, result)
+
+
 def _safe_divide(f: Function, kind: str, a: Value, b: Value) -> tuple[Value, Value, Value, Value]:
     zero = f.compare("eq", b, const(b.type, 0))
     wraps = f.compare("eq", b, const(b.type, -1)) if kind == "i" else zero
@@ -212,7 +256,8 @@ _OPS: dict[str, Callable[..., Value]] = {
     "mul": lambda f, kind, a, b: f.mul(a, b),
     "div": _divide,
     "mod": _modulo,
-    "pow": lambda f, kind, a, b: elementary.pow(f, a, b),
+    "floordiv": _floor_divide,
+    "pow": _power,
     "max": maximum,
     "min": minimum,
     "and": lambda f, kind, a, b: _and(f, a, b),
@@ -238,6 +283,24 @@ def combine(f: Function, how: str, kind: str, a: Value, b: Value) -> Value:
     if how == "sum":
         return f.add(a, b)
     return maximum(f, kind, a, b) if how == "reduce_max" else minimum(f, kind, a, b)
+
+
+ADDED_IN_A_ROW = 64  # numbers; more than that are added as a sum of sums
+
+
+def sum_exactly(f: Function, total: Value, lost: Value, more: Value) -> tuple[Value, Value]:
+    """``total + more`` and ``lost``, to which what the sum's rounding took is added (Knuth's
+    two-sum): many sums of a few numbers are added so, and the error does not grow with their
+    number."""
+    result = f.add(total, more)
+    part = f.sub(result, total)
+    error = f.add(f.sub(total, f.sub(result, part)), f.sub(more, part))
+    return result, f.add(lost, error)
+
+
+def with_lost(f: Function, total: Value, lost: Value) -> Value:
+    """The sum made by `sum_exactly`. After an infinity ``lost`` is NaN, and does not count."""
+    return f.select(f.compare("ord", lost, lost), f.add(total, lost), total)
 
 
 def horizontal(f: Function, how: str, kind: str, a: Value) -> Value:

@@ -170,6 +170,14 @@ def scatter_add(params: Params, x: Node, index: Node, updates: Node) -> tuple[Sh
     return x.shape, x.dtype
 
 
+def put(params: Params, x: Node, index: Node, value: Node) -> tuple[Shape, DType]:
+    if index.dtype.kind not in "iu" or value.dtype != x.dtype:
+        raise DTypeError(f"put: index {index.dtype}, value {value.dtype} into {x.dtype}")
+    if x.ndim < 1 or index.shape != () or value.shape != x.shape[1:] or x.shape[0] == 0:
+        raise ShapeError(f"put into {x.shape}: index {index.shape}, value {value.shape}")
+    return x.shape, x.dtype
+
+
 def check_key(name: str, key: Node) -> None:
     if key.dtype != dt.uint32 or key.ndim < 1 or key.shape[-1] != 2:
         raise ShapeError(f"{name} expects a key uint32[..., 2], got {key.dtype}{list(key.shape)}")

@@ -62,6 +62,8 @@ define("fold_in", 2, "leaf", shapes.fold_in, meanings.fold_in)
 unary("neg", "iuf", np.negative)
 unary("exp", "f", np.exp, cost=10)
 unary("log", "f", np.log, cost=10)
+unary("log2", "f", np.log2, cost=11)
+unary("log10", "f", meanings.log10, cost=25)
 unary("log1p", "f", np.log1p, cost=12)
 unary("expm1", "f", np.expm1, cost=12)
 unary("sqrt", "f", np.sqrt, cost=4)
@@ -70,6 +72,7 @@ unary("sigmoid", "f", meanings.sigmoid, cost=12)
 unary("sin", "f", np.sin, cost=12, traps=True)
 unary("cos", "f", np.cos, cost=12, traps=True)
 unary("erf", "f", meanings.erf, cost=15)
+unary("atan", "f", np.arctan, cost=15)
 unary("abs", "iuf", np.abs)
 unary("sign", "iuf", np.sign)
 unary("floor", "f", np.floor)
@@ -78,12 +81,14 @@ unary("not", "b", np.logical_not)
 define("cast", 1, "elementwise", shapes.cast, meanings.cast)
 
 # -- elementwise, two inputs or three ------------------------------------------------------------
-# Integer division and modulo round to minus infinity; by zero they give 0.
+# Integer division and modulo round to minus infinity; by zero they give 0. floordiv is that of
+# floats: a = b floordiv + mod. Powers of integers wrap.
 binary("add", "iuf", np.add)
 binary("sub", "iuf", np.subtract)
 binary("mul", "iuf", np.multiply)
 binary("div", "iuf", meanings.div, cost=4, traps=True)
-binary("pow", "f", np.power, cost=25)
+binary("floordiv", "f", np.floor_divide, cost=20)
+binary("pow", "iuf", meanings.pow_, cost=25)
 binary("max", "biuf", np.maximum)
 binary("min", "biuf", np.minimum)
 binary("mod", "iuf", meanings.mod, cost=8, traps=True)
@@ -91,8 +96,8 @@ binary("eq", "biuf", np.equal, bool_)
 binary("ne", "biuf", np.not_equal, bool_)
 binary("lt", "biuf", np.less, bool_)
 binary("le", "biuf", np.less_equal, bool_)
-binary("and", "b", np.logical_and)
-binary("or", "b", np.logical_or)
+binary("and", "biu", np.bitwise_and)
+binary("or", "biu", np.bitwise_or)
 define("where", 3, "elementwise", shapes.where, meanings.where)
 
 # -- movement ------------------------------------------------------------------------------------
@@ -116,7 +121,7 @@ define("argmax", 1, "reduce", shapes.argmax, lambda p, x: np.argmax(x, p["axis"]
 
 # -- contractions --------------------------------------------------------------------------------
 # out[b,m,n] = sum_k a[b,m,k] b[b,k,n]
-define("dot", 2, "contract", shapes.dot, two(np.matmul), in_memory=(0, 1))
+define("dot", 2, "contract", shapes.dot, two(meanings.matmul), in_memory=(0, 1))
 
 # out[n,t,g,o] = sum_kc x[n,t+k,g,c] w[k,c,g,o]: see `convolution`
 define("conv", 2, "contract", convolution.conv_shape, convolution.conv_meaning, in_memory=(0, 1))
@@ -134,7 +139,8 @@ define(
 )
 
 # -- positions as data ---------------------------------------------------------------------------
-# An index outside the axis is clamped to it (the layer above checks what it can see).
+# An index outside the axis is clamped to it, so that nothing else is read or written; tensor.ranges
+# makes every index that a user wrote, and that would be clamped, an error.
 # out[i..., r...] = x[index[i...], r...]
 define("gather", 2, "index", shapes.gather, meanings.gather, in_memory=(0,))
 # out = x; out[index[i]] += updates[i]
@@ -146,6 +152,18 @@ define(
     meanings.scatter_add,
     in_memory=(1, 2),
     own_kernel=True,
+    updates=True,
+)
+# out = x; out[index] = value
+define(
+    "put",
+    3,
+    "index",
+    shapes.put,
+    meanings.put,
+    in_memory=(1, 2),
+    own_kernel=True,
+    updates=True,
 )
 # A permutation of range(n), by key
 define("shuffle", 2, "index", shapes.shuffle, meanings.shuffle, cost=500, chain=True, traps=True)

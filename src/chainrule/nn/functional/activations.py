@@ -17,7 +17,7 @@ from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, make
+from ...tensor.value import as_tensor, make, use
 from ..options import check, check_order, choice, number
 from .known import select
 
@@ -138,7 +138,16 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
     >>> F.hardswish([-2.0, 0.0, 2.0])
     tensor([-0.3333,  0.    ,  1.6667])
     """
-    return e.multiply(x, hardsigmoid(x))
+    node, tensor = e.float_node(x)
+    y = g.mul(node, use(hardsigmoid(make(node))))
+    return make(g.custom_vjp(y, [node], _hardswish_rule), tensor)
+
+
+def _hardswish_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g (2x + 3) / 6 where -3 < x < 3, g above, 0 below."""
+    inside = g.mul(grad, g.add(g.mul(x, _full(x, 1 / 3)), _full(x, 0.5)))
+    above = g.where(g.le(_full(x, 3), x), grad, inside)
+    return [g.where(g.le(x, _full(x, -3)), g.zeros_like(grad), above)]
 
 
 def threshold(x: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -283,12 +292,12 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     """
     check("gelu", {"approximate": choice("none", "tanh")}, {"approximate": approximate})
     node, tensor = e.float_node(x)
-    if approximate == "none":
-        inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
-    else:
+    if approximate == "tanh":  # x (1 + tanh z) / 2 = x sigmoid(2z), also right for small results
         cubic = g.mul(g.mul(node, node), _full(node, 0.044715))
         slope = g.mul(node, g.add(_full(node, 1), cubic))
-        inner = g.tanh(g.mul(slope, _full(node, math.sqrt(2 / math.pi))))
+        twice = g.mul(slope, _full(node, 2 * math.sqrt(2 / math.pi)))
+        return make(g.mul(node, g.sigmoid(twice)), tensor)
+    inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
     half = g.mul(node, _full(node, 0.5))
     return make(g.mul(half, g.add(inner, _full(node, 1))), tensor)
 

@@ -67,6 +67,11 @@ def attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout_p: float, scale: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """The result and the weights (..., L, S)."""
+    if k.shape[-2] == 0:
+        raise ShapeError(
+            f"attention: there are no keys to look at: query {q.shape}, key {k.shape}, value "
+            f"{v.shape}; (..., S, E) needs S of at least 1"
+        )
     # The queries are scaled before they are multiplied: they are fewer than the products.
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = (q * factor) @ k.mT

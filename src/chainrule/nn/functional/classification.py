@@ -6,18 +6,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
+from ...tensor.ranges import check_known, check_later
 from ...tensor.reduce import keep
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float, softplus_node
-from .known import select
-from .targets import check_finite, check_labels, check_range, same_shape
+from .known import known_values, select
+from .targets import check_finite, check_labels, check_range, label_numbers, same_shape
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
@@ -29,6 +32,31 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 def _full(x: Node, value: float) -> Node:
     return g.full(x.shape, value, x.dtype)
+
+
+def times(factor: Node, x: Node) -> Node:
+    """factor · x, where 0 · ±∞ is 0: what counts nothing adds nothing, however wrong it is.
+
+    As p ln p is 0 at p = 0. The infinity is taken out before the product, so gradients of both are
+    finite there as well. 0 · NaN stays NaN.
+    """
+    nothing = g.and_(g.eq(factor, _full(factor, 0)), g.eq(g.abs(x), _full(x, math.inf)))
+    return g.mul(factor, g.where(nothing, g.zeros_like(x), x))
+
+
+def weighed(loss: Tensor, weight: Tensor) -> Tensor:
+    """loss · weight of equal shapes; 0 where the weight is 0 and the loss infinite."""
+    shape = e.broadcast_shapes(loss.shape, weight.shape, name="weight")
+    w = g.expand(g.cast(use(weight), loss.dtype), shape)
+    return make(times(w, g.expand(use(loss), shape)), loss, weight)
+
+
+def mean_over(total: Node, count: Node) -> Node:
+    """total / count; 0, with gradient 0, where nothing counts."""
+    some = g.ne(count, _full(count, 0))
+    return g.div(
+        g.where(some, total, g.zeros_like(total)), g.where(some, count, g.ones_like(count))
+    )
 
 
 def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node | None:
@@ -57,6 +85,29 @@ def _picked(x: Node, label: Node, axis: int) -> Node:
     return g.sum(g.where(g.eq(g.iota(x.shape, axis, dt.int32), wide), x, g.zeros_like(x)), [axis])
 
 
+def label_weights(
+    label: Node, weight: Node | None, ignore_index: int | None, dtype: Any
+) -> Node | None:
+    """How much each label counts in a mean: its class's weight, 0 if it is ignored. None: all 1."""
+    if ignore_index is None:
+        return None if weight is None else g.gather(weight, label)
+    counted = g.ne(label, _full(label, ignore_index))
+    if weight is None:
+        ones = g.full(label.shape, 1, dtype)
+    else:
+        ones = g.gather(weight, g.where(counted, label, g.zeros_like(label)))
+    return g.where(counted, ones, g.zeros_like(ones))
+
+
+def counted_labels(
+    target: Tensor, weight: Any, ignore_index: int | None, like: Tensor
+) -> Tensor | None:
+    """`label_weights` of a target, as the losses of predictions ``like`` take them."""
+    w = None if weight is None else _class_weights("weight", weight, like.shape[1], like)
+    found = label_weights(g.cast(target.node, dt.int32), w, ignore_index, like.dtype)
+    return None if found is None else make(found)
+
+
 def _over_rows(
     rows: Node,
     label: Node,
@@ -68,24 +119,22 @@ def _over_rows(
     """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the
     others.
 
-    A label outside the classes makes its row NaN (outside compiled functions it was refused
-    before).
+    A label outside the classes makes its row NaN (it is refused as well: before, or in compiled
+    functions when they have run).
     """
     inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
     rows = g.where(inside, rows, _full(rows, math.nan))
-    w = None if weight is None else g.gather(weight, label)
+    w = label_weights(label, weight, ignore_index, rows.dtype)
     if ignore_index is not None:
-        counted = g.ne(label, _full(label, ignore_index))
-        rows = g.where(counted, rows, g.zeros_like(rows))
-        ones = g.ones_like(rows) if w is None else w
-        w = g.where(counted, ones, g.zeros_like(rows))
+        rows = g.where(g.ne(label, _full(label, ignore_index)), rows, g.zeros_like(rows))
     if reduction == "none":
         return rows
     total = g.sum(rows, range(rows.ndim))
     if reduction == "sum":
         return total
-    count = _full(total, rows.size) if w is None else g.sum(w, range(rows.ndim))
-    return g.div(total, count)
+    if w is None:
+        return g.div(total, _full(total, rows.size))
+    return mean_over(total, g.sum(w, range(rows.ndim)))
 
 
 def _rows(name: str, x: Any) -> tuple[Tensor, int]:
@@ -112,7 +161,9 @@ def cross_entropy(
 
     ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,)
     weighs the classes, and the mean divides by the sum of the weights of the rows. Rows with the
-    label ``ignore_index`` do not count. ``label_smoothing`` ε: q becomes (1 - ε) q + ε / C.
+    label ``ignore_index`` do not count; where none counts the mean is 0, and so is its gradient
+    (PyTorch: NaN). A class of target or weight 0 adds nothing, also where its logit is -∞ (masked).
+    ``label_smoothing`` ε: q becomes (1 - ε) q + ε / C.
     Raises DataError for a label outside the classes, DTypeError and ShapeError for other targets.
 
     >>> import chainrule as cr
@@ -130,21 +181,26 @@ def cross_entropy(
     if dt.is_float(target.dtype) and target.shape == x.shape:
         return _soft_cross_entropy(x, target, axis, w, reduction, label_smoothing)
     check_labels(name, x, target, ignore_index)
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     shifted, log_sum = _log_sum_exp(use(x), axis)
     rows = g.sub(log_sum, _picked(shifted, label, axis))
-    row_weight = None if w is None else g.gather(w, label)
-    if row_weight is not None:
-        rows = g.mul(rows, row_weight)
+    if w is not None:
+        rows = times(_row_weight(w, label, classes), rows)
     if label_smoothing:
         # ε/C Σ_c w_c (ln Σ e^z - z_c), a second term beside the label's own.
         by_class = g.ones_like(shifted) if w is None else _along(w, shifted, axis)
-        spread = g.mul(
-            g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted), by_class
+        spread = times(
+            by_class, g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted)
         )
         smooth = g.mul(g.sum(spread, [axis]), _full(rows, label_smoothing / classes))
-        rows = g.add(g.mul(rows, _full(rows, 1 - label_smoothing)), smooth)
+        rows = g.add(times(_full(rows, 1 - label_smoothing), rows), smooth)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
+
+
+def _row_weight(w: Node, label: Node, classes: int) -> Node:
+    """w[label]; of a label that is no class (ignored, or NaN later) that of the nearest class."""
+    inside = g.min(g.max(label, _full(label, 0)), _full(label, classes - 1))
+    return g.gather(w, inside)
 
 
 def _along(w: Node, like: Node, axis: int) -> Node:
@@ -155,14 +211,14 @@ def _soft_cross_entropy(
     x: Tensor, target: Tensor, axis: int, weight: Node | None, reduction: str, smoothing: float
 ) -> Tensor:
     check_finite("cross_entropy", target)
-    q = g.cast(use(target), x.dtype)
+    q = use(target, x.dtype)
     if smoothing:
         q = g.add(g.mul(q, _full(q, 1 - smoothing)), _full(q, smoothing / x.shape[axis]))
     if weight is not None:
         q = g.mul(q, _along(weight, q, axis))
     shifted, log_sum = _log_sum_exp(use(x), axis)
     spread = g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted)
-    rows = g.sum(g.mul(q, spread), [axis])
+    rows = g.sum(times(q, spread), [axis])
     return reduced(make(rows, x, target), reduction)
 
 
@@ -187,9 +243,9 @@ def nll_loss(
     classes = x.shape[axis]
     w = _class_weights("nll_loss", weight, classes, x)
     check_labels("nll_loss", x, target, ignore_index)
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     rows = g.neg(_picked(use(x), label, axis))
-    rows = rows if w is None else g.mul(rows, g.gather(w, label))
+    rows = rows if w is None else times(_row_weight(w, label, classes), rows)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
 
 
@@ -236,7 +292,7 @@ def binary_cross_entropy(
     one = _full(p, 1)
     y = g.neg(g.add(g.mul(q, _bounded_log(p)), g.mul(g.sub(one, q), _bounded_log(g.sub(one, p)))))
     loss = make(g.custom_vjp(y, [p, q], _bce_rule), x, t)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else weighed(loss, as_tensor(weight)), reduction)
 
 
 def _bce_logits_rule(grad: Node, y: Node, x: Node, t: Node, w: Node) -> list[Node | None]:
@@ -244,12 +300,12 @@ def _bce_logits_rule(grad: Node, y: Node, x: Node, t: Node, w: Node) -> list[Nod
     one, wt = _full(x, 1), g.mul(w, t)
     slope = g.sub(g.mul(g.sub(g.add(wt, one), t), g.sigmoid(x)), wt)
     by_target = g.sub(g.mul(g.sub(w, one), softplus_node(g.neg(x))), x)
-    return [g.mul(grad, slope), g.mul(grad, by_target), None]
+    return [g.mul(grad, slope), times(grad, by_target), None]
 
 
 def _plain_bce_logits_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
     """x̄ = g (σ(x) - t), t̄ = -g x."""
-    return [g.mul(grad, g.sub(g.sigmoid(x), t)), g.neg(g.mul(grad, x))]
+    return [g.mul(grad, g.sub(g.sigmoid(x), t)), g.neg(times(grad, x))]
 
 
 def binary_cross_entropy_with_logits(
@@ -276,17 +332,22 @@ def binary_cross_entropy_with_logits(
     t = _binary_target(name, x, target)
     z, q = use(x), use(t)
     one = _full(z, 1)
-    tail = softplus_node(g.neg(z))
-    if pos_weight is None:
-        y = g.custom_vjp(g.add(g.mul(g.sub(one, q), z), tail), [z, q], _plain_bce_logits_rule)
-    else:
+    # As f |x| + (1 + (w - 1) t) ln(1 + e^-|x|), with f = 1 - t where x > 0 and w t elsewhere: only
+    # |x| can be infinite, and on the right side f is 0, so the term is. NaN stays in the logarithm.
+    size, none = g.abs(z), g.zeros_like(z)
+    log = g.log1p(g.exp(g.neg(size)))
+    w = None
+    if pos_weight is not None:
         w = g.expand(g.stop_gradient(g.cast(as_tensor(pos_weight).node, x.dtype)), z.shape)
+    wrong = g.where(g.lt(none, z), g.sub(one, q), q if w is None else g.mul(w, q))
+    y = g.where(g.eq(wrong, none), none, g.mul(wrong, size))
+    if w is None:
+        y = g.custom_vjp(g.add(y, log), [z, q], _plain_bce_logits_rule)
+    else:
         factor = g.add(one, g.mul(g.sub(w, one), q))
-        y = g.custom_vjp(
-            g.add(g.mul(g.sub(one, q), z), g.mul(factor, tail)), [z, q, w], _bce_logits_rule
-        )
+        y = g.custom_vjp(g.add(y, g.mul(factor, log)), [z, q, w], _bce_logits_rule)
     loss = make(y, x, t)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else weighed(loss, as_tensor(weight)), reduction)
 
 
 # -- distributions ---------------------------------------------------------------------------------
@@ -306,11 +367,13 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     same_shape("kl_div", x, target)
     t = target.to(x.dtype)
     if log_target:
-        loss = e.exp(t) * (t - x)
+        p = e.exp(t)
+        difference = t - select((p == 0) & (abs(x) == math.inf), 0.0, x)  # -∞ + ∞ would be NaN
+        loss = weighed(difference, p)
     else:
         check_finite("kl_div", target)
         positive = select(t == 0, 1.0, t)  # 0 ln 0 = 0
-        loss = select(t == 0, 0.0, t * e.log(positive)) - t * x
+        loss = select(t == 0, 0.0, t * e.log(positive)) - weighed(x, t)
     if reduction == "batchmean":
         return e.divide(loss.sum(), x.shape[0] if x.ndim else 1)
     return reduced(loss, reduction)
@@ -332,7 +395,9 @@ def multilabel_soft_margin_loss(
     """
     check_reduction("multilabel_soft_margin_loss", reduction)
     loss = binary_cross_entropy_with_logits(input, target, reduction="none")
-    return reduced((loss if weight is None else loss * weight).mean(axis=-1), reduction)
+    if weight is not None:
+        loss = weighed(loss, as_tensor(weight))
+    return reduced(loss.mean(axis=-1), reduction)
 
 
 def multi_margin_loss(
@@ -359,7 +424,7 @@ def multi_margin_loss(
     target = as_tensor(target)
     check_labels("multi_margin_loss", x, target, None)
     classes = x.shape[axis]
-    label = g.cast(target.node, dt.int32)
+    label = label_numbers(target.node)
     own = make(_picked(use(x), label, axis), x).unsqueeze(axis)
     others = make(g.iota(x.shape, axis, dt.int32)) != make(label).unsqueeze(axis)
     from_margin = margin - own + x
@@ -367,7 +432,19 @@ def multi_margin_loss(
     loss = loss if p == 1 else loss * loss
     w = _class_weights("multi_margin_loss", weight, classes, x)
     rows = loss.sum(axis=axis) / classes
-    return reduced(rows if w is None else rows * make(g.gather(w, label)), reduction)
+    if w is not None:
+        rows = weighed(rows, make(_row_weight(w, label, classes)))
+    return reduced(rows, reduction)
+
+
+def _check_listed(name: str, target: Tensor, classes: int) -> None:
+    """Labels that are listed and ended by -1 are classes."""
+    text = f"{name}: label {{}}, but the input has {classes} classes (0 … {classes - 1})"
+    known = known_values(target)
+    if known is None:
+        check_later(target.node, np.iinfo(np.int64).min, classes, text)
+    else:
+        check_known(known, np.iinfo(np.int64).min, classes, text)
 
 
 def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
@@ -387,6 +464,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
         raise DTypeError(f"{name}: labels are integers, got {target.dtype}")
     same_shape(name, x, target)
     classes = x.shape[-1]
+    _check_listed(name, target, x.shape[-1])
     valid = (target < 0).to(dt.int32).cumsum(axis=-1) == 0  # before the first -1
     every = make(g.iota((classes,), 0, dt.int64))
     hot = (target.long().unsqueeze(-1) == every) & valid.unsqueeze(-1)  # (..., j, c)

@@ -9,10 +9,11 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
-from ...errors import DataError, DTypeError, OptionError, ShapeError
+from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
 from ...tensor.index import one_hot as build_one_hot
+from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, no_grad, use
 from ..options import check, choice, number, optional
@@ -48,7 +49,7 @@ def embedding(
     Row ``padding_idx`` gets no gradient. ``max_norm``: rows that are looked up and have a larger
     ``norm_type`` norm are first made that short, in place. ``scale_grad_by_freq`` divides the
     gradient of a row by how often it is looked up. Raises DTypeError for indices that are no
-    integers, DataError for an index outside the table.
+    integers, OutOfRangeError for an index outside the table.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -69,8 +70,8 @@ def embedding(
     if counts is not None and scale_grad_by_freq:
         often = g.reshape(g.gather(counts, index.node), (*index.shape, 1))
         found = g.custom_vjp(found, [found, g.broadcast(often, found.shape)], _by_frequency)
-    if padding_idx is not None and weight.requires_grad:
-        row = padding_idx % weight.shape[0]
+    row = None if padding_idx is None else padding_idx % weight.shape[0]
+    if row is not None and weight.requires_grad and row <= np.iinfo(index.dtype).max:
         padded = g.eq(index.node, g.full(index.shape, row, index.dtype))
         wide = g.broadcast(g.reshape(padded, (*index.shape, 1)), found.shape)
         found = g.where(wide, g.stop_gradient(found), found)
@@ -91,13 +92,18 @@ def _check_index(name: str, index: Tensor, weight: Tensor) -> None:
         raise ShapeError(f"{name} expects a table (rows, features), got {weight.shape}")
     rows = weight.shape[0]
     known = known_values(index)
-    if known is not None and known.size and (known.min() < 0 or known.max() >= rows):
+    if known is None:
+        text = f"{name}: index {{}} is outside the table of {rows} rows (0 … {rows - 1})"
+        check_later(index.node, 0, rows, text)
+    elif known.size and (known.min() < 0 or known.max() >= rows):
         wrong = int(known.min()) if known.min() < 0 else int(known.max())
         at = tuple(int(i) for i in np.argwhere(known == wrong)[0])
-        raise DataError(
+        error = OutOfRangeError(
             f"{name}: index {wrong} at position {at} is outside the table of {rows} rows (0 … "
             f"{rows - 1})"
         )
+        error.place = at, known.shape
+        raise error
 
 
 def _shorten(weight: Tensor, counts: Tensor, max_norm: float, norm_type: float) -> None:
@@ -149,7 +155,7 @@ def embedding_bag(
                 f"{name}: per_sample_weights have shape {factors.shape}, the index {index.shape}"
             )
         rows = rows * factors.unsqueeze(-1)
-    counted = None if padding_idx is None else index != padding_idx % weight.shape[0]
+    counted = None if padding_idx is None else index.long() != padding_idx % weight.shape[0]
     member = _members(index, offsets, include_last_offset)  # (bags, n), or None: all of a row
     if index.ndim == 1:
         rows = rows.unsqueeze(0)  # (1, n, D)
@@ -189,7 +195,10 @@ def _members(index: Tensor, offsets: Any, include_last: bool) -> Tensor | None:
             f"{name}: offsets are a vector of integers, got {starts.dtype}{list(starts.shape)}"
         )
     known = known_values(starts)
-    if known is not None:
+    if known is None:
+        text = f"{name}: offset {{}} is not among the {index.shape[0]} indices"
+        check_later(starts.node, 0, index.shape[0] + 1, text)
+    else:
         wrong = not known.size or known[0] != 0 or (np.diff(known) < 0).any()
         if wrong or known[-1] > index.shape[0]:
             raise DataError(

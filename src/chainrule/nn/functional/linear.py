@@ -31,7 +31,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
             f"linear expects x (..., in) and weight (out, in), got {x.shape} and {weight.shape}"
         )
     w = use(weight)
-    node = g.cast(use(x), w.dtype) if not dt.is_float(x.dtype) else use(x)
+    node = use(x, w.dtype) if not dt.is_float(x.dtype) else use(x)
     if node.dtype != w.dtype:
         raise DTypeError(
             f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), "
@@ -46,7 +46,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
         if b.shape != (weight.shape[0],):
             raise ShapeError(f"linear expects bias ({weight.shape[0]},), got {b.shape}")
         tensors.append(b)
-        y = g.add(y, g.expand(g.cast(use(b), y.dtype), y.shape))
+        y = g.add(y, g.expand(use(b, y.dtype), y.shape))
     return make(g.reshape(y, (*node.shape[:-1], w.shape[0])), *tensors)
 
 

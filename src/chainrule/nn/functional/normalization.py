@@ -49,9 +49,9 @@ def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
 def _affine(y: Node, weight: Any, bias: Any, view: Sequence[int]) -> Node:
     """y w + b, the two reshaped to ``view`` and broadcast."""
     if weight is not None:
-        y = g.mul(y, g.expand(g.reshape(g.cast(use(weight), y.dtype), view), y.shape))
+        y = g.mul(y, g.expand(g.reshape(use(weight, y.dtype), view), y.shape))
     if bias is not None:
-        y = g.add(y, g.expand(g.reshape(g.cast(use(bias), y.dtype), view), y.shape))
+        y = g.add(y, g.expand(g.reshape(use(bias, y.dtype), view), y.shape))
     return y
 
 
@@ -170,11 +170,11 @@ def batch_norm(
     else:
         if running_mean is None or running_var is None:
             raise OptionError("batch_norm in evaluation needs running_mean and running_var")
-        mean, variance = (g.cast(use(s), node.dtype) for s in (running_mean, running_var))
+        mean, variance = (use(s, node.dtype) for s in (running_mean, running_var))
         centred = g.sub(node, g.expand(g.reshape(mean, view), node.shape))
     scale = _inverse_root(variance, eps)
     if weight is not None:
-        scale = g.mul(scale, g.cast(use(weight), node.dtype))
+        scale = g.mul(scale, use(weight, node.dtype))
     y = g.mul(centred, g.expand(g.reshape(scale, view), node.shape))
     return make(_affine(y, None, bias, view), x, *_tensors(weight, bias))
 
@@ -212,7 +212,8 @@ def instance_norm(
             f" shape {node.shape}"
         )
     mean = _mean(node, axes)
-    if running_mean is not None or running_var is not None:
+    follows = running_mean is not None or running_var is not None
+    if follows and node.shape[0]:  # a minibatch of no examples says nothing
         centred = g.sub(node, _wide(mean, node, axes))
         variance = _mean(g.mul(centred, centred), axes)
         _move(running_mean, _mean(mean, [0]), momentum)

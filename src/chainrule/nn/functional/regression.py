@@ -9,10 +9,10 @@ from typing import Any
 from ...errors import DataError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor
+from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
-from .activations import relu, require_float
-from .classification import reduced
+from .activations import require_float
+from .classification import mean_over, reduced, weighed
 from .known import known_values, select
 from .linear import pairwise_distance
 from .targets import check_finite, same_shape
@@ -29,13 +29,22 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tenso
 
 
 def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
-    """The weighted mean divides by the sum of the weights."""
+    """The weighted mean divides by the sum of the weights; it is 0 where all are 0."""
     if weight is None:
         return reduced(loss, reduction)
     w = as_tensor(weight)
     same_shape(name, loss, w, "weight")
-    total = reduced(loss * w, "sum" if reduction == "mean" else reduction)
-    return total / w.sum() if reduction == "mean" else total
+    w = w.to(loss.dtype)
+    total = reduced(weighed(loss, w), "sum" if reduction == "mean" else reduction)
+    return make(mean_over(use(total), use(w.sum())), total, w) if reduction == "mean" else total
+
+
+def _difference(x: Tensor, t: Tensor, weight: Any) -> Tensor:
+    """x - t; 0 where it is infinite and its weight 0, so that its gradient is 0 too."""
+    d: Tensor = x - t
+    if weight is None:
+        return d
+    return select((as_tensor(weight) == 0) & e.isinf(d), 0.0, d)
 
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Tensor:
@@ -49,7 +58,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     tensor(2.)
     """
     x, t = _pair("mse_loss", input, target, reduction)
-    difference = x - t
+    difference = _difference(x, t, weight)
     return _weighted("mse_loss", difference * difference, weight, reduction)
 
 
@@ -61,7 +70,7 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     tensor(0.75)
     """
     x, t = _pair("l1_loss", input, target, reduction)
-    return _weighted("l1_loss", e.abs(x - t), weight, reduction)
+    return _weighted("l1_loss", e.abs(_difference(x, t, weight)), weight, reduction)
 
 
 def smooth_l1_loss(
@@ -95,13 +104,13 @@ def huber_loss(
     """
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
-    d = x - t
+    d = _difference(x, t, weight)
     size = e.abs(d)
     loss = select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta))
     if weight is not None:
         w = as_tensor(weight)
         same_shape("huber_loss", loss, w, "weight")
-        loss = loss * w
+        loss = weighed(loss, w)
     return reduced(loss, reduction)
 
 
@@ -123,7 +132,7 @@ def poisson_nll_loss(
     tensor(3.2689)
     """
     x, t = _pair("poisson_nll_loss", input, target, reduction)
-    loss = e.exp(x) - t * x if log_input else x - t * e.log(x + eps)
+    loss = e.exp(x) - weighed(x, t) if log_input else x - weighed(e.log(x + eps), t)
     if full:
         counts = select(t > 1, t, 1.0)
         stirling = counts * e.log(counts) - counts + 0.5 * e.log(2 * math.pi * counts)
@@ -195,9 +204,16 @@ def cosine_embedding_loss(
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
     same_shape(name, x1, x2, "second input")
     sign = _signs(name, target, x1.shape[:-1])
-    size1, size2 = ((x * x).sum(axis=-1) + 1e-12 for x in (x1, x2))
-    cosine = (x1 * x2).sum(axis=-1) / e.sqrt(size1 * size2)
-    return reduced(select(sign == 1, 1.0 - cosine, relu(cosine - margin)), reduction)
+    cosine = (_unit(x1) * _unit(x2)).sum(axis=-1)
+    return reduced(select(sign == 1, 1.0 - cosine, e.clip(cosine - margin, min=0)), reduction)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """x / √(‖x‖² + 1e-12) along the last axis, computed of x / max|x|: squares do not overflow."""
+    largest = e.maximum(e.abs(x.detach()).max(axis=-1, keepdims=True), 1e-6)
+    y = x / largest
+    unit: Tensor = y / e.sqrt((y * y).sum(axis=-1, keepdims=True) + (1e-6 / largest) ** 2)
+    return unit
 
 
 def triplet_margin_loss(
@@ -225,7 +241,7 @@ def triplet_margin_loss(
     near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
     if swap:
         far = e.minimum(far, pairwise_distance(b, c, p, eps))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -256,7 +272,7 @@ def triplet_margin_with_distance_loss(
     near, far = distance(a, b), distance(a, c)
     if swap:
         far = e.minimum(far, distance(b, c))
-    return reduced(relu(margin + near - far), reduction)
+    return reduced(e.clip(margin + near - far, min=0), reduction)
 
 
 def margin_ranking_loss(
@@ -273,7 +289,7 @@ def margin_ranking_loss(
     x1, x2 = require_float(name, as_tensor(input1)), require_float(name, as_tensor(input2))
     same_shape(name, x1, x2, "second input")
     y = _signs(name, target, x1.shape)
-    return reduced(relu(margin - y.to(x1.dtype) * (x1 - x2)), reduction)
+    return reduced(e.clip(margin - y.to(x1.dtype) * (x1 - x2), min=0), reduction)
 
 
 def hinge_embedding_loss(
@@ -288,7 +304,7 @@ def hinge_embedding_loss(
     check_reduction("hinge_embedding_loss", reduction)
     x = require_float("hinge_embedding_loss", as_tensor(input))
     y = _signs("hinge_embedding_loss", target, x.shape)
-    return reduced(select(y == 1, x, relu(margin - x)), reduction)
+    return reduced(select(y == 1, x, e.clip(margin - x, min=0)), reduction)
 
 
 def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002

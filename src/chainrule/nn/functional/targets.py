@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...core import dtypes as dt
-from ...errors import DataError, DTypeError, ShapeError
+from ...core import graph as g
+from ...core.interval import interval
+from ...core.node import Node
+from ...errors import DataError, DTypeError, OutOfRangeError, ShapeError
+from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from .known import known_values
 
@@ -46,6 +50,18 @@ def check_range(name: str, x: Tensor, low: float, high: float, what: str, hint: 
         )
 
 
+def label_numbers(target: Node) -> Node:
+    """Integer labels as int32, for quick comparisons with the numbers of classes. What int32 does
+    not hold becomes its end, which is no class: bits are never cut off."""
+    least, most = interval(target)
+    low, high = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    if most > high:
+        target = g.min(target, g.full(target.shape, high, target.dtype))
+    if least < low:
+        target = g.max(target, g.full(target.shape, low, target.dtype))
+    return g.cast(target, dt.int32)
+
+
 def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None) -> None:
     """Raise unless ``labels`` are integers, one for each row of ``x`` (N, C, ...), below C."""
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
@@ -69,7 +85,9 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
             f" got {labels.shape}{hint}"
         )
     known = known_values(labels)
-    if known is None or not known.size:
+    if known is None:
+        text = f"{name}: label {{}}, but the input has {classes} classes (0 … {classes - 1})"
+        check_later(labels.node, 0, classes, text, ignore_index)
         return
     wrong = (known < 0) | (known >= classes)
     if ignore_index is not None:
@@ -82,7 +100,7 @@ def check_labels(name: str, x: Tensor, labels: Tensor, ignore_index: int | None)
             hint = "; labels count from 0: subtract 1"
         elif classes == 1:
             hint = "; with one output use binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss)"
-        raise DataError(
+        raise OutOfRangeError(
             f"{name}: label {label} at position {at}, but the input has {classes} classes"
             f" (0 … {classes - 1}){hint}"
         )

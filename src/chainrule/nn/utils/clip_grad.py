@@ -37,17 +37,23 @@ def get_total_norm(
     """
     check("get_total_norm", {"norm_type": number(0, brackets="(]")}, {"norm_type": norm_type})
     tensors = list(tensors)
+    if not tensors:
+        return tensor(0.0)
     with no_grad():
-        if not tensors:
-            return tensor(0.0)
-        if norm_type == 2.0:
-            dtype = dt.promote(*(t.dtype for t in tensors))
-            total: Any = 0.0
-            for t in tensors:
-                total = total + (t * t).sum().to(dtype)
-            norm = e.sqrt(total)
-        else:
-            norm = r.norm(stack([r.norm(t, norm_type) for t in tensors]), norm_type)
+        norm = _total_norm(tensors, norm_type, error_if_nonfinite)
+        return norm.to(dt.promote(*(t.dtype for t in tensors)))
+
+
+def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    """The norm in float64, where no square of a float32 overflows."""
+    if norm_type == 2.0 and all(t.dtype != dt.float64 for t in tensors):
+        total: Any = 0.0
+        for t in tensors:
+            wide = t.double()
+            total = total + (wide * wide).sum()
+        norm = e.sqrt(total)
+    else:
+        norm = r.norm(stack([r.norm(t.double(), norm_type) for t in tensors]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise GradientError(
             f"the norm of the gradients is {norm.item()}: one of them has NaN or infinite elements;"
@@ -70,13 +76,16 @@ def clip_grad_norm_(
     (tensor(10.), tensor([0.6, 0.8]))
     """
     check("clip_grad_norm_", {"max_norm": number(0, brackets="[]")}, {"max_norm": max_norm})
+    check("clip_grad_norm_", {"norm_type": number(0, brackets="(]")}, {"norm_type": norm_type})
     pairs = _gradients(parameters)
-    norm = get_total_norm([grad for _, grad in pairs], norm_type, error_if_nonfinite)
+    if not pairs:
+        return tensor(0.0)
     with no_grad():
+        norm = _total_norm([grad for _, grad in pairs], norm_type, error_if_nonfinite)
         factor = e.minimum(max_norm / (norm + 1e-6), 1.0)
         for p, grad in pairs:
             p.grad = grad * factor.to(grad.dtype)
-    return norm
+        return norm.to(dt.promote(*(grad.dtype for _, grad in pairs)))
 
 
 def clip_grad_value_(parameters: Any, clip_value: float) -> None:

@@ -2,8 +2,10 @@
 
 A schedule is a closed formula f(t) of a count t that is a tensor, so ``step`` works at once and
 inside a compiled function. With several schedules on one optimizer lr is the product of their
-factors: lr = initial_lr · Π fᵢ(tᵢ). Names, arguments and values are those of
-``torch.optim.lr_scheduler``.
+factors: lr = initial_lr · Π fᵢ(tᵢ). A rate that is set by hand, ``group["lr"] = 0.1``, becomes the
+initial one, and the schedules go on from there: each multiplies it by f(t) / f(now), a new one by
+f(t). So phases follow one another, and a schedule at its end, or that nobody steps, changes
+nothing. Names, arguments and values are those of ``torch.optim.lr_scheduler``.
 """
 
 from .base import LRScheduler as LRScheduler

@@ -12,7 +12,8 @@ from ...tensor import elementwise as e
 from ...tensor.capture import active
 from ..group import scalar
 from ..optimizer import Optimizer
-from .base import LRScheduler, Number, of_each_group, schedulers
+from .base import LRScheduler, Number, apply, of_each_group, schedulers, settle
+from .decay import MultiplicativeLR
 
 
 class SequentialLR(LRScheduler):
@@ -39,32 +40,72 @@ class SequentialLR(LRScheduler):
                 f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones,"
                 f" got {len(milestones)}"
             )
-        self._take(optimizer, schedulers)
         self.milestones = list(milestones)
+        if any(b <= a for a, b in zip([0, *self.milestones], self.milestones, strict=False)):
+            raise OptionError(
+                f"SequentialLR: milestones are counts of steps that grow, got {self.milestones}"
+            )
+        self._take(optimizer, schedulers)
         super().__init__(optimizer, last_epoch)
 
     def _take(self, optimizer: Optimizer, listed: Sequence[LRScheduler]) -> None:
         self.schedulers = list(listed)
         for schedule in self.schedulers:
+            if isinstance(schedule, ReduceLROnPlateau):
+                raise OptionError(
+                    f"{type(self).__name__}: ReduceLROnPlateau looks at a metric, and cannot be one"
+                    " of them; call its step(metric) beside this schedule"
+                )
             if schedule.optimizer is not optimizer or schedule not in schedulers(optimizer):
                 raise OptionError(
                     f"{type(self).__name__}: the schedules must be of the optimizer given, each "
                     "once"
                 )
+        settle(optimizer)
         for schedule in self.schedulers:
             schedulers(optimizer).remove(schedule)
+        apply(optimizer)  # without what the parts have done to the rate
+
+    def _join(self) -> None:
+        for schedule in self.schedulers:
+            schedule._join()
+        super()._join()
+
+    def _part(self, k: int, t: Number, initial: float, index: int, now: Any = True) -> Number:
+        """The factor of one of the schedules; kept, where its next one follows from it."""
+        part = self.schedulers[k]
+        value = part.factor(t, initial, index)
+        if isinstance(part, MultiplicativeLR):
+            kept = part._factors[index]
+            kept.assign(
+                scalar(float(value)) if active.capture is None else e.where(now, value, kept)
+            )
+        return value
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The factor of the schedule whose turn it is."""
         starts = [0, *self.milestones]
         if active.capture is None:
             k = sum(m <= t.item() for m in self.milestones)
-            return self.schedulers[k].factor(t - starts[k], initial, index)
+            return self._part(k, t - starts[k], initial, index)
         result: Number = None
         for k in reversed(range(len(starts))):
-            value = self.schedulers[k].factor(e.maximum(t - starts[k], 0.0), initial, index)
+            now = t >= starts[k]
+            if k < len(self.milestones):
+                now = now & (t < starts[k + 1])
+            value = self._part(k, e.maximum(t - starts[k], 0.0), initial, index, now)
             result = value if result is None else e.where(t < starts[k + 1], value, result)
         return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """Count and factors, of the parts as well."""
+        return {**super().state_dict(), "parts": [s.state_dict() for s in self.schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue as the schedule whose `state_dict` this was."""
+        for part, state in zip(self.schedulers, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        super().load_state_dict(state_dict)
 
 
 class ChainedScheduler(SequentialLR):
@@ -91,18 +132,18 @@ class ChainedScheduler(SequentialLR):
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The product."""
         result: Number = 1.0
-        for schedule in self.schedulers:
-            result = result * schedule.factor(t, initial, index)
+        for k in range(len(self.schedulers)):
+            result = result * self._part(k, t, initial, index)
         return result
 
 
 class ReduceLROnPlateau(LRScheduler):
     """lr ← lr · factor when ``step(metric)`` has not seen an improvement for ``patience`` steps.
 
-    Better means below best · (1 - threshold) (mode "min", threshold_mode "rel"; "abs": best -
-    threshold). The rate stays at least ``min_lr`` (one for all groups, or a list), and a change
-    smaller than ``eps`` is not made. Looks at the value of the metric, so not inside a compiled
-    function.
+    Better means below best - threshold · |best| (mode "min", threshold_mode "rel"; "abs": best -
+    threshold), so a worse value of a negative metric is not better. The rate stays at least
+    ``min_lr`` (one for all groups, or a list), and a change smaller than ``eps`` is not made. Looks
+    at the value of the metric, so not inside a compiled function.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -160,22 +201,18 @@ class ReduceLROnPlateau(LRScheduler):
 
     def prepare(self) -> None:
         """Rates are not negative."""
-        for least in self.min_lrs:
+        for least in list(self.min_lrs):
             check("ReduceLROnPlateau", {"min_lr": number(0)}, {"min_lr": least})
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """What it is: `step` changes it."""
-        return self._factors[index]
+        return self._factors[index] if index < len(self._factors) else scalar(1.0)
 
     def _is_better(self, value: float) -> bool:
-        sign = 1 if self.mode == "min" else -1
-        if self.threshold_mode == "rel":
-            return (
-                sign * value < sign * self.best * (1 - sign * self.threshold)
-                if math.isfinite(self.best)
-                else sign * value < sign * self.best
-            )
-        return sign * value < sign * self.best - self.threshold
+        if not math.isfinite(self.best):
+            return value < self.best if self.mode == "min" else value > self.best
+        least = self.threshold * (abs(self.best) if self.threshold_mode == "rel" else 1.0)
+        return value < self.best - least if self.mode == "min" else value > self.best + least
 
     def step(self, metrics: Any = None) -> None:
         """Look at the metric of this epoch."""
@@ -183,6 +220,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise OptionError(
                 "ReduceLROnPlateau: step needs the metric to watch: scheduler.step(validation_loss)"
             )
+        settle(self.optimizer)
         value = float(metrics)
         self._count.assign(self._count + 1)
         if self._is_better(value):
@@ -193,13 +231,12 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            groups = zip(self._factors, self.optimizer.param_groups, self.min_lrs, strict=True)
-            for factor, group, least in groups:
-                old = group["lr"]
-                new = max(old * self.factor_, least)
+            for i, group in enumerate(self.optimizer.param_groups):
+                factor, old = self._factors[i], group["lr"]
+                new = max(old * self.factor_, self.min_lrs[i])
                 if old - new > self.eps:
                     factor.assign(scalar(factor.item() * new / old))
-            self._apply()
+            apply(self.optimizer)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class OneCycleLR(LRScheduler):
         "max_momentum": _MOMENTUM,
         "total_steps": integer(1),
     }
+    sets_rate = True
     total_steps: int
     pct_start: float
     anneal_strategy: str
@@ -195,6 +196,7 @@ class CyclicLR(LRScheduler):
         "base_momentum": _MOMENTUM,
         "max_momentum": _MOMENTUM,
     }
+    sets_rate = True
     step_size_up: int
     step_size_down: int | None
     mode: str

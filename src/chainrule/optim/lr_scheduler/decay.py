@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...tensor import elementwise as e
 from ...tensor.capture import active
 from ..group import scalar
 from ..optimizer import Optimizer
-from .base import LRScheduler, Number, passed, power
+from .base import LRScheduler, Number, OneForAll, apply, passed, power
 
 
 class LambdaLR(LRScheduler):
@@ -39,6 +40,8 @@ class LambdaLR(LRScheduler):
 class MultiplicativeLR(LRScheduler):
     """lr ← lr · f(t) at each step.
 
+    With ``last_epoch``, which is for a resume, f is called for all steps before.
+
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
     >>> schedule = optim.lr_scheduler.MultiplicativeLR(optimizer, lambda t: 0.5)
@@ -48,22 +51,24 @@ class MultiplicativeLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         self.lr_lambdas = _functions("MultiplicativeLR", optimizer, lr_lambda)
-        self._made = False
         super().__init__(optimizer, last_epoch)
-        self._made = True
+        if last_epoch >= 0:
+            for f, factor in zip(self.lr_lambdas, self._factors, strict=True):
+                factor.assign(scalar(math.prod(f(t) for t in range(1, last_epoch + 2))))
+            apply(optimizer)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
-        """The product so far."""
-        if not self._made:
-            return 1.0
-        return self._factors[index] * self.lr_lambdas[index](
-            t if active.capture is not None else int(t)
-        )
+        """The product so far; 1 at the start."""
+        f = self.lr_lambdas[index]
+        before = self._factors[index] if index < len(self._factors) else scalar(1.0)
+        if active.capture is None:
+            return before * f(int(t)) if int(t) else 1.0
+        return e.where(t == 0, 1.0, before * f(t))
 
 
 def _functions(name: str, optimizer: Optimizer, given: Any) -> list[Callable[[Any], Any]]:
     groups = len(optimizer.param_groups)
-    listed = list(given) if isinstance(given, list | tuple) else [given] * groups
+    listed = list(given) if isinstance(given, list | tuple) else OneForAll([given] * groups)
     if len(listed) != groups or not all(callable(f) for f in listed):
         raise OptionError(
             f"{name}: lr_lambda is a function, or a list of {groups} functions (one for each "

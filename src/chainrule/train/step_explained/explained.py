@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.node import Array
+from ...data.whole_file import whole_file
 from ...errors import OptionError
 from .page import html_page
 from .records import Step
@@ -44,7 +45,8 @@ class ExplainedStep:
             )
         page = target.suffix.lower() != ".txt"
         text = self.html(digits) if page else self.text(digits) + "\n"
-        target.write_text(text, encoding="utf-8")
+        with whole_file(target) as file:
+            file.write(text.encode())
         return target
 
     def __str__(self) -> str:

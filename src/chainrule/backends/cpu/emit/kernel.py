@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....compiler.loops import Buffer, Contract, Kernel, Nest, Repeat, ScatterAdd
+from ....compiler.loops import Buffer, Contract, Kernel, Nest, Repeat, Scatter
 from ....errors import InternalError
-from ...llvm.builder import SCALAR_OF_DTYPE, Function, Module, Value, i64
+from ...llvm.builder import Function, Module, Value, i64
 from ...llvm.primitives import row_number
+from ...llvm.types import SCALAR_OF_DTYPE
 from ..machine.target import Target
 from ..schedule.nest import SERIAL_CYCLES, plan_nest
 from .contraction.kernel import emit_contract, takes_queue
 from .nest import Emitter, emit_nest, scratch_bytes
+from .shares import part
 
 
 class EmittedKernel(NamedTuple):
@@ -31,8 +33,7 @@ class EmittedKernel(NamedTuple):
 def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> EmittedKernel:
     """The kernel's module text for ``target``."""
     used = tuple(sorted(kernel.reads | kernel.writes))
-    module = Module("kernel")
-    module.has_fma = target.has_fma
+    module = Module("kernel", has_fma=target.has_fma)
     args = [("ptr noalias", f"p{i}") for i in range(len(used))]
     body = kernel.body
     has_queue = isinstance(body, Contract) and takes_queue(body, target)
@@ -55,22 +56,21 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
     elif isinstance(body, Repeat):
         raise InternalError(f"{kernel.name} is a loop of kernels, not one")
     else:
-        need, serial, note = 0, *_scatter_add(f, body, pointers, tid, nt)
+        need, serial, note = 0, *_scatter(f, body, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row
     f.ret()
     return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note)
 
 
-def _scatter_add(
-    f: Function, body: ScatterAdd, pointers: dict[int, Value], tid: Value, nt: Value
+def _scatter(
+    f: Function, body: Scatter, pointers: dict[int, Value], tid: Value, nt: Value
 ) -> tuple[bool, str]:
-    """Rows are added in the order of the indices; threads share the columns, so the sum's order is
-    fixed."""
+    """Rows are added, or replaced, in the order of the indices; threads share the columns, so the
+    sum's order is fixed."""
     memory = SCALAR_OF_DTYPE[body.dtype.name]
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)
-    first = f.binary("udiv", f.mul(tid, i64(body.row)), nt)
-    last = f.binary("udiv", f.mul(f.add(tid, i64(1)), i64(body.row)), nt)
+    first, last = part(f, body.row, tid, nt)
     out = pointers[body.out]
     with f.for_range(0, body.count) as i:
         e.variables[0] = i
@@ -84,6 +84,6 @@ def _scatter_add(
                 memory,
                 f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory),
             )
-            f.store(f.add(f.load(memory, place), update), place)
+            f.store(f.add(f.load(memory, place), update) if body.adds else update, place)
     serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
     return serial, "one thread" if serial else "columns shared"

@@ -6,7 +6,9 @@ One body is emitted per vector width that a loop needs: the full vectors, then o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -24,8 +26,10 @@ from ....compiler.loops import (
     walk,
 )
 from ...llvm import primitives as ops
-from ...llvm.builder import SCALAR_OF_DTYPE, Function, Value, const, i64, vector
+from ...llvm.builder import Function, Value, const, i64, vector
+from ...llvm.types import SCALAR_OF_DTYPE
 from ..schedule.nest import NestSchedule
+from .shares import part
 
 
 class Emitter:
@@ -185,17 +189,7 @@ class Emitter:
             for k in range(self.count):
                 at = f.emit("i64", f"add nsw i64 {base.text}, {k * c}")
                 value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
-        return self._from_memory(value, e)
-
-    def _from_memory(self, value: Value, e: Expr) -> Value:
-        return self.f.compare("ne", value, const(value.type, 0)) if e.dtype.kind == "b" else value
-
-    def _to_memory(self, value: Value) -> Value:
-        return (
-            self.f.convert("zext", value, vector("i8", value.lanes))
-            if value.scalar == "i1"
-            else value
-        )
+        return ops.from_memory(self.f, value, e.dtype)
 
     def _gather(self, e: Expr, lanes: int) -> Value:
         """x[clamp(row), address]: one row for all lanes, or each lane its own."""
@@ -220,7 +214,7 @@ class Emitter:
             at = f.emit("i64", f"add nsw i64 {start(f.extract(row, k)).text}, {base.text}")
             at = f.emit("i64", f"add nsw i64 {at.text}, {k * c}")
             value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
-        return self._from_memory(value, e)
+        return ops.from_memory(self.f, value, e.dtype)
 
     # -- a thread's own rows ----------------------------------------------------------------------
     def _load_kept(self, e: Expr) -> Value:
@@ -230,7 +224,7 @@ class Emitter:
             value = self.f.load(
                 vector(memory, self.lanes), self.f.gep(self.scratch[e.buffer], at, memory)
             )
-            return self._from_memory(value, e)
+            return ops.from_memory(self.f, value, e.dtype)
         lanes = self.lanes if self.vector is not None and e.address.coefficient(self.vector) else 1
         return self._load(e, self.scratch[e.buffer], self.address(e.address), lanes)
 
@@ -242,16 +236,16 @@ class Emitter:
         if isinstance(s, Keep) and self.scratch_lanes > 1:
             at = f.mul(base, i64(self.scratch_lanes))
             f.store(
-                self._to_memory(f.splat(value, self.lanes)),
+                ops.to_memory(f, f.splat(value, self.lanes)),
                 f.gep(self.scratch[s.scratch], at, memory),
             )
             return
         pointer = self.scratch[s.scratch] if isinstance(s, Keep) else self.pointers[s.buffer]
         c = s.address.coefficient(self.vector) if self.vector is not None else 0
         if self.lanes == 1 or (c == 0 and value.lanes == 1):
-            f.store(self._to_memory(value), f.gep(pointer, base, memory))
+            f.store(ops.to_memory(f, value), f.gep(pointer, base, memory))
             return
-        value = self._to_memory(f.splat(value, self.lanes))
+        value = ops.to_memory(f, f.splat(value, self.lanes))
         if c == 1:
             f.store_first(value, f.gep(pointer, base, memory), self.count)
             return
@@ -276,6 +270,18 @@ def pieces(extent: int, lanes: int) -> tuple[int, int, int]:
     """Full vectors, and the remainder's lanes (a power of two) and count."""
     rest = extent % lanes
     return extent // lanes, 1 << (rest - 1).bit_length() if rest else 0, rest
+
+
+LONG_SUM = 64  # iterations; a longer sum is put together from short ones
+
+
+def _is_float_sum(s: Statement) -> bool:
+    return isinstance(s, Accumulate) and s.combine == "sum" and s.dtype.kind == "f"
+
+
+def _trips(loops: list[Loop], vector_var: Var | None, width: int) -> int:
+    """Iterations of nested loops, one of them in vectors."""
+    return math.prod(-(-x.extent // width) if x.var == vector_var else x.extent for x in loops)
 
 
 class NestEmitter:
@@ -313,13 +319,6 @@ class NestEmitter:
         self._loops(list(self.schedule.outer))
 
     # -- outer loops ------------------------------------------------------------------------------
-    def _share(self, count: int) -> tuple[Value, Value]:
-        """This thread's part of ``count`` iterations."""
-        f = self.f
-        low = f.binary("udiv", f.mul(self.tid, i64(count)), self.nt)
-        high = f.binary("udiv", f.mul(f.add(self.tid, i64(1)), i64(count)), self.nt)
-        return low, high
-
     def _loops(self, loops: list[Loop]) -> None:
         if not loops:
             if self.schedule.parallel is None:  # a single iteration: one thread's
@@ -333,7 +332,7 @@ class NestEmitter:
             self._vector_loop(loop)
             return
         first, last = (
-            self._share(loop.extent)
+            part(self.f, loop.extent, self.tid, self.nt)
             if loop.var == self.schedule.parallel
             else (i64(0), i64(loop.extent))
         )
@@ -346,7 +345,7 @@ class NestEmitter:
         full, rest_lanes, rest = pieces(loop.extent, lanes)
         shared = loop.var == self.schedule.parallel
         blocks = full + bool(rest)
-        first, last = self._share(blocks) if shared else (i64(0), i64(blocks))
+        first, last = part(self.f, blocks, self.tid, self.nt) if shared else (i64(0), i64(blocks))
         e.vector = loop.var
         if full:
             stop = (
@@ -401,7 +400,8 @@ class NestEmitter:
                 else 1
             )
         outer_lanes = e.lanes
-        cells = {id(s): self._start(s, max(width, outer_lanes)) for s in sums}
+        is_long = _trips(loops, vector_var, width) > LONG_SUM
+        cells = {id(s): self._start(s, max(width, outer_lanes), is_long) for s in sums}
         self._inner(loops, stage, vector_var, width, cells)
         for s in sums:
             self._finish(s, cells[id(s)])
@@ -432,7 +432,7 @@ class NestEmitter:
         width: int,
         cells: Mapping[int, tuple[Value, ...]],
     ) -> None:
-        f, e = self.f, self.e
+        e = self.e
         if not loops:
             e.scopes.append({})
             for s in stage.statements:
@@ -442,15 +442,16 @@ class NestEmitter:
             e.scopes.pop()
             return
         loop, rest = loops[0], loops[1:]
+        in_a_row = self._in_a_row(loops, stage, vector_var, width)
         if loop.var != vector_var:
-            with f.for_range(0, loop.extent) as i:
+            with self._blocks(loop.extent, 1, in_a_row, stage, cells) as i:
                 e.variables[loop.var] = i
                 self._inner(rest, stage, vector_var, width, cells)
             return
         full, rest_lanes, left = pieces(loop.extent, width)
         e.vector = loop.var
         if full:
-            with f.for_range(0, full * width, width) as i:
+            with self._blocks(full * width, width, in_a_row, stage, cells) as i:
                 e.variables[loop.var] = i
                 e.lanes = e.count = width
                 self._inner(rest, stage, vector_var, width, cells)
@@ -460,8 +461,57 @@ class NestEmitter:
             self._inner(rest, stage, vector_var, width, cells)
         e.vector, e.lanes, e.count = None, 1, 1
 
+    # -- long sums --------------------------------------------------------------------------------
+    def _in_a_row(
+        self, loops: list[Loop], stage: Stage, vector_var: Var | None, width: int
+    ) -> int | None:
+        """How many iterations of the first of ``loops`` are added before their sum is put away;
+        None: all of them, or the loops inside see to it."""
+
+        inside = _trips(loops[1:], vector_var, width)
+        if inside > LONG_SUM or _trips(loops, vector_var, width) <= LONG_SUM:
+            return None
+        if not any(_is_float_sum(s) for s in stage.statements):
+            return None
+        return max(ops.ADDED_IN_A_ROW // inside, 1)
+
+    @contextmanager
+    def _blocks(
+        self,
+        stop: int,
+        step: int,
+        in_a_row: int | None,
+        stage: Stage,
+        cells: Mapping[int, tuple[Value, ...]],
+    ) -> Iterator[Value]:
+        """``for i in range(0, stop, step)``; after each ``in_a_row`` iterations the sums are put
+        away, so that they stay small and lose little."""
+        f = self.f
+        if in_a_row is None:
+            with f.for_range(0, stop, step) as i:
+                yield i
+            return
+        block = in_a_row * step
+        with f.for_range(0, stop, block) as start:
+            end = f.add(start, i64(block))
+            if stop % block:
+                end = f.select(f.compare("slt", end, i64(stop)), end, i64(stop))
+            with f.for_range(start, end, step) as i:
+                yield i
+            for s in stage.statements:
+                if _is_float_sum(s):
+                    self._put_away(cells[id(s)])
+
+    def _put_away(self, cell: tuple[Value, ...]) -> None:
+        """Add a cell's sum to what was put away before, and start anew."""
+        f = self.f
+        place, total, lost, zero = cell
+        sums = [f.load(zero.type, p) for p in (total, lost, place)]
+        for value, p in zip((*ops.sum_exactly(f, *sums), zero), (total, lost, place), strict=True):
+            f.store(value, p)
+
     # -- reductions -------------------------------------------------------------------------------
-    def _start(self, s: Accumulate, lanes: int) -> tuple[Value, ...]:
+    def _start(self, s: Accumulate, lanes: int, is_long: bool = False) -> tuple[Value, ...]:
         f = self.f
         type_ = ops.register_type(s.dtype, lanes)
         cell = f.alloca(type_)
@@ -471,7 +521,12 @@ class NestEmitter:
             f.store(const(vector("i64", lanes), 2**62), where)
             return cell, where, const(type_, 0)
         f.store(const(type_, ops.identity_of(s.combine, s.dtype)), cell)
-        return cell, const(type_, 0)
+        if not (is_long and _is_float_sum(s)):
+            return cell, const(type_, 0)
+        total, lost = f.alloca(type_), f.alloca(type_)
+        for place in (total, lost):
+            f.store(const(type_, 0), place)
+        return cell, total, lost, const(type_, 0)
 
     def _accumulate(self, s: Accumulate, cell: tuple[Value, ...]) -> None:
         """cell = combine(cell, value), for the lanes that hold iterations."""
@@ -531,7 +586,11 @@ class NestEmitter:
     def _finish(self, s: Accumulate, cell: tuple[Value, ...]) -> None:
         """The reduction's value, as a local of the outer body."""
         f, e = self.f, self.e
-        total = f.load(cell[-1].type, cell[0])
+        if _is_float_sum(s) and len(cell) == 4:
+            self._put_away(cell)
+            total = ops.with_lost(f, *(f.load(cell[-1].type, p) for p in cell[1:3]))
+        else:
+            total = f.load(cell[-1].type, cell[0])
         if s.position is not None:
             where = f.load(vector("i64", total.lanes), cell[1])
             if total.lanes > e.lanes:

@@ -1,4 +1,5 @@
-"""Shares of work that threads take from each other, so that none waits for a slower one.
+"""Shares of work: fixed parts, or pieces that threads take from each other, so that none waits for
+a slower one.
 
     queue    a word a thread, each on a cache line of its own: units front .. back are not begun
 
@@ -17,7 +18,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...llvm.builder import Function, Value, i64
+from ...llvm.index import plus, scaled
 from ..threads.pool_ir import WORD_BYTES
+
+
+def part(f: Function, units: int, tid: Value, nt: Value) -> tuple[Value, Value]:
+    """Thread ``tid``'s part of ``range(units)``: its first unit, and the first after it."""
+    first, last = (
+        f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, plus(f, tid, 1))
+    )
+    return first, last
+
+
+@contextmanager
+def equal_share(f: Function, units: int, tid: Value, nt: Value) -> Iterator[Value]:
+    """Loop over thread ``tid``'s part of ``range(units)``."""
+    if units == 1:
+        with f.if_then(f.compare("eq", tid, i64(0))):
+            yield i64(0)
+        return
+    with f.for_range(*part(f, units, tid, nt), hint="unit") as unit:
+        yield unit
 
 
 def _word(f: Function, queue: Value, thread: Value) -> Value:

@@ -8,6 +8,7 @@ around every call, so the four long calls (parse, verify, optimize, emit) go pas
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import itertools
@@ -16,26 +17,24 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
+from ....core.forking import Gate
 from ....errors import InternalError
+from ...base import Cache
 from .target import Target, machine
-
-
-class ObjectCache(Protocol):
-    """Where compiled objects may be kept between processes."""
-
-    def get(self, key: str) -> bytes | None: ...
-
-    def put(self, key: str, payload: bytes) -> None: ...
-
 
 # The long LLVM calls without llvmlite's lock; the prototypes were set by llvmlite on the same
 # library.
 _raw: Any = getattr(llvm.ffi.lib, "_lib", llvm.ffi.lib)
+
+# No fork while a thread is inside LLVM, with or without llvmlite's lock: in the child LLVM's own
+# locks would be held for ever.
+_lock: Any = getattr(llvm.ffi.lib, "_lock", contextlib.nullcontext())
+_compiling = Gate(_lock.__enter__, lambda: _lock.__exit__(None, None, None))
 
 _PIPELINE_VERSION = 2  # part of every cache key: raise it when the passes below change
 
@@ -59,7 +58,7 @@ def compile_ir(
     target: Target,
     opt: int | Iterable[int] = 2,
     jobs: int = 2,
-    cache: ObjectCache | None = None,
+    cache: Cache | None = None,
 ) -> list[bytes]:
     """Compile each IR module text to an object file, up to ``jobs`` at a time.
 
@@ -178,7 +177,7 @@ def _module(text: str) -> Iterator[Any]:
     Both are closed here and not by the garbage collector, which may take a context before its
     module.
     """
-    with llvm.create_context() as context:
+    with _compiling.inside(), llvm.create_context() as context:
         with llvm.ffi.OutputString() as message:
             pointer = _raw.LLVMPY_ParseAssembly(context, text.encode(), message)
             if not pointer:

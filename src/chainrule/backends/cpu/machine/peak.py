@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from ...llvm.builder import SCALAR_OF_DTYPE, Module, const, i64, vector
-from ..emit.contraction.microkernel import fold, multiply_add
+from ...llvm.builder import Module, const, i64, vector
+from ...llvm.types import SCALAR_OF_DTYPE
 from .compiler import Library, compile_ir
 from .target import Target, host
 
@@ -21,15 +21,15 @@ _STEPS = 200_000
 @functools.cache
 def _run(dtype: str, target: Target) -> tuple[Callable[[], None], float]:
     """The loop, and its floating-point operations."""
-    module = Module("peak")
+    module = Module("peak", has_fma=target.has_fma)
     scalar, lanes = SCALAR_OF_DTYPE[dtype], target.lanes(dtype)
     type_ = vector(scalar, lanes)
     f = module.function("peak", [("ptr", "data")])
     data = f.args["data"]
     factor, term = f.load(type_, data), f.load(type_, f.gep(data, lanes, scalar))
     start = [f.add(term, const(type_, chain)) for chain in range(_CHAINS)]
-    with fold(f, i64(_STEPS), start) as loop:
-        loop.next = [multiply_add(f, target, v, factor, term) for v in loop.values]
+    with f.fold(i64(_STEPS), start) as loop:
+        loop.next = [f.multiply_add(v, factor, term) for v in loop.values]
     total = loop.values[0]
     for value in loop.values[1:]:
         total = f.add(total, value)

@@ -131,3 +131,15 @@ class Executable:
         )
         function.code = self  # the code lives as long as any way into it
         return function
+
+
+def facts() -> dict[str, Any]:
+    """LLVM's version, and what it knows of this processor."""
+    here = host()
+    return {
+        "llvm": ".".join(map(str, llvm.llvm_version_info)),
+        "llvm_cpu": here.cpu,
+        "vector_bits": 8 * here.vector_bytes,
+        "vector_registers": here.vector_registers,
+        "fma": here.has_fma,
+    }

@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
+from ....core.forking import free_in_child
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
+from ...base import Cache
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
@@ -26,13 +27,6 @@ from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
 
 PAGE = 4096
-
-
-class Cache(Protocol):
-    """Where artifacts are kept between processes."""
-
-    def get(self, key: str) -> bytes | None: ...
-    def put(self, key: str, payload: bytes) -> None: ...
 
 
 def compile_program(
@@ -60,7 +54,7 @@ def _build(signature: Signature, target: Target) -> Artifact:
 
 
 class CompiledProgram:
-    """A native program; see :class:`chainrule.runtime.program.Program`."""
+    """A native program; see `Program`."""
 
     def __init__(
         self, signature: Signature, artifact: Artifact, target: Target | None = None
@@ -69,6 +63,7 @@ class CompiledProgram:
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
         # One run at a time: the pointer table and the arena are shared.
         self._lock = threading.Lock()
+        free_in_child(self, "_lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE

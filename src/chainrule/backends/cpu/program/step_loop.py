@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..machine.compiler import Library, ObjectCache, compile_ir
+from ...base import Cache
+from ..machine.compiler import Library, compile_ir
 from ..machine.target import Target
 from ..threads import native
 from ..threads import pool as threads
@@ -24,14 +25,11 @@ from ..threads.step_loop_ir import (
     CONTROL,
     RECORD,
     RUN,
-    RUN_INLINED,
-    RUN_INLINED_TIMED,
     RUN_TIMED,
     RUN_WHOLE,
     Call,
     LoopEnd,
     Schedule,
-    inlined_loop_ir,
     thunk,
     with_thunks,
 )
@@ -46,27 +44,22 @@ def program_objects(
     kernels: Sequence[str],
     schedule: Schedule,
     target: Target,
-    inline_ir: str = "",
     opt: int = 1,
     jobs: int = 2,
-    cache: ObjectCache | None = None,
+    cache: Cache | None = None,
 ) -> list[bytes]:
-    """Compile a program's kernels (IR modules), and with ``inline_ir`` its own step loop."""
-    if not inline_ir:
-        counts, whole = schedule.counts, schedule.whole_loop
-        return compile_ir(
-            [with_thunks(text, counts, whole) for text in kernels], target, opt, jobs, cache
-        )
-    texts = [*kernels, inlined_loop_ir(schedule, inline_ir)]
-    return compile_ir(texts, target, [opt] * len(kernels) + [3], jobs, cache)
+    """Compile a program's kernels (IR modules)."""
+    counts, whole = schedule.counts, schedule.whole_loop
+    return compile_ir(
+        [with_thunks(text, counts, whole) for text in kernels], target, opt, jobs, cache
+    )
 
 
 class StepLoop:
     """A loaded program: the code, the pointer table, each thread's scratch.
 
     The caller keeps the memory behind ``pointers`` alive, and calls :meth:`run` from one Python
-    thread at a time. Scratch is aligned to 128 bytes. ``inline_ir`` as given to
-    :func:`program_objects`.
+    thread at a time. Scratch is aligned to 128 bytes.
     """
 
     def __init__(
@@ -76,15 +69,10 @@ class StepLoop:
         target: Target,
         pointers: ArrayLike,
         scratch_bytes: int = 0,
-        inline_ir: str = "",
         steps: Sequence[Sequence[int]] = (),
     ) -> None:
-        self._schedule, self._target, self._inline_ir = schedule, target, inline_ir
-        self._objects = list(objects)
-        if inline_ir:
-            self._objects.append(native.objects()[0])  # its loop calls the barrier
-        self._code = Library(self._objects, target)
-        self._timed: Library | None = None
+        self._schedule = schedule
+        self._code = Library(list(objects), target)
         self._pace = Pace()
         self._control = np.zeros(len(CONTROL), np.int64)
         self._control_at = self._control.ctypes.data
@@ -95,15 +83,11 @@ class StepLoop:
         self._control[_WORD["stride"]] = self._stride
         self._prepared = 0  # threads there is scratch for
         self._table = np.array(pointers, np.uint64)
-        self._control[_WORD["table"]] = self._table.ctypes.data
         calls = [call for call in schedule.calls if isinstance(call, Call)]
         self._index = np.array([p for call in calls for p in call.pointers], np.intp)
         self._call_pointers = self._table[self._index]
-        if inline_ir:
-            self._entry = self._code.address(RUN_INLINED)
-        else:
-            self._entry = native.library().address(RUN_WHOLE if schedule.whole_loop else RUN)
-            self._write_records()
+        self._entry = native.library().address(RUN_WHOLE if schedule.whole_loop else RUN)
+        self._write_records()
 
     @staticmethod
     def _steps_of(call: Call | LoopEnd, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
@@ -145,15 +129,7 @@ class StepLoop:
             start = time.perf_counter_ns()
             self.run(steps, num_threads)
             return np.array([[(time.perf_counter_ns() - start) / max(steps, 1), 0.0]])
-        if not self._inline_ir:
-            entry = native.library().address(RUN_TIMED)
-        else:
-            if self._timed is None:
-                text = inlined_loop_ir(self._schedule, self._inline_ir, timed=True)
-                self._timed = Library(
-                    [*self._objects, *compile_ir([text], self._target, 3)], self._target
-                )
-            entry = self._timed.address(RUN_INLINED_TIMED)
+        entry = native.library().address(RUN_TIMED)
         self._run(entry, steps, num_threads)
         times = np.asarray(ticks * (_ns_per_tick() / max(steps, 1)), np.float64)
         called = [isinstance(call, Call) for call in self._schedule.calls]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 from typing import Literal, NamedTuple, Protocol
 
-from ...llvm.builder import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, i64
+from ...llvm.builder import Function, Value
+from ...llvm.index import divide, scaled
+from ...llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 
 
 class Operand(NamedTuple):
@@ -68,57 +69,6 @@ class Announcement(Protocol):
         """``count`` sums of row m, from column n, are next."""
 
 
-def known(*values: Value) -> bool:
-    """Whether all are literals. The helpers below emit nothing for what is known: less for LLVM to
-    do."""
-    return not any(v.text.startswith("%") for v in values)
-
-
-def divide(f: Function, value: Value, by: int) -> tuple[Value, Value]:
-    """Quotient and remainder of a count."""
-    if by == 1:
-        return value, i64(0)
-    if known(value):
-        return i64(int(value.text) // by), i64(int(value.text) % by)
-    return f.emit("i64", f"udiv {value}, {by}"), f.emit("i64", f"urem {value}, {by}")
-
-
-def divide_up(f: Function, value: Value, by: int) -> Value:
-    """value / by, rounded up, of a count."""
-    return divide(f, plus(f, value, by - 1), by)[0]
-
-
-def plus(f: Function, a: Value, b: Value | int) -> Value:
-    """a + b of indices."""
-    b = i64(b) if isinstance(b, int) else b
-    if known(a, b):
-        return i64(int(a.text) + int(b.text))
-    return b if a.text == "0" else a if b.text == "0" else f.add(a, b)
-
-
-def minus(f: Function, a: Value | int, b: Value) -> Value:
-    """a - b of indices."""
-    a = i64(a) if isinstance(a, int) else a
-    if known(a, b):
-        return i64(int(a.text) - int(b.text))
-    return a if b.text == "0" else f.sub(a, b)
-
-
-def scaled(f: Function, value: Value, by: int) -> Value:
-    """value * by of indices."""
-    if known(value):
-        return i64(int(value.text) * by)
-    return i64(0) if by == 0 else value if by == 1 else f.mul(value, i64(by))
-
-
-def least(f: Function, a: Value | int, b: Value | int) -> Value:
-    """The lesser index."""
-    a, b = (i64(v) if isinstance(v, int) else v for v in (a, b))
-    if known(a, b):
-        return min(a, b, key=lambda v: int(v.text))
-    return f.select(f.compare("slt", a, b), a, b)
-
-
 def batch_indices(f: Function, c: Contraction, batch: Value) -> list[Value]:
     """The index of each batch axis, from their number in row-major order."""
     indices: list[Value] = []
@@ -137,20 +87,6 @@ def base(
     for index, stride in zip(indices, operand.batch_strides, strict=True):
         pointer = f.gep(pointer, scaled(f, index, stride), c.scalar)
     return pointer
-
-
-@contextmanager
-def equal_share(f: Function, units: int, tid: Value, nt: Value) -> Iterator[Value]:
-    """Loop over thread ``tid``'s part of ``range(units)``."""
-    if units == 1:
-        with f.if_then(f.compare("eq", tid, i64(0))):
-            yield i64(0)
-        return
-    start, stop = (
-        f.emit("i64", f"udiv {scaled(f, t, units)}, {nt.text}") for t in (tid, plus(f, tid, 1))
-    )
-    with f.for_range(start, stop, hint="unit") as unit:
-        yield unit
 
 
 def batches(c: Contraction) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from ..emit.contraction.microkernel import Panel, panel_of
 from ..machine.target import Target
 from .contraction import Contraction, batches
+from .panels import Panel, panel_of
 
 FEWEST_SHARED = 12  # tiles: with fewer, whole tiles are no fair shares
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once

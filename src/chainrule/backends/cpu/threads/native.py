@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from typing import Any
 
-from ..machine.compiler import Library, ObjectCache, compile_ir
+from ....core.forking import free_in_child
+from ...base import Cache
+from ..machine.compiler import Library, compile_ir
 from ..machine.target import host
 from .pool_ir import code_ir
 from .step_loop_ir import loop_ir
 
-_cache: ObjectCache | None = None
+_cache: Cache | None = None
 _compiling = threading.Lock()
+free_in_child(sys.modules[__name__], "_compiling")
 
 
-def use_object_cache(cache: ObjectCache | None) -> None:
+def use_object_cache(cache: Cache | None) -> None:
     """Keep the shared machine code there, so that a process starts without compiling it."""
     global _cache
     _cache = cache

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ....errors import OptionError
-from .pool_ir import CORE_AT, LINE
+from .pool_ir import CORE_AT, LINE, MOST_THREADS
 
 SPIN_US = 20.0  # spin this long at a barrier before asking whether somebody else wants the core
 IDLE_US = 200.0  # a worker spins this long for the next job: about what being woken costs
@@ -103,7 +103,7 @@ def shared_cores() -> Iterator[None]:
         yield
     finally:
         with _sharers_lock:
-            _sharers -= 1
+            _sharers = max(0, _sharers - 1)  # a forked child starts from 0
 
 
 @functools.cache
@@ -112,25 +112,32 @@ def _default_threads() -> tuple[int, bool]:
     text = os.environ.get("CHAINRULE_NUM_THREADS", "").strip()
     if not text:
         first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-        wanted = int(first) if first.isdecimal() else 0
-        return min(wanted, available_cpus()) or available_cpus(), True
-    if not text.isdecimal() or int(text) < 1:
+        most = min(available_cpus(), MOST_THREADS)
+        return min(_whole(first), most) or most, True
+    if not 1 <= _whole(text) <= MOST_THREADS:
         raise OptionError(
-            f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads, 1 or more; "
-            f"unset it to use all {available_cpus()} CPUs"
+            f"CHAINRULE_NUM_THREADS={text!r}: expected a whole number of threads from 1 to "
+            f"{MOST_THREADS}; unset it to use all {available_cpus()} CPUs"
         )
-    return int(text), False
+    return _whole(text), False
+
+
+def _whole(text: str) -> int:
+    """The number that a text writes; 0 for anything else, and for more than nine digits."""
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def set_num_threads(n: int) -> None:
     """Run compiled programs on at most ``n`` threads from now on.
 
     Raises:
-        OptionError: ``n`` is not a whole number of at least 1.
+        OptionError: ``n`` is not a whole number from 1 to 256.
     """
     global _chosen
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise OptionError(f"set_num_threads({n!r}): expected a whole number of threads, 1 or more")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_THREADS:
+        raise OptionError(
+            f"set_num_threads({n!r}): expected a whole number of threads from 1 to {MOST_THREADS}"
+        )
     _chosen = n
 
 

@@ -6,8 +6,7 @@
 The step loop is the same code for every program: it walks an array of records (``RECORD``), so a
 new program compiles no loop. Kernels differ in their number of pointers; a *thunk* beside each
 kernel, ``void @<kernel>.call(ptr pointers, ptr scratch, i64 tid, i64 nt, i64 nsteps)``, unpacks
-them. For nets so small that calls cost, :func:`inlined_loop_ir` writes a loop with the kernels
-inside it.
+them.
 
 Entries have the signature of :mod:`threads`; ``control`` points to an array of i64 (``CONTROL``).
 """
@@ -22,13 +21,7 @@ from typing import NamedTuple
 
 from ...llvm.builder import Function, Module, Value, const, i64
 
-RUN, RUN_TIMED, RUN_WHOLE, RUN_INLINED, RUN_INLINED_TIMED = (
-    "chainrule_run",
-    "chainrule_run_timed",
-    "chainrule_run_whole",
-    "chainrule_run_inlined",
-    "chainrule_run_inlined_timed",
-)
+RUN, RUN_TIMED, RUN_WHOLE = "chainrule_run", "chainrule_run_timed", "chainrule_run_whole"
 
 CONTROL = (
     "steps",  # how many
@@ -38,7 +31,6 @@ CONTROL = (
     "ticks",
     "records",  # address of the calls' records
     "calls",  # number of records
-    "table",  # address of the pointer table, for the inlined loop
     "moved",  # bytes at the start of each thread's scratch for the pointers of a call in a loop
 )
 RECORD = (  # i64 each
@@ -145,31 +137,6 @@ def loop_ir() -> str:
     f = module.function("chainrule_ticks", [], "i64")
     f.ret(ticks(f))
     return str(module)
-
-
-def inlined_loop_ir(schedule: Schedule, inline_ir: str, timed: bool = False) -> str:
-    """A loop for this schedule alone, ``inline_ir``'s kernels inside it; compile with ``opt=3``.
-
-    ``inline_ir`` holds definitions (``internal``, ``alwaysinline``) and the declarations they need.
-    The schedule's other kernels are called.
-    """
-    module = Module("inlined")
-    run = _Loop(module, RUN_INLINED_TIMED if timed else RUN_INLINED, timed)
-    f = run.f
-    # Alone, tid and nt are constants, and so are the bounds of the kernels' loops.
-    alone, together = f.new_label("alone"), f.new_label("together")
-    f.branch_if(f.compare("eq", f.args["nt"], i64(1)), alone, together)
-    f.start_block(alone)
-    _inlined_steps(run, schedule, i64(0), i64(1))
-    f.ret()
-    f.start_block(together)
-    _inlined_steps(run, schedule, f.args["tid"], f.args["nt"])
-    f.ret()
-    known = set(re.findall(r"^(?:define|declare)[^@]*@([\w.$-]+)", inline_ir, re.M))
-    module.declarations = {
-        d for d in module.declarations if d.split("@")[1].split("(")[0] not in known
-    }
-    return str(module) + inline_ir + "\n!0 = !{}\n"
 
 
 class _Loop:
@@ -313,36 +280,3 @@ def _whole_loop(module: Module) -> None:
             f"{run.control['steps']})"
         )
     f.ret()
-
-
-def _inlined_steps(run: _Loop, schedule: Schedule, tid: Value, nt: Value) -> None:
-    f, alone = run.f, nt.text == "1"
-    serials = sorted({c.serial for c in schedule.calls if c.serial is not None})
-    mine = {} if alone else {j: f.compare("eq", f.binary("urem", i64(j), nt), tid) for j in serials}
-    f.store(const("i32", 0), run._generation)
-    table = run.at("table")
-
-    def kernel(call: Call, tid: Value, nt: Value) -> None:
-        pointers = []
-        for (
-            index
-        ) in call.pointers:  # the table does not change while the loop runs: hoist its loads
-            at = f.gep(table, index, "ptr")
-            pointers.append(f.emit("ptr", f"load ptr, ptr {at.text}, align 8, !invariant.load !0"))
-        f.call(call.kernel, "void", *pointers, run.scratch, tid, nt)
-
-    with f.for_range(0, run.control["steps"], hint="step"):
-        for index, call in enumerate(schedule.calls):
-            before = run.now()
-            if call.serial is None:
-                kernel(call, tid, nt)
-            elif alone:
-                kernel(call, i64(0), i64(1))
-            else:
-                with f.if_then(mine[call.serial]):
-                    kernel(call, i64(0), i64(1))
-            after = run.now()
-            if schedule.barrier_after(index) and not alone:
-                run.barrier()
-            run.account(i64(2 * index), before, after)
-            run.account(i64(2 * index + 1), after, run.now())

@@ -7,23 +7,16 @@ sums then become sums by halving, which leaves the columns side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ....llvm.builder import Function, Value, const, i64, vector
+from ....llvm.index import divide, least, scaled
+from ....llvm.primitives import ADDED_IN_A_ROW, sum_exactly, with_lost
 from ...machine.target import Target
-from ...schedule.contraction import (
-    Contraction,
-    Epilogue,
-    base,
-    batch_indices,
-    batches,
-    divide,
-    equal_share,
-    least,
-    scaled,
-)
-from .microkernel import fold, multiply_add
+from ...schedule.contraction import Contraction, Epilogue, base, batch_indices, batches
+from ..shares import equal_share
 
+LONG_SUM = 64  # vectors of terms; a longer sum is put together from short ones
 MOST_ROWS = 8  # with more, packing b pays
 
 
@@ -130,13 +123,50 @@ def _dot_products(
             right = f.load_first(type_, f.gep(p, k, c.scalar), count)
             for i, x in enumerate(left):
                 at = i * len(columns) + j
-                results[at] = multiply_add(f, target, x, right, sums[at])
+                results[at] = f.multiply_add(x, right, sums[at])
         return results
 
-    with fold(f, i64(steps), [const(type_, 0)] * (len(rows) * len(columns))) as loop:
-        loop.next = step(scaled(f, loop.index, lanes), lanes, loop.values)
-    totals = step(i64(steps * lanes), rest, loop.values) if rest else loop.values
+    zeros = [const(type_, 0)] * (len(rows) * len(columns))
+    if steps <= LONG_SUM or not zeros[0].is_float:
+        with f.fold(i64(steps), zeros) as loop:
+            loop.next = step(scaled(f, loop.index, lanes), lanes, loop.values)
+        totals = step(i64(steps * lanes), rest, loop.values) if rest else loop.values
+    else:
+        totals = _long_sums(f, step, steps, lanes, rest, zeros)
     return [totals[i * len(columns) : (i + 1) * len(columns)] for i in range(len(rows))]
+
+
+def _long_sums(
+    f: Function,
+    step: Callable[[Value, int, Sequence[Value]], list[Value]],
+    steps: int,
+    lanes: int,
+    rest: int,
+    zeros: Sequence[Value],
+) -> list[Value]:
+    """The sums put together from short ones, so that little is lost."""
+    count = len(zeros)
+    blocks, after = divmod(steps, ADDED_IN_A_ROW)
+
+    def block(first: Value, length: int, sums: Sequence[Value]) -> list[Value]:
+        with f.fold(i64(length), zeros) as loop:
+            at = f.add(first, loop.index)
+            loop.next = step(scaled(f, at, lanes), lanes, loop.values)
+        return put_away(sums, loop.values)
+
+    def put_away(sums: Sequence[Value], more: Sequence[Value]) -> list[Value]:
+        new = [sum_exactly(f, *x) for x in zip(sums[:count], sums[count:], more, strict=True)]
+        return [total for total, _ in new] + [lost for _, lost in new]
+
+    with f.fold(i64(blocks), [*zeros, *zeros]) as loop:
+        first = scaled(f, loop.index, ADDED_IN_A_ROW)
+        loop.next = block(first, ADDED_IN_A_ROW, loop.values)
+    sums = loop.values
+    if after:
+        sums = block(i64(blocks * ADDED_IN_A_ROW), after, sums)
+    if rest:
+        sums = put_away(sums, step(i64(steps * lanes), rest, zeros))
+    return [with_lost(f, *pair) for pair in zip(sums[:count], sums[count:], strict=True)]
 
 
 def _sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:

@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .....compiler.loops import Affine, Contract, Loop, OperandAccess, Rows, Store, Var, walk
+from .....core.dtypes import DType
 from .....core.memory import CACHE_LINE
-from ....llvm.builder import SCALAR_OF_DTYPE, Function, Value
+from ....llvm.builder import Function, Value
+from ....llvm.index import plus, scaled
 from ....llvm.primitives import row_number
+from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
-from ...schedule.contraction import Contraction, Operand, plus, scaled
+from ...schedule.contraction import Contraction, Operand
 from ..nest import Emitter
 from . import windowed as windows
 from .tiled import emit_contraction, is_shared, scratch_bytes
 from .windowed import Digit, Windowed, merged
 
 TABLE_ENTRY = 8  # bytes of an address
-SCALAR_OF_ITEMSIZE = {1: "i8", 2: "i16", 4: "float", 8: "double"}
 SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
 
 
@@ -110,10 +112,9 @@ def emit_contract(
         e.f = f
         for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
             e.variables[var] = value
-        for (buffer, address), (itemsize, written) in touched.items():
-            scalar = SCALAR_OF_ITEMSIZE[itemsize]
+        for (buffer, address), (scalar, written) in touched.items():
             start = f.gep(pointers[buffer], e.address(address), scalar)
-            for column in range(0, count, CACHE_LINE // itemsize):
+            for column in range(0, count, CACHE_LINE // SIZE_OF_SCALAR[scalar]):
                 f.prefetch(f.gep(start, column, scalar), written)
 
     if windowed is None:
@@ -143,23 +144,23 @@ def _table(
     return -(-count * TABLE_ENTRY // CACHE_LINE) * CACHE_LINE
 
 
-def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[int, bool]]:
-    """The rows of matrices that the statements read or write along n: their element's size, and
+def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[str, bool]]:
+    """The rows of matrices that the statements read or write along n: their elements' type, and
     whether they are written. Writing a line that another core holds takes as long as hundreds of
     multiplications, unless it is asked for before them."""
-    found: dict[tuple[int, Affine], tuple[int, bool]] = {}
+    found: dict[tuple[int, Affine], tuple[str, bool]] = {}
 
-    def note(buffer: int, address: Affine, itemsize: int, written: bool) -> None:
+    def note(buffer: int, address: Affine, dtype: DType, written: bool) -> None:
         if address.coefficient(body.n.var) == 1 and address.coefficient(body.m.var):
-            before = found.get((buffer, address), (itemsize, False))
-            found[buffer, address] = (itemsize, written or before[1])
+            before = (buffer, address) in found and found[buffer, address][1]
+            found[buffer, address] = (SCALAR_OF_DTYPE[dtype.name], written or before)
 
     for s in body.statements:
         for x in walk(s.value):
             if x.kind == "load":
-                note(x.buffer, x.address, x.dtype.itemsize, False)
+                note(x.buffer, x.address, x.dtype, False)
         if isinstance(s, Store):
-            note(s.buffer, s.address, s.value.dtype.itemsize, True)
+            note(s.buffer, s.address, s.value.dtype, True)
     return found
 
 

@@ -4,113 +4,25 @@
 
 One accumulator register for each (row, vector); each step of k loads the vectors of b once and
 multiplies them with one broadcast element of a for each row. The sum over k is one chain in the
-order of k, whatever the tile: the bits of an element do not depend on which tile computed it.
+order of k (a long one: chains of equal length, then their sum), whatever the tile: the bits of an
+element do not depend on which tile computed it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ....llvm.builder import (
-    SCALAR_OF_DTYPE,
-    SIZE_OF_SCALAR,
-    Function,
-    Module,
-    Value,
-    const,
-    i64,
-    vector,
-)
+from ....llvm.builder import Function, Module, Value, const, i64, vector
+from ....llvm.primitives import sum_exactly, with_lost
+from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
+from ...schedule.panels import Panel
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
+LONG_SUM = 1024  # terms; a longer sum is put together from short ones
+PUT_AWAY_AFTER = 128  # terms of such a sum
 MOST_AT_ONCE = 8  # steps of k in that body
-
-
-@dataclass(frozen=True)
-class Columns:
-    """One vector of a panel: columns ``offset .. offset + lanes``, of which ``count`` exist."""
-
-    offset: int
-    lanes: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Neighbouring vectors of columns; ``width`` elements to a row where it is packed."""
-
-    vectors: tuple[Columns, ...]
-
-    @property
-    def width(self) -> int:
-        return self.vectors[-1].offset + self.vectors[-1].lanes
-
-    @property
-    def count(self) -> int:
-        return self.vectors[-1].offset + self.vectors[-1].count
-
-
-def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
-    """``columns`` cut into full vectors and one for the rest; a single column is a scalar.
-
-    A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it.
-    Beside full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two
-    widths.
-    """
-    full, rest = divmod(columns, lanes)
-    vectors = [Columns(v * lanes, lanes, lanes) for v in range(full)]
-    if columns == 1:
-        vectors.append(Columns(0, 1, 1))
-    elif rest:
-        narrow = lanes if full else max(minimum, 1 << (rest - 1).bit_length())
-        vectors.append(Columns(full * lanes, narrow, rest))
-    return Panel(tuple(vectors))
-
-
-@dataclass
-class Fold:
-    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after
-    it."""
-
-    index: Value
-    values: list[Value]
-    next: list[Value] = field(default_factory=list)
-
-
-@contextmanager
-def fold(f: Function, count: Value, initial: Sequence[Value]) -> Iterator[Fold]:
-    """``for index in range(count): values = next``; after the loop ``values`` are the last ones."""
-    head, body, done = f.new_label("head"), f.new_label("body"), f.new_label("done")
-    before = f.block
-    f.branch(head)
-    f.start_block(head)
-    position = len(f._lines)
-    loop = Fold(Value("i64", f._name("i")), [Value(v.type, f._name("c")) for v in initial])
-    f.branch_if(f.compare("slt", loop.index, count), body, done)
-    f.start_block(body)
-    yield loop
-    after, last = f.add(loop.index, i64(1)), f.block
-    f.branch(head)
-    first = [i64(0), *initial]
-    phis = [
-        f"  {v.text} = phi {v.type} [ {start.text}, %{before} ], [ {end.text}, %{last} ]"
-        for v, start, end in zip(
-            [loop.index, *loop.values], first, [after, *loop.next], strict=True
-        )
-    ]
-    f._lines[position:position] = phis
-    f.start_block(done)
-
-
-def multiply_add(f: Function, target: Target, a: Value, b: Value, c: Value) -> Value:
-    """a * b + c; one rounding where the machine has it (a call of ``fma`` otherwise: never)."""
-    if a.is_float and target.has_fma:
-        return f.fma(a, b, c)
-    return f.add(f.mul(a, b), c)
 
 
 class Tile(NamedTuple):
@@ -154,18 +66,20 @@ class Tile(NamedTuple):
 
 def accumulate(
     f: Function,
-    target: Target,
     tile: Tile,
     a: Value,
     b: Value,
     at_once: int,
-    first: Sequence[Value],
+    start: Value,
 ) -> list[list[Value]]:
-    """The sums in registers, ``[row][vector]``, ``at_once`` steps of k a turn of the loop, added to
-    the ``first`` ones."""
+    """The sums in registers over k from ``start`` on, ``[row][vector]``; ``at_once`` steps of k a
+    turn of the loop."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
+    begin = f.mul(start, i64(tile.a_strides[1]))
+    begin = begin if tile.by_table else f.gep(a, begin, scalar)
+    b = f.gep(b, f.mul(start, i64(tile.b_stride)), scalar)
 
     def element(at_a: Value, row: int) -> Value:
         """``at_a``: an address, or with a table the distance from the rows' first elements."""
@@ -185,8 +99,10 @@ def accumulate(
         for row in rows:
             x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(multiply_add(f, target, f.splat(x, column.lanes), column, old))
+                after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
         return after
+
+    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
@@ -195,12 +111,12 @@ def accumulate(
                 values = step(*values)
             return values
         turns, rest = divmod(tile.k, at_once)
-        with fold(f, i64(turns), values) as loop:
+        with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
             for _ in range(at_once):
                 loop.next = step(*loop.next)
         if rest:
-            with fold(f, i64(rest), loop.values) as loop:
+            with f.fold(i64(rest), loop.values) as loop:
                 loop.next = step(*loop.values)
         return loop.values
 
@@ -208,13 +124,13 @@ def accumulate(
         if not loops:
             return terms(values)
         (count, a_step, b_step), *inner = loops
-        with fold(f, i64(count), values) as loop:
+        with f.fold(i64(count), values) as loop:
             at_a, at_b = loop.values[:2]
             sums = nest(inner, loop.values)[2:]
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
-    totals = nest(tile.outer, [i64(0) if tile.by_table else a, b, *first])[2:]
+    totals = nest(tile.outer, [begin, b, *zeros * tile.rows])[2:]
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
@@ -237,18 +153,50 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
-    width, scalar = tile.panel.width, tile.scalar
-    places = [
-        (v, f.gep(c, row * width + v.offset, scalar) if tile.adds else c)
-        for row in range(tile.rows)
-        for v in tile.panel.vectors
-    ]
-    first = [const(vector(scalar, v.lanes), 0) for v, _ in places]
-    if tile.adds:
-        first = [f.load(vector(scalar, v.lanes), at) for v, at in places]
-    for row, values in enumerate(accumulate(f, target, tile, a, b, at_once, first)):
-        for v, value in zip(tile.panel.vectors, values, strict=True):
-            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[scalar]
-            f.store(value, f.gep(c, row * width + v.offset, scalar), min(align, 64))
+    if tile.k > LONG_SUM and tile.scalar in ("float", "double") and not (tile.outer or tile.adds):
+        _long_sums(f, tile, a, b, c, at_once)
+    else:
+        sums = accumulate(f, tile, a, b, at_once, i64(0))
+        for place, value in _places(f, tile, c, sums):
+            f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()
     return tile.name
+
+
+def _places(
+    f: Function, tile: Tile, c: Value, sums: list[list[Value]]
+) -> Iterator[tuple[tuple[Value, int], Value]]:
+    """Each sum with its address in the buffer ``c`` and that address's alignment."""
+    width = tile.panel.width
+    for row, values in enumerate(sums):
+        for v, value in zip(tile.panel.vectors, values, strict=True):
+            align = min(v.lanes, width & -width) * SIZE_OF_SCALAR[tile.scalar]
+            yield (f.gep(c, row * width + v.offset, tile.scalar), min(align, 64)), value
+
+
+def _long_sums(f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: int) -> None:
+    """The sums put together in memory from short ones, so that little is lost."""
+    size = tile.rows * tile.panel.width
+    lost = f.alloca(tile.scalar, size, align=64)
+    with f.for_range(0, size) as i:
+        for buffer in (c, lost):
+            f.store(const(tile.scalar, 0), f.gep(buffer, i, tile.scalar))
+
+    def block(start: Value, k: int) -> None:
+        sums = accumulate(f, tile._replace(k=k), a, b, at_once, start)
+        pairs = zip(_places(f, tile, c, sums), _places(f, tile, lost, sums), strict=True)
+        for (place, value), (other, _) in pairs:
+            before = (f.load(value.type, *place), f.load(value.type, *other))
+            total, error = sum_exactly(f, *before, value)
+            f.store(total, *place)
+            f.store(error, *other)
+
+    count, rest = divmod(tile.k, PUT_AWAY_AFTER)
+    with f.for_range(0, count * PUT_AWAY_AFTER, PUT_AWAY_AFTER, hint="k") as k:
+        block(k, PUT_AWAY_AFTER)
+    if rest:
+        block(i64(count * PUT_AWAY_AFTER), rest)
+    with f.for_range(0, size) as i:
+        place = f.gep(c, i, tile.scalar)
+        error = f.load(tile.scalar, f.gep(lost, i, tile.scalar))
+        f.store(with_lost(f, f.load(tile.scalar, place), error), place)

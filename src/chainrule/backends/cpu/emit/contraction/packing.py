@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ....llvm.builder import SCALAR_OF_DTYPE, SIZE_OF_SCALAR, Function, Value, const, i64, vector
-from .microkernel import Panel
+from ....llvm.builder import Function, Value, const, i64, vector
+from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
+from ...schedule.panels import Panel
 
 Steps = tuple[Value | int, Value | int]
 

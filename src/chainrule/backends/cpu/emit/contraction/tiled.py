@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from .....core.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, i64, vector
+from ....llvm.index import divide, divide_up, known, least, minus, plus, scaled
 from ...machine.target import Target
 from ...schedule.contraction import (
     Announcement,
@@ -31,19 +32,13 @@ from ...schedule.contraction import (
     base,
     batch_indices,
     batches,
-    divide,
-    divide_up,
-    known,
-    least,
-    minus,
-    plus,
-    scaled,
 )
+from ...schedule.panels import Panel, panel_of
 from ...schedule.tiling import Plan, plan_of
-from ..shares import pieces
+from ..shares import part, pieces
 from . import dot_products as matvec
 from . import unrolled as tiny
-from .microkernel import Panel, Tile, micro_kernel, panel_of
+from .microkernel import Tile, micro_kernel
 from .packing import Source, pack
 
 PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
@@ -167,20 +162,12 @@ class TileEmitter:
         """The first and last unit of thread ``tid``'s part: tiles, or places of `_walk`."""
         plan = self.plan
         if plan.by_rows:
-            return self._part(plan.tiles, tid, nt)
+            return part(self.f, plan.tiles, tid, nt)
         weights = [plan.weight(g) for g in range(plan.groups)]
         if len(set(weights)) == 1:
-            return self._part(units, tid, nt)
-        start, stop = self._part(batches(self.c) * plan.tiles * sum(weights), tid, nt)
+            return part(self.f, units, tid, nt)
+        start, stop = part(self.f, batches(self.c) * plan.tiles * sum(weights), tid, nt)
         return self._unit(start, weights), self._unit(stop, weights)
-
-    def _part(self, total: int, tid: Value, nt: Value) -> tuple[Value, Value]:
-        """Thread ``tid``'s part of ``range(total)``."""
-        f = self.f
-        start, stop = (
-            f.emit("i64", f"udiv {scaled(f, t, total)}, {nt.text}") for t in (tid, plus(f, tid, 1))
-        )
-        return start, stop
 
     def _all_groups(self, first: Value, last: Value) -> None:
         """Tiles ``first .. last`` over every group of panels."""

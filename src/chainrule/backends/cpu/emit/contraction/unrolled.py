@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ....llvm.builder import Function, Value, const, i64, vector
 from ...machine.target import Target
-from ...schedule.contraction import Contraction, Epilogue, base, batch_indices, batches, equal_share
-from .microkernel import multiply_add, panel_of
+from ...schedule.contraction import Contraction, Epilogue, base, batch_indices, batches
+from ...schedule.panels import panel_of
+from ..shares import equal_share
 from .packing import strided_load
 
 MOST_STEPS = 96  # multiply-adds of vectors written out
@@ -54,7 +55,7 @@ def emit(
                 at = f.gep(at_a, m * c.a.row_stride + k * c.a.col_stride, c.scalar)
                 element = f.load(c.scalar, at)
                 sums = [
-                    multiply_add(f, target, f.splat(element, v.lanes), column, total)
+                    f.multiply_add(f.splat(element, v.lanes), column, total)
                     for v, column, total in zip(panel.vectors, columns[k], sums, strict=True)
                 ]
             results.append(sums)

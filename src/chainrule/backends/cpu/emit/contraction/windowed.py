@@ -18,18 +18,13 @@ from math import prod
 from typing import NamedTuple
 
 from ....llvm.builder import Function, Value, i64
+from ....llvm.index import divide, plus, scaled
 from ...machine.target import Target
-from ...schedule.contraction import (
-    Announcement,
-    Contraction,
-    Epilogue,
-    Operand,
-    divide,
-    plus,
-    scaled,
-)
+from ...schedule.contraction import Announcement, Contraction, Epilogue, Operand
+from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
-from .microkernel import Panel, Tile, micro_kernel
+from ..shares import part
+from .microkernel import Tile, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
@@ -168,10 +163,10 @@ class _Windows(TileEmitter):
         self.scratch = scratch
         self.places = prod(d.extent for d in c.batch)
 
-    def emit(self, tid: Value, nt: Value) -> None:
+    def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
         units = self.places * plan.tiles * (plan.groups if self.layout.shares_panels else 1)
-        start, stop = self._part(units, tid, nt)
+        start, stop = part(f, units, tid, nt)
         if self.layout.outside:
             self._around_tiles(start, stop)
             return

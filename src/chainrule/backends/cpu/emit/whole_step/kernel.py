@@ -20,10 +20,12 @@ import numpy as np
 from .....core.node import Node, reachable
 from .....core.signature import Signature
 from ....llvm import primitives as ops
-from ....llvm.builder import SCALAR_OF_DTYPE, Module, Value, const, i64, vector
+from ....llvm.builder import Module, Value, const, i64, vector
+from ....llvm.types import SCALAR_OF_DTYPE
 from ...machine.target import Target
+from ..shares import part
 from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
-from .primitives import ELEMENTS, LOADED, Held, Unroller, from_memory, in_memory, to_memory
+from .primitives import ELEMENTS, LOADED, Held, Unroller, in_memory
 from .records import Record, records
 
 # of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
@@ -175,7 +177,7 @@ class _Tiny(_Frame):
             for (start, count, _), value in zip(
                 chunks(root.size, program.width), packed, strict=True
             ):
-                f.store_first(to_memory(f, value), f.gep(pointer, start, memory), count)
+                f.store_first(ops.to_memory(f, value), f.gep(pointer, start, memory), count)
         f.ret()
         return RegisterKernel(
             str(self.module), 0, True, f"register program, {program.width} lanes packed"
@@ -186,11 +188,8 @@ class _Tiny(_Frame):
         f, memory = self.f, self.memory(node)
         held = [unroller.loaded(h) for h in unroller.evaluate([record.index, record.value])]
         index, value = (arithmetic.pack([h.cells.reshape(-1)[0]], 1) for h in held)
-        extend = "sext" if record.index.dtype.kind == "i" else "zext"
-        at = f.convert(extend, index, "i64")
-        inside = f.compare("ult", at, i64(node.size))
-        place = f.select(inside, f.gep(self.pointer_of[node], at, memory), f.alloca(memory))
-        f.store(to_memory(f, value), place)
+        at = ops.row_number(f, index, record.index.dtype, node.size)
+        f.store(ops.to_memory(f, value), f.gep(self.pointer_of[node], at, memory))
 
     def _in_memory(self, node: Node) -> Held:
         if node.size > ELEMENTS:
@@ -210,7 +209,7 @@ class _Tiny(_Frame):
             f.load_first(vector(memory, lanes), f.gep(pointer, start, memory), count)
             for start, count, lanes in chunks(node.size, self.program.width)
         ]
-        return [from_memory(f, value, node.dtype) for value in loaded]
+        return [ops.from_memory(f, value, node.dtype) for value in loaded]
 
     def _load(self, node: Node) -> Held:
         return Held(_cells(self._load_chunks(node), node, self.program.width))
@@ -248,9 +247,7 @@ class _Replicated(_Frame):
         ends = {n: [f.alloca(v.type) for v in values] for n, values in begin.items()}
         tid, nt = f.args["tid"], f.args["nt"]
         total = -(-self.replicas // lanes)
-        before = f.sub(nt, i64(1))
-        low = f.binary("udiv", f.add(f.mul(tid, i64(total)), before), nt)
-        high = f.binary("udiv", f.add(f.mul(f.add(tid, i64(1)), i64(total)), before), nt)
+        low, high = part(f, total, tid, nt)
         self.staging = f.alloca("i8", 8 * lanes * self._largest(), align=64)
         with f.for_range(low, high, hint="chunk") as chunk:
             self.first = f.mul(chunk, i64(lanes))
@@ -259,7 +256,7 @@ class _Replicated(_Frame):
             self._chunk(chunk, dict(common), begin, ends)
         for node, places in ends.items():
             for k, place in enumerate(places):
-                value = to_memory(f, f.load(ops.register_type(node.dtype), place))
+                value = ops.to_memory(f, f.load(ops.register_type(node.dtype), place))
                 f.store(value, f.gep(self.pointer_of[node], k, self.memory(node)))
         f.ret()
         note = f"register program, {self.replicas} replicas, {lanes} in a vector"
@@ -340,7 +337,7 @@ class _Replicated(_Frame):
                 for node, held, pointer in shared_outputs:
                     memory = self.memory(node)
                     for k, cell in enumerate(held.cells.reshape(-1)):
-                        f.store(to_memory(f, cell.value), f.gep(pointer, k, memory))
+                        f.store(ops.to_memory(f, cell.value), f.gep(pointer, k, memory))
 
     # -- between memory, replica by replica, and vectors of them -----------------------------------
     def _load_common(self, node: Node) -> Held:
@@ -354,7 +351,7 @@ class _Replicated(_Frame):
             return in_memory(pointer, node.shape, node.dtype)
         f = self.f
         values = [f.load(memory, f.gep(pointer, k, memory)) for k in range(node.size)]
-        return Held(array_of([Cell(from_memory(f, v, node.dtype)) for v in values], node.shape))
+        return Held(array_of([Cell(ops.from_memory(f, v, node.dtype)) for v in values], node.shape))
 
     def _gather(self, node: Node) -> list[Value]:
         """Each element of a replica as a vector over the chunk; lanes without a replica are 0.
@@ -372,7 +369,7 @@ class _Replicated(_Frame):
         loaded = [
             f.load(type_, f.gep(self.staging, k * lanes, memory), align=8) for k in range(size)
         ]
-        return [from_memory(f, v, node.dtype) for v in loaded]
+        return [ops.from_memory(f, v, node.dtype) for v in loaded]
 
     def _scatter(self, node: Node, held: Held, pointer: Value, arithmetic: Lanes) -> None:
         f, memory, lanes = self.f, self.memory(node), self.lanes
@@ -380,7 +377,7 @@ class _Replicated(_Frame):
         assert axis is not None
         cells = held.cells.reshape(-1)
         for k, cell in enumerate(cells):
-            value = to_memory(f, arithmetic.spread(cell.value, lanes))
+            value = ops.to_memory(f, arithmetic.spread(cell.value, lanes))
             f.store(value, f.gep(self.staging, k * lanes, memory), align=8)
         step = int(np.prod(local[axis:]))  # from a replica to the next
         full = node.shape[axis] * int(np.prod(local[axis + 1 :]))

@@ -18,7 +18,8 @@ from .....core.dtypes import DType, float32
 from .....core.interpret import evaluate
 from .....core.node import Array, Node, Shape, inputs_first, reachable
 from ....llvm import primitives as ops
-from ....llvm.builder import SCALAR_OF_DTYPE, Function, Value, const, vector
+from ....llvm.builder import Value, const, vector
+from ....llvm.types import SCALAR_OF_DTYPE
 from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
 
 ELEMENTS = 1 << 20  # of arrays handled while compiling
@@ -92,7 +93,7 @@ class Unroller:
         for offset in x.cells.reshape(-1).tolist():
             if offset not in found:
                 value = self.f.load(memory, self.f.gep(x.table, offset, memory))
-                found[offset] = Cell(from_memory(self.f, value, x.dtype))
+                found[offset] = Cell(ops.from_memory(self.f, value, x.dtype))
         return Held(
             array_of([found[o] for o in x.cells.reshape(-1).tolist()], x.cells.shape), x.axis
         )
@@ -345,17 +346,12 @@ class Unroller:
     def _sum_of_products(self, p: Cells, q: Cells, parts: int) -> Cells:
         f, k = self.f, len(p)
 
-        def multiply_add(a: Value, b: Value, c: Value) -> Value:
-            if a.is_float and f.module.has_fma:
-                return f.fma(a, b, c)
-            return f.add(f.mul(a, b), c)
-
         total = self.a.elementwise(f.mul, p[:parts], q[:parts])
         for i in range(parts, k - k % parts, parts):
-            total = self.a.elementwise(multiply_add, p[i : i + parts], q[i : i + parts], total)
+            total = self.a.elementwise(f.multiply_add, p[i : i + parts], q[i : i + parts], total)
         total = self.fold("sum", "f", total, 0)
         for i in range(k - k % parts, k):
-            total = self.a.elementwise(multiply_add, p[i : i + 1], q[i : i + 1], total)
+            total = self.a.elementwise(f.multiply_add, p[i : i + 1], q[i : i + 1], total)
         row: Cells = total[0]
         return row
 
@@ -377,7 +373,7 @@ class Unroller:
             return replace(x, cells=x.cells[picked, ...], axis=axis)
         where = np.broadcast_to(at.reshape(at.shape + (1,) * len(rest)), shape)
         if x.table is not None:
-            return Held(self._look_up(x, where, kind, node), axis)
+            return Held(self._look_up(x, where, index_type, node), axis)
         out = np.broadcast_to(x.cells[0], shape)
         for j in range(1, rows):
             if j > np.iinfo(index_type).max:
@@ -394,7 +390,7 @@ class Unroller:
             )
         return Held(out, axis)
 
-    def _look_up(self, x: Held, where: Cells, kind: str, node: Node) -> Cells:
+    def _look_up(self, x: Held, where: Cells, dtype: DType, node: Node) -> Cells:
         """Rows of a table in memory, at clamped positions."""
         f, offsets = self.f, x.cells
         rows = len(offsets)
@@ -410,15 +406,12 @@ class Unroller:
         first = np.broadcast_to(self._literals(offsets[0].astype(np.int64)), where.shape)
 
         def operation(index: Value, offset: Value) -> Value:
-            wide = f.convert("sext" if kind == "i" else "zext", index, vector("i64", index.lanes))
-            low, high = const(wide.type, 0), const(wide.type, rows - 1)
-            wide = f.select(f.compare("slt", wide, low), low, wide)
-            wide = f.select(f.compare("sgt", wide, high), high, wide)
+            wide = ops.row_number(f, index, dtype, rows)
             at = f.add(f.mul(wide, const(wide.type, stride)), offset)
             out = const(vector(memory, index.lanes), 0)
             for lane in range(index.lanes):
                 out = f.insert(out, f.load(memory, f.gep(table, f.extract(at, lane), memory)), lane)
-            return from_memory(f, out, node.dtype)
+            return ops.from_memory(f, out, node.dtype)
 
         found: Cells = self.a.elementwise(operation, where, first, whole=True)
         return found
@@ -457,7 +450,7 @@ class Unroller:
         level = self._literals(np.arange(rows).astype(np.int64)).reshape(-1, *[1] * len(rest))
         level = np.broadcast_to(level, out.shape)
         places = index.cells.reshape(-1)
-        clamped = self.a.elementwise(lambda i: self._clamp(i, dtype.kind, rows), places)
+        clamped = self.a.elementwise(lambda i: ops.row_number(f, i, dtype, rows), places)
         for at, update in zip(clamped, new, strict=True):
             out = self.a.elementwise(
                 lambda i, j, u, old: f.select(f.compare("eq", i, j), f.add(old, u), old),
@@ -468,25 +461,27 @@ class Unroller:
             )
         return Held(out, axis)
 
-    def _clamp(self, index: Value, kind: str, rows: int) -> Value:
-        f = self.f
-        wide = f.convert("sext" if kind == "i" else "zext", index, vector("i64", index.lanes))
-        low, high = const(wide.type, 0), const(wide.type, rows - 1)
-        wide = f.select(f.compare("slt", wide, low), low, wide)
-        return f.select(f.compare("sgt", wide, high), high, wide)
+    def _put(self, node: Node, x: Held, index: Held, value: Held) -> Held:
+        x, index, value = map(self.loaded, (x, index, value))
+        if any(h.axis is not None for h in (x, index, value)):
+            raise Unsuited
+        rows, dtype = node.shape[0], node.inputs[1].dtype
+        f, (at,) = self.f, index.cells.reshape(-1)
+        level = self._literals(np.arange(rows)).reshape(-1, *[1] * value.cells.ndim)
+        row = array_of([at], [1])
+        number = self.a.elementwise(lambda i: ops.row_number(f, i, dtype, rows), row)
+        out = self.a.elementwise(
+            lambda i, j, new, old: f.select(f.compare("eq", i, j), new, old),
+            np.broadcast_to(number.reshape([1] * node.ndim), node.shape),
+            np.broadcast_to(level, node.shape),
+            np.broadcast_to(value.cells, node.shape),
+            x.cells,
+        )
+        return Held(out)
 
 
 def in_memory(table: Value, shape: Shape, dtype: DType) -> Held:
     return Held(np.arange(math.prod(shape)).reshape(shape), None, table, dtype)
-
-
-def from_memory(f: Function, value: Value, dtype: DType) -> Value:
-    """A loaded element as it lies in a register."""
-    return f.compare("ne", value, const(value.type, 0)) if dtype.kind == "b" else value
-
-
-def to_memory(f: Function, value: Value) -> Value:
-    return f.convert("zext", value, vector("i8", value.lanes)) if value.scalar == "i1" else value
 
 
 def own_index(index: Node, rows: int, replicas: int) -> Node | None:
@@ -526,4 +521,5 @@ _RULES: dict[str, Callable[..., Held]] = {
     "dot": Unroller._dot,
     "gather": Unroller._gather,
     "scatter_add": Unroller._scatter_add,
+    "put": Unroller._put,
 }

@@ -1,4 +1,4 @@
-"""Axes that nothing tells apart: rewrites that carry a reshape from below an operation to above it.
+"""Reshapes moved outward, so that axes which nothing tells apart become one.
 
 A linear layer on (batch, time, features) multiplies a matrix of batch · time rows and then gives
 the axes back. What follows element by element, or is summed over the features, is the same on the
@@ -54,7 +54,7 @@ def over_broadcast(node: Node) -> Node | None:
     return g.reshape(g.broadcast(below, _lengths(node.shape, runs)), node.shape)
 
 
-def flat_gather(node: Node) -> Node | None:
+def gather_of_flat(node: Node) -> Node | None:
     """x[index] = reshape(x[reshape(index)])"""
     x, index = node.inputs
     if index.ndim < 2 or not _is_free(index):
@@ -62,7 +62,7 @@ def flat_gather(node: Node) -> Node | None:
     return g.reshape(g.gather(x, g.reshape(index, (index.size,))), node.shape)
 
 
-def flat_scatter(node: Node) -> Node | None:
+def scatter_of_flat(node: Node) -> Node | None:
     """The same of its adjoint."""
     x, index, updates = node.inputs
     if index.ndim < 2 or not _is_free(index):

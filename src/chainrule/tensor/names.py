@@ -1,0 +1,145 @@
+"""Names: what a code object can read from outside of itself, found in its instructions; and whose
+code it is."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import os
+import sys
+import sysconfig
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+PACKAGE = __name__.split(".", 1)[0]
+_SITE = tuple({os.path.realpath(sysconfig.get_path(k)) for k in ("purelib", "platlib")})
+_PYTHON = os.path.realpath(sysconfig.get_path("stdlib"))
+
+WHOLE = ("whole", "")
+"""A use of a name by which anything in the object may be read."""
+
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"}
+_SILENT = {"CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "NOP"}
+_BY_TEXT = {"getattr", "vars", "attrgetter", "methodcaller", "__dict__", "__getattribute__"}
+"""Names by whose help an attribute is read whose name is not in the code."""
+
+
+@dataclass
+class Names:
+    """The names in some code, that of nested functions included."""
+
+    globals: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    imports: set[str] = field(default_factory=set)
+    uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """How a name goes on: ("attribute", "scale"), ("item", "key") or `WHOLE`."""
+    any_attribute: bool = False
+
+    def add(self, other: Names) -> None:
+        """Take over the names of other code."""
+        self.globals |= other.globals
+        self.attributes |= other.attributes
+        self.imports |= other.imports
+        self.any_attribute |= other.any_attribute
+        for name, uses in other.uses.items():
+            self.uses.setdefault(name, set()).update(uses)
+
+    def size(self) -> int:
+        """A number that grows with every name that is new."""
+        return len(self.attributes) + sum(map(len, self.uses.values())) + self.any_attribute
+
+    def after(self, name: str | None, kind: str) -> set[str] | None:
+        """The attributes or items of ``name`` that are read, or None if any of them may be."""
+        uses = self.uses.get(name, {WHOLE}) if name is not None else {WHOLE}
+        return {to for _, to in uses} if all(k == kind for k, _ in uses) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def names_in(code: types.CodeType) -> Names:
+    """The names in ``code``."""
+    found = Names()
+    listed = [i for i in dis.get_instructions(code) if i.opname not in _SILENT]
+    for at, instruction in enumerate(listed):
+        kind, name = instruction.opname, instruction.argval
+        if kind == "IMPORT_NAME":
+            found.imports.add(name)
+        elif kind == "IMPORT_FROM" or kind in _ATTRIBUTE:
+            found.attributes.add(name)
+        elif kind in _GLOBAL:
+            found.globals.add(name)
+        elif "DEREF" not in kind or not kind.startswith("LOAD"):
+            continue
+        found.uses.setdefault(name, set()).add(_use(listed[at + 1 : at + 3]))
+        found.any_attribute |= name in _BY_TEXT
+    for nested in code.co_consts:
+        if isinstance(nested, types.CodeType):
+            found.add(names_in(nested))
+    return found
+
+
+def _use(following: list[dis.Instruction]) -> tuple[str, str]:
+    first, second = [*following, None, None][:2]
+    if first is not None and first.opname in _ATTRIBUTE:
+        return "attribute", first.argval
+    if (
+        first is not None
+        and second is not None
+        and first.opname == "LOAD_CONST"
+        and isinstance(first.argval, str)
+        and (second.opname in ("BINARY_SUBSCR", "STORE_SUBSCR") or second.argrepr == "[]")
+    ):
+        return "item", first.argval
+    return WHOLE
+
+
+# -- whose code it is ------------------------------------------------------------------------------
+@functools.lru_cache(maxsize=1024)
+def is_library(module: str | None) -> bool:
+    """Whether functions and classes of this module are not the user's: Python's own, this
+    library's, and those of installed packages that know nothing of this library."""
+    if module is None or module == "__main__":
+        return False
+    top = module.split(".", 1)[0]
+    if top == PACKAGE or module in sys.builtin_module_names:
+        return True
+    known = sys.modules.get(module)
+    file = getattr(known, "__file__", None)
+    if file is None:
+        return top in sys.stdlib_module_names
+    path = os.path.realpath(file)
+    if not path.startswith(_SITE):
+        return bool(path.startswith(_PYTHON))
+    return not any(map(_is_ours, [*vars(known).values()]))
+
+
+def _is_ours(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, types.ModuleType) else None
+    name = name or getattr(type(value) if not callable(value) else value, "__module__", None)
+    return isinstance(name, str) and name.split(".", 1)[0] == PACKAGE
+
+
+@functools.lru_cache(maxsize=1024)
+def library_names(cls: Any) -> frozenset[str]:
+    """The attributes named by the code of the classes of this library that ``cls`` is made from."""
+    found: set[str] = set()
+    for kind in cls.__mro__:
+        if kind.__module__.split(".", 1)[0] == PACKAGE:
+            for value in kind.__dict__.values():
+                function = value.fget if isinstance(value, property) else value
+                if isinstance(function, types.FunctionType):
+                    found |= names_in(function.__code__).attributes
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def own_names(cls: Any) -> frozenset[str]:
+    """The attributes named by the code that a user's class adds to one of this library."""
+    found: set[str] = set()
+    for kind in cls.__mro__[:-1]:
+        if not is_library(kind.__module__):
+            for value in kind.__dict__.values():
+                if isinstance(value, types.FunctionType):
+                    found |= names_in(value.__code__).attributes
+    return frozenset(found)
