@@ -349,7 +349,8 @@ def _scalar(name: str, value: Any) -> Tensor:
             f"the loss {name} has shape {value.shape}; a scalar is expected: use "
             'reduction="mean", or end with .mean()'
         )
-    return value.reshape(()) if value.shape else value
+    found: Tensor = value.reshape(()) if value.shape else value
+    return found
 
 
 def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
