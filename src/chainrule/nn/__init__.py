@@ -1,5 +1,8 @@
 """Layers, losses and initializers, with the names of ``torch.nn``."""
 
+import typing as _typing
+
+from ..habits import answers_of as _answers_of
 from . import functional as functional
 from . import init as init
 from . import utils as utils
@@ -146,3 +149,6 @@ from .vision import Unfold as Unfold
 from .vision import Upsample as Upsample
 from .vision import UpsamplingBilinear2d as UpsamplingBilinear2d
 from .vision import UpsamplingNearest2d as UpsamplingNearest2d
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.nn")

@@ -70,7 +70,8 @@ class Summary:
 
 
 def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summary:
-    """A table of the layers as they are called for an input of ``input_shape`` (batch included).
+    """A table of the layers as they are called for an input of ``input_shape`` (batch included; it
+    may be None).
 
     ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
     pass: 2 for each product in a product of matrices or a convolution, 1 for each element otherwise
@@ -89,6 +90,8 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
     trainable parameters 15; their memory 60 B
     """
     shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    if all(isinstance(s, tuple) for s in shapes):  # None: any number of rows, shown as one
+        shapes = [tuple(1 if n is None else n for n in s) for s in shapes]
     if not all(isinstance(s, tuple) and all(isinstance(n, int) for n in s) for s in shapes):
         raise OptionError(f"summary: input_shape is a tuple like (1, 784), got {input_shape!r}")
     result = Summary()

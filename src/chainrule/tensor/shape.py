@@ -336,6 +336,29 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
 
 
+def vstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors one below the other, along axis 0; a vector is a row.
+
+    >>> import chainrule as cr
+    >>> cr.vstack([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    tensors = [as_tensor(x) for x in xs]
+    return concatenate([reshape(t, (1, t.numel())) if t.ndim < 2 else t for t in tensors])
+
+
+def hstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors side by side, along axis 1; vectors one after the other.
+
+    >>> import chainrule as cr
+    >>> cr.hstack([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    tensors = [ravel(x) if as_tensor(x).ndim == 0 else as_tensor(x) for x in xs]
+    return concatenate(tensors, 1 if tensors and tensors[0].ndim > 1 else 0)
+
+
 def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
     """x[start:start + length] along ``dim``; a negative start counts from the end.
 
