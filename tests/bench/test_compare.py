@@ -123,6 +123,15 @@ def test_bench_command_without_peers(capsys: pytest.CaptureFixture[str]) -> None
     assert found["over_floor"] > 1
 
 
+def test_a_worker_that_cannot_prepare_is_closed(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="nothing: KeyError: 'nothing'") as error:
+        Process(sys.executable, "nothing", custom((3, 2), 16), 1, tmp_path)
+    frames = [f.frame.f_locals.get("self") for f in error.traceback]
+    (worker,) = {f for f in frames if isinstance(f, Process)}
+    assert worker._process.returncode == 0
+    assert worker._process.stdin is not None and worker._process.stdin.closed
+
+
 def test_a_worker_that_dies_says_why(tmp_path: Path) -> None:
     process = Process(sys.executable, "numpy", custom((3, 2), 16), 1, tmp_path)
     try:

@@ -167,7 +167,11 @@ class Process:
                 preexec_fn=pin,
                 env={**os.environ, **environment(threads, caches, passive)},
             )
-        prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
+        try:
+            prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
+        except WorkerError:
+            self.close()
+            raise
         self.import_seconds = float(prepared["import_seconds"])
 
     def ask(self, what: str, **options: Any) -> Mapping[str, Any]:

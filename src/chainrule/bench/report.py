@@ -114,9 +114,10 @@ def against(found: Sequence[Change]) -> Table:
     for i, head in enumerate(("", "", "", "before", "now", "now / before")):
         table.add_column(head, justify="right" if i > 2 else "left", no_wrap=True)
     for c in found:
-        show = mebibytes if c.what == "peak bytes" else number
-        what = "peak MiB" if c.what == "peak bytes" else c.what
-        cells = (show(c.before), show(c.now), f"{c.ratio:.2f}")
+        memory = c.what == "peak bytes"
+        what = "peak MiB" if memory else c.what
+        shown = [mebibytes(int(x)) if memory else number(x) for x in (c.before, c.now)]
+        cells = (*shown, f"{c.ratio:.2f}")
         style = "bold" if c.more else ""
         table.add_row(c.workload, NAMES[c.mode], what, *cells, style=style)
     return table

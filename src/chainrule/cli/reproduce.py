@@ -31,6 +31,11 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="How many seeds (default: as the criteria ask)."
 )
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Experiments on images: the paper's sizes, on MNIST (minutes).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG)."
@@ -45,6 +50,7 @@ def command(
     names: tuple[str, ...],
     as_list: bool,
     seeds: int | None,
+    full: bool,
     as_json: bool,
     out: Path | None,
     page: Path | None,
@@ -75,7 +81,7 @@ def command(
     results = []
     for name in chosen:
         with _watching() as watch:
-            result = run_experiment(name, seeds, watch)
+            result = run_experiment(name, seeds, watch, full)
         results.append(result)
         if not as_json:
             _print(result)
@@ -136,7 +142,8 @@ def _watching() -> Iterator[Watch | None]:
         task = bar.add_task("", total=None, state="")
 
         def watch(what: str, done: int, total: int, solved: int, seeds: int) -> None:
-            state = f"{done:,} of {total:,} sweeps, {solved} of {seeds} seeds solved"
+            state = f"{done:,} of {total:,} sweeps"
+            state += f", {solved} of {seeds} seeds solved" if seeds else ""
             bar.update(task, description=escape(what), completed=done, total=total, state=state)
 
         yield watch

@@ -20,7 +20,7 @@ from .replicas import Measure, Replicas, Runs, squared_error
 
 Watch = Callable[
     [str, int, int, int, int], None
-]  # what, sweeps done, sweeps in all, seeds solved, seeds
+]  # what, sweeps done, sweeps in all, seeds solved, seeds (0: it is not about solving)
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,26 @@ class Lab:
     """Where an experiment runs: how many seeds were asked for, and who watches.
 
     ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things
-    out).
+    out). ``full``: the sizes of the paper, on MNIST, where an experiment has a smaller one.
     """
 
     def __init__(
-        self, seeds: int | None = None, watch: Watch | None = None, sweeps: int | None = None
+        self,
+        seeds: int | None = None,
+        watch: Watch | None = None,
+        sweeps: int | None = None,
+        full: bool = False,
     ) -> None:
-        self._seeds, self._watch, self._sweeps = seeds, watch, sweeps
+        self._seeds, self._watch, self._sweeps, self.full = seeds, watch, sweeps, full
+
+    def epochs(self, wanted: int) -> int:
+        """How many epochs to train where ``wanted`` is the usual number."""
+        return wanted if self._sweeps is None else min(wanted, self._sweeps)
+
+    def tell(self, what: str, done: int, of: int) -> None:
+        """Tell who watches how many epochs are done."""
+        if self._watch is not None:
+            self._watch(what, done, of, 0, 0)
 
     def seeds(self, wanted: int) -> int:
         """How many seeds to run where ``wanted`` is the usual number."""
@@ -235,13 +248,17 @@ class Result:
 
 
 def run_experiment(
-    experiment: Experiment, seeds: int | None, watch: Watch | None, sweeps: int | None = None
+    experiment: Experiment,
+    seeds: int | None,
+    watch: Watch | None,
+    sweeps: int | None = None,
+    full: bool = False,
 ) -> Result:
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
     start = time.perf_counter()
-    report = experiment.run(Lab(seeds, watch, sweeps))
+    report = experiment.run(Lab(seeds, watch, sweeps, full))
     return Result(
         experiment.name,
         experiment.title,

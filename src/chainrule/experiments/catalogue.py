@@ -5,8 +5,11 @@ from __future__ import annotations
 from ..errors import OptionError
 from . import (
     addition,
+    autoencoder,
+    dbn,
     encoder,
     family_trees,
+    feedback_alignment,
     intermediate_values,
     iterative_nets,
     negation,
@@ -36,16 +39,22 @@ EXPERIMENTS: dict[str, Experiment] = {
         t_c,
         shift_register,
         sequence_completion,
+        dbn,
+        autoencoder,
+        feedback_alignment,
     )
 }
 
 
-def reproduce(name: str, seeds: int | None = None, watch: Watch | None = None) -> Result:
+def reproduce(
+    name: str, seeds: int | None = None, watch: Watch | None = None, full: bool = False
+) -> Result:
     """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was
     reported.
 
     ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
-    seeds)`` is told of the progress.
+    seeds)`` is told of the progress. ``full``: experiments on images take MNIST (see
+    `data.load_mnist`) and the paper's sizes, not the bundled digits: minutes.
 
     >>> from chainrule.experiments import reproduce
     >>> result = reproduce("intermediate-values", seeds=10)
@@ -56,4 +65,4 @@ def reproduce(name: str, seeds: int | None = None, watch: Watch | None = None) -
     """
     if name not in EXPERIMENTS:
         raise OptionError(f"reproduce: no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return run_experiment(EXPERIMENTS[name], seeds, watch)
+    return run_experiment(EXPERIMENTS[name], seeds, watch, full=full)

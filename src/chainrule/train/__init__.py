@@ -21,6 +21,9 @@ from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
+from .pretrain import fit_rbm as fit_rbm
+from .pretrain import pretrain as pretrain
+from .pretrain import unroll as unroll
 from .recording import CSVLogger as CSVLogger
 from .recording import ModelCheckpoint as ModelCheckpoint
 from .sentinel import NonFiniteLossError as NonFiniteLossError

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import CheckpointError
-from ..tensor.random import default_generator
+from ..tensor.random import Generator, default_generator
 from ..tensor.value import Value
 from .checkpoint import State
 from .meta import Meta, read_meta
@@ -34,14 +34,27 @@ def optimizer_tensors(trainer: Trainer) -> dict[str, Value]:
     return found
 
 
+def generator_tensors(trainer: Trainer) -> dict[str, Value]:
+    """Key and counter of the default generator, and of those that modules have as attributes."""
+    found: dict[str, Value] = {}
+    seen: set[int] = set()
+    generators = {"generator": default_generator}
+    for i, module in enumerate(trainer._modules):
+        for path, part in module.named_modules():
+            own = {k: v for k, v in vars(part).items() if isinstance(v, Generator)}
+            generators |= {f"generator.{i}.{path}.{k}": v for k, v in own.items()}
+    for name, generator in generators.items():
+        if id(generator) not in seen:
+            seen.add(id(generator))
+            found |= {f"{name}.key": generator.key, f"{name}.counter": generator.counter}
+    return found
+
+
 def tensors_of(trainer: Trainer, steps: Steps) -> dict[str, Value]:
     """Every tensor that training changes, by name."""
     found: dict[str, Value] = {f"model.{k}": t for k, t in trainer.model_tensors().items()}
     found |= optimizer_tensors(trainer)
-    found |= {
-        "generator.key": default_generator.key,
-        "generator.counter": default_generator.counter,
-    }
+    found |= generator_tensors(trainer)
     found |= {f"meter.{k}": t for k, t in steps.meter.tensors().items()}
     found |= {"cursor.position": steps.cursor.position, "cursor.order": steps.cursor.order}
     if steps.sums:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_attributes_with_large_numbers_and_in_nested_code() -> None:
     ids=["numbers of an array", "a set", "a property"],
 )
 def test_what_is_made_anew_when_read_is_the_same_object_from_the_second_look_on(
-    value, get, change
+    value: Any, get: Callable[[Any], Any], change: Callable[[Any], None]
 ) -> None:
     found = Found()
     found.value(get, value, get(value), (id(value), ""), "noted")

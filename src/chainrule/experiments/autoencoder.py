@@ -1,0 +1,234 @@
+"""Deep autoencoders: an image through a few linear units and back again.
+
+Restricted Boltzmann machines are trained one on the other; the stack is unrolled, the way down
+being the transposed way up; then encoder and decoder, no longer tied, are fine-tuned by
+back-propagation of the cross-entropy of the pixels. From small random weights the same net learns
+little more than the mean image. What it keeps is measured as the squared error of an image, summed
+over its pixels, beside principal components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim
+from ..core.node import Array
+from ..tensor import functions as f
+from ..train import Trainer, pretrain, unroll
+from .base import Experiment, Lab, Report
+from .figures import COLOURS
+from .images import Images, images, stack, start, tiles
+
+STARTS = {"small random weights": "small", "Glorot's random weights": "glorot", "pre-trained": ""}
+SMALL, PRETRAINED = "small random weights", "pre-trained"
+FLAT = 2  # units of the code that is drawn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes, epochs and criteria of a tier."""
+
+    layers: tuple[int, ...]  # of the encoder; the last is the code
+    greedy: int  # epochs a layer
+    tuned: int  # epochs of fine-tuning
+    flat_tuned: int  # the same, of the net with two code units
+    error: float  # criteria: squared error an image
+    share: float  # of the error from small random weights
+    flat_ahead: float  # points of nearest-neighbour accuracy above that of two components
+
+
+QUICK = Plan((128, 64, 32, 8), 20, 40, 150, 2.0, 0.5, 5.0)
+FULL = Plan((1000, 500, 250, 30), 2, 3, 3, 7.0, 1 / 3, 25.0)
+REPORTED = {PRETRAINED: "3.00 (50 epochs a layer, long fine-tuning)"}
+
+
+def run(lab: Lab) -> Report:
+    """Principal components; the deep net from three starts; a code of two numbers, drawn."""
+    report, data = Report(), images(lab)
+    plan = FULL if lab.full else QUICK
+    code = plan.layers[-1]
+    linear = components(data.x, data.x_test, code)
+    report.add(
+        f"principal components, {code} of them",
+        f"squared error {squared(linear, data.x_test):.2f} an image ({data.name}; the mean image: "
+        f"{squared(data.x.mean(0), data.x_test):.2f})",
+        reported="13.87" if lab.full else "",
+        error=squared(linear, data.x_test),
+    )
+    curves, pictures = {}, {"principal components": linear}
+    machines = machines_of(lab, plan, data, code)
+    for name, how in STARTS.items():
+        net = autoencoder(data, plan, code, how, machines)
+        before = squared(rebuilt(net, data.x_test), data.x_test)
+        curves[name] = fine_tune(lab, name, net, data, plan.tuned)
+        pictures[name] = rebuilt(net, data.x_test)
+        error, pretrained = float(curves[name][-1]), name == PRETRAINED
+        report.add(
+            f"{'-'.join(map(str, (data.side**2, *plan.layers)))}, {name}",
+            f"squared error {error:.2f} an image ({before:.2f} before fine-tuning)",
+            bool(error <= plan.error) if pretrained else None,
+            reported=REPORTED.get(name, "") if lab.full else "",
+            criterion=f"at most {plan.error:g}" if pretrained else "",
+            error=error,
+            before=before,
+        )
+    share = float(curves[PRETRAINED][-1] / curves[SMALL][-1])
+    report.add(
+        "pre-trained beside small random weights",
+        f"{share:.2f} of the error",
+        share <= plan.share,
+        criterion=f"at most {plan.share:.2f}",
+        share=share,
+    )
+    codes = flat(lab, report, plan, data, machines)
+    report.figures["autoencoder"] = lambda figure: draw(figure, data, pictures, curves, codes)
+    return report
+
+
+# -- the net ---------------------------------------------------------------------------------------
+def machines_of(lab: Lab, plan: Plan, data: Images, code: int) -> list[nn.RBM]:
+    """The stack of machines, the top one with linear hidden units."""
+    epochs = lab.epochs(plan.greedy)
+    encoder = stack(data.side**2, *plan.layers[:-1], code)
+
+    def watch(layer: int, epoch: int, error: float) -> None:
+        lab.tell(f"machine {layer}", epoch, epochs)
+
+    return pretrain(encoder, data.x, epochs=epochs, linear_lr=0.001, watch=watch)
+
+
+def autoencoder(
+    data: Images, plan: Plan, code: int, how: str, machines: list[nn.RBM]
+) -> nn.Sequential:
+    """Encoder and decoder; the last layer gives logits of the pixels."""
+    sizes = (data.side**2, *plan.layers[:-1], code)
+    encoder, decoder = stack(*sizes), stack(*sizes[::-1])
+    if how:
+        generator = f.Generator(1)
+        return nn.Sequential(start(encoder, how, generator), start(decoder, how, generator))
+    for layer, machine in zip(encoder[::2], machines, strict=True):
+        layer.load_state_dict(machine.encoder().state_dict())
+    return nn.Sequential(encoder, unroll(machines)[:-1])
+
+
+def fine_tune(lab: Lab, what: str, net: nn.Sequential, data: Images, epochs: int) -> Array:
+    """Adam at a rate that falls from 0.001, batches of 100; the squared error of the test images
+    after each epoch."""
+    epochs = lab.epochs(epochs)
+    adam = optim.Adam(net.parameters(), lr=1e-3)
+    falling = optim.lr_scheduler.LinearLR(adam, 1.0, 0.1, epochs)
+    trainer = Trainer(net, nn.BCEWithLogitsLoss(), adam, falling)
+    errors: list[float] = []
+
+    def measure(trainer: Trainer, epoch: int, logs: Any) -> None:
+        errors.append(squared(rebuilt(net, data.x_test), data.x_test))
+        lab.tell(what, epoch + 1, epochs)
+
+    trainer.fit(data.x, data.x, epochs, 100, callbacks=measure, progress=False, diagnose=False)
+    return np.array(errors)
+
+
+def rebuilt(net: nn.Sequential, x: Array) -> Array:
+    """What comes back of each image."""
+    logits = Trainer(net, nn.BCEWithLogitsLoss(), optim.SGD(net.parameters(), lr=0.1)).predict(x)
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+
+
+def squared(made: Array, x: Array) -> float:
+    """The squared error, summed over the pixels of an image: the mean over images."""
+    return float(((made - x) ** 2).sum(1, dtype=float).mean())
+
+
+def components(x: Array, x_test: Array, count: int) -> Array:
+    """The test images from ``count`` principal components of the training images."""
+    mean, axes = principal(x, count)
+    return np.asarray((x_test - mean) @ axes @ axes.T + mean)
+
+
+def principal(x: Array, count: int) -> tuple[Array, Array]:
+    """The mean, and the axes of the largest variance, (features, count)."""
+    mean = x.mean(0)
+    values, vectors = np.linalg.eigh(np.cov((x - mean).T))
+    return mean, vectors[:, np.argsort(values)[::-1][:count]].astype(x.dtype)
+
+
+# -- a code of two numbers -------------------------------------------------------------------------
+def flat(
+    lab: Lab, report: Report, plan: Plan, data: Images, machines: list[nn.RBM]
+) -> dict[str, Array]:
+    """The test images' codes of two numbers: of a net whose code layer has two units (on the same
+    machines below), and of two principal components."""
+    top = stack(plan.layers[-2], FLAT)
+    below = data.x
+    for machine in machines[:-1]:
+        below = Trainer(machine, nn.MSELoss(), optim.SGD(machine.parameters(), lr=0.1)).predict(
+            below
+        )
+    [last] = pretrain(top, below, epochs=lab.epochs(plan.greedy), linear_lr=0.001, seed=1)
+    net = autoencoder(data, plan, FLAT, "", [*machines[:-1], last])
+    fine_tune(lab, "two code units", net, data, plan.flat_tuned)
+    mean, axes = principal(data.x, FLAT)
+    encoder = Trainer(net[0], nn.MSELoss(), optim.SGD(net[0].parameters(), lr=0.1))
+    codes = {
+        "two principal components": (data.x_test - mean) @ axes,
+        "two units of a deep autoencoder": encoder.predict(data.x_test),
+    }
+    plain, deep = (neighbours(c, data.y_test) for c in codes.values())
+    report.add(
+        "a code of two numbers: is the nearest neighbour of the same class?",
+        f"{deep:.1f} % of the test images; {plain:.1f} % by two principal components",
+        deep - plain >= plan.flat_ahead,
+        criterion=f"at least {plan.flat_ahead:g} points more",
+        deep=deep,
+        components=plain,
+    )
+    return codes
+
+
+def neighbours(codes: Array, labels: Array) -> float:
+    """The share of rows, in per cent, whose nearest other row has the same label."""
+    right = 0
+    norms = (codes**2).sum(1)
+    for i in range(0, len(codes), 1000):
+        apart = norms[i : i + 1000, None] - 2 * codes[i : i + 1000] @ codes.T + norms
+        apart[np.arange(len(apart)), np.arange(i, i + len(apart))] = np.inf
+        right += int((labels[apart.argmin(1)] == labels[i : i + 1000]).sum())
+    return 100 * right / len(codes)
+
+
+# -- figure ----------------------------------------------------------------------------------------
+def draw(
+    figure: Any,
+    data: Images,
+    pictures: dict[str, Array],
+    curves: dict[str, Array],
+    codes: dict[str, Array],
+) -> None:
+    """Images and what came back; errors by epoch; the two codes of two numbers."""
+    figure.set_size_inches(11, 9)
+    (a, b), (c, d) = figure.subplots(2, 2)
+    first = [int(np.flatnonzero(data.y_test == k)[0]) for k in range(10)]
+    rows = np.concatenate([data.x_test[first], *(p[first] for p in pictures.values())])
+    title = "rows: the image, and what comes back by\n" + ", ".join(pictures)
+    tiles(a, rows, data.side, 10, title, signed=False)
+    for (name, errors), colour in zip(curves.items(), COLOURS, strict=False):
+        b.plot(np.arange(1, len(errors) + 1), errors, color=colour, label=name, marker=".")
+    b.set_yscale("log")
+    b.set_xlabel("epochs of fine-tuning")
+    b.set_ylabel("squared error an image")
+    b.grid(alpha=0.3, which="both")
+    b.legend(fontsize=8)
+    for axes, (name, code) in zip((c, d), codes.items(), strict=True):
+        axes.scatter(*code[:2000].T, c=data.y_test[:2000], cmap="tab10", s=5)
+        axes.set_title(name, fontsize=9)
+
+
+EXPERIMENT = Experiment(
+    "autoencoder",
+    "Deep autoencoder",
+    "Hinton & Salakhutdinov 2006, Science 313, pages 504-507",
+    run,
+)

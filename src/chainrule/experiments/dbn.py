@@ -1,0 +1,238 @@
+"""Deep belief nets: layers that first learn to generate the images, and only then their names.
+
+Each layer is a restricted Boltzmann machine, trained by contrastive divergence on what the layers
+below make of the images; the top one sees the labels too, as a softmax group, and is an associative
+memory: with a label held on, it recalls images of that digit. Then back-propagation fine-tunes the
+same layers as a net. The claim of 2006 was that deep nets of logistic units can be trained only so;
+whether it is the pre-training or the start that matters is seen beside good random weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..core.node import Array
+from ..tensor import functions as f
+from ..tensor.compiled import compile as compile_function
+from ..tensor.value import no_grad
+from ..train import fit_rbm, pretrain
+from .base import Experiment, Lab, Report, spread
+from .figures import COLOURS
+from .images import Images, fine_tune, images, stack, start, tiles
+
+STEPS_OF_GIBBS = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes, epochs and criteria of a tier."""
+
+    layers: tuple[int, ...]  # hidden layers; the last is the top of the belief net
+    greedy: int  # epochs a layer
+    tuned: int  # epochs of back-propagation
+    few: int  # labels
+    few_epochs: int
+    draws: int  # of the images whose labels are known
+    rate: float  # of the logistic nets
+    generated: int  # images of each class
+    greedy_error: float  # criteria, in per cent or points
+    tuned_error: float
+    ahead: float
+    ahead_of_few: float
+
+
+QUICK = Plan((100, 100, 200), 30, 15, 100, 150, 3, 0.1, 20, 10.0, 5.0, 10.0, 3.0)
+FULL = Plan((500, 500, 2000), 5, 6, 1000, 40, 1, 0.1, 20, 5.0, 3.0, 10.0, 3.0)
+
+STARTS = {
+    "logistic, small random weights": (nn.Sigmoid, "small"),
+    "logistic, Glorot's random weights": (nn.Sigmoid, "glorot"),
+    "ReLU, He's random weights": (nn.ReLU, "he"),
+    "logistic, pre-trained": (nn.Sigmoid, ""),
+}
+SMALL, RELU, PRETRAINED = (list(STARTS)[i] for i in (0, 2, 3))
+
+
+def run(lab: Lab) -> Report:
+    """Pre-train; recall; back-propagate from four starts, with all labels and with few."""
+    report, data = Report(), images(lab)
+    plan = FULL if lab.full else QUICK
+    greedy = lab.epochs(plan.greedy)
+
+    def watch(layer: int, epoch: int, error: float) -> None:
+        lab.tell(f"machine {layer}", epoch, greedy)
+
+    encoder = stack(data.side**2, *plan.layers, last=True)
+    machines = pretrain(encoder, data.x, epochs=greedy, watch=watch)
+    memory = associative_memory(lab, plan, encoder[:-2], data)
+
+    # The four starts, with all labels; the nets of the last one are kept.
+    names = np.arange(len(data.y))
+    curves, nets = tuned(lab, plan, machines, data, names, plan.tuned)
+    belief(report, plan, greedy, memory, encoder[:-2], data)
+    recalled = recall(lab, report, plan, memory, machines, nets[RELU], data)
+    last = {name: curve[-1] for name, curve in curves.items()}
+    for name, error in last.items():
+        report.add(
+            f"{'-'.join(map(str, (data.side**2, *plan.layers, 10)))}, {name}",
+            f"test error {error:.2f} % ({data.name}, {len(data.y):,} labels)",
+            bool(error <= plan.tuned_error) if name == PRETRAINED else None,
+            reported={PRETRAINED: "1.2 %", SMALL: "1.6 %"}.get(name, ""),
+            criterion=f"at most {plan.tuned_error} %" if name == PRETRAINED else "",
+            error=float(error),
+        )
+    compared(report, "all labels: small random weights against pre-trained", last, plan.ahead)
+
+    # Few labels; the machines have seen all images.
+    fewer: dict[str, list[float]] = {name: [] for name in STARTS}
+    draws = lab.seeds(plan.draws)
+    for seed in range(draws):
+        few = np.random.default_rng(seed).permutation(len(data.y))[: plan.few]
+        found, _ = tuned(lab, plan, machines, data, few, plan.few_epochs)
+        for name, curve in found.items():
+            fewer[name].append(float(curve[-1]))
+    mean = {name: float(np.mean(errors)) for name, errors in fewer.items()}
+    for name, errors in fewer.items():
+        report.add(
+            f"{plan.few:,} labels, {name}",
+            f"test error {spread(errors)} %, {draws} draws of the labels",
+            errors=errors,
+        )
+    compared(report, f"{plan.few:,} labels: the same", mean, plan.ahead_of_few)
+
+    filters = machines[0].weight.numpy()
+    report.figures["dbn"] = lambda figure: draw(figure, filters, recalled, curves, data)
+    return report
+
+
+def compared(report: Report, what: str, errors: dict[str, float], points: float) -> None:
+    """How far the pre-trained net is ahead of the same net from random weights."""
+    found = errors[PRETRAINED]
+    ahead = errors[SMALL] - found
+    report.add(
+        what,
+        f"{ahead:.2f} points fewer errors (than ReLU units: {errors[RELU] - found:.2f})",
+        bool(ahead >= points),
+        criterion=f"at least {points:g} points",
+        ahead=float(ahead),
+    )
+
+
+# -- the belief net --------------------------------------------------------------------------------
+def associative_memory(lab: Lab, plan: Plan, lower: nn.Sequential, data: Images) -> nn.RBM:
+    """The top machine: [second hidden layer, label] to the top units."""
+    with no_grad():
+        seen = np.concatenate([lower(data.x).numpy(), np.eye(10, dtype="float32")[data.y]], 1)
+    top = nn.RBM(seen.shape[1], plan.layers[-1], labels=10, generator=f.Generator(10))
+    epochs = lab.epochs(plan.greedy)
+    fit_rbm(top, seen, epochs=epochs, watch=lambda e, _: lab.tell("associative memory", e, epochs))
+    return top
+
+
+def belief(
+    report: Report, plan: Plan, epochs: int, top: nn.RBM, lower: nn.Sequential, data: Images
+) -> None:
+    """Test error of the belief net: the label with the lowest free energy, after one way up."""
+    name = compile_function(lambda v: top.label_logits(lower(v)).argmax(1))
+    parts = np.array_split(data.x_test, max(1, len(data.x_test) // 500))
+    with no_grad():
+        found = np.concatenate([name(f.tensor(part)).numpy() for part in parts])
+    error = 100 * float((found != data.y_test).mean())
+    report.add(
+        f"belief net, greedy learning alone ({epochs} epochs a layer)",
+        f"test error {error:.2f} %",
+        error <= plan.greedy_error,
+        reported="2.49 % (30 epochs a layer)",
+        criterion=f"at most {plan.greedy_error} %",
+        error=error,
+    )
+
+
+def recall(
+    lab: Lab,
+    report: Report,
+    plan: Plan,
+    top: nn.RBM,
+    machines: list[nn.RBM],
+    judge: nn.Module,
+    data: Images,
+) -> Array:
+    """Images of each class: its label is held on in the top machine for 1,000 steps of Gibbs
+    sampling, then one way down; (classes, images, side²)."""
+    labels = np.repeat(np.arange(10), plan.generated)
+    width = top.visible_features - 10
+    noise = np.random.default_rng(0).random((len(labels), width)) < 0.5
+    first = np.concatenate([noise, np.eye(10)[labels]], 1).astype("float32")
+    held = f.tensor(np.arange(width + 10) >= width)
+    steps = lab.epochs(STEPS_OF_GIBBS)
+
+    def generate(v: Any) -> Any:
+        h = top.hidden_mean(top.gibbs(v, steps, clamp=held))
+        hidden = top.visible_mean(h)[:, :width]
+        for machine in reversed(machines[:-1]):
+            hidden = machine.visible_mean(hidden)
+        return hidden
+
+    with no_grad():
+        made = compile_function(generate)(f.tensor(first)).numpy()
+        right = 100 * float((judge(made).numpy().argmax(1) == labels).mean())
+    report.add(
+        "images recalled from a label",
+        f"{right:.1f} % of {len(labels)} are that digit to the net of ReLU units",
+        right >= 80,
+        reported="they look like digits",
+        criterion="at least 80 %",
+        right=right,
+    )
+    return np.asarray(made.reshape(10, plan.generated, -1))
+
+
+# -- back-propagation ------------------------------------------------------------------------------
+def tuned(
+    lab: Lab, plan: Plan, machines: list[nn.RBM], data: Images, rows: Array, epochs: int
+) -> tuple[dict[str, Array], dict[str, nn.Sequential]]:
+    """Test errors by epoch, and the nets, from each of the four starts."""
+    curves, nets = {}, {}
+    for name, (unit, how) in STARTS.items():
+        net = stack(data.side**2, *plan.layers, 10, unit=unit)
+        start(net, how or "small", f.Generator(1))
+        if not how:
+            for layer, machine in zip(net[::2], machines, strict=False):
+                layer.load_state_dict(machine.encoder().state_dict())
+        x, y, test = data.x[rows], data.y[rows], (data.x_test, data.y_test)
+        rate = plan.rate if unit is nn.Sigmoid else 0.2 * plan.rate
+        curves[name] = fine_tune(lab, name, net, x, y, test, epochs, rate)
+        nets[name] = net
+    return curves, nets
+
+
+def draw(
+    figure: Any, filters: Array, recalled: Array, curves: dict[str, Array], data: Images
+) -> None:
+    """What units of the first layer look at; recalled digits; test errors."""
+    figure.set_size_inches(12, 4.4)
+    left, middle, right = figure.subplots(1, 3)
+    tiles(
+        left, filters[:100], data.side, 10, "weights of 100 units of the first layer", signed=True
+    )
+    shown = recalled[:, :10].reshape(-1, data.side**2)
+    tiles(middle, shown, data.side, recalled[:, :10].shape[1], "recalled, by label", signed=False)
+    for (name, errors), colour in zip(curves.items(), COLOURS, strict=False):
+        right.plot(np.arange(1, len(errors) + 1), errors, color=colour, label=name, marker=".")
+    right.set_yscale("log")
+    right.set_xlabel("epochs of back-propagation")
+    right.set_ylabel("test error, per cent")
+    right.grid(alpha=0.3, which="both")
+    right.legend(fontsize=7)
+
+
+EXPERIMENT = Experiment(
+    "dbn",
+    "Deep belief net",
+    "Hinton, Osindero & Teh 2006, Neural Computation 18, pages 1527-1554",
+    run,
+)

@@ -1,0 +1,248 @@
+"""Must the feedback be symmetric? Back-propagation against three rules that a brain could follow.
+
+Back-propagation sends the error of a layer down through the transposed weights of that layer. No
+neuron knows them: the criticism of biological implausibility. Feedback alignment sends it through
+fixed random weights, and the forward weights turn until that feedback is useful; direct feedback
+alignment sends the error of the outputs to every layer at once; sign-symmetric feedback knows the
+signs of the weights only. Here the rules stand side by side: what they learn, and the angle of what
+they change to the gradient.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim
+from ..core.node import Array
+from ..tensor import functions as f
+from ..tensor.tensor import Tensor
+from ..tensor.transform import custom_vjp, stop_gradient
+from ..train import Callback, Trainer
+from .base import Experiment, Lab, Report
+from .figures import COLOURS
+from .images import images
+
+RULES = ("back-propagation", "feedback alignment", "direct feedback", "sign-symmetric feedback")
+MEASURED = 300  # rows on which angles are measured
+
+
+# -- the rules -------------------------------------------------------------------------------------
+@custom_vjp
+def joined(x: Tensor, weight: Tensor, back: Tensor) -> Tensor:
+    """x Wᵀ for x (N, n), W (m, n); the error comes down through ``back`` (m, n), whatever that
+    is: x̄ = g B,  W̄ = gᵀ x. Back-propagation is B = W."""
+    return x @ weight.T
+
+
+joined.defvjp(
+    lambda x, weight, back: (x @ weight.T, (x, back)),
+    lambda kept, g: (g @ kept[1], g.T @ kept[0], None),
+)
+
+
+@custom_vjp
+def announced(outputs: Tensor, *hidden_and_back: Tensor) -> Tensor:
+    """The outputs; their error e is also sent straight to hidden layers h₁ … h_k, as e B₁ … e B_k:
+    arguments h₁ … h_k, B₁ … B_k."""
+    return outputs
+
+
+announced.defvjp(
+    lambda outputs, *others: (outputs, others[len(others) // 2 :]),
+    lambda backs, g: (g, *(g @ back for back in backs), *(None for _ in backs)),
+)
+
+
+class Net(nn.Module):
+    """Layers of tanh units, the last one linear; ``rule`` says how errors come down."""
+
+    def __init__(self, sizes: tuple[int, ...], rule: str, seed: int) -> None:
+        super().__init__()
+        self.rule = rule
+        generator = f.Generator(seed)
+        self.layers = nn.ModuleList()
+        for k, (n, m) in enumerate(itertools.pairwise(sizes)):
+            layer = nn.Linear(n, m)
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+            self.register_buffer(f"back{k}", f.zeros(m, n))
+            nn.init.xavier_uniform_(self.get_buffer(f"back{k}"), generator=generator)
+            self.register_buffer(f"direct{k}", f.zeros(sizes[-1], m))
+            nn.init.xavier_uniform_(self.get_buffer(f"direct{k}"), generator=generator)
+
+    def feedback(self, k: int) -> Tensor:
+        """B of layer k."""
+        weight: Tensor = self.layers[k].weight
+        if self.rule == "feedback alignment":
+            return self.get_buffer(f"back{k}")
+        if self.rule == "sign-symmetric feedback":
+            weight = f.sign(weight) * f.abs(weight).mean()
+        fixed: Tensor = stop_gradient(weight)
+        return fixed
+
+    def forward(self, given: Any) -> Tensor:
+        """The outputs (N, m) for inputs (N, n)."""
+        x: Tensor = f.asarray(given)
+        direct = self.rule == "direct feedback"
+        hidden: list[Tensor] = []
+        for k, layer in enumerate(self.layers):
+            x = joined(x, layer.weight, self.feedback(k)) + layer.bias
+            if k == len(self.layers) - 1:
+                break
+            hidden.append(f.tanh(x))
+            x = stop_gradient(hidden[-1]) if direct else hidden[-1]
+        if not direct:
+            return x
+        return announced(x, *hidden, *(self.get_buffer(f"direct{k}") for k in range(len(hidden))))
+
+
+def angles(net: Net, x: Array, y: Array) -> Array:
+    """The angle in degrees, layer by layer, between the change of the weights that the rule asks
+    for and the one that the gradient asks for."""
+    asked = {}
+    for rule in (net.rule, RULES[0]):
+        own, net.rule = net.rule, rule
+        net.zero_grad()
+        nn.functional.cross_entropy(net(f.tensor(x)), f.tensor(y)).backward()
+        asked[rule] = [layer.weight.grad.numpy().ravel().astype(float) for layer in net.layers]
+        net.rule = own
+    net.zero_grad()
+    cosines = [
+        a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)
+        for a, b in zip(asked[net.rule], asked[RULES[0]], strict=True)
+    ]
+    return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1, 1))))
+
+
+# -- the experiment --------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Plan:
+    """Hidden layers, epochs and criteria of a tier."""
+
+    hidden: tuple[int, ...]
+    epochs: int
+    seeds: int
+    behind: float  # points of accuracy
+
+
+QUICK = Plan((60, 60), 20, 2, 3.0)
+FULL = Plan((400, 400), 8, 1, 1.0)
+
+
+class _Angles(Callback):
+    """Measures the angles before the first epoch and after each."""
+
+    def __init__(self, lab: Lab, what: str, epochs: int, x: Array, y: Array) -> None:
+        self.lab, self.what, self.epochs, self.x, self.y = lab, what, epochs, x, y
+        self.found: list[Array] = []
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Of the initial weights."""
+        self.found.append(angles(trainer.model, self.x, self.y))  # type: ignore[arg-type]
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Any) -> None:
+        """Of the weights now."""
+        self.found.append(angles(trainer.model, self.x, self.y))  # type: ignore[arg-type]
+        self.lab.tell(self.what, epoch + 1, self.epochs)
+
+
+def run(lab: Lab) -> Report:
+    """Train from the same weights by the four rules."""
+    report, data = Report(), images(lab)
+    plan = FULL if lab.full else QUICK
+    epochs, seeds = lab.epochs(plan.epochs), lab.seeds(plan.seeds)
+    sizes = (data.side**2, *plan.hidden, 10)
+    curves: dict[str, Array] = {}  # accuracy (seeds, epochs)
+    turned: dict[str, Array] = {}  # angles (seeds, epochs + 1, layers)
+    for rule in RULES:
+        accuracies, measured = [], []
+        for seed in range(seeds):
+            net = Net(sizes, rule, seed)
+            sgd = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+            falling = optim.lr_scheduler.LinearLR(sgd, 1.0, 0.1, epochs)
+            trainer = Trainer(net, nn.CrossEntropyLoss(), sgd, falling, ["accuracy"], seed=seed)
+            look = _Angles(lab, rule, epochs, data.x[:MEASURED], data.y[:MEASURED])
+            history = trainer.fit(
+                data.x,
+                data.y,
+                epochs,
+                100,
+                validation_data=(data.x_test, data.y_test),
+                callbacks=[look],
+                progress=False,
+                diagnose=False,
+            )
+            accuracies.append(100 * np.asarray(history["val_accuracy"]))
+            measured.append(np.array(look.found))
+        curves[rule], turned[rule] = np.array(accuracies), np.array(measured)
+    for rule in RULES:
+        compare(report, plan, rule, curves, turned[rule], data.name)
+    report.figures["feedback-alignment"] = lambda figure: draw(figure, curves, turned)
+    return report
+
+
+def compare(
+    report: Report, plan: Plan, rule: str, curves: dict[str, Array], turned: Array, name: str
+) -> None:
+    """Accuracy beside back-propagation's, and where the angles of the hidden layers went."""
+    final, best = curves[rule][:, -1].mean(), curves[RULES[0]][:, -1].mean()
+    other = rule != RULES[0]
+    report.add(
+        f"{rule}: accuracy",
+        f"{final:.2f} % of the test images ({name}; seeds: {len(turned)})",
+        bool(best - final <= plan.behind) if other else None,
+        criterion=f"at most {plan.behind:g} below back-propagation" if other else "",
+        reported="as good as back-propagation" if rule == RULES[1] else "",
+        accuracy=float(final),
+    )
+    if not other:
+        return
+    hidden = turned.mean(0)[:, :-1]  # the last layer's change is the gradient itself
+    first, last = hidden[0], hidden[-1]
+    words = ", ".join(f"{a:.0f}° to {b:.0f}°" for a, b in zip(first, last, strict=True))
+    falls = bool((last < first).all()) if rule != RULES[3] else True
+    report.add(
+        f"{rule}: angle to the gradient, by hidden layer, before and after",
+        words,
+        bool((last < 90).all() and falls),
+        criterion="below 90° in the end" + (", and smaller" if rule != RULES[3] else ""),
+        reported="falls below 90°" if rule == RULES[1] else "",
+        before=[float(a) for a in first],
+        after=[float(a) for a in last],
+    )
+
+
+def draw(figure: Any, curves: dict[str, Array], turned: dict[str, Array]) -> None:
+    """Test error by epoch; the angle by layer and epoch."""
+    figure.set_size_inches(11, 4)
+    left, right = figure.subplots(1, 2)
+    for (rule, accuracy), colour in zip(curves.items(), COLOURS, strict=False):
+        epochs = np.arange(1, accuracy.shape[1] + 1)
+        left.plot(epochs, 100 - accuracy.mean(0), color=colour, label=rule)
+        layers = turned[rule].mean(0)[:, :-1].T if rule != RULES[0] else ()
+        for k, (layer, line) in enumerate(zip(layers, itertools.cycle(("-", "--", ":")))):
+            right.plot(layer, line, color=colour, label=f"{rule}, layer {k + 1}")
+    left.set_yscale("log")
+    left.set_ylabel("test error, per cent")
+    right.axhline(90, color="#8a8a8a", lw=0.8)
+    right.set_ylabel("angle to the gradient, degrees")
+    right.set_ylim(0, 100)
+    for axes in (left, right):
+        axes.set_xlabel("epochs")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=7)
+
+
+EXPERIMENT = Experiment(
+    "feedback-alignment",
+    "Feedback alignment beside back-propagation",
+    "Lillicrap, Cownden, Tweed & Akerman 2016, Nature Communications 7, 13276; Nøkland 2016; "
+    "Liao, Leibo & Poggio 2016",
+    run,
+)

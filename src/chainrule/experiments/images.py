@@ -1,0 +1,118 @@
+"""Images of digits, and deep nets for them: what the experiments on images share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim
+from ..core.node import Array
+from ..data import load_digits, load_mnist
+from ..tensor.value import no_grad
+from ..train import Trainer
+from .base import Lab
+
+TEST_DIGITS = 397
+
+
+@dataclass(frozen=True)
+class Images:
+    """Grey levels in [0, 1], (N, side²) float32, and labels (N,)."""
+
+    name: str
+    side: int
+    x: Array
+    y: Array
+    x_test: Array
+    y_test: Array
+
+
+def images(lab: Lab) -> Images:
+    """The bundled digits of 8 × 8 pixels or, in full, MNIST."""
+    if lab.full:
+        (x, y), (x_test, y_test) = load_mnist()
+        scaled = [np.asarray(a.reshape(len(a), -1) / np.float32(255)) for a in (x, x_test)]
+        return Images("MNIST", 28, scaled[0], y, scaled[1], y_test)
+    x, y = load_digits()
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order] / np.float32(16), y[order]
+    train, test = slice(TEST_DIGITS, None), slice(0, TEST_DIGITS)
+    return Images("8 × 8 digits", 8, x[train], y[train], x[test], y[test])
+
+
+def stack(*sizes: int, unit: type[nn.Module] = nn.Sigmoid, last: bool = False) -> nn.Sequential:
+    """Linear layers of ``sizes``, a ``unit`` after each, after the last one only if ``last``."""
+    layers: list[nn.Module] = []
+    for n, m in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(n, m), unit()]
+    return nn.Sequential(*(layers if last else layers[:-1]))
+
+
+def start(net: nn.Module, how: str, generator: Any = None) -> nn.Module:
+    """Initial weights, biases 0: "small", of deviation 1/√fan-in; "glorot", uniform, 4 times as
+    wide for logistic units as for tanh (Glorot & Bengio 2010); "he", for ReLU (He et al. 2015)."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            if how == "small":
+                nn.init.normal_(layer.weight, 0, layer.in_features**-0.5, generator)
+            elif how == "glorot":
+                nn.init.xavier_uniform_(layer.weight, 4.0, generator)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            with no_grad():
+                nn.init.zeros_(layer.bias)
+    return net
+
+
+def fine_tune(
+    lab: Lab,
+    what: str,
+    net: nn.Module,
+    x: Array,
+    y: Array,
+    test: tuple[Array, Array],
+    epochs: int,
+    lr: float = 0.1,
+    seed: int = 0,
+) -> Array:
+    """Back-propagation, batches of 100, momentum 0.9, a rate that falls to a tenth; returns the
+    test error in per cent after each epoch; after the last alone where all take few steps."""
+    epochs = lab.epochs(epochs)
+    sgd = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+    falling = optim.lr_scheduler.LinearLR(sgd, 1.0, 0.1, epochs)
+    trainer = Trainer(net, nn.CrossEntropyLoss(), sgd, falling, metrics=["accuracy"], seed=seed)
+    often = len(x) > len(test[0])
+    history = trainer.fit(
+        x,
+        y,
+        epochs,
+        min(100, len(x)),
+        validation_data=test if often else None,
+        progress=False,
+        diagnose=False,
+        callbacks=lambda t, epoch, logs: lab.tell(what, epoch + 1, epochs),
+    )
+    accuracy = history["val_accuracy"] if often else [trainer.evaluate(*test)["accuracy"]]
+    return 100 * (1 - np.asarray(accuracy))
+
+
+# -- figures ---------------------------------------------------------------------------------------
+def tiles(axes: Any, rows: Array, side: int, columns: int, title: str, *, signed: bool) -> None:
+    """Vectors of side² numbers as pictures, ``columns`` in a row; grey levels, or signed weights
+    from orange to blue, each picture on its own scale."""
+    count = -(-len(rows) // columns)
+    sheet = np.full((count * (side + 1) + 1, columns * (side + 1) + 1), np.nan)
+    for i, row in enumerate(rows):
+        top, left = (i // columns) * (side + 1) + 1, (i % columns) * (side + 1) + 1
+        picture = row.reshape(side, side)
+        if signed:
+            picture = picture / max(np.abs(picture).max(), 1e-12)
+        sheet[top : top + side, left : left + side] = picture
+    from matplotlib.colors import LinearSegmentedColormap
+
+    signs = LinearSegmentedColormap.from_list("signs", ["#f28e2b", "#ffffff", "#1f6fb4"])
+    axes.imshow(sheet, cmap=signs if signed else "gray", vmin=-1 if signed else 0, vmax=1)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=9)
