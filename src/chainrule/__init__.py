@@ -86,6 +86,8 @@ from .tensor.functions import copysign as copysign
 from .tensor.functions import cos as cos
 from .tensor.functions import cosh as cosh
 from .tensor.functions import count_nonzero as count_nonzero
+from .tensor.functions import cummax as cummax
+from .tensor.functions import cummin as cummin
 from .tensor.functions import cumprod as cumprod
 from .tensor.functions import cumsum as cumsum
 from .tensor.functions import cumulative_prod as cumulative_prod
@@ -141,6 +143,7 @@ from .tensor.functions import log2 as log2
 from .tensor.functions import log10 as log10
 from .tensor.functions import log_softmax as log_softmax
 from .tensor.functions import logaddexp as logaddexp
+from .tensor.functions import logcumsumexp as logcumsumexp
 from .tensor.functions import logical_and as logical_and
 from .tensor.functions import logical_not as logical_not
 from .tensor.functions import logical_or as logical_or

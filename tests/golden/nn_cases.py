@@ -237,6 +237,62 @@ LAYERS |= {
     "Transformer": Case(lambda nn, T: nn.Transformer(6, 2, 1, 1, 5, 0.0), (SOURCE, MEMORY)),
 }
 
+
+def _recurrent(kind: str, *args: Any, packed: Any = None, **options: Any) -> Any:
+    """What makes a recurrent layer or cell whose result is the outputs and the last state, in one.
+
+    ``packed``: lengths of the sequences, given to the layer as a PackedSequence.
+    """
+
+    def make(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
+        class Recur(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = getattr(nn, kind)(*args, **options)
+
+            def forward(self, x: Any, *state: Any) -> Any:
+                given = state if len(state) > 1 else state[0] if state else None
+                if packed is not None:
+                    x = nn.utils.rnn.pack_padded_sequence(x, T(packed), enforce_sorted=False)
+                found = self.inner(x, given)
+                y, last = found if isinstance(found, tuple) else (found, found)
+                if packed is not None:
+                    y, _ = nn.utils.rnn.pad_packed_sequence(y, padding_value=0.5)
+                parts = last if isinstance(last, tuple) else (last,)
+                for i, part in enumerate(parts):
+                    y = y + (i + 1) * (part * part).mean()
+                return y
+
+        return Recur()
+
+    return make
+
+
+STEPS_IN, ENDS = normal(4, 3, 2), np.array([2, 4, 1])
+LAYERS |= {
+    "RNN": Case(_recurrent("RNN", 2, 3), (STEPS_IN, normal(1, 3, 3))),
+    "RNN deep": Case(
+        _recurrent("RNN", 2, 2, 2, "relu", bias=False, bidirectional=True, batch_first=True),
+        (STEPS_IN,),
+    ),
+    "LSTM": Case(_recurrent("LSTM", 2, 3), (STEPS_IN,)),
+    "LSTM of one": Case(
+        _recurrent("LSTM", 2, 3), (STEPS_IN[:, 0], normal(1, 3), normal(1, 3, seed=1))
+    ),
+    "LSTM deep, packed": Case(
+        _recurrent("LSTM", 2, 3, 2, bidirectional=True, proj_size=2, packed=ENDS),
+        (STEPS_IN, normal(4, 3, 2), normal(4, 3, 3)),
+    ),
+    "LSTM evaluation": Case(_recurrent("LSTM", 2, 3, 2, dropout=0.5), (STEPS_IN,), True),
+    "GRU": Case(_recurrent("GRU", 2, 3), (STEPS_IN, normal(1, 3, 3))),
+    "GRU packed": Case(
+        _recurrent("GRU", 2, 2, bias=False, bidirectional=True, packed=ENDS), (STEPS_IN,)
+    ),
+    "RNNCell": Case(_recurrent("RNNCell", 2, 3, nonlinearity="relu"), (STEPS_IN[0],)),
+    "LSTMCell": Case(_recurrent("LSTMCell", 2, 3, bias=False), (STEPS_IN[0],)),
+    "GRUCell": Case(_recurrent("GRUCell", 2, 3), (STEPS_IN[0], normal(3, 3))),
+}
+
 WIDE = np.concatenate([normal(3, 5) * 3, [[-0.5, 0.25, 4.5, -7.0, 30.0]]])
 for _name, _make in {
     "ReLU": lambda nn: nn.ReLU(),
@@ -489,6 +545,35 @@ _loss(
     A,
     B,
     normal(5, 4, seed=2),
+)
+
+
+def _temporal(blank: int, lengths: Any, counts: Any, **options: Any) -> Callable[..., Any]:
+    """What makes a CTCLoss of logits (T, N, C)."""
+
+    def make(nn: Any, T: Callable[[np.ndarray], Any], reduction: str) -> Any:
+        class Temporal(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = nn.CTCLoss(blank, reduction, **options)
+
+            def forward(self, x: Any, y: Any) -> Any:
+                log_probs = nn.functional.log_softmax(x, -1)
+                return self.inner(log_probs, y, T(np.array(lengths)), T(np.array(counts)))
+
+        return Temporal()
+
+    return make
+
+
+SOUNDS = normal(7, 3, 4)
+_loss("CTCLoss", _temporal(0, [7, 4, 6], [3, 2, 0]), SOUNDS, 1 + labels(3, 3, n=3))
+_loss("CTCLoss in a row", _temporal(3, [7, 3, 6], [2, 1, 4]), SOUNDS, labels(7, n=3))
+_loss(
+    "CTCLoss impossible",
+    _temporal(0, [7, 2, 6], [3, 3, 2], zero_infinity=True),
+    SOUNDS,
+    np.array([[1, 1, 2], [3, 2, 1], [3, 3, 0]]),
 )
 
 

@@ -281,7 +281,10 @@ TEXTS = {
         "Encode"
         " categories as integers or one-hot columns"
     ),
-    "ragged": ("ShapeError: fit: the rows of x have unequal lengths; pad them to one length"),
+    "ragged": (
+        "ShapeError: fit: the rows of x have unequal lengths; pad them to one length, "
+        "or let the model's forward take lengths= (then a list of sequences is padded here)"
+    ),
     "a number": ("ShapeError: fit: x is a single number (3.0); rows of examples are expected"),
     "dates": (
         "DTypeError: fit: x has dtype datetime64[D] (row 0 is np.datetime64('2020-01-01')); "

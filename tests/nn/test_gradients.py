@@ -23,7 +23,7 @@ LEFT_OUT = {
 }
 # Second derivatives are 0 or not defined where pieces are linear; these have none to check.
 FIRST_ORDER_ONLY = ("PairwiseDistance 1", "EmbeddingBag max")
-STACKS = ("TransformerEncoder", "TransformerDecoder", "Transformer")
+STACKS = ("TransformerEncoder", "TransformerDecoder", "Transformer", "LSTM deep, packed")
 
 
 def is_checked(name: str) -> bool:
@@ -62,7 +62,7 @@ def order(name: str) -> int:
 
 
 def layers() -> list:
-    """The cases; what is made of layers that are checked alone is slow."""
+    """The cases; what is made of layers that are checked alone is slow to check."""
     names = [n for n in cases.LAYERS if is_checked(n)]
     return [pytest.param(n, marks=pytest.mark.slow) if n in STACKS else n for n in names]
 

@@ -79,6 +79,16 @@ def test_no_steps_give_the_first_carry_and_empty_results() -> None:
     assert by_c.item() == 1 and by_w.item() == 0
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0), (0, 3)])
+def test_a_compiled_loop_over_nothing(shape: tuple[int, int]) -> None:
+    def f(x: Any) -> Any:
+        last, ys = cr.scan(lambda c, r: (c * r, c + r), cr.ones(shape[1]), x)
+        return last, ys, cr.grad(lambda x: cr.scan(lambda c, r: (c * r, c), last, x)[1].sum())(x)
+
+    for a, b in zip(cr.compile(f)(cr.zeros(shape)), f(cr.zeros(shape)), strict=True):
+        assert a.shape == b.shape and a.tolist() == b.tolist()
+
+
 def test_trees_as_carry_input_and_result() -> None:
     def step(carry: Any, x: Any) -> Any:
         return {"sum": carry["sum"] + x[0], "n": carry["n"] + 1}, (x[0] * x[1], None)

@@ -89,6 +89,7 @@ def test_gradients(f) -> None:
         (lambda t: t.permute(2, 0, 1), lambda x: x.transpose(2, 0, 1)),
         (lambda t: t.permute((2, 0, 1)), lambda x: x.transpose(2, 0, 1)),
         (lambda t: t.transpose(0, 1), lambda x: x.swapaxes(0, 1)),
+        (lambda t: t.movedim(0, -1), lambda x: np.moveaxis(x, 0, -1)),
         (lambda t: t.transpose(-1, -2), lambda x: x.swapaxes(-1, -2)),
         (lambda t: t.transpose(2, 0, 1), lambda x: x.transpose(2, 0, 1)),
         (lambda t: t.T, lambda x: x.T),

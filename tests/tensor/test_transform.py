@@ -215,6 +215,23 @@ def test_check_grads_finds_a_wrong_rule() -> None:
     cr.check_grads(lambda x: cr.exp(x) * w, [cr.tensor([0.3])], order=2)
 
 
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_an_assignment_inside_a_compiled_gradient_has_the_arguments_value(
+    requires_grad: bool,
+) -> None:
+    state = cr.zeros(2, requires_grad=requires_grad)
+
+    def f(x):
+        with cr.no_grad():
+            state.assign((state + x).detach())
+        return (x * x).sum()
+
+    step = cr.compile(cr.grad(f))
+    for n in (1, 2):
+        assert step(cr.tensor([1.0, 3.0])).tolist() == [2.0, 6.0]
+        assert state.tolist() == [n * 1.0, n * 3.0]
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_random_numbers_in_vmap(compiled: bool) -> None:
     def draws(x):

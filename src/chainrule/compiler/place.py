@@ -201,7 +201,7 @@ def place_loop(
     """A loop's kernels: first values, the loop, and its results copied where several places want
     one. Adds the buffers of the loop's own program."""
     first = {value: at[:1] for value, at in places.items()}
-    made: list[int] = []
+    made: list[int] = []  # nothing where all is empty
     for body in bodies:
         if isinstance(body, Repeat):
             yield kernel_of(f"scan_{body.times}", placed_loop(body, first, buffers))

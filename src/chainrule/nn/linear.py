@@ -10,7 +10,7 @@ from ..errors import DTypeError, OptionError, ShapeError
 from ..habits import LINEAR, knows
 from ..tensor.create import check_device, zeros
 from ..tensor.tensor import Tensor
-from ..tensor.value import as_tensor
+from ..tensor.value import Value, as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
 from . import init, trail
 from .module import Module
@@ -24,6 +24,16 @@ def empty_parameter(shape: tuple[int, ...], device: Any, dtype: Any) -> Paramete
     """A parameter to be initialized."""
     check_device(device)
     return Parameter(zeros(shape, dtype=dtype))
+
+
+def single_tensor(module: Module, x: Any) -> Tensor:
+    """``x`` as a tensor; a tuple of tensors is not one, although their shapes may be equal."""
+    if isinstance(x, tuple) and any(isinstance(i, Value | tuple) for i in x):
+        raise ShapeError(
+            f"{trail.title(module)} expects one tensor, got a tuple of {len(x)}\n    a recurrent "
+            "layer returns (outputs, last state): take the first, as in x, _ = layer(x)"
+        )
+    return as_tensor(x)
 
 
 class Identity(Module):
@@ -85,7 +95,7 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Tensor:
         """X (..., in_features) -> (..., out_features)."""
-        x = as_tensor(x)
+        x = single_tensor(self, x)
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ShapeError(self._wrong_features(x))
         if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:

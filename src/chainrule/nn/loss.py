@@ -469,3 +469,36 @@ class MultiLabelMarginLoss(Loss):
     def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
         """Scores and labels (N, C)."""
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class CTCLoss(Loss):
+    """Connectionist temporal classification (Graves et al., 2006); see `functional.ctc_loss`.
+
+    Takes log probabilities (T, N, C), targets (N, S) or (ΣL,), and the lengths of both.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.CTCLoss()(cr.full((3, 1, 2), 0.5).log(), cr.tensor([[1]]), [3], [1])
+    tensor(0.2877)
+    """
+
+    constraints = {"blank": integer(0)}
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    ) -> None:
+        super().__init__(reduction, blank=blank, zero_infinity=bool(zero_infinity))
+
+    def forward(
+        self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any
+    ) -> Tensor:
+        """log_probs (T, N, C) or (T, C), targets, and how many steps and labels count."""
+        return F.ctc_loss(
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
+        )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.node import Node, Shape, copy_source, inputs_first
+from ..core.node import Node, Shape, copy_source, inputs_first, reachable
 from ..core.rewrite import with_inputs
 from ..runtime.realize import end, placeholder
 
@@ -105,6 +105,22 @@ class Capture:
         self.cuts[leaf] = node
         self.on_new_leaf(leaf, tensor)
         return leaf
+
+    def settle(self, given: Mapping[Node, Node]) -> None:
+        """A transformation is over: what was assigned in it is of the arguments (``given``), not of
+        its tracers."""
+        slots = [slot for slot in self.slots.values() if slot.assigned]
+        nodes = substitute([*(s.current for s in slots), *self.cuts.values()], given)
+        for slot, node in zip(slots, nodes, strict=False):
+            slot.current = node
+        self.cuts.update(zip(self.cuts, nodes[len(slots) :], strict=True))
+
+    def assigned_from(self, inputs: Sequence[Node]) -> Value | None:
+        """A tensor that was assigned what depends on one of these new input nodes."""
+        for slot in self.slots.values():
+            if not set(inputs).isdisjoint(reachable([slot.current], inputs[0].id)):
+                return slot.tensor
+        return None
 
     def grad_slot(self, tensor: Value, before: Value | None) -> GradSlot:
         found = self.grads.get(id(tensor))

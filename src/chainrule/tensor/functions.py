@@ -31,6 +31,13 @@ from .create import ones_like as ones_like
 from .create import tensor as tensor
 from .create import zeros as zeros
 from .create import zeros_like as zeros_like
+from .cumulative import cummax as cummax
+from .cumulative import cummin as cummin
+from .cumulative import cumprod as cumprod
+from .cumulative import cumsum as cumsum
+from .cumulative import cumulative_prod as cumulative_prod
+from .cumulative import cumulative_sum as cumulative_sum
+from .cumulative import logcumsumexp as logcumsumexp
 from .elementwise import abs as abs
 from .elementwise import absolute as absolute
 from .elementwise import acos as acos
@@ -156,10 +163,6 @@ from .reduce import any as any
 from .reduce import argmax as argmax
 from .reduce import argmin as argmin
 from .reduce import count_nonzero as count_nonzero
-from .reduce import cumprod as cumprod
-from .reduce import cumsum as cumsum
-from .reduce import cumulative_prod as cumulative_prod
-from .reduce import cumulative_sum as cumulative_sum
 from .reduce import diff as diff
 from .reduce import log_softmax as log_softmax
 from .reduce import logsumexp as logsumexp

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..autodiff.recurrence import loop
 from ..core import dtypes as dt
 from ..core import graph as g
-from ..core.node import Node, reachable
+from ..core.node import Node
 from ..errors import CompileError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import active
@@ -229,14 +229,12 @@ def _shown(structure: Structure, leaves: Sequence[Tensor]) -> str:
 
 def _forbid_effects(inputs: Sequence[Node]) -> None:
     """An assignment to a tensor from outside cannot be part of a step."""
-    if active.capture is None:
-        return
-    for slot in active.capture.slots.values():
-        if not set(inputs).isdisjoint(reachable([slot.current], inputs[0].id)):
-            raise CompileError(
-                f"scan: f assigns to a tensor of shape {slot.tensor.shape} from outside the loop; "
-                "make it part of the carry, and assign the last carry behind the loop"
-            )
+    tensor = active.capture.assigned_from(inputs) if active.capture is not None else None
+    if tensor is not None:
+        raise CompileError(
+            f"scan: f assigns to a tensor of shape {tensor.shape} from outside the loop; "
+            "make it part of the carry, and assign the last carry behind the loop"
+        )
 
 
 def _scan_of_scans(

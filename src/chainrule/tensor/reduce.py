@@ -88,11 +88,12 @@ def sum(  # noqa: A001 - NumPy's name
     """
     axis, keepdims = pick("sum", axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
-    node = _for_sum(use(tensor), dtype)
+    node = number_node(use(tensor), dtype)
     return make(_reduced(node, normalize_axes(axis, node.ndim, "sum"), keepdims, g.sum), tensor)
 
 
-def _for_sum(node: Node, dtype: Any) -> Node:
+def number_node(node: Node, dtype: Any) -> Node:
+    """What sums and products of ``node`` are made of: whole numbers as int64, or ``dtype``."""
     if dtype is not None:
         return g.cast(node, dt.dtype_of(dtype))
     wide = dt.uint64 if node.dtype == dt.uint64 else dt.int64
@@ -423,7 +424,7 @@ def prod(
     """
     axis, keepdims = pick("prod", axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
-    node = _for_sum(use(tensor), dtype)
+    node = number_node(use(tensor), dtype)
     axes = normalize_axes(axis, node.ndim, "prod")
 
     def reduce(n: Node, over: Sequence[int]) -> Node:
@@ -448,99 +449,6 @@ def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
     starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
     starts[axis], stops[axis], steps[axis] = start, stop, step
     return g.slice(x, starts, stops, steps)
-
-
-def _scan(x: Node, axis: int, combine: Callable[[Node, Node], Node], neutral: int) -> Node:
-    # Hillis & Steele: after the round with `shift`, each element covers the 2·shift elements up to
-    # it.
-    n = x.shape[axis]
-    shift = 1
-    while shift < n:
-        front = list(x.shape)
-        front[axis] = shift
-        moved = g.concat(
-            [g.full(tuple(front), neutral, x.dtype), part(x, axis, 0, n - shift)], axis
-        )
-        x = combine(x, moved)
-        shift *= 2
-    return x
-
-
-def _cumulative(
-    name: str, x: Any, axis: int | None, dim: int | None, combine: Any, neutral: int
-) -> Tensor:
-    axis, _ = pick(name, axis, dim, None, None)
-    tensor = as_tensor(x)
-    node = _for_sum(use(tensor), None)
-    if axis is None:
-        node, axis = g.reshape(node, (node.size,)), 0
-    return make(_scan(node, normalize_axis(axis, node.ndim, name), combine, neutral), tensor)
-
-
-def cumsum(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
-    """out[i] = x[0] + … + x[i] along ``axis`` (of the flattened tensor if None).
-
-    >>> import chainrule as cr
-    >>> cr.cumsum([1, 2, 3])
-    tensor([1, 3, 6])
-    """
-    return _cumulative("cumsum", x, axis, dim, g.add, 0)
-
-
-def cumprod(x: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
-    """out[i] = x[0] · … · x[i] along ``axis`` (of the flattened tensor if None).
-
-    >>> import chainrule as cr
-    >>> cr.cumprod([1.0, 2.0, 3.0])
-    tensor([1., 2., 6.])
-    """
-    return _cumulative("cumprod", x, axis, dim, g.mul, 1)
-
-
-def _cumulative_of(
-    name: str,
-    x: Any,
-    axis: int | None,
-    dtype: Any,
-    include_initial: bool,
-    combine: Any,
-    neutral: int,
-) -> Tensor:
-    tensor = as_tensor(x)
-    node = _for_sum(use(tensor), dtype)
-    if axis is None:
-        if node.ndim != 1:
-            raise OptionError(f"{name}: say along which axis of shape {node.shape}")
-        axis = 0
-    along = normalize_axis(axis, node.ndim, name)
-    if include_initial:
-        first = (*node.shape[:along], 1, *node.shape[along + 1 :])
-        node = g.concat([g.full(first, neutral, node.dtype), node], along)
-    return make(_scan(node, along, combine, neutral), tensor)
-
-
-def cumulative_sum(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Tensor:
-    """`cumsum` by the Array API: with ``include_initial`` a 0 comes first.
-
-    >>> import chainrule as cr
-    >>> cr.cumulative_sum([1, 2, 3], include_initial=True)
-    tensor([0, 1, 3, 6])
-    """
-    return _cumulative_of("cumulative_sum", x, axis, dtype, include_initial, g.add, 0)
-
-
-def cumulative_prod(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Tensor:
-    """`cumprod` by the Array API: with ``include_initial`` a 1 comes first.
-
-    >>> import chainrule as cr
-    >>> cr.cumulative_prod([2.0, 3.0])
-    tensor([2., 6.])
-    """
-    return _cumulative_of("cumulative_prod", x, axis, dtype, include_initial, g.mul, 1)
 
 
 def diff(

@@ -17,7 +17,7 @@ from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
-from . import bits, contract, create, elementwise, index, reduce, shape, statistics
+from . import bits, contract, create, cumulative, elementwise, index, reduce, shape, statistics
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order
@@ -652,8 +652,11 @@ class Tensor(Value):
     count_nonzero = reduce.count_nonzero
     prod = reduce.prod
     diff = reduce.diff
-    cumsum = reduce.cumsum
-    cumprod = reduce.cumprod
+    cumsum = cumulative.cumsum
+    cumprod = cumulative.cumprod
+    cummax = cumulative.cummax
+    cummin = cumulative.cummin
+    logcumsumexp = cumulative.logcumsumexp
     logsumexp = reduce.logsumexp
     softmax = reduce.softmax
     log_softmax = reduce.log_softmax
@@ -665,6 +668,7 @@ class Tensor(Value):
     transpose = shape.transpose
     swapaxes = shape.swapaxes
     moveaxis = shape.moveaxis
+    movedim = shape.moveaxis  # PyTorch's name
     squeeze = shape.squeeze
     unsqueeze = shape.unsqueeze
     chunk = shape.chunk

@@ -101,6 +101,8 @@ class Tracers:
         """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
         gradient."""
         nodes = self.replace(nodes)
+        if active.capture is not None:
+            active.capture.settle(dict(zip(self.nodes, self.given, strict=True)))
         results = [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in nodes]
         plain = [t for t in results if not t.requires_grad]
         if now and plain and active.capture is None and rt.has_value([t.node for t in plain]):

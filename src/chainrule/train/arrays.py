@@ -8,7 +8,7 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..core.node import Array
 from ..core.plain import is_missing, is_real, numbers, plain
 from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
+from .sequences import StepTargets
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
 _NUMBER = (int, float, np.integer, np.floating)
@@ -41,11 +42,17 @@ class Arrays:
     arrays: tuple[Array, ...]
     keys: tuple[str, ...] | None = None  # of a dict
     single: bool = True  # one array, not a tuple of them
+    lengths: Array | None = None  # of padded targets: how many steps of each row are no padding
 
     @property
     def rows(self) -> int:
         """The number of examples."""
         return int(self.arrays[0].shape[0])
+
+    @property
+    def padded(self) -> bool:
+        """Whether these are targets of steps, some of which are padding."""
+        return self.lengths is not None
 
     def build(self, items: Any) -> Any:
         """``items``, one for each array, in the structure that the user gave."""
@@ -56,15 +63,19 @@ class Arrays:
 
     def slice(self, start: int, stop: int) -> Arrays:
         """Rows from ``start`` to ``stop``, not copied."""
-        return self.map(lambda a: a[start:stop])
+        return self._rows(lambda a: a[start:stop])
 
     def take(self, index: Array) -> Arrays:
         """The rows at ``index``."""
-        return self.map(lambda a: np.ascontiguousarray(a[index]))
+        return self._rows(lambda a: np.ascontiguousarray(a[index]))
+
+    def _rows(self, f: Callable[[Array], Array]) -> Arrays:
+        lengths = None if self.lengths is None else f(self.lengths)
+        return replace(self.map(f), lengths=lengths)
 
     def map(self, f: Callable[[Array], Array]) -> Arrays:
         """Each array through ``f``."""
-        return Arrays(self.names, tuple(f(a) for a in self.arrays), self.keys, self.single)
+        return replace(self, arrays=tuple(f(a) for a in self.arrays))
 
 
 def arrays_of(
@@ -79,6 +90,9 @@ def arrays_of(
         raise DataError(
             f"{where}: {name} is None; give an array, a tensor, a table, or a tuple or dict of them"
         )
+    lengths = None
+    if isinstance(data, StepTargets):
+        data, lengths = data.array, data.lengths
     if isinstance(data, Mapping):
         if not data:
             raise DataError(f"{where}: {name} is an empty dict; give at least one array")
@@ -105,7 +119,7 @@ def arrays_of(
             )
         if not allow_nan:
             check_finite(where, n, a)
-    return Arrays(names, tuple(arrays), keys, single)
+    return Arrays(names, tuple(arrays), keys, single, lengths)
 
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
@@ -130,7 +144,8 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             if "inhomogeneous" not in str(error):
                 raise
             raise ShapeError(
-                f"{where}: the rows of {name} have unequal lengths; pad them to one length"
+                f"{where}: the rows of {name} have unequal lengths; pad them to one length, or let "
+                "the model's forward take lengths= (then a list of sequences is padded here)"
             ) from None
     if array.ndim == 0 and array.dtype.kind == "O":
         raise DTypeError(
@@ -312,7 +327,10 @@ def row_weights(
 
 
 def labels_that_count(y: Arrays, ignore_index: int | None) -> Array:
-    """How many labels of each row are not ignored; where all are, 1 for each row."""
+    """How many labels (or targets of steps) of each row are not ignored and no padding; where all
+    are, 1 for each row."""
+    if y.lengths is not None and (ignore_index is None or y.arrays[0].dtype.kind == "f"):
+        return y.lengths.astype(np.float64)
     if ignore_index is None or not y.single:
         return np.ones(y.rows)
     counts = (y.arrays[0] != ignore_index).reshape(y.rows, -1).sum(1, dtype=np.float64)

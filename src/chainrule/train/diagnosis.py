@@ -115,7 +115,7 @@ def diagnose(
         assert data.y is not None
         y = tuple(stored(np.ascontiguousarray(array)) for array in data.y.arrays)
         inputs = data.x.build(steps._floats(x, data.to_float))
-        loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), data.rows, None)
+        loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), data.rows, None, data.y.padded)
         for handle in handles:  # `update` may run compiled steps, which know no hooks
             handle.remove()
         loss.backward()

@@ -142,7 +142,11 @@ class Meter:
             return
         for (key, name, metric), state in zip(self.metrics, self.states, strict=True):
             p, t = self._pair(key, name, prediction, target)
-            new = metric.update(state, p.detach() if isinstance(p, Tensor) else p, t)
+            p = p.detach() if isinstance(p, Tensor) else p
+            if batch.steps is None:
+                new = metric.update(state, p, t)
+            else:
+                new = metric.without_padding(state, p, t, batch.steps)
             for k, value in new.items():
                 state[k].assign(value)
 

@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..nn.functional.targets import label_numbers
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, make, stored
+from .sequences import spread
 
 State = Mapping[str, Any]
 
@@ -50,18 +52,46 @@ class Metric:
     ignore_index: int | None = None
     """The label of rows that do not count. The Trainer sets it, on a copy, to that of the loss,
     unless it is set; a subclass of yours leaves these rows out by `counted`."""
+    _steps: Tensor | None = None  # (N, T), of a batch of padded targets: which are no padding
+    _has_counted = False
 
     def counted(self, target: Tensor) -> Tensor | None:
-        """Which labels count: booleans of the target's shape; None if all do.
+        """Which targets count, not ignored and no padding: booleans of the target's shape; None if
+        all do.
 
         >>> import chainrule as cr
         >>> from chainrule.train import Accuracy
         >>> Accuracy(ignore_index=-100).counted(cr.tensor([1, -100]))
         tensor([ True, False])
         """
-        if self.ignore_index is None or dt.is_float(target.dtype):
-            return None
-        found: Tensor = target.to(dt.int64) != self.ignore_index
+        found: Tensor | None = None
+        if self.ignore_index is not None and not dt.is_float(target.dtype):
+            found = target.to(dt.int64) != self.ignore_index
+        there = None if self._steps is None else spread(self._steps, target)
+        if there is not None:
+            self._has_counted = True
+            found = there if found is None else found & there
+        return found
+
+    def without_padding(
+        self,
+        state: Mapping[str, Tensor],
+        prediction: Tensor,
+        target: Tensor,
+        steps: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """`update` with a batch of targets (N, T, *); ``steps`` (N, T): which are no padding.
+
+        Raises OptionError if `update` does not ask which targets count.
+        """
+        own = copy.copy(self)
+        own._steps = steps
+        found = own.update(state, prediction, target)
+        if steps is not None and not own._has_counted:
+            raise OptionError(
+                f"metric {self.name} would count targets that are padding: let its update leave "
+                "them out by self.counted(target); a function gives one number for each target"
+            )
         return found
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:

@@ -4,8 +4,10 @@ several outputs."""
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import make, use
 from .arrays import Arrays
 from .names import loss_of
+from .sequences import spread
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
@@ -55,6 +58,9 @@ _FUNCTIONS: dict[Any, Loss] = {
     F.binary_cross_entropy_with_logits: BCEWithLogitsLoss(),
 }
 """The losses that functions are, for what must be known of them."""
+
+IGNORED = -100
+"""The label of padded steps for a function that does not say which one it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class BatchLoss:
     total: Tensor
     rows: int
     parts: dict[str, Mean]  # the only one is called ""
+    steps: Tensor | None = None  # (N, T): which steps of the targets are no padding
 
     @property
     def only(self) -> Mean | None:
@@ -164,7 +171,7 @@ class Objective:
     @property
     def sums(self) -> bool:
         """Whether the loss of several batches is the sum, and not the mean, of theirs."""
-        return all(getattr(p.loss, "reduction", "") == "sum" for p in self.parts)
+        return all(getattr(_known(p.loss), "reduction", "") == "sum" for p in self.parts)
 
     def pairs(self, prediction: Any, target: Any) -> list[tuple[Part, Any, Any]]:
         """Each loss with its prediction and its target."""
@@ -176,22 +183,43 @@ class Objective:
         ]
 
     def __call__(
-        self, prediction: Any, target: Any, rows: int, row_weight: Tensor | None
+        self,
+        prediction: Any,
+        target: Any,
+        rows: int,
+        row_weight: Tensor | None,
+        steps: Tensor | None = None,
     ) -> BatchLoss:
-        """The loss of a batch of ``rows`` rows."""
+        """The loss of a batch of ``rows`` rows; ``steps`` (N, T): which are no padding."""
         total: Any = None
         parts: dict[str, Mean] = {}
         for part, p, y in self.pairs(prediction, target):
             y = match_target(part.loss, p, y)
-            parts[part.name] = mean = mean_loss(part.loss, p, y, rows, row_weight)
+            parts[part.name] = mean = mean_loss(part.loss, p, y, rows, row_weight, steps)
             value = mean.value if part.weight == 1.0 else mean.value * part.weight
             total = value if total is None else total + value
-        return BatchLoss(total, rows, parts)
+        return BatchLoss(total, rows, parts, steps)
 
     @property
     def ignore_index(self) -> int | None:
         """The label that does not count, if there is one loss, and one of labels."""
         return ignored_label(self.parts[0].loss) if self.single else None
+
+    @property
+    def padding_label(self) -> int | None:
+        """The label of padded steps, if there is one loss: the one that does not count; where all
+        labels count, one that every loss takes (padded steps are left out of its mean)."""
+        if not self.single:
+            return None
+        known = isinstance(_known(self.parts[0].loss), Loss)
+        return self.ignore_index if self.ignore_index is not None else 0 if known else IGNORED
+
+
+def _known(loss: Any) -> Any:
+    """The module that a loss function is, also with options bound by `functools.partial`."""
+    if isinstance(loss, functools.partial) and not loss.args and loss.func in _FUNCTIONS:
+        return type(_FUNCTIONS[loss.func])(**loss.keywords)
+    return _FUNCTIONS.get(loss, loss) if inspect.isfunction(loss) else loss
 
 
 def _pick(what: str, values: Any, key: Any) -> Any:
@@ -214,12 +242,12 @@ def _pick(what: str, values: Any, key: Any) -> Any:
 
 def is_label_loss(loss: Any) -> bool:
     """Whether the target of ``loss`` is one label per row."""
-    return isinstance(_FUNCTIONS.get(loss, loss), LABEL_LOSSES)
+    return isinstance(_known(loss), LABEL_LOSSES)
 
 
 def wants_probabilities(loss: Any) -> bool:
     """Whether the prediction is a probability, and not a logit."""
-    return isinstance(_FUNCTIONS.get(loss, loss), BCELoss)
+    return isinstance(_known(loss), BCELoss)
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
@@ -238,70 +266,117 @@ def match_target(loss: Any, prediction: Any, y: Any) -> Any:
     return y
 
 
-def mean_loss(loss: Any, prediction: Any, y: Any, rows: int, row_weight: Tensor | None) -> Mean:
+def mean_loss(
+    loss: Any,
+    prediction: Any,
+    y: Any,
+    rows: int,
+    row_weight: Tensor | None,
+    steps: Tensor | None = None,
+) -> Mean:
     """The loss of a batch as a scalar, and what it counts; row weights have the mean 1 over the
-    data set."""
+    data set. ``steps`` (N, T): which are no padding; then the mean is over these."""
     name = type(loss).__name__ if isinstance(loss, Module) else getattr(loss, "__name__", "loss")
     weights = _label_weights(loss, prediction, y)
-    if row_weight is None:
+    padded = steps is not None and not _ignores(loss, y)
+    if row_weight is None and not padded:
         value = _scalar(name, loss(prediction, y))
         count = rows if weights is None else weights.sum().double()
         return Mean(value, count, count)
-    each, divide = _each_row(name, loss, prediction, y, rows)
-    s = row_weight.to(each.dtype).reshape((rows, *[1] * (each.ndim - 1)))
-    total = F.classification.weighed(each, s).sum()
+    each, divide = _each(loss, prediction, y)
+    each = _tensor(name, each)
+    if padded and steps is not None:
+        if row_weight is None and each.ndim == 0 and not _is_float(y):
+            count = steps.double().sum()  # a function of labels that leaves those of padding out
+            return Mean(each, count, count)
+        there = spread(steps, each)
+        if there is None:
+            raise OptionError(
+                f"sequences of unequal length need the loss of each step: {name} gives shape "
+                f'{each.shape}; let it take reduction="none" and return shape {steps.shape}'
+            )
+        each = e.where(there, each, 0.0)
+        if divide:  # the mean over the elements of a step, and over the steps
+            each = each / (each.node.size // steps.node.size)
+            weights = e.where(steps, 1.0 if weights is None else weights, 0.0).to(each.dtype)
+    if each.ndim == 0 or each.shape[0] != rows:
+        raise OptionError(
+            f"sample_weight and class_weight need the loss of each row: {name} gives shape "
+            f'{each.shape}; let it take reduction="none" and return shape ({rows},)'
+        )
+    total = each.sum()
+    if row_weight is not None:
+        total = F.classification.weighed(each, _by_row(row_weight, each)).sum()
     if weights is not None:
-        count = weights.sum()
+        count, counted = weights.sum(), weights
+        if row_weight is not None:
+            counted = weights * _by_row(row_weight, weights)
         value = make(F.classification.mean_over(use(total), use(count)), total)
-        return Mean(value, count.double(), (weights * s).sum().double())
+        return Mean(value, count.double(), counted.sum().double())
     if divide:  # the mean over the elements of a row, and over the rows
         total = total / each.node.size
     return Mean(total, rows, rows)
 
 
-def _scalar(name: str, value: Any) -> Tensor:
+def _by_row(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.to(like.dtype).reshape((-1, *[1] * (like.ndim - 1)))
+
+
+def _is_float(y: Any) -> bool:
+    return not isinstance(y, Tensor) or dt.is_float(y.dtype)
+
+
+def _ignores(loss: Any, y: Any) -> bool:
+    """Whether the loss leaves padded steps out by itself: their label is its ``ignore_index``."""
+    return is_label_loss(loss) and ignored_label(loss) is not None and not _is_float(y)
+
+
+def _tensor(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise OptionError(
             f"the loss {name} returned {type(value).__name__}; a scalar tensor is expected"
         )
+    return value
+
+
+def _scalar(name: str, value: Any) -> Tensor:
+    value = _tensor(name, value)
     if value.shape != () and value.node.size != 1:
         raise ShapeError(
             f"the loss {name} has shape {value.shape}; a scalar is expected: use "
             'reduction="mean", or end with .mean()'
         )
-    return value.reshape(()) if value.shape else value
+    found: Tensor = value.reshape(()) if value.shape else value
+    return found
 
 
-def _each_row(name: str, loss: Any, prediction: Any, y: Any, rows: int) -> tuple[Tensor, bool]:
+def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
     """The loss of each row (or of each of its elements), and whether the loss is their mean."""
     if isinstance(loss, Loss):
         single: Loss = copy.copy(loss)
         single.reduction = "none"
-        value, divide = single(prediction, y), loss.reduction != "sum"
-    else:
-        try:
-            value = loss(prediction, y, reduction="none")
-        except TypeError:
-            value = loss(prediction, y)
-        divide = True
-    if value.ndim == 0 or value.shape[0] != rows:
-        raise OptionError(
-            f"sample_weight and class_weight need the loss of each row: {name} gives shape "
-            f"{value.shape}; let it take"
-            f' reduction="none" and return shape ({rows},)'
-        )
-    return value, divide
+        return single(prediction, y), loss.reduction != "sum"
+    divide = getattr(_known(loss), "reduction", "mean") != "sum"
+    try:
+        return loss(prediction, y, reduction="none"), divide
+    except TypeError:
+        return loss(prediction, y), divide
 
 
 def ignored_label(loss: Any) -> int | None:
-    """The label of rows that do not count in this loss; None if all do."""
-    found: int | None = getattr(_FUNCTIONS.get(loss, loss), "ignore_index", None)
-    return found
+    """The label of rows that do not count in this loss, also of a function that takes
+    ``ignore_index``; None if all do."""
+    known = _known(loss)
+    found = getattr(known, "ignore_index", None)
+    if found is None and inspect.isfunction(getattr(known, "func", known)):
+        option = inspect.signature(known).parameters.get("ignore_index")
+        found = None if option is None else option.default
+    return found if isinstance(found, int) else None
 
 
 def _label_weights(loss: Any, prediction: Any, y: Any) -> Tensor | None:
     """How much each label counts in the mean of a loss of labels; None: all the same."""
-    loss = _FUNCTIONS.get(loss, loss)
+    loss = _known(loss)
     if not isinstance(loss, CrossEntropyLoss | NLLLoss) or loss.reduction != "mean":
         return None
     if not isinstance(y, Tensor) or dt.is_float(y.dtype):
@@ -325,7 +400,7 @@ def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any
         key = part.key if y.keys is None else str(part.key)
         if key in arrays and isinstance(p, Tensor):
             arrays[key] = _prepared(where, part.loss, names[key], arrays[key], p)
-    return Arrays(y.names, tuple(arrays.values()), y.keys, y.single)
+    return replace(y, arrays=tuple(arrays.values()))
 
 
 def _prepared(where: str, loss: Any, name: str, y: Array, prediction: Tensor) -> Array:

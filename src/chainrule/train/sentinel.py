@@ -260,7 +260,9 @@ class Replay:
         )
         inputs = data.x.build(steps._floats(x, data.to_float))
         with self._watched():
-            loss, _, _ = trainer._loss_of_step(inputs, data.y.build(y), len(rows), weight)
+            loss, _, _ = trainer._loss_of_step(
+                inputs, data.y.build(y), len(rows), weight, data.y.padded
+            )
         self.loss = use(loss)
         self.params = [p for p in trainer.trained]
         self.grads = gradients([self.loss], [g.ones_like(self.loss)], [p.node for p in self.params])

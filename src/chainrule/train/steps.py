@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +119,8 @@ class Steps:
         trainer = self.trainer
         xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight)
+        padded = build.value[1].padded
+        loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight, padded)
         if not loss.requires_grad:
             raise GradientError(
                 "the loss does not depend on any parameter that requires a gradient; was the "
@@ -182,7 +184,8 @@ class Steps:
     ) -> None:
         xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight)
+        padded = build.value[1].padded
+        _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight, padded)
         self.eval_meter.add(batch, prediction, targets)
 
     def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
@@ -256,7 +259,11 @@ class Steps:
         Where the model does not take integers, ``data.to_float`` is set.
         """
         count = min(data.batch, data.rows) + more
-        whole = tuple(a.dtype.kind in "biu" for a in data.x.arrays)
+        keys = data.x.keys or ("",) * len(data.x.arrays)
+        whole = tuple(
+            a.dtype.kind in "biu" and key != "lengths"
+            for a, key in zip(data.x.arrays, keys, strict=True)
+        )
         data.to_float = tuple(False for _ in whole)
         try:
             return self._probe(data, count)
@@ -316,7 +323,7 @@ class Static:
     def of(data: Dataset) -> Static:
         """The structures in which the user gave inputs and targets."""
         x, y = data.x, data.y
-        key = (x.keys, x.single, None if y is None else (y.keys, y.single))
+        key = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
         return Static((_empty(x), None if y is None else _empty(y)), key)
 
     def __hash__(self) -> int:
@@ -328,7 +335,7 @@ class Static:
 
 def _empty(arrays: Arrays) -> Arrays:
     """The structure alone: a trace must not keep the user's data alive."""
-    return Arrays(arrays.names, (), arrays.keys, arrays.single)
+    return replace(arrays, arrays=(), lengths=np.empty(0) if arrays.padded else None)
 
 
 def updated_tensors(traces: list[Trace]) -> list[Value]:

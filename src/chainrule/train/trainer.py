@@ -46,6 +46,7 @@ from .meter import Meter, named_metrics
 from .metrics import Metric
 from .names import optimizer_of
 from .objective import BatchLoss, Objective, prepare_targets
+from .sequences import padded_data, steps_there
 from .snapshot import restore, state_of
 from .steps import Steps, tensors_in
 
@@ -135,7 +136,7 @@ class Trainer:
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
         self._stop = ""
-        self._batch: tuple[int, Tensor | None] = (0, None)
+        self._batch: tuple[int, Tensor | None, Tensor | None] = (0, None, None)
         self._batch_loss: BatchLoss | None = None
         self._started: dict[Path, dict[str, Any]] = {}  # checkpoint folders: how runs there began
         self._used_metrics: list[tuple[Any, str, Metric]] = []
@@ -251,8 +252,7 @@ class Trainer:
 
     def compute_loss(self, prediction: Any, y: Any) -> Tensor:
         """The loss of this trainer for a prediction, with the row weights of the batch."""
-        rows, weight = self._batch
-        self._batch_loss = found = self.objective(prediction, y, rows, weight)
+        self._batch_loss = found = self.objective(prediction, y, *self._batch)
         return found.total
 
     def after_update(self) -> None:
@@ -260,9 +260,10 @@ class Trainer:
         of weights)."""
 
     def _loss_of_step(
-        self, x: Any, y: Any, rows: int, weight: Tensor | None
+        self, x: Any, y: Any, rows: int, weight: Tensor | None, padded: bool = False
     ) -> tuple[Tensor, Any, BatchLoss]:
-        self._batch = (rows, weight)
+        steps = steps_there(y, x["lengths"]) if padded else None
+        self._batch = (rows, weight, steps)
         self._batch_loss = None
         result = self.training_step(x, y)
         loss, prediction = result if isinstance(result, tuple) else (result, None)
@@ -280,7 +281,7 @@ class Trainer:
                 "metrics need the prediction: let training_step return (loss, prediction)"
             )
         made = self._batch_loss
-        return loss, prediction, BatchLoss(loss, rows, made.parts if made else {})
+        return loss, prediction, BatchLoss(loss, rows, made.parts if made else {}, steps)
 
     # -- training ----------------------------------------------------------------------------------
     @knows(FIT, FIT_SYNONYMS)
@@ -311,7 +312,9 @@ class Trainer:
 
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
         several inputs or outputs; or ``x`` alone, a `DataLoader` (ours or PyTorch's), whose rows
-        are read once. ``validation_data``: (x, y) or (x, y, sample_weight), measured
+        are read once. If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
+        unequal length, padded here, and ``y`` a list with a target for each step: padding counts in
+        no loss and no metric. ``validation_data``: (x, y) or (x, y, sample_weight), measured
         after each epoch; or ``validation_split``, the share of rows taken from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
@@ -350,6 +353,10 @@ class Trainer:
         self._check_parts()
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
+        x, y = self._padded("fit", x, y)
+        if isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3):
+            pair = self._padded("fit: validation_data", *validation_data[:2])
+            validation_data = (*pair, *validation_data[2:])
         data, validation = training_data(
             self._float_dtype(),
             x,
@@ -381,8 +388,13 @@ class Trainer:
             )
             return Fit(self, self._steps, plan).run()
 
+    def _padded(self, where: str, x: Any, y: Any) -> tuple[Any, Any]:
+        """Lists of sequences as padded arrays, where the model takes lengths."""
+        return padded_data(where, self.model, self.objective.padding_label, x, y)
+
     def _training_data(self, x: Any, y: Any, batch: int, shuffle: bool) -> Dataset:
         self._check_parts()
+        x, y = self._padded("fit", x, y)
         data, _ = training_data(self._float_dtype(), x, y, batch, shuffle)
         return self._checked("fit", data)
 
@@ -464,6 +476,7 @@ class Trainer:
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
         if gives_batches(x) and y is None:
             x, y = rows_of("evaluate", x)[:2]
+        x, y = self._padded("evaluate", x, y)
         data = evaluation_data(
             "evaluate",
             self._float_dtype(),
@@ -503,6 +516,7 @@ class Trainer:
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
         if gives_batches(x):
             x = rows_of("predict", x).x
+        x, _ = self._padded("predict", x, None)
         xs = arrays_of("predict", "x", x, self._float_dtype())
         data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []

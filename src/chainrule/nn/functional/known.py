@@ -9,7 +9,7 @@ from ...runtime import realize as rt
 from ...tensor.capture import active
 from ...tensor.elementwise import where
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value
+from ...tensor.value import Value, array_of
 
 
 def known_values(x: Value) -> Array | None:
@@ -19,6 +19,19 @@ def known_values(x: Value) -> Array | None:
     if x._array is None and rt.purpose_of([x.node]) is not None:
         return None
     return x._read()
+
+
+def static_values(x: Any) -> Array | None:
+    """The numbers of ``x`` if they are the same at each call of the function that runs now; in
+    compiled functions those of constants only."""
+    if not isinstance(x, Value):
+        return array_of(x)
+    if active.capture is None:
+        return known_values(x)
+    if x._is_outside() or x.node.op != "constant":
+        return None
+    array: Array = x.node.params["value"].array
+    return array
 
 
 def select(condition: Any, a: Any, b: Any) -> Tensor:

@@ -3,6 +3,7 @@
 import typing as _typing
 
 from ...habits import answers_of as _answers_of
+from . import rnn as rnn
 from .clip_grad import clip_grad_norm_ as clip_grad_norm_
 from .clip_grad import clip_grad_value_ as clip_grad_value_
 from .clip_grad import get_total_norm as get_total_norm
