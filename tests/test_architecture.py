@@ -163,6 +163,7 @@ PLACES = {
     "autodiff/batching.py",
     "compiler/simplify.py",
     "compiler/merge_axes.py",
+    "compiler/layout.py",
     "compiler/views.py",
     "compiler/legalize.py",
     "compiler/gathered.py",

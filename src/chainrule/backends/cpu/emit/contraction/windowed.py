@@ -351,9 +351,7 @@ class _Windows(TileEmitter):
                 with f.for_range(0, self.plan.rows * self.plan.width, hint="z") as z:
                     f.store(const(scalar, 0), f.gep(sums, z, scalar))
 
-    def _add(
-        self, place: Value, tile: Value, group: Value, moved_a: Value, moved_b: Value
-    ) -> None:
+    def _add(self, place: Value, tile: Value, group: Value, moved_a: Value, moved_b: Value) -> None:
         """The terms of one place of the loops outside to the sums of a tile."""
         f, scalar = self.f, self.c.scalar
         indices = self._indices(place)
