@@ -164,6 +164,7 @@ PLACES = {
     "compiler/simplify.py",
     "compiler/merge_axes.py",
     "compiler/layout.py",
+    "compiler/few_rows.py",
     "compiler/views.py",
     "compiler/legalize.py",
     "compiler/gathered.py",
