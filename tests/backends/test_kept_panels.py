@@ -13,18 +13,17 @@ from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.core import graph as g
 from chainrule.core.node import Node
 from chainrule.core.signature import Signature
+from chainrule.tensor.value import make, use
 
 F32 = np.dtype(np.float32)
 SIZE, WIDE, STEPS = 48, 80, 3
 
 
 def looped(x: Node, w: Node, outer: bool) -> Node:
-    """h <- tanh(h w) w'; with ``outer``, in a loop over rows of w, which then moves between them."""
+    """h <- tanh(h w) w'; with ``outer``, in a loop over rows of w, which moves between them."""
 
     def inner(h: cr.Tensor, w: cr.Tensor) -> cr.Tensor:
         return cr.scan(lambda h, _: (cr.tanh(h @ w) @ w.mT, None), h, length=STEPS)[0]
-
-    from chainrule.tensor.value import make, use
 
     h, weights = make(x), make(w)
     if outer:
