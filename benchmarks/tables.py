@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from chainrule.backends.cpu.threads.pool import available_cpus, set_num_threads
 from chainrule.data import Preprocessor, Table, read_table
+from chainrule.data.split import split_rows
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
-from chainrule.estimators.split import split_rows
 
 DATA = Path(
     os.environ.get("CHAINRULE_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")

@@ -26,9 +26,13 @@ MODULES = [
     "chainrule.optim.swa_utils",
     "chainrule.train",
     "chainrule.data",
+    "chainrule.utils",
+    "chainrule.utils.data",
+    "chainrule.tensor.autograd",
     "chainrule.estimators",
     "chainrule.experiments",
     "chainrule.errors",
+    "chainrule.func",
 ]
 
 # Where a formula or a shape would say nothing.

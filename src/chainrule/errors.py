@@ -58,3 +58,7 @@ class WriteError(ChainruleError, OSError):
 
 class InternalError(ChainruleError, AssertionError):
     """A fault of Chainrule's own; please report it."""
+
+
+class SlowLoopWarning(UserWarning):
+    """Many training steps have run one operation at a time; said once."""

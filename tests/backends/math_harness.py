@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from chainrule.backends.cpu.machine.target import Executable, preset
+from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.target import preset
 from chainrule.backends.llvm import elementary as vector_math
 from chainrule.backends.llvm.builder import Function, Module, Value, vector
 from chainrule.backends.llvm.types import SCALAR_OF_DTYPE
@@ -34,9 +36,13 @@ class Kernel:
         f.ret()
         if self.arity == 1:
             self._chain(module, emit, scalar)
-        self.ir = str(module)
-        self.executable = Executable(self.ir, chosen)
-        self._map = self.executable.function("map", [ctypes.c_void_p] * 3 + [ctypes.c_int64])
+        self.ir, self.target = str(module), chosen
+        self.code = Library(compile_ir([self.ir], chosen), chosen)
+        self._map = self.function("map", [ctypes.c_void_p] * 3 + [ctypes.c_int64])
+
+    def function(self, name: str, argtypes: list[Any]) -> Any:
+        """A function of the module, to be called while this object lives."""
+        return ctypes.CFUNCTYPE(None, *argtypes)(self.code.address(name))
 
     def _chain(self, module: Module, emit: Callable[[Function, Value], Value], scalar: str) -> None:
         """``chain(p, count)``: x = f(x) count times, each call waiting for the one before."""

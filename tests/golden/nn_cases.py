@@ -7,43 +7,11 @@ Chainrule and compare. Inputs and parameters are drawn by NumPy from fixed seeds
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import image_cases
 import numpy as np
-
-
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    """Normal numbers."""
-    return np.random.default_rng([len(shape), *shape, seed]).normal(size=shape)
-
-
-def uniform(*shape: int, seed: int = 0, low: float = 0.05, high: float = 0.95) -> np.ndarray:
-    """Uniform numbers."""
-    return np.random.default_rng([len(shape), *shape, seed]).uniform(low, high, size=shape)
-
-
-def labels(*shape: int, n: int, seed: int = 0) -> np.ndarray:
-    """Integers below n."""
-    return np.random.default_rng([len(shape), *shape, seed]).integers(0, n, size=shape)
-
-
-def signs(*shape: int, seed: int = 0) -> np.ndarray:
-    """1.0 and -1.0."""
-    return 2.0 * labels(*shape, n=2, seed=seed) - 1
-
-
-def simplex(*shape: int, seed: int = 0) -> np.ndarray:
-    """Probabilities along axis 1."""
-    e = np.exp(normal(*shape, seed=seed))
-    return e / e.sum(1, keepdims=True)
-
-
-def ignoring(x: np.ndarray, value: int) -> np.ndarray:
-    """The labels, the first and the last two of which are ``value``."""
-    x = x.copy()
-    x.flat[0] = x.flat[-1] = x.flat[-2] = value
-    return x
-
+from case import Case, ignoring, labels, normal, signs, simplex, uniform
 
 STEPS, RATE = 20, 0.01  # of gradient descent on all inputs and parameters
 
@@ -53,14 +21,6 @@ def is_descended(name: str) -> bool:
     at its end), and losses by their mean only."""
     unfit = (", none", ", sum", ", batchmean", " norm first")
     return " at " not in name and not name.endswith(unfit)
-
-
-class Case(NamedTuple):
-    """A module made by ``make(nn, T)`` (T makes a tensor of an array), and its inputs."""
-
-    make: Callable[[Any, Callable[[np.ndarray], Any]], Any]
-    inputs: tuple[np.ndarray, ...]
-    evaluate: bool = False
 
 
 X = normal(4, 6)
@@ -160,6 +120,8 @@ LAYERS: dict[str, Case] = {
         (X,),
     ),
 }
+
+LAYERS |= image_cases.LAYERS
 
 
 def _adaptive(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
@@ -543,7 +505,7 @@ def _function(name: str, call: Callable[..., Any], *inputs: np.ndarray) -> None:
     FUNCTIONS[name] = Case(make, inputs)
 
 
-FUNCTIONS: dict[str, Case] = {}
+FUNCTIONS: dict[str, Case] = dict(image_cases.FUNCTIONS)
 _function("normalize", lambda F, T, x: F.normalize(x), X)
 _function("normalize 1", lambda F, T, x: F.normalize(x, p=1.0, dim=0, eps=5.0), X)
 _function("pdist", lambda F, T, x: F.pdist(x), X)

@@ -10,8 +10,18 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.errors import DataError, DTypeError, OptionError, ShapeError, WriteError
-from chainrule.train import Callback, EarlyStopping
+from chainrule.errors import (
+    CheckpointError,
+    DataError,
+    DTypeError,
+    GradientError,
+    OptionError,
+    ShapeError,
+    WriteError,
+)
+from chainrule.habits import NAMES
+from chainrule.train import Callback, Checkpoint, CSVLogger, EarlyStopping, ModelCheckpoint
+from chainrule.utils import data
 
 X, Y = np.ones((8, 3), "f"), np.arange(8) % 2
 
@@ -50,6 +60,10 @@ class EachBatch(Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
 
 
+def of_rows(batch: int) -> data.DataLoader:
+    return data.DataLoader(data.TensorDataset(X, Y), batch)
+
+
 def unpack() -> None:
     _loss, _accuracy = trainer().evaluate(X, Y)
 
@@ -64,30 +78,105 @@ _METHODS = (
     "another name"
 )
 MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
-    "fit verbose": (
-        lambda: trainer().fit(X, Y, verbose=0), TypeError,
-        "fit has no argument 'verbose'; write progress=False for no display, progress=True for one",
+    "fit verbose twice": (
+        lambda: trainer().fit(X, Y, verbose=0, progress=False), TypeError,
+        "fit got 'verbose' and 'progress', which mean the same; leave 'verbose' out",
+    ),
+    "fit lr": (
+        lambda: trainer().fit(X, Y, lr=0.1), TypeError,
+        "fit has no argument 'lr'; write the rate where the optimizer is made: "
+        "optim.Adam(model.parameters(), lr=...)",
     ),
     "fit misspelled": (
         lambda: trainer().fit(X, Y, epoch=3), TypeError,
         "fit has no argument 'epoch'; is it 'epochs'?",
     ),
-    "evaluate verbose": (
-        lambda: trainer().evaluate(X, Y, verbose=0), TypeError,
-        "evaluate has no argument 'verbose'; write evaluate(x, y): nothing is displayed",
+    "evaluate as a list": (
+        lambda: trainer().evaluate(X, Y, return_dict=False), TypeError,
+        "evaluate gives a dict; for a list write list(trainer.evaluate(x, y).values())",
     ),
     "predict unknown": (
         lambda: trainer().predict(X, foo=0), TypeError,
         "predict has no argument 'foo'; there are x, batch_size",
     ),
-    "restore_best_weights": (
-        lambda: EarlyStopping(restore_best_weights=True), TypeError,  # type: ignore[call-arg]
-        "EarlyStopping has no argument 'restore_best_weights'; write restore_best",
+    "an empty loader": (
+        lambda: trainer().fit(DataLoader()), DataError,
+        "fit: the DataLoader gives no batch; it has no rows",
     ),
-    "a loader": (
-        lambda: trainer().fit(DataLoader()), DTypeError,
-        "fit: x is a DataLoader; the Trainer draws batches by itself, in native code: give the "
-        "arrays that it reads, as in fit(x, y, batch_size=32)",
+    "a loader and targets": (
+        lambda: trainer().fit(DataLoader(), Y), OptionError,
+        "fit: x is a DataLoader, which has the targets as well; leave y out",
+    ),
+    "a loader of other batches": (
+        lambda: trainer().fit(of_rows(4), batch_size=8), OptionError,
+        "fit: batch_size=8, but the DataLoader has batch_size 4; leave one of them out",
+    ),
+    "a loader without targets": (
+        lambda: trainer().fit(data.DataLoader(data.TensorDataset(X))), DataError,
+        "fit: the batches of the DataLoader are no pairs (x, y)",
+    ),
+    "a function of two arguments": (
+        lambda: trainer().fit(X, Y, callbacks=[lambda epoch, logs: None]), OptionError,
+        "callbacks: <lambda>(epoch, logs) cannot be called as it is; write f(trainer, epoch, logs),"
+        " a function of three arguments",
+    ),
+    "save_best_only of a folder": (
+        lambda: Checkpoint("run/", save_best_only=True), TypeError,  # type: ignore[call-arg]
+        "Checkpoint has no argument 'save_best_only'; write "
+        "callbacks=[ModelCheckpoint(path)], which writes the best weights",
+    ),
+    "activation of a layer": (
+        lambda: nn.Linear(3, 2, activation="relu"), TypeError,  # type: ignore[call-arg]
+        "Linear has no argument 'activation'; write the activation as the next layer: "
+        "nn.Sequential(nn.Linear(...), nn.ReLU())",
+    ),
+    "a layer of Keras": (
+        lambda: nn.Dense, AttributeError,
+        "module 'chainrule.nn' has no attribute 'Dense'; write nn.Linear(inputs, units), and the "
+        "activation as a layer: nn.ReLU()",
+    ),
+    "a method of Keras' models": (
+        lambda: nn.Linear(3, 2).fit(X, Y), AttributeError,
+        "Linear has no attribute 'fit'; write cr.Trainer(model, loss, optimizer).fit(x, y)",
+    ),
+    "a batch at a time": (
+        lambda: trainer().train_on_batch(X, Y), AttributeError,
+        "a Trainer has no attribute 'train_on_batch'; write trainer.fit(x, y, epochs=1, "
+        "batch_size=len(x), shuffle=False)",
+    ),
+    "a GPU": (
+        lambda: cr.zeros(3).cuda(), AttributeError,
+        "a Tensor has no attribute 'cuda'; leave it out: there is the CPU only",
+    ),
+    "a device": (
+        lambda: cr.device("cuda:1"), OptionError,
+        "device 'cuda:1': Chainrule runs on the CPU; leave the argument out",
+    ),
+    "a part of cuda": (
+        lambda: cr.cuda.amp, AttributeError,
+        "cuda.amp: Chainrule runs on the CPU, in float32 or float64; leave it out",
+    ),
+    "another default dtype": (
+        lambda: cr.set_default_dtype(cr.float64), OptionError,
+        "set_default_dtype(float64): the default is float32; write model.double(), and "
+        "dtype=cr.float64 where a tensor is made",
+    ),
+    "a gradient of what needs none": (
+        lambda: cr.autograd.grad(cr.ones(2, requires_grad=True).sum(), cr.ones(2)), GradientError,
+        "autograd.grad: input 0 does not require a gradient; make it with requires_grad=True, or "
+        "call x.requires_grad_() before it is used",
+    ),
+    "a gradient of what was not used": (
+        lambda: cr.autograd.grad(
+            cr.ones(2, requires_grad=True).sum(), cr.ones(2, requires_grad=True)
+        ), GradientError,
+        "autograd.grad: the outputs do not depend on input 0; leave it out, or say "
+        "allow_unused=True and get None for it",
+    ),
+    "a model in a file": (
+        lambda: cr.save({"net": [nn.Linear(3, 2)]}, "net.pt"), DTypeError,
+        "save: net.0 is a Linear, which is no tensor, number, text, dict or list; write "
+        "cr.save(model.state_dict(), path)",
     ),
     "an object": (
         lambda: trainer().fit(object(), Y), DTypeError,
@@ -171,3 +260,128 @@ def test_a_model_that_takes_single_numbers_predicts_a_vector() -> None:
     model = nn.Embedding(5, 2)
     t = cr.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
     assert t.predict(np.array([0, 1, 4])).shape == (3, 2)
+
+
+MODULES = {"chainrule": cr, "Tensor": cr.Tensor, "Module": nn.Module, "Trainer": cr.Trainer}
+
+
+@pytest.mark.parametrize("table", list(NAMES))
+def test_names_that_are_answered_do_not_exist(table: str) -> None:
+    owner = MODULES.get(table)
+    for part in table.split(".") if owner is None else []:
+        owner = getattr(owner or cr, part)
+    there = [name for name in NAMES[table] if name in dir(owner)]
+    assert not there, "take them out of chainrule.habits.NAMES"
+
+
+def test_an_import_of_a_missing_name_is_answered() -> None:
+    with pytest.raises(ImportError) as error:
+        from chainrule import layers  # type: ignore[attr-defined]  # noqa: F401
+    assert str(error.value) == (
+        "module 'chainrule' has no attribute 'layers'; write from chainrule import nn: nn.Linear, "
+        "nn.Dropout, nn.Embedding, …"
+    )
+    with pytest.raises(ImportError, match="cannot import name 'nothing' from 'chainrule'"):
+        from chainrule import nothing  # type: ignore[attr-defined]  # noqa: F401
+    assert not hasattr(cr, "layers")
+
+
+def test_keywords_of_keras_mean_what_they_mean_there(capfd: Any) -> None:
+    t = trainer()
+    stop = EarlyStopping("val_loss", restore_best_weights=False, start_from_epoch=2)  # type: ignore[call-arg]
+    assert (stop.restore_best, stop.start_from) == (False, 2)
+    history = t.fit(X, Y, n_epochs=2, verbose=0, validation_split=0.5, validation_batch_size=2)
+    assert len(history) == 2 and capfd.readouterr().err == ""
+    assert (history.epoch, history.params) == ([0, 1], {"epochs": 2, "steps": 1})
+    assert dict(history) == history.history == dict(history.items())
+    assert t.evaluate(X, Y, verbose=0, return_dict=True) == t.evaluate(X, Y)
+    assert (t.predict(X, verbose=0) == t.predict(X)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", optim.SGD])
+def test_losses_and_optimizers_by_name_have_their_defaults(optimizer: Any) -> None:
+    t = cr.Trainer(nn.Linear(3, 2), "cross_entropy", optimizer, metrics=["acc"])
+    assert isinstance(t.objective.parts[0].loss, nn.CrossEntropyLoss)
+    assert isinstance(t.optimizer, optim.SGD) and t.optimizer.param_groups[0]["lr"] == 1e-3
+    assert len(t.optimizer.param_groups[0]["params"]) == 2
+    assert list(t.fit(X, Y, epochs=1, progress=False)) == ["loss", "accuracy"]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_loader_trains_as_its_arrays_do(shuffle: bool) -> None:
+    found = []
+    rows = data.DataLoader(data.TensorDataset(X, Y), 4, shuffle)
+    for given in ((X, Y, 3, 4), (rows, None, 3)):
+        cr.manual_seed(0)
+        t = trainer()
+        t.fit(*given, shuffle=shuffle, progress=False, validation_data=rows)
+        found.append((t.predict(X), t.predict(rows), t.evaluate(*given[:2]), t.history["val_loss"]))
+    assert (found[0][0] == found[1][0]).all() and (found[0][0] == found[0][1]).all()
+    assert found[0][2:] == found[1][2:]
+
+
+def test_a_loader_of_another_kind_is_read_once_and_says_so() -> None:
+    class Noisy(data.Dataset):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, i: Any) -> Any:
+            return X[i], int(Y[i])
+
+    with pytest.warns(UserWarning, match="the rows of the DataLoader were read once") as said:
+        trainer().fit(data.DataLoader(Noisy(), 4), epochs=2, progress=False)
+    assert said[0].filename == __file__
+
+
+def test_the_best_weights_and_the_measures_are_written(tmp_path: Any) -> None:
+    best = ModelCheckpoint(tmp_path / "best.safetensors", "loss")
+    each = ModelCheckpoint(tmp_path / "net-{epoch:02d}.safetensors", save_best_only=False)
+    log = CSVLogger(tmp_path / "log.csv")
+    t = trainer()
+    history = t.fit(X, Y, epochs=3, progress=False, callbacks=[best, each, log])
+    assert best.best == min(history["loss"])
+    files = sorted(p.name for p in tmp_path.iterdir())
+    assert files == ["best.safetensors", "log.csv", *(f"net-0{i}.safetensors" for i in (1, 2, 3))]
+    last = cr.load(tmp_path / "net-03.safetensors")
+    assert all(cr.array_equal(last[k], v) for k, v in t.model.state_dict().items())
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy" and lines[3].startswith(f"3,{history['loss'][2]!r},")
+    with pytest.raises(WriteError, match="the folder 'nodir' does not exist"):
+        t.fit(X, Y, callbacks=ModelCheckpoint("nodir/net.safetensors", "loss"), progress=False)
+    with pytest.raises(OptionError, match="asks for what is not measured"):
+        t.fit(X, Y, callbacks=ModelCheckpoint("{val_loss}.safetensors", "loss"), progress=False)
+
+
+def test_training_stops_where_the_baseline_is_not_passed() -> None:
+    t = trainer()
+    stop = EarlyStopping("loss", patience=2, baseline=-1.0)
+    assert len(t.fit(X, Y, epochs=9, progress=False, early_stopping=stop)) == 2
+
+
+def test_a_pickle_is_not_read(tmp_path: Any) -> None:
+    import pickle
+
+    path = tmp_path / "net.pt"
+    path.write_bytes(pickle.dumps({"weight": [1.0]}))
+    with pytest.raises(CheckpointError) as error:
+        cr.load(path)
+    assert str(error.value) == (
+        f"{path} is a pickle, which is a program and is not run; write the weights with "
+        "safetensors.torch.save_file(model.state_dict(), path) in PyTorch"
+    )
+    for damaged in (b"", b"nothing"):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
+            cr.load(path)
+
+
+def test_a_training_is_saved_and_loaded_as_nested_dicts(tmp_path: Any) -> None:
+    t = trainer()
+    t.fit(X, Y, epochs=1, progress=False)
+    whole = {"model": t.model.state_dict(), "optimizer": t.optimizer.state_dict(), "epoch": 1}
+    read = cr.load(cr.save(whole, tmp_path / "run.safetensors"), map_location="cpu")
+    assert read["epoch"] == 1 and list(read["optimizer"]) == list(whole["optimizer"])
+    other = trainer()
+    other.model.load_state_dict(read["model"])
+    other.optimizer.load_state_dict(read["optimizer"])
+    assert (other.predict(X) == t.predict(X)).all()

@@ -158,7 +158,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "batchnorm shape": (
         lambda: nn.BatchNorm1d(3)(z(2, 4)),
         "ShapeError",
-        "BatchNorm1d(3) (file:line) expects (batch, 3) or (batch, 3, n), got (2, 4)",
+        "BatchNorm1d(3) (file:line) expects (batch, 3) or (batch, 3, n), got (2, 4)\n    "
+        "set num_features=4",
     ),
     "batchnorm of one": (
         lambda: nn.BatchNorm1d(3)(z(1, 3)),

@@ -559,9 +559,9 @@ IN_PLACE: list[tuple[Callable[[], Any], type[Exception], str]] = [
         " value; change a copy: y = x.clone()",
     ),
     (
-        lambda: v.data.normal_(0, 0.1),
+        lambda: v.data.exponential_(2.0),
         AttributeError,
-        "a Tensor has no attribute 'normal_'; write nn.init.normal_(x, ...)",
+        "a Tensor has no attribute 'exponential_'",
     ),
     (
         lambda: a.narrow(1, 2, 2),

@@ -125,14 +125,17 @@ mistake(
 # -- the trainer -----------------------------------------------------------------------------------
 mistake("no module", lambda: cr.Trainer(lambda x: x, nn.MSELoss(), optim.SGD(model().parameters())))  # type: ignore[arg-type]
 mistake("no optimizer", lambda: cr.Trainer(model(), nn.MSELoss()))
-mistake("optimizer is a class", lambda: cr.Trainer(model(), nn.MSELoss(), optim.SGD))  # type: ignore[arg-type]
+mistake("optimizer of no such name", lambda: cr.Trainer(model(), nn.MSELoss(), "adm"))
+mistake("optimizer of Keras", lambda: cr.Trainer(model(), nn.MSELoss(), "ftrl"))
 mistake(
     "optimizer of another model",
     lambda: cr.Trainer(model(), nn.MSELoss(), optim.SGD(model().parameters())),
 )
 mistake("all frozen", frozen)
 mistake("loss as class", lambda: trainer(nn.MSELoss))
-mistake("loss as text", lambda: trainer("mse"))
+mistake("loss of no such name", lambda: trainer("cros_entropy"))
+mistake("loss of probabilities", lambda: trainer("binary_crossentropy"))
+mistake("schedule as text", lambda: cr.Trainer(model(), "mse", "sgd", scheduler="cosine"))
 mistake("loss is nothing to call", lambda: trainer(3))
 mistake("unused parameters", with_unused)
 mistake("detached prediction", detached)
@@ -331,9 +334,13 @@ TEXTS = {
     "no optimizer": (
         "OptionError: Trainer: give an optimizer, such as optim.Adam(model.parameters(), lr=1e-3)"
     ),
-    "optimizer is a class": (
-        "OptionError: Trainer: optimizer must be an optimizer of optim, got the class SGD (add "
-        "parentheses)"
+    "optimizer of no such name": (
+        "OptionError: Trainer: no optimizer is called 'adm'; is it 'adam'?"
+    ),
+    "optimizer of Keras": (
+        "OptionError: Trainer: no optimizer is called 'ftrl'; there are adafactor, adam, adamw, "
+        "adamax, nadam, radam, adadelta, adagrad, lion, rmsprop, rprop, lbfgs, muon, asgd, sgd, "
+        "backprop1986"
     ),
     "optimizer of another model": (
         "OptionError: Trainer: 4 of 4 parameters of the optimizer (shapes (4, 6), (4,), (3, 4), "
@@ -347,9 +354,16 @@ TEXTS = {
     "loss as class": (
         "OptionError: Trainer: loss is the class MSELoss; add parentheses: MSELoss()"
     ),
-    "loss as text": (
-        "OptionError: Trainer: loss is the text 'mse'; give a loss of nn, such as "
-        "nn.CrossEntropyLoss()"
+    "loss of no such name": (
+        "OptionError: Trainer: no loss is called 'cros_entropy'; is it 'cross_entropy'?"
+    ),
+    "loss of probabilities": (
+        "OptionError: Trainer: loss is the text 'binary_crossentropy', which takes probabilities; "
+        'write "bce_with_logits", which takes logits: no softmax or sigmoid at the end of the model'
+    ),
+    "schedule as text": (
+        "OptionError: Trainer: scheduler is the text 'cosine'; write a schedule of "
+        "optim.lr_scheduler, such as CosineAnnealingLR(optimizer, T_max=epochs)"
     ),
     "loss is nothing to call": (
         "OptionError: Trainer: loss must be a function of (prediction, target), got 3"

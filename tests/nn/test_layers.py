@@ -98,6 +98,35 @@ def test_max_norm_shortens_what_is_looked_up_also_compiled() -> None:
         )
 
 
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_the_gradient_of_a_shortened_row_is_that_of_the_short_one(how: str) -> None:
+    table = np.array([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0]])
+    layer = nn.Embedding.from_pretrained(table, freeze=False, max_norm=1.0)
+    optimizer = cr.optim.SGD(layer.parameters(), lr=0.1)
+    shares = cr.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64")
+
+    def step(index: cr.Tensor) -> cr.Tensor:
+        optimizer.zero_grad()
+        loss = (layer(index) * shares).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    (cr.compile(step) if how == "compiled" else step)(cr.tensor([0, 1]))
+    expected = [[0.6 - 0.1, 0.8 - 0.2], [0.3 - 0.3, 0.4 - 0.4], [6, 8]]
+    np.testing.assert_allclose(layer.weight.numpy(), expected, rtol=1e-6, atol=1e-15)
+
+
+def test_layers_of_a_stack_are_copies_with_the_same_numbers() -> None:
+    stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 5), 2)
+    first, second = (layer.linear1.weight for layer in stack.layers)
+    assert first is not second and np.array_equal(first.numpy(), second.numpy())
+    for layer in stack.layers:
+        layer.linear1.reset_parameters()
+    assert not np.array_equal(first.numpy(), second.numpy())
+    assert not np.array_equal(nn.Conv2d(1, 1, 3).weight.numpy(), nn.Conv2d(1, 1, 3).weight.numpy())
+
+
 def test_padding_in_a_bag_of_nothing_else() -> None:
     layer = nn.EmbeddingBag(4, 2, mode="max", padding_idx=0)
     assert layer(cr.tensor([[0, 0]])).tolist() == [[0.0, 0.0]]

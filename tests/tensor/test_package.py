@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,11 +21,19 @@ HEAVY = [
     "pandas",
     "chainrule.nn",
     "chainrule.train",
+    "chainrule.compiler.loops",
 ]
 
 
 def test_import_is_light() -> None:
     code = f"import chainrule, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_training_loads_nothing_of_tables() -> None:
+    heavy = ["chainrule.data", "chainrule.compiler.loops", "llvmlite", "subprocess", "socket"]
+    code = f"import chainrule.train, sys; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -41,3 +51,16 @@ def test_every_public_name_is_listed_once_in_one_place() -> None:
     assert cr.cat is cr.concat is cr.concatenate
     assert cr.tensor([1]).dtype == cr.int64
     assert isinstance(cr.__version__, str)
+
+
+def test_type_checkers_and_editors_see_names_and_mistakes() -> None:
+    """What is loaded late is listed for them, and a ``__getattr__`` of a module is not."""
+    for path in Path(cr.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        shown = [n.name for n in tree.body if isinstance(n, ast.FunctionDef)]
+        targets = [t for n in tree.body if isinstance(n, ast.Assign) for t in n.targets]
+        assert "__getattr__" not in [*shown, *map(ast.unparse, targets)], path.name
+    listed = ast.parse(Path(cr.__file__).read_text()).body
+    text = "\n".join(ast.unparse(n) for n in listed if isinstance(n, ast.If))
+    for name in (*cr._LAZY_MODULES, *cr._LAZY_NAMES):
+        assert f" {name} as {name}" in text

@@ -9,7 +9,7 @@ import pytest
 from numpy_oracle import check, sample
 
 import chainrule as cr
-from chainrule.errors import GradientError
+from chainrule.errors import GradientError, OptionError
 
 
 def test_grad_of_pytrees() -> None:
@@ -213,3 +213,46 @@ def test_check_grads_finds_a_wrong_rule() -> None:
         cr.check_grads(wrong, [cr.tensor([1.0, 2.0])])
     w = cr.tensor([1.5], dtype="float64", requires_grad=True)
     cr.check_grads(lambda x: cr.exp(x) * w, [cr.tensor([0.3])], order=2)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_random_numbers_in_vmap(compiled: bool) -> None:
+    def draws(x):
+        few = cr.randn(50), cr.randint(0, 1000, (20,)), cr.randperm(8)
+        return *few, cr.bernoulli(x), x.sum() + cr.rand()
+
+    x = cr.full((11, 40), 0.5)
+    for randomness, equal in (("same", True), ("different", False)):
+        f = cr.vmap(draws, randomness=randomness)
+        cr.manual_seed(5)
+        first = (cr.compile(f) if compiled else f)(x)
+        cr.manual_seed(5)
+        for a, b in zip(first, f(x), strict=True):  # drawn again, they are the same
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6, atol=1e-6)
+        for drawn in first[:3]:
+            assert ((drawn[0] == drawn[1]).all().item()) == equal
+        assert (np.sort(first[2].numpy(), axis=1) == np.arange(8)).all()
+
+
+def test_random_numbers_in_nested_vmaps_and_loops() -> None:
+    def walk(x):
+        def body(c, _):
+            n = cr.randn()
+            return c + n, n
+
+        return cr.scan(body, x, None, length=3)[1]
+
+    inner = cr.vmap(walk, randomness="different")
+    drawn = cr.vmap(inner, randomness="different")(cr.zeros(2, 3)).numpy()
+    assert drawn.shape == (2, 3, 3) and len(np.unique(drawn)) == 18
+    shared = cr.vmap(cr.vmap(walk), randomness="different")(cr.zeros(2, 3)).numpy()
+    assert len(np.unique(shared)) == 6
+
+
+def test_randomness_can_be_forbidden() -> None:
+    with pytest.raises(OptionError) as error:
+        cr.vmap(lambda x: x + cr.rand(), randomness="error")(cr.zeros(2))
+    assert 'draws random numbers inside vmap with randomness="error"; say' in str(error.value)
+    assert cr.rand().item() < 1  # and after it they are drawn again
+    with pytest.raises(OptionError, match="randomness is one of same, different, error, got 'all'"):
+        cr.vmap(cr.sin, randomness="all")

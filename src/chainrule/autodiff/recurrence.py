@@ -74,12 +74,12 @@ def loop(
     )
     inputs = (*first, *all_arrays, *fixed)
     last = [op.scan(inputs, body, i) for i in range(len(carries))]
-    rows = _Steps(body, inputs)
+    steps = _Steps(body, inputs)
     varying = _depending(reachable(results), [*carries, *all_stacked])
     at_all_steps = []
     for r in results:
         if r not in varying:
-            at_all_steps.append(rows.at_all_steps(r, []))
+            at_all_steps.append(steps.at_all_steps(r, []))
         else:
             at_all_steps.append(
                 op.scan(inputs, body, r) if save == "carry" else _behind(r, body, inputs)
@@ -229,8 +229,8 @@ def loop_shares(
         if x in on_path and i in back.carries:
             yield x, op.scan(back.inputs, back.body, list(back.carries).index(i))
     for p, x in zip(body.stacked, arrays, strict=True):
-        if x in on_path and (g := back.grads[p]) is not None:
-            yield x, op.scan(back.inputs, back.body, g)
+        if x in on_path and (share := back.grads[p]) is not None:
+            yield x, op.scan(back.inputs, back.body, share)
     for i, (p, x) in enumerate(zip(body.fixed, fixed, strict=True)):
         if x in on_path and back.grads[p] is not None:
             yield x, back.total(i)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from ..compiler.loops import LoopProgram
 from ..core.node import Array
 from ..core.signature import Signature
+
+if TYPE_CHECKING:  # not needed to say what a backend is, and slow to load
+    from ..compiler.loops import LoopProgram
 
 
 class Program(Protocol):
     """A signature that can be run."""
-
-    @property
-    def whole_loop(self) -> bool:
-        """Whether the loop over the steps is one with the step: between steps nothing is in
-        memory, and what changes one element of a state is one store."""
-        ...
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh

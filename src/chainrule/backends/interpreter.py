@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compiler.loops import LoopProgram
 from ..core.interpret import evaluate
 from ..core.node import Array
 from ..core.signature import Signature
 from .base import Backend, Cache, Program
 
+if TYPE_CHECKING:
+    from ..compiler.loops import LoopProgram
+
 
 class InterpretedProgram:
     """A program that is evaluated."""
-
-    whole_loop = False
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature

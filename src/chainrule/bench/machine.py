@@ -150,12 +150,15 @@ def speed() -> dict[str, Any]:
     }
 
 
-def barrier_ns(calls: int = 8, steps: int = 2000, repeats: int = 7) -> float | None:
-    """Nanoseconds from one barrier to the next, with all threads in use; None with one thread."""
+def barrier_ns(
+    threads: int | None = None, calls: int = 8, steps: int = 2000, repeats: int = 7
+) -> float | None:
+    """Nanoseconds from one barrier to the next, with so many ``threads`` (default: all in use);
+    None with one thread."""
     from ..backends.cpu.machine.target import host  # llvmlite may be missing
     from ..backends.cpu.program.step_loop import Call, Schedule, StepLoop, program_objects
 
-    target, count = host(), get_num_threads()
+    target, count = host(), threads or get_num_threads()
     if count == 1:
         return None
     text = "define void @nothing(ptr %scratch, i64 %tid, i64 %nt) {\n  ret void\n}\n"

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .compare import Comparison, Measured
+from .results import Change
 
 NAMES = {
     "chainrule": "Chainrule Trainer",
@@ -31,7 +32,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.6f}".rstrip("0") if "e" in text else text
 
 
-def mebibytes(size: int | None) -> str:
+def mebibytes(size: float | None) -> str:
     """A size in MiB."""
     return "–" if size is None else f"{size / 2**20:.0f}"
 
@@ -105,6 +106,20 @@ def _cells(c: Comparison) -> list[str]:
         number(best.microseconds if best else None),
         number(c.speedup),
     ]
+
+
+def against(found: Sequence[Change]) -> Table:
+    """What was measured before and now; what got slower, or larger, in bold."""
+    table = Table(box=None, pad_edge=False)
+    for i, head in enumerate(("", "", "", "before", "now", "now / before")):
+        table.add_column(head, justify="right" if i > 2 else "left", no_wrap=True)
+    for c in found:
+        show = mebibytes if c.what == "peak bytes" else number
+        what = "peak MiB" if c.what == "peak bytes" else c.what
+        cells = (show(c.before), show(c.now), f"{c.ratio:.2f}")
+        style = "bold" if c.more else ""
+        table.add_row(c.workload, NAMES[c.mode], what, *cells, style=style)
+    return table
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:

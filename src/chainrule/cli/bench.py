@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import platform
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ..bench.compare import Comparison, compare
-from ..bench.machine import processor_name
 from ..bench.processes import choose, versions
-from ..bench.report import markdown, summary, table
+from ..bench.report import against, markdown, summary, table
+from ..bench.results import Results, changes, check_comparable, machine_now
 from ..errors import OptionError
 from ..runtime.explain import peak_flops_together
 from ..runtime.threads import get_num_threads
@@ -51,6 +52,13 @@ from .output import data, print_json, progress
     metavar="PATH",
     help="Interpreter that has the other libraries [env: CHAINRULE_PEERS_PYTHON].",
 )
+@click.option(
+    "--against",
+    "earlier",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What --json wrote before, on this machine: say what got slower (exit code 1 if it did).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with every number.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Markdown tables.")
 def command(
@@ -60,10 +68,11 @@ def command(
     seconds: float,
     peers: str,
     peers_python: str | None,
+    earlier: Path | None,
     as_json: bool,
     as_markdown: bool,
     **net: Any,
-) -> None:
+) -> int:
     """Time a training step of this library and, where installed, of PyTorch, JAX, scikit-learn and
     NumPy.
 
@@ -76,6 +85,9 @@ def command(
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
     count = threads or get_num_threads()
+    before = Results.read(earlier) if earlier else None
+    if before is not None:
+        check_comparable(before, count, [w.name for w in chosen], str(earlier))
     console = progress()
     found: list[Comparison] = []
     with console.status("starting") as status:
@@ -95,17 +107,22 @@ def command(
                 data().print(table(result), "")
             elif not console.is_terminal:
                 console.print(f"{workload.name} done")
+    results = Results(machine_now(count), ", ".join(versions(peers_python)), rounds, found)
+    changed = changes(before, results) if before is not None else []
+    more = [c for c in changed if c.more]
     if as_json:
-        machine = {"processor": processor_name(), "platform": platform.platform()}
-        print_json(
-            {
-                "machine": machine,
-                "rounds": rounds,
-                "versions": ", ".join(versions(peers_python)),
-                "comparisons": [c.to_dict() for c in found],
-            }
-        )
+        document = results.to_dict()
+        if before is not None:
+            document["against"] = [asdict(c) | {"ratio": c.ratio} for c in changed]
+        print_json(document)
     elif as_markdown:
         click.echo(markdown(found))
     else:
         data().print(summary(found))
+    if before is not None and not as_json:
+        words = f"{len(more)} of {len(changed)} are more than before" if more else "Nothing is more"
+        data().print()
+        data().print(f"Against {earlier} (chainrule {before.version}):", markup=False)
+        data().print(against(changed))
+        data().print(f"{words}.")
+    return int(bool(more))

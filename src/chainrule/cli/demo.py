@@ -15,8 +15,8 @@ from rich.table import Table
 
 from .. import manual_seed, nn, optim
 from ..core.node import Array
+from ..core.whole_file import check_writable, whole_file
 from ..data.digits import load_digits
-from ..data.whole_file import check_writable, whole_file
 from ..train.figures import curves, hinton_figure
 from ..train.history import History
 from ..train.trainer import Trainer

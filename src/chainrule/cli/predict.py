@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from ..core.node import Array
+from ..core.whole_file import whole_file
 from ..data import open_table
-from ..data.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from .output import progress

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.table import Table
 
+from ..core.whole_file import check_place, check_writable
 from ..data import open_table
-from ..data.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.network import ACTIVATIONS, OPTIMIZERS
 from ..estimators.schedule import SCHEDULES

@@ -201,13 +201,16 @@ def place_loop(
     """A loop's kernels: first values, the loop, and its results copied where several places want
     one. Adds the buffers of the loop's own program."""
     first = {value: at[:1] for value, at in places.items()}
+    made: list[int] = []
     for body in bodies:
-        if not isinstance(body, Repeat):
-            yield kernel_of("first_carry", moved(body, first))
-            made = [s.buffer for stage in body.stages for s in stage.statements]  # type: ignore[union-attr]
-        else:
+        if isinstance(body, Repeat):
             yield kernel_of(f"scan_{body.times}", placed_loop(body, first, buffers))
-            made = [*body.carries, *body.results]
+            made += [*body.carries, *body.results]
+        else:
+            assert isinstance(body, Nest)
+            yield kernel_of("first_carry", moved(body, first))
+            stored = [s for stage in body.stages for s in stage.statements]
+            made += [s.buffer for s in stored if isinstance(s, Store)]
     for value in dict.fromkeys(made):
         for other in places[value][1:] if values[value].size else ():
             numbers = {values[value]: value}

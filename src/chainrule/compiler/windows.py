@@ -88,17 +88,19 @@ def conv_phases(node: Node) -> Node | None:
         return phases[0]
     while len(phases) < period:
         phases.append(g.zeros_like(phases[0]))
-    shape = list(phases[0].shape)
-    apart = [g.reshape(y, (*shape[: axis + 2], 1, *shape[axis + 2 :])) for y in phases]
-    shape[axis + 1] *= period
-    beside = g.reshape(g.concat(apart, axis + 2), shape)
+    sizes = list(phases[0].shape)
+    apart = [g.reshape(y, (*sizes[: axis + 2], 1, *sizes[axis + 2 :])) for y in phases]
+    sizes[axis + 1] *= period
+    beside = g.reshape(g.concat(apart, axis + 2), sizes)
     return _part(beside, axis + 1, 0, outputs)
 
 
 def conv_of_nothing(node: Node) -> Node | None:
-    """conv whose padding cuts all of x away = zeros"""
+    """conv over no channels, or whose padding cuts all of x away = zeros"""
     x, _ = node.inputs
     p = node.params
+    if x.shape[-1] == 0:  # the gradient by the weights for a minibatch of no examples
+        return g.full(node.shape, 0, node.dtype)
     for a, (low, high) in enumerate(zip(p["low"], p["high"], strict=True)):
         n = (x.shape[a + 1] - 1) * p["hole"][a] + 1
         if -low >= n or -high >= n:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from ..errors import ShapeError
@@ -51,7 +51,12 @@ class Body:
         return f"{way}loop of {self.length} steps"
 
 
-def split(body: Body, inputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+_Input = TypeVar("_Input")
+
+
+def split(
+    body: Body, inputs: Sequence[_Input]
+) -> tuple[Sequence[_Input], Sequence[_Input], Sequence[_Input]]:
     """A scan's inputs: first carries, stacked arrays, fixed values."""
     a = len(body.carries)
     b = a + len(body.stacked)

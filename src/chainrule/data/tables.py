@@ -142,12 +142,12 @@ def words_of(column: Any, source: str, name: str, first_row: int = 0) -> Array:
         raise word_too_long(source, name, longest, first_row + int(lengths.arg_max()))
     rows = _AT_ONCE // max(longest, 1)
     if len(column) <= rows:
-        return words_array([v if v == v else None for v in column.to_list()])  # pandas has NaN
+        return words_array([None if is_missing(v) else v for v in column.to_list()])
     known: dict[Any, Any] = {}
     found = np.empty(len(column), object)
     for i in range(0, len(column), rows):
         part = column[i : i + rows].to_list()
-        found[i : i + len(part)] = [known.setdefault(v, v) if v == v else None for v in part]
+        found[i : i + len(part)] = [None if is_missing(v) else known.setdefault(v, v) for v in part]
     return found
 
 

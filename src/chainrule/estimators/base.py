@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..core.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
+from ..data.split import split_rows
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
@@ -23,7 +24,6 @@ from ..train.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks
 from .network import OPTIMIZERS, Spec, Training, check_sizes, outputs
 from .session import INTERRUPTION, Progress, Session, lent
-from .split import split_rows
 
 try:
     from sklearn.base import BaseEstimator

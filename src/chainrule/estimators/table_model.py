@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
 
 from ..core.node import Array
+from ..core.whole_file import whole_file
 from ..data import Preprocessor, Source, source_of
 from ..data.preprocess import read_answers
 from ..data.reading import column_names
+from ..data.split import split_rows
 from ..data.tables import Table
 from ..data.target import Answers
-from ..data.whole_file import whole_file
 from ..errors import ChainruleError, CheckpointError, DataError, OptionError
 from ..train import EarlyStopping, History
 from ..train.interrupt import interrupts
@@ -27,7 +28,6 @@ from .measure import ClassScores, NumberScores, Scores
 from .network import Spec, Training, outputs, softmax
 from .schedule import schedules_of
 from .session import INTERRUPTION, Session
-from .split import split_rows
 
 FORMAT = "chainrule_table_model"
 VERSION = 1

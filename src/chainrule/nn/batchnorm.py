@@ -106,19 +106,19 @@ class _BatchNorm(_Tracked):
             shapes = " or ".join(
                 f"(batch, {self.num_features}{', n' * (r - 2)})" for r in self.ranks
             )
-            raise ShapeError(f"{trail.title(self)} expects {shapes}, got {x.shape}")
+            fits = x.ndim in self.ranks
+            advice = trail.other_channels(x, 1, self.num_features, "num_features") if fits else ""
+            raise ShapeError(f"{trail.title(self)} expects {shapes}, got {x.shape}{advice}")
         training = self.training
         momentum: Any = self.momentum
         counter = self.num_batches_tracked
-        if training and counter is not None:
-            counter.assign(counter + 1)
-            if momentum is None:
-                momentum = 1.0 / counter.double()
+        if training and counter is not None and momentum is None:
+            momentum = 1.0 / (counter + 1).double()
         use_batch = training or self.running_mean is None
         mean, var = (
             (self.running_mean, self.running_var) if training or not use_batch else (None, None)
         )
-        return F.batch_norm(
+        y = F.batch_norm(
             x,
             mean,
             var,
@@ -128,6 +128,9 @@ class _BatchNorm(_Tracked):
             0.0 if momentum is None else momentum,
             self.eps,
         )
+        if training and counter is not None:  # not before: an input that is refused is not counted
+            counter.assign(counter + 1)
+        return y
 
 
 class BatchNorm1d(_BatchNorm):
@@ -202,9 +205,12 @@ class _InstanceNorm(_Tracked):
         batch: Any = x.unsqueeze(0) if alone else x
         if batch.ndim not in self.ranks or batch.shape[1] != self.num_features:
             pixels = ", n" * (self.ranks[0] - 2)
+            axis = 0 if alone else 1
+            fits = batch.ndim in self.ranks and x.shape[1] != self.num_features
+            advice = trail.other_channels(x, axis, self.num_features, "num_features")
             raise ShapeError(
                 f"{trail.title(self)} expects (batch, {self.num_features}{pixels}), or that without"
-                f" the batch, got {x.shape}"
+                f" the batch, got {x.shape}{advice if fits else ''}"
             )
         y = F.instance_norm(
             batch,

@@ -85,25 +85,20 @@ class _Convolution(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def _checked(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+    def _checked(self, given: Any) -> Tensor:
+        x = as_tensor(given)
         positions = ", ".join("DHW"[-self.rank :]) if self.rank > 1 else "L"
         if x.ndim not in (self.rank + 1, self.rank + 2):
             raise ShapeError(
                 f"{trail.title(self)} expects (N, {self.in_channels}, {positions}) or "
                 f"({self.in_channels}, {positions}), got {x.shape}{self._origin(x)}"
             )
-        channels = x.shape[-self.rank - 1]
-        if channels != self.in_channels:
-            last = (
-                ""
-                if x.shape[-1] != self.in_channels
-                else ("\n    channels come first: put x.movedim(-1, 1) before it")
-            )
-            advice = last or f"\n    set in_channels={channels}"
+        axis = x.ndim - self.rank - 1
+        if x.shape[axis] != self.in_channels:
+            advice = trail.other_channels(x, axis, self.in_channels, "in_channels")
             raise ShapeError(
-                f"{trail.title(self)} expects {self.in_channels} channels, got {channels}: "
-                f"input {x.shape}{self._origin(x)}{advice}"
+                f"{trail.title(self)} expects {self.in_channels} channels, got {x.shape[axis]}: "
+                f"input {x.shape}{advice}"
             )
         if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
             raise DTypeError(
@@ -329,7 +324,7 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """`ConvTranspose1d` over two positions.
+    """`ConvTranspose1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -341,7 +336,7 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """`ConvTranspose1d` over three positions.
+    """`ConvTranspose1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

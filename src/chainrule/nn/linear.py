@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
+from ..habits import LINEAR, knows
 from ..tensor.create import check_device, zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
@@ -56,6 +57,7 @@ class Linear(Module):
     weight: Parameter
     bias: Parameter | None
 
+    @knows(LINEAR)
     def __init__(
         self,
         in_features: int,

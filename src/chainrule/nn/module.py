@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import ChainruleError, CheckpointError, OptionError
+from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.create import check_device
@@ -127,7 +128,7 @@ class Module(Versioned):
             entries = self.__dict__.get(table)
             if entries is not None and name in entries:
                 return entries[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise no_attribute(type(self).__name__, "Module", name)
 
     def __delattr__(self, name: str) -> None:
         for table in (self._parameters, self._buffers, self._modules):
@@ -373,8 +374,11 @@ class Module(Versioned):
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
         if not isinstance(mode, bool | np.bool_):
             raise OptionError(f"train(mode) expects True or False, got {mode!r}")
-        for module in self.modules():
-            module.training = bool(mode)
+        switched = [m for m in self.modules() if m._training is not bool(mode)]
+        for module in switched:
+            object.__setattr__(module, "_training", bool(mode))
+        if switched:
+            changed()
         return self
 
     def eval(self) -> Self:

@@ -163,8 +163,11 @@ class GroupNorm(Module):
         """The same shape."""
         x = as_tensor(x)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
+            fits = x.ndim > 1
+            advice = trail.other_channels(x, 1, self.num_channels, "num_channels") if fits else ""
             raise ShapeError(
                 f"{trail.title(self)} expects (batch, {self.num_channels}, ...), got {x.shape}"
+                f"{advice}"
             )
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 

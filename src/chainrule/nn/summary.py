@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
 from ..tensor.create import zeros
@@ -68,10 +70,12 @@ class Summary:
 
 
 def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summary:
-    """A table of the layers as they are called for an input of ``input_shape`` (batch included).
+    """A table of the layers as they are called for an input of ``input_shape`` (batch included; it
+    may be None).
 
     ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
-    pass: 2 m n k for a product of matrices, 1 for each element otherwise. Memory is that of the
+    pass: 2 for each product in a product of matrices or a convolution, 1 for each element otherwise
+    (for each element of a window in pooling), a loop's as often as it runs. Memory is that of the
     outputs.
 
     >>> from chainrule import nn
@@ -86,6 +90,8 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
     trainable parameters 15; their memory 60 B
     """
     shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    if all(isinstance(s, tuple) for s in shapes):  # None: any number of rows, shown as one
+        shapes = [tuple(1 if n is None else n for n in s) for s in shapes]
     if not all(isinstance(s, tuple) and all(isinstance(n, int) for n in s) for s in shapes):
         raise OptionError(f"summary: input_shape is a tuple like (1, 784), got {input_shape!r}")
     result = Summary()
@@ -144,22 +150,36 @@ def _parameters(module: Module) -> int:
     return sum(math.prod(p.shape) for p in module.parameters())
 
 
-def _flops(outputs: list[Node], inputs: set[Node]) -> int:
+def _flops(outputs: Sequence[Node], inputs: Iterable[Node]) -> int:
     """Operations between the inputs and the outputs."""
-    total = 0
-    blocked: set[Node] = set()
-    for i in inputs:
-        blocked.update(reachable([i]))
-    for node in reachable(outputs):
-        if node in blocked:
-            continue
-        if node.primitive.kind == "elementwise":
-            total += node.size
-        elif node.primitive.kind == "reduce":
-            total += node.inputs[0].size
-        elif node.primitive.kind == "contract":
-            total += 2 * node.size * node.inputs[0].shape[-1]
-    return total
+    given = reachable(inputs)
+    return sum(map(_cost, _each_loop_once(set(reachable(outputs)).difference(given))))
+
+
+def _each_loop_once(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes, with one for all results of a loop."""
+    found = {n if n.op != "scan" else family(n): n for n in nodes}
+    return list(found.values())
+
+
+def _cost(node: Node) -> int:
+    """Operations of one node; 2 for each product in a sum of products."""
+    if node.primitive.kind == "elementwise":
+        return node.size
+    if node.primitive.kind == "reduce":
+        return node.inputs[0].size
+    if node.op == "dot":
+        return 2 * node.size * node.inputs[0].shape[-1]
+    if node.op == "conv":  # weights (*K, C, G, O): each output is a sum over taps and channels
+        return 2 * node.size * math.prod(node.inputs[1].shape[:-2])
+    if node.op in ("fold", "scatter_add"):
+        return node.inputs[-1].size
+    if node.op == "scan":
+        body: Body = node.params["body"]
+        results = [r.params["result"] for r in body.results]
+        roots = [*body.updates, *(r for r in results if isinstance(r, Node))]
+        return body.length * _flops(roots, body.inputs)
+    return 0
 
 
 def _count(n: float) -> str:

@@ -141,6 +141,17 @@ def name_layer(checks: Sequence[RangeCheck], module: Module) -> None:
         check.layer = check.layer or title(module)
 
 
+def other_channels(x: Any, axis: int, expected: int, option: str) -> str:
+    """What to do about an input whose ``axis`` has not the channels that a layer expects, on lines
+    of their own."""
+    lines = [origin(x)] if origin(x) else []
+    if x.ndim > 2 and x.shape[-1] == expected:
+        lines.append(f"channels come first: put x.movedim(-1, {axis}) before it")
+    else:
+        lines.append(f"set {option}={x.shape[axis]}")
+    return "".join(f"\n    {line}" for line in lines)
+
+
 def explain(error: ChainruleError, module: Module, args: tuple[Any, ...]) -> None:
     """Add a line to ``error`` that names the innermost module it came from, unless it has one."""
     if getattr(error, "_module_named", False):

@@ -175,8 +175,9 @@ class TransformerEncoder(Module):
     """``num_layers`` copies of an encoder layer one after the other, then ``norm``:
     y = norm(layerₙ(… layer₁(src))), shaped like src (length, batch, d_model).
 
-    ``enable_nested_tensor`` and ``mask_check`` choose among shortcuts of PyTorch that change no
-    result; there are none here.
+    Copies: all layers start with the same numbers, as in PyTorch; ``reset_parameters`` of their
+    parts draws others. ``enable_nested_tensor`` and ``mask_check`` choose among shortcuts of
+    PyTorch that change no result; there are none here.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -214,6 +215,8 @@ class TransformerEncoder(Module):
 class TransformerDecoder(Module):
     """``num_layers`` copies of a decoder layer one after the other, then ``norm``:
     y = norm(layerₙ(… layer₁(tgt, memory) …, memory)), shaped like tgt (length, batch, d_model).
+
+    Copies: all layers start with the same numbers; see `TransformerEncoder`.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -1,5 +1,8 @@
 """Optimizers and schedules, with the names of ``torch.optim``."""
 
+import typing as _typing
+
+from ..habits import answers_of as _answers_of
 from . import lr_scheduler as lr_scheduler
 from . import swa_utils as swa_utils
 from .adafactor import Adafactor as Adafactor
@@ -19,3 +22,6 @@ from .optimizer import Optimizer as Optimizer
 from .sgd import ASGD as ASGD
 from .sgd import SGD as SGD
 from .sgd import Backprop1986 as Backprop1986
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.optim")

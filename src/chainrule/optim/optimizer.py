@@ -16,6 +16,7 @@ from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
+from .eager import count_eager
 from .group import ParamGroup, Switches, check_switches
 
 State = dict[str, Tensor]
@@ -157,6 +158,7 @@ class Optimizer(Versioned):
         """Change every parameter that has a gradient. ``closure`` (optional) computes the loss
         anew."""
         loss = None
+        count_eager()
         if closure is not None:
             with enable_grad():
                 loss = closure()

@@ -61,10 +61,11 @@ def default_folder() -> Path | None:
     chosen = os.environ.get("CHAINRULE_CACHE", "").strip()
     if chosen.lower() in ("0", "off"):
         return None
-    return Path(chosen).expanduser() if chosen else _users_folder()
+    return Path(chosen).expanduser() if chosen else users_folder()
 
 
-def _users_folder() -> Path:
+def users_folder() -> Path:
+    """The folder in which this user keeps what can be made or fetched again."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
@@ -248,7 +249,7 @@ class Cache:
             why = _foreign(self.folder.stat()) or _foreign_link(self.folder)
             if why:
                 return self._give_up(f"{why}, and may have put code in it; remove the folder")
-            mark, own = self.folder / _MARK, self.folder == _users_folder()
+            mark, own = self.folder / _MARK, self.folder == users_folder()
             if not own and any(self.folder.iterdir()) and not mark.exists():
                 return self._give_up("it holds other files; name a new or an empty folder")
             with contextlib.suppress(OSError):  # what is there can still be read

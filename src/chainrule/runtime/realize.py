@@ -109,6 +109,11 @@ def purpose_of(nodes: Sequence[Node]) -> str | None:
     return None
 
 
+def waits_for(node: Node, purpose: str) -> bool:
+    """Whether one of the placeholders that ``node`` waits for was made by ``purpose``."""
+    return any(placeholders.get(n) == purpose for n in _needed([node])[1])
+
+
 def require_value(nodes: Sequence[Node], message: Callable[[str], str]) -> None:
     """Raise CompileError with ``message(purpose)`` if a node waits for a placeholder."""
     purpose = purpose_of(nodes)

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..core import dtypes as dt
+from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape, copy_source, inputs_first
 from ..core.rewrite import with_inputs
@@ -136,11 +138,30 @@ def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[
     return [new[n] for n in nodes]
 
 
+@dataclass
+class Source:
+    """A key, and how many draws came from it; see `random.drawing_from`."""
+
+    key: Node
+    count: int = 0
+
+    def next_key(self) -> Node:
+        """The key of the next draw; in a loop, one for each step."""
+        key = g.fold_in(self.key, g.constant(self.count, dt.uint32))
+        self.count += 1
+        for step in active.steps:
+            key = g.fold_in(key, step)
+        return key
+
+
 class _Active(threading.local):
     capture: Capture | None = None
     grad_enabled: bool = True
     transforms: int = 0  # how many transformations run their function on tracers now
-    steps: tuple[Node, ...] = ()  # step numbers of loops whose body runs on placeholders
+    steps: tuple[Node, ...] = ()  # numbers of loops' steps and of examples, to draw others for each
+    changed: list[Value] | None = None  # tensors that a function running on tracers changes
+    source: Source | None = None  # where random numbers come from; None: of a generator
+    draws: bool = True  # False: in a function mapped with randomness="error"
     checks: list[RangeCheck] | None = None  # of indices that the running trace does not know yet
 
 

@@ -267,8 +267,8 @@ def trace(
 
 def _settled(before: Watch, roots: Callable[[], Iterable[Any]]) -> Watch:
     """What is watched after a capture: not the numbers and containers that it changed itself."""
-    changes = before.differing()
-    return follow(roots, {place for place, _ in changes}) if changes else before
+    changes = {place for place, _ in before.differing()}
+    return follow(roots, changes) if changes else before
 
 
 def _result(x: Any, output: Callable[[Value], int]) -> Result:

@@ -10,7 +10,7 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.node import Node
 from ..errors import DTypeError, OptionError, ShapeError
-from .elementwise import broadcast_shapes, multiply
+from .elementwise import add, broadcast_shapes, multiply
 from .reduce import normalize_axis, sum
 from .shape import reshape
 from .value import Value, as_tensor, make, use
@@ -69,6 +69,23 @@ def _batched(x: Node, y: Node) -> Node:
         return g.reshape(g.dot(g.reshape(x, (rows, k)), y), (*x.shape[:-1], n))
     batch = broadcast_shapes(x.shape[:-2], y.shape[:-2], name="matmul (leading axes)")
     return g.dot(g.expand(x, (*batch, m, k)), g.expand(y, (*batch, k, n)))
+
+
+mm = bmm = matmul
+
+
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
+    """beta · input + alpha · mat1 @ mat2.
+
+    >>> import chainrule as cr
+    >>> cr.addmm([1.0, 2.0], [[3.0]], [[4.0, 5.0]])
+    tensor([[13., 17.]])
+    """
+    product = matmul(mat1, mat2)
+    return add(
+        input if beta == 1 else multiply(input, beta),
+        product if alpha == 1 else multiply(product, alpha),
+    )
 
 
 def dot(a: Any, b: Any) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
+from ..core.device import device
 from ..core.dtypes import DType
 from ..core.memory import aligned
 from ..core.node import Node
@@ -29,12 +30,10 @@ def _finish(tensor: Tensor, requires_grad: bool) -> Tensor:
     return tensor.requires_grad_() if requires_grad else tensor
 
 
-def check_device(device: Any) -> None:
+def check_device(given: Any) -> None:
     """Accept the only device there is."""
-    if device is not None and str(device) != "cpu":
-        raise OptionError(
-            f"device {str(device)!r}: Chainrule runs on the CPU; leave the argument out"
-        )
+    if given is not None:
+        device(str(given))
 
 
 def _of_tensors(data: Any) -> Any:

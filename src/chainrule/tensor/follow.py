@@ -278,11 +278,8 @@ _contents: Get = operator.attrgetter("cell_contents")
 _code: Get = operator.attrgetter("__code__")
 _defaults: Get = operator.attrgetter("__defaults__")
 _forward: Get = operator.attrgetter("forward")
+_numbers: Get = operator.methodcaller("tobytes")
 _OWN = {"__dict__", "__weakref__", "__module__", "__doc__", "__init_subclass__", "__wrapped__"}
-
-
-def _numbers(array: Any) -> bytes:
-    return bytes(array.tobytes())
 
 
 def _is_plain(value: Any) -> bool:

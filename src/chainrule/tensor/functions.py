@@ -6,9 +6,12 @@ from .bits import bitwise_left_shift as bitwise_left_shift
 from .bits import bitwise_or as bitwise_or
 from .bits import bitwise_right_shift as bitwise_right_shift
 from .bits import bitwise_xor as bitwise_xor
+from .contract import addmm as addmm
+from .contract import bmm as bmm
 from .contract import dot as dot
 from .contract import einsum as einsum
 from .contract import matmul as matmul
+from .contract import mm as mm
 from .contract import outer as outer
 from .contract import tensordot as tensordot
 from .contract import vecdot as vecdot
@@ -114,6 +117,7 @@ from .index import argsort as argsort
 from .index import gather as gather
 from .index import index_select as index_select
 from .index import one_hot as one_hot
+from .index import scatter as scatter
 from .index import scatter_add as scatter_add
 from .index import searchsorted as searchsorted
 from .index import sort as sort
@@ -124,6 +128,7 @@ from .kinds import astype as astype
 from .kinds import can_cast as can_cast
 from .kinds import finfo as finfo
 from .kinds import iinfo as iinfo
+from .kinds import is_tensor as is_tensor
 from .kinds import isdtype as isdtype
 from .kinds import result_type as result_type
 from .random import Generator as Generator
@@ -142,6 +147,7 @@ from .random import randint as randint
 from .random import randn as randn
 from .random import randn_like as randn_like
 from .random import randperm as randperm
+from .random import seed as seed
 from .random import uniform as uniform
 from .reduce import all as all
 from .reduce import amax as amax
@@ -171,6 +177,10 @@ from .sets import unique_all as unique_all
 from .sets import unique_counts as unique_counts
 from .sets import unique_inverse as unique_inverse
 from .sets import unique_values as unique_values
+from .settings import get_default_dtype as get_default_dtype
+from .settings import set_default_dtype as set_default_dtype
+from .settings import set_printoptions as set_printoptions
+from .settings import use_deterministic_algorithms as use_deterministic_algorithms
 from .shape import broadcast_arrays as broadcast_arrays
 from .shape import broadcast_tensors as broadcast_tensors
 from .shape import broadcast_to as broadcast_to
@@ -183,6 +193,7 @@ from .shape import diagonal as diagonal
 from .shape import expand_dims as expand_dims
 from .shape import flatten as flatten
 from .shape import flip as flip
+from .shape import hstack as hstack
 from .shape import matrix_transpose as matrix_transpose
 from .shape import moveaxis as moveaxis
 from .shape import pad as pad
@@ -205,3 +216,11 @@ from .shape import triu as triu
 from .shape import unbind as unbind
 from .shape import unsqueeze as unsqueeze
 from .shape import unstack as unstack
+from .shape import vstack as vstack
+from .statistics import bincount as bincount
+from .statistics import cdist as cdist
+from .statistics import median as median
+from .statistics import quantile as quantile
+from .statistics import unique as unique
+
+as_tensor = asarray  # PyTorch's name

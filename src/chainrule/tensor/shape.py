@@ -15,7 +15,7 @@ from ..core.node import Node, Shape
 from ..errors import OptionError, ShapeError
 from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import Value, as_tensor, constant, make, use, view_of
+from .value import as_tensor, constant, make, use, view_of
 from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
 if TYPE_CHECKING:
@@ -336,6 +336,29 @@ def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor
     return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
 
 
+def vstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors one below the other, along axis 0; a vector is a row.
+
+    >>> import chainrule as cr
+    >>> cr.vstack([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    tensors = [as_tensor(x) for x in xs]
+    return concatenate([reshape(t, (1, t.numel())) if t.ndim < 2 else t for t in tensors])
+
+
+def hstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors side by side, along axis 1; vectors one after the other.
+
+    >>> import chainrule as cr
+    >>> cr.hstack([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    tensors = [ravel(x) if as_tensor(x).ndim == 0 else as_tensor(x) for x in xs]
+    return concatenate(tensors, 1 if tensors and tensors[0].ndim > 1 else 0)
+
+
 def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
     """x[start:start + length] along ``dim``; a negative start counts from the end.
 
@@ -512,11 +535,11 @@ def pad(
     node = g.slice(
         node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
     )
-    result = make(g.pad(node, low, high), tensor)
-    if not isinstance(fill, Value) and fill == 0:
-        return result
+    filling = operand(fill, node.dtype)
+    if filling.op == "constant":
+        return make(g.pad(node, low, high, filling.params["value"].array.item()), tensor)
     inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
-    return select(inside, result, make(operand(fill, node.dtype)))
+    return select(inside, make(g.pad(node, low, high), tensor), make(filling))
 
 
 def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
@@ -532,20 +555,38 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
     node = use(tensor)
     for axis, (low, high) in enumerate(pairs):
         n = node.shape[axis]
-        if (
-            min(low, high) < 0
-            or (names[mode] == "reflect" and max(low, high) >= n)
-            or (n == 0 and max(low, high))
-        ):
+        if not low and not high:
+            continue
+        if min(low, high) < 0 or n == 0 or (names[mode] == "reflect" and max(low, high) >= n):
             raise ShapeError(
                 f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
             )
-        if low or high:
-            index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
-            order = [axis, *(i for i in range(node.ndim) if i != axis)]
-            back = [order.index(i) for i in range(node.ndim)]
-            node = g.permute(g.gather(g.permute(node, order), index), back)
+        index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+        order = [axis, *(i for i in range(node.ndim) if i != axis)]
+        back = [order.index(i) for i in range(node.ndim)]
+        node = g.permute(g.gather(g.permute(node, order), index), back)
     return make(node, tensor)
+
+
+def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` elements, ``step`` apart, along an axis; their elements lie along a new
+    last axis.
+
+    >>> import chainrule as cr
+    >>> cr.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        raise ShapeError("unfold needs an axis to take windows along, got a scalar")
+    axis = normalize_axis(dimension, tensor.ndim, "unfold")
+    if size < 1 or step < 1 or size > tensor.shape[axis]:
+        raise ShapeError(
+            f"unfold: windows of {size} elements, {step} apart, along axis {axis} of shape "
+            f"{tensor.shape}; both are at least 1, and the size at most {tensor.shape[axis]}"
+        )
+    return make(g.window(use(tensor), [axis], [size], [step], [1]), tensor)
 
 
 def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:

@@ -12,12 +12,15 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
+from ..core.device import CPU, device
 from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
+from ..habits import no_attribute
 from ..runtime import realize as rt
-from . import bits, contract, create, elementwise, index, reduce, shape
+from . import bits, contract, create, elementwise, index, reduce, shape, statistics
+from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
-from .view import Stop, in_order
+from .view import Layout, Stop, contiguous, in_order
 
 Operator = Callable[["Tensor", Any], "Tensor"]
 
@@ -217,9 +220,7 @@ class Tensor(Value):
         if self._is_outside() or rt.purpose_of([self.node]) is not None:
             return f"tensor(shape={self.shape}, dtype={self.dtype}, no value yet{extra})"
         array = self._read()
-        text = np.array2string(
-            array, separator=", ", prefix="tensor(", precision=4, suppress_small=False
-        )
+        text = text_of(array, "tensor(")
         plain = self.dtype in (dt.default_float, dt.default_int, dt.bool_) and array.size > 0
         shown = (
             ""
@@ -292,6 +293,18 @@ class Tensor(Value):
             return self
         return self.clone()
 
+    def _layout(self) -> Layout:
+        """Shape and strides, in elements."""
+        return (self.shape, contiguous(self.shape)) if self._view is None else self._view.layout()
+
+    def is_contiguous(self) -> Any:
+        """Whether the elements lie in their order (see `contiguous`)."""
+        return in_order(*self._layout())
+
+    def stride(self, dim: Any = None) -> Any:
+        """How many elements lie from one to the next along each axis, or along ``dim``."""
+        return self._layout()[1] if dim is None else self._layout()[1][dim]
+
     def clone(self) -> Tensor:
         """A tensor of its own with the same value; gradients flow through."""
         return make(g.copy(use(self)), self)
@@ -339,10 +352,22 @@ class Tensor(Value):
         """The size of the numbers in bytes."""
         return self.numel() * self.dtype.itemsize
 
+    nelement = numel
+    ndimension = dim
+
+    def element_size(self) -> Any:
+        """The size of an element in bytes."""
+        return self.dtype.itemsize
+
     @property
-    def device(self) -> str:
-        """Always "cpu"."""
-        return "cpu"
+    def device(self) -> device:
+        """Always ``cr.device("cpu")``, which equals "cpu"."""
+        return CPU
+
+    @property
+    def is_cuda(self) -> Any:
+        """False."""
+        return False
 
     @property
     def is_floating(self) -> Any:
@@ -352,6 +377,49 @@ class Tensor(Value):
     def is_floating_point(self) -> Any:
         """Whether the dtype is a float."""
         return dt.is_float(self.dtype)
+
+    def type_as(self, other: Any) -> Tensor:
+        """Converted to the dtype of ``other``."""
+        return self.astype(other.dtype)
+
+    # -- new tensors of this dtype -----------------------------------------------------------------
+    def new_tensor(self, data: Any, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+        """``data`` as a tensor of this dtype."""
+        return create.tensor(data, dtype or self.dtype, requires_grad)
+
+    def new_zeros(self, *lengths: Any, dtype: Any = None, **options: Any) -> Tensor:
+        """Zeros of this dtype."""
+        return create.zeros(*lengths, dtype=dtype or self.dtype, **options)
+
+    def new_ones(self, *lengths: Any, dtype: Any = None, **options: Any) -> Tensor:
+        """Ones of this dtype."""
+        return create.ones(*lengths, dtype=dtype or self.dtype, **options)
+
+    def new_full(self, size: Any, value: Any, dtype: Any = None, **options: Any) -> Tensor:
+        """``value`` in this dtype, in the shape ``size``."""
+        return create.full(size, value, dtype=dtype or self.dtype, **options)
+
+    new_empty = new_zeros
+
+    # -- with a factor, as PyTorch's optimizers are written ----------------------------------------
+    def add(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self + alpha · other."""
+        return elementwise.add(self, other if alpha == 1 else elementwise.multiply(other, alpha))
+
+    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self - alpha · other."""
+        scaled = other if alpha == 1 else elementwise.multiply(other, alpha)
+        return elementwise.subtract(self, scaled)
+
+    subtract = sub
+
+    def addcmul(self, a: Any, b: Any, *, value: Any = 1) -> Tensor:
+        """self + value · a · b."""
+        return self.add(elementwise.multiply(a, b), alpha=value)
+
+    def addcdiv(self, a: Any, b: Any, *, value: Any = 1) -> Tensor:
+        """self + value · a / b."""
+        return self.add(elementwise.divide(a, b), alpha=value)
 
     # -- shape with PyTorch's argument habits ------------------------------------------------------
     @property
@@ -428,8 +496,7 @@ class Tensor(Value):
                     return self._become(method(self, *args, **options), name)
 
                 return in_place
-        hint = f"; write nn.init.{name}(x, ...)" if name in ("normal_", "uniform_") else ""
-        raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
+        raise no_attribute("a Tensor", "Tensor", name)
 
     def zero_(self) -> Self:
         """All elements become 0."""
@@ -443,6 +510,16 @@ class Tensor(Value):
         """Becomes ``other``, broadcast and converted."""
         source = as_tensor(other, self.dtype).to(self.dtype)
         return self._become(shape.broadcast_to(source, self.shape), "copy_")
+
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Self:
+        """Becomes random numbers of the normal distribution."""
+        drawn = self.draws["normal"](mean, std, self.shape, self.dtype, generator)
+        return self._become(drawn, "normal_")
+
+    def uniform_(self, low: Any = 0.0, high: Any = 1.0, *, generator: Any = None) -> Self:
+        """Becomes random numbers, uniform in [low, high)."""
+        drawn = self.draws["uniform"](low, high, self.shape, self.dtype, generator)
+        return self._become(drawn, "uniform_")
 
     # -- operators ---------------------------------------------------------------------------------
     __hash__ = object.__hash__
@@ -544,9 +621,6 @@ class Tensor(Value):
     clip = elementwise.clip
     lerp = elementwise.lerp
     allclose = elementwise.allclose
-    add = elementwise.add
-    sub = elementwise.subtract
-    subtract = elementwise.subtract
     mul = elementwise.multiply
     multiply = elementwise.multiply
     div = elementwise.divide
@@ -596,6 +670,7 @@ class Tensor(Value):
     chunk = shape.chunk
     unbind = shape.unbind
     tile = shape.tile
+    unfold = shape.unfold
     repeat_interleave = shape.repeat_interleave
     flip = shape.flip
     roll = shape.roll
@@ -610,6 +685,7 @@ class Tensor(Value):
     take = index.take
     index_select = index.index_select
     gather = index.gather
+    scatter = index.scatter
     scatter_add = index.scatter_add
     argsort = index.argsort
     sort = index.sort
@@ -619,6 +695,11 @@ class Tensor(Value):
     outer = contract.outer
     mm = contract.matmul
     bmm = contract.matmul
+    addmm = contract.addmm
+    quantile = statistics.quantile
+    median = statistics.median
+    unique = statistics.unique
+    bincount = statistics.bincount
 
 
 def _restore(kind: Any, array: Array, requires_grad: bool, name: str) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,19 @@ class Tracers:
         """``nodes`` of the arguments in place of the tracers."""
         return substitute(nodes, dict(zip(self.nodes, self.given, strict=True)))
 
-    def replacing(self) -> AbstractContextManager[None]:
-        """The function is being run on these tracers."""
-        return transforming(self.replace)
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """The function is being run on these tracers; what it leaves behind has the arguments."""
+        before, active.changed = active.changed, []
+        try:
+            with transforming(self.replace):
+                yield
+            for value in active.changed:
+                value._without_tracers(self.replace)
+            if before is not None:
+                before += active.changed
+        finally:
+            active.changed = before
 
     def require_unchanged(self, name: str) -> None:
         """An argument changed in place has lost what the derivative is by."""
@@ -356,16 +366,40 @@ def stop_gradient(x: Any) -> Any:
 
 
 # -- vmap ------------------------------------------------------------------------------------------
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
+RANDOMNESS = ("same", "different", "error")
+
+
+@contextmanager
+def _drawing(randomness: str, mapped: dict[Node, Node], length: int) -> Iterator[None]:
+    """What a draw inside a mapped function gives: see `vmap`."""
+    before = active.steps, active.draws
+    active.draws = randomness != "error"
+    if randomness == "different":
+        number = rt.placeholder((), dt.uint32, rt.MAPPED)
+        mapped[number] = g.iota((length,), 0, dt.uint32)
+        active.steps = (*active.steps, number)
+    try:
+        yield
+    finally:
+        active.steps, active.draws = before
+
+
+def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "same") -> Function:
     """``f`` for many examples at once: write it for one, call it with an axis of examples added.
 
     ``in_axes``: the axis of the examples in each argument (None: the same for all); ``out_axes``:
-    where it goes in the results. Random numbers drawn inside are the same for all examples.
+    where it goes in the results. ``randomness``: whether random numbers drawn inside are the
+    "same" for all examples, "different" for each (a function of its number), or an "error".
 
     >>> import chainrule as cr
     >>> cr.vmap(lambda a, b: (a * b).sum())(cr.ones(3, 2), cr.ones(3, 2))
     tensor([2., 2., 2.])
+    >>> noisy = cr.vmap(lambda x: x + cr.rand(), randomness="different")(cr.zeros(2))
+    >>> bool(noisy[0] == noisy[1])
+    False
     """
+    if randomness not in RANDOMNESS:
+        raise OptionError(f"vmap: randomness is one of {', '.join(RANDOMNESS)}, got {randomness!r}")
 
     @functools.wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
@@ -408,7 +442,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             return [n for n, _ in batching.vmap_nodes(nodes, mapped)]
 
         with transforming(batch_first):
-            out = f(*unflatten(structure, inner), **options)
+            with _drawing(randomness, mapped, next(iter(lengths))):
+                out = f(*unflatten(structure, inner), **options)
             results, out_structure = flatten(out)
             changed = [(x, t.node, axis) for x, t, node, axis in arguments if t.node is not node]
             nodes = [as_tensor(t).node for t in results] + [node for _, node, _ in changed]

@@ -4,7 +4,7 @@ computed yet."""
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -57,6 +57,7 @@ class Value:
     )
 
     kind: ClassVar[type[Tensor]]  # set where Tensor is defined
+    draws: ClassVar[dict[str, Any]]  # random numbers by distribution, set where those are defined
 
     _array: Array | None
     _node: Node | None
@@ -169,7 +170,8 @@ class Value:
 
     def _storage_for_update(self) -> Array:
         """The array a program may update in place. Expressions that use the old value keep it."""
-        self._separate()
+        if self._view is not None:
+            self._separate()
         array = self._array
         if array is None:
             array = self._read()
@@ -253,12 +255,31 @@ class Value:
         root._become(make(view.put(use(new)), requires_grad=requires_grad), what)
         return self
 
+    def _changes_inside(self) -> None:
+        """Note that a function that runs on tracers changes this tensor."""
+        if active.changed is not None:
+            active.changed.append(self)
+
+    def _without_tracers(self, replace: Callable[[Sequence[Node]], Sequence[Node]]) -> None:
+        """The function that changed this tensor has returned: ``replace`` puts its arguments in the
+        place of its tracers."""
+        capture = active.capture
+        if capture is not None and self._is_outside():
+            slot = capture.slots[id(self)]
+            if slot.current in capture.cuts:
+                [capture.cuts[slot.current]] = replace([capture.cuts[slot.current]])
+            else:
+                [slot.current] = replace([slot.current])
+        elif self._array is None and self._node is not None and self._view is None:
+            [self._node] = replace([self._node])
+            _held[self._node.id] = self
+
     def _forbid_mapped(self, new: Value, what: str) -> None:
         """A tensor from outside a mapped function does not become one value for each example."""
-        waits = rt.purpose_of([new.node])
-        if waits == rt.MAPPED and rt.purpose_of([self.node]) != waits:
+        if rt.waits_for(new.node, rt.MAPPED) and not rt.waits_for(self.node, rt.MAPPED):
+            how = what if what == "assign" else f"{what} in place"
             raise CompileError(
-                f"{user_line()} ({what} in place) gives a tensor from outside a value that differs "
+                f"{user_line()} ({how}) gives a tensor from outside a value that differs "
                 "between the examples of cr.vmap; return the value from the function"
             )
 
@@ -296,6 +317,12 @@ class Value:
                 raise OptionError(f"assign: {self._view.refuses}")
             self._view.root.assign(make(self._view.put(value.node)))
             return self
+        if active.transforms:
+            self._changes_inside()
+            self._forbid_mapped(value, "assign")
+            if active.capture is None and rt.waits_for(value.node, rt.MAPPED):
+                self._node = value.node  # an argument of a mapped function: see `cr.vmap`
+                return self
         if active.capture is not None:
             node = value.node
             if self._is_outside():
@@ -324,6 +351,7 @@ class Value:
                 f"{_instead(what)}"
             )
         if active.transforms:
+            self._changes_inside()
             self._forbid_mapped(new, what)
         if self._view is not None:
             return self._write(self._view, new, what)
@@ -472,7 +500,7 @@ class Value:
         leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
         self._forbid_foreign_graph(leaves)
         grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        flat = _differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
+        flat = differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
         reached = [
             (t, g.zeros_like(leaf) if n is None else n)
             for (leaf, t), n in zip(leaves, grads, strict=True)
@@ -634,7 +662,7 @@ def depends_on_leaf(node: Node) -> bool:
     return False
 
 
-def _differentiable(root: Node) -> set[Node]:
+def differentiable(root: Node) -> set[Node]:
     """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
     seen: set[Node] = set()
     stack = [root]
@@ -815,6 +843,22 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
 
     def __init__(self) -> None:
         super().__init__(False)
+
+
+class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+    """The same as `no_grad` (PyTorch's forbids later use of what is computed inside; this does
+    not). ``inference_mode(False)`` is `enable_grad`.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor(2.0, requires_grad=True)
+    >>> with cr.inference_mode():
+    ...     y = w * 3
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
 
 
 class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -33,9 +33,26 @@ PLAIN = (
     np.dtype,
 )
 """Kinds of values that are compared by value."""
+_COMPARED = (*PLAIN, frozenset)
 
 Get = Callable[[Any], Any]
 Place = tuple[Any, Any]  # the owner's id, and a name in it; where a value was found
+
+
+class _Settled:
+    """Reads what is made anew at every look, such as the bytes of an array: the same object while
+    it is equal, so that the next look is one comparison of identities again."""
+
+    __slots__ = ("get", "last")
+
+    def __init__(self, get: Get, last: Any) -> None:
+        self.get, self.last = get, last
+
+    def __call__(self, key: Any) -> Any:
+        now = self.get(key)
+        if not same(now, self.last):
+            self.last = now
+        return self.last
 
 
 class Found:
@@ -68,36 +85,36 @@ class Found:
         self.containers.append((place, label))
 
     def identical(self) -> bool:
-        """Whether all are the same objects; AttributeError, ValueError: one cannot be read."""
-        return all(
-            map(operator.is_, map(operator.call, self.gets, self.keys), self.values)
-        ) and all(map(operator.is_, chain.from_iterable(self.views), self.items))
+        """Whether all can be read and are the same objects."""
+        try:
+            return all(
+                map(operator.is_, map(operator.call, self.gets, self.keys), self.values)
+            ) and all(map(operator.is_, chain.from_iterable(self.views), self.items))
+        except (AttributeError, ValueError, RuntimeError):  # a slot or a cell is empty now
+            return False
 
-    def differing(self) -> list[tuple[Place, str]]:
-        """The places of what is another now, and its name; equal plain values are taken over."""
-        found = []
+    def differing(self) -> Iterator[tuple[Place, str]]:
+        """The places of what is another now, and its name."""
+        if self.identical():
+            return
         for i, (get, key, before) in enumerate(zip(self.gets, self.keys, self.values, strict=True)):
             try:
                 now = get(key)
             except (AttributeError, ValueError):
-                found.append(self.places[i])
+                yield self.places[i]
                 continue
-            if same(now, before):
-                self.values[i] = now
-            else:
-                found.append(self.places[i])
-        items: list[Any] = []
-        at = 0
-        for view, noted in zip(self.views[::2], self.containers, strict=True):
-            end = next(i for i in range(at, len(self.items)) if self.items[i] is _END[0])
-            now, before = [*view], self.items[at:end]
+            if not same(now, before):
+                yield self.places[i]
+            elif now is not before:
+                self.gets[i] = _Settled(get, before)
+        start, ends = 0, [i for i, item in enumerate(self.items) if item is _END[0]]
+        for view, noted, end in zip(self.views[::2], self.containers, ends, strict=True):
+            now, before = [*view], self.items[start:end]
             if len(now) != len(before) or not all(map(same, now, before)):
-                found.append(noted)
-                now = before
-            items += [*now, *_END]
-            at = end + 1
-        self.items = items
-        return found
+                yield noted
+            else:
+                self.items[start:end] = now
+            start = end + 1
 
 
 _END = (object(),)
@@ -121,7 +138,7 @@ def same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float):
         return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
-    return isinstance(a, (*PLAIN, frozenset)) and bool(a == b)
+    return isinstance(a, _COMPARED) and bool(a == b)
 
 
 class Watch:
@@ -177,23 +194,11 @@ class Watch:
     def unchanged(self) -> bool:
         """Whether all is as it was."""
         now = Changes.now
-        return self._same(self.found) and (now is self._seen or self._quiet(now))
-
-    def _quiet(self, now: object) -> bool:
-        """Whether modules and optimizers are as they were, although some changed."""
-        if not self._same(self.told):
+        told = () if now is self._seen else self.told.differing()
+        for _ in chain(self.found.differing(), told):
             return False
         self._seen = now
         return True
-
-    @staticmethod
-    def _same(found: Found) -> bool:
-        try:
-            if found.identical():
-                return True
-        except (AttributeError, ValueError, RuntimeError):  # a slot or a cell is empty now
-            return False
-        return not found.differing()
 
     def _counters(self) -> list[str]:
         """The names of numbers of the user's that are others now."""
@@ -217,6 +222,6 @@ class Watch:
         """Whether more changed than modules going to training or evaluation mode."""
         return any(place[1] != "_training" for place, _ in self.differing())
 
-    def differing(self) -> list[tuple[Place, str]]:
+    def differing(self) -> Iterator[tuple[Place, str]]:
         """The places of what is another now, and its name."""
-        return self.found.differing() + self.told.differing()
+        return chain(self.found.differing(), self.told.differing())

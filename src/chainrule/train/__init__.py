@@ -1,5 +1,8 @@
 """Training: the Trainer, metrics, callbacks, checkpoints."""
 
+import typing as _typing
+
+from ..habits import answers_of as _answers_of
 from .callbacks import Callback as Callback
 from .callbacks import EarlyStopping as EarlyStopping
 from .checkpoint import Checkpoint as Checkpoint
@@ -18,6 +21,11 @@ from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import RootMeanSquaredError as RootMeanSquaredError
 from .metrics import TopKAccuracy as TopKAccuracy
+from .recording import CSVLogger as CSVLogger
+from .recording import ModelCheckpoint as ModelCheckpoint
 from .sentinel import NonFiniteLossError as NonFiniteLossError
 from .trainer import Trainer as Trainer
 from .watch import TrainingWarning as TrainingWarning
+
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _answers_of("chainrule.train")

@@ -118,12 +118,6 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         array = data._read()
     elif hasattr(data, "columns") and hasattr(data, "dtypes"):
         array = _table(where, name, data)
-    elif _gives_batches(data):
-        raise DTypeError(
-            f"{where}: {name} is a {type(data).__name__}; the Trainer draws batches by itself, in "
-            f"native code: give the arrays that it reads, as in {where.split(':')[0]}(x, y, "
-            "batch_size=32)"
-        )
     elif isinstance(data, Iterator) or callable(data):
         raise DTypeError(
             f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
@@ -183,15 +177,6 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             " column, or use model.double()"
         )
     return converted
-
-
-def _gives_batches(data: Any) -> bool:
-    """Whether ``data`` is a loader, or a data set of another library: rows, but not an array."""
-    arrays = ("__array__", "__array_interface__", "__buffer__", "shape", "dtype")
-    if isinstance(data, list | tuple | Iterator) or any(hasattr(data, n) for n in arrays):
-        return False
-    loads = hasattr(data, "batch_size") or hasattr(data, "dataset") or hasattr(data, "take")
-    return loads and (hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
 
 
 def _table(where: str, name: str, data: Any) -> Array:

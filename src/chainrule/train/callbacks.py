@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError
-from .habits import STOPPING, knows
+from ..habits import STOPPING, STOPPING_SYNONYMS, knows
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -74,7 +74,8 @@ class EarlyStopping(Callback):
     ``monitor``: a measure's name; by default "val_loss" where there is validation, otherwise
     "loss".
     ``mode``: "min", "max", or "auto" (by the name). ``restore_best``: end with the best epoch's
-    weights.
+    weights. ``start_from``: epochs before that do not count as waited. ``baseline``: an epoch that
+    is not better than this number counts as waited, be it the best so far.
 
     >>> from chainrule.train import EarlyStopping
     >>> EarlyStopping("val_accuracy", patience=5).mode
@@ -83,7 +84,7 @@ class EarlyStopping(Callback):
 
     MAXIMIZED = ("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "top")
 
-    @knows(STOPPING)
+    @knows(STOPPING, STOPPING_SYNONYMS)
     def __init__(
         self,
         monitor: str | None = None,
@@ -92,6 +93,7 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
         start_from: int = 0,
+        baseline: float | None = None,
     ) -> None:
         """Set what to watch; raises OptionError for values that make no sense."""
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
@@ -102,8 +104,11 @@ class EarlyStopping(Callback):
             raise OptionError(f"EarlyStopping: min_delta is not negative, got {min_delta!r}")
         if mode not in ("auto", "min", "max"):
             raise OptionError(f'EarlyStopping: mode is "min", "max" or "auto", got {mode!r}')
+        if baseline is not None and not math.isfinite(baseline):
+            raise OptionError(f"EarlyStopping: baseline is a finite number, got {baseline!r}")
         self.monitor, self.patience, self.min_delta = monitor, patience, float(min_delta)
         self.restore_best, self.start_from, self._mode = restore_best, start_from, mode
+        self.baseline = baseline
         self.best: float | None = None
         self.best_epoch = -1
         self.waited = 0
@@ -132,23 +137,26 @@ class EarlyStopping(Callback):
 
     def improved(self, value: float) -> bool:
         """Whether ``value`` is better than the best so far."""
-        if value != value:
-            return False
-        if self.best is None:
+        return value == value and self._is_better(value, self.best)
+
+    def _is_better(self, value: float, than: float | None) -> bool:
+        if than is None:
             return True
         if self.mode == "min":
-            return value < self.best - self.min_delta
-        return value > self.best + self.min_delta
+            return value < than - self.min_delta
+        return value > than + self.min_delta
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Compare, remember the weights of the best epoch, stop."""
         assert self.monitor is not None
         value = float(logs[self.monitor])
         if self.improved(value):
-            self.best, self.best_epoch, self.waited = value, trainer.epoch - 1, 0
+            self.best, self.best_epoch = value, trainer.epoch - 1
             if self.restore_best:
                 trainer.remember_best()
-            return
+            if self._is_better(value, self.baseline):
+                self.waited = 0
+                return
         if epoch < self.start_from:
             return
         self.waited += 1
@@ -238,6 +246,22 @@ def _check_methods(callback: Callback) -> None:
         )
 
 
+def _check_function(function: Callable[..., object]) -> None:
+    """Raise OptionError for a function that cannot be called as it will be."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # no signature is known
+    try:
+        signature.bind("trainer", 0, {})
+    except TypeError:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise OptionError(
+            f"callbacks: {name}{signature} cannot be called as it is; write"
+            " f(trainer, epoch, logs), a function of three arguments"
+        ) from None
+
+
 def as_callbacks(given: Any) -> list[Callback]:
     """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch,
     logs)``."""
@@ -250,6 +274,7 @@ def as_callbacks(given: Any) -> list[Callback]:
             _check_methods(item)
             found.append(item)
         elif callable(item) and not isinstance(item, type):
+            _check_function(item)
             found.append(EpochFunction(item))
         else:
             raise OptionError(

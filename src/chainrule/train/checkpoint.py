@@ -25,8 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.node import Array
-from ..data.whole_file import TEMPORARY, check_writable, whole_file
+from ..core.whole_file import TEMPORARY, check_writable, whole_file
 from ..errors import CheckpointError, OptionError, WriteError
+from ..habits import RESUME, knows
 from .lock import locked
 
 FORMAT = 1
@@ -104,6 +105,7 @@ class Checkpoint:
     1000
     """
 
+    @knows(RESUME)
     def __init__(
         self, folder: str | Path, every_steps: int | None = None, every_seconds: float = 1.0
     ) -> None:

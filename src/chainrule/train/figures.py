@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import DataError, MissingExtraError, ShapeError
 
 POSITIVE, NEGATIVE, GROUND = "#0877bd", "#f59322", "#f4f4f2"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CheckpointError, OutOfRangeError, WriteError
+from ..habits import user_level
 from ..tensor.compiled import Trace
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, State
@@ -23,11 +24,12 @@ from .history import History
 from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
 from .meta import FitMeta, read_fit, read_meta
+from .meter import RECORD
 from .progress import Progress, progress_display
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
 from .steps import Steps
-from .watch import Watch, user_level
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -69,7 +71,6 @@ class Fit:
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
-        self.record = 0  # with quick: how many epochs a native run notes
         # Callbacks and schedules may change anything between epochs.
         listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
         self._replayable = not listeners and not (
@@ -119,6 +120,7 @@ class Fit:
         self.steps.prepare(self.data)
         self._compile()
         trainer.history = trainer.history.copy()
+        trainer.history.params = {"epochs": self.plan.epochs, "steps": self.data.steps}
 
     def _train(self, display: Progress) -> None:
         """All epochs, and what is to be done before and after them."""
@@ -153,10 +155,7 @@ class Fit:
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
         data, k = self.data, self.trainer.accumulate
-        if self.quick:
-            self.record = self.steps.record_size(data)
-            return
-        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1)
+        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
         if data.rest and data.full > 1 and k == 1:
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
@@ -165,7 +164,7 @@ class Fit:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
         data, steps = self.data, self.steps
         return [
-            steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.record)
+            steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.quick)
             for batch in range(data.steps)
             if batch < self.trainer.accumulate or batch >= data.full - 1
         ]
@@ -229,26 +228,24 @@ class Fit:
         `_end_epoch`."""
         trainer, left = self.trainer, self.plan.epochs - self.epoch
         limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
-        n = min(left, max(limit, 1), self.record)
+        n = min(left, max(limit, 1), RECORD)
         if self.plan.checkpoint is not None and self.plan.checkpoint.every_steps is not None:
             n = min(
                 n,
                 self.plan.checkpoint.every_steps - trainer.step % self.plan.checkpoint.every_steps,
             )
         self._whole = False
-        losses = self.steps.run_recorded(self.data, n, self.record)
-        self.per_step = losses.seconds / n
-        finite = np.isfinite(losses.values)
-        good = n if finite.all() else int(finite.argmin())
-        done = min(good, n - 1)
-        trainer.history.extend({"loss": losses.values[:done]})
-        self.batch = 1
+        self.per_step = self.steps.run_training(self.data, self.data.batch, True, n, True) / n
+        losses = self.steps.meter.noted(n)
+        finite = np.isfinite(losses)
+        done = n - 1 if finite.all() else int(finite.argmin())
+        trainer.history.extend({"loss": losses[:done]})
         trainer.step += n
         trainer.epoch += done
-        if good < n:
+        if done < n - 1 or not finite[-1]:
             self._report_nonfinite(n)
         self.epoch += done
-        self.steps.meter.set_last(float(losses.values[-1]), self.data.rows)
+        self.batch = 1
         self._whole = True
 
     def _advance(self) -> None:
@@ -257,10 +254,7 @@ class Fit:
             p.grad = None  # as where the steps were compiled
         if self.data.steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
-        if self.quick:
-            self.steps.run_recorded(self.data, 1, self.record)
-        else:
-            self.steps.run_training(self.data, self.data.batch, True, 1)
+        self.steps.run_training(self.data, self.data.batch, True, 1, self.quick)
 
     def _next_chunk(self) -> tuple[int, int, bool]:
         """How many steps to run natively, of how many rows, and whether they update."""
@@ -312,26 +306,23 @@ class Fit:
             self._wait_for_rest()
             self.interrupts.answer()
 
-    def _run_again(self, batch: int) -> None:
-        """One batch of an epoch, for the sentinel."""
-        self.steps.run_training(self.data, self.data.batch_rows(batch), self._updates(batch), 1)
+    def _run_again(self, batch: int, n: int = 1) -> None:
+        """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
+        rows, update = self.data.batch_rows(batch), self._updates(batch)
+        self.steps.run_training(self.data, rows, update, n, self.quick)
 
     def _located(self, error: OutOfRangeError) -> OutOfRangeError:
         """An index was outside in the chunk that begins here."""
         self._wait_for_rest()
         if not error.after_run:
             return error
-        last = self.epoch * self.data.steps + (self.record if self.quick else self.data.steps)
+        last = self.epoch * self.data.steps + (RECORD if self.quick else self.data.steps)
         return self.sentinel.locate(error, last, self._run_again)
 
     def _report_nonfinite(self, last: int) -> None:
         self._wait_for_rest()
-
-        def skip(n: int) -> None:
-            self.steps.run_training(self.data, self.data.batch, True, n)
-
         last += self.epoch * self.data.steps
-        raise self.sentinel.explain(last, self._run_again, skip if self.quick else None)
+        raise self.sentinel.explain(last, self._run_again)
 
     def _end_epoch(self, display: Progress) -> None:
         trainer, plan = self.trainer, self.plan

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import MissingExtraError, OptionError
 from .figures import save_figure
 
@@ -40,6 +40,8 @@ class History:
         self._lists: dict[str, list[float]] = {}  # of the columns, as far as they were asked for
         self.stopped: str = ""
         """Why training ended before the last epoch ("" if it did not)."""
+        self.params: dict[str, int] = {}
+        """Of the last call of `fit`: "epochs" asked for, "steps" in one."""
 
     def append(self, logs: Mapping[str, float]) -> None:
         """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
@@ -87,6 +89,19 @@ class History:
     def history(self) -> dict[str, list[float]]:
         """The numbers of every measure, as lists."""
         return {name: self[name] for name in self._columns}
+
+    @property
+    def epoch(self) -> list[int]:
+        """The numbers of the epochs, from 0."""
+        return list(range(len(self)))
+
+    def keys(self) -> list[str]:
+        """The names of the measures; so ``dict(history)`` is `history.history`."""
+        return list(self._columns)
+
+    def items(self) -> list[tuple[str, list[float]]]:
+        """The names of the measures with their numbers."""
+        return list(self.history.items())
 
     def __len__(self) -> int:
         return max(map(len, self._columns.values()), default=0)

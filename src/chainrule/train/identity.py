@@ -75,6 +75,8 @@ def options_of(trainer: Trainer, callbacks: Iterable[Callback]) -> Settings:
         found |= {f"{name}.monitor": monitor, f"{name}.mode": stop.mode}
         for k in ("patience", "min_delta", "restore_best", "start_from"):
             found[f"{name}.{k}"] = getattr(stop, k)
+        if stop.baseline is not None:
+            found[f"{name}.baseline"] = stop.baseline
     return {**found, HINTS: _hints(trainer)}
 
 

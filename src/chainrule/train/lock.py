@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def locked(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
-            os.write(handle, f"{os.getpid()} {socket.gethostname()}".encode())
+            os.write(handle, f"{os.getpid()} {platform.node()}".encode())
         yield
     finally:
         # Removed while it is held: whoever opened it meanwhile sees that it is no longer there.
@@ -92,6 +92,6 @@ def _holder(handle: int) -> str:
         number, host = "", ""
     if not number.isdigit():
         return "another process"
-    if host != socket.gethostname():
+    if host != platform.node():
         return f"process {number} of {host!r}"
     return "another fit of this process" if int(number) == os.getpid() else f"process {number}"

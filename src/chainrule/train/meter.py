@@ -25,9 +25,8 @@ from .objective import (
     wants_probabilities,
 )
 
-RECORDS = (1 << 15, 512)
-"""How many epochs of one step each a program notes the losses of: one that stays in registers,
-where that is one store; and any other, where each step goes over them all."""
+RECORD = 1 << 15
+"""How many epochs of one step each a native run notes the losses of, at most."""
 
 
 def scalar(value: float = 0.0) -> Tensor:
@@ -91,7 +90,7 @@ class Meter:
         self._counting: set[str] = set()
         """The parts whose batches do not count by their rows, but by ``counts``."""
         self.states: list[dict[str, Tensor]] = []
-        self.records = {n: stored(np.zeros(n)) for n in RECORDS}
+        self.record = stored(np.zeros(RECORD))
         self.slot = stored(np.zeros((), np.uint32))
         self.rows = 0.0
         """What the batches so far count, as far as it is known without looking at numbers."""
@@ -147,10 +146,9 @@ class Meter:
             for k, value in new.items():
                 state[k].assign(value)
 
-    def note(self, batch: BatchLoss, size: int) -> None:
-        """Write the loss into its place in the record of ``size``; called while a step is
-        traced."""
-        record, value = self.records[size], batch.measured
+    def note(self, batch: BatchLoss) -> None:
+        """Write the loss into its place in the record; called while a step is traced."""
+        record, value = self.record, batch.measured
         record.assign(make(g.put(record.node, self.slot.node, value.node)))
         self.slot.assign(make(g.add(self.slot.node, g.constant(1, dt.uint32))))
 
@@ -158,8 +156,16 @@ class Meter:
         """The next loss goes to the first place."""
         _write(self.slot, np.zeros((), np.uint32))
 
-    def set_last(self, loss: float, rows: int) -> None:
-        """Make `logs` say the loss of an epoch whose sum was not kept."""
+    def noted(self, n: int) -> Array:
+        """The ``n`` losses since `start_record`."""
+        return self.record._read()[:n].copy()
+
+    def say_noted(self, n: int, rows: int) -> None:
+        """`logs` says the last of the ``n`` losses noted, of an epoch of so many rows; `total` is
+        the first that is not finite, if there is one."""
+        losses = self.record._read()[:n]
+        finite = np.isfinite(losses)
+        loss = losses[-1] if finite.all() else losses[finite.argmin()]
         self.rows = float(rows)
         _write(self.loss, np.array(loss * (1.0 if self.objective.sums else rows)))
         _write(self.counts[self.objective.parts[0].name], np.array(float(rows)))

@@ -545,6 +545,20 @@ _NAMES: dict[str, Callable[[bool], Metric]] = {
     "top5_accuracy": lambda _: TopKAccuracy(5),
     "top3_accuracy": lambda _: TopKAccuracy(3),
 }
+_SYNONYMS = {
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "sparse_categorical_accuracy": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "binary_accuracy": "accuracy",
+    "sparse_top_k_categorical_accuracy": "top_k_accuracy",
+    "top_k_categorical_accuracy": "top_k_accuracy",
+    "r2_score": "r2",
+    "roc_auc": "auc",
+    "f1_score": "f1",
+}
+"""What other libraries call them."""
 METRICS = tuple(_NAMES)
 """Names that stand for metrics."""
 
@@ -554,6 +568,7 @@ def as_metric(given: Any, from_logits: bool = True, multilabel: bool = False) ->
     if isinstance(given, Metric):
         return given
     if isinstance(given, str):
+        given = _SYNONYMS.get(given, given)
         if given not in _NAMES:
             raise OptionError(
                 f"metrics: no metric is called {given!r}; there are {', '.join(METRICS)}"

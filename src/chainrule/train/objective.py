@@ -32,6 +32,7 @@ from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, use
 from .arrays import Arrays
+from .names import loss_of
 
 LABEL_LOSSES = (CrossEntropyLoss, NLLLoss, MultiMarginLoss)
 """Losses whose target is one label per row."""
@@ -144,14 +145,10 @@ class Objective:
 
     @staticmethod
     def _checked(where: str, loss: Any) -> Any:
+        loss = loss_of(where, loss)
         if isinstance(loss, type):
             raise OptionError(
                 f"{where}: loss is the class {loss.__name__}; add parentheses: {loss.__name__}()"
-            )
-        if isinstance(loss, str):
-            raise OptionError(
-                f"{where}: loss is the text {loss!r}; give a loss of nn, such as "
-                "nn.CrossEntropyLoss()"
             )
         if not callable(loss):
             raise OptionError(

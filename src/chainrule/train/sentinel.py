@@ -28,6 +28,7 @@ from ..nn.trail import headline
 from ..runtime import realize as rt
 from ..tensor.value import Value, stored, use
 from .dataset import Dataset
+from .meter import RECORD
 from .steps import Steps, updated_tensors
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ NEAR = 64
 class NonFiniteLossError(ChainruleError, ArithmeticError):
     """The loss became NaN or infinite. The model is as it was before that step, where a copy was
     kept."""
+
+
+Run = Callable[[int, int], None]
+"""``run(batch, 1)`` runs one batch of an epoch; ``run(0, n)`` n epochs of one batch, natively."""
 
 
 @dataclass
@@ -81,14 +86,11 @@ class Sentinel:
             min(self._last, time.perf_counter() - 0.75 * self._cost / COST),
         )
 
-    def explain(
-        self, last: int, run: Callable[[int], None], skip: Callable[[int], None] | None = None
-    ) -> NonFiniteLossError:
-        """The error for a bad loss among the batches before ``last``; ``run(batch)`` runs one batch
-        of an epoch, ``skip(n)``, for epochs of one batch, n of them in one native run."""
+    def explain(self, last: int, run: Run) -> NonFiniteLossError:
+        """The error for a bad loss among the batches before ``last``."""
         kept, steps = self.kept, self.data.steps
-        if kept is not None and skip is not None:
-            kept = self._nearer(kept, last, skip)
+        if kept is not None and steps == 1:
+            kept = self._nearer(kept, last, run)
         if kept is None:
             return NonFiniteLossError(
                 f"the loss became {_word(self.steps.meter.total)} in epoch "
@@ -114,9 +116,7 @@ class Sentinel:
         lines += [ADVICE, UNCHANGED]
         return NonFiniteLossError("\n    ".join(lines))
 
-    def locate(
-        self, error: OutOfRangeError, last: int, run: Callable[[int], None]
-    ) -> OutOfRangeError:
+    def locate(self, error: OutOfRangeError, last: int, run: Run) -> OutOfRangeError:
         """``error``, which came after a native run that ended with the batch before ``last``, with
         the step and the row; the model is brought back to before that step."""
         kept = self.kept
@@ -152,7 +152,7 @@ class Sentinel:
         place = f"(epoch {bad // steps + 1}, batch {bad % steps + 1} of {steps})"
         return f"step {self.trainer.step + 1} {place}"
 
-    def _replayer(self, kept: Kept, run: Callable[[int], None]) -> Callable[[int], None]:
+    def _replayer(self, kept: Kept, run: Run) -> Callable[[int], None]:
         """Runs one batch, counted over all epochs, again."""
         steps = self.data.steps
 
@@ -161,7 +161,7 @@ class Sentinel:
                 self.steps.meter.reset()
                 if steps > 1:
                     self.steps.cursor.start(self.trainer.seed, self.first_epoch + batch // steps)
-            run(batch % steps)
+            run(batch % steps, 1)
 
         return replay
 
@@ -182,13 +182,14 @@ class Sentinel:
         for tensor, array in arrays:
             np.copyto(tensor._storage_for_update(), array)
 
-    def _nearer(self, kept: Kept, last: int, skip: Callable[[int], None]) -> Kept:
-        """A copy that all is well after, at most `NEAR` batches before the first bad one."""
+    def _nearer(self, kept: Kept, last: int, run: Run) -> Kept:
+        """Of epochs of one batch: a copy that all is well after, at most `NEAR` of them before the
+        first bad one."""
         while last - kept.batch > NEAR:
-            n = (last - kept.batch) // 2
+            n = min((last - kept.batch) // 2, RECORD)
             self._restore(kept)
             self.steps.meter.reset()
-            skip(n)
+            run(0, n)
             if math.isfinite(self.steps.meter.total) and not self._bad_parameters():
                 arrays = [(t, t._read().copy()) for t, _ in kept.arrays]
                 kept = Kept(kept.batch + n, kept.step + n, kept.rows, arrays)

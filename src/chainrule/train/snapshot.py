@@ -49,7 +49,7 @@ def tensors_of(trainer: Trainer, steps: Steps) -> dict[str, Value]:
         found |= {f"sums.{i}": steps.sums[id(p)] for i, p in enumerate(trainer.trained)}
     known = {id(t) for t in found.values()}
     traces = steps.training_traces()
-    known |= {id(t) for t in steps.meter.records.values()}  # read after each run
+    known.add(id(steps.meter.record))  # read after each run
     others = [t for t in updated_tensors(traces) if id(t) not in known]
     return found | {f"other.{i}": t for i, t in enumerate(others)}
 

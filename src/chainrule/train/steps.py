@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,21 +32,10 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
 from .dataset import Dataset
-from .meter import RECORDS, Meter, _write
+from .meter import Meter, _write
 
 if TYPE_CHECKING:
     from .trainer import Trainer
-
-SMALL = 1000
-"""Numbers (weights and inputs) up to which a step may stay in registers."""
-
-
-@dataclass
-class Recorded:
-    """Losses of epochs of one step each, and the seconds they took."""
-
-    values: Array
-    seconds: float
 
 
 class Cursor:
@@ -124,7 +112,7 @@ class Steps:
         shuffle: bool,
         to_float: Any,
         update: bool,
-        record: int,
+        record: bool,
         build: Any,
     ) -> None:
         trainer = self.trainer
@@ -141,7 +129,7 @@ class Steps:
         loss.backward()
         self._check_reached(params)
         if record:
-            self.meter.note(batch, record)
+            self.meter.note(batch)
         else:
             self.meter.add(batch, prediction, targets)
         if trainer.accumulate > 1:
@@ -210,13 +198,15 @@ class Steps:
                     self.sums[id(p)] = zeros(p)
 
     def train_arguments(
-        self, data: Dataset, rows: int, update: bool = True, record: int = 0
+        self, data: Dataset, rows: int, update: bool = True, record: bool = False
     ) -> tuple[Any, ...]:
-        """Arguments of `train` for a batch of ``rows`` rows; ``record``: the size of the record
-        that notes the loss, 0 to add it up."""
+        """Arguments of `train` for a batch of ``rows`` rows; ``record``: the loss is noted, not
+        added up."""
         return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
 
-    def train_trace(self, data: Dataset, rows: int, update: bool = True, record: int = 0) -> Trace:
+    def train_trace(
+        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+    ) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
@@ -225,15 +215,6 @@ class Steps:
         listed = [t for traces in self.train.traces.values() for t in traces]
         return [t for t in listed if not t.watch.outdated()]
 
-    def record_size(self, data: Dataset) -> int:
-        """Compile epochs of one step; returns the size of the record that suits them."""
-        large, small = RECORDS
-        numbers = sum(t.node.size for t in (*self.trainer.trained, *data.tensors[0]))
-        if numbers <= SMALL and self.train_trace(data, data.batch, True, large).program.whole_loop:
-            return large
-        self.train_trace(data, data.batch, True, small)
-        return small
-
     @staticmethod
     def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
         """``n`` steps in one native run, after a look at the indices that are among the data."""
@@ -241,20 +222,20 @@ class Steps:
         _look(data, trace.extremes.given)
         return trace.run(leaves, n)
 
-    def run_training(self, data: Dataset, rows: int, update: bool, n: int) -> float:
-        """``n`` training steps in one native run; returns the seconds they took."""
+    def run_training(
+        self, data: Dataset, rows: int, update: bool, n: int, record: bool = False
+    ) -> float:
+        """``n`` training steps in one native run; returns the seconds they took. With ``record``
+        each is an epoch, and the meter has noted its loss (n ≤ `RECORD`)."""
         start = time.perf_counter()
-        self._run(self.train, data, n, self.train_arguments(data, rows, update))
-        self.meter.rows += n * rows
+        if record:
+            self.meter.start_record()
+        self._run(self.train, data, n, self.train_arguments(data, rows, update, record))
+        if record:
+            self.meter.say_noted(n, rows)
+        else:
+            self.meter.rows += n * rows
         return time.perf_counter() - start
-
-    def run_recorded(self, data: Dataset, n: int, size: int) -> Recorded:
-        """``n`` ≤ ``size`` epochs of one step each, and the loss of each."""
-        start = time.perf_counter()
-        self.meter.start_record()
-        self._run(self.train, data, n, self.train_arguments(data, data.batch, True, size))
-        losses = self.meter.records[size]._read()[:n].copy()
-        return Recorded(losses, time.perf_counter() - start)
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""

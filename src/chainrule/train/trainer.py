@@ -6,14 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import dtypes as dt
 from ..core.node import Array
-from ..data.whole_file import whole_file
+from ..core.whole_file import whole_file
 from ..errors import OptionError, ShapeError
+from ..habits import (
+    EVALUATE,
+    EVALUATE_SYNONYMS,
+    FIT,
+    FIT_SYNONYMS,
+    PREDICT,
+    PREDICT_SYNONYMS,
+    knows,
+    no_attribute,
+)
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
@@ -28,15 +38,18 @@ from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
-from .habits import EVALUATE, FIT, PREDICT, Measures, knows
 from .history import History
+from .loaders import gives_batches, rows_of, training_rows
 from .lr_finder import LRSearch, find_lr
+from .measures import Measures
 from .meter import Meter, named_metrics
 from .metrics import Metric
+from .names import optimizer_of
 from .objective import BatchLoss, Objective, prepare_targets
 from .snapshot import restore, state_of
 from .steps import Steps, tensors_in
 
+BATCH = 32
 _FIT: dict[str, Constraint] = {
     "epochs": integer(1),
     "batch_size": integer(1),
@@ -58,8 +71,10 @@ _TRAINER: dict[str, Constraint] = {
 class Trainer:
     """Trains a model: draws minibatches, back-propagates and updates in one native program.
 
-    ``loss``: a loss of `nn`, or a function (prediction, target) -> scalar tensor; a list or dict of
-    them for a model with several outputs, weighed by ``loss_weights``. ``metrics``: names, `Metric`
+    ``loss``: a loss of `nn` or its name ("cross_entropy", "mse"), or a function (prediction,
+    target) -> scalar tensor; a list or dict of them for a model with several outputs, weighed by
+    ``loss_weights``. ``optimizer``: one of `optim`, or the name or class of one, which then has its
+    defaults and all parameters of the model. ``metrics``: names, `Metric`
     objects or functions, computed in the program (for several outputs: a dict output -> metrics).
     ``scheduler``: a learning rate schedule, stepped after each epoch or, with ``schedule="step"``,
     inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``:
@@ -89,7 +104,7 @@ class Trainer:
         self,
         model: Module,
         loss: Any,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | type[Optimizer] | str | None = None,
         scheduler: Any = None,
         metrics: Any = None,
         seed: int = 0,
@@ -100,7 +115,7 @@ class Trainer:
         schedule: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
-        used = _check_kinds(model, optimizer)
+        used = _check_kinds(model, optimizer_of(model, optimizer))
         options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
         check("Trainer", _TRAINER, {"accumulate": accumulate, **options, "schedule": schedule})
         self.model, self.optimizer, self.schedule = model, used, schedule
@@ -268,14 +283,14 @@ class Trainer:
         return loss, prediction, BatchLoss(loss, rows, made.parts if made else {})
 
     # -- training ----------------------------------------------------------------------------------
-    @knows(FIT)
+    @knows(FIT, FIT_SYNONYMS)
     @one_thread(long=True)
     def fit(
         self,
         x: Any,
         y: Any = None,
         epochs: int = 10,
-        batch_size: int = 32,
+        batch_size: int = BATCH,
         *,
         validation_data: Any = None,
         validation_split: float = 0.0,
@@ -295,7 +310,8 @@ class Trainer:
         The history goes on over all calls, and after `load`: ``len(history) == trainer.epoch``.
 
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
-        several inputs or outputs. ``validation_data``: (x, y) or (x, y, sample_weight), measured
+        several inputs or outputs; or ``x`` alone, a `DataLoader` (ours or PyTorch's), whose rows
+        are read once. ``validation_data``: (x, y) or (x, y, sample_weight), measured
         after each epoch; or ``validation_split``, the share of rows taken from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
@@ -327,6 +343,10 @@ class Trainer:
         )
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
+        if gives_batches(x):
+            x, y, batch_size, shuffle = training_rows(x, y, batch_size, BATCH, shuffle)  # type: ignore[assignment]
+        if gives_batches(validation_data):
+            validation_data = rows_of("fit: validation_data", validation_data)[:2]
         self._check_parts()
         stopping = _early_stopping(early_stopping)
         listeners = as_callbacks(callbacks) + ([stopping] if stopping else [])
@@ -424,7 +444,7 @@ class Trainer:
         self._steps.eval_meter.prepare(prediction, target)
 
     # -- evaluation --------------------------------------------------------------------------------
-    @knows(EVALUATE)
+    @knows(EVALUATE, EVALUATE_SYNONYMS)
     @one_thread()
     def evaluate(
         self,
@@ -442,6 +462,8 @@ class Trainer:
         name; unpacking it is a TypeError.
         """
         check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        if gives_batches(x) and y is None:
+            x, y = rows_of("evaluate", x)[:2]
         data = evaluation_data(
             "evaluate",
             self._float_dtype(),
@@ -470,7 +492,7 @@ class Trainer:
                 steps.run_evaluation(data, data.rest, 1)
         return steps.eval_meter.logs(prefix)
 
-    @knows(PREDICT)
+    @knows(PREDICT, PREDICT_SYNONYMS)
     @one_thread()
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
         """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
@@ -479,6 +501,8 @@ class Trainer:
         compiled.
         """
         check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
+        if gives_batches(x):
+            x = rows_of("predict", x).x
         xs = arrays_of("predict", "x", x, self._float_dtype())
         data = Dataset(xs, None, None, int(batch_size), False, where="predict")
         outputs: list[Any] = []
@@ -632,6 +656,11 @@ class Trainer:
             for module, mode in before:
                 module.training = mode
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute("a Trainer", "Trainer", name)
+
     def __repr__(self) -> str:
         return (
             f"Trainer({type(self.model).__name__}, {type(self.optimizer).__name__}, epoch "
@@ -643,6 +672,11 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
     """One or several schedules, of this optimizer."""
     listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for s in listed:
+        if isinstance(s, str):
+            raise OptionError(
+                f"Trainer: scheduler is the text {s!r}; write a schedule of optim.lr_scheduler,"
+                " such as CosineAnnealingLR(optimizer, T_max=epochs)"
+            )
         if isinstance(s, type) or not hasattr(s, "step"):
             raise OptionError(
                 f"Trainer: scheduler must be a schedule of optim.lr_scheduler, got {_kind(s)}"

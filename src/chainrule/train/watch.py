@@ -7,15 +7,15 @@ layers that are almost all dead), and once for each kind. Looks take at most `CO
 from __future__ import annotations
 
 import math
-import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.node import Array
+from ..habits import user_level
 from ..tensor.value import Value
 from .dataset import Dataset
 from .diagnosis import Diagnosis, Finding, diagnose
@@ -166,14 +166,3 @@ class Watch:
             f"is {loss:.4g}. trainer.diagnose(x, y) tells more; fit(..., diagnose=False) is silent"
         )
         warnings.warn(message, TrainingWarning, stacklevel=user_level())
-
-
-def user_level() -> int:
-    """How many frames up the code of the user is, seen from the caller."""
-    package, level = __name__.split(".", 1)[0], 1
-    frame: Any = sys._getframe(1)
-    while frame.f_back is not None and (
-        str(frame.f_globals.get("__name__", "")).split(".", 1)[0] == package
-    ):
-        frame, level = frame.f_back, level + 1
-    return level

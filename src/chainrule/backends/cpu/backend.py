@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...compiler.loops import LoopProgram
 from ...core.node import Array
 from ...core.signature import Signature
 from ..base import Backend, Cache, Program, Report
 from .threads import pool
+
+if TYPE_CHECKING:  # a program from the cache is run without it
+    from ...compiler.loops import LoopProgram
 
 
 class CPU:

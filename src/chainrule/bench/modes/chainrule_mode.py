@@ -7,8 +7,8 @@ from typing import Any
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.core import dtypes as dt
-from chainrule.core import graph as g
-from chainrule.tensor.value import make
+from chainrule.data import Batches
+from chainrule.train import History
 
 from .base import Mode
 from .workload import Workload
@@ -48,22 +48,15 @@ class Compile(Native):
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
-        self.key = cr.tensor([0, 1], dtype="uint32")
-        self.position = cr.tensor(0, dtype="uint32")
-        self.tx, self.ty = cr.tensor(self.x), cr.tensor(self.y)
+        size = workload.rows if workload.full_batch else workload.batch
+        self.batches = {
+            shuffled: Batches(self.x, self.y, size, shuffle=shuffled, dtype=workload.dtype)
+            for shuffled in (False, True)
+        }
         self.step = cr.compile(self._step)
 
     def _step(self, shuffled: bool) -> Any:
-        w = self.workload
-        x, y = self.tx, self.ty
-        if not w.full_batch:
-            here = self.position.node
-            index = g.add(g.expand(here, (w.batch,)), g.iota((w.batch,), 0, dt.uint32))
-            index = g.mod(index, g.full((w.batch,), w.rows, dt.uint32))
-            self.position.assign(make(g.add(here, g.constant(w.batch, dt.uint32))))
-            if shuffled:
-                index = g.shuffle(index, self.key.node, w.rows)
-            x, y = make(g.gather(x.node, index)), make(g.gather(y.node, index))
+        x, y = self.batches[shuffled].next()
         loss = self.criterion(self.model(x), y)
         self.optimizer.zero_grad()
         loss.backward()
@@ -77,7 +70,7 @@ class Compile(Native):
     def losses(self, n: int) -> list[float]:
         """See Mode."""
         self.reset()
-        self.position.assign(cr.tensor(0, dtype="uint32"))
+        self.batches[False].seek()
         return [float(self.step(False)) for _ in range(n)]
 
 
@@ -94,7 +87,12 @@ class Trainer(Native):
         history = self.trainer.fit(
             x, y, epochs=epochs, batch_size=size, shuffle=shuffle, progress=False
         )
-        return float(history["loss"][-1])
+        return float(history.numpy("loss")[-1])
+
+    def reset(self) -> None:
+        """See Native; a history that goes on for millions of epochs is not what is measured."""
+        super().reset()
+        self.trainer.history = History()
 
     def steps(self, n: int) -> float:
         """n / steps_an_epoch epochs in one `fit`."""

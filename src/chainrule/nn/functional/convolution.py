@@ -128,17 +128,19 @@ def convolution(
     steps = sizes(owner, "stride", stride, rank, 1)
     spread = sizes(owner, "dilation", dilation, rank, 1)
     around = padding_of(owner, padding, rank, taps, spread, steps)
-    for n, k, d, (low, high) in zip(x.shape[2:], taps, spread, around, strict=True):
-        if output_size(n, k, 1, low, high, 1, d) < 1 or n < 1:
+    for n, k, d, (before, after) in zip(x.shape[2:], taps, spread, around, strict=True):
+        if output_size(n, k, 1, before, after, 1, d) < 1 or n < 1:
             raise ShapeError(
                 f"{owner}: the kernel spans {(k - 1) * d + 1} elements, the padded input has "
-                f"{n + low + high}: x {x.shape}, kernel {taps}, dilation {spread}, padding {around}"
+                f"{n + before + after}: x {x.shape}, kernel {taps}, dilation {spread}, padding "
+                f"{around}"
+                "\n    set more padding or a smaller kernel_size, or give larger inputs"
             )
     w = use(weight)  # (O, C / G, *K) -> (*K, C / G, G, O / G)
     w = g.reshape(w, (groups, w.shape[0] // groups, *w.shape[1:]))
     w = g.permute(w, (*range(3, w.ndim), 2, 0, 1))
-    low, high = [a for a, _ in around], [b for _, b in around]
-    y = g.conv(_channels_last(use(x), groups), w, steps, low, high, (1,) * rank, spread)
+    first, last = zip(*around, strict=True)
+    y = g.conv(_channels_last(use(x), groups), w, steps, first, last, (1,) * rank, spread)
     tensors = [t for t in (x, weight, bias) if t is not None]
     result = make(_channels_first(y, bias), *tensors)
     return result.squeeze(0) if single else result
@@ -294,7 +296,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Tensor:
-    """`conv_transpose1d` over two positions.
+    """`conv_transpose1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -325,7 +327,7 @@ def conv_transpose3d(
     groups: int = 1,
     dilation: Sizes = 1,
 ) -> Tensor:
-    """`conv_transpose1d` over three positions.
+    """`conv_transpose1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

@@ -12,7 +12,7 @@ from ...core.node import Node, Shape
 from ...errors import ShapeError
 from ...tensor import elementwise as e
 from ...tensor.elementwise import float_node
-from ...tensor.random import Generator, default_generator, rand
+from ...tensor.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
 from ..options import check, check_order, number
@@ -24,7 +24,7 @@ _OPTIONS = {"p": number(0, 1)}
 
 def keep_mask(shape: Shape, p: float, generator: Generator | None) -> Node:
     """True with probability 1 - p: random words, compared as they are with p · 2³²."""
-    bits = g.random_bits((generator or default_generator).next_key(), shape)
+    bits = g.random_bits(next_key(generator), shape)
     return g.le(g.full(shape, min(round(p * 2**32), 2**32 - 1), dt.uint32), bits)
 
 

@@ -232,7 +232,8 @@ def instance_norm(
             f" shape {node.shape}"
         )
     mean = _mean(node, axes)
-    if running_mean is not None or running_var is not None:
+    follows = running_mean is not None or running_var is not None
+    if follows and node.shape[0]:  # a minibatch of no examples says nothing
         centred = g.sub(node, _wide(mean, node, axes))
         variance = _mean(g.mul(centred, centred), axes)
         _move(running_mean, _mean(mean, [0]), momentum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.node import Array
-from ...data.whole_file import whole_file
+from ...core.whole_file import whole_file
 from ...errors import OptionError
 from .page import html_page
 from .records import Step

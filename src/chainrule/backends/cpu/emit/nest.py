@@ -150,7 +150,7 @@ class Emitter:
             case "gather":
                 return self._gather(e, lanes)
             case "random":
-                counter = self._positions(e.address, "i32", lanes)
+                counter = f.splat(self._positions(e.address, "i32", lanes), lanes)
                 key, word = (f.splat(self.emit(a), lanes) for a in (e.args[1], e.args[0]))
                 return ops.philox(f, counter, word, key)[0]
         args = ops.spread(f, e.name, [self.emit(a) for a in e.args], lanes)

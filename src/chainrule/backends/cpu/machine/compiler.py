@@ -64,9 +64,7 @@ def compile_ir(
 
     A generator of texts is asked for the next one while earlier ones are being compiled. ``opt``
     (one for all, or one a text) is 1: clean up only, which is all that tiled and vectorized
-    kernels gain from, in a quarter of the time; 2: also hoist, number values, fold; 3: everything,
-    with unrolling and the SLP vectorizer (for the step loop with tiny kernels inlined into it).
-    ``alwaysinline`` holds at every level.
+    kernels gain from, in a quarter of the time; or 2: also hoist, number values, fold.
 
     Raises:
         InternalError: the text is not valid IR; the message shows the line.
@@ -117,7 +115,7 @@ def optimized_ir(text: str, target: Target, opt: int = 2) -> str:
     """The IR after LLVM's passes, for reading."""
     code = machine(target, opt)
     with _module(text) as module:
-        _optimize(module, code, opt, "alwaysinline" in text)
+        _optimize(module, code, opt)
         return str(module)
 
 
@@ -125,13 +123,13 @@ def assembly(text: str, target: Target, opt: int = 2) -> str:
     """The assembly that ``text`` compiles to, for reading."""
     code = machine(target, opt)
     with _module(text) as module:
-        _optimize(module, code, opt, "alwaysinline" in text)
+        _optimize(module, code, opt)
         return str(code.emit_assembly(module))
 
 
 def _compile_one(text: str, code: Any, opt: int) -> bytes:
     with _module(text) as module:
-        _optimize(module, code, opt, "alwaysinline" in text)
+        _optimize(module, code, opt)
         with llvm.ffi.OutputString() as message:
             buffer = _raw.LLVMPY_TargetMachineEmitToMemory(code, module, 1, message)
             if not buffer:
@@ -144,29 +142,22 @@ def _compile_one(text: str, code: Any, opt: int) -> bytes:
             _raw.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
-def _optimize(module: Any, code: Any, opt: int, inline: bool) -> None:
+def _optimize(module: Any, code: Any, opt: int) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=opt)
-    options.loop_vectorization = False  # kernels are written as vectors
-    options.loop_unrolling = options.slp_vectorization = opt >= 3
+    # kernels are written as vectors, and unrolled as far as it pays
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(code, options)
-    if opt < 3 and inline:
-        inliner = llvm.create_new_module_pass_manager()
-        inliner.add_always_inliner_pass()
-        _raw.LLVMPY_RunNewModulePassManager(inliner, module, builder)
     if opt == 2:
         passes = builder.getFunctionPassManager()
         for function in module.functions:
             if not function.is_declaration:
                 _raw.LLVMPY_RunNewFunctionPassManager(passes, function, builder)
         return
-    if opt == 1:
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_simplify_cfg_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-    else:
-        passes = builder.getModulePassManager()
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
     _raw.LLVMPY_RunNewModulePassManager(passes, module, builder)
 
 

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,32 +103,6 @@ def machine(target: Target, level: int = 2) -> Any:
     return chosen.create_target_machine(
         cpu=target.cpu, features=target.features, opt=level, jit=True
     )
-
-
-class Executable:
-    """Machine code in this process; ``function`` gives the entry points. It lives as long as
-    they."""
-
-    def __init__(self, ir: str, target: Target, level: int = 2) -> None:
-        code = machine(target, level)
-        module = llvm.parse_assembly(ir)
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
-        options.loop_unrolling = False  # kernels come unrolled as far as it pays
-        options.loop_vectorization = options.slp_vectorization = False  # and as vectors
-        builder = llvm.create_pass_builder(code, options)
-        builder.getModulePassManager().run(module, builder)
-        self.assembly_of = lambda: code.emit_assembly(module)
-        self._engine = llvm.create_mcjit_compiler(module, code)
-        self._engine.finalize_object()
-
-    def function(self, name: str, argtypes: Sequence[Any], restype: Any = None) -> Any:
-        """The function ``name`` as a ctypes callable."""
-        function: Any = ctypes.CFUNCTYPE(restype, *argtypes)(
-            self._engine.get_function_address(name)
-        )
-        function.code = self  # the code lives as long as any way into it
-        return function
 
 
 def facts() -> dict[str, Any]:

@@ -97,11 +97,6 @@ class CompiledProgram:
                 self._places[slot.kind].append((slot.number, i))
         self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
 
-    @property
-    def whole_loop(self) -> bool:
-        """See `Program`."""
-        return self.artifact.whole_loop
-
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
         returned."""

@@ -181,7 +181,7 @@ class _Windows(TileEmitter):
         self.places = prod(d.extent for d in c.batch)
         self.inside = c.k[self.layout.outside :]
 
-    def emit(self, tid: Value, nt: Value) -> None:
+    def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
         units = self.places * plan.tiles * (plan.groups if self.layout.shares_panels else 1)
         start, stop = part(f, units, tid, nt)

@@ -1,0 +1,215 @@
+"""Problems that are made, not collected: each a function of a seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.node import Array
+from ..errors import OptionError
+from .sequences import Sequences
+
+REBER_SYMBOLS = "BTPSXVE"
+_REBER = {
+    1: (("T", 2), ("P", 3)),
+    2: (("S", 2), ("X", 4)),
+    3: (("T", 3), ("V", 5)),
+    4: (("X", 3), ("S", 6)),
+    5: (("P", 4), ("V", 6)),
+}
+ORDER_SYMBOLS = "EBXYabcd"
+
+
+def make_parity(
+    bits: int, n: int | None = None, random_state: int | None = 0
+) -> tuple[Array, Array]:
+    """x (2^bits, bits), all patterns of 0 and 1, and y (2^bits, 1): whether the number of ones is
+    odd; or ``n`` patterns drawn at random. Both float32.
+
+    >>> from chainrule.data import make_parity
+    >>> make_parity(2)[1].ravel()
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+    _at_least("make_parity", bits=bits)
+    if n is None:
+        if bits > 20:
+            raise OptionError(f"make_parity: 2^{bits} patterns are too many; say n=")
+        x = np.arange(2**bits)[:, None] >> np.arange(bits)[::-1] & 1
+    else:
+        _at_least("make_parity", n=n)
+        x = np.random.default_rng(random_state).integers(0, 2, (n, bits))
+    return x.astype(np.float32), (x.sum(1, keepdims=True) % 2).astype(np.float32)
+
+
+def make_spirals(
+    n: int = 97, noise: float = 0.0, random_state: int | None = 0
+) -> tuple[Array, Array]:
+    """Two spirals of three turns, ``n`` points each (Lang & Witbrock, 1988): x float32 (2n, 2), y
+    int64 (2n,).
+
+    Point i of the first is r (sin a, cos a), with a = π i / 16 and r = 6.5 (104 - i) / 104 for i
+    from 0 to 96; the second is its mirror image through 0. ``noise``: the standard deviation of
+    what is added.
+
+    >>> from chainrule.data import make_spirals
+    >>> x, y = make_spirals()
+    >>> x.shape, x[0], y.sum()
+    ((194, 2), array([0. , 6.5], dtype=float32), np.int64(97))
+    """
+    _at_least("make_spirals", n=n)
+    i = np.linspace(0, 96, n)
+    angle, radius = i * np.pi / 16, 6.5 * (104 - i) / 104
+    one = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    x = np.concatenate([one, -one])
+    x = x + noise * np.random.default_rng(random_state).normal(size=x.shape)
+    return x.astype(np.float32), np.repeat(np.arange(2), n)
+
+
+def make_adding(
+    n: int, length: int = 100, multiply: bool = False, random_state: int | None = 0
+) -> Sequences:
+    """The adding problem of Hochreiter & Schmidhuber (1997): sequences (T, 2), T from ``length`` to
+    a tenth more, and y float32 (n,) = 0.5 + (a + b) / 4 of the two marked numbers a, b.
+
+    The first component is uniform on [-1, 1] (``multiply``: [0, 1], and y = a · b). The second is
+    1 at one of the first ten steps and at another of the first length/2 - 1, -1 at the first and
+    the last step, otherwise 0; a marked first step counts 0 (``multiply``: 1). To answer 0.5 always
+    has a mean squared error of 0.04.
+
+    >>> from chainrule.data import make_adding
+    >>> made = make_adding(3)
+    >>> made.x[0].shape[1], made.y.shape
+    (2, (3,))
+    """
+    _at_least("make_adding", n=n)
+    if length < 6:
+        raise OptionError(f"make_adding: length is at least 6, got {length}")
+    rng = np.random.default_rng(random_state)
+    x, y = [], np.empty(n, np.float32)
+    for k in range(n):
+        steps = int(rng.integers(length, length + length // 10 + 1))
+        pair = np.zeros((steps, 2), np.float32)
+        pair[:, 0] = rng.uniform(0 if multiply else -1, 1, steps)
+        half = length // 2 - 1
+        first = int(rng.integers(min(10, half)))
+        second = int(rng.choice([i for i in range(half) if i != first]))
+        pair[[0, -1], 1] = -1
+        pair[[i for i in (first, second) if i > 0], 1] = 1
+        if 0 in (first, second):
+            pair[0, 0] = 1.0 if multiply else 0.0
+        a, b = pair[first, 0], pair[second, 0]
+        y[k] = a * b if multiply else 0.5 + (a + b) / 4
+        x.append(pair)
+    return Sequences(x, y, (), "multiplication" if multiply else "adding")
+
+
+def make_temporal_order(n: int, symbols: int = 2, random_state: int | None = 0) -> Sequences:
+    """The temporal order problem (Hochreiter & Schmidhuber, 1997): one-hot sequences (T, 8) of T
+    from 100 to 110, classes by the order of two (or three) symbols X and Y among others.
+
+    The first is E, the last B, the others a, b, c, d (`ORDER_SYMBOLS`); X or Y stand at a step
+    within 10 ... 20 and 50 ... 60, or for three 10 ... 20, 33 ... 43 and 66 ... 76.
+
+    >>> from chainrule.data import make_temporal_order
+    >>> made = make_temporal_order(2)
+    >>> made.classes, made.x[0].shape[1]
+    (('XX', 'XY', 'YX', 'YY'), 8)
+    """
+    _at_least("make_temporal_order", n=n)
+    if symbols not in (2, 3):
+        raise OptionError(f"make_temporal_order: symbols is 2 or 3, got {symbols}")
+    places = ((10, 20), (50, 60)) if symbols == 2 else ((10, 20), (33, 43), (66, 76))
+    rng = np.random.default_rng(random_state)
+    x, y = [], np.empty(n, np.int64)
+    for k in range(n):
+        steps = int(rng.integers(100, 111))
+        numbers = rng.integers(4, 8, steps)
+        numbers[0], numbers[-1] = 0, 1
+        chosen = rng.integers(0, 2, symbols)
+        for (low, high), which in zip(places, chosen, strict=True):
+            numbers[rng.integers(low, high + 1)] = 2 + which
+        y[k] = int("".join(map(str, chosen)), 2)
+        x.append(np.eye(8, dtype=np.float32)[numbers])
+    classes = tuple(
+        format(i, f"0{symbols}b").replace("0", "X").replace("1", "Y") for i in range(2**symbols)
+    )
+    return Sequences(x, y, classes, "temporal order")
+
+
+def make_reber(n: int, embedded: bool = False, random_state: int | None = 0) -> list[str]:
+    """Strings of Reber's grammar (1967), over `REBER_SYMBOLS`; ``embedded``: within B T ... T E or
+    B P ... P E, where the end depends on the second symbol.
+
+    >>> from chainrule.data import make_reber
+    >>> make_reber(2)
+    ['BPVVE', 'BTSSSSSXSE']
+    """
+    _at_least("make_reber", n=n)
+    rng = np.random.default_rng(random_state)
+    strings = [_reber(rng) for _ in range(n)]
+    if not embedded:
+        return strings
+    sides = ["TP"[int(i)] for i in rng.integers(0, 2, n)]
+    return [f"B{side}{s}{side}E" for s, side in zip(strings, sides, strict=True)]
+
+
+def _reber(rng: Any) -> str:
+    text, state = "B", 1
+    while state != 6:
+        symbol, state = _REBER[state][int(rng.integers(2))]
+        text += symbol
+    return text + "E"
+
+
+def reber_next(text: str, embedded: bool = False) -> list[str]:
+    """The symbols that may follow after each symbol of a string of the grammar, but the last.
+
+    Raises OptionError for what is no such string.
+
+    >>> from chainrule.data import reber_next
+    >>> reber_next("BTXSE")
+    ['TP', 'SX', 'XS', 'E']
+    """
+    wrong = OptionError(f"{text!r} is no string of {'the embedded' if embedded else 'the'} grammar")
+    if embedded:
+        if len(text) < 9 or text[0] != "B" or text[1] not in "TP" or text[-2:] != text[1] + "E":
+            raise wrong
+        return ["TP", "B", *reber_next(text[2:-2]), text[1], "E"]
+    if text[:1] != "B" or text[-1:] != "E":
+        raise wrong
+    state, found = 1, []
+    for symbol in text[1:-1]:
+        options = dict(_REBER.get(state, ()))
+        if symbol not in options:
+            raise wrong
+        found.append("".join(options))
+        state = options[symbol]
+    if state != 6:
+        raise wrong
+    return [*found, "E"]
+
+
+def make_copy(
+    n: int, length: int = 10, symbols: int = 10, task: str = "copy", random_state: int | None = 0
+) -> tuple[Array, Array]:
+    """x int64 (n, length), symbols 1 ... ``symbols`` at random, and y: the same ("copy"), from the
+    end ("reverse"), or ascending ("sort"). 0 is left for a start or for padding.
+
+    >>> from chainrule.data import make_copy
+    >>> x, y = make_copy(1, 4, task="sort")
+    >>> x, y
+    (array([[9, 7, 6, 3]]), array([[3, 6, 7, 9]]))
+    """
+    _at_least("make_copy", n=n, length=length, symbols=symbols)
+    x = np.random.default_rng(random_state).integers(1, symbols + 1, (n, length))
+    tasks = {"copy": x.copy, "reverse": x[:, ::-1].copy, "sort": lambda: np.sort(x, axis=1)}
+    if task not in tasks:
+        raise OptionError(f"make_copy: task is one of {', '.join(tasks)}, got {task!r}")
+    return x, tasks[task]()
+
+
+def _at_least(where: str, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise OptionError(f"{where}: {name} is at least 1, got {value}")

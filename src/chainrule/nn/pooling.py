@@ -1,0 +1,440 @@
+"""Pooling layers, with PyTorch's names and options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor.tensor import Tensor
+from . import trail
+from .functional import pooled
+from .functional.convolution import Sizes
+from .functional.windows import check_adaptive, check_regular
+from .module import Module
+from .options import check, integer, number, optional
+
+
+class _Pool(Module):
+    """What all of them have: options, which are checked and shown."""
+
+    rank: int
+    defaults: tuple[tuple[str, Any], ...] = ()  # not shown where they are not changed
+
+    def headline(self) -> str:
+        """In one line: MaxPool2d(kernel_size=2)."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """The arguments that are not defaults."""
+        first = [f"norm_type={self.norm_type}"] if hasattr(self, "norm_type") else []
+        given = [(n, getattr(self, n), default) for n, default in self.defaults]
+        parts = [f"{n}={value!r}" for n, value, default in given if value != default]
+        stride = [f"stride={self.stride!r}"] if self.stride != self.kernel_size else []
+        return ", ".join([*first, f"kernel_size={self.kernel_size!r}", *stride, *parts])
+
+    def _windows(
+        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes = 0, dilation: Sizes = 1
+    ) -> None:
+        check_regular(type(self).__name__, self.rank, kernel_size, stride, padding, dilation)
+        self.kernel_size: Any = kernel_size
+        self.stride: Any = kernel_size if stride is None else stride
+
+
+class _MaxPool(_Pool):
+    defaults = (("padding", 0), ("dilation", 1), ("return_indices", False), ("ceil_mode", False))
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self._windows(kernel_size, stride, padding, dilation)
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, x: Any) -> Any:
+        """The largest element of each window of x (N, C, *S), or of one example (C, *S)."""
+        return pooled.max_pool(
+            trail.headline(self),
+            x,
+            self.rank,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
+
+
+class MaxPool1d(_MaxPool):
+    """y[n, c, t] = max over k of x[n, c, t stride + k dilation - padding].
+
+    x (N, C, L) or (C, L): y (N, C, T), T = ⌊(L + 2 padding - dilation (K - 1) - 1) / stride⌋ + 1,
+    rounded up with ``ceil_mode`` (but each window begins inside); ``stride``: ``kernel_size`` if
+    None. The gradient goes to the first of equal maxima; NaN is largest. With ``return_indices``:
+    (y, positions in x), for `MaxUnpool1d`. Raises OptionError for more padding than half a kernel.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.MaxPool1d(2)(cr.tensor([[1.0, 5.0, 2.0, 4.0]]))
+    tensor([[5., 4.]])
+    """
+
+    rank = 1
+
+
+class MaxPool2d(_MaxPool):
+    """`MaxPool1d` over two positions: x (N, C, H, W) or (C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.MaxPool2d(3, stride=2, padding=1)(cr.zeros(2, 3, 28, 28)).shape
+    (2, 3, 14, 14)
+    """
+
+    rank = 2
+
+
+class MaxPool3d(_MaxPool):
+    """`MaxPool1d` over three positions: x (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.MaxPool3d(2)(cr.zeros(2, 3, 4, 6, 8)).shape
+    (2, 3, 2, 3, 4)
+    """
+
+    rank = 3
+
+
+class AvgPool1d(_Pool):
+    """The mean of each window: y[n, c, t] = Σ x[n, c, t stride + k - padding] / K over k.
+
+    x (N, C, L) or (C, L): y (N, C, T), T = ⌊(L + 2 padding - K) / stride⌋ + 1, rounded up with
+    ``ceil_mode``. Padding is zeros, which count as elements unless ``count_include_pad`` is False;
+    what ``ceil_mode`` adds behind it never counts.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AvgPool1d(2)(cr.tensor([[1.0, 5.0, 2.0, 4.0]]))
+    tensor([[3., 3.]])
+    """
+
+    rank = 1
+    divisor_override: int | None = None
+    defaults: tuple[tuple[str, Any], ...] = (
+        ("padding", 0),
+        ("ceil_mode", False),
+        ("count_include_pad", True),
+    )
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self._windows(kernel_size, stride, padding)
+        self.padding, self.ceil_mode = padding, ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Any) -> Tensor:
+        """The mean of each window of x (N, C, *S), or of one example (C, *S)."""
+        return pooled.avg_pool(
+            trail.headline(self),
+            x,
+            self.rank,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
+
+
+class AvgPool2d(AvgPool1d):
+    """`AvgPool1d` over two positions, (N, C, H, W); ``divisor_override`` replaces the count.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AvgPool2d(2)(cr.zeros(2, 6, 24, 24)).shape
+    (2, 6, 12, 12)
+    """
+
+    rank = 2
+    defaults = (*AvgPool1d.defaults, ("divisor_override", None))
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        table = {"divisor_override": optional(integer())}
+        check(type(self).__name__, table, {"divisor_override": divisor_override})
+        self.divisor_override = divisor_override
+
+
+class AvgPool3d(AvgPool2d):
+    """`AvgPool2d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AvgPool3d(2)(cr.zeros(2, 3, 4, 6, 8)).shape
+    (2, 3, 2, 3, 4)
+    """
+
+    rank = 3
+
+
+class _LPPool(_Pool):
+    defaults = (("ceil_mode", False),)
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        positive = number(0, brackets="()")
+        check(type(self).__name__, {"norm_type": positive}, {"norm_type": norm_type})
+        self._windows(kernel_size, stride)
+        self.norm_type, self.ceil_mode = norm_type, ceil_mode
+
+    def forward(self, x: Any) -> Tensor:
+        """(Σ xᵖ)^(1/p) of each window of x (N, C, *S), or of one example (C, *S)."""
+        return pooled.lp_pool(
+            trail.headline(self),
+            x,
+            self.rank,
+            self.norm_type,
+            self.kernel_size,
+            self.stride,
+            self.ceil_mode,
+        )
+
+
+class LPPool1d(_LPPool):
+    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``: 1 the sum, ∞ nearly the
+    maximum.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.LPPool1d(2, 2)(cr.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
+    """
+
+    rank = 1
+
+
+class LPPool2d(_LPPool):
+    """`LPPool1d` over two positions, (N, C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.LPPool2d(2, 2)(cr.zeros(1, 3, 4, 6)).shape
+    (1, 3, 2, 3)
+    """
+
+    rank = 2
+
+
+class LPPool3d(_LPPool):
+    """`LPPool1d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.LPPool3d(2, 2)(cr.zeros(1, 3, 4, 6, 2)).shape
+    (1, 3, 2, 3, 1)
+    """
+
+    rank = 3
+
+
+class _AdaptivePool(Module):
+    rank: int
+
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
+        check_adaptive(type(self).__name__, self.rank, output_size)
+        self.output_size = output_size
+
+    def headline(self) -> str:
+        """In one line: AdaptiveAvgPool2d(output_size=1)."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"output_size={self.output_size!r}"
+
+
+class _AdaptiveAvgPool(_AdaptivePool):
+    def forward(self, x: Any) -> Tensor:
+        """X (N, C, *S) -> (N, C, *output_size)."""
+        return pooled.adaptive_avg_pool(trail.headline(self), x, self.rank, self.output_size)
+
+
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, x: Any) -> Any:
+        """X (N, C, *S) -> (N, C, *output_size), and where the maxima are with
+        ``return_indices``."""
+        return pooled.adaptive_max_pool(
+            trail.headline(self), x, self.rank, self.output_size, self.return_indices
+        )
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """Means of ``output_size`` windows, whatever the length: from ⌊i L / T⌋ up to ⌈(i + 1) L / T⌉.
+
+    x (N, C, L) or (C, L): y (N, C, T). None: T = L. Windows overlap where T does not divide L.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveAvgPool1d(2)(cr.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1.5, 2.5]])
+    """
+
+    rank = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """`AdaptiveAvgPool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveAvgPool2d((3, None))(cr.zeros(2, 8, 7, 5)).shape
+    (2, 8, 3, 5)
+    """
+
+    rank = 2
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """`AdaptiveAvgPool1d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveAvgPool3d(1)(cr.zeros(2, 8, 7, 5, 3)).shape
+    (2, 8, 1, 1, 1)
+    """
+
+    rank = 3
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Maxima of the windows of `AdaptiveAvgPool1d`: (N, C, L) to (N, C, T).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveMaxPool1d(2)(cr.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 3.]])
+    """
+
+    rank = 1
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """`AdaptiveMaxPool1d` over two positions, (N, C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveMaxPool2d(3)(cr.zeros(2, 8, 7, 5)).shape
+    (2, 8, 3, 3)
+    """
+
+    rank = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """`AdaptiveMaxPool1d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.AdaptiveMaxPool3d(2)(cr.zeros(2, 8, 7, 5, 3)).shape
+    (2, 8, 2, 2, 2)
+    """
+
+    rank = 3
+
+
+class _MaxUnpool(_Pool):
+    defaults = (("padding", 0),)
+
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
+        super().__init__()
+        self._windows(kernel_size, stride, padding)
+        self.padding = padding
+
+    def forward(self, x: Any, indices: Any, output_size: Any = None) -> Tensor:
+        """X's elements at ``indices``, zeros elsewhere; ``output_size``: the positions before the
+        pooling, where several give the same result."""
+        return pooled.max_unpool(
+            trail.headline(self),
+            x,
+            indices,
+            self.rank,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            output_size,
+        )
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Maxima back in their places, zeros around: (N, C, T) to (N, C, L).
+
+    ``indices`` are those of `MaxPool1d` with ``return_indices``.
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> y, places = nn.MaxPool1d(2, return_indices=True)(cr.tensor([[1.0, 5.0, 2.0, 4.0]]))
+    >>> nn.MaxUnpool1d(2)(y, places)
+    tensor([[0., 5., 0., 4.]])
+    """
+
+    rank = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """`MaxUnpool1d` over two positions, (N, C, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> y, places = nn.MaxPool2d(2, return_indices=True)(cr.rand(1, 3, 5, 5))
+    >>> nn.MaxUnpool2d(2)(y, places, output_size=(5, 5)).shape
+    (1, 3, 5, 5)
+    """
+
+    rank = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """`MaxUnpool1d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> y, places = nn.MaxPool3d(2, return_indices=True)(cr.rand(1, 3, 4, 4, 4))
+    >>> nn.MaxUnpool3d(2)(y, places).shape
+    (1, 3, 4, 4, 4)
+    """
+
+    rank = 3

@@ -1,0 +1,181 @@
+"""Speed has a memory: results are kept, compared, and the tables of the page are written from
+them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from chainrule.bench.compare import Comparison, Measured
+from chainrule.bench.machine import processor_name
+from chainrule.bench.modes.workload import WORKLOADS
+from chainrule.bench.results import Results, changes, check_comparable
+from chainrule.cli.main import main
+from chainrule.errors import OptionError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def performance() -> ModuleType:
+    """The script benchmarks/performance.py."""
+    spec = importlib.util.spec_from_file_location(
+        "performance", ROOT / "benchmarks" / "performance.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def results(
+    rounds: list[float],
+    workload: str = "xor",
+    version: str = "1.0.0",
+    first: float = 0.2,
+    floor: float = 1.0,
+    peer: float = 50.0,
+) -> Results:
+    middle = sorted(rounds)[len(rounds) // 2]
+    ours = Measured("chainrule", middle, rounds, first, 0.1, 0.05, 80 << 20)
+    other = Measured("numpy", peer, [peer] * len(rounds))
+    comparison = Comparison(WORKLOADS[workload], 2, [floor] * len(rounds), [ours, other])
+    machine = {
+        "processor": "Some CPU (R) 9",
+        "platform": "Linux",
+        "threads": 2,
+        "barrier_ns": 310.4,
+    }
+    return Results(machine, f"chainrule {version}, numpy 2.0", len(rounds), [comparison])
+
+
+def slower(before: Results, now: Results) -> list[str]:
+    return [c.what for c in changes(before, now) if c.more]
+
+
+def test_a_slower_step_is_told_from_a_slow_spell_and_from_a_slow_machine() -> None:
+    before = results([10.0, 10.1, 10.2, 10.3, 10.4])
+    assert slower(before, before) == []
+    assert slower(before, results([11.0, 11.1, 11.2, 11.3, 11.4])) == ["µs a step"]
+    assert slower(before, results([10.2, 10.3, 10.4, 10.5, 10.6])) == []  # 2 %
+    assert slower(before, results([10.1, 10.2, 12.0, 13.0, 14.0])) == []  # its quick rounds are not
+    # All rounds are longer, and so is the time of the multiplications alone.
+    assert slower(before, results([11.0, 11.1, 11.2, 11.3, 11.4], floor=1.1)) == []
+
+
+def test_a_longer_first_step_and_what_a_peer_does() -> None:
+    before = results([10.0])
+    assert slower(before, results([10.0], first=0.24)) == []
+    assert slower(before, results([10.0], first=0.26)) == ["first step s"]
+    found = changes(before, results([10.0], peer=500.0))
+    assert {c.mode for c in found} == {"chainrule"} and not any(c.more for c in found)
+    assert changes(before, results([10.0], workload="digits")) == []
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    held = results([1.0, 2.0, 3.0])
+    file.write_text(json.dumps(held.to_dict()))
+    assert Results.read(file) == held and held.version == "1.0.0"
+    assert held.about == (
+        "Some CPU (R) 9, 2 threads, 310 ns a barrier, medians of 3 interleaved rounds, "
+        "chainrule 1.0.0, numpy 2.0."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"machine": {}, "versions": "", "rounds": 1}'])
+def test_another_kind_of_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "notes.json"
+    file.write_text(text)
+    with pytest.raises(
+        OptionError, match=r"notes.json: expected a file that `chainrule bench --json` wrote, got "
+    ):
+        Results.read(file)
+
+
+def test_times_of_another_machine_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    before = results([1.0])
+    with pytest.raises(OptionError) as error:
+        check_comparable(before, 2, ["xor"], "old.json")
+    assert str(error.value) == (
+        "--against old.json: measured on Some CPU (R) 9 with 2 threads, this is "
+        f"{processor_name()} with 2; times of different machines tell nothing about a change"
+    )
+    before.machine["processor"] = processor_name()
+    check_comparable(before, 2, ["xor", "wide"], "old.json")
+    with pytest.raises(OptionError, match="measured on .* with 2 threads, this is .* with 1;"):
+        check_comparable(before, 1, ["xor"], "old.json")
+    with pytest.raises(
+        OptionError, match="--against old.json: it has xor, this run measures digits, wide$"
+    ):
+        check_comparable(before, 2, ["digits", "wide"], "old.json")
+
+
+def test_bench_against_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--sizes", "3,2", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
+    command = ["bench", *options, "--peers", "none"]
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["machine"]["threads"] == 1 and document["machine"]["barrier_ns"] is None
+    for mode in document["comparisons"][0]["modes"]:  # as if it had been quicker, and larger
+        mode["microseconds"] /= 1000
+        mode["rounds"] = [r / 1000 for r in mode["rounds"]]
+        mode["first_cold_seconds"], mode["first_warm_seconds"] = 1e3, 1e3
+        mode["peak_bytes"] *= 2
+    file = tmp_path / "before.json"
+    file.write_text(json.dumps(document))
+    assert main([*command, "--against", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert "before.json (chainrule " in out.replace("\n", "")
+    assert "2 of 8 are more than before." in out
+
+
+# -- the page --------------------------------------------------------------------------------------
+def test_what_is_kept_is_by_machine_and_version_and_workload(
+    tmp_path: Path, performance: ModuleType
+) -> None:
+    file, folder = tmp_path / "bench.json", tmp_path / "results"
+    for held in (
+        results([1.0]),
+        results([7.0], workload="digits"),
+        results([2.0]),
+        results([3.0], version="1.10.0"),
+        results([4.0], version="1.9.2"),
+    ):
+        file.write_text(json.dumps(held.to_dict()))
+        place = performance.keep(file, folder)
+    assert place == folder / "some-cpu-r-9-2-threads" / "1.9.2.json"
+    first = Results.read(place.with_name("1.0.0.json"))
+    assert [(c.workload.name, c.measured[0].rounds) for c in first.comparisons] == [
+        ("xor", [2.0]),
+        ("digits", [7.0]),
+    ]
+    (newest,) = performance.newest(folder)
+    assert newest.version == "1.10.0"
+
+
+def test_tables_are_written_between_the_marks(tmp_path: Path, performance: ModuleType) -> None:
+    page = f"Before.\n\n{performance.BEGIN}\n\nold\n\n{performance.END}\n\nAfter.\n"
+    assert performance.written(page, tmp_path) == page  # nothing is kept
+    (tmp_path / "bench.json").write_text(json.dumps(results([2.0]).to_dict()))
+    performance.keep(tmp_path / "bench.json", tmp_path / "kept")
+    new = performance.written(page, tmp_path / "kept")
+    assert new.startswith("Before.\n\n<!-- tables") and new.endswith("-->\n\nAfter.\n")
+    assert "old" not in new and "| xor | 2 | 1 | 2 | NumPy | 50 | 25 |" in new
+    assert performance.written(new, tmp_path / "kept") == new
+    with pytest.raises(SystemExit, match="the page lacks the line"):
+        performance.written("a page", tmp_path)
+
+
+def test_the_page_agrees_with_what_is_kept(performance: ModuleType) -> None:
+    """Its tables are those of the kept results; those of before there were any say whose they
+    are."""
+    page = performance.PAGE.read_text("utf-8")
+    assert performance.written(page) == page, "run python benchmarks/performance.py"
+    tables = page.partition(performance.BEGIN)[2].partition(performance.END)[0]
+    assert re.search(r"interleaved rounds, chainrule \d+\.\d+\.\d+, torch ", tables)
