@@ -35,7 +35,9 @@ def product_of_rows(node: Node) -> Node | None:
             g.permute(_scattered(rows.inputs[0], rows.inputs[1], left), (1, 0)), rows.inputs[0]
         )
     if (rows := _rows(left)) is not None:
-        return g.dot(g.permute(rows.inputs[0], (1, 0)), _scattered(*rows.inputs, b))
+        return g.dot(
+            g.permute(rows.inputs[0], (1, 0)), _scattered(rows.inputs[0], rows.inputs[1], b)
+        )
     return None
 
 
