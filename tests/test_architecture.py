@@ -173,6 +173,8 @@ PLACES = {
     "autodiff/batching.py",
     "compiler/simplify.py",
     "compiler/merge_axes.py",
+    "compiler/layout.py",
+    "compiler/few_rows.py",
     "compiler/views.py",
     "compiler/legalize.py",
     "compiler/gathered.py",

@@ -183,7 +183,7 @@ def test_shared_operand_of_a_batch():
         ((130, 260, 1024), "rows", "columns"),  # rows of a one L1 set apart: a is packed
         ((64, 300, 1500), "columns", "rows"),
         ((520, 130, 4100), "rows", "rows"),  # a larger than the cache: groups of panels
-        ((2050, 140, 1024), "rows", "rows"),  # blocks of a
+        ((2050, 270, 1024), "rows", "rows"),  # blocks of a
     ],
 )
 def test_large(shape, a_layout, b_layout):
@@ -199,7 +199,7 @@ def test_large_shapes_reach_every_branch():
 
     assert plan(130, 260, 1024).pack_a
     assert plan(520, 130, 4100).group > 1 or plan(520, 130, 4100).groups > 1
-    assert plan(2050, 140, 1024).block < plan(2050, 140, 1024).tiles
+    assert plan(2050, 270, 1024).block < plan(2050, 270, 1024).tiles
 
 
 def test_not_a_number_stays_where_it_is():

@@ -551,16 +551,49 @@ def _concat(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     return bodies
 
 
+FEWEST_PADDED = 16  # iterations of the axes before the padded ones that make a loop of their own
+
+
 def _pad(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     (x,) = node.inputs
     strides = strides_of(node.shape)
+    low = node.params["low"]
+    start = Affine(sum(n * s for n, s in zip(low, strides, strict=True)))
     value = Expr(node.dtype, "constant", extra=node.params["value"])
+    whole = next(a for a, (n, m) in enumerate(zip(x.shape, node.shape, strict=True)) if n != m)
+    if x.size and math.prod(x.shape[:whole]) >= FEWEST_PADDED:
+        return [_padded(node, whole, start, value, numbers)]
     fill = Store(numbers[node], variable(0), value)
     bodies: list[Body] = [Nest((Loop(0, node.size),), [Stage((), [fill])])]
     if x.size:
-        start = Affine(sum(low * s for low, s in zip(node.params["low"], strides, strict=True)))
         bodies.append(copy_nest(x, numbers[node], numbers, start, strides))
     return bodies
+
+
+def _padded(
+    node: Node, whole: int, start: Affine, value: Expr, numbers: Mapping[Node, int]
+) -> Nest:
+    """One nest: for each index of the ``whole`` axes in front, what lies around, and x."""
+    (x,) = node.inputs
+    strides = strides_of(node.shape)
+    copy = copy_nest(x, numbers[node], numbers, start, strides)
+    outer, inner = copy.outer[:whole], copy.outer[whole:]
+    stages = []
+    for axis in range(whole, node.ndim):
+        low, n = node.params["low"][axis], x.shape[axis]
+        for first, count in ((0, low), (low + n, node.shape[axis] - low - n)):
+            # inside on the axes before, all of those behind
+            extents = (*x.shape[whole:axis], count, *node.shape[axis + 1 :])
+            place = Affine(first * strides[axis])
+            for a in range(whole, axis):
+                place = place + Affine(node.params["low"][a] * strides[a])
+            for a, s in enumerate(strides):
+                place = place + variable(a) * s
+            loops = tuple(Loop(whole + i, extent) for i, extent in enumerate(extents))
+            if math.prod(extents):
+                stages.append(Stage(loops, [Store(numbers[node], place, value)]))
+    (last,) = copy.stages
+    return Nest(outer, [*stages, Stage(inner, last.statements)])
 
 
 def _scatter(node: Node, numbers: Mapping[Node, int]) -> list[Body]:

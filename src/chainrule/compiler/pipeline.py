@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.signature import Signature
 from .fuse import fuse
+from .layout import layout
 from .legalize import legalize
 from .loops import LoopProgram
 from .lower import lower
@@ -30,6 +31,10 @@ def rewritten(signature: Signature, see: See = lambda name, value: None) -> Sign
     """Another graph of the same meaning, with less to do."""
     graph = signature.rewritten(simplify)
     see("simplify", graph)
+    laid_out = graph.rewritten(layout)
+    if laid_out.roots != graph.roots:
+        graph = laid_out.rewritten(simplify)
+        see("layout", graph)
     return graph
 
 

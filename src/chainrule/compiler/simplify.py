@@ -16,7 +16,7 @@ from ..core import graph as g
 from ..core.interpret import evaluate_node
 from ..core.node import Node, intern
 from ..core.rewrite import rebuild, with_inputs
-from . import merge_axes, windows
+from . import few_rows, merge_axes, windows
 
 Rule = Callable[[Node], Node | None]
 FOLD_LIMIT = 64  # elements of a constant that is computed while compiling
@@ -302,7 +302,7 @@ _RULES: dict[str, list[Rule]] = {
     "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
     "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
     "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction],
-    "dot": [outer_product],
+    "dot": [outer_product, few_rows.product_of_rows],
     "conv": [
         windows.conv_of_nothing,
         windows.conv_phases,
@@ -313,5 +313,5 @@ _RULES: dict[str, list[Rule]] = {
     "window": [windows.window_tiles],
     "fold": [windows.fold_tiles, windows.fold_one_axis, windows.fold_taps],
     "gather": [merge_axes.gather_of_flat],
-    "scatter_add": [merge_axes.scatter_of_flat],
+    "scatter_add": [merge_axes.scatter_of_flat, few_rows.scattered_product],
 }

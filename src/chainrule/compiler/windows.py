@@ -109,24 +109,22 @@ def conv_of_nothing(node: Node) -> Node | None:
 
 
 def conv_depthwise(node: Node) -> Node | None:
-    """one channel in every group: out[n, t, g, o] = sum_k window(x)[n, t, g, k] w[k, g, o]"""
+    """one channel in every group, or one output: nothing that a product of matrices would share:
+    out[n, t, g, o] = sum_{c, k} window(x)[n, t, g, c, k] w[k, c, g, o]"""
     x, w = node.inputs
     p, rank = node.params, node.ndim - 3
-    if x.shape[-1] != 1 or x.shape[-2] == 1 or not _is_plain(node):
+    taps, channels, groups, outputs = w.shape[:-3], *w.shape[-3:]
+    if groups == 1 or not _is_plain(node) or 0 in (*taps, channels):
         return None
-    taps, groups, outputs = w.shape[:-3], w.shape[-2], w.shape[-1]
-    if outputs > 1 and outputs * groups > 4 * groups:
+    if outputs > 1 and (channels > 1 or outputs > 4):
         return None
-    rows = g.window(
-        g.reshape(x, x.shape[:-1]), range(1, rank + 1), taps, p["strides"], p["dilation"]
-    )  # (N, *T, G, *K)
-    count = math.prod(taps)
-    weights = g.permute(g.reshape(w, (*taps, groups, outputs)), (rank, rank + 1, *range(rank)))
-    shape = (*node.shape, *taps)
-    left = g.reshape(rows, (*node.shape[:-1], 1, *taps))
-    right = g.reshape(weights, (*[1] * (rank + 1), groups, outputs, *taps))
+    rows = g.window(x, range(1, rank + 1), taps, p["strides"], p["dilation"])  # (N, *T, G, C, *K)
+    weights = g.permute(w, (rank + 1, rank + 2, rank, *range(rank)))  # (G, O, C, *K)
+    shape = (*node.shape, channels, *taps)
+    left = g.reshape(rows, (*node.shape[:-1], 1, channels, *taps))
+    right = g.reshape(weights, (*[1] * (rank + 1), *weights.shape))
     product = g.mul(g.broadcast(left, shape), g.broadcast(right, shape))
-    return g.sum(product, range(node.ndim, node.ndim + rank)) if count else None
+    return g.sum(product, range(node.ndim, len(shape)))
 
 
 def conv_pointwise(node: Node) -> Node | None:

@@ -108,6 +108,18 @@ def first_extreme(x: Node, axis: int, largest: bool) -> Node:
     return g.custom_vjp(y, [x], FirstRule(axis, largest)) if x.dtype.kind == "f" else y
 
 
+@dataclass(frozen=True)
+class SoftmaxRule:
+    """x̄ = y (g - Σ g y): needs what softmax gives, and nothing between."""
+
+    over: tuple[int, ...]
+
+    def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
+        kept = [1 if i in self.over else n for i, n in enumerate(y.shape)]
+        total = g.reshape(g.sum(g.mul(grad, y), self.over), kept)
+        return [g.mul(y, g.sub(grad, g.broadcast(total, y.shape)))]
+
+
 # -- hyperbolic functions --------------------------------------------------------------------------
 def _half_exp(a: Node, far: Node) -> Node:
     """eᵃ/2; where ``far``, as eᵃ⁻¹ e/2, which overflows only where the result does (a - 1 is

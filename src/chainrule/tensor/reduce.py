@@ -524,7 +524,8 @@ def softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
     """
     shifted, _, over, tensor = _shifted("softmax", x, axis if dim is None else dim)
     e = g.exp(shifted)
-    return make(g.div(e, g.broadcast(keep(g.sum(e, over), e, over), e.shape)), tensor)
+    y = g.div(e, g.broadcast(keep(g.sum(e, over), e, over), e.shape))
+    return make(g.custom_vjp(y, [shifted], el.SoftmaxRule(tuple(over))), tensor)
 
 
 def log_softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:

@@ -63,7 +63,7 @@ _LOG10_E = parts_of(
     Fraction("0.43429448190325182765112891891660508229439700580366656611445"), 53, 53
 )
 # Where e^x is 0 or inf for certain.
-_EXP_RANGE = {"float": (-105.0, 89.0), "double": (-746.0, 710.0)}
+_EXP_RANGE = {"float": (-104.0, 89.0), "double": (-746.0, 710.0)}
 
 
 def _scaled_powers(x: Var, tail: Var | None = None) -> tuple[Var, Var, Var]:
@@ -88,10 +88,13 @@ def _exp(x: Var, tail: Var | None = None) -> Var:
     # e^x = (2^m (1 + a))², 1 + a = e^(r/2): half the exponent always fits; the product with the
     # second 2^m overflows to inf or rounds to a denormal. Squaring 1 + a as 1 + (2a + a²) does not
     # double a rounding.
+    # Where the result is 0 (masked scores) nothing is multiplied to denormals, which takes long.
     scalar = x.value.scalar
-    r, square, scale = _scaled_powers(x.clamp(*_EXP_RANGE[scalar]), tail)
+    least, most = _EXP_RANGE[scalar]
+    zero = x < least
+    r, square, scale = _scaled_powers(x.like(0.0).where(zero, x.at_most(most)), tail)
     a = square.times_plus(polynomial(r, _halved(_EXP[scalar])), r * 0.5)
-    return (a.times_plus(a, a + a) + 1.0) * scale * scale
+    return x.like(0.0).where(zero, (a.times_plus(a, a + a) + 1.0) * scale * scale)
 
 
 def exp(f: Function, x: Value) -> Value:

@@ -106,9 +106,13 @@ class Var:
 
     def clamp(self, low: float, high: float) -> Var:
         """One min and one max instruction each; NaN stays (the comparison is false)."""
-        least, most = (self.like(n) for n in (low, high))
-        x = most.where(most < self, self)
+        x, least = self.at_most(high), self.like(low)
         return least.where(least > x, x)
+
+    def at_most(self, high: float) -> Var:
+        """One min instruction; NaN stays."""
+        most = self.like(high)
+        return most.where(most < self, self)
 
 
 Operand = Var | float | int

@@ -299,7 +299,16 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
         return make(g.mul(node, g.sigmoid(twice)), tensor)
     inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
     half = g.mul(node, _full(node, 0.5))
-    return make(g.mul(half, g.add(inner, _full(node, 1))), tensor)
+    y = g.mul(half, g.add(inner, _full(node, 1)))
+    return make(g.custom_vjp(y, [node], _gelu_rule), tensor)
+
+
+def _gelu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g (Φ(x) + x φ(x)): the factor is computed beside the value, and only it is kept."""
+    root = g.mul(x, _full(x, math.sqrt(0.5)))
+    below = g.mul(g.add(g.erf(root), _full(x, 1)), _full(x, 0.5))
+    density = g.mul(g.exp(g.neg(g.mul(root, root))), _full(x, 1 / math.sqrt(2 * math.pi)))
+    return [g.mul(grad, g.add(below, g.mul(x, density)))]
 
 
 def silu(x: Any, inplace: bool = False) -> Tensor:

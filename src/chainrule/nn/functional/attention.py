@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes as dt
+from ...core import graph as g
 from ...core.dtypes import DType
 from ...core.node import Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor import elementwise as e
 from ...tensor import reduce as r
+from ...tensor.elementary import SoftmaxRule
 from ...tensor.shape import repeat
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor
+from ...tensor.value import as_tensor, make, use
 from ..options import check, number, optional
 from .dropout import dropout
 
@@ -107,7 +109,8 @@ def _softmax(scores: Tensor) -> Tensor:
     exponentials = e.exp(scores - e.where(e.isfinite(largest), largest, 0.0))
     total = exponentials.sum(axis=-1, keepdims=True)
     weights: Tensor = exponentials / e.where(total == 0, 1.0, total)
-    return weights
+    rule = SoftmaxRule((scores.ndim - 1,))
+    return make(g.custom_vjp(use(weights), [use(scores)], rule), scores)
 
 
 def _shared(name: str, x: Tensor, q: Tensor) -> Tensor:

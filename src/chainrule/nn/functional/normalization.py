@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,24 @@ def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
     """(x - μ) / √(σ² + ε) over ``axes``; one division a row, not an element."""
     centred = g.sub(x, _wide(_mean(x, axes), x, axes))
     variance = _mean(g.mul(centred, centred), axes)
-    return g.mul(centred, _wide(_inverse_root(variance, eps), x, axes))
+    y = g.mul(centred, _wide(_inverse_root(variance, eps), x, axes))
+    return g.custom_vjp(y, [x], _StandardizedRule(tuple(axes), eps))
+
+
+@dataclass(frozen=True)
+class _StandardizedRule:
+    """x̄ = (h - mean h) / √(σ² + ε) with h = g - y mean(g y), which needs only y and one number a
+    row."""
+
+    axes: tuple[int, ...]
+    eps: float
+
+    def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
+        axes = self.axes
+        centred = g.sub(x, _wide(_mean(x, axes), x, axes))
+        scale = _inverse_root(_mean(g.mul(centred, centred), axes), self.eps)
+        rest = g.sub(grad, g.mul(y, _wide(_mean(g.mul(grad, y), axes), x, axes)))
+        return [g.mul(_wide(scale, x, axes), g.sub(rest, _wide(_mean(rest, axes), x, axes)))]
 
 
 def _affine(y: Node, weight: Any, bias: Any, view: Sequence[int]) -> Node:
@@ -172,11 +190,13 @@ def batch_norm(
             raise OptionError("batch_norm in evaluation needs running_mean and running_var")
         mean, variance = (use(s, node.dtype) for s in (running_mean, running_var))
         centred = g.sub(node, g.expand(g.reshape(mean, view), node.shape))
-    scale = _inverse_root(variance, eps)
-    if weight is not None:
-        scale = g.mul(scale, use(weight, node.dtype))
-    y = g.mul(centred, g.expand(g.reshape(scale, view), node.shape))
-    return make(_affine(y, None, bias, view), x, *_tensors(weight, bias))
+        scale = _inverse_root(variance, eps)
+        if weight is not None:
+            scale = g.mul(scale, use(weight, node.dtype))
+        y = g.mul(centred, g.expand(g.reshape(scale, view), node.shape))
+        return make(_affine(y, None, bias, view), x, *_tensors(weight, bias))
+    y = _standardized(node, axes, eps)
+    return make(_affine(y, weight, bias, view), x, *_tensors(weight, bias))
 
 
 def instance_norm(

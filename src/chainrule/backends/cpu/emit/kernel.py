@@ -12,7 +12,9 @@ from ...llvm.primitives import row_number
 from ...llvm.types import SCALAR_OF_DTYPE
 from ..machine.target import Target
 from ..schedule.nest import SERIAL_CYCLES, plan_nest
-from .contraction.kernel import emit_contract, takes_queue
+from ..threads.step_loop_ir import ITERATION
+from .contraction.kernel import emit_contract, kept_bytes, takes_queue
+from .contraction.tiled import Kept
 from .nest import Emitter, emit_nest, scratch_bytes
 from .shares import part
 
@@ -28,18 +30,31 @@ class EmittedKernel(NamedTuple):
     serial: bool
     cycles: float  # estimated work on one thread
     note: str  # the schedule in words
+    kept_bytes: int = 0  # below the scratch, which nobody else writes
 
 
-def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> EmittedKernel:
-    """The kernel's module text for ``target``."""
+def emit_kernel(
+    kernel: Kernel,
+    buffers: Sequence[Buffer],
+    target: Target,
+    fixed: frozenset[int] = frozenset(),
+    kept_before: int = 0,
+) -> EmittedKernel:
+    """The kernel's module text for ``target``.
+
+    ``fixed``: buffers that are the same at every turn of the kernel's loop; what is made of them is
+    made at the first turn, and kept below the ``kept_before`` bytes under the scratch.
+    """
     used = tuple(sorted(kernel.reads | kernel.writes))
     module = Module("kernel", has_fma=target.has_fma)
     args = [("ptr noalias", f"p{i}") for i in range(len(used))]
     body = kernel.body
-    has_queue = isinstance(body, Contract) and takes_queue(body, target)
+    kept = kept_bytes(body, target, fixed) if isinstance(body, Contract) else 0
+    has_queue = isinstance(body, Contract) and not kept and takes_queue(body, target)
     if has_queue:
         args.append(("ptr", "queue"))
-    f = module.function("KERNEL", [*args, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")])
+    args += [("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")]
+    f = module.function("KERNEL", [*args, ("i64", ITERATION)] if kept else args)
     pointers = {b: f.args[f"p{i}"] for i, b in enumerate(used)}
     tid, nt, scratch = f.args["tid"], f.args["nt"], f.args["scratch"]
     if isinstance(body, Nest):
@@ -50,7 +65,15 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
         note = f"lanes {schedule.lanes}, {'one thread' if serial else 'shared'}"
     elif isinstance(body, Contract):
         need, serial, note = emit_contract(
-            f, body, target, pointers, scratch, tid, nt, f.args.get("queue")
+            f,
+            body,
+            target,
+            pointers,
+            scratch,
+            tid,
+            nt,
+            f.args.get("queue"),
+            Kept(f.gep(scratch, -kept_before - kept, "i8"), f.args[ITERATION]) if kept else None,
         )
         cycles = kernel.flops / (2 * target.lanes(body.dtype.name)) * 1.5
     elif isinstance(body, Repeat):
@@ -59,7 +82,7 @@ def emit_kernel(kernel: Kernel, buffers: Sequence[Buffer], target: Target) -> Em
         need, serial, note = 0, *_scatter(f, body, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row
     f.ret()
-    return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note)
+    return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note, kept)
 
 
 def _scatter(

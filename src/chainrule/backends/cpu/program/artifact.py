@@ -30,6 +30,7 @@ class Artifact(NamedTuple):
     arena_bytes: int
     scratch_bytes: int
     one_thread: bool
+    kept_bytes: int  # of each thread, for what kernels in loops keep from turn to turn
     objects: tuple[bytes, ...]
 
     def to_bytes(self) -> bytes:
@@ -41,6 +42,7 @@ class Artifact(NamedTuple):
             "arena_bytes": self.arena_bytes,
             "scratch_bytes": self.scratch_bytes,
             "one_thread": self.one_thread,
+            "kept_bytes": self.kept_bytes,
             "constants": [[c.dtype.name, list(c.shape)] for c in self.constants],
             "objects": [len(o) for o in self.objects],
         }
@@ -80,5 +82,6 @@ class Artifact(NamedTuple):
             header["arena_bytes"],
             header["scratch_bytes"],
             header["one_thread"],
+            header["kept_bytes"],
             tuple(objects),
         )

@@ -32,13 +32,18 @@ class Translation:
         self.loops, self.target = loops, target
         self._found: dict[int, tuple[EmittedKernel, str]] = {}
         self.texts: dict[str, str] = {}
+        self.kept_bytes = 0
 
     def emit(self) -> Iterator[tuple[str, int]]:
         """Emit every kernel; those that differ in pointers only share one text. Yields the name of
         each text and how many pointers it takes, the longest first."""
         kernels = flat_kernels(self.loops.kernels)
+        fixed = fixed_buffers(self.loops.kernels)
         for i in sorted(range(len(kernels)), key=lambda i: -_length(kernels[i])):
-            kernel = emit_kernel(kernels[i], self.loops.buffers, self.target)
+            kernel = emit_kernel(
+                kernels[i], self.loops.buffers, self.target, fixed[i], self.kept_bytes
+            )
+            self.kept_bytes += kernel.kept_bytes
             name = "k" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
             self._found[i] = kernel, name
             if name not in self.texts:
@@ -62,6 +67,25 @@ def flat_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
     for kernel in kernels:
         inside = kernel.body
         found += flat_kernels(inside.program.kernels) if isinstance(inside, Repeat) else [kernel]
+    return found
+
+
+def fixed_buffers(
+    kernels: Sequence[Kernel], here: frozenset[int] = frozenset()
+) -> list[frozenset[int]]:
+    """For each of `flat_kernels`: the buffers that are the same at every turn of its loop."""
+    found: list[frozenset[int]] = []
+    for kernel in kernels:
+        body = kernel.body
+        if isinstance(body, Repeat):
+            fixed = (
+                n
+                for n, b in enumerate(body.program.buffers)
+                if b.kind == "constant" or (b.kind == "input" and b.number >= body.stacked)
+            )
+            found += fixed_buffers(body.program.kernels, frozenset(fixed))
+        else:
+            found.append(here)
     return found
 
 
@@ -192,6 +216,7 @@ def build_artifact(signature: Signature, target: Target, registers: bool = True)
         loops.arena_bytes,
         max((k.scratch_bytes for k in translation.emitted), default=0),
         one_thread,
+        translation.kept_bytes,
         tuple(objects),
     )
 
@@ -218,4 +243,5 @@ def register_artifact(graph: Signature, target: Target) -> Artifact | None:
     text = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
     calls = (Call(name, tuple(range(len(slots))), 0 if kernel.serial else None, True),)
     objects = program_objects([text], Schedule(calls, whole_loop=True), target, opt=kernel.opt)
-    return Artifact(slots, calls, True, (), 0, kernel.scratch_bytes, kernel.serial, tuple(objects))
+    own = (kernel.scratch_bytes, kernel.serial, 0)
+    return Artifact(slots, calls, True, (), 0, *own, tuple(objects))

@@ -89,6 +89,7 @@ class CompiledProgram:
             self._table,
             artifact.scratch_bytes,
             steps=[slot.steps for slot in artifact.slots],
+            kept_bytes=artifact.kept_bytes,
         )
         self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
         for i, slot in enumerate(artifact.slots):

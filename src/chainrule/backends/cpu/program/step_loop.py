@@ -70,6 +70,7 @@ class StepLoop:
         pointers: ArrayLike,
         scratch_bytes: int = 0,
         steps: Sequence[Sequence[int]] = (),
+        kept_bytes: int = 0,
     ) -> None:
         self._schedule = schedule
         self._code = Library(list(objects), target)
@@ -77,7 +78,8 @@ class StepLoop:
         self._control = np.zeros(len(CONTROL), np.int64)
         self._control_at = self._control.ctypes.data
         self._moved = [self._steps_of(c, steps) for c in schedule.calls]
-        moved = max((m.shape[1] * 8 for m in self._moved), default=0)
+        # What kernels keep lies between the pointers and the scratch.
+        moved = max((m.shape[1] * 8 for m in self._moved), default=0) + kept_bytes
         self._control[_WORD["moved"]] = moved = -(-moved // LINE) * LINE
         self._stride = moved + -(-scratch_bytes // LINE) * LINE
         self._control[_WORD["stride"]] = self._stride

@@ -7,6 +7,7 @@ of columns (a few vectors). Which is a function of the contraction and the targe
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 from ..machine.target import Target
@@ -15,6 +16,8 @@ from .panels import Panel, panel_of
 
 FEWEST_SHARED = 12  # tiles: with fewer, whole tiles are no fair shares
 PACKED_A_LIMIT = 8 << 20  # bytes of a packed at once
+PAGE = 4096  # bytes after which addresses fall into the same set of the first cache
+WAYS = 8  # lines a set of it holds at least
 KEPT_B_LIMIT = 2 << 20  # bytes of all packed panels of b, kept for every piece of rows
 SHARED_FLOPS = 1_500_000  # of a contraction whose threads take work from each other
 
@@ -81,11 +84,15 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     row_bytes = abs(c.a.row_stride) * size
     contiguous = c.a.col_stride == 1
     total_panels = panels + (rest is not None)
-    bad = (
-        (row_bytes % 1024 == 0 and row_bytes > 0 and not c.a.table)
-        if contiguous
-        else c.k * abs(c.a.col_stride) * size > 1 << 16
-    )
+    step_bytes = abs(c.a.col_stride) * size
+    if c.a.table:
+        bad = False
+    elif contiguous:  # rows that fall into few sets of the first cache, unless these hold them
+        in_a_set = -(-rows // (PAGE // math.gcd(row_bytes, PAGE))) if row_bytes else 0
+        bad = row_bytes % 1024 == 0 and in_a_set > WAYS and total_panels > 8
+    else:  # the micro-kernel asks ahead for what is not too far away
+        near = c.a.row_stride == 1 and step_bytes <= 2048 and total_panels <= 16 and c.n >= 32
+        bad = c.k * step_bytes > 1 << 16 and not near
     pack_a = c.a.table == "columns" or (bad and total_panels >= 4 and c.m > 1)
     pack_b = bool(c.b.table) or (c.n > 1 and not (c.b.col_stride == 1 and tiles <= 2))
     panel_bytes = max(c.k * width * lanes * size, 1)

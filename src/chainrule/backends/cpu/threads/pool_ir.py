@@ -210,7 +210,7 @@ round:
   %had = load i64, ptr %crowdedp, align 8
   %fewer = add i64 %had, -1
   %left = call i64 @llvm.smax.i64(i64 %fewer, i64 0)
-  %crowded = select i1 %quiet, i64 %left, i64 200
+  %crowded = select i1 %quiet, i64 %left, i64 20
   store i64 %crowded, ptr %crowdedp, align 8
   %patient = icmp eq i64 %crowded, 0
   br i1 %patient, label %spin, label %sleep

@@ -90,6 +90,9 @@ class Schedule:
         return self.calls[index].barrier_after or index == len(self.calls) - 1
 
 
+ITERATION = "iteration"  # the argument of a kernel that knows how often its loop has turned
+
+
 def thunk(kernel: str) -> str:
     """Name of a kernel's thunk."""
     return f"{kernel}.call"
@@ -98,11 +101,11 @@ def thunk(kernel: str) -> str:
 def with_thunks(text: str, counts: Mapping[str, int], whole_loop: bool = False) -> str:
     """The module ``text`` with a thunk for every kernel it defines that has one of these
     ``counts`` of pointers."""
-    defined = [
-        name for name in re.findall(r"^define void @([\w.$-]+)\(", text, re.M) if name in counts
-    ]
+    heads = re.findall(r"^define void @([\w.$-]+)\(([^)]*)", text, re.M)
     module = Module("thunks")
-    for name in defined:
+    for name, arguments in heads:
+        if name not in counts:
+            continue
         f = module.function(
             thunk(name),
             [
@@ -114,7 +117,8 @@ def with_thunks(text: str, counts: Mapping[str, int], whole_loop: bool = False) 
             ],
         )
         pointers = [f.load("ptr", f.gep(f.args["pointers"], k, "ptr")) for k in range(counts[name])]
-        last = [f.args["nsteps"]] if whole_loop else []
+        # of a whole loop the steps, of a kernel in a loop the iteration
+        last = [f.args["nsteps"]] if whole_loop or f"%{ITERATION}" in arguments else []
         f.call_local(name, "void", *pointers, f.args["scratch"], f.args["tid"], f.args["nt"], *last)
         f.ret()
     return text + str(module)
@@ -205,6 +209,9 @@ def _record_loop(module: Module, timed: bool) -> None:
         f.branch(end)
         f.start_block(end)
         pointers = _pointers(run, word, iterations)
+        deep = f.compare("sgt", word["depth"], i64(0))
+        loop = f.select(deep, f.sub(word["depth"], i64(1)), i64(0))
+        turn = f.load("i64", f.gep(iterations, loop, "i64"))  # outside of loops all are 0
         kernel = f.convert("inttoptr", word["thunk"], "ptr")
         before = run.now()
         everyone, serial, alone, met = (
@@ -212,12 +219,12 @@ def _record_loop(module: Module, timed: bool) -> None:
         )
         f.branch_if(f.compare("slt", word["serial"], i64(0)), everyone, serial)
         f.start_block(everyone)
-        f.line(f"call void {kernel.text}({pointers}, {scratch}, {tid}, {nt}, i64 0)")
+        f.line(f"call void {kernel.text}({pointers}, {scratch}, {tid}, {nt}, {turn})")
         f.branch(met)
         f.start_block(serial)
         f.branch_if(f.compare("eq", f.binary("urem", word["serial"], nt), tid), alone, met)
         f.start_block(alone)
-        f.line(f"call void {kernel.text}({pointers}, {scratch}, i64 0, i64 1, i64 0)")
+        f.line(f"call void {kernel.text}({pointers}, {scratch}, i64 0, i64 1, {turn})")
         f.branch(met)
         f.start_block(met)
         after = run.now()

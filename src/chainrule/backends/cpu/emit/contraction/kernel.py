@@ -16,7 +16,7 @@ from ...machine.target import Target
 from ...schedule.contraction import Contraction, Operand
 from ..nest import Emitter
 from . import windowed as windows
-from .tiled import emit_contraction, is_shared, scratch_bytes
+from .tiled import Kept, emit_contraction, is_shared, kept_panels, scratch_bytes
 from .windowed import Digit, Windowed, merged
 
 TABLE_ENTRY = 8  # bytes of an address
@@ -26,6 +26,13 @@ SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it
 def takes_queue(body: Contract, target: Target) -> bool:
     """Whether the threads take work from each other, and so need a queue."""
     return not _is_windowed(body) and is_shared(_contraction(body), target)
+
+
+def kept_bytes(body: Contract, target: Target, fixed: frozenset[int]) -> int:
+    """Bytes of packed panels that stay for all turns of a loop around the contraction."""
+    if body.b.buffer not in fixed or body.b.rows is not None or _is_windowed(body):
+        return 0
+    return kept_panels(_contraction(body), target)
 
 
 def _contraction(body: Contract) -> Contraction:
@@ -73,6 +80,7 @@ def emit_contract(
     tid: Value,
     nt: Value,
     queue: Value | None,
+    kept: Kept | None = None,
 ) -> tuple[int, bool, str]:
     """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in
     words."""
@@ -118,7 +126,7 @@ def emit_contract(
                 f.prefetch(f.gep(start, column, scalar), written)
 
     if windowed is None:
-        emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue)
+        emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue, kept)
     else:
         windows.emit_windowed(f, windowed, target, a, b, scratch, tid, nt, epilogue, announce)
     elements = c.m * c.n

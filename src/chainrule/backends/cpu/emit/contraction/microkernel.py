@@ -22,6 +22,8 @@ from ...schedule.panels import Panel
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
 LONG_SUM = 1024  # terms; a longer sum is put together from short ones
 PUT_AWAY_AFTER = 128  # terms of such a sum
+FAR = 1 << 16  # bytes over which the steps of k spread that are read ahead of time
+AHEAD = 16  # steps of k
 MOST_AT_ONCE = 8  # steps of k in that body
 
 
@@ -87,13 +89,19 @@ def accumulate(
             return f.load(scalar, f.gep(starts[row], at_a, scalar))
         return f.load(scalar, f.gep(at_a, row * tile.a_strides[0], scalar))
 
+    # Of a transposed, each step of k is another line far away: the processor does not ask ahead.
+    stride = tile.a_strides[1]
+    far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
+    far = far and tile.rows > 1 and not tile.by_table
+
     def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
+        for row in (0, tile.rows - 1) if far else ():
+            f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
         for v in vectors:
             pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
             count = v.lanes if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
-        stride = tile.a_strides[1]
         next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
         after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
         for row in rows:

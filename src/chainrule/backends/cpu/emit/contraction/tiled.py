@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
 
 from .....core.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, i64, vector
@@ -44,6 +45,7 @@ from .packing import Source, pack
 PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
 SMALLEST_PIECE = 250_000  # flops that a thread takes at once
 WORTH_PACKING = 4  # units that take as long as packing the panels they need
+KEPT_LIMIT = 8 << 20  # bytes of panels that stay packed while a loop turns
 RARE = 1 / 8  # of the tiles: their share of the time hardly counts
 MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
 FETCHED = 4 * CACHE_LINE  # of a row that lies anywhere, before it is read
@@ -76,6 +78,14 @@ def _a_bytes(c: Contraction, plan: Plan) -> int:
     return -(-c.k * plan.strip * plan.block * c.itemsize // 64) * 64 if plan.pack_a else 0
 
 
+def kept_panels(c: Contraction, target: Target) -> int:
+    """Bytes of all panels of b, if they are packed and may be kept from call to call; else 0."""
+    if 0 in (c.m, c.n, *c.batch) or batches(c) > 1 or _variant(c, target) is not None:
+        return 0
+    size = _b_bytes(c, plan_of(c, target)._replace(keeps_b=True))
+    return -(-size // (2 * CACHE_LINE)) * 2 * CACHE_LINE if size <= KEPT_LIMIT else 0
+
+
 def is_shared(c: Contraction, target: Target) -> bool:
     """Whether the threads take work from each other, if they get a queue."""
     if 0 in (c.m, c.n, *c.batch) or _variant(c, target) is not None:
@@ -95,6 +105,7 @@ def emit_contraction(
     epilogue: Epilogue,
     announce: Announcement | None = None,
     queue: Value | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Emit thread ``tid`` of ``nt``'s share of ``c`` into ``f``.
 
@@ -109,7 +120,23 @@ def emit_contraction(
     if variant is not None:
         variant(f, c, target, a, b, tid, nt, epilogue)
         return
-    TileEmitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
+    if kept is None:
+        TileEmitter(f, c, target, a, b, scratch, epilogue, announce).emit(tid, nt, queue)
+        return
+    # The same tiles go to the same thread at every turn, so nobody takes another's.
+    plan = plan_of(c, target)._replace(keeps_b=True, shared=False)
+    emitter = TileEmitter(f, c, target, a, b, scratch, epilogue, announce, plan)
+    emitter.packed_b, emitter.packed_a = kept.panels, scratch
+    done = f.compare("ne", kept.iteration, i64(0))
+    f.store(f.select(done, i64(plan.groups), i64(-1)), emitter.packed)
+    emitter.emit(tid, nt, None)
+
+
+class Kept(NamedTuple):
+    """Panels of a b that is the same at every turn of a loop: packed at the first."""
+
+    panels: Value
+    iteration: Value
 
 
 class TileEmitter:

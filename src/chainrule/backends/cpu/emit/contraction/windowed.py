@@ -13,11 +13,12 @@ tiles, whose sums wait in memory. That changes no bit: a sum is one chain in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ....llvm.builder import Function, Value, i64
+from .....core.memory import CACHE_LINE
+from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, plus, scaled
 from ...machine.target import Target
 from ...schedule.contraction import Announcement, Contraction, Epilogue, Operand
@@ -28,6 +29,7 @@ from .microkernel import Tile, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
+EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 
 
@@ -88,8 +90,13 @@ class Layout(NamedTuple):
     shares_panels: bool  # threads share panels as well as tiles
 
     @property
-    def panel_groups(self) -> int:
-        return self.plan.groups
+    def panels(self) -> int:
+        """Of all columns."""
+        return self.plan.panels + (self.plan.rest is not None)
+
+    def inside(self, c: Windowed) -> int:
+        """Terms that a tile adds up at once."""
+        return prod(d.extent for d in c.k[self.outside :])
 
 
 def layout_of(c: Windowed, target: Target) -> Layout:
@@ -102,7 +109,7 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 2:
         terms //= c.k[outside].extent
         outside += 1
-    pack_b = not outside and c.n.extent > 1 and (c.n.b != 1 or panels > 1)
+    pack_b = c.n.extent > 1 and (c.n.b != 1 or (panels > 1 and not outside))
     group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
     places = prod(d.extent for d in c.batch) * plan.tiles
     shares_panels = places < FEWEST_PLACES and panels > 1
@@ -117,13 +124,22 @@ def scratch_bytes(c: Windowed, target: Target) -> int:
     """Scratch one thread needs."""
     if 0 in (c.m.extent, c.n.extent, *(d.extent for d in c.batch)):
         return 0
-    plan, outside, _ = layout_of(c, target)
-    size = c.flat.itemsize
-    if outside:  # the sums of all tiles
-        places = prod(d.extent for d in c.batch) * plan.tiles
-        panels = plan.panels + (plan.rest is not None)
-        return places * panels * plan.rows * plan.width * size
-    return c.terms * plan.width * plan.group * size if plan.pack_b else 0
+    layout = layout_of(c, target)
+    return _panel_bytes(c, layout) + _sums_bytes(c, layout)
+
+
+def _panel_bytes(c: Windowed, layout: Layout) -> int:
+    """Of the packed panels of a group."""
+    plan = layout.plan
+    size = layout.inside(c) * plan.width * plan.group * c.flat.itemsize
+    return -(-size // CACHE_LINE) * CACHE_LINE if plan.pack_b else 0
+
+
+def _sums_bytes(c: Windowed, layout: Layout) -> int:
+    """Of the sums of all tiles, where these wait in memory."""
+    plan = layout.plan
+    tiles = prod(d.extent for d in c.batch) * plan.tiles * layout.panels
+    return tiles * plan.rows * plan.width * c.flat.itemsize if layout.outside else 0
 
 
 def emit_windowed(
@@ -160,8 +176,10 @@ class _Windows(TileEmitter):
         super().__init__(f, c.flat, target, a, b, scratch, epilogue, announce, self.layout.plan)
         self.a = f.gep(a, c.a_offset, self.c.scalar)
         self.b = f.gep(b, c.b_offset, self.c.scalar)
-        self.scratch = scratch
+        self.sums = f.gep(scratch, _panel_bytes(c, self.layout), "i8")
+        self.place: Value | None = None  # of the loops outside
         self.places = prod(d.extent for d in c.batch)
+        self.inside = c.k[self.layout.outside :]
 
     def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
@@ -170,16 +188,34 @@ class _Windows(TileEmitter):
         if self.layout.outside:
             self._around_tiles(start, stop)
             return
-        rounds = 1 if self.layout.shares_panels else plan.groups
-        with f.for_range(0, rounds, hint="group") as group:
+        self._all_tiles(start, stop, self._whole_tile)
+
+    def _all_tiles(self, start: Value, stop: Value, each: EachTile) -> None:
+        """``each`` for all units and all groups of panels of this thread."""
+        f = self.f
+        with f.for_range(0, self.rounds, hint="group") as group:
             with f.for_range(start, stop, hint="unit") as unit:
                 place, tile, own = self._place(unit)
-                indices = self._indices(place)
-                at_a, at_b = self._bases(indices)
-                number = group if own is None else own
-                if plan.pack_b:
-                    self._packed(at_b, indices, number)
-                self._tile(indices, at_a, at_b, tile, number, None)
+                each(place, tile, group if own is None else own)
+
+    @property
+    def rounds(self) -> int:
+        """Groups of panels that a thread passes over."""
+        return 1 if self.layout.shares_panels else self.plan.groups
+
+    def _whole_tile(self, place: Value, tile: Value, group: Value) -> None:
+        f, c, plan = self.f, self.c, self.plan
+        indices = self._indices(place)
+        at_a, at_b = self._bases(indices)
+        if plan.pack_b:
+            self._packed(at_b, indices, group)
+        row, rows, is_tall = self._rows(tile)
+        strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
+        for shape, each in self._panels(group):
+            with each as (p, column):
+                self._announce(shape, indices, row, rows, column)
+                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+                self._finish(shape, indices, row, rows, column)
 
     def _place(self, unit: Value) -> tuple[Value, Value, Value | None]:
         """Place, tile and (where threads share them) group of panels of a unit."""
@@ -209,6 +245,8 @@ class _Windows(TileEmitter):
         """Pack the panels of this group, unless they are those packed last."""
         f = self.f
         number = group
+        if self.place is not None:
+            number = plus(f, scaled(f, self.place, self.plan.groups), group)
         for d, index in zip(self.w.batch, indices, strict=True):
             if d.b:
                 number = plus(f, scaled(f, number, d.extent), index)
@@ -216,7 +254,7 @@ class _Windows(TileEmitter):
             for shape, each in self._panels(group):
                 with each as (p, column):
                     at = f.gep(at_b, scaled(f, column, self.w.n.b), self.c.scalar)
-                    self._pack_nest(at, self._panel_at(group, p), shape, self.w.k)
+                    self._pack_nest(at, self._panel_at(i64(0), p), shape, self.inside)
             f.store(number, self.packed)
 
     def _pack_nest(
@@ -238,40 +276,26 @@ class _Windows(TileEmitter):
             )
 
     # -- tiles ------------------------------------------------------------------------------------
-    def _tile(
-        self,
-        indices: Sequence[Value],
-        at_a: Value,
-        at_b: Value,
-        tile: Value,
-        group: Value,
-        sums: Value | None,
-        finish: bool = True,
+    def _panel_at(self, group: Value, p: Value) -> Value:
+        size = self.layout.inside(self.w) * self.plan.width
+        return self.f.gep(self.packed_b, scaled(self.f, p, size), self.c.scalar)
+
+    def _columns(self, at_b: Value, group: Value, p: Value, column: Value) -> Value:
+        """Where the micro-kernel reads a panel."""
+        if self.plan.pack_b:
+            return self._panel_at(group, p)
+        return self.f.gep(at_b, scaled(self.f, column, self.w.n.b), self.c.scalar)
+
+    def _announce(
+        self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value
     ) -> None:
-        """One tile over the panels of a group; with ``sums``, added to what is there, and only
-        handed on with ``finish``."""
-        f, c, plan = self.f, self.c, self.plan
-        row, rows, is_tall = self._rows(tile)
-        strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
-        for shape, each in self._panels(group):
-            with each as (p, column):
-                panel = self._panel_at(group, p)
-                if not plan.pack_b:
-                    panel = f.gep(at_b, scaled(f, column, self.w.n.b), c.scalar)
-                if sums is not None:
-                    number = plus(f, scaled(f, group, plan.group), p)
-                    place = scaled(f, number, plan.rows * plan.width)
-                    self.buffer = f.gep(sums, place, c.scalar)
-                if finish and self.announce is not None:
-                    with f.for_range(0, rows, hint="r") as r:
-                        self.announce(f, indices, plus(f, row, r), column, shape.count)
-                if not finish or sums is None:
-                    self._multiply(shape, strip, panel, is_tall)
-                if finish:
-                    self._finish(shape, indices, row, rows, column)
+        f = self.f
+        if self.announce is not None:
+            with f.for_range(0, rows, hint="r") as r:
+                self.announce(f, indices, plus(f, row, r), column, shape.count)
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
-        plan, inside = self.plan, self.w.k[self.layout.outside :]
+        plan, inside = self.plan, self.inside
         *outer, last = inside
         steps = []
         for i, d in enumerate(outer):
@@ -294,43 +318,59 @@ class _Windows(TileEmitter):
     # -- sums that wait in memory -----------------------------------------------------------------
     def _around_tiles(self, start: Value, stop: Value) -> None:
         """Zeros, then the loops outside around all tiles of this thread, then their epilogues."""
-        f, c, plan = self.f, self.c, self.plan
-        each = plan.rows * plan.width * (plan.panels + (plan.rest is not None))
-        with f.for_range(scaled(f, start, each), scaled(f, stop, each), hint="z") as z:
-            f.store(
-                Value(c.scalar, "0.0" if self._is_float else "0"), f.gep(self.scratch, z, c.scalar)
-            )
+        f = self.f
+        self._all_tiles(start, stop, self._clear)
         outside = self.w.k[: self.layout.outside]
         with f.for_range(0, prod(d.extent for d in outside), hint="o") as place:
+            self.place = place
             moved_a, moved_b = i64(0), i64(0)
             for d in reversed(outside):
                 place, index = divide(f, place, d.extent)
                 moved_a = plus(f, moved_a, scaled(f, index, d.a))
                 moved_b = plus(f, moved_b, scaled(f, index, d.b))
-            self._all_tiles(start, stop, each, moved_a, moved_b)
-        self._all_tiles(start, stop, each, None, None)
 
-    @property
-    def _is_float(self) -> bool:
-        return self.c.scalar in ("float", "double")
+            def add(place: Value, tile: Value, group: Value) -> None:
+                self._add(place, tile, group, moved_a, moved_b)
 
-    def _all_tiles(
-        self,
-        start: Value,
-        stop: Value,
-        each: int,
-        moved_a: Value | None,
-        moved_b: Value | None,
-    ) -> None:
-        f, plan, scalar = self.f, self.plan, self.c.scalar
-        groups = 1 if self.layout.shares_panels else plan.groups
-        with f.for_range(start, stop, hint="unit") as unit:
-            place, tile, own = self._place(unit)
-            indices = self._indices(place)
-            at_a, at_b = self._bases(indices)
-            sums = f.gep(self.scratch, scaled(f, unit, each), scalar)
-            if moved_a is not None and moved_b is not None:
-                at_a, at_b = f.gep(at_a, moved_a, scalar), f.gep(at_b, moved_b, scalar)
-            with f.for_range(0, groups, hint="group") as group:
-                number = group if own is None else own
-                self._tile(indices, at_a, at_b, tile, number, sums, moved_a is None)
+            self._all_tiles(start, stop, add)
+        self._all_tiles(start, stop, self._finish_sums)
+
+    def _sums(self, place: Value, tile: Value, group: Value, p: Value) -> Value:
+        """The sums of one tile and panel."""
+        f, plan = self.f, self.plan
+        number = plus(f, scaled(f, place, plan.tiles), tile)
+        panel = plus(f, scaled(f, group, plan.group), p)
+        number = plus(f, scaled(f, number, self.layout.panels), panel)
+        return f.gep(self.sums, scaled(f, number, plan.rows * plan.width), self.c.scalar)
+
+    def _clear(self, place: Value, tile: Value, group: Value) -> None:
+        f, scalar = self.f, self.c.scalar
+        for _, each in self._panels(group):
+            with each as (p, _):
+                sums = self._sums(place, tile, group, p)
+                with f.for_range(0, self.plan.rows * self.plan.width, hint="z") as z:
+                    f.store(const(scalar, 0), f.gep(sums, z, scalar))
+
+    def _add(self, place: Value, tile: Value, group: Value, moved_a: Value, moved_b: Value) -> None:
+        """The terms of one place of the loops outside to the sums of a tile."""
+        f, scalar = self.f, self.c.scalar
+        indices = self._indices(place)
+        at_a, at_b = self._bases(indices)
+        at_a, at_b = f.gep(at_a, moved_a, scalar), f.gep(at_b, moved_b, scalar)
+        if self.plan.pack_b:
+            self._packed(at_b, indices, group)
+        row, _, is_tall = self._rows(tile)
+        strip = f.gep(at_a, scaled(f, row, self.w.m.a), scalar)
+        for shape, each in self._panels(group):
+            with each as (p, column):
+                self.buffer = self._sums(place, tile, group, p)
+                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+
+    def _finish_sums(self, place: Value, tile: Value, group: Value) -> None:
+        indices = self._indices(place)
+        row, rows, _ = self._rows(tile)
+        for shape, each in self._panels(group):
+            with each as (p, column):
+                self._announce(shape, indices, row, rows, column)
+                self.buffer = self._sums(place, tile, group, p)
+                self._finish(shape, indices, row, rows, column)

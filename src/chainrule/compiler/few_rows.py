@@ -1,0 +1,76 @@
+"""Products with rows that repeat: computed once for each row there is, not each time it is taken.
+
+An embedding takes many rows of a small table, and a linear layer behind it multiplies each of them.
+With X = gather(E, i), which has more rows than E:
+
+    X W = gather(E W, i)            with the same roundings
+    Gᵀ X = (scatter_add(0, i, G))ᵀ E
+    Xᵀ G = Eᵀ scatter_add(0, i, G)
+    scatter_add(Y, i, G W) = Y + scatter_add(0, i, G) W
+
+The three gradients add in another order: first the rows that belong together, then the product.
+"""
+
+from __future__ import annotations
+
+from ..core import graph as g
+from ..core.node import Node
+
+FEWER = 2  # times as many rows are taken as there are
+WORTH = 64  # columns of the table: with fewer, moving rows takes as long as multiplying them
+
+
+def product_of_rows(node: Node) -> Node | None:
+    """dot of gathered rows = gathered rows of a dot, or dot of scattered rows"""
+    a, b = node.inputs
+    if node.ndim != 2:
+        return None
+    if (rows := _rows(a)) is not None:
+        return g.gather(g.dot(rows.inputs[0], b), rows.inputs[1])
+    if a.op != "permute":
+        return None
+    left = a.inputs[0]
+    if (rows := _rows(b)) is not None:
+        return g.dot(
+            g.permute(_scattered(rows.inputs[0], rows.inputs[1], left), (1, 0)), rows.inputs[0]
+        )
+    if (rows := _rows(left)) is not None:
+        return g.dot(
+            g.permute(rows.inputs[0], (1, 0)), _scattered(rows.inputs[0], rows.inputs[1], b)
+        )
+    return None
+
+
+def scattered_product(node: Node) -> Node | None:
+    """scatter_add of a dot's rows = dot of scattered rows"""
+    table, index, updates = node.inputs
+    if index.ndim != 1 or not _is_worth(table, index):
+        return None
+    product = updates.inputs[0] if updates.op == "reshape" else updates
+    if product.op != "dot" or product.shape != updates.shape:
+        return None
+    a, b = product.inputs
+    return g.add(table, g.dot(_scattered(table, index, a), b))
+
+
+def _rows(x: Node) -> Node | None:
+    """The gather of whole rows that x is, if it takes many of few."""
+    rows = x.inputs[0] if x.op == "reshape" else x
+    if rows.op != "gather" or rows.shape != x.shape or rows.inputs[1].ndim != 1:
+        return None
+    return rows if _is_worth(*rows.inputs) else None
+
+
+def _is_worth(table: Node, index: Node) -> bool:
+    return (
+        table.ndim == 2
+        and table.dtype.kind == "f"
+        and table.shape[0] * FEWER <= index.size
+        and table.shape[1] >= WORTH
+    )
+
+
+def _scattered(table: Node, index: Node, x: Node) -> Node:
+    """The sums of x's rows that belong to the same row of the table."""
+    zeros = g.full((table.shape[0], x.shape[1]), 0, x.dtype)
+    return g.scatter_add(zeros, index, x)

@@ -1,0 +1,211 @@
+"""In which order the axes of an activation lie in memory: as the convolutions make and read them.
+
+A convolution's channels come last. Programs name them second, so permutes stand between one layer
+and the next; if what lies between them were stored in the order in which the program names the
+axes, every layer would turn its input around and back. Permutes of what a convolution made move
+outward instead, over everything that treats elements alike, until another convolution's meet them:
+
+    f(permute(a), b) = permute(f(a, permute⁻¹(b)))
+    reduce(permute(a)), pad(permute(a)), … likewise
+
+Each node is taken to (core, axes), its value being permute(core, axes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..core import graph as g
+from ..core.node import Node, copy_source, intern, reachable
+from ..core.rewrite import with_inputs
+from .views import axis_groups
+
+
+class Laid(NamedTuple):
+    """permute(core, axes); whether a convolution made it."""
+
+    core: Node
+    axes: tuple[int, ...]
+    moves: bool
+
+    @property
+    def value(self) -> Node:
+        return _permuted(self.core, self.axes)
+
+
+Orders = dict[Node, tuple[int, ...]]
+
+
+def layout(roots: Sequence[Node]) -> list[Node]:
+    """The roots, with the permutes of what convolutions make behind what follows element by
+    element."""
+    order = reachable(roots)
+    if not any(node.op == "conv" for node in order):
+        return list(roots)
+    found: dict[Node, Laid] = {}
+    final = set(roots)
+    orders: Orders = {}
+    for node in order:
+        inputs = [found[x] for x in node.inputs]
+        laid = _laid(node, inputs, orders)
+        if node in final and not _is_same(laid.axes):  # a result lies as it is named
+            laid = _named(node, inputs)
+        if laid.core is not node:
+            copy_source(laid.core, node)
+        found[node] = laid
+    return [found[root].core for root in roots]
+
+
+def _laid(node: Node, inputs: Sequence[Laid], orders: Orders) -> Laid:
+    """A node whose inputs are given."""
+    kind = "elementwise" if node.primitive.kind == "elementwise" else node.op
+    rule = _RULES.get(kind)
+    moving = _moving(node, kind, inputs)
+    if kind == "pad" and (moving is None or not moving.moves):
+        return _padded(node, inputs[0], orders)
+    if moving is not None and rule is not None:
+        laid = rule(node, moving, inputs)
+        if laid is not None:
+            return laid
+    moves = node.op == "conv" or (rule is not None and any(x.moves for x in inputs))
+    return _named(node, inputs, moves)
+
+
+def _named(node: Node, inputs: Sequence[Laid], moves: bool = False) -> Laid:
+    """A node that lies as the program names its axes."""
+    return Laid(with_inputs(node, tuple(x.value for x in inputs)), _same(node.ndim), moves)
+
+
+def _moving(node: Node, kind: str, inputs: Sequence[Laid]) -> Laid | None:
+    """The input whose permute moves over the node."""
+    turned = [x for x in inputs if kind == "permute" or not _is_same(x.axes)]
+    made = [x for x in turned if x.moves]
+    if made:
+        return made[0]
+    if kind == "elementwise":  # all that is as large is turned in the same way
+        large = {x.axes for x in inputs if x.core.op not in ("broadcast", "constant")}
+        return turned[0] if turned and len(large) == 1 and turned[0].axes in large else None
+    return turned[0] if turned and kind in ("permute", "reshape", "slice", "pad") else None
+
+
+def _same(n: int) -> tuple[int, ...]:
+    return tuple(range(n))
+
+
+def _is_same(axes: Sequence[int]) -> bool:
+    return list(axes) == list(range(len(axes)))
+
+
+def _permuted(x: Node, axes: Sequence[int]) -> Node:
+    if x.op == "permute":
+        return _permuted(x.inputs[0], [x.params["axes"][a] for a in axes])
+    return x if _is_same(axes) else g.permute(x, axes)
+
+
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def _in_core(values: Sequence[int], axes: Sequence[int]) -> list[int]:
+    """One value for each axis, in the order of the core's."""
+    return [values[a] for a in _inverse(axes)]
+
+
+# -- the rules: node, the input that moves, all inputs -> what the node is ------------------------
+def _permute(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    return Laid(x.core, tuple(x.axes[a] for a in node.params["axes"]), x.moves)
+
+
+def _elementwise(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    back = _inverse(x.axes)
+    cores = tuple(_permuted(y.core, [y.axes[a] for a in back]) for y in inputs)
+    return Laid(intern(node.primitive, cores, dict(node.params)), x.axes, x.moves)
+
+
+def _reduce(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    gone = {x.axes[a] for a in node.params["axes"]}
+    left = [a for a in range(x.core.ndim) if a not in gone]
+    axes = tuple(left.index(a) for a in x.axes if a not in gone)
+    return Laid(g.apply(node.op, x.core, axes=tuple(sorted(gone))), axes, x.moves)
+
+
+def _broadcast(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    return Laid(g.broadcast(x.core, _in_core(node.shape, x.axes)), x.axes, x.moves)
+
+
+def _pad(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
+    return Laid(g.pad(x.core, low, high, node.params["value"]), x.axes, x.moves)
+
+
+def _padded(node: Node, x: Laid, orders: Orders) -> Laid:
+    """What is padded for a convolution lies as the first one reads it, also for the others."""
+    units = [a for a, n in enumerate(x.core.shape) if n == 1]
+    low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
+    if any(low[a] or high[a] for a in units):
+        return _named(node, [x])
+    base, axes = x.core, [a for a in range(x.core.ndim) if a not in units]
+    while base.op == "reshape" and _long(base.inputs[0]) == _long(base):
+        base = base.inputs[0]
+    base = g.reshape(base, _long(base)) if 1 in base.shape else base
+    order = orders.setdefault(base, tuple(axes.index(a) for a in x.axes if a in axes))
+    wide = g.pad(
+        _permuted(base, order),
+        [low[axes[i]] for i in order],
+        [high[axes[i]] for i in order],
+        node.params["value"],
+    )
+    places = {a: order.index(i) for i, a in enumerate(axes)}
+    places |= {a: len(order) + i for i, a in enumerate(units)}
+    core = g.reshape(wide, (*wide.shape, *[1] * len(units))) if units else wide
+    return Laid(core, tuple(places[a] for a in x.axes), True)
+
+
+def _long(x: Node) -> tuple[int, ...]:
+    return tuple(n for n in x.shape if n != 1)
+
+
+def _slice(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    parts = [_in_core(node.params[p], x.axes) for p in ("starts", "stops", "steps")]
+    return Laid(g.slice(x.core, *parts), x.axes, x.moves)
+
+
+def _window(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
+    _, *rest = (node.params[p] for p in g.WINDOW)
+    core = g.window(x.core, [x.axes[a] for a in node.params["axes"]], *rest)
+    return Laid(core, (*x.axes, *range(x.core.ndim, core.ndim)), x.moves)
+
+
+def _reshape(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid | None:
+    """Axes split, or merged where they lie side by side; those of size 1 last."""
+    before = tuple(x.core.shape[a] for a in x.axes)
+    groups = axis_groups(before, node.shape) if 0 not in before else []
+    where: dict[int, list[int]] = {}  # the new axes of each group, by its place in the core
+    for left, right in groups:
+        places = [x.axes[a] for a in left]
+        if not left or not right:
+            continue
+        if places != list(range(places[0], places[0] + len(places))):
+            return None
+        where[places[0]] = right
+    order = [j for place in sorted(where) for j in where[place]]
+    order += [j for left, right in groups if not left for j in right]
+    if len(order) != node.ndim:
+        return None
+    return Laid(g.reshape(x.core, [node.shape[j] for j in order]), _inverse(order), x.moves)
+
+
+_Rule = Callable[[Node, Laid, Sequence[Laid]], Laid | None]
+_RULES: dict[str, _Rule] = {
+    "elementwise": _elementwise,
+    "permute": _permute,
+    "sum": _reduce,
+    "reduce_max": _reduce,
+    "reduce_min": _reduce,
+    "broadcast": _broadcast,
+    "pad": _pad,
+    "slice": _slice,
+    "window": _window,
+    "reshape": _reshape,
+}

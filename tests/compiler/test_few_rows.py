@@ -1,0 +1,76 @@
+"""Products with rows that repeat: once for each row of the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chainrule.backends.interpreter import InterpretedProgram
+from chainrule.compiler.simplify import simplify
+from chainrule.core import graph as g
+from chainrule.core.node import Node, reachable
+from chainrule.core.signature import Signature
+
+F32, I32 = np.dtype(np.float32), np.dtype(np.int32)
+
+
+def table(rows: int = 5, columns: int = 64) -> Node:
+    return g.input((rows, columns), F32)
+
+
+def taken(e: Node, count: int = 12) -> tuple[Node, Node]:
+    index = g.input((count,), I32)
+    return g.gather(e, index), index
+
+
+def forward(e: Node) -> Node:
+    return g.dot(taken(e)[0], g.input((e.shape[1], 7), F32))
+
+
+def forward_of_sequences(e: Node) -> Node:
+    rows = g.gather(e, g.input((3, 4), I32))
+    return g.dot(g.reshape(rows, (12, e.shape[1])), g.input((e.shape[1], 7), F32))
+
+
+def weights(e: Node) -> Node:
+    return g.dot(g.permute(g.input((12, 7), F32), (1, 0)), taken(e)[0])
+
+
+def weights_transposed(e: Node) -> Node:
+    return g.dot(g.permute(taken(e)[0], (1, 0)), g.input((12, 7), F32))
+
+
+def rows(e: Node) -> Node:
+    product = g.dot(g.input((12, 7), F32), g.input((7, e.shape[1]), F32))
+    return g.scatter_add(e, taken(e)[1], product)
+
+
+FORMS = [forward, forward_of_sequences, weights, weights_transposed, rows]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_product_has_more_rows_than_the_table(form) -> None:  # type: ignore[no-untyped-def]
+    root = form(table())
+    (new,) = simplify([root])
+    dots = [n for n in reachable([new]) if n.op == "dot"]
+    assert dots and all(12 not in (*n.shape, n.inputs[0].shape[1]) for n in dots)
+    inputs = tuple(n for n in reachable([root]) if n.op == "input")
+    rng = np.random.default_rng(0)
+    arrays = [  # an index beyond the table is its last row, before and after
+        rng.integers(-2, 9, n.shape).astype(np.int32)
+        if n.dtype == I32
+        else rng.normal(size=n.shape).astype(np.float32)
+        for n in inputs
+    ]
+    expected, found = (
+        InterpretedProgram(Signature(inputs, (), (), (r,))).run(arrays, [])[0] for r in (root, new)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("e", [table(rows=7), table(columns=32)])
+def test_a_table_that_is_large_or_narrow_stays(form, e: Node) -> None:  # type: ignore[no-untyped-def]
+    (new,) = simplify([form(e)])
+    (dot,) = (n for n in reachable([new]) if n.op == "dot")
+    assert 12 in (*dot.shape, dot.inputs[0].shape[1])
