@@ -279,7 +279,6 @@ NAMES: dict[str, dict[str, str]] = {
         "ProgbarLogger": "fit(progress=True)",
     },
     "data": {
-        "load_mnist": "load_digits(), or the arrays of a file of your own: read_table(path)",
         "to_categorical": "the integer labels: nn.CrossEntropyLoss takes them; else cr.one_hot",
         "DataLoader": "from chainrule.utils.data import DataLoader",
         "TensorDataset": "from chainrule.utils.data import TensorDataset",

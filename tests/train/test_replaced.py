@@ -179,9 +179,11 @@ def test_a_head_whose_parameters_the_optimizer_does_not_have() -> None:
 
 def test_what_is_set_is_checked() -> None:
     trainer = trainer_of()
-    with pytest.raises(OptionError, match="loss is the text 'mse'"):
-        trainer.loss = "mse"
+    with pytest.raises(OptionError, match="no loss is called 'mze'"):
+        trainer.loss = "mze"
     assert isinstance(trainer.loss, nn.MSELoss)
+    trainer.loss = "mae"
+    assert isinstance(trainer.objective.parts[0].loss, nn.L1Loss)
     trainer.optimizer = optim.SGD
     with pytest.raises(OptionError, match=r"got the class SGD \(add parentheses\)"):
         fit(trainer)
