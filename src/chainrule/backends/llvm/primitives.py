@@ -111,11 +111,13 @@ def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
             return f.convert("fpext" if result.itemsize > source.itemsize else "fptrunc", a, to)
         name = "fptosi.sat" if result.kind == "i" else "fptoui.sat"
         return f.call(f"llvm.{name}.{mangled(to)}.{mangled(a.type)}", to, a)
+    if source.kind == "b":  # LLVM 22 cannot emit every uitofp of a mask, and this is as fast
+        return f.select(a, const(to, 1), const(to, 0))
     if result.kind == "f":
         return f.convert("sitofp" if source.kind == "i" else "uitofp", a, to)
-    if result.itemsize < source.itemsize and source.kind != "b":
+    if result.itemsize < source.itemsize:
         return f.convert("trunc", a, to)
-    if result.itemsize == source.itemsize and source.kind != "b":
+    if result.itemsize == source.itemsize:
         return a
     return f.convert("sext" if source.kind == "i" else "zext", a, to)
 
