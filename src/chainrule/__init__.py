@@ -273,7 +273,7 @@ from .tensor.value import is_grad_enabled as is_grad_enabled
 from .tensor.value import no_grad as no_grad
 from .tensor.value import set_grad_enabled as set_grad_enabled
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __array_api_version__ = "2024.12"
 bool, float, double = bool_, float32, float64  # noqa: A001 - PyTorch's names of dtypes
 short, int, long = int16, int32, int64  # noqa: A001
