@@ -11,22 +11,17 @@ named by CHAINRULE_PEERS_PYTHON, in turns with ours, on two threads each.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from peers import Run, in_turns, peer, ratio, serve, timed
 
-THREADS = "2"
+THREADS = 2
 RATE, DECAY, EPSILON = 1e-3, 0.01, 1e-8
 STEPS = 10  # in a round
 MODES = ("torch", "torch-compile", "jax", "jax-scan")
-Run = Callable[[int], float]  # so many steps; the last one's loss
 Arrays = dict[str, np.ndarray]
 
 
@@ -170,43 +165,6 @@ def jax(a: argparse.Namespace, scan: bool) -> Run:
     return run
 
 
-def serve(mode: str, a: argparse.Namespace) -> None:
-    """The peer's side: for every number of steps read, a line of JSON."""
-    kind, _, way = mode.partition("-")
-    run = torch(a, bool(way)) if kind == "torch" else jax(a, bool(way))
-    for line in sys.stdin:
-        start = time.perf_counter()
-        loss = run(int(line))
-        print(json.dumps([time.perf_counter() - start, loss]), flush=True)
-
-
-def peer(
-    python: str, mode: str
-) -> tuple[subprocess.Popen[str], Callable[[int], tuple[float, float]]]:
-    """A peer's process, and how to ask it for steps."""
-    process = subprocess.Popen(
-        [python, "-I", "-W", "ignore", __file__, *sys.argv[1:], "--serve", mode],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": THREADS, "MKL_NUM_THREADS": THREADS},
-    )
-    assert process.stdin and process.stdout
-    put, get = process.stdin, process.stdout
-
-    def run(steps: int) -> tuple[float, float]:
-        put.write(f"{steps}\n")
-        put.flush()
-        line = get.readline()
-        if not line:
-            raise SystemExit(f"{mode}: the process ended with code {process.wait()}")
-        seconds, loss = json.loads(line)
-        return seconds, loss
-
-    return process, run
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -221,35 +179,24 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     a = arguments()
     if a.serve:
-        serve(a.serve, a)
+        kind, _, way = a.serve.partition("-")
+        serve(torch(a, bool(way)) if kind == "torch" else jax(a, bool(way)))
         return
-    os.environ["CHAINRULE_NUM_THREADS"] = THREADS
-    own = ours(a)
-
-    def timed(steps: int) -> tuple[float, float]:
-        start = time.perf_counter()
-        loss = own(steps)
-        return time.perf_counter() - start, loss
-
-    runs = {"chainrule": timed}
+    os.environ["CHAINRULE_NUM_THREADS"] = str(THREADS)
+    runs = {"chainrule": timed(ours(a))}
     processes = []
     python = os.environ.get("CHAINRULE_PEERS_PYTHON")
     for name in ("chainrule", *MODES) if python else ("chainrule",):
         if name not in runs:  # started one after the other: first steps are alone on the machine
-            process, runs[name] = peer(str(python), name)
+            process, runs[name] = peer(str(python), name, THREADS)
             processes.append(process)
         seconds, loss = runs[name](1)
         print(f"{name:14} first step {seconds:6.2f} s, losses {loss:.5f}", end=", ")
         print(*(f"{runs[name](1)[1]:.5f}" for _ in range(3)), sep=", ")
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(a.rounds + 1):
-        for name, run in runs.items():
-            seconds, _ = run(STEPS)
-            if turn:  # the first compiles the scan
-                times[name].append(seconds / STEPS * 1e3)
+    times = in_turns(runs, dict.fromkeys(runs, STEPS), a.rounds)
     for name, found in times.items():
-        ratio = statistics.median(t / o for t, o in zip(found, times["chainrule"], strict=True))
-        print(f"{name:14} {statistics.median(found):8.2f} ms a step  {ratio:6.2f}")
+        relative = ratio(found, times["chainrule"])
+        print(f"{name:14} {statistics.median(found):8.2f} ms a step  {relative:6.2f}")
     for process in processes:
         process.terminate()
 
