@@ -33,6 +33,7 @@ MODULES = [
     "chainrule.experiments",
     "chainrule.errors",
     "chainrule.func",
+    "chainrule.models",
 ]
 
 # Where a formula or a shape would say nothing.
