@@ -116,8 +116,8 @@ def tiles(
     signed: bool,
     labels: Sequence[str] = (),
 ) -> None:
-    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, a label in the
-    corner of each; grey levels, or signed weights from orange to blue, each picture on its own
+    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, each with its
+    label in the corner; grey levels, or signed weights from orange to blue, each picture on its own
     scale."""
     count = -(-len(rows) // columns)
     high, wide = side if isinstance(side, tuple) else (side, side)

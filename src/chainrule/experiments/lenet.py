@@ -60,9 +60,7 @@ LINEAR, HIDDEN, SOFTMAX, RADIAL_NET, SHIFTED = (
 SYSTEMS: dict[str, System] = {
     LINEAR: System(dense(784, 10), (0.002, 0.0005), FALLING, "12.0 %", 15, 12.5),
     HIDDEN: System(dense(784, 300, 10), (0.02, 0.005), FALLING, "4.7 %", 4.7, 2.5),
-    "784-300-100-10": System(
-        dense(784, 300, 100, 10), (0.02, 0.005), FALLING, "3.05 %", None, 2.3
-    ),
+    "784-300-100-10": System(dense(784, 300, 100, 10), (0.02, 0.005), FALLING, "3.05 %", None, 2.3),
     "LeNet-1": System(LeNet1, (0.05, 0.0125), FALLING, "1.7 % (16 x 16 pixels)", None, 2.2),
     "LeNet-4": System(LeNet4, (0.05, 0.0125), FALLING, "1.1 %", None, 1.4),
     SOFTMAX: System(lambda: LeNet5("softmax"), (0.05, 0.0125), FALLING, "", 3.5, 1.15),
@@ -196,9 +194,7 @@ def answers(net: nn.Module, x: Array) -> Array:
 
 
 # -- figure ----------------------------------------------------------------------------------------
-def draw(
-    figure: Any, net: Any, radial: Any, x: Array, data: Images, found: Array
-) -> None:
+def draw(figure: Any, net: Any, radial: Any, x: Array, data: Images, found: Array) -> None:
     """Kernels and maps of LeNet-5 for one digit, its codes, and the digits it takes for others."""
     figure.set_size_inches(12, 7)
     places = figure.subplot_mosaic([["kernels", "c1", "wrong"], ["codes", "c3", "wrong"]])
@@ -213,7 +209,9 @@ def draw(
     with no_grad():
         shown = [np.flatnonzero(data.y_test == digit)[:20] for digit in range(10)]
         codes = np.stack([radial[:-1](x[rows]).numpy().mean(0) for rows in shown])
-    tiles(places["codes"], codes, (12, 7), 5, "F6 of the radial net: mean of each digit", signed=True)
+    tiles(
+        places["codes"], codes, (12, 7), 5, "F6 of the radial net: mean of each digit", signed=True
+    )
     wrong = np.flatnonzero(found != data.y_test)
     few = wrong[:SHOWN]
     labels = [f"{data.y_test[i]} as {found[i]}" for i in few]

@@ -1,8 +1,8 @@
-"""LeNet-1, LeNet-4 and LeNet-5: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to
-document recognition", Proceedings of the IEEE 86 (1998), pages 2278-2324.
+"""LeNet-1, LeNet-4 and LeNet-5: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied
+to document recognition", Proceedings of the IEEE 86 (1998), pages 2278-2324.
 
-Layers of shared weights (C), each followed by subsampling (S), then full connections (F). Images are
-(N, 1, H, W) with the background at -0.1 and the ink at 1.175, which has mean 0 and variance 1 or so.
+Layers of shared weights (C), each followed by subsampling (S), then full connections (F). Images
+are (N, 1, H, W), their background at -0.1 and the ink at 1.175: a mean near 0, variance near 1.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .codes import digit_codes
 BACKGROUND, INK = -0.1, 1.175
 Table = Sequence[Sequence[int]]
 
-# Which maps of S2 each map of C3 reads. LeNet-1: two halves that see nothing of one another (Table 1
-# of LeCun et al. 1990). LeNet-5: Table I of the paper. LeNet-4's is not published.
+# Which maps of S2 each map of C3 reads. LeNet-1: two halves that see nothing of one another (Table
+# 1 of LeCun et al. 1990). LeNet-5: Table I of the paper. LeNet-4's is not published.
 _HALF = ((0,), (0, 1), (0, 1), (1,), (0, 1), (0, 1))
 LENET1_C3: Table = (*_HALF, *(tuple(i + 2 for i in maps) for maps in _HALF))
-LENET4_C3: Table = tuple(tuple(sorted((i + k) % 8 for k in (0, 1, 2 + i // 8, 4))) for i in range(16))
-LENET4_C5: Table = tuple(
-    tuple(sorted((i + k) % 16 for k in range(4 + i % 2))) for i in range(120)
+LENET4_C3: Table = tuple(
+    tuple(sorted((i + k) % 8 for k in (0, 1, 2 + i // 8, 4))) for i in range(16)
 )
+LENET4_C5: Table = tuple(tuple(sorted((i + k) % 16 for k in range(4 + i % 2))) for i in range(120))
 LENET5_C3: Table = (
     *(tuple(sorted((i + k) % 6 for k in range(3))) for i in range(6)),
     *(tuple(sorted((i + k) % 6 for k in range(4))) for i in range(6)),
@@ -276,8 +276,8 @@ class LeNet1(_LeNet):
 
     C3 reads the maps of S2 by `LENET1_C3`. x (N, 1, 28, 28), or smaller images, put in the middle;
     returns logits (N, 10), for `nn.CrossEntropyLoss`.
-    Source: LeCun et al., "Handwritten digit recognition with a back-propagation network", 1990; 1.7 %
-    errors in the paper of 1998.
+    Source: LeCun et al., "Handwritten digit recognition with a back-propagation network", 1990;
+    1.7 % errors in the paper of 1998.
 
     >>> import chainrule as cr
     >>> net = cr.models.LeNet1()
@@ -298,17 +298,17 @@ class LeNet1(_LeNet):
                 squash3=ScaledTanh(),
                 s4=Subsampling(12),
                 squash4=ScaledTanh(),
-                flat=nn.Flatten(),
+                flat=nn.Flatten(-3, -1),
                 output=nn.Linear(192, 10),
             )
         )
 
 
 class LeNet4(_LeNet):
-    """32 x 32 pixels -> C1 4 maps -> S2 8 maps, two of each -> C3 16 maps -> S4 -> C5 120 -> 10 units.
+    """32 x 32 pixels -> C1 4 maps -> S2 8 maps, two of each -> C3 16 maps -> S4 -> C5 120 -> 10.
 
-    The paper has no tables for C3 and C5; those taken here (`LENET4_C3`: 4 maps of 8, `LENET4_C5`: 4
-    or 5 of 16) make 16,598 parameters and 267,806 connections of its "about 17,000" and "about
+    The paper has no tables for C3 and C5; those taken here (`LENET4_C3`: 4 maps of 8, `LENET4_C5`:
+    4 or 5 of 16) make 16,598 parameters and 267,806 connections of its "about 17,000" and "about
     260,000". x and the output are those of `LeNet5` with a softmax. 1.1 % errors in the paper.
 
     >>> import chainrule as cr
@@ -332,7 +332,7 @@ class LeNet4(_LeNet):
                 squash4=ScaledTanh(),
                 c5=PartialConv2d(16, LENET4_C5, 5, generator),
                 squash5=ScaledTanh(),
-                flat=nn.Flatten(),
+                flat=nn.Flatten(-3, -1),
                 output=nn.Linear(120, 10),
             )
         )
@@ -347,8 +347,8 @@ class LeNet5(_LeNet):
     "softmax", logits for `nn.CrossEntropyLoss`: 60,850. Both: the largest output is the digit.
 
     x (N, 1, 32, 32), or smaller images such as MNIST's of 28 x 28, put in the middle of background
-    (-0.1); y (N, 10). Weights start uniform on ±2.4 / fan-in. Raises OptionError for another output,
-    ShapeError for larger images. Source: the paper of 1998; 0.95 % errors on MNIST.
+    (-0.1); y (N, 10). Weights start uniform on ±2.4 / fan-in. Raises OptionError for another
+    output, ShapeError for larger images. Source: the paper of 1998; 0.95 % errors on MNIST.
 
     >>> import chainrule as cr
     >>> net = cr.models.LeNet5(output="softmax")
@@ -375,7 +375,7 @@ class LeNet5(_LeNet):
                 squash4=ScaledTanh(),
                 c5=nn.Conv2d(16, 120, 5),
                 squash5=ScaledTanh(),
-                flat=nn.Flatten(),
+                flat=nn.Flatten(-3, -1),
                 f6=nn.Linear(120, 84),
                 squash6=ScaledTanh(),
                 output=last,

@@ -1,0 +1,77 @@
+"""The experiment with LeNet-5: its images, its training, and a small run of all of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn
+from chainrule.experiments import EXPERIMENTS, lenet, reproduce
+from chainrule.experiments.base import Lab, run_experiment
+from chainrule.experiments.images import Images, images
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Images:
+    """The bundled digits, three times as large, in place of MNIST."""
+    small = images(Lab())
+
+    def larger(x: np.ndarray) -> np.ndarray:
+        wide = np.kron(x.reshape(-1, 8, 8), np.ones((1, 3, 3), np.float32))
+        return np.pad(wide, [(0, 0), (2, 2), (2, 2)]).reshape(len(x), -1)
+
+    found = Images(
+        "larger digits", 28, larger(small.x), small.y, larger(small.x_test), small.y_test
+    )
+    monkeypatch.setattr(lenet, "mnist", lambda: found)
+    return found
+
+
+def test_a_small_run_measures_everything_and_draws(few: Images) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    told: list[str] = []
+    result = run_experiment(EXPERIMENTS["lenet"], 1, lambda *a: told.append(a[0]), sweeps=1)
+    systems = " ".join(m.system for m in result.measurements)
+    for name, system in lenet.SYSTEMS.items():
+        assert (name in systems) == bool(system.quick)
+    assert "LeNet-5, radial outputs (60,000 weights)" in systems
+    assert set(told) == {name for name, system in lenet.SYSTEMS.items() if system.quick}
+    [draw] = result.drawings.values()
+    canvas = figure.Figure(layout="constrained")
+    draw(canvas)
+    assert len(canvas.axes) == 5
+
+
+def test_lenet5_learns_from_distorted_images(few: Images) -> None:
+    cr.manual_seed(0)
+    net = cr.models.LeNet5("softmax")
+    x, system = lenet.grey(few.x), lenet.SYSTEMS[lenet.SHIFTED]
+    lenet.learn(Lab(), "", net, x, few.y, (0.05,) * 6, system, 0)
+    assert (lenet.answers(net, lenet.grey(few.x_test)) == few.y_test).mean() > 0.8
+
+
+def test_grey_levels_and_shifts() -> None:
+    x = np.zeros((300, 64), np.float32)
+    x[:, 27] = 1  # row 3, column 3
+    scaled = lenet.grey(x)
+    assert scaled.shape == (300, 1, 8, 8)
+    assert scaled[0, 0, 3, 3] == np.float32(1.175) and scaled[0, 0, 0, 0] == np.float32(-0.1)
+    moved = lenet.shifted(scaled, np.random.default_rng(0))
+    assert (moved.max((1, 2, 3)) == scaled.max()).all() and (moved.min() == scaled.min())
+    _, _, rows, columns = np.nonzero(moved > 1)
+    assert set(rows) == set(columns) == {1, 2, 3, 4, 5}
+
+
+def test_answers_are_those_of_the_net_whatever_the_pieces() -> None:
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(4, 10)), np.random.rand(1203, 1, 2, 2)
+    found = lenet.answers(net, x.astype("float32"))
+    np.testing.assert_array_equal(found, net(x.astype("float32")).argmax(1).numpy())
+
+
+def test_it_says_what_it_needs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(cr.errors.DataError, match="MNIST"):
+        reproduce("lenet")
