@@ -70,18 +70,17 @@ class Field(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """The image and what is around it."""
-        x = as_tensor(x)
-        around = [self.side - n for n in x.shape[-2:]]
-        if x.ndim < 3 or min(around) < 0 or any(n % 2 for n in around):
+        image: Tensor = as_tensor(x)
+        around = [self.side - n for n in image.shape[-2:]]
+        if image.ndim < 3 or min(around) < 0 or any(n % 2 for n in around):
             raise ShapeError(
                 f"Field: images (N, 1, height, width) of at most {self.side} x {self.side} pixels, "
-                f"an even number less, are expected; got {x.shape}"
+                f"an even number less, are expected; got {image.shape}"
             )
         if not any(around):
-            return x
-        edges = [(0, 0)] * (x.ndim - 2) + [(n // 2, n // 2) for n in around]
-        wide: Tensor = f.pad(x, edges, value=self.background)
-        return wide
+            return image
+        edges = [(0, 0)] * (image.ndim - 2) + [(n // 2, n // 2) for n in around]
+        return f.pad(image, edges, value=self.background)
 
     def extra_repr(self) -> str:
         """The field's side."""
