@@ -192,6 +192,13 @@ def test_state_dicts_go_from_one_net_to_another() -> None:
     np.testing.assert_array_equal(net(x).detach().numpy(), other(x).detach().numpy())
 
 
+def test_some_layers_or_more_are_a_plain_sequence() -> None:
+    net, x = models.LeNet5("softmax"), cr.rand(2, 1, 28, 28)
+    assert type(net[:3]) is type(net + [nn.Softmax(1)]) is nn.Sequential
+    assert (net + [nn.Softmax(1)])(x).sum(1).tolist() == pytest.approx([1, 1])
+    np.testing.assert_array_equal(net[3:](net[:3](x)).detach().numpy(), net(x).detach().numpy())
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

@@ -246,12 +246,11 @@ def map_loss(prediction: Any, target: Any, j: float = 0.1) -> Tensor:
 
 # -- nets ------------------------------------------------------------------------------------------
 class _LeNet(nn.Sequential):
-    """Named layers one after another; a slice of them is a plain `nn.Sequential`."""
+    """Named layers one after another; some of them, or more, are a plain `nn.Sequential`."""
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return nn.Sequential(*self._list()[index])
-        return super().__getitem__(index)
+    @classmethod
+    def _of(cls, modules: list[nn.Module]) -> Any:
+        return nn.Sequential(*modules)
 
 
 def _named(generator: Generator | None, **layers: nn.Module) -> OrderedDict[str, nn.Module]:
