@@ -210,6 +210,12 @@ def test_some_layers_or_more_are_a_plain_sequence() -> None:
             "are expected; got (1, 1, 33, 33)",
         ),
         (
+            lambda: models.LeNet1()(cr.zeros(5, 28, 28)),
+            cr.errors.ShapeError,
+            "of at most 28 x 28 pixels, an even number less, are expected; got (5, 28, 28); add "
+            "the axis of channels: x[:, None]",
+        ),
+        (
             lambda: models.PartialConv2d(3, [(0, 3)], 5),
             cr.errors.OptionError,
             "PartialConv2d: table[0] must name at least one of the maps 0 to 2, each once, got "

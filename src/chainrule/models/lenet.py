@@ -59,9 +59,9 @@ class ScaledTanh(nn.Module):
 
 
 class Field(nn.Module):
-    """An image (..., H, W) in the middle of ``side`` x ``side`` pixels of ``background``.
+    """An image (N, 1, H, W) in the middle of ``side`` x ``side`` pixels of ``background``.
 
-    Raises ShapeError for an image that is larger, or cannot stand in the middle.
+    Raises ShapeError for an image that is larger, or cannot stand in the middle, or has colours.
     """
 
     def __init__(self, side: int, background: float = BACKGROUND) -> None:
@@ -72,10 +72,12 @@ class Field(nn.Module):
         """The image and what is around it."""
         image: Tensor = as_tensor(x)
         around = [self.side - n for n in image.shape[-2:]]
-        if image.ndim < 3 or min(around) < 0 or any(n % 2 for n in around):
+        one = image.ndim in (3, 4) and image.shape[-3] == 1
+        if not one or min(around) < 0 or any(n % 2 for n in around):
+            advice = "; add the axis of channels: x[:, None]" if image.ndim == 3 and not one else ""
             raise ShapeError(
                 f"Field: images (N, 1, height, width) of at most {self.side} x {self.side} pixels, "
-                f"an even number less, are expected; got {image.shape}"
+                f"an even number less, are expected; got {image.shape}{advice}"
             )
         if not any(around):
             return image
