@@ -49,6 +49,7 @@ def dense(*sizes: int) -> Callable[[], nn.Module]:
 
 
 FALLING = (0.05, 0.05, 0.025, 0.0125, 0.0125, 0.005, 0.005, 0.0025, 0.001, 0.001)
+LONG = (*(0.05,) * 6, *(0.025,) * 4, *(0.0125,) * 4, *(0.005,) * 3, *(0.001,) * 3)
 SHORT, DENSE, MOVED = (0.05, 0.0125), (0.05, 0.05, 0.02, 0.005), (0.05, 0.05, 0.0125)
 LINEAR, HIDDEN, SOFTMAX, RADIAL, SHIFTED = (
     "linear",
@@ -77,9 +78,7 @@ SYSTEMS: dict[str, System] = {
     "LeNet-4": System(LeNet4, SHORT, FALLING, "1.1 %", None, 1.4),
     SOFTMAX: System(softmax, SHORT, FALLING, "", 3.5, 1.15),
     RADIAL: System(LeNet5, times(0.02, SHORT), times(0.02, FALLING), "0.95 %", 3.5, 1.15, map_loss),
-    SHIFTED: System(
-        softmax, MOVED, FALLING[:4] + FALLING, "0.8 %", None, 0.95, cross_entropy, SHIFT
-    ),
+    SHIFTED: System(softmax, MOVED, LONG, "0.8 %", None, 0.95, cross_entropy, SHIFT),
 }
 
 
