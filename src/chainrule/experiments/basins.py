@@ -1,8 +1,8 @@
 """The basins of exclusive or: which first weights end in the solution, which in a local minimum.
 
-Kolen & Pollack trained 2-2-1 nets from weights of many sizes, and coloured planes of weight space by
-what became of the nets that started there: the border between the basins is not smooth. Here are
-their fates by the scale of the first weights, and such a plane, one net for every point of it.
+Kolen & Pollack trained 2-2-1 nets from weights of many sizes, and coloured planes of weight space
+by what became of the nets that started there: the border between the basins is not smooth. Here
+are the fates by the scale of the first weights, and such a plane, one net for every point of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Plan:
     sweeps: int
 
 
-QUICK, FULL = Plan(200, 64, 5000), Plan(1000, 160, 20_000)
+QUICK, FULL = Plan(500, 128, 5000), Plan(1000, 256, 20_000)
 
 
 def fates(

@@ -1,4 +1,4 @@
-"""Errors layer by layer at the first weights of deep nets, as measured and as expected of wide ones.
+"""Errors layer by layer at the first weights of deep nets, measured and as wide ones should be.
 
 Weights start at gain / √fan-in times a normal number, biases at 0. Back through a layer the error
 δ = ∂E/∂a of the sums a changes by χ = gain² E[φ'(a)²] in mean square: below 1 it vanishes, above
@@ -31,10 +31,9 @@ CLASSES, INPUT_SIZE, WIDE = 5, 16, 64
 
 # -- the nets --------------------------------------------------------------------------------------
 def digits() -> tuple[Array, Array]:
-    """Ten images each of the digits 0 to 4, in 4 × 4 pixels, standardised: (50, 16), labels
-    (50,)."""
+    """Six images each of the digits 0 to 4, in 4 × 4 pixels, standardised: (30, 16), labels (30,)."""
     x, y = load_digits()
-    rows = np.concatenate([np.flatnonzero(y == k)[:10] for k in range(CLASSES)])
+    rows = np.concatenate([np.flatnonzero(y == k)[:6] for k in range(CLASSES)])
     small = x[rows].reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, INPUT_SIZE)
     return (small - small.mean()) / small.std(), y[rows]
 
