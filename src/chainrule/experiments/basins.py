@@ -1,8 +1,8 @@
 """The basins of exclusive or: which first weights end in the solution, which in a local minimum.
 
 Kolen & Pollack trained 2-2-1 nets from weights of many sizes, and coloured planes of weight space
-by what became of the nets that started there: the border between the basins is not smooth. Here
-are the fates by the scale of the first weights, and such a plane, one net for every point of it.
+by what became of the nets that started there; larger weights failed more often. Here are the fates
+by the scale of the first weights, and such a plane, one net for every point of it.
 """
 
 from __future__ import annotations

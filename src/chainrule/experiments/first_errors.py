@@ -31,7 +31,7 @@ CLASSES, INPUT_SIZE, WIDE = 5, 16, 64
 
 # -- the nets --------------------------------------------------------------------------------------
 def digits() -> tuple[Array, Array]:
-    """Six images each of the digits 0 to 4, in 4 × 4 pixels, standardised: (30, 16), labels (30,)."""
+    """Six images each of the digits 0 to 4, 4 × 4 pixels, standardised: (30, 16), labels (30,)."""
     x, y = load_digits()
     rows = np.concatenate([np.flatnonzero(y == k)[:6] for k in range(CLASSES)])
     small = x[rows].reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, INPUT_SIZE)
@@ -96,7 +96,7 @@ def measured_errors(
 def expected_errors(gains: Array, activation: str, norm: bool, size: float, layers: int) -> Array:
     """The same in nets of infinite width: (gains, layers). Source: Poole et al. 2016; Schoenholz
     et al. 2017, equations 2 to 5."""
-    z = np.linspace(-8, 8, 4001)  # fine: φ' of large sums is a narrow peak
+    z = np.linspace(-8, 8, 4000)  # fine, as φ' of large sums is a narrow peak; without 0
     p = np.exp(-(z**2) / 2)
     p = p / p.sum()
 

@@ -238,7 +238,9 @@ def draw(figure: Any, plan: Plan, ratios: Maps, learned: Maps, losses: Maps) -> 
         for norm, style in ((False, "-"), (True, "--")):
             loss = losses[a, norm][-1]
             loss = np.where(np.isfinite(loss), np.minimum(loss, 1e3), np.nan)
-            axes.plot(gains, loss, style, color=COLOURS[norm], label=f"layer norm: {norm}")
+            axes.plot(
+                gains, loss, style, color=COLOURS[norm], label="layer norm" if norm else "plain"
+            )
         axes.set(yscale="log", ylabel="median loss in the end")
         axes.set_title(f"{a}, {names[-1]} hidden layers: loss (gaps: not finite)", fontsize=8)
         axes.legend(fontsize=7)
