@@ -169,12 +169,12 @@ def training(report: Report, plan: Plan, seeds: int, learned: Maps) -> None:
         at = edge(gains, expected_errors(gains, activation, False, 1.0, depth)[:, -1])
         plain, normed = learned[activation, False][-1], learned[activation, True][-1]
         centre = 2 ** np.average(np.log2(gains), weights=plain) if plain.any() else np.nan
+        middle = f"{centre:.2f}" if plain.any() else "none"
         judged = activation in EDGES
         report.add(
             f"{activation}, {depth} layers: the middle of the gains from which nets learn (edge: "
             f"{at:.2f}); share that learns at the best gain, at 1/4, at 16",
-            f"{centre:.2f}; {plain.max():.2f}, {plain[0]:.2f}, {plain[-1]:.2f} ({seeds} seeds a "
-            "gain)",
+            f"{middle}; {plain.max():.2f}, {plain[0]:.2f}, {plain[-1]:.2f} ({seeds} seeds a gain)",
             bool(abs(np.log2(centre / at)) <= 0.5 and max(plain[0], plain[-1]) < plain.max() / 4)
             if judged
             else None,

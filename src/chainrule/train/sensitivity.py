@@ -94,6 +94,8 @@ class Sensitivity:
         right.set(xlabel="gain", title="log₁₀ of the norm of the gradient at the start")
         for axes in (left, right):
             axes.set_xscale("log")
+            axes.set_xticks(self.gains, [f"{g:.3g}" for g in self.gains], fontsize=8)
+            axes.minorticks_off()
         figure.colorbar(image, ax=right)
         return save_figure(figure, path)
 
