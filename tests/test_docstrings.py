@@ -21,6 +21,7 @@ MODULES = [
     "chainrule.nn.functional",
     "chainrule.nn.init",
     "chainrule.nn.utils",
+    "chainrule.models",
     "chainrule.optim",
     "chainrule.optim.lr_scheduler",
     "chainrule.optim.swa_utils",

@@ -280,7 +280,17 @@ short, int, long = int16, int32, int64  # noqa: A001
 newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.
-_LAZY_MODULES = ("data", "estimators", "experiments", "func", "nn", "optim", "train", "utils")
+_LAZY_MODULES = (
+    "data",
+    "estimators",
+    "experiments",
+    "func",
+    "models",
+    "nn",
+    "optim",
+    "train",
+    "utils",
+)
 _LAZY_NAMES: dict[str, str] = {
     "Trainer": "train",
     "explain": "train.explain",
@@ -297,6 +307,7 @@ if TYPE_CHECKING:
     from . import estimators as estimators
     from . import experiments as experiments
     from . import func as func
+    from . import models as models
     from . import nn as nn
     from . import optim as optim
     from . import train as train
