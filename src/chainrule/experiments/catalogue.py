@@ -12,6 +12,7 @@ from . import (
     feedback_alignment,
     intermediate_values,
     iterative_nets,
+    lstm,
     negation,
     parity,
     perceptron,
@@ -19,6 +20,7 @@ from . import (
     shift_register,
     symmetry,
     t_c,
+    text,
     xor,
 )
 from .base import Experiment, Result, Watch, run_experiment
@@ -42,6 +44,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         dbn,
         autoencoder,
         feedback_alignment,
+        lstm,
+        text,
     )
 }
 
