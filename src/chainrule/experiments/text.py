@@ -38,6 +38,8 @@ class Plan:
     seeds: int
     loss: float
     validated: int  # batches of 12
+    layers: int = 4
+    units: int = 128  # of the GPT
 
 
 QUICK = Plan(1000, 600, 128, 1, 2.45, 100)
@@ -165,13 +167,14 @@ def run(lab: Lab) -> Report:
     size = len(corpus.vocabulary)
     counted = {n: ngram_loss(train.tokens, test.tokens, n, size) for n in GRAMS}
     courses: dict[str, list[Course]] = {}
-    for name, updates in ((f"LSTM of {plan.width}", plan.lstm), ("GPT, 4 layers of 128", plan.gpt)):
+    gpt = f"GPT, {plan.layers} layers of {plan.units}"
+    for name, updates in ((f"LSTM of {plan.width}", plan.lstm), (gpt, plan.gpt)):
         for seed in range(lab.seeds(plan.seeds)):
             f.manual_seed(seed)
             model = (
                 CharLSTM(size, plan.width)
                 if name.startswith("LSTM")
-                else GPT(size, LENGTH, 128, heads=4, layers=4, tie=True)
+                else GPT(size, LENGTH, plan.units, heads=4, layers=plan.layers, tie=True)
             )
             found = course(lab, name, model, (train, test), updates, seed)
             courses.setdefault(name, []).append(found)
