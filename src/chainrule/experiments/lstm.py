@@ -71,9 +71,11 @@ def open_gates(net: Reader, bias: float) -> None:
             net.rnn.bias_ih_l0[cells : 2 * cells] = bias
 
 
-def trained(net: Reader, batches: Batches, loss_of: Any, lr: Any) -> Any:
-    """A program of one update by Adam; gradients are clipped at the norm 1."""
+def trained(net: Reader, batches: Batches, loss_of: Any, lr: float, end: float, of: int) -> Any:
+    """A program of one update by Adam, whose rate falls to the part ``end`` within ``of`` updates;
+    gradients are clipped at the norm 1."""
     adam = optim.Adam(net.parameters(), lr=lr)
+    falling = optim.lr_scheduler.LinearLR(adam, 1.0, end, of)
 
     @compiled
     def step() -> Any:
@@ -83,6 +85,7 @@ def trained(net: Reader, batches: Batches, loss_of: Any, lr: Any) -> Any:
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
+        falling.step()
         return loss
 
     return step
@@ -124,7 +127,11 @@ def add(lab: Lab, plan: Plan, kind: str, seed: int) -> Added:
     made = make_adding(max(updates * BATCH * parts // 4, BATCH), plan.steps, random_state=2 + seed)
     x, lengths = made.padded()
     batches = Batches((x, lengths), made.y, BATCH, seed=seed)
-    step = trained(net, batches, lambda out, y: nn.functional.mse_loss(out[:, 0], y), 1e-2)
+
+    def loss_of(out: Any, y: Any) -> Any:
+        return nn.functional.mse_loss(out[:, 0], y)
+
+    step = trained(net, batches, loss_of, 3e-3, 0.1, parts * updates)
     for part in range(parts):
         step.repeat(updates)
         with no_grad():
@@ -188,8 +195,8 @@ def reber(lab: Lab, plan: Plan, kind: str, seed: int) -> tuple[int | None, float
     def loss_of(out: Any, y: Any) -> Any:
         return nn.functional.cross_entropy(out.movedim(-1, 1), y)
 
-    step, answer = trained(net, batches, loss_of, 1e-2), compiled(net)
     share, sweeps = 0.0, lab.epochs(plan.strings // half)
+    step, answer = trained(net, batches, loss_of, 1e-2, 1.0, 1), compiled(net)
     for sweep in range(1, sweeps + 1):
         step.repeat(half // 16)
         with no_grad():
