@@ -30,7 +30,7 @@ def test_a_string_is_legal_if_what_may_follow_is_above_all_else() -> None:
 
 def test_states_of_cells_are_those_of_the_layer_step_by_step() -> None:
     net = lstm.Reader("LSTM", 2, 3, 1, each=False)
-    lstm.open_gates(net, 6.0)
+    lstm.set_gates(net, 6.0, shut=True)
     x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     found, state = lstm.cells_over_time(net, x), None
     for t in range(5):
@@ -38,6 +38,8 @@ def test_states_of_cells_are_those_of_the_layer_step_by_step() -> None:
         np.testing.assert_allclose(found[t], state[1].numpy()[0, 0], atol=1e-6)
     forget = (net.rnn.bias_ih_l0 + net.rnn.bias_hh_l0).numpy()[3:6]
     np.testing.assert_allclose(forget, 6.0)
+    given = (net.rnn.bias_ih_l0 + net.rnn.bias_hh_l0).numpy()[:3]
+    np.testing.assert_allclose(given, [-3, -4.5, -6])
 
 
 def test_the_gradient_of_a_plain_net_is_gone_where_open_gates_keep_it() -> None:
@@ -45,7 +47,7 @@ def test_the_gradient_of_a_plain_net_is_gone_where_open_gates_keep_it() -> None:
     for kind in lstm.NETS:
         cr.manual_seed(0)
         net = lstm.Reader(kind, 2, 8, 1, each=False)
-        lstm.open_gates(net, 6.0)
+        lstm.set_gates(net, 6.0, shut=True)
         lags = lstm.by_lag(net, 60)
         assert lags.shape == (60,)
         shares[kind] = lags[-5:].mean() / lags[:5].mean()
