@@ -112,6 +112,7 @@ def by_lag(net: Reader, steps: int) -> Array:
     made = make_adding(TESTED // 10, steps, random_state=3)
     x = f.tensor(np.stack([s[:steps] for s in made.x]), requires_grad=True)
     nn.functional.mse_loss(net(x)[:, 0], f.tensor(made.y), reduction="sum").backward()
+    assert x.grad is not None
     slopes = x.grad.numpy().astype(float)
     return np.asarray(np.sqrt((slopes**2).sum(-1).mean(0))[::-1])
 

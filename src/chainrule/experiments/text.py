@@ -182,10 +182,10 @@ def run(lab: Lab) -> Report:
         "counts of characters, no net",
         ", ".join(f"{n}-gram {loss:.3f}" for n, loss in counted.items()) + " nats",
         reported="",
-        **{f"gram{n}": loss for n, loss in counted.items()},
+        losses=[float(loss) for loss in counted.values()],
     )
-    for name, found in courses.items():
-        compare(report, plan, name, found, size)
+    for name, seeds in courses.items():
+        compare(report, plan, name, seeds, size)
     report.figures["text"] = lambda figure: draw(figure, courses, counted, test)
     return report
 
@@ -251,13 +251,16 @@ def draw(
     heads = np.concatenate(looks)  # layer by layer
     backwards = np.array([np.diagonal(h, -1).mean() for h in heads])
     spread = np.array([-(h * np.log(h + 1e-9)).sum(-1).mean() for h in heads])
-    spread[np.argmax(backwards)] = -1.0
-    chosen = {"looks one back most": np.argmax(backwards), "looks farthest": np.argmax(spread)}
+    spread[np.argmax(backwards)] = -1.0  # another head
+    chosen = {
+        "looks one back most": int(np.argmax(backwards)),
+        "looks at most places": int(np.argmax(spread)),
+    }
     for axes, (what, k) in zip(maps, chosen.items(), strict=True):
         axes.imshow(heads[k], cmap="Blues", vmin=0)
         axes.set_xticks(range(len(letters)), letters, fontsize=6)
         axes.set_yticks(range(len(letters)), letters, fontsize=6)
-        layer, head = divmod(int(k), len(looks[0]))
+        layer, head = divmod(k, len(looks[0]))
         axes.set_title(f"layer {layer + 1}, head {head + 1}: {what}", fontsize=9)
         axes.set_xlabel("read")
         axes.set_ylabel("after")

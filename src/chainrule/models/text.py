@@ -290,7 +290,8 @@ def generate(
     finally:
         model.train(was_training)
     whole = f.tensor(np.concatenate([array_of(t) for t in written], axis=1))
-    return whole[0] if given.ndim == 1 else whole
+    one: Tensor = whole[0]
+    return one if given.ndim == 1 else whole
 
 
 def _best(scores: Tensor, k: int) -> Tensor:
