@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..backends.base import backend_named
 from ..runtime.cache import Cache, default_folder
 from ..runtime.explain import peak_flops
@@ -85,7 +86,7 @@ def describe(measure: bool = True) -> Machine:
 def versions() -> dict[str, str]:
     """Of Python and what Chainrule stands on."""
     found = {
-        "chainrule": _version("chainrule"),
+        "chainrule": __version__,
         "python": platform.python_version(),
         "numpy": _version("numpy"),
         "llvmlite": _version("llvmlite"),

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from .. import __version__
 from ..errors import ChainruleError, OptionError
 from ..runtime.isolated import isolated_python
 from .modes.workload import Workload
@@ -83,7 +84,7 @@ def packages_of(python: str) -> frozenset[str]:
 
 def versions(peers_python: str | None) -> list[str]:
     """Names and versions of what is compared."""
-    names = ("chainrule", "torch", "jax", "scikit-learn", "numpy")
+    names = ("torch", "jax", "scikit-learn", "numpy")
     code = (
         f"import importlib.metadata as m\nfor n in {names!r}:\n"
         "  try: print(n, m.version(n))\n  except m.PackageNotFoundError: pass"
@@ -96,7 +97,7 @@ def versions(peers_python: str | None) -> list[str]:
         for line in done.stdout.splitlines():
             name, version = line.split()
             found.setdefault(name, version)
-    return [f"{n} {found[n]}" for n in names if n in found]
+    return [f"chainrule {__version__}", *(f"{n} {found[n]}" for n in names if n in found)]
 
 
 def interpreter_of(mode: str, peers_python: str | None) -> str | None:

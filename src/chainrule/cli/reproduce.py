@@ -34,7 +34,7 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
 @click.option(
     "--full",
     is_flag=True,
-    help="Experiments on images: the paper's sizes, on MNIST (minutes).",
+    help="The paper's sizes: all of the data, more seeds (minutes to hours).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option(

@@ -6,10 +6,12 @@ from ..errors import OptionError
 from . import (
     addition,
     autoencoder,
+    basins,
     dbn,
     encoder,
     family_trees,
     feedback_alignment,
+    initialization,
     intermediate_values,
     iterative_nets,
     lstm,
@@ -44,6 +46,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         dbn,
         autoencoder,
         feedback_alignment,
+        initialization,
+        basins,
         lstm,
         text,
     )
