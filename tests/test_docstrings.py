@@ -21,6 +21,7 @@ MODULES = [
     "chainrule.nn.functional",
     "chainrule.nn.init",
     "chainrule.nn.utils",
+    "chainrule.models",
     "chainrule.optim",
     "chainrule.optim.lr_scheduler",
     "chainrule.optim.swa_utils",
@@ -33,7 +34,6 @@ MODULES = [
     "chainrule.experiments",
     "chainrule.errors",
     "chainrule.func",
-    "chainrule.models",
 ]
 
 # Where a formula or a shape would say nothing.

@@ -231,7 +231,6 @@ NAMES: dict[str, dict[str, str]] = {
         "optimizers": "from chainrule import optim",
         "metrics": 'Trainer(..., metrics=["accuracy"]), or from chainrule.train import Accuracy',
         "ops": "the function of the same name in cr: cr.softmax, cr.matmul, …",
-        "models": "nn.Sequential, or a subclass of nn.Module",
         "numpy": "import chainrule as np: its functions have NumPy's names",
         "jacrev": "cr.jacobian",
         "jacfwd": "cr.jacobian",
@@ -251,6 +250,10 @@ NAMES: dict[str, dict[str, str]] = {
         "LazyLinear": "nn.Linear(inputs, outputs)",
         "DataParallel": "the model alone: a program uses all cores",
         "SyncBatchNorm": "nn.BatchNorm1d",
+    },
+    "models": {
+        "Sequential": "nn.Sequential",
+        "Model": "nn.Module, of which you write a subclass",
     },
     "nn.utils": {
         "weight_norm": "it in forward: v * (g / v.norm(dim=1, keepdim=True))",

@@ -15,6 +15,7 @@ from . import (
     intermediate_values,
     iterative_nets,
     lenet,
+    lstm,
     negation,
     parity,
     perceptron,
@@ -22,6 +23,7 @@ from . import (
     shift_register,
     symmetry,
     t_c,
+    text,
     xor,
 )
 from .base import Experiment, Result, Watch, run_experiment
@@ -48,6 +50,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         feedback_alignment,
         initialization,
         basins,
+        lstm,
+        text,
     )
 }
 

@@ -1,0 +1,324 @@
+"""Nets that read a text token by token and say what follows, and what they write themselves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..core import dtypes as dt
+from ..errors import DataError, OptionError, ShapeError
+from ..nn.options import check, integer, number, optional
+from ..tensor import functions as f
+from ..tensor.compiled import compile as compiled
+from ..tensor.loops import scan
+from ..tensor.random import Generator, exponential
+from ..tensor.tensor import Tensor
+from ..tensor.value import array_of, no_grad
+
+
+class CharLSTM(nn.Module):
+    """Embedding, LSTM layers, linear scores of the next token (Sutskever, Martens & Hinton, 2011,
+    with the cell of Hochreiter & Schmidhuber, 1997; Karpathy's char-rnn, 2015).
+
+    Tokens (N, T), integers below ``vocabulary`` -> scores (N, T, vocabulary). ``width``: of the
+    embedding and of each of the ``layers``; ``dropout``: between the layers and before the scores.
+    `continued` goes on from the state of an earlier piece of the text.
+
+    >>> import chainrule as cr
+    >>> from chainrule import models
+    >>> model = models.CharLSTM(vocabulary=65, width=32, layers=2)
+    >>> model(cr.tensor([[1, 2, 3]])).shape
+    (1, 3, 65)
+    """
+
+    def __init__(self, vocabulary: int, width: int, layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        _check("CharLSTM", vocabulary=vocabulary, width=width, layers=layers, dropout=dropout)
+        self.embedding = nn.Embedding(vocabulary, width)
+        between = dropout if layers > 1 else 0.0
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True, dropout=between)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, tokens: Any) -> Tensor:
+        """Scores (N, T, vocabulary) of the token after each, from a state of zeros."""
+        return self.continued(tokens)[0]
+
+    def continued(self, tokens: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """The scores, and the state (h, c) behind the last token, for the piece that follows."""
+        out, state = self.lstm(self.embedding(_tokens("CharLSTM", tokens)), state)
+        scores: Tensor = self.head(self.dropout(out))
+        return scores, state
+
+    # -- one token at a time, for `generate` -------------------------------------------------------
+    def begin(self, tokens: Any) -> Any:
+        """The state behind tokens (N, T), of which there may be none."""
+        rows, steps = tokens.shape
+        if steps:
+            return self.continued(tokens)[1]
+        size = (self.lstm.num_layers, rows, self.lstm.hidden_size)
+        return f.zeros(size), f.zeros(size)
+
+    def advance(self, token: Any, state: Any) -> tuple[Tensor, Any]:
+        """Scores (N, vocabulary) of what follows one more token (N,), and the state behind it."""
+        scores, state = self.continued(token.unsqueeze(1), state)
+        return scores[:, 0], state
+
+
+class Block(nn.Module):
+    """A layer of the `GPT`: y = x + attention(norm(x)), then y + W₂ gelu(W₁ norm(y)); each place
+    sees itself and what is before it.
+
+    x (N, T, width) -> (N, T, width); W₁ is (4 width, width).
+    """
+
+    def __init__(self, length: int, width: int, heads: int, dropout: float, bias: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, bias=bias)
+        self.attention = nn.MultiheadAttention(width, heads, dropout, bias, batch_first=True)
+        self.norm2 = nn.LayerNorm(width, bias=bias)
+        self.up = nn.Linear(width, 4 * width, bias)
+        self.down = nn.Linear(4 * width, width, bias)
+        self.dropout = nn.Dropout(dropout)
+        hidden = np.triu(np.ones((length, length), bool), 1)
+        self.hidden = nn.Buffer(f.tensor(hidden), persistent=False)
+
+    def attended(self, x: Any, weights: bool = False) -> tuple[Tensor, Any]:
+        """What attention adds to x; and with ``weights`` how much each place looks at each, (N,
+        heads, T, T)."""
+        t, read = x.shape[1], self.norm1(x)
+        found: tuple[Tensor, Any] = self.attention(
+            read,
+            read,
+            read,
+            need_weights=weights,
+            attn_mask=self.hidden[:t, :t],
+            average_attn_weights=False,
+            is_causal=True,
+        )
+        return found
+
+    def forward(self, x: Any) -> Tensor:
+        """The same places, one layer on."""
+        x = x + self.dropout(self.attended(x)[0])
+        y: Tensor = x + self.dropout(self.down(nn.functional.gelu(self.up(self.norm2(x)))))
+        return y
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer (Radford, Narasimhan, Salimans & Sutskever, 2018; with the norms
+    before each part and the initial numbers of Radford et al., 2019, as in Karpathy's nanoGPT).
+
+    x = table[token] + position; ``layers`` times x = x + attention(norm(x)), x = x + W₂ gelu(W₁
+    norm(x)); scores = W norm(x). Tokens (N, T), T ≤ ``length`` -> scores (N, T, vocabulary) of the
+    token after each. ``bias``: in norms and linear maps. ``tie``: W is the table.
+
+    Weights start normal with deviation 0.02, the two maps of a layer that end in a sum with
+    0.02 / √(2 layers), biases at 0. Raises ShapeError for more than ``length`` tokens.
+
+    >>> import chainrule as cr
+    >>> from chainrule import models, nn
+    >>> model = models.GPT(vocabulary=65, length=64, width=128, heads=4, layers=4, tie=True)
+    >>> sum(p.numel() for p in model.parameters())
+    804096
+    >>> x, y = cr.tensor([[1, 2, 3]]), cr.tensor([[2, 3, 4]])
+    >>> loss = nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+    >>> loss.shape
+    ()
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        width: int,
+        heads: int,
+        layers: int,
+        dropout: float = 0.0,
+        *,
+        bias: bool = False,
+        tie: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = {"vocabulary": vocabulary, "length": length, "width": width, "heads": heads}
+        _check("GPT", **sizes, layers=layers, dropout=dropout)
+        if width % heads:
+            raise OptionError(f"GPT: width={width} is no multiple of heads={heads}")
+        self.length = int(length)
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.position = nn.Embedding(length, width)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            [Block(length, width, heads, dropout, bias) for _ in range(layers)]
+        )
+        self.norm = nn.LayerNorm(width, bias=bias)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        if tie:
+            self.head.weight = self.embedding.weight
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial numbers again."""
+        to_sum = 0.02 / math.sqrt(2 * len(self.blocks))
+        for name, p in self.named_parameters():
+            if "norm" in name:
+                (nn.init.zeros_ if name.endswith("bias") else nn.init.ones_)(p)
+            elif name.endswith("bias"):
+                nn.init.zeros_(p)
+            else:
+                ends = name.endswith(("out_proj.weight", "down.weight"))
+                nn.init.normal_(p, 0.0, to_sum if ends else 0.02)
+
+    def forward(self, tokens: Any) -> Tensor:
+        """Scores (N, T, vocabulary) of the token after each."""
+        x = self._embedded(tokens)
+        for block in self.blocks:
+            x = block(x)
+        scores: Tensor = self.head(self.norm(x))
+        return scores
+
+    def attention(self, tokens: Any) -> list[Tensor]:
+        """How much each place looks at each, layer by layer: (N, heads, T, T), rows sum to 1."""
+        x, found = self._embedded(tokens), []
+        for block in self.blocks:
+            found.append(block.attended(x, weights=True)[1])
+            x = block(x)
+        return found
+
+    def _embedded(self, tokens: Any) -> Tensor:
+        tokens = _tokens("GPT", tokens)
+        steps = tokens.shape[1]
+        if steps > self.length:
+            raise ShapeError(
+                f"GPT reads at most length={self.length} tokens at once, got {steps}; give it the "
+                f"last ones: tokens[:, -{self.length}:]"
+            )
+        places = f.arange(steps)
+        x: Tensor = self.dropout(self.embedding(tokens) + self.position(places))
+        return x
+
+    # -- one token at a time, for `generate` -------------------------------------------------------
+    def begin(self, tokens: Any) -> Any:
+        """The state behind tokens (N, T): the last of them, in a window of ``length`` places, and
+        how many places are taken."""
+        last = array_of(tokens)[:, -self.length :]
+        window = np.zeros((len(last), self.length), np.int64)
+        window[:, : last.shape[1]] = last
+        return f.tensor(window), f.tensor(last.shape[1])
+
+    def advance(self, token: Any, state: Any) -> tuple[Tensor, Any]:
+        """Scores (N, vocabulary) of what follows one more token (N,), and the window with it.
+
+        The window has one shape, so one program is enough; places behind the last token change
+        nothing before them. A full window loses its first token, and all places are new: what was
+        computed of them cannot be kept.
+        """
+        window, taken = state
+        full = taken == self.length
+        window = f.where(full, f.roll(window, -1, 1), window)
+        here = f.where(full, taken - 1, taken)
+        window = f.where(f.arange(self.length) == here, token.unsqueeze(1), window)
+        return self(window).take(here.reshape(1), 1)[:, 0], (window, here + 1)
+
+
+def generate(
+    model: Any,
+    prompt: Any,
+    count: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """``count`` tokens that the model writes behind the prompt: (T,) -> (T + count,), or each of
+    (N, T) -> (N, T + count), int64.
+
+    A token is drawn with probability softmax(scores / temperature), after ``top_k`` only among the
+    k best; temperature 0 takes the best one always. ``generator``: where random numbers come from
+    (None: `cr.manual_seed`). The model is a `CharLSTM`, a `GPT`, or another module with their
+    methods ``begin`` and ``advance``; it runs as in ``eval()``. One token is one call of a program
+    that is compiled once. Raises DataError for an empty prompt or tokens outside the vocabulary.
+
+    >>> import chainrule as cr
+    >>> from chainrule import models
+    >>> model = models.GPT(vocabulary=5, length=8, width=8, heads=2, layers=1)
+    >>> models.generate(model, [1, 2], count=10, generator=cr.Generator(0)).shape
+    (12,)
+    """
+    limits = {
+        "count": integer(0),
+        "temperature": number(0),
+        "top_k": optional(integer(1)),
+    }
+    check("generate", limits, {"count": count, "temperature": temperature, "top_k": top_k})
+    if not (hasattr(model, "begin") and hasattr(model, "advance")):
+        raise OptionError(
+            "generate: the model is a CharLSTM, a GPT, or a module with their methods "
+            f"begin(tokens) and advance(token, state); got {type(model).__name__}"
+        )
+    given = array_of(prompt)
+    tokens = np.atleast_2d(given)
+    if tokens.ndim != 2 or not tokens.shape[1] or tokens.dtype.kind not in "iu":
+        raise DataError(
+            "generate: the prompt is at least one token, integers (T,) or (N, T); got "
+            f"{given.dtype} of the shape {given.shape}"
+        )
+    tokens = tokens.astype(np.int64)
+    greedy = temperature == 0
+
+    @compiled
+    def write(token: Any, state: Any, warmth: Any) -> Any:
+        scores, state = model.advance(token, state)
+        if top_k is not None and top_k < scores.shape[-1]:
+            scores = _best(scores, top_k)
+        if not greedy:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
+            noise = exponential(1.0, scores.shape, scores.dtype, generator)
+            scores = scores / warmth - f.log(noise)
+        return scores.argmax(-1), state
+
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            written = [f.tensor(tokens)]
+            token, state = f.tensor(tokens[:, -1]), model.begin(f.tensor(tokens[:, :-1]))
+            for _ in range(count):
+                token, state = write(token, state, float(temperature))
+                written.append(token.unsqueeze(1))
+    finally:
+        model.train(was_training)
+    whole = f.tensor(np.concatenate([array_of(t) for t in written], axis=1))
+    one: Tensor = whole[0]
+    return one if given.ndim == 1 else whole
+
+
+def _best(scores: Tensor, k: int) -> Tensor:
+    """Scores (N, V) with -∞ for all but the k largest of each row (of equal ones the first)."""
+    places = f.arange(scores.shape[1])
+
+    def without_best(left: Any, _: Any) -> Any:
+        return f.where(places == left.argmax(-1).unsqueeze(1), -math.inf, left), None
+
+    others, _ = scan(without_best, scores, length=k)
+    best: Tensor = f.where(others == -math.inf, scores, -math.inf)
+    return best
+
+
+def _tokens(where: str, tokens: Any) -> Tensor:
+    """Checked: (N, T), integers."""
+    found = f.asarray(tokens)
+    if found.ndim != 2 or not dt.is_integer(found.dtype):
+        raise ShapeError(
+            f"{where} reads tokens (N, T), integers; got {found.dtype} of the shape {found.shape}"
+        )
+    return found
+
+
+def _check(where: str, dropout: float, **sizes: int) -> None:
+    limits = dict.fromkeys(sizes, integer(1)) | {"dropout": number(0, 1, "[)")}
+    check(where, limits, {**sizes, "dropout": dropout})
+
+
+__all__ = ["GPT", "CharLSTM", "generate"]
