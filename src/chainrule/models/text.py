@@ -302,7 +302,8 @@ def _best(scores: Tensor, k: int) -> Tensor:
         return f.where(places == left.argmax(-1).unsqueeze(1), -math.inf, left), None
 
     others, _ = scan(without_best, scores, length=k)
-    return f.where(others == -math.inf, scores, -math.inf)
+    best: Tensor = f.where(others == -math.inf, scores, -math.inf)
+    return best
 
 
 def _tokens(where: str, tokens: Any) -> Tensor:
