@@ -7,6 +7,7 @@ import json
 import pytest
 
 from chainrule.cli import main
+from chainrule.experiments import EXPERIMENTS
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,6 +27,22 @@ def test_one_experiment(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     assert "pass   2-1-4-4, ε 0.25, α 0.9: 4 of 4 seeds" in captured.out
     assert "reported: 0, 0.2, 0.6, 1" in captured.out
     assert "wrote" in captured.err and (out / "intermediate-values.png").exists()
+
+
+def test_all_leaves_out_what_has_no_data(
+    capsys: pytest.CaptureFixture[str], tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {n: EXPERIMENTS[n] for n in ("lenet", "intermediate-values")}
+    monkeypatch.setattr("chainrule.cli.reproduce.EXPERIMENTS", there)
+    monkeypatch.setenv("CHAINRULE_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "all", "--seeds", "4"]) == 0
+    captured = capsys.readouterr()
+    assert "lenet is left out: no MNIST; `chainrule reproduce lenet` says more" in captured.err
+    assert "pass   2-1-4-4" in captured.out
+    assert main(["reproduce", "lenet"]) != 0
+    assert "MNIST: train-images-idx3-ubyte.gz is in none of" in capsys.readouterr().err
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

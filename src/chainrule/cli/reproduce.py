@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.whole_file import check_writable
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from ..experiments import EXPERIMENTS, Result
 from ..experiments import reproduce as run_experiment
 from ..experiments.page import update_page
@@ -58,7 +58,7 @@ def command(
     """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
 
     Prints what was reported, the criterion, and what was measured. Exit code 1 if a criterion is
-    missed.
+    missed. "all" leaves out those whose data are not there, and says so.
     """
     if as_list:
         _print_list(as_json)
@@ -80,8 +80,16 @@ def command(
     chosen = list(EXPERIMENTS) if "all" in names else list(dict.fromkeys(names))
     results = []
     for name in chosen:
-        with _watching() as watch:
-            result = run_experiment(name, seeds, watch, full)
+        try:
+            with _watching() as watch:
+                result = run_experiment(name, seeds, watch, full)
+        except DataError as error:
+            if "all" not in names:
+                raise
+            missing = str(error).split(":")[0]
+            text = f"{name} is left out: no {missing}; `chainrule reproduce {name}` says more"
+            progress().print(text, soft_wrap=True, markup=False)
+            continue
         results.append(result)
         if not as_json:
             _print(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..data import load_digits, load_mnist
 from ..tensor.value import no_grad
 from ..train import Trainer
 from .base import Lab
+from .figures import ORANGE
 
 TEST_DIGITS = 397
 
@@ -32,14 +34,19 @@ class Images:
 def images(lab: Lab) -> Images:
     """The bundled digits of 8 × 8 pixels or, in full, MNIST."""
     if lab.full:
-        (x, y), (x_test, y_test) = load_mnist()
-        scaled = [np.asarray(a.reshape(len(a), -1) / np.float32(255)) for a in (x, x_test)]
-        return Images("MNIST", 28, scaled[0], y, scaled[1], y_test)
+        return mnist()
     x, y = load_digits()
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order] / np.float32(16), y[order]
     train, test = slice(TEST_DIGITS, None), slice(0, TEST_DIGITS)
     return Images("8 × 8 digits", 8, x[train], y[train], x[test], y[test])
+
+
+def mnist() -> Images:
+    """All of MNIST; raises DataError that says where to get it."""
+    (x, y), (x_test, y_test) = load_mnist()
+    scaled = [np.asarray(a.reshape(len(a), -1) / np.float32(255)) for a in (x, x_test)]
+    return Images("MNIST", 28, scaled[0], y, scaled[1], y_test)
 
 
 def stack(*sizes: int, unit: type[nn.Module] = nn.Sigmoid, last: bool = False) -> nn.Sequential:
@@ -99,17 +106,30 @@ def fine_tune(
 
 
 # -- figures ---------------------------------------------------------------------------------------
-def tiles(axes: Any, rows: Array, side: int, columns: int, title: str, *, signed: bool) -> None:
-    """Vectors of side² numbers as pictures, ``columns`` in a row; grey levels, or signed weights
-    from orange to blue, each picture on its own scale."""
+def tiles(
+    axes: Any,
+    rows: Array,
+    side: int | tuple[int, int],
+    columns: int,
+    title: str,
+    *,
+    signed: bool,
+    labels: Sequence[str] = (),
+) -> None:
+    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, each with its
+    label in the corner; grey levels, or signed weights from orange to blue, each picture on its own
+    scale."""
     count = -(-len(rows) // columns)
-    sheet = np.full((count * (side + 1) + 1, columns * (side + 1) + 1), np.nan)
+    high, wide = side if isinstance(side, tuple) else (side, side)
+    sheet = np.full((count * (high + 1) + 1, columns * (wide + 1) + 1), np.nan)
     for i, row in enumerate(rows):
-        top, left = (i // columns) * (side + 1) + 1, (i % columns) * (side + 1) + 1
-        picture = row.reshape(side, side)
+        top, left = (i // columns) * (high + 1) + 1, (i % columns) * (wide + 1) + 1
+        picture = row.reshape(high, wide)
         if signed:
             picture = picture / max(np.abs(picture).max(), 1e-12)
-        sheet[top : top + side, left : left + side] = picture
+        sheet[top : top + high, left : left + wide] = picture
+        if i < len(labels):
+            axes.text(left, top, labels[i], color=ORANGE, fontsize=6, va="top")
     from matplotlib.colors import LinearSegmentedColormap
 
     signs = LinearSegmentedColormap.from_list("signs", ["#f28e2b", "#ffffff", "#1f6fb4"])

@@ -1,8 +1,16 @@
-"""Nets that have a name, each in the layers of `chainrule.nn`."""
+"""Nets that have a name, in the ordinary words of `nn`."""
 
 import typing as _typing
 
 from ..habits import answers_of as _answers_of
+from .lenet import LeNet1 as LeNet1
+from .lenet import LeNet4 as LeNet4
+from .lenet import LeNet5 as LeNet5
+from .lenet import PartialConv2d as PartialConv2d
+from .lenet import Radial as Radial
+from .lenet import ScaledTanh as ScaledTanh
+from .lenet import Subsampling as Subsampling
+from .lenet import map_loss as map_loss
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
 from .text import generate as generate
