@@ -13,6 +13,14 @@ from collections.abc import Callable
 Run = Callable[[int], float]  # so many steps; the last one's loss
 Timed = Callable[[int], tuple[float, float]]  # so many steps; seconds, the last one's loss
 
+# Isolated, so the folder of the script is not looked into by itself.
+_START = """
+import os, runpy, sys
+sys.argv.pop(0)
+sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 
 def timed(run: Run) -> Timed:
     """``run`` with its seconds."""
@@ -36,16 +44,12 @@ def peer(python: str, mode: str, threads: int) -> tuple[subprocess.Popen[str], T
     """The process of this script with ``--serve mode``, and how to ask it for steps."""
     count = str(threads)
     process = subprocess.Popen(
-        [python, "-W", "ignore", *sys.argv, "--serve", mode],
+        [python, "-I", "-W", "ignore", "-c", _START, *sys.argv, "--serve", mode],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={
-            **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-            "OMP_NUM_THREADS": count,
-            "MKL_NUM_THREADS": count,
-        },
+        env={**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count},
     )
     assert process.stdin and process.stdout
     put, get = process.stdin, process.stdout

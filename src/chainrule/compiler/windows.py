@@ -96,15 +96,24 @@ def conv_phases(node: Node) -> Node | None:
 
 
 def conv_of_nothing(node: Node) -> Node | None:
-    """conv over no channels, or whose padding cuts all of x away = zeros"""
-    x, _ = node.inputs
+    """conv over no channels = zeros; where padding cuts all of x away, conv of one zero in its
+    place (not zeros: a weight that is no number is multiplied all the same)"""
+    x, w = node.inputs
     p = node.params
     if x.shape[-1] == 0:  # the gradient by the weights for a minibatch of no examples
         return g.full(node.shape, 0, node.dtype)
-    for a, (low, high) in enumerate(zip(p["low"], p["high"], strict=True)):
-        n = (x.shape[a + 1] - 1) * p["hole"][a] + 1
-        if -low >= n or -high >= n:
+    for a, (low, high, hole) in enumerate(zip(p["low"], p["high"], p["hole"], strict=True)):
+        n = (x.shape[a + 1] - 1) * hole + 1
+        if -low < n and -high < n:
+            continue
+        before = low % hole
+        behind = low + high + n - 1 - before
+        if behind < 0:  # the hole divides no place that is left
             return g.full(node.shape, 0, node.dtype)
+        zero = g.full((*x.shape[: a + 1], 1, *x.shape[a + 2 :]), 0, x.dtype)
+        params = {name: list(p[name]) for name in g.CONV}
+        params["low"][a], params["high"][a] = before, behind
+        return g.conv(zero, w, **params)
     return None
 
 
