@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import chainrule as cr
+from chainrule import nn, optim
 from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.compiler.simplify import simplify
 from chainrule.core import graph as g
@@ -74,3 +76,29 @@ def test_a_table_that_is_large_or_narrow_stays(form, e: Node) -> None:  # type: 
     (new,) = simplify([form(e)])
     (dot,) = (n for n in reachable([new]) if n.op == "dot")
     assert 12 in (*dot.shape, dot.inputs[0].shape[1])
+
+
+def test_rows_that_are_never_taken_may_be_no_numbers() -> None:
+    table = np.random.default_rng(1).normal(size=(20, 80)).astype(np.float32)
+    table[12], table[15] = np.nan, np.inf
+    taken = cr.tensor(np.repeat(np.arange(8), 20))
+
+    def trained(compiled: bool) -> list[np.ndarray]:
+        e = nn.Parameter(table.copy())
+        w = nn.Parameter(np.random.default_rng(2).normal(size=(70, 80)).astype(np.float32))
+        sgd = optim.SGD([e, w], lr=0.1)
+
+        def step(i: cr.Tensor) -> None:
+            loss = (nn.functional.linear(nn.functional.embedding(i, e), w).tanh() ** 2).mean()
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+
+        call = cr.compile(step) if compiled else step
+        for _ in range(3):
+            call(taken)
+        return [e.numpy(), w.numpy()]
+
+    for compiled, plain in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
+        assert np.isfinite(plain[:8]).all()

@@ -9,6 +9,7 @@ With X = gather(E, i), which has more rows than E:
     scatter_add(Y, i, G W) = Y + scatter_add(0, i, G) W
 
 The three gradients add in another order: first the rows that belong together, then the product.
+Of E only the rows that are taken count, for 0 times one that is never taken may be no number.
 """
 
 from __future__ import annotations
@@ -31,13 +32,11 @@ def product_of_rows(node: Node) -> Node | None:
         return None
     left = a.inputs[0]
     if (rows := _rows(b)) is not None:
-        return g.dot(
-            g.permute(_scattered(rows.inputs[0], rows.inputs[1], left), (1, 0)), rows.inputs[0]
-        )
+        sums = _scattered(rows.inputs[0], rows.inputs[1], left)
+        return g.dot(g.permute(sums, (1, 0)), _taken(*rows.inputs))
     if (rows := _rows(left)) is not None:
-        return g.dot(
-            g.permute(rows.inputs[0], (1, 0)), _scattered(rows.inputs[0], rows.inputs[1], b)
-        )
+        sums = _scattered(rows.inputs[0], rows.inputs[1], b)
+        return g.dot(g.permute(_taken(*rows.inputs), (1, 0)), sums)
     return None
 
 
@@ -74,3 +73,12 @@ def _scattered(table: Node, index: Node, x: Node) -> Node:
     """The sums of x's rows that belong to the same row of the table."""
     zeros = g.full((table.shape[0], x.shape[1]), 0, x.dtype)
     return g.scatter_add(zeros, index, x)
+
+
+def _taken(table: Node, index: Node) -> Node:
+    """The table; rows that are never taken, which may be no numbers, are 0 as the sums are."""
+    count = g.scatter_add(
+        g.full((table.shape[0],), 0, table.dtype), index, g.full(index.shape, 1, table.dtype)
+    )
+    there = g.broadcast(g.reshape(count, (table.shape[0], 1)), table.shape)
+    return g.where(g.ne(there, g.zeros_like(there)), table, g.zeros_like(table))
