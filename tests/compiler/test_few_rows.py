@@ -102,3 +102,20 @@ def test_rows_that_are_never_taken_may_be_no_numbers() -> None:
     for compiled, plain in zip(trained(True), trained(False), strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
         assert np.isfinite(plain[:8]).all()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_rows_that_are_never_taken_have_no_gradient_whatever_the_weights(compiled: bool) -> None:
+    e = nn.Parameter(np.ones((20, 80), np.float32))
+    w = cr.tensor(np.full((70, 80), np.inf, np.float32))
+    sgd = optim.SGD([e], lr=0.1)
+
+    def step(i: cr.Tensor) -> None:
+        loss = nn.functional.linear(nn.functional.embedding(i, e), w).sum()
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+
+    (cr.compile(step) if compiled else step)(cr.tensor(np.repeat(np.arange(8), 20)))
+    np.testing.assert_array_equal(e.numpy()[8:], 1.0)
+    assert not np.isfinite(e.numpy()[:8]).any()

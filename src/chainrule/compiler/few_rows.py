@@ -9,7 +9,7 @@ With X = gather(E, i), which has more rows than E:
     scatter_add(Y, i, G W) = Y + scatter_add(0, i, G) W
 
 The three gradients add in another order: first the rows that belong together, then the product.
-Of E only the rows that are taken count, for 0 times one that is never taken may be no number.
+Rows that are never taken are left out of E and keep their Y: 0 times what is no number is none.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def scattered_product(node: Node) -> Node | None:
     if product.op != "dot" or product.shape != updates.shape:
         return None
     a, b = product.inputs
-    return g.add(table, g.dot(_scattered(table, index, a), b))
+    total = g.add(table, g.dot(_scattered(table, index, a), b))
+    return g.where(_is_taken(table, index), total, table)
 
 
 def _rows(x: Node) -> Node | None:
@@ -77,8 +78,11 @@ def _scattered(table: Node, index: Node, x: Node) -> Node:
 
 def _taken(table: Node, index: Node) -> Node:
     """The table; rows that are never taken, which may be no numbers, are 0 as the sums are."""
-    count = g.scatter_add(
-        g.full((table.shape[0],), 0, table.dtype), index, g.full(index.shape, 1, table.dtype)
-    )
-    there = g.broadcast(g.reshape(count, (table.shape[0], 1)), table.shape)
-    return g.where(g.ne(there, g.zeros_like(there)), table, g.zeros_like(table))
+    return g.where(_is_taken(table, index), table, g.zeros_like(table))
+
+
+def _is_taken(table: Node, index: Node) -> Node:
+    """Of each element of the table, whether its row is taken."""
+    zeros, ones = (g.full(s, n, table.dtype) for n, s in enumerate((table.shape[:1], index.shape)))
+    count = g.reshape(g.scatter_add(zeros, index, ones), (table.shape[0], 1))
+    return g.ne(g.broadcast(count, table.shape), g.zeros_like(table))
