@@ -128,28 +128,41 @@ class Trace:
         """Run ``steps`` steps and return what the function returned in the last one."""
         if self.assigned_arguments:
             self._forbid_shared(leaves)
-        if steps > 1 and not self._repeatable():
+        if steps > 1 and not self.repeatable():
             for _ in range(steps - 1):
                 self.run(leaves, 1)
             steps = 1
-        state = [
-            t._storage_for_update() if updated else t._storage()
-            for t, updated in zip(self.state, self.updated, strict=True)
-        ]
-        inputs = [_array(leaves[i]) for i in self.arguments]
-        if self.grads_read:
-            inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
-        owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
-        inputs = [a.copy() if id(a) in owned else a for a in inputs]
-        outputs = self.program.run(inputs, [*state, *self.extremes.arrays], steps)
-        if self.extremes.checks:
-            self.extremes.look(any(self.updated))
+        inputs, state = self.bound(leaves)
+        outputs = self.program.run(inputs, state, steps)
+        self.look()
         for leaf, i in self.assigned_arguments:
             leaves[leaf].assign(stored(outputs[i]))
         for grad in self.grad_results:
             self._set_grad(grad, leaves, outputs)
         found = [r.value if r.output is None else stored(outputs[r.output]) for r in self.results]
         return unflatten(self.structure, found)
+
+    def own_state(self) -> list[Array]:
+        """The arrays of the state: those of tensors that are updated may be written."""
+        return [
+            t._storage_for_update() if updated else t._storage()
+            for t, updated in zip(self.state, self.updated, strict=True)
+        ]
+
+    def bound(self, leaves: Sequence[Any]) -> tuple[list[Array], list[Array]]:
+        """The arrays that the program takes: inputs, and state."""
+        state = self.own_state()
+        inputs = [_array(leaves[i]) for i in self.arguments]
+        if self.grads_read:
+            inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
+        owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
+        inputs = [a.copy() if id(a) in owned else a for a in inputs]
+        return inputs, [*state, *self.extremes.arrays]
+
+    def look(self) -> None:
+        """After a run: raise OutOfRangeError if an index was outside."""
+        if self.extremes.checks:
+            self.extremes.look(any(self.updated))
 
     def _forbid_shared(self, leaves: Sequence[Any]) -> None:
         """In a program arguments are apart: one that is changed is not seen through another."""
@@ -161,7 +174,7 @@ class Trace:
                     "it or the same tensor; pass one of them, and take the view inside"
                 )
 
-    def _repeatable(self) -> bool:
+    def repeatable(self) -> bool:
         """Whether a step leaves nothing to Python that the next step needs."""
         accumulates = any(isinstance(r.target, int) for r in self.grad_results)
         return not (self.grads_read or self.assigned_arguments or accumulates)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 Logs = Mapping[str, float]
+ALWAYS = 1 << 30
+"""More epochs than any training has."""
 
 
 class Callback:
@@ -31,6 +33,19 @@ class Callback:
     """
 
     every: int = 0
+    restore_best: bool = False
+    """Whether `on_epoch_end` calls `Trainer.remember_best`."""
+
+    def may_wait(self, epoch: int) -> int:
+        """How many epochs, from number ``epoch`` of this call of `fit` on, may run before
+        `on_epoch_begin` and `on_epoch_end` are called for them, one after the other: epochs in
+        which this callback changes nothing and stops nothing, unless in the last.
+
+        Several epochs together run without Python between them. Here 1: each is reported at once.
+        A callback that only reads ``logs`` may return `ALWAYS`. A subclass that overrides
+        `on_epoch_begin` or `on_epoch_end` again says this again.
+        """
+        return 1
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first step."""
@@ -54,6 +69,22 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
+
+
+def epochs_to_wait(callback: Callback, epoch: int) -> int:
+    """What the callback says it `may_wait`, if that was said of its methods as they are."""
+
+    def owner(name: str) -> int:
+        """How far up the class is that defines it."""
+        if name in vars(callback):
+            return -1
+        return next(i for i, kind in enumerate(type(callback).__mro__) if name in vars(kind))
+
+    base = type(callback).__mro__.index(Callback)
+    first = min(owner("on_epoch_begin"), owner("on_epoch_end"))
+    if first == base:
+        return ALWAYS
+    return callback.may_wait(epoch) if owner("may_wait") <= first else 1
 
 
 class EpochFunction(Callback):
@@ -134,6 +165,10 @@ class EarlyStopping(Callback):
                 f"{', '.join(measured)}"
                 + (". Give validation_data or validation_split" if needs else "")
             )
+
+    def may_wait(self, epoch: int) -> int:
+        """Until it has waited long enough, if nothing improves."""
+        return max(self.start_from - epoch, 0) + max(self.patience - self.waited, 1)
 
     def improved(self, value: float) -> bool:
         """Whether ``value`` is better than the best so far."""

@@ -10,7 +10,7 @@ from ..core.whole_file import check_writable
 from ..errors import OptionError
 from ..habits import CHECKPOINT, knows
 from ..utils.files import save
-from .callbacks import Callback, EarlyStopping, Logs
+from .callbacks import ALWAYS, Callback, EarlyStopping, Logs
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -109,6 +109,10 @@ class CSVLogger(Callback):
         """Look whether the file can be written; begin it."""
         check_writable(self.path)
         self._names = None
+
+    def may_wait(self, epoch: int) -> int:
+        """Lines may come late."""
+        return ALWAYS
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Write the line."""

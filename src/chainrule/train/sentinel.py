@@ -62,9 +62,18 @@ class Kept:
 class Sentinel:
     """Keeps copies, and explains."""
 
-    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset, first_epoch: int) -> None:
-        """``first_epoch``: the trainer's count of epochs where this fit began."""
+    def __init__(
+        self,
+        trainer: Trainer,
+        steps: Steps,
+        data: Dataset,
+        first_epoch: int,
+        set_rates: Callable[[int], None],
+    ) -> None:
+        """``first_epoch``: the trainer's count of epochs where this fit began. ``set_rates`` is
+        called where an epoch of the fit, by its number, is run again."""
         self.trainer, self.steps, self.data, self.first_epoch = trainer, steps, data, first_epoch
+        self.set_rates = set_rates
         self.kept: Kept | None = None
         self._cost, self._last = 0.0, -math.inf
 
@@ -157,6 +166,8 @@ class Sentinel:
         steps = self.data.steps
 
         def replay(batch: int) -> None:
+            if batch % steps == 0 or batch == kept.batch:
+                self.set_rates(batch // steps)
             if batch % steps == 0 and batch > kept.batch:
                 self.steps.meter.reset()
                 if steps > 1:
@@ -172,6 +183,7 @@ class Sentinel:
         for batch in range(kept.batch, bad):
             replay(batch)
         self.trainer.step = kept.step + bad - kept.batch
+        self.set_rates(bad // steps)
         if bad % steps == 0 and steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
         return self._rows(bad % steps)

@@ -29,6 +29,7 @@ from ..tensor.create import zeros_like
 from ..tensor.follow import Part
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
+from ..tensor.rounds import Turn
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from .arrays import Arrays
@@ -49,10 +50,13 @@ class Cursor:
     def start(self, seed: int = 0, epoch: int = 0) -> None:
         """Go to the first row, in the order of (seed, epoch)."""
         _write(self.position, np.zeros((), np.uint32))
-        words = philox(
-            np.uint32(epoch), np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
-        )
-        _write(self.order, np.array(words, np.uint32))
+        _write(self.order, self.orders(seed, epoch))
+
+    @staticmethod
+    def orders(seed: int, epochs: Any) -> Array:
+        """The keys of the orders of (seed, epoch), (*, 2) for epochs of shape (*)."""
+        words = philox(epochs, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
+        return np.stack(words, axis=-1)
 
     def rows(self, count: int, total: int, shuffle: bool) -> Any:
         """The row numbers of the next batch (a node), and the step to the batch after it."""
@@ -219,11 +223,27 @@ class Steps:
         return [t for t in listed if not t.watch.outdated()]
 
     @staticmethod
-    def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
-        """``n`` steps in one native run, after a look at the indices that are among the data."""
+    def _turn(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Turn:
+        """``n`` steps, after a look at the indices that are among the data."""
         trace, leaves = compiled._find(arguments, {})
         _look(data, trace.extremes.given)
-        return trace.run(leaves, n)
+        return Turn(trace, leaves, n)
+
+    def training_turn(self, data: Dataset, rows: int, update: bool, n: int) -> Turn:
+        """``n`` training steps, compiled."""
+        return self._turn(self.train, data, n, self.train_arguments(data, rows, update))
+
+    def evaluation_turn(self, data: Dataset, rows: int, n: int) -> Turn:
+        """``n`` evaluation steps, compiled."""
+        with no_grad():
+            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
+            return self._turn(self.evaluate, data, n, arguments)
+
+    def _run(
+        self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]
+    ) -> Any:
+        """``n`` steps in one native run."""
+        return self._turn(compiled, data, n, arguments).run()
 
     def run_training(
         self, data: Dataset, rows: int, update: bool, n: int, record: bool = False
@@ -242,9 +262,9 @@ class Steps:
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""
+        turn = self.evaluation_turn(data, rows, n)
         with no_grad():
-            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
-            self._run(self.evaluate, data, n, arguments)
+            turn.run()
         self.eval_meter.rows += n * rows
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:

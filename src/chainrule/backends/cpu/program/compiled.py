@@ -22,6 +22,7 @@ from ...base import Cache
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
+from ..threads.tuner import Pace
 from .artifact import Artifact
 from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
@@ -62,8 +63,8 @@ class CompiledProgram:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
         # One run at a time: the pointer table and the arena are shared.
-        self._lock = threading.Lock()
-        free_in_child(self, "_lock")
+        self.lock = threading.Lock()
+        free_in_child(self, "lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -96,16 +97,27 @@ class CompiledProgram:
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
         self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
+        self._user: weakref.ref[object] | None = None  # whose arrays are pointed at and kept
+        self.round_pace = Pace()  # of rounds of which it is the longest part
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
         returned."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             if steps > 0 and self.artifact.calls:
                 self.loop.run(steps, 1 if self.artifact.one_thread else None)
             del held
         return outputs
+
+    def lend(self, user: object, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
+        """Point at the arrays of ``user``, who keeps them and what is returned, and runs `loop`
+        itself while it holds `lock`. Nothing is done if they are pointed at already."""
+        if self._user is None or self._user() is not user:
+            _, held = self._point(inputs, state)
+            self._user = weakref.ref(user)
+            return held
+        return []
 
     def profile(
         self,
@@ -116,7 +128,7 @@ class CompiledProgram:
     ) -> Array:
         """Nanoseconds a step of each call and of the wait after it on the first thread, shape
         (calls, 2)."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
             del outputs, held
@@ -126,6 +138,7 @@ class CompiledProgram:
         self, inputs: Sequence[Array], state: Sequence[Array]
     ) -> tuple[list[Array], list[Array]]:
         """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
+        self._user = None
         table, held = self._table, []
         at = [self._address(i, array) for i, array in enumerate(state)]
         written = {at[i] for i in self.signature.changed}

@@ -145,6 +145,19 @@ class StepLoop:
         self._control[0] = steps
         threads.run_parallel(entry, self._control_at, wanted)
 
+    @property
+    def entry(self) -> int:
+        """The address of the native function that runs steps."""
+        return self._entry
+
+    def control(self, steps: int, num_threads: int) -> NDArray[np.int64]:
+        """What `entry` takes, for steps on so many threads."""
+        if num_threads > self._prepared:
+            self._prepare(num_threads)
+        found = self._control.copy()
+        found[0] = steps
+        return found
+
     def _prepare(self, count: int) -> None:
         """Scratch for ``count`` threads; not written here, so that each thread's pages are near
         it."""
