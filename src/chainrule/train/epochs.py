@@ -59,6 +59,7 @@ class Epochs:
         self._stepped = [s for s in scheduled if trainer.schedule == "epoch" and not wants_metric(s)]
         rates = [t for g in groups for t in g._tensors.values()] if self._stepped else []
         self._rates = [(t, self._rows(t)) for t in rates]
+        self._first = 0
         self._before: list[Any] = []  # the schedules before the last run
         self._lr = {"lr": (groups[0]._tensors["lr"], np.empty(self.most))} if scheduled else {}
         self._trained = self._record(steps.meter)
@@ -98,9 +99,11 @@ class Epochs:
         ]
 
     # -- running -----------------------------------------------------------------------------------
-    def run(self, count: int) -> tuple[Array, Columns]:
-        """Run ``count`` epochs; returns the sums of their losses, and their measures."""
+    def run(self, count: int, first: int) -> tuple[Array, Columns]:
+        """Run ``count`` epochs, from number ``first`` of the fit on; returns the sums of their
+        losses, and their measures."""
         trainer, steps = self.trainer, self.steps
+        self._first = first
         epochs = np.arange(trainer.epoch, trainer.epoch + count, dtype=np.uint32)
         self._orders[:count] = Cursor.orders(trainer.seed, epochs)
         self._foresee(count)
@@ -137,9 +140,9 @@ class Epochs:
                 schedule.step()
 
     def set_rates(self, epoch: int) -> None:
-        """The rates of an epoch of the last run."""
+        """The rates of an epoch of the last run, by its number in the fit."""
         for tensor, rows in self._rates:
-            _write(tensor, rows[epoch])
+            _write(tensor, rows[epoch - self._first])
 
 
 def wants_metric(scheduler: Any) -> bool:

@@ -291,7 +291,7 @@ class Fit:
         self._whole = False
         start = time.perf_counter()
         try:
-            sums, columns = epochs.run(n)
+            sums, columns = epochs.run(n, self.epoch)
         except OutOfRangeError as error:
             epochs.unsee(0)
             raise self._located(error, n * steps) from None
@@ -303,6 +303,7 @@ class Fit:
         if good < n:
             self.steps.meter.set_total(sums[good])
             epochs.unsee(good)
+            self.trainer.step += steps
             self._report_nonfinite(steps)
         self._whole = True
         self.batch = steps
@@ -391,7 +392,7 @@ class Fit:
     def _set_rates(self, epoch: int) -> None:
         """As they were in an epoch of those that ran together, for the sentinel."""
         if self._epochs is not None:
-            self._epochs.set_rates(epoch - self.epoch)
+            self._epochs.set_rates(epoch)
 
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""

@@ -166,15 +166,18 @@ class Sentinel:
         steps = self.data.steps
 
         def replay(batch: int) -> None:
-            if batch % steps == 0 or batch == kept.batch:
-                self.set_rates(batch // steps)
             if batch % steps == 0 and batch > kept.batch:
                 self.steps.meter.reset()
-                if steps > 1:
-                    self.steps.cursor.start(self.trainer.seed, self.first_epoch + batch // steps)
+                self._begin(batch // steps)
             run(batch % steps, 1)
 
         return replay
+
+    def _begin(self, epoch: int) -> None:
+        """Order and rates of an epoch of the fit."""
+        self.set_rates(epoch)
+        if self.data.steps > 1:
+            self.steps.cursor.start(self.trainer.seed, self.first_epoch + epoch)
 
     def _before(self, bad: int, kept: Kept, replay: Callable[[int], None]) -> Array:
         """Bring everything to where batch ``bad`` begins; returns its rows."""
@@ -183,9 +186,8 @@ class Sentinel:
         for batch in range(kept.batch, bad):
             replay(batch)
         self.trainer.step = kept.step + bad - kept.batch
-        self.set_rates(bad // steps)
-        if bad % steps == 0 and steps > 1:
-            self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
+        if bad % steps == 0:
+            self._begin(bad // steps)
         return self._rows(bad % steps)
 
     @staticmethod
@@ -226,6 +228,7 @@ class Sentinel:
             )
 
     def _restore(self, kept: Kept) -> None:
+        self._begin(kept.batch // self.data.steps)
         for tensor, array in kept.arrays:
             np.copyto(tensor._storage_for_update(), array)
         self.trainer.step, self.steps.meter.rows = kept.step, kept.rows
