@@ -41,20 +41,35 @@ class Rounds:
         """The functions are ones that `can_turn`."""
         self.parts = parts
         self.traces = list({id(p.trace): p.trace for p in parts if isinstance(p, Turn)}.values())
-        self._arrays: list[Array] = []
+        read: dict[int, Value] = {}
+        written: dict[int, Value] = {}
+        for part in parts:
+            if isinstance(part, Turn):
+                leaves = [part.leaves[i] for i in part.trace.arguments]
+                read |= {id(t): t for t in (*part.trace.state, *leaves)}
+                updated = zip(part.trace.state, part.trace.updated, strict=True)
+                written |= {id(t): t for t, changed in updated if changed}
+            else:
+                read |= {id(t): t for t in part if isinstance(t, Value)}
+                written |= {id(part.target): part.target} if isinstance(part.target, Value) else {}
+        self._tensors, self._written = list(read.values()), list(written.values())
+        self._arrays: list[Array | None] = []  # of the tensors, where they were when it was built
         self._native: base.Rounds | None = None
 
     def run(self, count: int) -> None:
         """Run ``count`` rounds. Raises OutOfRangeError, after them, for an index outside."""
-        if self._native is None:
+        if self._native is None or not self._as_built():
             self._bound()  # tensors that shared their numbers have their own from here on
-        bound = self._bound()
-        arrays = [a for b in bound for a in _arrays(b)]
-        if self._native is None or not all(map(operator.is_, arrays, self._arrays)):
-            self._native, self._arrays = rounds(bound), arrays
+            self._native = rounds(self._bound())
+            self._arrays = list(map(_array, self._tensors))
         self._native.run(count)
         for trace in self.traces:
             trace.look()
+
+    def _as_built(self) -> bool:
+        """Whether the tensors have the arrays they had, and no expression needs the old numbers."""
+        same = all(map(operator.is_, map(_array, self._tensors), self._arrays))
+        return same and not any(map(_node, self._written))
 
     def _bound(self) -> list[base.Run | base.Copy]:
         """The parts with the arrays that their tensors have now."""
@@ -71,8 +86,7 @@ class Rounds:
         return found
 
 
-def _arrays(part: base.Run | base.Copy) -> Sequence[Array]:
-    return part if isinstance(part, base.Copy) else (*part.inputs, *part.state)
+_array, _node = operator.attrgetter("_array"), operator.attrgetter("_node")
 
 
 def can_turn(trace: Trace) -> bool:

@@ -104,8 +104,7 @@ class Epochs:
         losses, and their measures."""
         trainer, steps = self.trainer, self.steps
         self._first = first
-        epochs = np.arange(trainer.epoch, trainer.epoch + count, dtype=np.uint32)
-        self._orders[:count] = Cursor.orders(trainer.seed, epochs)
+        self._orders[:count] = steps.cursor.orders(trainer.seed, trainer.epoch, count)
         self._foresee(count)
         self._rounds.run(count)
         steps.meter.rows = self.data.rows

@@ -32,7 +32,8 @@ def _zero(shape: Shape = ()) -> Array:
 
 def quotient(sums: Array, counts: Array) -> Array:
     """sum / count; NaN of nothing."""
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts != 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts if counts.all() else np.where(counts == 0, np.nan, sums / counts)
 
 
 class Metric:

@@ -40,23 +40,32 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
+ORDERS = 64
+"""Epochs whose orders are computed at once, at least."""
+
+
 class Cursor:
     """Where a pass over a data set is: the next row, and the key of the order."""
 
     def __init__(self) -> None:
         self.position = stored(np.zeros((), np.uint32))
         self.order = stored(np.zeros(2, np.uint32))
+        self._known: tuple[int, int, Array] = 0, 0, np.zeros((0, 2), np.uint32)
 
     def start(self, seed: int = 0, epoch: int = 0) -> None:
         """Go to the first row, in the order of (seed, epoch)."""
         _write(self.position, np.zeros((), np.uint32))
-        _write(self.order, self.orders(seed, epoch))
+        _write(self.order, self.orders(seed, epoch, 1)[0])
 
-    @staticmethod
-    def orders(seed: int, epochs: Any) -> Array:
-        """The keys of the orders of (seed, epoch), (*, 2) for epochs of shape (*)."""
-        words = philox(epochs, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
-        return np.stack(words, axis=-1)
+    def orders(self, seed: int, first: int, count: int) -> Array:
+        """The keys of the orders of so many epochs, (count, 2). Many are computed at once."""
+        of, begin, table = self._known
+        if of != seed or not begin <= first <= first + count <= begin + len(table):
+            epochs = np.arange(first, first + max(count, ORDERS)).astype(np.uint32)
+            words = philox(epochs, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
+            self._known = seed, first, np.stack(words, axis=-1)
+            return self.orders(seed, first, count)
+        return table[first - begin : first - begin + count]
 
     def rows(self, count: int, total: int, shuffle: bool) -> Any:
         """The row numbers of the next batch (a node), and the step to the batch after it."""

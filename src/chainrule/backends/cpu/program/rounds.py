@@ -37,14 +37,18 @@ class NativeRounds:
         self._parts = list(parts)  # keeps the arrays
         self._runs = [(i, p, _program(p)) for i, p in enumerate(parts) if isinstance(p, Run)]
         self._alone = [isinstance(p, Copy) or _program(p).artifact.one_thread for p in parts]
-        self._programs = {id(p): (p, r) for _, r, p in self._runs}
+        programs = {id(p): (p, r) for _, r, p in self._runs}
+        self._programs = dict(sorted(programs.items()))  # locked in this order
         self._check_runs()
         _, longest, program = max(self._runs, key=lambda r: r[1].steps)
         self._pace = program.round_pace
         self._pace.longest = LONGEST * longest.steps
         self._held: dict[int, list[Array]] = {}
+        self._scratch: list[int] = []
+        self._controls: dict[int, Array] = {}
         self._control = np.zeros(len(ROUNDS), np.int64)
         self._records = np.zeros((len(parts), len(PART)), np.int64)
+        self._control_at = self._control.ctypes.data
         self._control[2:] = self._records.ctypes.data, len(parts)
         self._entry = native.library().address(RUN_ROUNDS)
         self._write_records()
@@ -60,19 +64,23 @@ class NativeRounds:
     def run(self, count: int) -> None:
         most = 1 if all(self._alone) else min(threads.get_num_threads(), MOST_THREADS)
         with ExitStack() as stack:
-            for key, (program, run) in sorted(self._programs.items()):
+            scratch = []
+            for key, (program, run) in self._programs.items():
                 stack.enter_context(program.lock)
                 held = program.lend(self, run.inputs, run.state)
                 self._held[key] = held or self._held.get(key, [])
-            controls = [p.loop.control(r.steps, most) for _, r, p in self._runs]
-            for (i, _, _), control in zip(self._runs, controls, strict=True):
-                self._records[i, 1] = control.ctypes.data
+                scratch.append(program.loop.prepare(most))
+            if scratch != self._scratch:
+                self._controls = {i: p.loop.control(r.steps) for i, r, p in self._runs}
+                for i, control in self._controls.items():
+                    self._records[i, 1] = control.ctypes.data
+                self._scratch = scratch
             self._control[0] = 0
             self._pace.run(count, most, self._run)
 
     def _run(self, count: int, num_threads: int) -> None:
         self._control[1] = count
-        threads.run_parallel(self._entry, self._control.ctypes.data, num_threads)
+        threads.run_parallel(self._entry, self._control_at, num_threads)
         self._control[0] += count
 
     def _write_records(self) -> None:

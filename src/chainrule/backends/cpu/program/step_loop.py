@@ -150,10 +150,14 @@ class StepLoop:
         """The address of the native function that runs steps."""
         return self._entry
 
-    def control(self, steps: int, num_threads: int) -> NDArray[np.int64]:
-        """What `entry` takes, for steps on so many threads."""
+    def prepare(self, num_threads: int) -> int:
+        """Make ready for so many threads; the address of the scratch."""
         if num_threads > self._prepared:
             self._prepare(num_threads)
+        return int(self._control[_WORD["scratch"]])
+
+    def control(self, steps: int) -> NDArray[np.int64]:
+        """What `entry` takes for so many steps, with the scratch there is now."""
         found = self._control.copy()
         found[0] = steps
         return found
