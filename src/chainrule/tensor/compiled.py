@@ -374,10 +374,13 @@ class Compiled:
     def __repr__(self) -> str:
         return f"<compiled {self.name}>"
 
-    def _find(self, args: Any, options: Any) -> tuple[Trace, list[Any]]:
+    def known(self, *args: Any, **options: Any) -> Trace | None:
+        """The trace for these arguments, if there is one that holds."""
         leaves, structure = flatten((args, options))
         keys = tuple([_key(x) for x in leaves])
-        key = (structure, keys, active.grad_enabled)
+        return self._known((structure, keys, active.grad_enabled), leaves)
+
+    def _known(self, key: Any, leaves: Sequence[Any]) -> Trace | None:
         try:
             known = self.traces.get(key)
         except TypeError:
@@ -387,7 +390,16 @@ class Compiled:
             if found.holds():
                 if i and known:  # the latest first
                     known.insert(0, known.pop(i))
-                return found, leaves
+                return found
+        return None
+
+    def _find(self, args: Any, options: Any) -> tuple[Trace, list[Any]]:
+        leaves, structure = flatten((args, options))
+        keys = tuple([_key(x) for x in leaves])
+        key = (structure, keys, active.grad_enabled)
+        found = self._known(key, leaves)
+        if found is not None:
+            return found, leaves
         leaves = [_known_dtype(x) for x in leaves]
         title = f"compiled {self.name}"
         new = trace(self.function, title, key, keys, structure, leaves, self.roots)

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ..errors import CheckpointError, OptionError
 from ..habits import STOPPING, STOPPING_SYNONYMS, knows
@@ -247,10 +248,16 @@ _ELSEWHERE = {
 """What methods of Keras's and Lightning's callbacks are called here."""
 
 
+_CHECKED: WeakSet[type] = WeakSet()
+"""Classes whose methods are as they should be."""
+
+
 def _check_methods(callback: Callback) -> None:
     """Raise OptionError for a method that would never be called, or not as it expects."""
     kind = type(callback).__name__
-    for name in dir(type(callback)):
+    own = type(callback)
+    standard = own in _CHECKED and not any(n.startswith("on_") for n in vars(callback))
+    for name in () if standard else dir(own):
         method = getattr(callback, name, None)
         if not name.startswith("on_") or not callable(method):
             continue
@@ -272,7 +279,7 @@ def _check_methods(callback: Callback) -> None:
             ) from None
         except ValueError:
             pass  # no signature is known
-    own = type(callback)
+    _CHECKED.add(own)
     never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
     if never and own.on_steps is not Callback.on_steps:
         raise OptionError(

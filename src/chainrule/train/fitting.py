@@ -59,7 +59,7 @@ class Fit:
         self.trainer, self.steps, self.plan, self.data = trainer, steps, plan, plan.data
         self.batch = 0  # the next batch of this epoch
         self.epoch = 0  # of this fit
-        self.per_step = 0.0  # seconds, measured
+        self.per_step = steps.per_step.get(plan.data.batch, 0.0)  # seconds, measured
         self.interrupts = Interrupts()
         self._whole = True  # whether the counters say what the state is
         self._not_written = False  # whether the last checkpoint could not be written
@@ -156,6 +156,7 @@ class Fit:
                 callback.on_fit_end(trainer)
             trainer.history.stopped = INTERRUPTED
             raise
+        self.steps.per_step[self.data.batch] = self.per_step
         trainer.history.stopped = trainer._stop
         if not over:
             self._write(force=True)  # before weights are exchanged for the best: it may go on
@@ -166,7 +167,7 @@ class Fit:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
         data, k = self.data, self.trainer.accumulate
         self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
-        if data.rest and data.full > 1 and k == 1:
+        if data.rest and data.full > 1 and k == 1 and not self.steps.is_compiled(data, data.rest):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 

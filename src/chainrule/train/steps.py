@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +26,13 @@ from ..tensor import elementwise as e
 from ..tensor.capture import Capture, active, capturing
 from ..tensor.compiled import Compiled, Trace
 from ..tensor.create import zeros_like
-from ..tensor.follow import Part
+from ..tensor.follow import Part, follow
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
 from ..tensor.rounds import Turn
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
+from ..tensor.watch import Watch
 from .arrays import Arrays
 from .dataset import Dataset
 from .meter import Meter, _write
@@ -86,6 +87,8 @@ class Steps:
         self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
+        self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
+        self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
     def _read_in_training(self) -> list[Any]:
@@ -226,6 +229,10 @@ class Steps:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
+    def is_compiled(self, data: Dataset, rows: int) -> bool:
+        """Whether the training step for a batch of ``rows`` rows is there."""
+        return self.train.known(*self.train_arguments(data, rows)) is not None
+
     def training_traces(self) -> list[Trace]:
         """The compiled training steps of the model, the optimizer and the loss there are now."""
         listed = [t for traces in self.train.traces.values() for t in traces]
@@ -303,6 +310,18 @@ class Steps:
         return self._probe(data, count)
 
     def _probe(self, data: Dataset, count: int) -> tuple[Any, Any]:
+        arrays = (*data.x.arrays, *(data.y.arrays if data.y is not None else ()))
+        shapes = tuple((a.shape[1:], a.dtype) for a in arrays)
+        key = (count, data.to_float, shapes, Static.of(data))
+        known = self._probes.get(key)
+        if known is None or not known.watch.unchanged():
+            known = self._new_probe(data, count)
+            self._probes[key] = known
+        _look(data, known.checks)
+        return known.prediction, known.target
+
+    def _new_probe(self, data: Dataset, count: int) -> Probe:
+        watch = follow(self._read_in_prediction)
         capture = Capture("Trainer", make, register_leaf)
         with capturing(capture), no_grad():
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
@@ -310,8 +329,20 @@ class Steps:
             _given(x, y)
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
             found = (GivenCheck.of(c, capture.given) for c in capture.checks)
-            _look(data, [c for c in found if c is not None])
-            return prediction, data.y.build(y) if data.y is not None else None
+            checks = [c for c in found if c is not None]
+            target = data.y.build(y) if data.y is not None else None
+        return Probe(prediction, target, checks, watch.also(capture.guards))
+
+
+@dataclass
+class Probe:
+    """A prediction without numbers and its target, what is to be looked at in the data, and what
+    the model was."""
+
+    prediction: Any
+    target: Any
+    checks: list[GivenCheck]
+    watch: Watch
 
 
 def tensors_in(output: Any) -> list[Tensor]:
