@@ -27,12 +27,13 @@ class Program(Protocol):
 
 
 class Run(NamedTuple):
-    """Steps of a program, as a part of `Rounds`. It has no outputs."""
+    """Steps of a program, as a part of `Rounds`; ``outputs``: where those of the last step go."""
 
     program: Program
     inputs: Sequence[Array]
     state: Sequence[Array]
     steps: int
+    outputs: Sequence[Array] = ()
 
 
 class Copy(NamedTuple):

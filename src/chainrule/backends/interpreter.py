@@ -49,7 +49,9 @@ class InterpretedRounds:
         for i in range(count):
             for part in self.parts:
                 if isinstance(part, Run):
-                    part.program.run(part.inputs, part.state, part.steps)
+                    found = part.program.run(part.inputs, part.state, part.steps)
+                    for output, array in zip(part.outputs, found, strict=True):
+                        output[...] = array
                 else:
                     source, target = part
                     from_, to = source.ndim > target.ndim, target.ndim > source.ndim

@@ -56,7 +56,9 @@ class Epochs:
         self._weights = {k: self._rows(t) for k, t in model.items()}
         self._orders = np.zeros((self.most, 2), np.uint32)
         groups, scheduled = trainer.optimizer.param_groups, trainer.schedulers
-        self._stepped = [s for s in scheduled if trainer.schedule == "epoch" and not wants_metric(s)]
+        self._stepped = [
+            s for s in scheduled if trainer.schedule == "epoch" and not wants_metric(s)
+        ]
         rates = [t for g in groups for t in g._tensors.values()] if self._stepped else []
         self._rates = [(t, self._rows(t)) for t in rates]
         self._first = 0

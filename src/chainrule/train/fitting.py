@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import CheckpointError, OutOfRangeError, WriteError
 from ..habits import user_level
-from ..tensor.compiled import Trace
+from ..tensor.trace import Trace
 from .callbacks import Callback, epochs_to_wait
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
@@ -175,7 +175,12 @@ class Fit:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
         data, steps = self.data, self.steps
         return [
-            steps.train_trace(data, data.batch_rows(batch), self.data.updates(batch, self.trainer.accumulate), self.quick)
+            steps.train_trace(
+                data,
+                data.batch_rows(batch),
+                self.data.updates(batch, self.trainer.accumulate),
+                self.quick,
+            )
             for batch in range(data.steps)
             if batch < self.trainer.accumulate or batch >= data.full - 1
         ]
@@ -363,7 +368,6 @@ class Fit:
         return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
 
     def _after_chunk(self, display: Progress) -> None:
-        trainer = self.trainer
         if not math.isfinite(self.steps.meter.total):
             self._report_nonfinite(self.batch)
         self._pause(display, self.epoch + self.batch / self.data.steps)
@@ -397,7 +401,10 @@ class Fit:
 
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
-        rows, update = self.data.batch_rows(batch), self.data.updates(batch, self.trainer.accumulate)
+        rows, update = (
+            self.data.batch_rows(batch),
+            self.data.updates(batch, self.trainer.accumulate),
+        )
         self.steps.run_training(self.data, rows, update, n, self.quick)
 
     def _located(self, error: OutOfRangeError, last: int) -> OutOfRangeError:

@@ -24,13 +24,14 @@ from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
 from ..tensor import elementwise as e
 from ..tensor.capture import Capture, active, capturing
-from ..tensor.compiled import Compiled, Trace
+from ..tensor.compiled import Compiled
 from ..tensor.create import zeros_like
 from ..tensor.follow import Part, follow
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
 from ..tensor.rounds import Turn
 from ..tensor.tensor import Tensor
+from ..tensor.trace import Trace
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from ..tensor.watch import Watch
 from .arrays import Arrays
@@ -255,9 +256,7 @@ class Steps:
             arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
             return self._turn(self.evaluate, data, n, arguments)
 
-    def _run(
-        self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]
-    ) -> Any:
+    def _run(self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
         """``n`` steps in one native run."""
         return self._turn(compiled, data, n, arguments).run()
 

@@ -18,7 +18,7 @@ from ....core.forking import free_in_child
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
-from ...base import Cache
+from ...base import Cache, Run
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
@@ -110,11 +110,11 @@ class CompiledProgram:
             del held
         return outputs
 
-    def lend(self, user: object, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
-        """Point at the arrays of ``user``, who keeps them and what is returned, and runs `loop`
-        itself while it holds `lock`. Nothing is done if they are pointed at already."""
+    def lend(self, user: object, run: Run) -> list[Array]:
+        """Point at the arrays that ``user`` has for a run; it keeps them and what is returned, and
+        runs `loop` itself while it holds `lock`. Nothing is done if they are pointed at already."""
         if self._user is None or self._user() is not user:
-            _, held = self._point(inputs, state)
+            _, held = self._point(run.inputs, run.state, run.outputs)
             self._user = weakref.ref(user)
             return held
         return []
@@ -135,9 +135,13 @@ class CompiledProgram:
         return times
 
     def _point(
-        self, inputs: Sequence[Array], state: Sequence[Array]
+        self,
+        inputs: Sequence[Array],
+        state: Sequence[Array],
+        outputs: Sequence[Array] | None = None,
     ) -> tuple[list[Array], list[Array]]:
-        """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
+        """Fill the pointer table; returns the outputs (fresh ones, if none are given) and what must
+        stay alive during the run."""
         self._user = None
         table, held = self._table, []
         at = [self._address(i, array) for i, array in enumerate(state)]
@@ -152,13 +156,14 @@ class CompiledProgram:
             table[place] = where
         for number, place in self._places["state"]:
             table[place] = at[number]
-        outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
+        if outputs is None:
+            outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:
             table[place] = outputs[number].ctypes.data
         if len(self._parts):
             table[self._parts] = table[self._parents] + self._offsets
         self.loop.set_pointers(table)
-        return outputs, held
+        return list(outputs), held
 
     def _address(self, number: int, array: Array) -> int:
         """Where a state array lies, once it is seen to be as the program expects it."""

@@ -58,8 +58,9 @@ class NativeRounds:
             _, first = self._programs[id(program)]
             pairs = [*zip(run.inputs, first.inputs, strict=True)]
             pairs += zip(run.state, first.state, strict=True)
-            if program.signature.outputs or any(a is not b for a, b in pairs):
-                raise InternalError("rounds: a program has outputs, or runs on two sets of arrays")
+            pairs += zip(run.outputs, first.outputs, strict=True)
+            if any(a is not b for a, b in pairs):
+                raise InternalError("rounds: a program runs on two sets of arrays")
 
     def run(self, count: int) -> None:
         most = 1 if all(self._alone) else min(threads.get_num_threads(), MOST_THREADS)
@@ -67,7 +68,7 @@ class NativeRounds:
             scratch = []
             for key, (program, run) in self._programs.items():
                 stack.enter_context(program.lock)
-                held = program.lend(self, run.inputs, run.state)
+                held = program.lend(self, run)
                 self._held[key] = held or self._held.get(key, [])
                 scratch.append(program.loop.prepare(most))
             if scratch != self._scratch:
@@ -92,7 +93,8 @@ class NativeRounds:
                 continue
             source, target = part
             row = min(source, target, key=lambda a: a.ndim)
-            _check(source, row), _check(target, row)
+            for array in part:
+                _check(array, row)
             places = source.ctypes.data, target.ctypes.data, row.nbytes
             moves = (a.strides[0] if a.ndim > row.ndim else 0 for a in part)
             record[:] = 0, *places, *moves, True, barrier
