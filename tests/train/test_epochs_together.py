@@ -15,7 +15,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.optim import lr_scheduler as lr
 from chainrule.train import Callback, Checkpoint, CSVLogger, EarlyStopping, NonFiniteLossError
-from chainrule.train.callbacks import ALWAYS, epochs_to_wait
+from chainrule.train.callbacks import ALWAYS, waiting
 from chainrule.train.epochs import Epochs, epochs_foreseen
 from chainrule.train.snapshot import state_of
 
@@ -168,12 +168,12 @@ def test_who_says_nothing_of_waiting_is_told_at_once() -> None:
 
     changed = CSVLogger("x.csv")
     changed.on_epoch_end = lambda *_: None  # type: ignore[method-assign]
-    waits = [epochs_to_wait(c, 0) for c in (Stops(), OneAtATime(), changed)]
+    waits = [waiting(c)(0) for c in (Stops(), OneAtATime(), changed)]
     assert waits == [1, 1, 1]
     stopping = EarlyStopping(patience=4, start_from=3)
-    assert [epochs_to_wait(c, 0) for c in (stopping, Improves(patience=3))] == [7, 3]
-    assert epochs_to_wait(stopping, 5) == 4
-    assert epochs_to_wait(Ends(), 0) == epochs_to_wait(CSVLogger("x.csv"), 0) == ALWAYS
+    assert [waiting(c)(0) for c in (stopping, Improves(patience=3))] == [7, 3]
+    assert waiting(stopping)(5) == 4
+    assert waiting(Ends())(0) == waiting(CSVLogger("x.csv"))(0) == ALWAYS
 
 
 def test_a_schedule_of_ones_own_is_not_stepped_ahead() -> None:

@@ -72,7 +72,7 @@ class Callback:
         """Take back what `state_dict` gave."""
 
 
-def epochs_to_wait(callback: Callback, epoch: int) -> int:
+def waiting(callback: Callback) -> Callable[[int], int]:
     """What the callback says it `may_wait`, if that was said of its methods as they are."""
 
     def owner(name: str) -> int:
@@ -84,8 +84,8 @@ def epochs_to_wait(callback: Callback, epoch: int) -> int:
     base = type(callback).__mro__.index(Callback)
     first = min(owner("on_epoch_begin"), owner("on_epoch_end"))
     if first == base:
-        return ALWAYS
-    return callback.may_wait(epoch) if owner("may_wait") <= first else 1
+        return lambda epoch: ALWAYS
+    return callback.may_wait if owner("may_wait") <= first else lambda epoch: 1
 
 
 class EpochFunction(Callback):

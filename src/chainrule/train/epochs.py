@@ -106,7 +106,8 @@ class Epochs:
         losses, and their measures."""
         trainer, steps = self.trainer, self.steps
         self._first = first
-        self._orders[:count] = steps.cursor.orders(trainer.seed, trainer.epoch, count)
+        if self.data.steps > 1:
+            self._orders[:count] = steps.cursor.orders(trainer.seed, trainer.epoch, count)
         self._foresee(count)
         self._rounds.run(count)
         steps.meter.rows = self.data.rows

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-ORDERS = 64
+ORDERS = 128
 """Epochs whose orders are computed at once, at least."""
 
 
