@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.optim import lr_scheduler as lr
 from chainrule.train import Callback, Checkpoint, CSVLogger, EarlyStopping, NonFiniteLossError
-from chainrule.train.callbacks import ALWAYS, waiting
+from chainrule.train.callbacks import waiting
 from chainrule.train.epochs import Epochs, epochs_foreseen
 from chainrule.train.snapshot import state_of
 
@@ -135,8 +136,8 @@ def test_callbacks_that_read_are_told_of_each_epoch_in_order(
         def __init__(self) -> None:
             self.seen: list[Any] = []
 
-        def may_wait(self, epoch: int) -> int:
-            return ALWAYS
+        def may_wait(self, epoch: int) -> float:
+            return math.inf
 
         def on_epoch_begin(self, trainer: cr.Trainer, epoch: int) -> None:
             self.seen.append(("begin", epoch, trainer.epoch, trainer.step))
@@ -173,7 +174,7 @@ def test_who_says_nothing_of_waiting_is_told_at_once() -> None:
     stopping = EarlyStopping(patience=4, start_from=3)
     assert [waiting(c)(0) for c in (stopping, Improves(patience=3))] == [7, 3]
     assert waiting(stopping)(5) == 4
-    assert waiting(Ends())(0) == waiting(CSVLogger("x.csv"))(0) == ALWAYS
+    assert waiting(Ends())(0) == waiting(CSVLogger("x.csv"))(0) == math.inf
 
 
 def test_a_schedule_of_ones_own_is_not_stepped_ahead() -> None:
@@ -185,7 +186,7 @@ def test_a_schedule_of_ones_own_is_not_stepped_ahead() -> None:
         def step(self) -> None: ...
 
     optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
-    assert epochs_foreseen(lr.StepLR(optimizer, 3)) == ALWAYS
+    assert epochs_foreseen(lr.StepLR(optimizer, 3)) == math.inf
     assert epochs_foreseen(Looks(optimizer)) == epochs_foreseen(Own()) == 1
     assert epochs_foreseen(lr.ReduceLROnPlateau(optimizer, patience=4)) == 5
 
@@ -296,8 +297,8 @@ def test_ctrl_c_ends_between_two_native_runs(runs: list[int], tmp_path: Path) ->
 
 def test_a_callback_that_fails_late_leaves_counters_that_are_right(runs: list[int]) -> None:
     class Fails(Callback):
-        def may_wait(self, epoch: int) -> int:
-            return ALWAYS
+        def may_wait(self, epoch: int) -> float:
+            return math.inf
 
         def on_epoch_end(self, trainer: cr.Trainer, epoch: int, logs: Any) -> None:
             if epoch == 3:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..train import Callback, EarlyStopping
-from ..train.callbacks import ALWAYS
 
 if TYPE_CHECKING:
     from ..train import Trainer
@@ -54,11 +53,11 @@ class Monitor(EarlyStopping):
         """Forget an earlier run."""
         self.best, self.best_epoch, self.waited, self.scores = -math.inf, -1, 0, []
 
-    def may_wait(self, epoch: int) -> int:
+    def may_wait(self, epoch: int) -> float:
         """Until it would be exhausted, if nothing improves."""
         if not self.reads_logs:
             return 1
-        return int(min(max(self.limit + 1 - self.waited, 1), ALWAYS))
+        return max(self.limit + 1 - self.waited, 1)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Compare, remember the weights of the best epoch, stop."""
@@ -89,11 +88,11 @@ class Rates(Callback):
         self.power, self.seen, self.epochs = power, seen, epochs
         self.rows = 0
 
-    def may_wait(self, epoch: int) -> int:
+    def may_wait(self, epoch: int) -> float:
         """An adaptive rate: as long as the monitor."""
         if self.kind != "adaptive":
             return 1
-        return ALWAYS if self.monitor is None else self.monitor.may_wait(epoch)
+        return math.inf if self.monitor is None else self.monitor.may_wait(epoch)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Set the rate of the next epoch."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 Logs = Mapping[str, float]
-ALWAYS = 1 << 30
-"""More epochs than any training has."""
 
 
 class Callback:
@@ -37,13 +35,13 @@ class Callback:
     restore_best: bool = False
     """Whether `on_epoch_end` calls `Trainer.remember_best`."""
 
-    def may_wait(self, epoch: int) -> int:
+    def may_wait(self, epoch: int) -> float:
         """How many epochs, from number ``epoch`` of this call of `fit` on, may run before
         `on_epoch_begin` and `on_epoch_end` are called for them, one after the other: epochs in
         which this callback changes nothing and stops nothing, unless in the last.
 
         Several epochs together run without Python between them. Here 1: each is reported at once.
-        A callback that only reads ``logs`` may return `ALWAYS`. A subclass that overrides
+        A callback that only reads ``logs`` may return ``math.inf``. A subclass that overrides
         `on_epoch_begin` or `on_epoch_end` again says this again.
         """
         return 1
@@ -72,7 +70,7 @@ class Callback:
         """Take back what `state_dict` gave."""
 
 
-def waiting(callback: Callback) -> Callable[[int], int]:
+def waiting(callback: Callback) -> Callable[[int], float]:
     """What the callback says it `may_wait`, if that was said of its methods as they are."""
 
     def owner(name: str) -> int:
@@ -84,7 +82,7 @@ def waiting(callback: Callback) -> Callable[[int], int]:
     base = type(callback).__mro__.index(Callback)
     first = min(owner("on_epoch_begin"), owner("on_epoch_end"))
     if first == base:
-        return lambda epoch: ALWAYS
+        return lambda epoch: math.inf
     return callback.may_wait if owner("may_wait") <= first else lambda epoch: 1
 
 
@@ -167,7 +165,7 @@ class EarlyStopping(Callback):
                 + (". Give validation_data or validation_split" if needs else "")
             )
 
-    def may_wait(self, epoch: int) -> int:
+    def may_wait(self, epoch: int) -> float:
         """Until it has waited long enough, if nothing improves."""
         return max(self.start_from - epoch, 0) + max(self.patience - self.waited, 1)
 

@@ -8,6 +8,7 @@ validation. What Python has to do between epochs it does afterwards, from the re
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from ..optim.lr_scheduler.base import LRScheduler
 from ..optim.lr_scheduler.combined import ReduceLROnPlateau
 from ..tensor.rounds import Copy, Rounds, Turn, can_turn
 from ..tensor.value import Value
-from .callbacks import ALWAYS
 from .dataset import Dataset
 from .meter import Meter, _write
 from .steps import Cursor, Steps
@@ -152,9 +152,9 @@ def wants_metric(scheduler: Any) -> bool:
     return "metrics" in inspect.signature(scheduler.step).parameters
 
 
-def epochs_foreseen(scheduler: Any) -> int:
+def epochs_foreseen(scheduler: Any) -> float:
     """How many epochs from now on it is known what the schedule does."""
     if type(scheduler) is ReduceLROnPlateau:
         return max(scheduler.patience + 1 - scheduler.num_bad_epochs, 1)
     own = isinstance(scheduler, LRScheduler) and type(scheduler).step is LRScheduler.step
-    return ALWAYS if own and "step" not in vars(scheduler) else 1
+    return math.inf if own and "step" not in vars(scheduler) else 1

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import CheckpointError, OutOfRangeError, WriteError
 from ..habits import user_level
 from ..tensor.trace import Trace
-from .callbacks import ALWAYS, Callback, EarlyStopping, waiting
+from .callbacks import Callback, EarlyStopping, waiting
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
 from .epochs import Columns, Epochs, epochs_foreseen, wants_metric
@@ -78,7 +78,7 @@ class Fit:
         self._waits = [waiting(c) for c in plan.callbacks]
         listening = zip(plan.callbacks, self._waits, strict=True)
         self._replayable = not self._scheduled and all(
-            isinstance(c, EarlyStopping) or may_wait(0) == ALWAYS for c, may_wait in listening
+            isinstance(c, EarlyStopping) or may_wait(0) == math.inf for c, may_wait in listening
         )
 
     @property
@@ -279,9 +279,9 @@ class Fit:
         more = 1.0 if plan.validation is None else 1 + plan.validation.rows / self.data.rows
         per_epoch = self.per_epoch or self.per_step * steps * more
         n = min(plan.epochs - self.epoch, int(CHUNK_SECONDS / per_epoch))
-        n = min([n, *(may_wait(self.epoch) for may_wait in self._waits)])
+        n = int(min([n, *(may_wait(self.epoch) for may_wait in self._waits)]))
         if self._scheduled:
-            n = min([n, *map(epochs_foreseen, trainer.schedulers)])
+            n = int(min([n, *map(epochs_foreseen, trainer.schedulers)]))
         if plan.checkpoint is not None and plan.checkpoint.every_steps is not None:
             every = plan.checkpoint.every_steps
             n = min(n, (every - trainer.step % every) // steps)

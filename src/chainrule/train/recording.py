@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from ..core.whole_file import check_writable
 from ..errors import OptionError
 from ..habits import CHECKPOINT, knows
 from ..utils.files import save
-from .callbacks import ALWAYS, Callback, EarlyStopping, Logs
+from .callbacks import Callback, EarlyStopping, Logs
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -110,9 +111,9 @@ class CSVLogger(Callback):
         check_writable(self.path)
         self._names = None
 
-    def may_wait(self, epoch: int) -> int:
+    def may_wait(self, epoch: int) -> float:
         """Lines may come late."""
-        return ALWAYS
+        return math.inf
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Write the line."""
