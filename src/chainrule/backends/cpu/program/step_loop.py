@@ -194,6 +194,14 @@ class StepLoop:
 def _ns_per_tick() -> float:
     """Length of a tick of the clock that timed loops read."""
     read = native.function("chainrule_ticks", restype=ctypes.c_int64)
-    start_ticks, start = read(), time.perf_counter_ns()
+
+    def both() -> tuple[int, int]:
+        """Both clocks at one moment: of several readings the one that was interrupted least."""
+        readings = [(time.perf_counter_ns(), read(), time.perf_counter_ns()) for _ in range(5)]
+        before, ticks, after = min(readings, key=lambda r: r[2] - r[0])
+        return (before + after) // 2, ticks
+
+    start, start_ticks = both()
     time.sleep(0.01)
-    return float((time.perf_counter_ns() - start) / (read() - start_ticks))
+    end, end_ticks = both()
+    return (end - start) / (end_ticks - start_ticks)
