@@ -13,6 +13,7 @@ class Progress:
     """No display; the base of those that show something."""
 
     shown = False
+    silent = True
 
     def update(
         self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float
@@ -38,6 +39,7 @@ class LiveProgress(Progress):
     """A bar, redrawn in place."""
 
     shown = True
+    silent = False
 
     def __init__(self, bar: Any, epochs: int) -> None:
         self.bar, self.epochs = bar, epochs
@@ -68,7 +70,7 @@ class LiveProgress(Progress):
 class LineProgress(Progress):
     """One line per epoch, where stderr is not a terminal; at most about two a second."""
 
-    shown = False
+    silent = False
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.printed = epochs, 0.0
