@@ -3,6 +3,7 @@
 import typing as _typing
 
 from ..habits import answers_of as _answers_of
+from .convnet import ConvNet as ConvNet
 from .lenet import LeNet1 as LeNet1
 from .lenet import LeNet4 as LeNet4
 from .lenet import LeNet5 as LeNet5
