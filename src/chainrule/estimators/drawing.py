@@ -38,7 +38,9 @@ def draw(
         panels.append(lambda axes: _curve(axes, p, history))
     if truth is not None and said is not None:
         if p.classes:
-            panels.append(lambda axes: confusion_matrix(axes, p.classes, truth, said.argmax(1), rows))
+            panels.append(
+                lambda axes: confusion_matrix(axes, p.classes, truth, said.argmax(1), rows)
+            )
         else:
             for i, name in enumerate(p.target_names[:4]):
                 panels.append(
@@ -106,9 +108,7 @@ def scatter(axes: Any, name: str, truth: Array, said: Array, rows: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def confusion_matrix(
-    axes: Any, names: Sequence[str], truth: Array, said: Array, rows: str
-) -> None:
+def confusion_matrix(axes: Any, names: Sequence[str], truth: Array, said: Array, rows: str) -> None:
     """How many of each class were said to be each class."""
     counts = confusion(truth, said, len(names))
     kept = np.argsort(-counts.sum(1), kind="stable")[:CLASSES]

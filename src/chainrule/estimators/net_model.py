@@ -28,7 +28,6 @@ from .model_file import (
 from .session import INTERRUPTION
 
 
-
 class NetModel(ABC):
     """A trained net and all that it needs to be fed, in one file."""
 

@@ -14,6 +14,7 @@ from .lenet import Subsampling as Subsampling
 from .lenet import map_loss as map_loss
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
+from .text import Writer as Writer
 from .text import generate as generate
 
 if not _typing.TYPE_CHECKING:
