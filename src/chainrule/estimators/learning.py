@@ -153,9 +153,10 @@ class Answers:
     """The outputs of a net for many examples, some at a time, by one compiled program for each
     size."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, f: Callable[..., Any] | None = None) -> None:
+        """``f``: what to compute with the net; by default ``net`` itself."""
         self.net = net
-        self._program = compiled(lambda *inputs: net(*inputs))
+        self._program = compiled(f or (lambda *inputs: net(*inputs)))
 
     def __call__(self, *inputs: Array) -> Array:
         """(N, outputs) of arrays with N rows each; a last, smaller part is filled up."""
