@@ -83,7 +83,8 @@ def loss_curve(axes: Any, history: History, what: str) -> None:
 
 def _lines(axes: Any, history: History, what: str, lines: Mapping[str, Array]) -> None:
     for (name, values), colour in zip(lines.items(), (POSITIVE, NEGATIVE), strict=False):
-        axes.plot(range(1, len(values) + 1), values, label=name, color=colour, linewidth=1.6)
+        dot = "." if len(values) == 1 else ""
+        axes.plot(range(1, len(values) + 1), values, dot + "-", label=name, color=colour, lw=1.6)
     if "validation" in lines:
         best, _ = history.best("val_loss")
         axes.axvline(best + 1, color="0.6", linewidth=1, linestyle="--")
