@@ -223,9 +223,10 @@ def _arrays(
             return (0, 0, None) if peek else _idx(chosen[0], labels)
         if cifar:
             chosen = [p for p in cifar if p.name.startswith("test") == (part == "test")] or cifar
-            parts = [] if peek else [read_cifar(p) for p in chosen]
-            joined = [np.concatenate(a) for a in zip(*parts, strict=True)] or [0, 0]
-            return joined[0], joined[1], CIFAR10_CLASSES
+            if peek:
+                return 0, 0, None
+            x, y = zip(*map(read_cifar, chosen), strict=True)
+            return np.concatenate(x), np.concatenate(y), CIFAR10_CLASSES
         return None
     name = path.name.lower()
     if "-images-idx3" in name or name.removesuffix(".gz").endswith((".idx", ".idx3")):

@@ -84,7 +84,7 @@ def sequences_of(x: Any, lengths: Any = None, name: str = "x") -> list[Array]:
         rows = [row[:n] for row, n in zip(array, ends, strict=True)]
     if not rows:
         raise DataError(f"{name}: no sequences")
-    found = []
+    found: list[Array] = []
     for i, row in enumerate(rows):
         row = row[:, None] if row.ndim == 1 else row
         if row.ndim != 2 or not row.size or row.dtype.kind not in "biuf":

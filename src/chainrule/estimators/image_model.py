@@ -207,7 +207,7 @@ class ImageModel(NetModel):
     def read(self, data: Data) -> tuple[Array, tuple[str, ...]]:
         """Images as the model takes them, uint8, and their names: paths of pictures, folders and
         files of arrays, or an array."""
-        paths = [data] if isinstance(data, str | Path) else data
+        paths: Any = [data] if isinstance(data, str | Path) else data
         if all(isinstance(p, str | Path) for p in paths):
             mode = "L" if self.shape[0] == 1 else "RGB"
             return load_image_files(paths, self.shape[1:], mode)
@@ -217,7 +217,7 @@ class ImageModel(NetModel):
 
     def predict(self, data: Data) -> Array:
         """The class of each image (N,), in words."""
-        return np.array(self.classes)[self.predict_proba(data).argmax(1)]
+        return np.asarray(np.array(self.classes)[self.predict_proba(data).argmax(1)])
 
     def predict_proba(self, data: Data) -> Array:
         """The probability of each class, float64 (N, classes)."""

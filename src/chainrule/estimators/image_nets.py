@@ -64,9 +64,10 @@ def _lenet(name: str, make: Callable[[], Any], side: int) -> Callable[..., nn.Mo
                 f"these have {c} channels and {h} x {w} pixels: use the net 'conv', or mode 'L' "
                 f"and size {side}"
             )
-        net = make()
+        net: nn.Module = make()
         if classes != 10:
-            net.output = nn.Linear(net.output.in_features, classes)
+            last: Any = net.output
+            net.output = nn.Linear(last.in_features, classes)
         return net
 
     return made

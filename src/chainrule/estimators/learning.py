@@ -80,7 +80,7 @@ class LearningOptions:
 
     def make_optimizer(self, net: nn.Module) -> optim.Optimizer:
         """The optimizer; what is no matrix does not decay."""
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in net.parameters() if p.ndim > 1]},
             {"params": [p for p in net.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]

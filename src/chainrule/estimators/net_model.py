@@ -57,6 +57,10 @@ class NetModel(ABC):
         """A model with a net for these weights; raises anything if they do not fit together."""
 
     @abstractmethod
+    def evaluate(self, data: Any) -> dict[str, float]:
+        """Measures of data whose answers are known."""
+
+    @abstractmethod
     def draw(self, path: str | Path) -> Path:
         """Draw what people look at."""
 

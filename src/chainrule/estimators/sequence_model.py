@@ -170,14 +170,14 @@ class SequenceModel(NetModel):
     def predict(self, data: Data) -> Array:
         """The class of each sequence in words (N,), or its value, float64."""
         said = self._said(self._read(data))
-        return np.array(self.classes)[said.argmax(1)] if self.classes else said[:, 0]
+        return np.asarray(np.array(self.classes)[said.argmax(1)] if self.classes else said[:, 0])
 
     def predict_proba(self, data: Data) -> Array:
         """The probability of each class, float64 (N, classes). Raises OptionError where values are
         predicted."""
         if not self.classes:
             raise OptionError("probabilities need classes; this model predicts values")
-        return self._said(self._read(data))
+        return np.asarray(self._said(self._read(data)))
 
     def evaluate(self, data: Data, labels: Any = None) -> dict[str, float]:
         """Accuracy, log loss and F1, or RMSE, MAE and R², of sequences with their labels: a path

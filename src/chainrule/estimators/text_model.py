@@ -170,7 +170,8 @@ class TextModel(NetModel):
         named = ("model", "length", "width", "layers", "heads", "dropout")
         with seeded(chosen.seed):
             model = cls({k: getattr(chosen, k) for k in named}, _vocabulary_of(corpus))
-            trainer = model._trainer(chosen, len(x) // chosen.batch_size * chosen.epochs)
+            steps = len(x) // chosen.batch_size
+            trainer = model._trainer(chosen, steps * (chosen.epochs or 1))
             interrupted = learn(
                 trainer, chosen, (x, y), _measured_rows(held.tokens, chosen.length),
                 progress=progress, callbacks=callbacks, checkpoint=checkpoint,
@@ -182,13 +183,14 @@ class TextModel(NetModel):
         return model
 
     def _trainer(self, options: TextOptions, updates: int) -> Trainer:
-        groups = [
+        rate = options.lr or RATES[options.model]
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in self.net.parameters() if p.ndim > 1]},
             {"params": [p for p in self.net.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
-        adam = AdamW(groups, lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay)
+        adam = AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=options.weight_decay)
         warm = min(100, max(updates // 10, 1))
-        course = WarmupCosineLR(adam, warm, max(updates, warm + 1), options.lr / 10)
+        course = WarmupCosineLR(adam, warm, max(updates, warm + 1), rate / 10)
         trainer = _Reading(
             self.net,
             options.length,
@@ -319,7 +321,7 @@ class TextModel(NetModel):
             raise DataError(f"the vocabulary has no {UNKNOWN}")
         elif unit == "pairs":
             words = [w.encode("latin-1") for w in words]
-        shape = {
+        shape: dict[str, Any] = {
             "model": str(held["net"]["model"]),
             "dropout": float(held["net"]["dropout"]),
             **{k: _count(held["net"][k], k) for k in ("length", "width", "layers", "heads")},
