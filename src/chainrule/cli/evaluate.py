@@ -25,9 +25,7 @@ from .tables import opened, table_options
     help="Draw answers beside the truth there, and what matters (needs matplotlib).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.pass_context
 def command(
-    context: click.Context,
     model: Path,
     file: Path,
     figure: Path | None,
@@ -45,7 +43,7 @@ def command(
         if figure is not None:
             net.draw(figure, table)
     else:
-        refuse_options(context, net, "figure", "as_json")
+        refuse_options(net, "figure", "as_json")
         if isinstance(net, TextModel) and figure is not None:
             raise OptionError("--figure: of a text model only `chainrule train` draws one")
         metrics, found = net.evaluate(file), {}

@@ -31,7 +31,9 @@ def command(model: Path, as_json: bool) -> int:
         return 0
     lines = _of_table(net) if isinstance(net, TableModel) else _of_net(net)
     for name, text in lines:
-        data().print(f"{name:10}{text}" if name else text, markup=False, soft_wrap=True)
+        data().print(
+            f"{name:{max(10, len(name) + 1)}}{text}" if name else text, markup=False, soft_wrap=True
+        )
     return 0
 
 

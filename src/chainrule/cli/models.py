@@ -27,8 +27,9 @@ def loaded(path: Path) -> TableModel | NetModel:
     return LOADERS[kind_of(path)].load(path)
 
 
-def refuse_options(context: click.Context, model: Any, *allowed: str) -> None:
+def refuse_options(model: Any, *allowed: str) -> None:
     """Raise UsageError for an option that was given and means nothing for such a model."""
+    context = click.get_current_context()
     for option in context.command.params:
         name = str(option.name)
         given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE

@@ -37,9 +37,7 @@ from .tables import names, opened, table_options
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
 @click.option("--keep", callback=names, help="Columns of a table to write before the answer: A,B.")
 @table_options
-@click.pass_context
 def command(
-    context: click.Context,
     model: Path,
     files: tuple[Path, ...],
     out: Path | None,
@@ -62,7 +60,7 @@ def command(
     if isinstance(net, TableModel):
         pieces = net.predictions(opened(one_file(files, net), options), proba, keep)
     else:
-        refuse_options(context, net, "out", "proba")
+        refuse_options(net, "out", "proba")
         pieces = iter([_answers(net, files, proba)])
     if out is None:
         for text in _lines(pieces):

@@ -9,7 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("chainrule.cli.train", "Train a net on a table, images, a text or sequences."),
     "predict": (
         "chainrule.cli.predict",
-        "Say what a trained net says of rows, images or sequences.",
+        "Answer rows, images or sequences with a trained net.",
     ),
     "evaluate": ("chainrule.cli.evaluate", "Measure a trained net where the answers are known."),
     "sample": ("chainrule.cli.sample", "Write on with a net that was trained on a text."),

@@ -58,6 +58,7 @@ class Samples(Callback):
     type=click.IntRange(2),
     help="How many words (default 10000) or byte pairs (1024) there are.",
 )
+@click.option("--encoding", default=DEFAULTS.encoding, show_default=True, help="Of the file.")
 @click.option(
     "--length",
     type=click.IntRange(2),

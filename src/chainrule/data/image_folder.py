@@ -218,6 +218,7 @@ def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) ->
     except DataError:
         raise
     except Exception as error:  # decoders raise errors of every kind
-        raise DataError(f"{name}: not a whole image ({error})") from None
+        why = "of no format that is read" if "BytesIO" in str(error) else error
+        raise DataError(f"{name}: not a whole image ({why})") from None
     array = np.asarray(image, np.uint8)
     return array[:, :, None] if array.ndim == 2 else array

@@ -21,13 +21,13 @@ FILTERS, WRONG = 64, 30
 
 
 def draw(
-    path: str | Path, net: nn.Module, found: ImageFolder, said: Array, history: History
+    path: str | Path, net: nn.Module, found: ImageFolder, said: Array, history: History, rows: str
 ) -> Path:
-    """Panels in one file; ``said``: the number of the class that was answered for each image."""
+    """Panels in one file; ``said``: the number of the class that was answered for each image;
+    ``rows``: what to call them."""
     panels: list[Any] = []
     if len(history):
         panels.append(lambda axes: loss_curve(axes, history, "cross entropy"))
-    rows = "images" if not len(history) else "validation images"
     panels.append(lambda axes: confusion_matrix(axes, found.classes, found.y, said, rows))
     weights = first_filters(net, found.x.shape[1:])
     if weights is not None:

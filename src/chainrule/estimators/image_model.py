@@ -137,7 +137,7 @@ class ImageModel(NetModel):
         """A model without weights; `fit` and `load` make one that has some."""
         super().__init__()
         self.name, self.shape, self.classes = name, shape, tuple(classes)
-        self._last: tuple[ImageFolder, Array] | None = None
+        self._last: tuple[ImageFolder, Array, str] | None = None
 
     @classmethod
     def fit(
@@ -184,7 +184,11 @@ class ImageModel(NetModel):
             )  # fmt: skip
         z = model._scores(found.x[held])
         files = tuple(found.files[i] for i in held)
-        model._last = ImageFolder(found.x[held], found.y[held], found.classes, files), z
+        model._last = (
+            ImageFolder(found.x[held], found.y[held], found.classes, files),
+            z,
+            "validation images",
+        )
         model.metrics = class_scores(found.y[held], z)
         model.baseline = share_scores(y, found.y[held], len(found.classes))
         model._learned(trainer, chosen, interrupted)
@@ -233,7 +237,7 @@ class ImageModel(NetModel):
         found = _given(data, labels, self.classes, size if path else None, None if arrays else mode)
         self._check(found.x)
         z = self._scores(found.x)
-        self._last = found, z
+        self._last = found, z, "images"
         return class_scores(found.y, z)
 
     def draw(self, path: str | Path) -> Path:
@@ -242,8 +246,8 @@ class ImageModel(NetModel):
         images or those of the last `evaluate`. Needs matplotlib."""
         if self._last is None:
             raise OptionError("draw: a model that was loaded needs images: call evaluate first")
-        found, z = self._last
-        return draw(path, self.net, found, z.argmax(1), self.history)
+        found, z, rows = self._last
+        return draw(path, self.net, found, z.argmax(1), self.history, rows)
 
     def _check(self, x: Array) -> None:
         if x.shape[1:] != self.shape:

@@ -17,10 +17,10 @@ from .drawing import confusion_matrix, loss_curve, scatter
 SHOWN = 6
 
 
-def draw(path: str | Path, found: Sequences, said: Array, history: History) -> Path:
-    """Panels in one file; ``said``: probabilities, or values (N, 1)."""
+def draw(path: str | Path, found: Sequences, said: Array, rows: str, history: History) -> Path:
+    """Panels in one file; ``said``: probabilities, or values (N, 1); ``rows``: what to call
+    them."""
     panels: list[Any] = []
-    rows = "validation sequences" if len(history) else "sequences"
     if len(history):
         what = "cross entropy" if found.classes else "squared error, standardized"
         panels.append(lambda axes: loss_curve(axes, history, what))

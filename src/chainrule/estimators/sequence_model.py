@@ -86,7 +86,7 @@ class SequenceModel(NetModel):
         """A model without weights; `fit` and `load` make one that has some."""
         super().__init__()
         self.shape, self.classes = dict(shape), tuple(classes)
-        self._last: tuple[Sequences, Array] | None = None
+        self._last: tuple[Sequences, Array, str] | None = None
 
     @classmethod
     def fit(
@@ -140,7 +140,7 @@ class SequenceModel(NetModel):
                 (model._padded(asked.x, longest), model._targets(asked.y)),
                 progress=progress, callbacks=callbacks, checkpoint=checkpoint,
             )  # fmt: skip
-        model.metrics = model._measured(asked)
+        model.metrics = model._measured(asked, "validation sequences")
         if found.classes:
             model.baseline = share_scores(train.y, asked.y, len(found.classes))
         else:
@@ -212,7 +212,7 @@ class SequenceModel(NetModel):
         if self.classes:
             return y
         (mean,), (std,) = self.shape["target"]
-        return ((y - mean) / std).astype(np.float32)[:, None]
+        return np.asarray((y - mean) / std, np.float32)[:, None]
 
     def _said(self, x: Sequence[Array]) -> Array:
         """Probabilities, or values (N, 1)."""
@@ -220,11 +220,11 @@ class SequenceModel(NetModel):
         if self.classes:
             return softmax(z)
         (mean,), (std,) = self.shape["target"]
-        return z * std + mean
+        return np.asarray(z * std + mean)
 
-    def _measured(self, found: Sequences) -> dict[str, float]:
+    def _measured(self, found: Sequences, rows: str = "sequences") -> dict[str, float]:
         said = self._said(found.x)
-        self._last = found, said
+        self._last = found, said, rows
         if not self.classes:
             return number_scores(found.y[:, None].astype(np.float64), said)
         return class_scores(found.y, np.log(np.maximum(said, 1e-300)))

@@ -47,7 +47,7 @@ class TextOptions(LearningOptions):
     reads ``length`` tokens at once, in ``layers`` of ``width`` units (a GPT with ``heads``).
     ``lr``: the largest one; None: 1e-3 for a GPT, 4e-3 for an LSTM. It rises over the first
     updates and falls as a cosine to a tenth. ``epochs``: passes over the text, of at least 100
-    updates each; None: as many as make 2,000 updates.
+    updates each; None: as many as make 2,000 updates. ``encoding``: of a file.
     """
 
     lr: float | None = None  # type: ignore[assignment]
@@ -62,6 +62,7 @@ class TextOptions(LearningOptions):
     layers: int | None = None
     heads: int = 4
     dropout: float = 0.0
+    encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
         limits = {
@@ -123,7 +124,7 @@ class TextModel(NetModel):
     ...     text, model="lstm", width=32, length=16, batch_size=8, epochs=3, lr=0.02
     ... )
     >>> model
-    TextModel(lstm, 16 different characters, ...)
+    TextModel(lstm, 14 different characters, ...)
     >>> model.sample("the dog ", 16, temperature=0)
     'sat on the log. '
     """
@@ -208,7 +209,7 @@ class TextModel(NetModel):
         return (
             f"{type(self).__name__}({self.shape['model']}, {len(self.corpus.vocabulary)} different "
             f"{'byte pairs' if self.corpus.unit == 'pairs' else self.corpus.unit}, "
-            f"{self.metrics.get('bits_per_character', float('nan')):.4g} bits a character)"
+            f"{self.metrics.get('loss', float('nan')):.4g} nats a token)"
         )
 
     # -- using -------------------------------------------------------------------------------------
@@ -258,8 +259,8 @@ class TextModel(NetModel):
         return "".join(self.stream(prompt, length, **options))
 
     def evaluate(self, text: str | bytes | Path) -> dict[str, float]:
-        """How well each token is foretold: ``loss``, the mean of -ln p in nats a token; ``bits`` a
-        character, and the ``perplexity`` exp(loss).
+        """How well each token is foretold: ``loss``, the mean of -ln p in nats a token;
+        ``bits_per_character`` (not of words), and the ``perplexity`` exp(loss).
 
         Pieces of ``length`` tokens are read, each token once; characters that were never read raise
         a DataError, unknown words are ``<unk>``. Each token is counted but the first.
@@ -355,7 +356,7 @@ def _corpus(text: str | bytes | Path, options: TextOptions) -> TextCorpus:
         raise OptionError(f"vocabulary is for words and bpe; {options.tokens} are as many as occur")
     size = WORDS if options.tokens == "words" and size is None else size
     if isinstance(text, Path):
-        return load_text(text, unit, size=size)
+        return load_text(text, unit, encoding=options.encoding, size=size)
     return TextCorpus(text, unit, size=size)
 
 
@@ -405,11 +406,13 @@ def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
 
 
 def _of_loss(loss: float, corpus: TextCorpus) -> dict[str, float]:
+    found = {"loss": float(loss), "perplexity": math.exp(min(loss, 700.0))}
+    if corpus.unit == "words":  # unknown ones have no characters
+        return found
     decoded = corpus.decode(corpus.tokens)
     text = decoded if isinstance(decoded, str) else decoded.decode("utf-8", "replace")
-    bits = loss / math.log(2) * len(corpus) / max(len(text), 1)
-    found = {"loss": float(loss), "bits_per_character": float(bits)}
-    return found | {"perplexity": math.exp(min(loss, 700.0))}
+    bits = float(loss) / math.log(2) * len(corpus) / max(len(text), 1)
+    return {"loss": float(loss), "bits_per_character": bits} | found
 
 
 def _counted(train: TextCorpus, held: TextCorpus) -> dict[str, float]:
