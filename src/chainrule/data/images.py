@@ -195,7 +195,7 @@ def _of_arrays(
         if labels.dtype.kind not in "iubUS":
             raise DataError(f"{path}: labels are whole numbers or words, got {labels.dtype}")
     if classes is None:
-        listed = list(map(str, named)) if named is not None else list(np.unique(words))
+        listed = list(map(str, named)) if named is not None else np.unique(words).tolist()
         if labels.dtype.kind in "iub" and named is None:
             listed = [str(i) for i in np.unique(labels)]
         classes = listed

@@ -42,7 +42,7 @@ class ConvNet(nn.Sequential):
         check("ConvNet", limits, {**sizes, **counts, "dropout": dropout})
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         read, made, stage = channels, maps, 1
-        while stage <= STAGES and min(height, width) >= 2 * SMALLEST - 1:
+        while stage <= STAGES and min(height, width) >= 2 * SMALLEST:
             layers[f"conv{stage}"] = nn.Conv2d(read, made, 5, padding=2)
             layers[f"unit{stage}"] = nn.ReLU()
             layers[f"pool{stage}"] = nn.MaxPool2d(2)
