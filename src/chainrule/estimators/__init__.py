@@ -1,5 +1,4 @@
-"""Estimators: the classes for scikit-learn, and models of tables, images, sequences and texts in one
-file."""
+"""Estimators: the classes for scikit-learn, and models of tables, images, sequences and texts."""
 
 from __future__ import annotations
 

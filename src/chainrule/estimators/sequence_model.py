@@ -119,12 +119,15 @@ class SequenceModel(NetModel):
         kept, held = split_rows(len(found), chosen.validation, chosen.seed, by_class)
         train, asked = _rows(found, kept), _rows(found, held)
         longest = int(found.lengths.max())
-        model = cls(
-            {k: getattr(chosen, k) for k in ("model", "width", "layers", "dropout")}
-            | {"channels": found.x[0].shape[1], "target": _moments([train.y[:, None]])
-               if not found.classes else []},
-            found.classes,
-        )  # fmt: skip
+        shape = {
+            "model": chosen.model,
+            "channels": found.x[0].shape[1],
+            "width": chosen.width,
+            "layers": chosen.layers,
+            "dropout": chosen.dropout,
+            "target": [] if found.classes else _moments([train.y[:, None]]),
+        }
+        model = cls(shape, found.classes)
         with seeded(chosen.seed):
             model._make(*(np.array(v, np.float32) for v in _moments(train.x)))
             trainer = Trainer(
@@ -236,7 +239,7 @@ class SequenceModel(NetModel):
     @classmethod
     def _described(cls, held: Mapping[str, Any], weights: Mapping[str, Array]) -> Self:
         given, classes = held["net"], words_in("classes", held["classes"])
-        sizes = {k: given[k] for k in ("width", "layers", "channels")}
+        sizes = {k: given[k] for k in ("channels", "width", "layers")}
         check("the net", dict.fromkeys(sizes, integer(1, 1 << 16)), sizes)
         width, channels = sizes["width"], sizes["channels"]
         target = [[float(v) for v in part] for part in given["target"]]
@@ -255,8 +258,8 @@ class SequenceModel(NetModel):
         if sizes["layers"] > len(weights) or (not gates and sizes["layers"] > 1 and
             weights["net.convs.1.weight"].shape != (width, width, 5)):  # fmt: skip
             raise DataError(f"{sizes['layers']} layers do not fit the weights")
-        shape = {"model": given["model"], "dropout": float(given["dropout"]), "target": target}
-        model = cls(shape | sizes, classes)
+        more = {"dropout": float(given["dropout"]), "target": target}
+        model = cls({"model": given["model"], **sizes, **more}, classes)
         model._make(weights["mean"], weights["std"])
         return model
 

@@ -324,8 +324,8 @@ class TextModel(NetModel):
             words = [w.encode("latin-1") for w in words]
         shape: dict[str, Any] = {
             "model": str(held["net"]["model"]),
-            "dropout": float(held["net"]["dropout"]),
             **{k: _count(held["net"][k], k) for k in ("length", "width", "layers", "heads")},
+            "dropout": float(held["net"]["dropout"]),
         }
         width, layers = shape["width"], shape["layers"]
         own = {"gpt": "blocks__0__up__weight", "lstm": "lstm__weight_hh_l0"}[shape["model"]]
