@@ -22,12 +22,16 @@ class Samples(Callback):
     """What the net writes as training goes: after each tenth of the epochs, or some seconds."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._last = console, time.perf_counter()
+        self._console, self._last, self._epochs = console, time.perf_counter(), 1
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """How many epochs there will be."""
+        self._epochs = trainer.history.params["epochs"]
 
     def on_epoch_end(self, trainer: Any, epoch: int, logs: Mapping[str, float]) -> None:
         """A line of it, with the loss in bits a token."""
-        epochs, now = trainer.history.params["epochs"], time.perf_counter()
-        often = (epoch + 1) % max(epochs // MOMENTS, 1) == 0
+        now = time.perf_counter()
+        often = (epoch + 1) % max(self._epochs // MOMENTS, 1) == 0
         if not often and now - self._last < SECONDS:
             return
         self._last = now

@@ -67,9 +67,8 @@ def places(
         if str(file) != "-":
             out = (file if file.name else file.resolve()).with_name(f"{name}.safetensors")
     if out.resolve() == file.resolve():
-        raise OptionError(
-            f"--out {out}: this is the {'folder' if file.is_dir() else 'table'} itself"
-        )
+        what = "folder" if file.is_dir() else "table" if table else "file"
+        raise OptionError(f"--out {out}: this is the {what} itself")
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
     check_writable(out)
