@@ -3,6 +3,7 @@
 import typing as _typing
 
 from ..habits import answers_of as _answers_of
+from .convnet import ConvNet as ConvNet
 from .lenet import LeNet1 as LeNet1
 from .lenet import LeNet4 as LeNet4
 from .lenet import LeNet5 as LeNet5
@@ -13,6 +14,7 @@ from .lenet import Subsampling as Subsampling
 from .lenet import map_loss as map_loss
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
+from .text import Writer as Writer
 from .text import generate as generate
 from .trained import Card as Card
 from .trained import card as card
