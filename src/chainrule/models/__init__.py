@@ -14,6 +14,11 @@ from .lenet import map_loss as map_loss
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
 from .text import generate as generate
+from .transformer import END as END
+from .transformer import PAD as PAD
+from .transformer import START as START
+from .transformer import Seq2SeqTransformer as Seq2SeqTransformer
+from .transformer import beam_search as beam_search
 
 if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.models")
