@@ -29,6 +29,7 @@ from .generators import make_copy as make_copy
 from .generators import make_parity as make_parity
 from .generators import make_reber as make_reber
 from .generators import make_spirals as make_spirals
+from .generators import make_sums as make_sums
 from .generators import make_temporal_order as make_temporal_order
 from .generators import reber_next as reber_next
 from .idx import read_idx as read_idx

@@ -7,24 +7,19 @@ counts of characters (n-grams), which never see the source.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..core.node import Array
-from ..data import BytePairTokenizer, TextCorpus, load_multi30k, pad_sequences
+from ..data import BytePairTokenizer, load_multi30k, pad_sequences
 from ..errors import MissingExtraError
 from ..models import END, PAD, START, Seq2SeqTransformer, beam_search
-from ..nn.functional import cross_entropy
 from ..tensor import functions as f
 from ..tensor.value import no_grad
-from ..train import Metric, Trainer
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
+from .seq2seq import Characters, Pairs, Teacher, pairs_of
 from .text import ngram_loss
 
 SHOWN = 3  # translations in the report
@@ -43,21 +38,18 @@ class Plan:
     beams: int
     bleu: float | None  # at least
     size: int = 0  # of the vocabulary of byte pairs
-    pairs: int | None = None
-    dropout: float = 0.1
     tested: int = 1000
 
 
 CHARACTERS, BYTE_PAIRS = "characters", "byte pairs"
 QUICK = {
-    CHARACTERS: Plan(64, 2, 128, 2, 40, 200, 1, None, tested=200),
-    BYTE_PAIRS: Plan(64, 2, 128, 4, 16, 200, 4, 2.0, size=1000, tested=200),
+    CHARACTERS: Plan(64, 2, 128, 5, 48, 200, 1, None, tested=100),
+    BYTE_PAIRS: Plan(64, 2, 128, 5, 20, 300, 4, 10.0, size=1000, tested=200),
 }
 FULL = {
     CHARACTERS: Plan(128, 3, 512, 14, 60, 1000, 1, None),
     BYTE_PAIRS: Plan(128, 3, 512, 14, 30, 1000, 4, 25.0, size=4000),
 }
-Code = tuple[Callable[[str], Array], Callable[[Any], str], int]  # encode, decode, vocabulary
 
 
 def scorer() -> Any:
@@ -71,98 +63,131 @@ def scorer() -> Any:
     return sacrebleu
 
 
-def code(texts: list[str], plan: Plan) -> Code:
-    """Characters of the training part, or byte pairs learned there. An unknown character is left
-    out."""
-    if plan.size:
-        pairs = BytePairTokenizer.learn(texts, plan.size)
-        return pairs.encode, pairs.decode, len(pairs)
-    corpus = TextCorpus("".join(texts))
-    known, first = set(corpus.vocabulary), END + 1
-
-    def encode(text: str) -> Array:
-        return corpus.encode("".join(c for c in text if c in known)).astype(np.int64) + first
-
-    def decode(tokens: Any) -> str:
-        tokens = np.asarray(tokens)
-        return str(corpus.decode(tokens[tokens >= first] - first))
-
-    return encode, decode, len(corpus.vocabulary) + first
+def coded(part: str, tokenizer: Any, limit: int) -> Pairs:
+    """The pairs of a part with at most ``limit`` tokens on each side."""
+    texts = zip(*load_multi30k(part), strict=True)
+    tokens = [(tokenizer.encode(a), tokenizer.encode(b)) for a, b in texts]
+    short = [pair for pair in tokens if max(map(len, pair)) <= limit]
+    return pairs_of([a for a, _ in short], [b for _, b in short], limit)
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Padded sources (N, S), and targets (N, T) that begin with the start and end with the end."""
+@dataclass
+class Course:
+    """A trained system, the tests, and what it wrote."""
 
-    source: Array
-    target: Array
-
-    @property
-    def x(self) -> tuple[Array, Array]:
-        """What the net reads."""
-        return self.source, self.target[:, :-1]
-
-    @property
-    def shuffled(self) -> tuple[Array, Array]:
-        """The same targets, each with the source of another."""
-        return np.roll(self.source, len(self.source) // 2, 0), self.target[:, :-1]
+    teacher: Teacher
+    tokenizer: Any
+    tests: list[tuple[str, str]]
+    written: list[str]
 
 
-def pairs_of(texts: tuple[list[str], list[str]], encode: Any, limit: int, many: Any = None) -> Pairs:
-    """The first ``many`` pairs with at most ``limit`` tokens on each side."""
-    coded = [(encode(a), encode(b)) for a, b in zip(*texts, strict=True)]
-    short = [pair for pair in coded if max(map(len, pair)) <= limit][:many]
-    source, _ = pad_sequences([a for a, _ in short], PAD, limit)
-    target, _ = pad_sequences([np.r_[START, b, END] for _, b in short], PAD, limit + 2)
-    return Pairs(source, target)
+def written(course: Course, sources: list[str], length: int, beams: int) -> list[str]:
+    """What the net makes of ``sources``."""
+    tokens, _ = pad_sequences([course.tokenizer.encode(text) for text in sources], PAD)
+    model, parts = course.teacher.model, np.array_split(tokens, max(1, len(tokens) // 100))
+    rows = [row for part in parts for row in beam_search(model, part, length, beams).numpy()]
+    return [course.tokenizer.decode(row) for row in rows]
 
 
-class Nats(Metric):
-    """Cross-entropy a token, without smoothing."""
-
-    name = "nats"
-
-    def update(self, state: Any, prediction: Any, target: Any) -> dict[str, Any]:
-        """Add sum and number."""
-        lost = cross_entropy(prediction, target, ignore_index=PAD, reduction="sum")
-        there = (target != PAD).sum()
-        return {"sum": state["sum"] + lost.double(), "count": state["count"] + there.double()}
-
-
-class Teacher(Trainer):
-    """Trains by teacher forcing: each token is asked for behind the true ones before it."""
-
-    def __init__(self, model: Seq2SeqTransformer, warmup: int, seed: int) -> None:
-        adam = optim.Adam(model.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9)
-        width = model.transformer.d_model
-        noam = optim.lr_scheduler.NoamLR(adam, width, warmup)
-        smoothed = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=0.1)
-        measures = [Nats(), "accuracy"]
-        super().__init__(model, smoothed, adam, noam, measures, seed, schedule="step")
-
-    def forward(self, x: Any) -> Any:
-        """Scores (N, vocabulary, T), as the loss wants them."""
-        return self.model(*x).movedim(-1, 1)
-
-
-def taught(
-    lab: Lab, what: str, plan: Plan, size: int, train: Pairs, val: Pairs, checkpoint: Any = None
-) -> Teacher:
-    """A net, trained. ``checkpoint``: a folder; a run that was cut off there is continued, with the
-    same bits."""
+def translator(lab: Lab, kind: str, plan: Plan) -> tuple[Teacher, Any, Pairs, Pairs]:
+    """A trained net, its tokenizer, and the pairs for training and validation."""
+    texts = [text for part in load_multi30k("train") for text in part]
+    tokenizer = BytePairTokenizer.learn(texts, plan.size) if plan.size else Characters(texts)
+    train, val = (coded(part, tokenizer, plan.limit) for part in ("train", "val"))
     f.manual_seed(0)
-    model = Seq2SeqTransformer(size, plan.width, 4, plan.layers, plan.feedforward, plan.dropout)
-    teacher = Teacher(model, plan.warmup, seed=0)
-    epochs = lab.epochs(plan.epochs)
-    teacher.fit(
-        train.x,
-        train.target[:, 1:],
-        epochs,
-        min(64, len(train.source)),
-        validation_data=(val.x, val.target[:, 1:]),
-        checkpoint=checkpoint,
-        progress=False,
-        diagnose=False,
-        callbacks=lambda t, epoch, logs: lab.tell(what, epoch + 1, epochs),
+    model = Seq2SeqTransformer(len(tokenizer), plan.width, 4, plan.layers, plan.feedforward)
+    teacher = Teacher(model, plan.warmup, smoothing=0.1)
+    teacher.learn(lab, kind, train, val, plan.epochs, lab.folder(f"translation-{kind}"))
+    return teacher, tokenizer, train, val
+
+
+def measured(lab: Lab, report: Report, kind: str, plan: Plan, tests: Any) -> Course:
+    """Train one system and measure it."""
+    bleu = scorer().corpus_bleu
+    teacher, tokenizer, train, val = translator(lab, kind, plan)
+    if kind == CHARACTERS:
+        tests = [pair for pair in tests if max(map(len, pair)) <= plan.limit]
+    tests = tests[: lab.epochs(plan.tested)]
+    sources, truth = map(list, zip(*tests, strict=True))
+    found = Course(teacher, tokenizer, tests, [])
+    length = plan.limit + plan.limit // 2
+    said = {
+        "greedy": written(found, sources, length, 1),
+        "the sources of others": written(found, sources[1:] + sources[:1], length, 1),
+        "sources copied": sources,
+    }
+    if plan.beams > 1:
+        said = {f"{plan.beams} beams": written(found, sources, length, plan.beams), **said}
+    found.written = next(iter(said.values()))
+    scores = {name: bleu(texts, [truth]).score for name, texts in said.items()}
+    own, other = teacher.evaluate(val.x, val.y), teacher.evaluate(val.shuffled, val.y)
+    updates = f"{len(teacher.history)} epochs of {len(train.source):,} pairs"
+    counted = ngram_loss(train.y[train.y != PAD], val.y[val.y != PAD], 5, len(tokenizer))
+    nats = f"{own['nats']:.3f} nats a token, {other['nats']:.3f} with the sources of others"
+    grams = f"; 5-grams of the targets {counted:.3f}" if kind == CHARACTERS else ""
+    asked = lab.full and kind == CHARACTERS
+    good = own["nats"] < other["nats"] - 0.15 and (own["nats"] < counted or not asked)
+    report.add(
+        f"{kind} ({len(tokenizer):,}): validation after {updates}",
+        f"{nats}{grams}; {100 * own['accuracy']:.1f} % of the tokens right",
+        bool(good),
+        criterion="0.15 below that with the sources of others" + ", below 5-grams" * asked,
+        nats=own["nats"],
+        shuffled=other["nats"],
+        counted=counted,
     )
-    return teacher
+    best, copied = next(iter(scores.values())), scores["sources copied"]
+    report.add(
+        f"{kind}: sacreBLEU on {len(tests):,} sentences of test_2016_flickr",
+        ", ".join(f"{name} {score:.1f}" for name, score in scores.items()),
+        None if plan.bleu is None else best >= plan.bleu and best > copied,
+        criterion="" if plan.bleu is None else f"at least {plan.bleu:g}, {plan.beams} beams",
+        **scores,
+    )
+    for (text, wanted), wrote in list(zip(tests, found.written, strict=True))[:SHOWN]:
+        report.add(f"{kind}: “{text}”", f"“{wrote}”", reported=f"“{wanted}”")
+    return found
+
+
+def run(lab: Lab) -> Report:
+    """Characters, then byte pairs."""
+    scorer()  # before any training
+    report = Report()
+    tests = list(zip(*load_multi30k("test_2016_flickr"), strict=True))
+    courses = {
+        kind: measured(lab, report, kind, plan, tests)
+        for kind, plan in (FULL if lab.full else QUICK).items()
+    }
+    report.figures["translation"] = lambda figure: draw(figure, courses)
+    return report
+
+
+def draw(figure: Any, courses: dict[str, Course]) -> None:
+    """Validation as training goes; where the last layer of byte pairs looks, word by word."""
+    figure.set_size_inches(12, 5)
+    left, right = figure.subplots(1, 2)
+    for (kind, course), colour in zip(courses.items(), COLOURS, strict=False):
+        nats = course.teacher.history["val_nats"]
+        left.plot(range(1, len(nats) + 1), nats, ".-", color=colour, label=kind)
+    left.set(xlabel="epochs", ylabel="validation, nats a token")
+    left.grid(alpha=0.3)
+    left.legend()
+    course = courses[BYTE_PAIRS]
+    encode, decode = course.tokenizer.encode, course.tokenizer.decode
+    read, wrote = encode(course.tests[0][0]), encode(course.written[0])
+    with no_grad():
+        looks = course.teacher.model.eval().attention(read[None], np.r_[START, wrote][None])
+    right.imshow(looks[-1].numpy()[0].mean(0), cmap="Blues", vmin=0)
+    for tokens, ticks in ((read, right.set_xticks), (np.r_[wrote, END], right.set_yticks)):
+        words = [decode([t]).replace(" ", "·") or "end" for t in tokens]
+        ticks(range(len(words)), words, fontsize=7)
+    right.tick_params(axis="x", rotation=90)
+    right.set(xlabel="read", ylabel="to be written")
+
+
+EXPERIMENT = Experiment(
+    "translation",
+    "A small Transformer that translates",
+    "Vaswani et al. 2017; Sennrich, Haddow & Birch 2016; Elliott, Frank, Sima'an & Specia 2016",
+    run,
+)

@@ -11,6 +11,7 @@ from .lenet import Radial as Radial
 from .lenet import ScaledTanh as ScaledTanh
 from .lenet import Subsampling as Subsampling
 from .lenet import map_loss as map_loss
+from .resnet import ResNet as ResNet
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
 from .text import generate as generate

@@ -117,7 +117,9 @@ class Seq2SeqTransformer(nn.Module):
         angles = places.to(rates.dtype).reshape(-1, 1) * rates  # (T, width / 2)
         position = f.stack([f.sin(angles), f.cos(angles)], -1).reshape(-1, width)
         table = self.embedding.weight
-        x: Tensor = self.dropout(self.embedding(tokens) * math.sqrt(width) + position.to(table.dtype))
+        x: Tensor = self.dropout(
+            self.embedding(tokens) * math.sqrt(width) + position.to(table.dtype)
+        )
         return x
 
     def _scores(self, x: Any) -> Tensor:
@@ -166,20 +168,20 @@ class Seq2SeqTransformer(nn.Module):
                     _projected(a, x, part).reshape(rows, beams, a.num_heads, 1, a.head_dim)
                     for part in range(3)
                 )
-                kept = [
-                    f.where(here, new, old)
-                    for new, old in zip((k, v), state.caches[2 * i : 2 * i + 2], strict=True)
-                ]
-                caches.extend(kept)
-                found = scaled_dot_product_attention(q, *kept, attn_mask=before)
-                return a.out_proj(found.reshape(rows, beams, -1))
+                keys = f.where(here, k, state.caches[2 * i])
+                values = f.where(here, v, state.caches[2 * i + 1])
+                caches.extend((keys, values))
+                found = scaled_dot_product_attention(q, keys, values, attn_mask=before)
+                y: Tensor = a.out_proj(found.reshape(rows, beams, -1))
+                return y
 
             def remember(x: Any, layer: Any = layer, i: int = i) -> Tensor:
                 a = layer.multihead_attn
                 q = _heads(a, _projected(a, x, 0))
                 keys, values = reading.keys[i], reading.values[i]
                 found = scaled_dot_product_attention(q, keys, values, attn_mask=reading.seen)
-                return a.out_proj(found.permute(0, 2, 1, 3).reshape(rows, beams, -1))
+                y: Tensor = a.out_proj(found.permute(0, 2, 1, 3).reshape(rows, beams, -1))
+                return y
 
             x = layer._added(x, layer.norm1, attend, layer.dropout1)
             x = layer._added(x, layer.norm2, remember, layer.dropout2)
@@ -259,7 +261,7 @@ def beam_search(
     model.eval()
     try:
         with no_grad():
-            reading, state = model.read(source), model.begin(rows, beams, length)
+            reading, state = compiled(model.read)(source), model.begin(rows, beams, length)
             token = f.tensor(np.full((rows, beams), START))
             first = np.full((rows, beams), -math.inf)
             first[:, 0] = 0
@@ -293,7 +295,8 @@ def _of_beam(values: Any, parent: Any) -> Tensor:
     rows, beams = parent.shape
     flat = values.reshape(rows * beams, *values.shape[2:])
     index = (f.arange(rows).unsqueeze(-1) * beams + parent).reshape(-1)
-    return flat.take(index, 0).reshape(*values.shape)
+    taken: Tensor = flat.take(index, 0).reshape(*values.shape)
+    return taken
 
 
 def _projected(a: Any, x: Any, part: int) -> Tensor:
@@ -305,7 +308,8 @@ def _projected(a: Any, x: Any, part: int) -> Tensor:
 def _heads(a: Any, x: Any) -> Tensor:
     """(N, L, width) -> (N, heads, L, features of a head)"""
     n, length, _ = x.shape
-    return x.reshape(n, length, a.num_heads, a.head_dim).permute(0, 2, 1, 3)
+    apart: Tensor = x.reshape(n, length, a.num_heads, a.head_dim).permute(0, 2, 1, 3)
+    return apart
 
 
 def _tokens(name: str, tokens: Any) -> Tensor:
