@@ -16,7 +16,6 @@ from .. import nn, optim
 from ..core.node import Array
 from ..data import load_series
 from ..tensor import functions as f
-from ..tensor.value import no_grad
 from ..train import EarlyStopping, Trainer
 from .base import Experiment, Lab, Report, spread
 from .figures import COLOURS, GREY
@@ -45,23 +44,17 @@ QUICK, FULL = (100, 1), (400, 5)  # passes, seeds
 HIDDEN, BATCH, SHOWN = 32, 32, 120
 
 
-@dataclass(frozen=True)
-class Windows:
-    """What is seen (N, seen + 2) with the place in the season as sine and cosine, what follows (N,
-    ahead), and at which step that begins (N,)."""
-
-    x: Array
-    y: Array
-    start: Array
+Windows = tuple[Array, Array]  # x (N, seen + 2) and what follows, y (N, ahead)
 
 
 def windows_of(values: Array, series: Series, starts: Array) -> Windows:
-    """The windows whose future begins at ``starts``."""
+    """What is seen, with the place in the season as sine and cosine, and what follows from
+    ``starts`` (N,) on."""
     seen = np.stack([values[s - series.seen : s] for s in starts])
     angle = 2 * np.pi * starts / series.season
     place = np.stack([np.sin(angle), np.cos(angle)], 1)
     ahead = np.stack([values[s : s + series.ahead] for s in starts])
-    return Windows(np.concatenate([seen, place], 1), ahead, starts)
+    return np.concatenate([seen, place], 1), ahead
 
 
 @dataclass(frozen=True)
@@ -71,6 +64,7 @@ class Split:
     train: Windows
     val: Windows
     test: Windows
+    start: Array  # of the future of each test window
     mean: float
     deviation: float
 
@@ -84,11 +78,10 @@ def split(values: Array, series: Series) -> Split:
     mean, deviation = float(used[:before].mean()), float(used[:before].std())
     scaled = (used - mean) / deviation
 
-    def between(first: int, end: int) -> Windows:
-        return windows_of(scaled, series, np.arange(first, end - series.ahead + 1))
-
-    parts = (between(series.seen, before), between(before, cut), between(cut, len(values)))
-    return Split(*parts, mean, deviation)
+    ends = ((series.seen, before), (before, cut), (cut, len(values)))
+    starts = [np.arange(first, end - series.ahead + 1) for first, end in ends]
+    train, val, test = (windows_of(scaled, series, s) for s in starts)
+    return Split(train, val, test, starts[-1], mean, deviation)
 
 
 class Forecaster(nn.Module):
@@ -113,22 +106,19 @@ def forecast(lab: Lab, name: str, parts: Split, passes: int, seed: int) -> Array
     """What a net says of the test windows."""
     f.manual_seed(seed)
     net = Forecaster(SERIES[name])
-    adam = optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
-    trainer = Trainer(net, nn.L1Loss(), adam, seed=seed)
+    trainer = Trainer(net, nn.L1Loss(), optim.AdamW(net.parameters()), seed=seed)
     epochs = lab.epochs(passes)
     trainer.fit(
-        parts.train.x,
-        parts.train.y,
+        *parts.train,
         epochs,
-        min(BATCH, len(parts.train.x)),
-        validation_data=(parts.val.x, parts.val.y),
+        min(BATCH, len(parts.train[0])),
+        validation_data=parts.val,
         early_stopping=EarlyStopping(patience=passes // 4, restore_best=True),
         progress=False,
         diagnose=False,
         callbacks=lambda t, epoch, logs: lab.tell(name, epoch + 1, epochs),
     )
-    with no_grad():
-        return np.asarray(trainer.predict(parts.test.x))
+    return np.asarray(trainer.predict(parts.test[0]))
 
 
 @dataclass
@@ -151,7 +141,7 @@ def forecasts(lab: Lab, report: Report, name: str) -> Forecast:
     series, (passes, seeds) = SERIES[name], FULL if lab.full else QUICK
     _, values = load_series(name)
     parts = split(values, series)
-    start = parts.test.start
+    start = parts.start
     steps = start[:, None] + np.arange(series.ahead)
     found = Forecast(values, start, values[steps], {})
     trained = []
@@ -186,14 +176,11 @@ def draw(figure: Any, found: dict[str, Forecast]) -> None:
     """The end of each series with forecasts one after the other, and errors by steps ahead."""
     figure.set_size_inches(14, 7)
     ways = dict(zip(("net", "naive", "seasonal naive"), COLOURS, strict=False))
-    for (name, c), (above, below) in zip(
-        found.items(), figure.subplots(2, len(found)).T, strict=True
-    ):
+    places = figure.subplots(2, len(found)).T
+    for (name, c), (above, below) in zip(found.items(), places, strict=True):
         series = SERIES[name]
         first = max(0, len(c.values) - SHOWN)
-        above.plot(
-            range(first, len(c.values)), c.values[first:], color=GREY, lw=1, label="measured"
-        )
+        above.plot(range(first, len(c.values)), c.values[first:], color=GREY, lw=1)
         for k in range(len(c.start) - 1, -1, -series.ahead):
             if c.start[k] >= first:
                 at = range(c.start[k], c.start[k] + series.ahead)
@@ -201,9 +188,7 @@ def draw(figure: Any, found: dict[str, Forecast]) -> None:
         for kind, colour in ways.items():
             below.plot(range(1, series.ahead + 1), c.errors(kind), ".-", color=colour, label=kind)
         above.set(title=series.title, ylabel=series.unit, xlabel="step")
-        below.set(
-            xlabel="steps ahead", ylabel=f"mean absolute error, {series.unit}", ylim=(0, None)
-        )
+        below.set(xlabel="steps ahead", ylabel=f"mean error, {series.unit}", ylim=(0, None))
         below.grid(alpha=0.3)
     below.legend(fontsize=8)
 

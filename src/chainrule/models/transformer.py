@@ -14,6 +14,7 @@ from ..nn.functional import linear, log_softmax, scaled_dot_product_attention
 from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiled import compile as compiled
+from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of, no_grad
 
@@ -111,16 +112,13 @@ class Seq2SeqTransformer(nn.Module):
 
     def _embedded(self, tokens: Any, place: Any = None) -> Tensor:
         """Tokens (N, T) as they enter: at places 0 ... T - 1, or all at ``place``."""
-        width = self.transformer.d_model
+        width, table = self.transformer.d_model, self.embedding.weight
         places = f.arange(tokens.shape[1]) if place is None else place
-        rates = f.exp(f.arange(0, width, 2) * (-math.log(10000.0) / width))
-        angles = places.to(rates.dtype).reshape(-1, 1) * rates  # (T, width / 2)
+        rates = f.exp(f.arange(0, width, 2).to(table.dtype) * (-math.log(10000.0) / width))
+        angles = places.to(table.dtype).reshape(-1, 1) * rates  # (T, width / 2)
         position = f.stack([f.sin(angles), f.cos(angles)], -1).reshape(-1, width)
-        table = self.embedding.weight
-        x: Tensor = self.dropout(
-            self.embedding(tokens) * math.sqrt(width) + position.to(table.dtype)
-        )
-        return x
+        placed: Tensor = self.dropout(self.embedding(tokens) * math.sqrt(width) + position)
+        return placed
 
     def _scores(self, x: Any) -> Tensor:
         return linear(x, self.embedding.weight)
@@ -281,13 +279,14 @@ def beam_search(
 
 def _largest(values: Any, count: int) -> tuple[Tensor, Tensor]:
     """The largest of each row (N, V), the first of equal ones, and where they are: (N, count)."""
-    found, at = [], []
-    for _ in range(count):
-        best = values.argmax(-1).unsqueeze(-1)
-        found.append(f.take_along_axis(values, best, -1))
-        at.append(best)
-        values = f.where(f.arange(values.shape[1]) == best, -math.inf, values)
-    return f.concatenate(found, -1), f.concatenate(at, -1)
+
+    def without_best(left: Any, _: Any) -> Any:
+        best = left.argmax(-1).unsqueeze(-1)
+        return f.where(f.arange(left.shape[1]) == best, -math.inf, left), best[:, 0]
+
+    _, at = scan(without_best, values, length=count)  # (count, N)
+    where = at.permute(1, 0)
+    return f.take_along_axis(values, where, -1), where
 
 
 def _of_beam(values: Any, parent: Any) -> Tensor:
