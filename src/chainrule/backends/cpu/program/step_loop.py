@@ -145,6 +145,23 @@ class StepLoop:
         self._control[0] = steps
         threads.run_parallel(entry, self._control_at, wanted)
 
+    @property
+    def entry(self) -> int:
+        """The address of the native function that runs steps."""
+        return self._entry
+
+    def prepare(self, num_threads: int) -> int:
+        """Make ready for so many threads; the address of the scratch."""
+        if num_threads > self._prepared:
+            self._prepare(num_threads)
+        return int(self._control[_WORD["scratch"]])
+
+    def control(self, steps: int) -> NDArray[np.int64]:
+        """What `entry` takes for so many steps, with the scratch there is now."""
+        found = self._control.copy()
+        found[0] = steps
+        return found
+
     def _prepare(self, count: int) -> None:
         """Scratch for ``count`` threads; not written here, so that each thread's pages are near
         it."""
