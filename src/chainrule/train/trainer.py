@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +150,8 @@ class Trainer:
         self.first_loss: float | None = None
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
+        self.weights_of_epoch: Callable[[], dict[str, Array]] | None = None
+        """While callbacks are told late of an epoch: the weights after it."""
         self._stop = ""
         self._batch: tuple[int, Tensor | None, Tensor | None] = (0, None, None)
         self._batch_loss: BatchLoss | None = None
@@ -518,10 +520,8 @@ class Trainer:
         steps.eval_meter.reset()
         steps.eval_cursor.start()
         with self._mode(False):
-            if data.full:
-                steps.run_evaluation(data, data.batch, data.full)
-            if data.rest:
-                steps.run_evaluation(data, data.rest, 1)
+            for rows, _, n in data.turns(1):
+                steps.run_evaluation(data, rows, n)
         return steps.eval_meter.logs(prefix)
 
     @knows(PREDICT, PREDICT_SYNONYMS)
@@ -663,8 +663,12 @@ class Trainer:
         return own + ([f"val_{name}" for name in own] if self.has_validation else [])
 
     def remember_best(self) -> None:
-        """Keep a copy of the weights as they are now."""
-        self._best = {k: np.array(t._read()) for k, t in self.model_tensors().items()}
+        """Keep a copy of the weights as they are now (as they were after the epoch, where a
+        callback is told of one late)."""
+        if self.weights_of_epoch is not None:
+            self._best = self.weights_of_epoch()
+        else:
+            self._best = {k: np.array(t._read()) for k, t in self.model_tensors().items()}
 
     def restore_best(self) -> None:
         """Go back to the weights kept by `remember_best`, if there are some."""
