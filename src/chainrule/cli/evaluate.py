@@ -10,7 +10,7 @@ import click
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from ..estimators.text_model import TextModel
-from .models import loaded, refuse_options
+from .model_kinds import loaded, refuse_options
 from .output import data, print_json, progress
 from .tables import opened, table_options
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.columns import NumberColumn, WordColumn
 from ..estimators.net_model import NetModel
 from ..estimators.table_model import TableModel
-from .models import loaded
+from .model_kinds import loaded
 from .output import data, print_json
 
 

@@ -18,7 +18,7 @@ from ..estimators.image_model import ImageModel
 from ..estimators.net_model import NetModel
 from ..estimators.sequence_model import SequenceModel
 from ..estimators.table_model import TableModel
-from .models import loaded, one_file, refuse_options
+from .model_kinds import loaded, one_file, refuse_options
 from .output import progress
 from .printable import write_text
 from .tables import names, opened, table_options

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "chainrule.cli.reproduce",
         "Repeat the experiments of the literature over many seeds.",
     ),
+    "models": (
+        "chainrule.cli.models",
+        "List trained nets; train those that do not come with the package.",
+    ),
     "explain": (
         "chainrule.cli.explain",
         "Show the program of a training step and where its time goes.",

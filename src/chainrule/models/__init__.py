@@ -16,6 +16,9 @@ from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM
 from .text import Writer as Writer
 from .text import generate as generate
+from .trained import Card as Card
+from .trained import card as card
+from .trained import load as load
 
 if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.models")
