@@ -17,7 +17,8 @@ from chainrule import nn, optim
 from chainrule.optim import lr_scheduler as lr
 from chainrule.train import Callback, Checkpoint, CSVLogger, EarlyStopping, NonFiniteLossError
 from chainrule.train.callbacks import waiting
-from chainrule.train.epochs import Epochs, epochs_foreseen
+from chainrule.train.epochs import Epochs
+from chainrule.train.schedules import Schedules, epochs_foreseen
 from chainrule.train.snapshot import state_of
 
 RNG = np.random.default_rng(0)
@@ -189,6 +190,32 @@ def test_a_schedule_of_ones_own_is_not_stepped_ahead() -> None:
     assert epochs_foreseen(lr.StepLR(optimizer, 3)) == math.inf
     assert epochs_foreseen(Looks(optimizer)) == epochs_foreseen(Own()) == 1
     assert epochs_foreseen(lr.ReduceLROnPlateau(optimizer, patience=4)) == 5
+
+
+SCHEDULES: list[Callable[[Any], Any]] = [
+    lambda o: lr.MultiStepLR(o, [3, 9, 20]),
+    lambda o: lr.PolynomialLR(o, 50, 2.0),
+    lambda o: lr.CosineAnnealingWarmRestarts(o, 7, 2),
+    lambda o: lr.OneCycleLR(o, 1.0, total_steps=70),
+    lambda o: lr.CyclicLR(o, 0.01, 0.1, step_size_up=5, cycle_momentum=False),
+    lambda o: lr.SequentialLR(o, [lr.LinearLR(o, total_iters=4), lr.ExponentialLR(o, 0.9)], [4]),
+    lambda o: lr.ChainedScheduler([lr.ConstantLR(o, 0.5, 2), lr.CosineAnnealingLR(o, 9)]),
+    lambda o: lr.LambdaLR(o, lambda t: 0.5 ** (t // 3)),  # a user's function: called each time
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_many_steps_of_schedules_are_single_steps(schedule: Callable[[Any], Any]) -> None:
+    found = []
+    for count in (1, 40):
+        trainer = make(schedule)
+        step = Schedules(trainer).stepper(count)
+        rates = []
+        for _ in range(40):
+            step()
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+        found.append((rates, trainer.scheduler.state_dict()))
+    assert found[0] == found[1] and len(set(found[0][0])) > 2
 
 
 @pytest.mark.parametrize("every", [1, 4, 5, 8, 21])

@@ -47,6 +47,11 @@ def build(signature: Signature) -> Program:
     return _present(backend_named(backend())).compile(signature, disk_cache())
 
 
+def interpreted(signature: Signature) -> Program:
+    """A program that is evaluated with NumPy, and needs no time to be made."""
+    return backend_named("interpreter").compile(signature)
+
+
 def rounds(parts: Sequence[Run | Copy]) -> Rounds:
     """Steps of programs and copies of arrays, to be run in order again and again without Python."""
     return _present(backend_named(backend())).rounds(parts)

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import Program
+from ..core.signature import Signature
 from ..errors import CompileError, OptionError
+from ..runtime.program import build
 from .capture import active
 from .pytree import flatten
 from .rounds import every
@@ -37,9 +40,11 @@ class Compiled:
         function: Callable[..., Any],
         name: str | None = None,
         roots: Callable[[], Iterable[Any]] | None = None,
+        build: Callable[[Signature], Program] = build,
     ) -> None:
-        """``roots``: what it reads from outside, instead of what its code names."""
-        self.function, self.roots = function, roots
+        """``roots``: what it reads from outside, instead of what its code names. ``build`` makes
+        its programs."""
+        self.function, self.roots, self.build = function, roots, build
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.traces: dict[Any, list[Trace]] = {}
         self._made = 0  # traces, those that are not kept any more included
@@ -143,7 +148,7 @@ class Compiled:
             return found, leaves
         leaves = [_known_dtype(x) for x in leaves]
         title = f"compiled {self.name}"
-        new = trace(self.function, title, key, keys, structure, leaves, self.roots)
+        new = trace(self.function, title, key, keys, structure, leaves, self.roots, self.build)
         kept = self.traces.setdefault(key, [])
         kept.insert(0, new)
         del kept[KEPT_TRACES:]

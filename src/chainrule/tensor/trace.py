@@ -191,6 +191,7 @@ def trace(
     structure: Structure,
     leaves: Sequence[Any],
     roots: Callable[[], Iterable[Any]] | None = None,
+    build: Callable[[Signature], Program] = build,
 ) -> Trace:
     """Run ``function`` once on placeholders and build the program of what it did."""
     static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]

@@ -7,16 +7,12 @@ validation. What Python has to do between epochs it does afterwards, from the re
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.node import Array
-from ..optim.lr_scheduler.base import LRScheduler
-from ..optim.lr_scheduler.combined import ReduceLROnPlateau
 from ..tensor.rounds import Copy, Rounds, Turn, can_turn
 from ..tensor.value import Value
 from .dataset import Dataset
@@ -56,9 +52,7 @@ class Epochs:
         self._weights = {k: self._rows(t) for k, t in model.items()}
         self._orders = np.zeros((self.most, 2), np.uint32)
         groups, scheduled = trainer.optimizer.param_groups, trainer.schedulers
-        self._stepped = [
-            s for s in scheduled if trainer.schedule == "epoch" and not wants_metric(s)
-        ]
+        self._stepped = steps.schedules.listed
         rates = [t for g in groups for t in g._tensors.values()] if self._stepped else []
         self._rates = [(t, self._rows(t)) for t in rates]
         self._first = 0
@@ -127,9 +121,10 @@ class Epochs:
     def _foresee(self, count: int) -> None:
         """Step the schedules to the last of the epochs, and note the rates of each."""
         self._before = [s.state_dict() for s in self._stepped]
+        step = self.steps.schedules.stepper(count)
         for i in range(count if self._stepped else 0):
-            for schedule in self._stepped if i else ():
-                schedule.step()
+            if i:
+                step()
             for tensor, rows in self._rates:
                 rows[i] = tensor._read()
 
@@ -145,16 +140,3 @@ class Epochs:
         """The rates of an epoch of the last run, by its number in the fit."""
         for tensor, rows in self._rates:
             _write(tensor, rows[epoch - self._first])
-
-
-def wants_metric(scheduler: Any) -> bool:
-    """Whether its steps depend on what is measured."""
-    return "metrics" in inspect.signature(scheduler.step).parameters
-
-
-def epochs_foreseen(scheduler: Any) -> float:
-    """How many epochs from now on it is known what the schedule does."""
-    if type(scheduler) is ReduceLROnPlateau:
-        return max(scheduler.patience + 1 - scheduler.num_bad_epochs, 1)
-    own = isinstance(scheduler, LRScheduler) and type(scheduler).step is LRScheduler.step
-    return math.inf if own and "step" not in vars(scheduler) else 1

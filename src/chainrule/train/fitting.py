@@ -20,13 +20,14 @@ from ..tensor.trace import Trace
 from .callbacks import Callback, EarlyStopping, waiting
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
-from .epochs import Columns, Epochs, epochs_foreseen, wants_metric
+from .epochs import Columns, Epochs
 from .history import History
 from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
 from .meta import FitMeta, read_fit, read_meta
 from .meter import RECORD
 from .progress import Progress, progress_display
+from .schedules import epochs_foreseen, wants_metric
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
 from .steps import Steps
@@ -337,10 +338,11 @@ class Fit:
         finally:  # what has run has run
             trainer.weights_of_epoch = None
             left = last - self.epoch
-            trainer.history.extend({k: v[n - left :] for k, v in lists.items()})
-            trainer.epoch += left
-            trainer.step += left * steps
-            self.epoch = last
+            if left:
+                trainer.history.extend({k: v[n - left :] for k, v in lists.items()})
+                trainer.epoch += left
+                trainer.step += left * steps
+                self.epoch = last
 
     def _advance(self) -> None:
         """One training step, of those that are compiled already; the watch puts all state back."""

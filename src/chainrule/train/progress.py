@@ -44,7 +44,7 @@ class LiveProgress(Progress):
     def __init__(self, bar: Any, epochs: int) -> None:
         self.bar, self.epochs = bar, epochs
         self.task = bar.add_task("", total=1.0, text="compiling", left="")
-        self.began = time.perf_counter()
+        self.began = self.shown_at = time.perf_counter()
         self.last: str = ""
 
     def update(
@@ -64,6 +64,10 @@ class LiveProgress(Progress):
         """Keep the validation's measures in sight."""
         shown = {k: v for k, v in logs.items() if k.startswith("val_")}
         self.last = f"  {_measures(shown)}" if shown else ""
+        now = time.perf_counter()
+        if now - self.shown_at < 0.05 and epoch + 1 < self.epochs:
+            return  # of epochs that ran together
+        self.shown_at = now
         self.bar.update(self.task, text=f"epoch {epoch + 1}/{self.epochs}  {_measures(logs)}")
 
 

@@ -37,6 +37,7 @@ from ..tensor.watch import Watch
 from .arrays import Arrays
 from .dataset import Dataset
 from .meter import Meter, _write
+from .schedules import Schedules
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -89,6 +90,7 @@ class Steps:
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
+        self.schedules = Schedules(trainer)
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------

@@ -53,9 +53,7 @@ def dropout(
     return make(_dropped(node, node.shape, p, training, generator), tensor)
 
 
-def _dropped(
-    node: Node, mask: Shape, p: Any, training: bool, generator: Generator | None
-) -> Node:
+def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generator | None) -> Node:
     """``node``, dropped where a random array of shape ``mask``, broadcast, says so."""
     if not training:
         return node

@@ -14,8 +14,8 @@ from ...core.counter_random import philox
 from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
-from ...tensor.compiled import Trace
 from ...tensor.pytree import unflatten
+from ...tensor.trace import Trace
 from ...tensor.value import Value, no_grad, stored
 from ..callbacks import Callback, EarlyStopping
 from ..dataset import Dataset
@@ -44,6 +44,7 @@ class Passes:
     def __init__(self, over: SeedTrainer) -> None:
         self.over, self.one, self.stack = over, over.one, over.stack
         self._programs: dict[Trace, Mapped] = {}
+        self._noted: Noted | None = None
 
     def shared(self) -> list[Value]:
         """What has one value for all nets, though the steps change it: the next row."""
@@ -56,6 +57,12 @@ class Passes:
         if found is None or found.group != self.stack.group:
             found = self._programs[trace] = Mapped(trace, self.stack, self.shared())
         return found
+
+    def noted(self, mapped: Mapped, meter: Meter) -> Noted:
+        """Epochs of one step."""
+        if self._noted is None or self._noted.mapped is not mapped:
+            self._noted = Noted(mapped, meter.beginning())
+        return self._noted
 
     def begin(self, meter: Meter) -> None:
         """Start the sums of all seeds from nothing."""
@@ -198,7 +205,7 @@ class SeedFit:
         quick = not (self.stops or self.listeners or self.plan.validation)
         epochly = one.schedulers and one.schedule == "epoch"
         if quick and len(self.turns) == 1 and self.data.steps == 1 and not epochly:
-            self.noted = Noted(self.turns[0][0], self.steps.meter.beginning())
+            self.noted = self.passes.noted(self.turns[0][0], self.steps.meter)
         if one.schedulers:
             over.rates = self.rates = over.rates or Rates(one, stack, over.vary)
         before, over.history = over.history, over.history.copy()
@@ -291,7 +298,8 @@ class SeedFit:
         n = self.writing.until_due(n)
         parts = []
         for number in range(self.stack.groups):
-            parts.append(self.noted.run(self.turns[0][1], number, n))
+            found = self.noted.run(self.turns[0][1], number, n)
+            parts.append([a.copy() for a in found] if self.stack.groups > 1 else found)
         names = {id(t): k for k, t in meter.tensors().items()}
         seeds = self.stack.seeds
         numbers = {
