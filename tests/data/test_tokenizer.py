@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from chainrule.data import (
     BytePairTokenizer,
     load_multi30k,
-    load_sequences,
     load_series,
+    load_ucr,
     make_sums,
 )
 from chainrule.data.tokenizer import _WORD
@@ -84,7 +84,7 @@ def test_it_ends_where_no_pair_is_there_twice() -> None:
             "one of train, val, test_2016_flickr, got 'dev'",
         ),
         (lambda: load_multi30k("val", ("en", "cs")), OptionError, "two of en, de, fr"),
-        (lambda: load_sequences("Gun"), OptionError, "not 'Gun'"),
+        (lambda: load_ucr("Gun"), OptionError, "not 'Gun'"),
         (lambda: load_series("air"), OptionError, "airline, sunspots, temperatures, not 'air'"),
     ],
 )
@@ -106,11 +106,9 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for load, name in (
         (load_multi30k, "train.en.gz"),
         (load_series, "monthly"),
-        (load_sequences, "GunPoint_TRAIN"),
+        (load_ucr, "GunPoint_TRAIN"),
     ):
-        given_name = {"load_series": ["airline"], "load_sequences": ["GunPoint"]}.get(
-            load.__name__, []
-        )
+        given_name = {"load_series": ["airline"], "load_ucr": ["GunPoint"]}.get(load.__name__, [])
         with pytest.raises(DataError, match=re.escape(name)):
             load(*given_name, folder=tmp_path)
 
@@ -120,7 +118,7 @@ def test_the_sets_are_whole() -> None:
     assert [len(part) for part in load_multi30k("val", ("de", "fr"))] == [1014, 1014]
     english, german = load_multi30k("test_2016_flickr")
     assert english[1].startswith("A Boston Terrier") and german[1].startswith("Ein Boston Terrier")
-    train, test = load_sequences("JapaneseVowels")
+    train, test = load_ucr("JapaneseVowels")
     assert (len(train), len(test)) == (270, 370) and len(train.classes) == 9
     for name, count, first in (
         ("airline", 144, 112),

@@ -35,8 +35,11 @@ from .generators import reber_next as reber_next
 from .idx import read_idx as read_idx
 from .image_folder import ImageFolder as ImageFolder
 from .image_folder import load_image_folder as load_image_folder
-from .known_sequences import load_sequences as load_sequences
+from .images import load_image_files as load_image_files
+from .images import load_images as load_images
 from .known_sequences import load_series as load_series
+from .known_sequences import load_ucr as load_ucr
+from .load_sequences import load_sequences as load_sequences
 from .mnist import load_fashion_mnist as load_fashion_mnist
 from .mnist import load_mnist as load_mnist
 from .multi30k import load_multi30k as load_multi30k

@@ -98,7 +98,7 @@ _SERIES = KnownSet(
 )
 
 
-def load_sequences(name: str, folder: str | Path | None = None) -> tuple[Sequences, Sequences]:
+def load_ucr(name: str, folder: str | Path | None = None) -> tuple[Sequences, Sequences]:
     """Sequences for training and for testing, with their classes.
 
     "BasicMotions": 40 and 40 of a smart watch (100 steps of 0.1 s, 6 channels, 4 classes);
@@ -107,13 +107,13 @@ def load_sequences(name: str, folder: str | Path | None = None) -> tuple[Sequenc
     classes). `load_mnist` says where the files ``NAME_TRAIN.ts.gz`` and ``NAME_TEST.ts.gz`` are
     looked for. Raises DataError that says what to fetch where one is missing or damaged.
 
-    >>> from chainrule.data import load_sequences
-    >>> train, test = load_sequences("JapaneseVowels")  # doctest: +SKIP
+    >>> from chainrule.data import load_ucr
+    >>> train, test = load_ucr("JapaneseVowels")  # doctest: +SKIP
     >>> len(train), len(test), train.x[0].shape  # doctest: +SKIP
     (270, 370, (20, 12))
     """
     if name not in SEQUENCES:
-        raise OptionError(f"load_sequences: there are {', '.join(SEQUENCES)}, not {name!r}")
+        raise OptionError(f"load_ucr: there are {', '.join(SEQUENCES)}, not {name!r}")
     files = {file.name: file for file in _SEQUENCES.files}
     parts = []
     for part in ("TRAIN", "TEST"):

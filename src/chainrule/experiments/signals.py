@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import nn, optim
 from ..core.node import Array
-from ..data import Sequences, load_sequences, pad_sequences
+from ..data import Sequences, load_ucr, pad_sequences
 from ..tensor import functions as f
 from ..train import Trainer
 from .base import Experiment, Lab, Report, spread
@@ -128,7 +128,7 @@ def run(lab: Lab) -> Report:
     found: dict[str, dict[str, list[Array]]] = {}
     neighbours: dict[str, float] = {}
     for name in plan.sets:
-        train, test = load_sequences(name)
+        train, test = load_ucr(name)
         x, x_test = scaled(train, test)
         said = nearest(x, train.y, x_test)
         neighbours[name] = float(100 * (said == test.y).mean())
