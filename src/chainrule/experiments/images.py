@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,8 @@ from ..core.node import Array
 from ..data import load_cifar10, load_digits, load_mnist
 from ..tensor.value import no_grad
 from ..train import Trainer
+from ..train.figures import tiles as tiles
 from .base import Lab
-from .figures import ORANGE
 
 TEST_DIGITS = 397
 
@@ -114,36 +113,3 @@ def fine_tune(
     )
     accuracy = history["val_accuracy"] if often else [trainer.evaluate(*test)["accuracy"]]
     return 100 * (1 - np.asarray(accuracy))
-
-
-# -- figures ---------------------------------------------------------------------------------------
-def tiles(
-    axes: Any,
-    rows: Array,
-    side: int | tuple[int, int],
-    columns: int,
-    title: str,
-    *,
-    signed: bool,
-    labels: Sequence[str] = (),
-) -> None:
-    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, each with its
-    label in the corner; grey levels, or signed weights from orange to blue, each picture on its own
-    scale."""
-    count = -(-len(rows) // columns)
-    high, wide = side if isinstance(side, tuple) else (side, side)
-    sheet = np.full((count * (high + 1) + 1, columns * (wide + 1) + 1), np.nan)
-    for i, row in enumerate(rows):
-        top, left = (i // columns) * (high + 1) + 1, (i % columns) * (wide + 1) + 1
-        picture = row.reshape(high, wide)
-        if signed:
-            picture = picture / max(np.abs(picture).max(), 1e-12)
-        sheet[top : top + high, left : left + wide] = picture
-        if i < len(labels):
-            axes.text(left, top, labels[i], color=ORANGE, fontsize=6, va="top")
-    from matplotlib.colors import LinearSegmentedColormap
-
-    signs = LinearSegmentedColormap.from_list("signs", ["#f28e2b", "#ffffff", "#1f6fb4"])
-    axes.imshow(sheet, cmap=signs if signed else "gray", vmin=-1 if signed else 0, vmax=1)
-    axes.set_axis_off()
-    axes.set_title(title, fontsize=9)

@@ -36,7 +36,7 @@ from .writing import Writing
 if TYPE_CHECKING:
     from .trainer import SeedTrainer
 
-Turn = tuple[Mapped, Sequence[Any], int]  # a step, the data, how often
+Turn = tuple[Mapped, list[Any], int]  # a step, the data, how often
 
 
 class Passes:
@@ -45,6 +45,7 @@ class Passes:
     def __init__(self, over: SeedTrainer) -> None:
         self.over, self.one, self.stack = over, over.one, over.stack
         self._programs: dict[Trace, Mapped] = {}
+        self._noted: Noted | None = None
 
     def shared(self) -> list[Value]:
         """What has one value for all nets, though the steps change it: the next row."""
@@ -57,6 +58,12 @@ class Passes:
         if found is None or found.group != self.stack.group:
             found = self._programs[trace] = Mapped(trace, self.stack, self.shared())
         return found
+
+    def noted(self, mapped: Mapped, meter: Meter) -> Noted:
+        """Epochs of one step."""
+        if self._noted is None or self._noted.mapped is not mapped:
+            self._noted = Noted(mapped, meter.beginning())
+        return self._noted
 
     def begin(self, meter: Meter) -> None:
         """Start the sums of all seeds from nothing."""
@@ -199,12 +206,13 @@ class SeedFit:
         quick = not (self.stops or self.listeners or self.plan.validation)
         epochly = one.schedulers and one.schedule == "epoch"
         if quick and len(self.turns) == 1 and self.data.steps == 1 and not epochly:
-            self.noted = Noted(self.turns[0][0], self.steps.meter.beginning())
+            self.noted = self.passes.noted(self.turns[0][0], self.steps.meter)
         if one.schedulers:
             over.rates = self.rates = over.rates or Rates(one, stack, over.vary)
         before, over.history = over.history, over.history.copy()
         for i in np.flatnonzero(over.failed):
             over.history.stopped[i] = before.stopped[i]
+        over.best_row[...] = -1
         self.writing.resume()
 
     def _end(self, stopped: str) -> None:
@@ -292,7 +300,8 @@ class SeedFit:
         n = self.writing.until_due(n)
         parts = []
         for number in range(self.stack.groups):
-            parts.append(self.noted.run(self.turns[0][1], number, n))
+            found = self.noted.run(self.turns[0][1], number, n)
+            parts.append([a.copy() for a in found] if self.stack.groups > 1 else found)
         names = {id(t): k for k, t in meter.tensors().items()}
         seeds = self.stack.seeds
         numbers = {
@@ -312,7 +321,7 @@ class SeedFit:
         n = len(bad)
         shown = {k: np.where(self.alive, v, math.nan) for k, v in logs.items()}
         over.history.extend(shown)
-        for i in np.flatnonzero(failed):
+        for i in np.flatnonzero(failed).tolist():
             first = int(bad[:, i].argmax())
             epoch = over.epochs[i] - n + first + 1
             over.history.stopped[i] = f"the loss became {logs['loss'][first, i]} in epoch {epoch}"
@@ -323,9 +332,10 @@ class SeedFit:
             improved, ends = stop.look(values, self.alive, over.epochs, self.epoch - 1)
             if stop.rule.restore_best and improved.any():
                 over.remember_best(improved)
+                over.best_row[improved] = len(over.history) - 1
             if ends.any():
                 self._freeze(ends)
-                for i in np.flatnonzero(ends):
+                for i in np.flatnonzero(ends).tolist():
                     over.history.stopped[i] = stop.reason(i)
                 self.alive &= ~ends
 

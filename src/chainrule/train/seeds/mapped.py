@@ -28,6 +28,8 @@ from .stack import Stack
 
 GROUP_BYTES = 4 << 20
 """What a group of nets may take: their state and the results of their products."""
+FEWEST = 4
+"""Of fewer nets a vector has few lanes: each by itself is as fast."""
 RECORD_BYTES = 32 << 20
 """What the notes of many epochs may take."""
 
@@ -41,7 +43,8 @@ def bytes_of(signature: Signature) -> int:
 
 def group_of(signature: Signature) -> int:
     """How many nets are trained together; of larger ones each by itself is faster."""
-    return max(GROUP_BYTES // max(bytes_of(signature), 1), 1)
+    found = GROUP_BYTES // max(bytes_of(signature), 1)
+    return found if found >= FEWEST else 1
 
 
 def mapped_signature(signature: Signature, per_seed: Collection[Node], count: int) -> Signature:
@@ -129,12 +132,7 @@ class Noted:
         places = [i for i, t in enumerate(mapped.trace.state) if id(t) in first]
         signature = mapped.signature
         state = signature.state
-        starts = {
-            state[i]: g.constant(
-                np.broadcast_to(first[id(mapped.trace.state[i])], state[i].shape).copy()
-            )
-            for i in places
-        }
+        starts = {state[i]: _begun(first[id(mapped.trace.state[i])], state[i]) for i in places}
         roots = substitute([*signature.updates], starts)
         self.tensors = [mapped.trace.state[i] for i in places]
         size = sum(state[i].size * state[i].dtype.itemsize for i in places)
@@ -155,8 +153,8 @@ class Noted:
         self.records = [np.zeros(r.shape, r.dtype) for r in records]
 
     def run(self, leaves: Sequence[Any], number: int, steps: int) -> list[Array]:
-        """``steps`` steps of a group; of each tensor of the meter a copy of what the steps left,
-        (steps, group, *shape)."""
+        """``steps`` steps of a group; of each tensor of the meter what the steps left, (steps,
+        group, *shape): overwritten by the next run."""
         extremes = self.mapped.extremes[number]
         state = [*self.mapped.state(number), *extremes.arrays]
         self.slot[...] = 0
@@ -165,4 +163,12 @@ class Noted:
         if extremes.checks:
             extremes.look(True)
         lead = () if self.mapped.group > 1 else (1,)
-        return [r[:steps].reshape(steps, *lead, *r.shape[1:]).copy() for r in self.records]
+        return [r[:steps].reshape(steps, *lead, *r.shape[1:]) for r in self.records]
+
+
+def _begun(value: Array, like: Node) -> Node:
+    """A constant with the shape of ``like``: the same for all nets."""
+    if value.size and (value == value.flat[0]).all():
+        return g.full(like.shape, value.flat[0].item(), like.dtype)
+    node = g.constant(np.asarray(value, like.dtype))
+    return node if node.shape == like.shape else g.expand(node, like.shape)

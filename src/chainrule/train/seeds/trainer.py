@@ -14,6 +14,7 @@ from ...core.whole_file import whole_file
 from ...errors import OptionError
 from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 from ...nn.module import Module
+from ...optim.lr_scheduler.base import schedulers
 from ...optim.optimizer import Optimizer
 from ...tensor import random
 from ...tensor.tensor import Tensor
@@ -30,7 +31,7 @@ from .nets import Model, first_states, named_tensors, times_gain
 from .rates import Rates
 from .stack import Stack
 from .vary import set_dropout, varied, vary_dropout, vary_optimizer
-from .writing import restore, state_of
+from .writing import LOADED, restore, state_of
 
 
 class _One(Trainer):
@@ -133,6 +134,8 @@ class SeedTrainer:
         """Which seeds had a loss that was NaN or infinite: they are trained no more."""
         self.has_best = np.zeros(len(self.seeds), bool)
         self.best_weights: dict[str, Array] = {}
+        self.best_row = np.full(len(self.seeds), -1)
+        """The epoch in the history that each seed went back to; -1: none."""
         self.rates: Rates | None = None
         self._stop = ""
         self.stack = Stack(len(self.seeds))
@@ -153,13 +156,25 @@ class SeedTrainer:
         vary_optimizer(one.optimizer, stack, self.vary)
         if "dropout" in self.vary:
             vary_dropout(one.model, stack, self.vary["dropout"])
+        for tensor in self.tensors().values():
+            stack.add(tensor)
         del self._first
 
     # -- what the room around it asks for ----------------------------------------------------------
     def tensors(self) -> dict[str, Any]:
         """Every tensor that training changes, by name, but the sums of an epoch."""
         found = tensors_of(self.one, self.one._steps)
-        return {k: t for k, t in found.items() if not k.startswith(("meter.", "cursor."))}
+        if self.one.schedule == "step":
+            for i, schedule in enumerate(schedulers(self.one.optimizer)):
+                held = [schedule._count, *schedule._factors, *schedule._since]
+                found |= {f"schedule.{i}.{k}": t for k, t in enumerate(held)}
+        known = {id(t) for k, t in found.items() if not k.startswith("other.")}
+        return {
+            k: t
+            for k, t in found.items()
+            if not k.startswith(("meter.", "cursor."))
+            and not (k.startswith("other.") and id(t) in known)
+        }
 
     def rows(self) -> dict[str, Array]:
         """The numbers of all seeds, (R, …) by name: views."""
@@ -253,12 +268,10 @@ class SeedTrainer:
         return self.seeds[int(np.nanargmin(np.where(self.failed, np.nan, values)))]
 
     def _measured(self, name: str) -> Array:
-        if self._went_back:
-            found: Array = np.nanmin(self.history[name], axis=0)
-            return found
-        return self.history.last(name)
-
-    _went_back = False
+        """What each seed's net measured: in its best epoch, or in the last one."""
+        values = self.history[name][self.best_row, np.arange(len(self.seeds))]
+        found: Array = np.where(self.best_row < 0, self.history.last(name), values)
+        return found
 
     def model_of(self, seed: int | str = "best") -> Module:
         """The net of one seed, a module of its own; "best": of `best_seed`."""
@@ -283,8 +296,7 @@ class SeedTrainer:
     def load(self, path: str | Path) -> None:
         """Take back what `save` wrote (or a checkpoint of `fit`), by a trainer made with the same
         arguments; the next `fit` goes on from there."""
-        state = read_file(Path(path))
-        restore(self, state, str(path))
+        restore(self, read_file(Path(path)), str(path), only=LOADED)
 
     if not TYPE_CHECKING:
 

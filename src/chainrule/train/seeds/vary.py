@@ -13,7 +13,7 @@ from ...nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from ...nn.module import Module
 from ...nn.options import check, number
 from ...optim.optimizer import Optimizer
-from ...tensor.value import array_of, stored
+from ...tensor.value import Value, array_of, stored
 from .stack import Stack
 
 OPTIMIZER = ("lr", "weight_decay", "momentum")
@@ -36,7 +36,7 @@ def varied(given: Any, seeds: int) -> dict[str, Array]:
             raise OptionError(
                 f"Trainer: vary has {name!r}; what may differ between seeds is {', '.join(VARIED)}"
             )
-        array = np.asarray(array_of(values), np.float64)
+        array = np.asarray(array_of(values) if isinstance(values, Value) else values, np.float64)
         if array.shape != (seeds,):
             raise OptionError(
                 f"Trainer: vary[{name!r}] has one number for each of {seeds} seeds, got shape "
