@@ -48,7 +48,7 @@ def _of_net(net: NetModel) -> Iterator[tuple[str, str]]:
         elif name == "shape":
             value = " x ".join(map(str, value)) + " (channels, height, width)"
         elif isinstance(value, list):
-            shown = [w if w.isprintable() and w.strip() else repr(w) for w in map(str, value)]
+            shown = [w if w.isprintable() and w.strip() else repr(w) for w in value]
             value = f"{len(value)}: {_some(shown, 24)}" if value else "none"
         yield name, str(value)
     weights = sum(v.size for v in net.weights.values())

@@ -12,15 +12,12 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import DataError, OptionError
+from .byte_pairs import SIZE, BytePairs, learn_byte_pairs
 from .known_files import KnownFile, KnownSet
-from .tokenizer import BytePairTokenizer
 from .unpacking import unpacked
 
 UNITS = ("bytes", "characters", "words", "pairs")
 UNKNOWN = "<unk>"
-BYTES = tuple(bytes([i]) for i in range(256))
-PAIRS = 1024
-"""Entries of a vocabulary of byte pairs, if nothing is said."""
 LIMIT = 1 << 31
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]|\n")
 _BOM = b"\xef\xbb\xbf"
@@ -66,8 +63,7 @@ class TextCorpus:
     ``unit``: "characters" (the default; the vocabulary is sorted), "bytes" (0 ... 255), "words"
     (words, punctuation marks and line ends, the most frequent first, after ``<unk>`` for what is
     not among them; ``size``: how many are kept, of them all if None), or "pairs" (byte pairs: the
-    bytes, then which two earlier entries are one, up to ``size``, 1024 if None; see
-    `BytePairTokenizer`). ``vocabulary``: that of another
+    bytes, then pieces of words up to ``size``, 1024 if None). ``vocabulary``: that of another
     corpus, for a text in the same numbers. Raises DataError for an empty text (but with a
     vocabulary), and for characters that the given vocabulary does not have.
 
@@ -98,12 +94,9 @@ class TextCorpus:
             raise DataError(f"{name} is empty")
         self.unit, self.name = unit, name
         if unit == "pairs":
-            self.pairs = (
-                BytePairTokenizer.learn([self._text(text)], PAIRS if size is None else size, 0)
-                if vocabulary is None
-                else BytePairTokenizer(vocabulary[len(BYTES) :], 0)
-            )
-            vocabulary = [*BYTES, *self.pairs.merges]
+            if vocabulary is None:
+                vocabulary = learn_byte_pairs(self._text(text), SIZE if size is None else size)
+            self._pairs = BytePairs(vocabulary)
         parts = self._parts(text)
         if vocabulary is None:
             vocabulary = self._vocabulary(parts, size)
@@ -143,9 +136,9 @@ class TextCorpus:
             )
         if self.unit == "bytes":
             return numbers.astype(np.uint8).tobytes()
-        if self.unit == "pairs":
-            return self.pairs.decode(numbers)
         words = [self.vocabulary[int(i)] for i in numbers]
+        if self.unit == "pairs":
+            return b"".join(words).decode("utf-8", "replace")
         if self.unit == "characters":
             return "".join(words)
         joined = " ".join(words)
@@ -173,12 +166,12 @@ class TextCorpus:
         other.__dict__.update(self.__dict__, tokens=tokens)
         return other
 
-    def _parts(self, text: str | bytes) -> Any:
+    def _parts(self, text: str | bytes) -> Sequence[Any]:
         if self.unit == "bytes":
             return text.encode() if isinstance(text, str) else bytes(text)
         text = self._text(text)
         if self.unit == "pairs":
-            return self.pairs.encode(text)
+            return self._pairs.split(text)
         return text if self.unit == "characters" else _WORD.findall(text)
 
     def _text(self, text: str | bytes) -> str:
@@ -193,11 +186,9 @@ class TextCorpus:
         common = sorted(counts, key=lambda word: (-counts[word], word))
         return [UNKNOWN, *common[: None if size is None else size - 1]]
 
-    def _numbers(self, parts: Any) -> Array:
+    def _numbers(self, parts: Sequence[Any]) -> Array:
         if self.unit == "bytes":
             return np.frombuffer(bytes(parts), np.uint8)
-        if self.unit == "pairs":
-            return np.asarray(parts).astype(self.dtype)
         get, unknown = self._number.get, self._number.get(UNKNOWN, -1)
         found = np.fromiter((get(p, unknown) for p in parts), np.int64, len(parts))
         if len(found) and found.min() < 0:

@@ -14,7 +14,7 @@ import numpy as np
 from .. import nn
 from ..core.node import Array
 from ..data import TextCorpus, load_text
-from ..data.corpus import BYTES, UNKNOWN
+from ..data.corpus import UNKNOWN
 from ..errors import DataError, OptionError
 from ..models import GPT, CharLSTM, Writer
 from ..nn.options import check, choice, integer, number, optional
@@ -245,7 +245,7 @@ class TextModel(NetModel):
             if unit == "bytes":
                 text = decoder.decode(bytes(token.astype(np.uint8)))
             elif unit == "pairs":
-                text = decoder.decode(self.corpus.pairs.pieces[int(token[0])])
+                text = decoder.decode(self.corpus.vocabulary[int(token[0])])
             elif unit == "words":  # spaces between words depend on both
                 both = self.corpus.decode(np.concatenate([last, token]))
                 text, last = both[len(self.corpus.decode(last)) :], token
@@ -303,25 +303,25 @@ class TextModel(NetModel):
 
     # -- file --------------------------------------------------------------------------------------
     def _description(self) -> dict[str, Any]:
-        unit = self.corpus.unit
-        listed = None if unit == "bytes" else list(self.corpus.vocabulary)
-        if unit == "pairs":
-            listed = [list(pair) for pair in self.corpus.pairs.merges]
-        return {"net": self.shape, "unit": unit, "vocabulary": listed}
+        words = self.corpus.vocabulary
+        if self.corpus.unit == "pairs":
+            words = tuple(w.decode("latin-1") for w in words)
+        listed = None if self.corpus.unit == "bytes" else list(words)
+        return {"net": self.shape, "unit": self.corpus.unit, "vocabulary": listed}
 
     @classmethod
     def _described(cls, held: Mapping[str, Any], weights: Mapping[str, Array]) -> Self:
         unit, words = held["unit"], held["vocabulary"]
         if unit == "bytes":
             words = range(256)
-        elif unit == "pairs":
-            words = [*BYTES, *(tuple(_count(n + 1, "a pair") - 1 for n in pair) for pair in words)]
         elif not all(isinstance(w, str) for w in words):
             raise DataError("the vocabulary has entries that are no texts")
         elif unit == "characters" and any(len(w) != 1 for w in words):
             raise DataError("the vocabulary has entries that are no characters")
         elif unit == "words" and UNKNOWN not in words:
             raise DataError(f"the vocabulary has no {UNKNOWN}")
+        elif unit == "pairs":
+            words = [w.encode("latin-1") for w in words]
         shape: dict[str, Any] = {
             "model": str(held["net"]["model"]),
             **{k: _count(held["net"][k], k) for k in ("length", "width", "layers", "heads")},
