@@ -17,6 +17,7 @@ from .loops import LoopProgram
 from .lower import lower
 from .order import order
 from .place import place
+from .share_rows import share_rows
 from .simplify import simplify
 
 See = Callable[[str, Any], None]
@@ -46,7 +47,7 @@ def to_loops(graph: Signature, see: See = lambda name, value: None) -> LoopProgr
     see("fuse", groups)
     lowered = lower(graph, groups, compile)  # which compiles the bodies of loops
     see("lower", lowered)
-    placed = place(graph, groups, lowered)
+    placed = share_rows(place(graph, groups, lowered))
     see("place", placed)
     program = order(placed)
     see("order", program)
