@@ -118,7 +118,7 @@ class _Sharing:
         if not self.homes.keys() & (k.reads | k.writes):
             return k
         if not isinstance(k.body, Repeat):
-            return kernel_of(k.name, moved(k.body, _Names(self)))
+            return replace(kernel_of(k.name, moved(k.body, _Names(self))), beside=k.beside)
         reads, writes = (frozenset(map(self._home, x)) for x in (k.reads, k.writes))
         places = [self._home(p) for p in k.body.places]
         return kernel_of(k.name, replace(k.body, places=places, reads=reads, writes=writes))
