@@ -417,7 +417,7 @@ class Fit:
         if state is None:
             return None
         where, data = f"the checkpoint in {checkpoint.folder}", self.data
-        fit = read_fit(state.meta, read_meta(state.meta, where).epoch, where)
+        fit = read_fit(state.meta, read_meta(state, where).epoch, where)
         self._check_same(fit, where, compiled=False)
         if len(fit.callbacks) != len(self.plan.callbacks):
             raise CheckpointError(

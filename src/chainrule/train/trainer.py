@@ -39,9 +39,11 @@ from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit, Plan
 from .history import History
+from .interrupt import interruptible
 from .loaders import gives_batches, rows_of, training_rows
 from .lr_finder import LRSearch, find_lr
 from .measures import Measures
+from .meta import HISTORY
 from .meter import Meter, named_metrics
 from .metrics import Metric
 from .names import optimizer_of
@@ -286,6 +288,7 @@ class Trainer:
 
     # -- training ----------------------------------------------------------------------------------
     @knows(FIT, FIT_SYNONYMS)
+    @interruptible
     @one_thread(long=True)
     def fit(
         self,
@@ -616,7 +619,7 @@ class Trainer:
         optimizer.
         """
         state = read_file(Path(path))
-        kept = ("model.", "optimizer.", "generator.", "best.")
+        kept = ("model.", "optimizer.", "generator.", "best.", HISTORY)
         state.arrays = {k: v for k, v in state.arrays.items() if k.startswith(kept)}
         restore(self, self._steps, state, str(path), only=kept)
 
