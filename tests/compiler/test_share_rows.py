@@ -1,4 +1,4 @@
-"""What a loop keeps for the loop backwards lies where its input lay, and no more is kept than that."""
+"""What a loop keeps for the loop backwards lies where its input lay."""
 
 from __future__ import annotations
 

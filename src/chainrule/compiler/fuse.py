@@ -58,7 +58,8 @@ def _in_memory_anyway(
     for node in order:
         if node in by_rows:
             needed.add(base_of(node.inputs[1])[0])
-        if node.op != "concat" and (node.primitive.own_kernel or node.primitive.in_memory):
+        own = node.primitive.own_kernel and not node.primitive.by_parts
+        if own or node.primitive.in_memory:
             needed.update(base_of(x)[0] for x in node.inputs)
         if is_merge(node):
             needed.add(node.inputs[0])
@@ -188,7 +189,7 @@ class _Fuser:
             node.primitive.is_cheap
             and node not in self.needed
             and len(users) == 1
-            and (users[0].primitive.kind == "elementwise" or users[0].op == "concat")
+            and (users[0].primitive.kind == "elementwise" or users[0].primitive.by_parts)
             and users[0].inputs.count(node) == 1
         )
 

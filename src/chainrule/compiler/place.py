@@ -188,7 +188,7 @@ def _kernels(
         yield from (kernel_of(name, moved(body, places)) for body in bodies)
         return
     value, first = numbers[head], numbers.get(head.inputs[0])
-    beside = value if head.op == "concat" else -1
+    beside = value if head.primitive.by_parts else -1
     for target in places[value]:
         # Where it changes its first input in place, it need not be copied there before.
         here = head.primitive.updates and first is not None and places[first][0] == target
