@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.data import read_sequences, sequences_of
+from chainrule.data import read_sequences, sequences_of_table
 from chainrule.errors import DataError, OptionError
 
 LONG = "who,when,a,b,kind\nx,3,1,10,up\ny,1,2,20,down\nx,1,3,30,up\nx,2,4,40,up\ny,0,5,50,down\n"
@@ -25,13 +25,13 @@ def written(folder: Path, text: str, name: str = "t.csv") -> Path:
 
 def test_a_long_table(tmp_path: Path) -> None:
     path = written(tmp_path, LONG)
-    found = sequences_of(path, "who", order="when", target="kind")
+    found = sequences_of_table(path, "who", order="when", target="kind")
     assert [x.tolist() for x in found.x] == [[[3, 30], [4, 40], [1, 10]], [[5, 50], [2, 20]]]
     assert found.x[0].dtype == np.float32 and found.lengths.tolist() == [3, 2]
     assert (found.y.tolist(), found.classes) == ([1, 0], ("down", "up"))
-    as_they_are = sequences_of(path, "who", features="a")
+    as_they_are = sequences_of_table(path, "who", features="a")
     assert [x[:, 0].tolist() for x in as_they_are.x] == [[1, 3, 4], [2, 5]]
-    each = sequences_of(path, "who", order="when", features="a", target="b", target_of="step")
+    each = sequences_of_table(path, "who", order="when", features="a", target="b", target_of="step")
     assert [y.tolist() for y in each.y] == [[30, 40, 10], [50, 20]]
     assert each.y[0].dtype == np.int64 and each.classes == ()
 
@@ -43,7 +43,7 @@ def test_order_by_dates_missing_values_and_numbered_sequences() -> None:
         "v": [1.0, None, 3.0],
         "target": [0.5, 0.5, 1.5],
     }
-    found = sequences_of(table, "n", order="day", target="target")
+    found = sequences_of_table(table, "n", order="day", target="target")
     np.testing.assert_array_equal(found.x[0][:, 0], [np.nan, 1])
     assert found.y.tolist() == [0.5, 1.5] and found.y.dtype == np.float32
 
@@ -51,7 +51,7 @@ def test_order_by_dates_missing_values_and_numbered_sequences() -> None:
 def test_many_sequences_are_what_a_loop_makes() -> None:
     rng = np.random.default_rng(0)
     who, v = rng.integers(0, 50, 2000), rng.normal(size=(2000, 2)).astype("f")
-    found = sequences_of({"who": who, "v": v[:, 0], "w": v[:, 1]}, "who")
+    found = sequences_of_table({"who": who, "v": v[:, 0], "w": v[:, 1]}, "who")
     ids = list(dict.fromkeys(who.tolist()))
     assert len(found) == len(ids)
     for x, i in zip(found.x, ids, strict=True):
@@ -59,7 +59,7 @@ def test_many_sequences_are_what_a_loop_makes() -> None:
 
 
 def bad(text: str, **options: Any) -> Any:
-    return lambda folder: sequences_of(written(folder, text), "who", **options)
+    return lambda folder: sequences_of_table(written(folder, text), "who", **options)
 
 
 LONG_MISTAKES = {
@@ -148,7 +148,7 @@ class Score(nn.Module):
 def test_padding_counts_in_nothing_that_is_read_from_a_file(tmp_path: Path) -> None:
     """Two sequences of 3 steps and of 1; padding scores 0 for both classes."""
     text = "who,right,wrong,y\nx,1,0,0\nx,0,1,1\nz,1,0,0\nx,1,0,0\n"
-    found = sequences_of(written(tmp_path, text), "who", target="y", target_of="step")
+    found = sequences_of_table(written(tmp_path, text), "who", target="y", target_of="step")
     model = Score()
     trainer = cr.Trainer(
         model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), metrics=["accuracy"]

@@ -29,20 +29,27 @@ from .generators import make_copy as make_copy
 from .generators import make_parity as make_parity
 from .generators import make_reber as make_reber
 from .generators import make_spirals as make_spirals
+from .generators import make_sums as make_sums
 from .generators import make_temporal_order as make_temporal_order
 from .generators import reber_next as reber_next
 from .idx import read_idx as read_idx
 from .image_folder import ImageFolder as ImageFolder
 from .image_folder import load_image_folder as load_image_folder
+from .images import load_image_files as load_image_files
+from .images import load_images as load_images
+from .known_sequences import load_series as load_series
+from .known_sequences import load_ucr as load_ucr
+from .load_sequences import load_sequences as load_sequences
 from .mnist import load_fashion_mnist as load_fashion_mnist
 from .mnist import load_mnist as load_mnist
+from .multi30k import load_multi30k as load_multi30k
 from .preprocess import Preprocessor as Preprocessor
 from .reading import open_table as open_table
 from .reading import read_table as read_table
 from .reading import source_of as source_of
 from .reading import table_of as table_of
 from .sequence_tables import read_sequences as read_sequences
-from .sequence_tables import sequences_of as sequences_of
+from .sequence_tables import sequences_of_table as sequences_of_table
 from .sequences import Sequences as Sequences
 from .sequences import pad_sequences as pad_sequences
 from .sequences import read_ts as read_ts
@@ -51,6 +58,7 @@ from .split import KFold as KFold
 from .split import TimeSeriesSplit as TimeSeriesSplit
 from .split import train_test_split as train_test_split
 from .tables import Table as Table
+from .tokenizer import BytePairTokenizer as BytePairTokenizer
 
 if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.data")

@@ -21,7 +21,7 @@ from .written import number_of
 SEPARATORS = ",;\t|"
 
 
-def sequences_of(
+def sequences_of_table(
     table: Any,
     sequence: str,
     *,
@@ -42,14 +42,16 @@ def sequences_of(
     Raises DataError, with the line, for a row without a sequence or a place in it, two rows in one
     place, words among features, or a target that changes within a sequence.
 
-    >>> from chainrule.data import sequences_of
+    >>> from chainrule.data import sequences_of_table
     >>> rows = {"id": ["a", "b", "a"], "t": [2, 1, 1], "v": [5, 6, 4], "y": ["up", "no", "up"]}
-    >>> found = sequences_of(rows, "id", order="t", target="y")
+    >>> found = sequences_of_table(rows, "id", order="t", target="y")
     >>> [x.tolist() for x in found.x], found.y.tolist(), found.classes
     ([[[4.0], [5.0]], [[6.0]]], [1, 0], ('no', 'up'))
     """
     if target_of not in ("sequence", "step"):
-        raise OptionError(f'sequences_of: target_of is "sequence" or "step", got {target_of!r}')
+        raise OptionError(
+            f'sequences_of_table: target_of is "sequence" or "step", got {target_of!r}'
+        )
     found = table_of(table)
     own = [n for n in (sequence, order, target) if n is not None]
     names = column_names(features) if features is not None else []

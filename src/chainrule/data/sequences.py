@@ -23,7 +23,7 @@ class Sequences:
     predicted where there are none; a list if each step has one), and the name of the problem."""
 
     x: list[Array]
-    y: Array | list[Array]
+    y: Any
     classes: tuple[str, ...]
     name: str
 

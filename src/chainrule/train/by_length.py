@@ -1,9 +1,10 @@
 """Batches of sequences of similar length, so that little of a batch is padding.
 
 Each row is of a group, and a group's sequences are cut to the length of its longest one. In each
-epoch the rows of a group are put in another order, all rows are cut into batches, group after
-group, and the batches come in any order: all of it is a function of (seed, epoch). A group is a
-program of its own, so there are few, each of which saves enough.
+epoch the rows of a group are put in another order, a function of (seed, epoch), and all rows are
+cut into batches, group after group. The batches come in an order that is a function of the seed: in
+all epochs alike, so that many of them are one native run. A group is a program of its own, so there
+are few, each of which saves enough.
 """
 
 from __future__ import annotations
@@ -29,27 +30,31 @@ class ByLength:
         self.batch = batch
         self.edges = group_edges(lengths, batch)
         self._group = np.searchsorted(self.edges, lengths)
-        self.rows = stored(np.zeros(len(lengths), np.uint32))
         self.lengths: Array = np.empty(0, np.int64)
-        self._put(np.arange(len(lengths)), np.arange(len(lengths) // batch))
+        self.rows = stored(self._order(np.arange(len(lengths)), np.arange(len(lengths) // batch)))
 
     def arrange(self, seed: int, epoch: int) -> None:
         """Put everything in the order of (seed, epoch)."""
-        count, low, high = len(self._group), seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
-        key = philox(np.uint32(epoch), np.uint32(low), np.uint32(high))[0]
-        words, more = philox(np.arange(count, dtype=np.uint32), key, np.uint32(high))
-        self._put(words, np.argsort(more[: count // self.batch], kind="stable"))
+        np.copyto(self.rows._storage_for_update(), self.order(seed, epoch))
 
-    def _put(self, words: Array, batches: Array) -> None:
+    def order(self, seed: int, epoch: int) -> Array:
+        """The rows in the order of (seed, epoch), uint32 (N,). ``lengths`` are then those of
+        ``seed``, in all epochs."""
+        count, low, high = len(self._group), seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+        of_seed, of_epoch = (philox(n, low, high)[0] for n in (0, epoch + 1))
+        places = np.arange(count, dtype=np.uint32)
+        turns = philox(places[: count // self.batch], of_seed, high)[0]
+        return self._order(philox(places, of_epoch, high)[0], np.argsort(turns, kind="stable"))
+
+    def _order(self, words: Array, batches: Array) -> Array:
         """Rows of a group in the order of their ``words``; full batches in the order ``batches``,
         where those of the shortest are first. What is left over makes the last batch."""
         rows = np.lexsort((words, self._group)).astype(np.uint32)
         left = len(rows) - len(batches) * self.batch
         order = rows[: len(rows) - left].reshape(-1, self.batch)
-        placed = np.concatenate([order[batches].ravel(), rows[len(rows) - left :]])
-        np.copyto(self.rows._storage_for_update(), placed)
         longest = [*self._group[order[batches, -1]], *self._group[rows[-1:]][: left > 0]]
         self.lengths = self.edges[longest]
+        return np.concatenate([order[batches].ravel(), rows[len(rows) - left :]])
 
     def alike(self, batch: int) -> int:
         """How many batches from this one on have its length."""

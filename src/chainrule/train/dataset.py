@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +68,25 @@ class Dataset:
             return 1
         left = self.full - index
         return left if self.by_length is None else min(left, self.by_length.alike(index))
+
+    def updates(self, index: int, accumulate: int) -> bool:
+        """Whether parameters change after batch ``index``: it is the last of its group, or of the
+        epoch."""
+        last = index == self.steps - 1
+        return accumulate == 1 or index % accumulate == accumulate - 1 or last
+
+    def turns(self, accumulate: int) -> list[tuple[int, bool, int, int | None]]:
+        """An epoch as runs of equal steps: their rows, whether they update, how many, and the
+        length of their sequences."""
+        if accumulate == 1 and self.by_length is None:
+            last = [(self.rest, True, 1, None)] * (self.rest > 0)
+            return [(self.batch, True, self.full, None), *last]
+        kinds = [
+            (self.batch_rows(i), self.updates(i, accumulate), self.batch_length(i))
+            for i in range(self.steps)
+        ]
+        runs = [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
+        return [(rows, update, n, length) for (rows, update, length), n in runs]
 
 
 def evaluation_data(

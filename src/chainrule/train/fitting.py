@@ -4,7 +4,7 @@ else."""
 from __future__ import annotations
 
 import contextlib
-import inspect
+import functools
 import math
 import threading
 import time
@@ -16,16 +16,18 @@ import numpy as np
 
 from ..errors import CheckpointError, OutOfRangeError, WriteError
 from ..habits import user_level
-from ..tensor.compiled import Trace
-from .callbacks import Callback, EarlyStopping
+from ..tensor.trace import Trace
+from .callbacks import Callback, EarlyStopping, waiting
 from .checkpoint import Checkpoint, State
 from .dataset import Dataset
+from .epochs import Columns, Epochs
 from .history import History
 from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
 from .meta import FitMeta, read_fit, read_meta
 from .meter import RECORD
 from .progress import Progress, progress_display
+from .schedules import epochs_foreseen, wants_metric
 from .sentinel import Sentinel
 from .snapshot import Part, restore, state_of
 from .steps import Steps
@@ -58,7 +60,7 @@ class Fit:
         self.trainer, self.steps, self.plan, self.data = trainer, steps, plan, plan.data
         self.batch = 0  # the next batch of this epoch
         self.epoch = 0  # of this fit
-        self.per_step = 0.0  # seconds, measured
+        self.per_step = steps.per_step.get(plan.data.batch, 0.0)  # seconds, measured
         self.interrupts = Interrupts()
         self._whole = True  # whether the counters say what the state is
         self._not_written = False  # whether the last checkpoint could not be written
@@ -66,16 +68,24 @@ class Fit:
         self._settings: Settings = {}
         self._found: tuple[State, FitMeta, str] | None = None  # in the checkpoint's folder
         self.started = time.perf_counter()
-        self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
+        self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch, self._set_rates)
         self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
+        self._epochs: Epochs | None = None
+        self.per_epoch = 0.0  # seconds, measured where epochs run together
         # Callbacks and schedules may change anything between epochs.
-        listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
-        self._replayable = not listeners and not (
-            trainer.schedulers and trainer.schedule == "epoch"
+        self._waits = [waiting(c) for c in plan.callbacks]
+        listening = zip(plan.callbacks, self._waits, strict=True)
+        self._replayable = not self._scheduled and all(
+            isinstance(c, EarlyStopping) or may_wait(0) == math.inf for c, may_wait in listening
         )
+
+    @property
+    def _scheduled(self) -> bool:
+        """Whether schedules are stepped after each epoch."""
+        return bool(self.trainer.schedulers) and self.trainer.schedule == "epoch"
 
     def _is_quick(self) -> bool:
         """Whether many epochs can be run without Python: of one step each, and only the loss is
@@ -134,6 +144,10 @@ class Fit:
             if not resumed:
                 self._start_epoch()
             while self.epoch < plan.epochs and not trainer._stop:
+                together = self._how_many_together()
+                if together > 1:
+                    self._run_together(together, display)
+                    continue
                 self._run_epoch(display)
                 if self.batch >= self.data.steps:
                     self._end_epoch(display)
@@ -146,6 +160,7 @@ class Fit:
                 callback.on_fit_end(trainer)
             trainer.history.stopped = INTERRUPTED
             raise
+        self.steps.per_step[self.data.batch] = self.per_step
         trainer.history.stopped = trainer._stop
         if not over:
             self._write(force=True)  # before weights are exchanged for the best: it may go on
@@ -159,7 +174,7 @@ class Fit:
             self._all_traces()  # an epoch has all of them
             return
         self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
-        if data.rest and data.full > 1 and k == 1:
+        if data.rest and data.full > 1 and k == 1 and not self.steps.is_compiled(data, data.rest):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 
@@ -169,7 +184,7 @@ class Fit:
         kinds: list[tuple[int, bool, int | None]]
         if data.by_length is None:
             kinds = [
-                (data.batch_rows(batch), self._updates(batch), None)
+                (data.batch_rows(batch), data.updates(batch, self.trainer.accumulate), None)
                 for batch in range(data.steps)
                 if batch < self.trainer.accumulate or batch >= data.full - 1
             ]
@@ -220,7 +235,8 @@ class Fit:
                 else:
                     self._run(*self._next_chunk())
             except OutOfRangeError as error:
-                raise self._located(error) from None
+                last = RECORD if self.quick else data.steps
+                raise self._located(error, last) from None
             self._after_chunk(display)
 
     def _run(self, n: int, rows: int, update: bool) -> None:
@@ -262,6 +278,81 @@ class Fit:
         self.batch = 1
         self._whole = True
 
+    # -- several epochs at once --------------------------------------------------------------------
+    def _how_many_together(self) -> int:
+        """How many epochs, from here on, may run without Python between them."""
+        trainer, plan, steps = self.trainer, self.plan, self.data.steps
+        if self.quick or self.batch or not self.per_step or self._rest is not None:
+            return 1  # the first epoch compiles, and is timed
+        if any(c.every > 0 for c in plan.callbacks):
+            return 1
+        more = 1.0 if plan.validation is None else 1 + plan.validation.rows / self.data.rows
+        per_epoch = self.per_epoch or self.per_step * steps * more
+        n = min(plan.epochs - self.epoch, int(CHUNK_SECONDS / per_epoch))
+        n = int(min([n, *(may_wait(self.epoch) for may_wait in self._waits)]))
+        if self._scheduled:
+            n = int(min([n, *map(epochs_foreseen, trainer.schedulers)]))
+        if plan.checkpoint is not None and plan.checkpoint.every_steps is not None:
+            every = plan.checkpoint.every_steps
+            n = min(n, (every - trainer.step % every) // steps)
+        if n > 1 and self._epochs is None:
+            best = any(c.restore_best for c in plan.callbacks)
+            self._epochs = Epochs(trainer, self.steps, self.data, plan.validation, best)
+        if self._epochs is None:
+            return 1
+        return min(n, self._epochs.most)
+
+    def _run_together(self, n: int, display: Progress) -> None:
+        """``n`` epochs in one native run, and then what is to be done after each of them."""
+        epochs, steps = self._epochs, self.data.steps
+        assert epochs is not None
+        self.sentinel.keep(self.epoch * steps)
+        self._whole = False
+        start = time.perf_counter()
+        try:
+            sums, columns = epochs.run(n, self.epoch)
+        except OutOfRangeError as error:
+            epochs.unsee(0)
+            raise self._located(error, n * steps) from None
+        self.per_epoch = (time.perf_counter() - start) / n
+        self.per_step = self.per_epoch / steps
+        finite = np.isfinite(sums)
+        good = n if finite.all() else int(finite.argmin())
+        self._note(columns, good, display)
+        if good < n:
+            self.steps.meter.set_total(sums[good])
+            epochs.unsee(good)
+            self.trainer.step += steps
+            self._report_nonfinite(steps)
+        self._whole = True
+        self.batch = steps
+        self._pause(display, self.epoch)
+        self._next_epoch()
+
+    def _note(self, columns: Columns, n: int, display: Progress) -> None:
+        """Count ``n`` epochs that have run, and tell who wants to know of each."""
+        trainer, plan, epochs, steps = self.trainer, self.plan, self._epochs, self.data.steps
+        assert epochs is not None
+        lists = {name: column[:n].tolist() for name, column in columns.items()}
+        last = self.epoch + n
+        wanted = bool(plan.callbacks) or self._scheduled or not display.silent
+        try:
+            while wanted and self.epoch < last:
+                i = self.epoch + n - last
+                for callback in plan.callbacks if i else ():
+                    callback.on_epoch_begin(trainer, self.epoch)
+                trainer.step += steps
+                trainer.weights_of_epoch = functools.partial(epochs.weights, i)
+                self._close_epoch({k: v[i] for k, v in lists.items()}, display, i == n - 1)
+        finally:  # what has run has run
+            trainer.weights_of_epoch = None
+            left = last - self.epoch
+            if left:
+                trainer.history.extend({k: v[n - left :] for k, v in lists.items()})
+                trainer.epoch += left
+                trainer.step += left * steps
+                self.epoch = last
+
     def _advance(self) -> None:
         """One training step, of those that are compiled already; the watch puts all state back."""
         for p in self.trainer.model.parameters():
@@ -287,52 +378,54 @@ class Fit:
         k = self.trainer.accumulate
         if k == 1:
             return n, rows, True
-        if self._updates(self.batch):
+        if data.updates(self.batch, k):
             return 1, rows, True
         return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
 
-    def _updates(self, batch: int) -> bool:
-        """Whether parameters change after this batch: it is the last of its group, or of the
-        epoch."""
-        k = self.trainer.accumulate
-        return k == 1 or batch % k == k - 1 or batch == self.data.steps - 1
-
     def _after_chunk(self, display: Progress) -> None:
-        trainer = self.trainer
         if not math.isfinite(self.steps.meter.total):
             self._report_nonfinite(self.batch)
+        self._pause(display, self.epoch + self.batch / self.data.steps)
+        if self.batch < self.data.steps:  # at the end of an epoch that is done after it
+            self._write()
+            self._answer_interrupt()
+
+    def _pause(self, display: Progress, done: float) -> None:
+        """Between two native runs; ``done``: epochs so far."""
+        trainer, limit = self.trainer, self.plan.max_seconds
         if self._rest is None:
             self.watch.look(self.per_step, self._advance)
         for callback in self.plan.callbacks:
             if callback.every > 0 and trainer.step % callback.every == 0:
                 callback.on_steps(trainer, trainer.step, self.steps.meter.logs())
         if display.shown:
-            fraction = (self.epoch + self.batch / self.data.steps) / self.plan.epochs
-            display.update(self.epoch, fraction, self.steps.meter.logs(), self.per_step)
-        limit = self.plan.max_seconds
+            logs = self.steps.meter.logs()
+            display.update(self.epoch, done / self.plan.epochs, logs, self.per_step)
         if limit is not None and time.perf_counter() - self.started > limit:
             trainer.stop(f"{limit:g} seconds are over")
-        if self.batch < self.data.steps:  # at the end of an epoch that is done after it
-            self._write()
-            self._answer_interrupt()
 
     def _answer_interrupt(self) -> None:
         if self.interrupts.waiting:
             self._wait_for_rest()
             self.interrupts.answer()
 
+    def _set_rates(self, epoch: int) -> None:
+        """As they were in an epoch of those that ran together, for the sentinel."""
+        if self._epochs is not None:
+            self._epochs.set_rates(epoch)
+
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
         data = self.data
-        rows, update = data.batch_rows(batch), self._updates(batch)
+        rows, update = data.batch_rows(batch), data.updates(batch, self.trainer.accumulate)
         self.steps.run_training(data, rows, update, n, self.quick, data.batch_length(batch))
 
-    def _located(self, error: OutOfRangeError) -> OutOfRangeError:
-        """An index was outside in the chunk that begins here."""
+    def _located(self, error: OutOfRangeError, last: int) -> OutOfRangeError:
+        """An index was outside among the next ``last`` batches from this epoch on."""
         self._wait_for_rest()
         if not error.after_run:
             return error
-        last = self.epoch * self.data.steps + (RECORD if self.quick else self.data.steps)
+        last += self.epoch * self.data.steps
         return self.sentinel.locate(error, last, self._run_again)
 
     def _report_nonfinite(self, last: int) -> None:
@@ -349,27 +442,33 @@ class Fit:
             logs |= trainer._evaluate(plan.validation, "val_")
         if trainer.schedulers:
             logs["lr"] = float(trainer.optimizer.param_groups[0]["lr"])
-            if trainer.schedule == "epoch":
-                self._step_schedulers(logs)
+        self._close_epoch(logs, display)
+        self._next_epoch()
+
+    def _close_epoch(self, logs: dict[str, float], display: Progress, last: bool = True) -> None:
+        """Count an epoch and tell of it; ``last``: no later one has run yet."""
+        trainer = self.trainer
+        if self._scheduled:
+            self._step_schedulers(logs, last)
         trainer.history.append(logs)
         trainer.epoch += 1
         self.epoch += 1
-        self._whole = True
-        for callback in plan.callbacks:
+        self._whole = last
+        for callback in self.plan.callbacks:
             callback.on_epoch_end(trainer, self.epoch - 1, logs)
         display.end_epoch(self.epoch - 1, logs)
-        if self.epoch < plan.epochs and not trainer._stop:
+
+    def _next_epoch(self) -> None:
+        if self.epoch < self.plan.epochs and not self.trainer._stop:
             self._start_epoch()
             self._write()
             self._answer_interrupt()
 
-    def _step_schedulers(self, logs: dict[str, float]) -> None:
+    def _step_schedulers(self, logs: dict[str, float], last: bool) -> None:
         for scheduler in self.trainer.schedulers:
-            if (
-                "metrics" in inspect.signature(scheduler.step).parameters
-            ):  # plateau: by what is measured
+            if wants_metric(scheduler):  # plateau: by what is measured
                 scheduler.step(logs.get("val_loss", logs["loss"]))
-            else:
+            elif last:  # of epochs that ran together it was stepped before
                 scheduler.step()
 
     # -- checkpoints -------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from ....core.forking import free_in_child
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
-from ...base import Cache
+from ...base import Cache, Run
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
+from ..threads.tuner import Pace
 from .artifact import Artifact
 from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
@@ -62,8 +63,8 @@ class CompiledProgram:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
         # One run at a time: the pointer table and the arena are shared.
-        self._lock = threading.Lock()
-        free_in_child(self, "_lock")
+        self.lock = threading.Lock()
+        free_in_child(self, "lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -96,16 +97,27 @@ class CompiledProgram:
             if slot.kind in self._places:
                 self._places[slot.kind].append((slot.number, i))
         self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
+        self._user: weakref.ref[object] | None = None  # whose arrays are pointed at and kept
+        self.round_pace = Pace()  # of rounds of which it is the longest part
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
         returned."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             if steps > 0 and self.artifact.calls:
                 self.loop.run(steps, 1 if self.artifact.one_thread else None)
             del held
         return outputs
+
+    def lend(self, user: object, run: Run) -> list[Array]:
+        """Point at the arrays that ``user`` has for a run; it keeps them and what is returned, and
+        runs `loop` itself while it holds `lock`. Nothing is done if they are pointed at already."""
+        if self._user is None or self._user() is not user:
+            _, held = self._point(run.inputs, run.state, run.outputs)
+            self._user = weakref.ref(user)
+            return held
+        return []
 
     def profile(
         self,
@@ -116,16 +128,21 @@ class CompiledProgram:
     ) -> Array:
         """Nanoseconds a step of each call and of the wait after it on the first thread, shape
         (calls, 2)."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
             del outputs, held
         return times
 
     def _point(
-        self, inputs: Sequence[Array], state: Sequence[Array]
+        self,
+        inputs: Sequence[Array],
+        state: Sequence[Array],
+        outputs: Sequence[Array] | None = None,
     ) -> tuple[list[Array], list[Array]]:
-        """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
+        """Fill the pointer table; returns the outputs (fresh ones, if none are given) and what must
+        stay alive during the run."""
+        self._user = None
         table, held = self._table, []
         at = [self._address(i, array) for i, array in enumerate(state)]
         written = {at[i] for i in self.signature.changed}
@@ -139,13 +156,14 @@ class CompiledProgram:
             table[place] = where
         for number, place in self._places["state"]:
             table[place] = at[number]
-        outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
+        if outputs is None:
+            outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
         for number, place in self._places["output"]:
             table[place] = outputs[number].ctypes.data
         if len(self._parts):
             table[self._parts] = table[self._parents] + self._offsets
         self.loop.set_pointers(table)
-        return outputs, held
+        return list(outputs), held
 
     def _address(self, number: int, array: Array) -> int:
         """Where a state array lies, once it is seen to be as the program expects it."""
