@@ -191,13 +191,15 @@ def test_the_page_is_filled_in(tmp_path) -> None:
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
     page.write_text(
-        "before\n<!-- machine -->\n<!-- end -->\n<!-- intermediate-values -->\nold\n<!-- end "
-        "-->\nafter"
+        "before\n<!-- machine -->\n<!-- end -->\n<!-- summary -->\n<!-- end -->\n"
+        '<a id="intermediate-values"></a>\n## In between\nwords\n'
+        "<!-- intermediate-values -->\nold\n<!-- end -->\nafter"
     )
     update_page(page, [reproduce("intermediate-values", seeds=3)])
     text = page.read_text()
     assert text.startswith("before") and text.endswith("after") and "old" not in text
     assert "| 2-1-4-4, ε 0.25, α 0.9 |  | at least 3 of 3 in 3,000 sweeps |" in text
+    assert "| [In between](#intermediate-values) | 2 of 2 | " in text
     assert (tmp_path / "figures" / "intermediate-values.png").exists()
     with pytest.raises(DataError, match="no place for 't-c'"):
         update_page(page, [run_experiment(EXPERIMENTS["t-c"], 2, None, sweeps=2)])
