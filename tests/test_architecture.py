@@ -181,7 +181,7 @@ PLACES = {
     "compiler/lower.py",
     "backends/cpu/emit/nest.py",  # sums are added in blocks
     "backends/llvm/primitives.py",
-    "backends/llvm/elementary.py",
+    "backends/llvm/elementary/__init__.py",
     "backends/cpu/emit/whole_step/primitives.py",
     "backends/cpu/emit/whole_step/records.py",
 }
