@@ -19,9 +19,10 @@ from ...tensor.trace import Trace
 from ...tensor.value import Value, no_grad, stored
 from ..callbacks import Callback, EarlyStopping
 from ..dataset import Dataset
-from ..fitting import CHUNK_SECONDS, Plan
+from ..fitting import CHUNK_SECONDS
 from ..interrupt import INTERRUPTED, Interrupts, interrupts
 from ..meter import Meter
+from ..plan import Plan
 from ..progress import Progress, progress_display
 from ..sentinel import NonFiniteLossError
 from ..steps import Static, _look

@@ -20,9 +20,9 @@ from ...tensor import random
 from ...tensor.tensor import Tensor
 from ..checkpoint import read_file, to_bytes
 from ..dataset import EVALUATION_BATCH, Dataset
-from ..fitting import Plan
 from ..names import optimizer_of
 from ..objective import _known
+from ..plan import Plan
 from ..snapshot import tensors_of
 from ..trainer import BATCH, Trainer
 from .fit import Passes, SeedFit
