@@ -140,3 +140,47 @@ for _mode, _x in (
         )
 _function("pad cut", lambda F, x: F.pad(x, (-1, 2, 1, 0, 0, 1), value=-2.0), L2)
 _function("pad reflect cut", lambda F, x: F.pad(x, (-1, 2), "reflect"), L1)
+
+_GRID2, _GRID3 = 2.6 * np.sin(normal(1, 3, 4, 2)), 1.7 * np.sin(normal(1, 2, 3, 2, 3))
+for _mode in ("bilinear", "nearest", "bicubic"):
+    for _outside in ("zeros", "border", "reflection"):
+        for _corners in (False, True):
+            for _x, _grid in ((L2, _GRID2), (L3, _GRID3)):
+                if _x is L2 or _mode != "bicubic":
+                    _function(
+                        f"grid_sample at kinks, {_mode} {_outside} {_x.ndim - 2}d"
+                        + (" corners" if _corners else ""),
+                        lambda F, x, at, m=_mode, o=_outside, c=_corners: F.grid_sample(
+                            x, at, m, o, c
+                        ),
+                        _x,
+                        _grid,
+                    )
+for _corners in (False, True):
+    _function(
+        f"affine_grid {_corners}",
+        lambda F, t, c=_corners: F.affine_grid(t, (2, 1, 3, 2), align_corners=c),
+        normal(2, 2, 3),
+    )
+    _function(
+        f"affine_grid 3d {_corners}",
+        lambda F, t, c=_corners: F.affine_grid(t, (2, 1, 3, 1, 2), align_corners=c),
+        normal(2, 3, 4),
+    )
+
+
+def _fractional(name: str, x: np.ndarray, kernel: Any, **options: Any) -> None:
+    """With the random numbers given, beside the layer's options."""
+    rank = int(name[-2])
+    samples = uniform(*x.shape[:2], rank)
+
+    def make(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
+        given = T(samples / (samples.max() + 0.1))
+        return getattr(nn, name.split()[-1])(kernel, _random_samples=given, **options)
+
+    LAYERS[name] = Case(make, (x,))
+
+
+_fractional("FractionalMaxPool2d", L2, 2, output_ratio=(0.7, 0.5))
+_fractional("of ties at kinks FractionalMaxPool2d", TIES, (2, 3), output_size=(4, 3))
+_fractional("FractionalMaxPool3d", L3, 2, output_size=(1, 1, 2))

@@ -333,6 +333,13 @@ class _Backward:
         return _Steps(self.body, self.inputs).total(term)
 
 
+def _below_views(node: Node) -> Node:
+    """What a node is another order or shape of."""
+    while node.primitive.kind == "view" and node.size == node.inputs[0].size:
+        node = node.inputs[0]
+    return node
+
+
 def _kept(grads: Sequence[Node], own: Sequence[Node], body: Body) -> list[Node]:
     """The values of a forward step that the backward step is given: carries as they were before
     the step, and results within it."""
@@ -340,28 +347,22 @@ def _kept(grads: Sequence[Node], own: Sequence[Node], body: Body) -> list[Node]:
     backward = _depending(order, own)
     read = {i for n in order if n in backward for i in n.inputs if i not in backward}
     read |= {g for g in grads if g not in backward}
-    given = {*body.stacked, *body.fixed}
+    read = {_below_views(n) for n in read}
     varies = _depending(order, [*body.carries, *body.stacked])
-    kept: dict[Node, None] = {}
-
-    def cheap(node: Node) -> bool:
-        if node.primitive.kind == "view" and node.size <= node.inputs[0].size:
-            return True
-        return node.primitive.is_cheap and all(
-            i in read or i in given or i not in varies for i in node.inputs
-        )
-
-    def want(node: Node) -> None:
-        if node in given or node in kept:
-            return
-        again = node not in varies or cheap(node) or body.save == "carry"
-        if again and node not in body.carries:
-            for i in node.inputs:
-                want(i)
-        else:
-            kept[node] = None
-
+    given = {*body.stacked, *body.fixed}
+    there = given | read.intersection(body.carries)
+    again: set[Node] = set()  # computed by the backward step itself
     for node in order:
-        if node in read:
-            want(node)
-    return list(kept)
+        view = node.primitive.kind == "view" and node.size <= node.inputs[0].size
+        cheap = (view or node.primitive.is_cheap) and there.issuperset(node.inputs)
+        if node in given or node in body.carries:
+            continue
+        if body.save == "carry" or node not in varies or cheap:
+            again.add(node)
+            there.add(node)
+        elif node in read:
+            there.add(node)
+    for node in reversed(order):
+        if node in read and node in again:
+            read.update(node.inputs)
+    return [n for n in order if n in read and n not in again and n not in given]

@@ -58,7 +58,8 @@ def _in_memory_anyway(
     for node in order:
         if node in by_rows:
             needed.add(base_of(node.inputs[1])[0])
-        if node.primitive.own_kernel or node.primitive.in_memory:
+        own = node.primitive.own_kernel and not node.primitive.by_parts
+        if own or node.primitive.in_memory:
             needed.update(base_of(x)[0] for x in node.inputs)
         if is_merge(node):
             needed.add(node.inputs[0])
@@ -181,13 +182,14 @@ class _Fuser:
 
     def _left_to_user(self, node: Node) -> bool:
         """Whether a node that joins no group is a cheap formula which only one other uses, as it
-        is: that one computes it too, and may join a group that runs earlier."""
+        is: that one computes it too, and may join a group that runs earlier. What is concatenated
+        is computed where it is put."""
         users = self.users.get(node, [])
         return (
             node.primitive.is_cheap
             and node not in self.needed
             and len(users) == 1
-            and users[0].primitive.kind == "elementwise"
+            and (users[0].primitive.kind == "elementwise" or users[0].primitive.by_parts)
             and users[0].inputs.count(node) == 1
         )
 

@@ -284,6 +284,7 @@ class Kernel:
     writes: frozenset[int]
     flops: float = 0.0
     bytes: float = 0.0
+    beside: int = -1  # kernels of one number write different elements of what they write
 
 
 def walk(expr: Expr, seen: set[int] | None = None) -> Iterator[Expr]:

@@ -523,7 +523,7 @@ def _loop(
         compile(step),
         body.length,
         body.reverse,
-        [numbers[x] for x in (*arrays, *fixed)],
+        [numbers[base_of(x)[0]] for x in (*arrays, *fixed)],
         len(arrays),
         [numbers[m] for m in last.values()],
         [numbers[m] for m in rows.values()],

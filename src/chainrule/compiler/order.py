@@ -29,12 +29,15 @@ def _levels(kernels: Sequence[Kernel]) -> list[int]:
     levels: list[int] = []
     last_write: dict[int, int] = {}
     last_read: dict[int, int] = {}
+    beside: dict[int, tuple[int, int]] = {}  # the kernels that write now, and the write before them
     for k in kernels:
         level = 0
         for b in k.reads:
             level = max(level, last_write.get(b, -1) + 1)
         for b in k.writes:
-            level = max(level, last_write.get(b, -1) + 1, last_read.get(b, -1) + 1)
+            if k.beside < 0 or beside.get(b, (-1, -1))[0] != k.beside:
+                beside[b] = (k.beside, last_write.get(b, -1))
+            level = max(level, beside[b][1] + 1, last_read.get(b, -1) + 1)
         levels.append(level)
         for b in k.reads:
             last_read[b] = max(last_read.get(b, -1), level)
@@ -54,7 +57,8 @@ def _arena(
             if buffers[b].kind == "temporary":
                 first, last = alive.get(b, (level, level))
                 alive[b] = (min(first, level), max(last, level))
-    found, arena_bytes = list(buffers), 0
+    found = [replace(b, offset=0) if b.kind == "temporary" else b for b in buffers]  # if empty
+    arena_bytes = 0
     taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     for b in sorted(alive, key=lambda b: -buffers[b].nbytes):
         first, last = alive[b]

@@ -18,6 +18,7 @@ from .place import place
 from .rewrites.layout import layout
 from .rewrites.legalize import legalize
 from .rewrites.simplify import simplify
+from .share_rows import share_rows
 
 See = Callable[[str, Any], None]
 
@@ -46,7 +47,7 @@ def to_loops(graph: Signature, see: See = lambda name, value: None) -> LoopProgr
     see("fuse", groups)
     lowered = lower(graph, groups, compile)  # which compiles the bodies of loops
     see("lower", lowered)
-    placed = place(graph, groups, lowered)
+    placed = share_rows(place(graph, groups, lowered))
     see("place", placed)
     program = order(placed)
     see("order", program)

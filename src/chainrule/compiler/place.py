@@ -192,11 +192,13 @@ def _kernels(
         yield from (kernel_of(name, moved(body, places)) for body in bodies)
         return
     value, first = numbers[head], numbers.get(head.inputs[0])
+    beside = value if head.primitive.by_parts else -1
     for target in places[value]:
         # Where it changes its first input in place, it need not be copied there before.
         here = head.primitive.updates and first is not None and places[first][0] == target
         for body in bodies[1:] if here else bodies:
-            yield kernel_of(name, moved(body, {**places, value: [target]}))
+            kernel = kernel_of(name, moved(body, {**places, value: [target]}))
+            yield replace(kernel, beside=beside)
 
 
 def place_loop(

@@ -61,11 +61,11 @@ class _Inside:
                 return self.places[loop.carries[b.number]][0]
             case "output":
                 return self._row(self.places[loop.results[b.number]][0], b)
-            case "temporary":
+            case "temporary" if self.arena >= 0:
                 return self._part(self.arena, b, b.offset, (0,))
             case "part":
                 return self._inner_part(b, self.found[b.parent])
-        return self._add(b)  # a constant
+        return self._add(b)  # a constant, or what has no elements
 
     def _part(self, parent: int, b: Buffer, offset: int, steps: tuple[int, ...]) -> int:
         part = replace(b, kind="part", number=-1, offset=offset, parent=parent, steps=steps)

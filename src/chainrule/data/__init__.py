@@ -48,6 +48,8 @@ from .reading import open_table as open_table
 from .reading import read_table as read_table
 from .reading import source_of as source_of
 from .reading import table_of as table_of
+from .sequence_tables import read_sequences as read_sequences
+from .sequence_tables import sequences_of_table as sequences_of_table
 from .sequences import Sequences as Sequences
 from .sequences import pad_sequences as pad_sequences
 from .sequences import read_ts as read_ts

@@ -20,10 +20,10 @@ LIMIT = 1 << 31
 @dataclass(frozen=True)
 class Sequences:
     """Sequences (T, channels) float32, their labels (numbers into ``classes``, or values to be
-    predicted where there are none), and the name of the problem."""
+    predicted where there are none; a list if each step has one), and the name of the problem."""
 
     x: list[Array]
-    y: Array
+    y: Any
     classes: tuple[str, ...]
     name: str
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor.tensor import Tensor
+from ..tensor.value import as_tensor
 from . import trail
 from .functional import pooled
 from .functional.convolution import Sizes
+from .functional.fractional import check_fractional, fractional_max_pool
 from .functional.windows import check_adaptive, check_regular
 from .module import Module
 from .options import check, integer, number, optional
@@ -435,6 +437,79 @@ class MaxUnpool3d(_MaxUnpool):
     >>> y, places = nn.MaxPool3d(2, return_indices=True)(cr.rand(1, 3, 4, 4, 4))
     >>> nn.MaxUnpool3d(2)(y, places).shape
     (1, 3, 4, 4, 4)
+    """
+
+    rank = 3
+
+
+class _FractionalMaxPool(Module):
+    rank: int
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Any = None,
+    ) -> None:
+        super().__init__()
+        check_fractional(type(self).__name__, self.rank, kernel_size, output_size, output_ratio)
+        self.kernel_size, self.return_indices = kernel_size, return_indices
+        self.output_size, self.output_ratio = output_size, output_ratio
+        samples = None if _random_samples is None else as_tensor(_random_samples)
+        self.register_buffer("_random_samples", samples)
+
+    def forward(self, x: Any) -> Any:
+        """The largest element of each window of x (N, C, *S), or of one example (C, *S)."""
+        return fractional_max_pool(
+            trail.headline(self),
+            x,
+            self.rank,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
+            self._random_samples,
+        )
+
+    def headline(self) -> str:
+        """In one line: FractionalMaxPool2d(kernel_size=2, output_ratio=0.7)."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """The arguments that are not defaults."""
+        names = ("kernel_size", "output_size", "output_ratio", "return_indices")
+        return ", ".join(
+            f"{n}={v!r}" for n in names if (v := getattr(self, n)) not in (None, False)
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The largest element of each of T windows that begin at random places: (N, C, H, W) to
+    (N, C, T, T').
+
+    Window i begins at ⌊(i + u) α⌋ - ⌊u α⌋, α = (S - K) / (T - 1), the last one at S - K; u uniform
+    on [0, 1) for each example, channel and axis, also in evaluation. One of ``output_size`` T and
+    ``output_ratio``, T = ⌊ratio · S⌋. With ``return_indices``: (y, positions in x). Graham,
+    "Fractional max-pooling" (2014).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.FractionalMaxPool2d(2, output_ratio=0.7)(cr.rand(1, 3, 9, 9)).shape
+    (1, 3, 6, 6)
+    """
+
+    rank = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """`FractionalMaxPool2d` over three positions, (N, C, D, H, W).
+
+    >>> import chainrule as cr
+    >>> from chainrule import nn
+    >>> nn.FractionalMaxPool3d(2, output_size=4)(cr.rand(3, 8, 8, 8)).shape
+    (3, 4, 4, 4)
     """
 
     rank = 3

@@ -10,7 +10,10 @@ from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..tensor.create import asarray
+from ..tensor.value import Value
 from .arrays import Arrays, arrays_of, check_same_rows, labels_that_count, mean_one, row_weights
+from .by_length import ByLength
+from .sequences import Padded
 
 EVALUATION_BATCH = 1024
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
@@ -27,6 +30,7 @@ class Dataset:
     shuffle: bool
     to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
     where: str = "fit"  # who was given them, for messages
+    by_length: ByLength | None = None  # batches of sequences of similar length
     checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
@@ -39,9 +43,31 @@ class Dataset:
         tensors.append((asarray(self.weights),) if self.weights is not None else ())
         self.tensors = tuple(tensors)
 
+    @property
+    def order(self) -> bool | Value:
+        """How rows follow each other: as they are, shuffled, or as this tensor says."""
+        return self.shuffle if self.by_length is None else self.by_length.rows
+
+    def group_by_length(self) -> None:
+        """Take sequences of similar length in one batch, if there are several batches."""
+        if self.steps > 1 and self.x.keys is not None and "lengths" in self.x.keys:
+            lengths = self.x.arrays[self.x.keys.index("lengths")]
+            self.by_length = ByLength(lengths, self.batch)
+
     def batch_rows(self, index: int) -> int:
         """The rows of batch ``index``."""
         return self.batch if index < self.full else self.rest
+
+    def batch_length(self, index: int) -> int | None:
+        """The length that sequences of batch ``index`` are cut to; None: they stay as they are."""
+        return None if self.by_length is None else int(self.by_length.lengths[index])
+
+    def alike(self, index: int) -> int:
+        """How many batches from ``index`` on are of one program."""
+        if index >= self.full:
+            return 1
+        left = self.full - index
+        return left if self.by_length is None else min(left, self.by_length.alike(index))
 
     def updates(self, index: int, accumulate: int) -> bool:
         """Whether parameters change after batch ``index``: it is the last of its group, or of the
@@ -49,12 +75,18 @@ class Dataset:
         last = index == self.steps - 1
         return accumulate == 1 or index % accumulate == accumulate - 1 or last
 
-    def turns(self, accumulate: int) -> list[tuple[int, bool, int]]:
-        """An epoch as runs of equal steps: their rows, whether they update, and how many."""
-        if accumulate == 1:
-            return [(self.batch, True, self.full)] + [(self.rest, True, 1)] * (self.rest > 0)
-        kinds = [(self.batch_rows(i), self.updates(i, accumulate)) for i in range(self.steps)]
-        return [(*kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
+    def turns(self, accumulate: int) -> list[tuple[int, bool, int, int | None]]:
+        """An epoch as runs of equal steps: their rows, whether they update, how many, and the
+        length of their sequences."""
+        if accumulate == 1 and self.by_length is None:
+            last = [(self.rest, True, 1, None)] * (self.rest > 0)
+            return [(self.batch, True, self.full, None), *last]
+        kinds = [
+            (self.batch_rows(i), self.updates(i, accumulate), self.batch_length(i))
+            for i in range(self.steps)
+        ]
+        runs = [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
+        return [(rows, update, n, length) for (rows, update, length), n in runs]
 
 
 def evaluation_data(
@@ -84,8 +116,14 @@ def training_data(
     sample_weight: Any = None,
     class_weight: Any = None,
     ignore_index: int | None = None,
+    group_by_length: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """The data sets for training and for validation that `Trainer.fit` is asked for."""
+    if group_by_length and not (isinstance(x, Padded) and shuffle):
+        wanted = "x as a list of sequences, and a model whose forward takes lengths="
+        raise OptionError(
+            "fit: group_by_length needs " + (wanted if shuffle else "shuffle=True: it is an order")
+        )
     xs, ys = arrays_of("fit", "x", x, dtype), arrays_of("fit", "y", y, dtype)
     check_same_rows("fit", xs, ys)
     if xs.rows > MOST_ROWS:
@@ -105,8 +143,12 @@ def training_data(
         weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
     data = Dataset(xs, ys, weights, batch, bool(shuffle))
+    if group_by_length:
+        data.group_by_length()
     if validation_data is not None:
         validation = _validation_data(dtype, validation_data, data, measured, ignore_index)
+    if group_by_length and validation is not None:
+        validation.group_by_length()
     return data, validation
 
 

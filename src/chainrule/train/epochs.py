@@ -48,6 +48,7 @@ class Epochs:
         self.trainer, self.steps, self.data, self.validation = trainer, steps, data, validation
         model = trainer.model_tensors() if weights else {}
         kept = sum(t.node.size * t.dtype.itemsize for t in model.values())
+        kept += data.rows * 4 if data.by_length is not None else 0
         self.most = int(max(1, min(MOST, RECORD_BYTES // max(kept, 1))))
         self._weights = {k: self._rows(t) for k, t in model.items()}
         self._orders = np.zeros((self.most, 2), np.uint32)
@@ -65,10 +66,14 @@ class Epochs:
         parts += self._pass(steps.meter, steps.cursor, turns, self._trained)
         if data.steps > 1:
             parts.insert(0, Copy(self._orders, steps.cursor.order))
+        if data.by_length is not None:
+            self._row_orders = self._rows(data.by_length.rows)
+            parts.insert(0, Copy(self._row_orders, data.by_length.rows))
         if validation is not None:
             with trainer._mode(False):
                 turns = [
-                    steps.evaluation_turn(validation, rows, n) for rows, _, n in validation.turns(1)
+                    steps.evaluation_turn(validation, rows, n, length)
+                    for rows, _, n, length in validation.turns(1)
                 ]
             parts += self._pass(steps.eval_meter, steps.eval_cursor, turns, self._validated)
         parts += [Copy(t, self._weights[k]) for k, t in model.items()]
@@ -102,6 +107,9 @@ class Epochs:
         self._first = first
         if self.data.steps > 1:
             self._orders[:count] = steps.cursor.orders(trainer.seed, trainer.epoch, count)
+        if self.data.by_length is not None:
+            for i in range(count):
+                self._row_orders[i] = self.data.by_length.order(trainer.seed, trainer.epoch + i)
         self._foresee(count)
         self._rounds.run(count)
         steps.meter.rows = self.data.rows

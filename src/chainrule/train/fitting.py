@@ -143,6 +143,9 @@ class Fit:
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
         data, k = self.data, self.trainer.accumulate
+        if data.by_length is not None:
+            self._all_traces()  # an epoch has all of them
+            return
         self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
         if data.rest and data.full > 1 and k == 1 and not self.steps.is_compiled(data, data.rest):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
@@ -152,16 +155,22 @@ class Fit:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
         self._wait_for_rest()
         data, steps = self.data, self.steps
-        return [
-            steps.train_trace(
-                data,
-                data.batch_rows(batch),
-                self.data.updates(batch, self.trainer.accumulate),
-                self.quick,
-            )
-            for batch in range(data.steps)
-            if batch < self.trainer.accumulate or batch >= data.full - 1
-        ]
+        kinds: list[tuple[int, bool, int | None]]
+        if data.by_length is None:
+            kinds = [
+                (data.batch_rows(batch), data.updates(batch, self.trainer.accumulate), None)
+                for batch in range(data.steps)
+                if batch < self.trainer.accumulate or batch >= data.full - 1
+            ]
+        else:
+            kinds = [
+                (data.batch, update, length)
+                for length in data.by_length.edges.tolist()
+                for update in sorted({True, self.trainer.accumulate == 1})
+            ]
+            if data.rest:
+                kinds.append((data.rest, True, data.batch_length(data.full)))
+        return [steps.train_trace(data, *kind[:2], self.quick, kind[2]) for kind in kinds]
 
     def _compile_rest(self) -> None:
         try:
@@ -198,8 +207,7 @@ class Fit:
                 if self.quick:
                     self._run_many_epochs()
                 else:
-                    n, rows, update = self._next_chunk()
-                    self._run(n, rows, update)
+                    self._run(*self._next_chunk())
             except OutOfRangeError as error:
                 last = RECORD if self.quick else data.steps
                 raise self._located(error, last) from None
@@ -210,7 +218,8 @@ class Fit:
         if rows == data.rest and data.full:
             self._wait_for_rest()
         self._whole = False
-        seconds = self.steps.run_training(data, rows, update, n)
+        length = data.batch_length(self.batch)
+        seconds = self.steps.run_training(data, rows, update, n, length=length)
         self.batch += n
         self.trainer.step += n
         self._whole = True
@@ -324,13 +333,14 @@ class Fit:
             p.grad = None  # as where the steps were compiled
         if self.data.steps > 1:
             self.steps.cursor.start(self.trainer.seed, self.trainer.epoch)
-        self.steps.run_training(self.data, self.data.batch, True, 1, self.quick)
+        length = self.data.batch_length(0)
+        self.steps.run_training(self.data, self.data.batch, True, 1, self.quick, length)
 
     def _next_chunk(self) -> tuple[int, int, bool]:
         """How many steps to run natively, of how many rows, and whether they update."""
         data = self.data
         rows = data.batch_rows(self.batch)
-        n = 1 if self.batch >= data.full else data.full - self.batch
+        n = data.alike(self.batch)
         limit = max(int(CHUNK_SECONDS / self.per_step), 1) if self.per_step else 1
         n = min(n, limit, 1 << 30)
         stops = [c.every for c in self.plan.callbacks]
@@ -380,11 +390,9 @@ class Fit:
 
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
-        rows, update = (
-            self.data.batch_rows(batch),
-            self.data.updates(batch, self.trainer.accumulate),
-        )
-        self.steps.run_training(self.data, rows, update, n, self.quick)
+        data = self.data
+        rows, update = data.batch_rows(batch), data.updates(batch, self.trainer.accumulate)
+        self.steps.run_training(data, rows, update, n, self.quick, data.batch_length(batch))
 
     def _located(self, error: OutOfRangeError, last: int) -> OutOfRangeError:
         """An index was outside among the next ``last`` batches from this epoch on."""
@@ -451,6 +459,7 @@ class Fit:
         trainer = self.trainer
         self.sentinel.first_epoch = trainer.epoch - fit.epoch
         self.epoch, self.batch = fit.epoch, fit.batch
+        self.steps.cursor.arrange(trainer.seed, trainer.epoch)
         stopped = trainer.history.stopped
         trainer._stop = "" if "seconds are over" in stopped else stopped
         trainer.history.stopped = trainer._stop

@@ -86,6 +86,7 @@ def data_of(data: Dataset, validation: Dataset | None) -> Settings:
         "rows": data.rows,
         "batch_size": data.batch,
         "shuffle": data.shuffle,
+        **({"group_by_length": True} if data.by_length is not None else {}),
         "data": checksum(data),
         "validation data": None if validation is None else checksum(validation),
     }

@@ -232,6 +232,9 @@ class Sentinel:
         for tensor, array in kept.arrays:
             np.copyto(tensor._storage_for_update(), array)
         self.trainer.step, self.steps.meter.rows = kept.step, kept.rows
+        if self.data.steps > 1:
+            epoch = self.first_epoch + kept.batch // self.data.steps
+            self.steps.cursor.arrange(self.trainer.seed, epoch)
 
     def _rows(self, batch: int) -> Array:
         """The rows of the data that a batch has; the cursor stands before it."""
@@ -243,7 +246,9 @@ class Sentinel:
         index = g.add(
             g.full((count,), start, np.dtype(np.uint32)), g.iota((count,), 0, np.dtype(np.uint32))
         )
-        if data.shuffle:
+        if data.by_length is not None:
+            index = g.gather(data.by_length.rows.node, index)
+        elif data.shuffle:
             index = g.shuffle(index, g.constant(cursor.order._read()), data.rows)
         return rt.realize([index])[0].astype(np.int64)
 

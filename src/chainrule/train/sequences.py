@@ -22,6 +22,10 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import array_of
 
 
+class Padded(dict[str, Array]):
+    """What a list of sequences becomes: the array (N, T, *) by its name, and ``lengths`` (N,)."""
+
+
 @dataclass(frozen=True)
 class StepTargets:
     """Targets of each step (N, T, *), padded, and how many steps there are (N,)."""
@@ -47,7 +51,7 @@ def padded_data(where: str, model: Module, label: int | None, x: Any, y: Any) ->
         rows = _sequences(where, "x", x)
         lengths = np.array([len(r) for r in rows], np.int64)
         first = next(iter(inspect.signature(model.forward).parameters))
-        x = {first: _padded(rows, 0), "lengths": lengths}
+        x = Padded({first: _padded(rows, 0), "lengths": lengths})
     elif isinstance(x, Mapping) and "lengths" in x:
         lengths = array_of(x["lengths"])
     else:
@@ -113,6 +117,11 @@ def steps_there(y: Tensor, lengths: Tensor) -> Tensor:
     """(N, T): which steps of padded targets (N, T, *) are no padding."""
     found: Tensor = arange(y.shape[1]) < lengths.unsqueeze(1)
     return found
+
+
+def first_steps(parts: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+    """Sequences (N, T, *), and what else there is, with the first ``count`` steps only."""
+    return tuple(t[:, :count] if t.ndim > 1 else t for t in parts)
 
 
 def spread(steps: Tensor, values: Tensor) -> Tensor | None:

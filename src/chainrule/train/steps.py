@@ -35,9 +35,11 @@ from ..tensor.trace import Trace
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
 from ..tensor.watch import Watch
 from .arrays import Arrays
+from .by_length import ByLength
 from .dataset import Dataset
 from .meter import Meter, _write
 from .schedules import Schedules
+from .sequences import first_steps
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -53,12 +55,19 @@ class Cursor:
     def __init__(self) -> None:
         self.position = stored(np.zeros((), np.uint32))
         self.order = stored(np.zeros(2, np.uint32))
+        self.by_length: ByLength | None = None
         self._known: tuple[int, int, Array] = 0, 0, np.zeros((0, 2), np.uint32)
 
     def start(self, seed: int = 0, epoch: int = 0) -> None:
         """Go to the first row, in the order of (seed, epoch)."""
         _write(self.position, np.zeros((), np.uint32))
+        self.arrange(seed, epoch)
+
+    def arrange(self, seed: int, epoch: int) -> None:
+        """Take the order of (seed, epoch), at the row where it is."""
         _write(self.order, self.orders(seed, epoch, 1)[0])
+        if self.by_length is not None:
+            self.by_length.arrange(seed, epoch)
 
     def orders(self, seed: int, first: int, count: int) -> Array:
         """The keys of the orders of so many epochs, (count, 2). Many are computed at once."""
@@ -70,12 +79,15 @@ class Cursor:
             return self.orders(seed, first, count)
         return table[first - begin : first - begin + count]
 
-    def rows(self, count: int, total: int, shuffle: bool) -> Any:
-        """The row numbers of the next batch (a node), and the step to the batch after it."""
+    def rows(self, count: int, total: int, order: bool | Tensor) -> Any:
+        """The row numbers of the next batch (a node), and the step to the batch after it.
+        ``order``: see `Dataset.order`."""
         here = self.position.node
         index = g.add(g.expand(here, (count,)), g.iota((count,), 0, dt.uint32))
         self.position.assign(make(g.add(here, g.constant(count, dt.uint32))))
-        return g.shuffle(index, self.order.node, total) if shuffle else index
+        if isinstance(order, Tensor):
+            return g.gather(use(order), index)
+        return g.shuffle(index, self.order.node, total) if order else index
 
 
 class Steps:
@@ -109,14 +121,23 @@ class Steps:
 
     # -- what is traced ----------------------------------------------------------------------------
     def _batch(
-        self, cursor: Cursor, parts: Any, rows: int, shuffle: bool, to_float: tuple[bool, ...]
+        self,
+        cursor: Cursor,
+        parts: Any,
+        rows: int,
+        order: bool | Tensor,
+        to_float: tuple[bool, ...],
+        length: int | None,
+        padded: bool,
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
         _given(*parts[:2])
         total = parts[0][0].shape[0]
         if rows < total:
-            index = cursor.rows(rows, total, shuffle)
+            index = cursor.rows(rows, total, order)
             parts = [tuple(make(g.gather(use(t), index)) for t in group) for group in parts]
         x, y, w = parts
+        if length is not None:
+            x, y = first_steps(x, length), first_steps(y, length) if padded else y
         return self._floats(x, to_float), y, w[0] if w else None
 
     @staticmethod
@@ -129,16 +150,17 @@ class Steps:
         y: Any,
         w: Any,
         rows: int,
-        shuffle: bool,
+        order: bool | Tensor,
         to_float: Any,
         update: bool,
         record: bool,
+        length: int | None,
         build: Any,
     ) -> None:
-        trainer = self.trainer
-        xs, ys, weight = self._batch(self.cursor, [x, y, w], rows, shuffle, to_float)
+        trainer, padded = self.trainer, build.value[1].padded
+        parts = [x, y, w]
+        xs, ys, weight = self._batch(self.cursor, parts, rows, order, to_float, length, padded)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        padded = build.value[1].padded
         loss, prediction, batch = trainer._loss_of_step(inputs, targets, rows, weight, padded)
         if not loss.requires_grad:
             raise GradientError(
@@ -199,11 +221,19 @@ class Steps:
                 p.grad = (new if sums else new / divisor.to(p.dtype)) if update else None
 
     def _evaluation_step(
-        self, x: Any, y: Any, w: Any, rows: int, shuffle: bool, to_float: Any, build: Any
+        self,
+        x: Any,
+        y: Any,
+        w: Any,
+        rows: int,
+        order: bool | Tensor,
+        to_float: Any,
+        length: int | None,
+        build: Any,
     ) -> None:
-        xs, ys, weight = self._batch(self.eval_cursor, [x, y, w], rows, shuffle, to_float)
+        parts, padded = [x, y, w], build.value[1].padded
+        xs, ys, weight = self._batch(self.eval_cursor, parts, rows, order, to_float, length, padded)
         inputs, targets = build.value[0].build(xs), build.value[1].build(ys)
-        padded = build.value[1].padded
         _, prediction, batch = self.trainer._loss_of_step(inputs, targets, rows, weight, padded)
         self.eval_meter.add(batch, prediction, targets)
 
@@ -213,24 +243,36 @@ class Steps:
 
     # -- running -----------------------------------------------------------------------------------
     def prepare(self, data: Dataset) -> None:
-        """Tensors for accumulated gradients."""
+        """Tensors for accumulated gradients, and the order of the rows."""
+        self.cursor.by_length = data.by_length
         if self.trainer.accumulate > 1:
             for p in self.trainer.trained:
                 if id(p) not in self.sums:
                     self.sums[id(p)] = zeros(p)
 
     def train_arguments(
-        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+        self,
+        data: Dataset,
+        rows: int,
+        update: bool = True,
+        record: bool = False,
+        length: int | None = None,
     ) -> tuple[Any, ...]:
         """Arguments of `train` for a batch of ``rows`` rows; ``record``: the loss is noted, not
-        added up."""
-        return (*data.tensors, rows, data.shuffle, data.to_float, update, record, Static.of(data))
+        added up; ``length``: see `Dataset.batch_length`."""
+        how = (rows, data.order, data.to_float, update, record, length)
+        return (*data.tensors, *how, Static.of(data))
 
     def train_trace(
-        self, data: Dataset, rows: int, update: bool = True, record: bool = False
+        self,
+        data: Dataset,
+        rows: int,
+        update: bool = True,
+        record: bool = False,
+        length: int | None = None,
     ) -> Trace:
         """The compiled training step for a batch of ``rows`` rows."""
-        return self.train.program(*self.train_arguments(data, rows, update, record))
+        return self.train.program(*self.train_arguments(data, rows, update, record, length))
 
     def is_compiled(self, data: Dataset, rows: int) -> bool:
         """Whether the training step for a batch of ``rows`` rows is there."""
@@ -248,38 +290,47 @@ class Steps:
         _look(data, trace.extremes.given)
         return Turn(trace, leaves, n)
 
-    def training_turn(self, data: Dataset, rows: int, update: bool, n: int) -> Turn:
+    def training_turn(
+        self, data: Dataset, rows: int, update: bool, n: int, length: int | None = None
+    ) -> Turn:
         """``n`` training steps, compiled."""
-        return self._turn(self.train, data, n, self.train_arguments(data, rows, update))
+        arguments = self.train_arguments(data, rows, update, length=length)
+        return self._turn(self.train, data, n, arguments)
 
-    def evaluation_turn(self, data: Dataset, rows: int, n: int) -> Turn:
+    def evaluation_turn(self, data: Dataset, rows: int, n: int, length: int | None = None) -> Turn:
         """``n`` evaluation steps, compiled."""
         with no_grad():
-            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
-            return self._turn(self.evaluate, data, n, arguments)
+            how = (rows, data.order, data.to_float, length)
+            return self._turn(self.evaluate, data, n, (*data.tensors, *how, Static.of(data)))
 
     def _run(self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
         """``n`` steps in one native run."""
         return self._turn(compiled, data, n, arguments).run()
 
     def run_training(
-        self, data: Dataset, rows: int, update: bool, n: int, record: bool = False
+        self,
+        data: Dataset,
+        rows: int,
+        update: bool,
+        n: int,
+        record: bool = False,
+        length: int | None = None,
     ) -> float:
         """``n`` training steps in one native run; returns the seconds they took. With ``record``
         each is an epoch, and the meter has noted its loss (n ≤ `RECORD`)."""
         start = time.perf_counter()
         if record:
             self.meter.start_record()
-        self._run(self.train, data, n, self.train_arguments(data, rows, update, record))
+        self._run(self.train, data, n, self.train_arguments(data, rows, update, record, length))
         if record:
             self.meter.say_noted(n, rows)
         else:
             self.meter.rows += n * rows
         return time.perf_counter() - start
 
-    def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
+    def run_evaluation(self, data: Dataset, rows: int, n: int, length: int | None = None) -> None:
         """``n`` evaluation steps in one native run."""
-        turn = self.evaluation_turn(data, rows, n)
+        turn = self.evaluation_turn(data, rows, n, length)
         with no_grad():
             turn.run()
         self.eval_meter.rows += n * rows

@@ -62,6 +62,7 @@ _FIT: dict[str, Constraint] = {
     "shuffle": choice(True, False),
     "progress": choice(True, False, None),
     "diagnose": choice(True, False),
+    "group_by_length": choice(True, False),
 }
 _TRAINER: dict[str, Constraint] = {
     "accumulate": integer(1),
@@ -318,6 +319,7 @@ class Trainer:
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
+        group_by_length: bool = False,
         progress: bool | None = None,
         callbacks: Any = None,
         checkpoint: Any = None,
@@ -333,8 +335,11 @@ class Trainer:
         several inputs or outputs; or ``x`` alone, a `DataLoader` (ours or PyTorch's), whose rows
         are read once. If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
         unequal length, padded here, and ``y`` a list with a target for each step: padding counts in
-        no loss and no metric. ``validation_data``: (x, y) or (x, y, sample_weight), measured
-        after each epoch; or ``validation_split``, the share of rows taken from the end.
+        no loss and no metric. ``group_by_length``: batches are of sequences of similar length, and
+        no longer than those (up to 8 lengths, a program for each; rows are shuffled among those of
+        their length, and so are the batches). ``validation_data``: (x, y) or (x, y,
+        sample_weight), measured after each epoch; or ``validation_split``, the share of rows taken
+        from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
         ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
@@ -361,6 +366,7 @@ class Trainer:
                 "shuffle": bool(shuffle) if isinstance(shuffle, np.bool_) else shuffle,
                 "progress": progress,
                 "diagnose": diagnose,
+                "group_by_length": group_by_length,
             },
         )
         if active.capture is not None:
@@ -387,6 +393,7 @@ class Trainer:
             sample_weight,
             class_weight,
             self.objective.ignore_index,
+            group_by_length,
         )
         data = self._checked("fit", data)
         if validation is not None:
@@ -521,8 +528,8 @@ class Trainer:
         steps.eval_meter.reset()
         steps.eval_cursor.start()
         with self._mode(False):
-            for rows, _, n in data.turns(1):
-                steps.run_evaluation(data, rows, n)
+            for rows, _, n, length in data.turns(1):
+                steps.run_evaluation(data, rows, n, length)
         return steps.eval_meter.logs(prefix)
 
     @knows(PREDICT, PREDICT_SYNONYMS)

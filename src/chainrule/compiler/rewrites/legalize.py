@@ -54,8 +54,10 @@ def _needs_copy(reshape: Node, base: Node) -> bool:
 
 
 def _in_memory(x: Node, user: Node) -> Node:
-    """x, or a copy: contractions follow views of what is in memory, others do not."""
+    """x, or a copy: contractions follow views of what is in memory, loops another shape of it."""
     base, views = base_of(x)
     if not (is_buffer(base) or is_computed(base)):
         return g.copy(x)
-    return g.copy(x) if views and user.primitive.kind != "contract" else x
+    kind = user.primitive.kind
+    followed = kind == "contract" or kind == "control" and all(v.op == "reshape" for v in views)
+    return x if followed or not views else g.copy(x)

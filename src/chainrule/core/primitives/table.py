@@ -107,7 +107,7 @@ define("broadcast", 1, "view", shapes.broadcast, lambda p, x: np.broadcast_to(x,
 define("slice", 1, "view", shapes.slice_, meanings.slice_)
 define("flip", 1, "view", shapes.flip, lambda p, x: np.flip(x, p["axes"]))
 define("pad", 1, "movement", shapes.pad, meanings.pad, own_kernel=True)
-define("concat", None, "movement", shapes.concat, meanings.concat, own_kernel=True)
+define("concat", None, "movement", shapes.concat, meanings.concat, own_kernel=True, by_parts=True)
 # Windows over some axes, and what adds their elements up again: see `convolution`
 define("window", 1, "view", convolution.window_shape, convolution.window_meaning)
 define("fold", 1, "movement", convolution.fold_shape, convolution.fold_meaning)

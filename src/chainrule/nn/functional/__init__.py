@@ -54,6 +54,10 @@ from .dropout import rrelu as rrelu
 from .embedding import embedding as embedding
 from .embedding import embedding_bag as embedding_bag
 from .embedding import one_hot as one_hot
+from .fractional import fractional_max_pool2d as fractional_max_pool2d
+from .fractional import fractional_max_pool3d as fractional_max_pool3d
+from .grid import affine_grid as affine_grid
+from .grid import grid_sample as grid_sample
 from .linear import bilinear as bilinear
 from .linear import cosine_similarity as cosine_similarity
 from .linear import linear as linear

@@ -188,8 +188,7 @@ def _table(
     if mode == "bicubic":
         below = np.floor(at)
         t = np.clip(at - below, 0, 1)
-        near = [_near(t), _near(1 - t)]
-        weights = np.stack([_far(t + 1), *near, _far(2 - t)], 1)
+        weights = np.stack([far(t + 1), near(t), near(1 - t), far(2 - t)], 1)
         return np.clip(below[:, None] + np.arange(-1, 3), 0, last).astype(np.int64), weights
     at = np.maximum(at, 0)
     below = np.minimum(np.floor(at), last)
@@ -198,14 +197,14 @@ def _table(
     return both, np.stack([1 - t, t], 1)
 
 
-def _near(t: Array) -> Array:
-    """The cubic kernel for |t| ≤ 1 (Keys, 1981)."""
-    return np.asarray(((_CUBIC + 2) * t - (_CUBIC + 3)) * t * t + 1)
+def near(t: Any) -> Any:
+    """The cubic kernel for |t| ≤ 1 (Keys, 1981), of an array or a tensor."""
+    return ((_CUBIC + 2) * t - (_CUBIC + 3)) * t * t + 1
 
 
-def _far(t: Array) -> Array:
+def far(t: Any) -> Any:
     """The cubic kernel for 1 < |t| < 2."""
-    return np.asarray(((_CUBIC * t - 5 * _CUBIC) * t + 8 * _CUBIC) * t - 4 * _CUBIC)
+    return ((_CUBIC * t - 5 * _CUBIC) * t + 8 * _CUBIC) * t - 4 * _CUBIC
 
 
 def upsample(

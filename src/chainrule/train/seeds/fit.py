@@ -83,7 +83,7 @@ class Passes:
         steps.prepare(data)
         self.stack.add(steps.cursor.order)
         found = []
-        for rows, update, n in data.turns(k):
+        for rows, update, n, _ in data.turns(k):
             trace, leaves = steps.train._find(steps.train_arguments(data, rows, update), {})
             _look(data, trace.extremes.given)
             found.append((trace, leaves, n))

@@ -51,7 +51,7 @@ def _contraction(body: Contract) -> Contraction:
     return Contraction(
         body.m.extent,
         body.n.extent,
-        body.k.extent,
+        min(body.k.extent, body.terms),
         _operand(body.a, batch_vars, body.m.var, body.k.var),
         _operand(body.b, batch_vars, body.k.var, body.n.var),
         body.dtype.name,
@@ -63,7 +63,7 @@ def _is_windowed(body: Contract) -> bool:
     """Whether the sum runs over a nest of loops, or matrices of a batch share b."""
     shared = bool(body.batch) and body.b.rows is None
     shared = shared and not any(body.b.address.coefficient(loop.var) for loop in body.batch)
-    return bool(body.outer_k) or shared
+    return body.terms > 0 and (bool(body.outer_k) or shared)
 
 
 def _windowed(body: Contract) -> Windowed:
