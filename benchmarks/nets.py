@@ -1,6 +1,6 @@
-"""Convolutional and recurrent nets beside PyTorch: milliseconds of a training step.
+"""Convolutional, recurrent and attending nets beside PyTorch: milliseconds of a training step.
 
-    python benchmarks/nets.py [NET ...] [--threads 2] [--rounds 5] [--markdown]
+    python benchmarks/nets.py [NET ...] [--threads 2] [--rounds 5] [--cpu] [--markdown]
 
 The nets are the same lines for both libraries, start from the same weights, and train with Adam
 (PyTorch's fused) on one minibatch; the losses of the first steps are compared. PyTorch runs in the
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,60 @@ def recurrent(kind: str, inputs: int, hidden: int, words: int = 0) -> Callable[[
     return make
 
 
+def resnet20(nn: Any) -> Any:
+    pad = nn.functional.pad
+
+    class Block(nn.Module):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__()
+            self.stride, self.new = outputs // inputs, (outputs - inputs) // 2
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, self.stride, padding=1, bias=False)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+            self.norm1, self.norm2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+
+        def forward(self, x: Any) -> Any:
+            h = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
+            if self.new:
+                x = x[:, :, :: self.stride, :: self.stride]
+                x = pad(x, (0, 0, 0, 0, self.new, self.new))
+            return (x + h).relu()
+
+    first = (nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    widths = (16, 16, 16, 16, 32, 32, 32, 64, 64, 64)
+    blocks = [Block(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    last = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(*first, *blocks, *last)
+
+
+def transformer(nn: Any) -> Any:
+    """Ten symbols to be copied: x has the source, then the target behind its start."""
+    width, symbols, length = 64, 13, 10
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.place = nn.Embedding(symbols, width), nn.Embedding(length, width)
+            sizes = {"num_encoder_layers": 2, "num_decoder_layers": 2, "dim_feedforward": 128}
+            self.transformer = nn.Transformer(width, 4, **sizes, dropout=0.0, batch_first=True)
+            self.out = nn.Linear(width, symbols)
+            self.mask = nn.Transformer.generate_square_subsequent_mask(length)
+
+        def forward(self, x: Any) -> Any:
+            source, target = (
+                self.table(part) + self.place.weight for part in (x[:, :length], x[:, length:])
+            )
+            h = self.transformer(source, target, tgt_mask=self.mask, tgt_is_causal=True)
+            return self.out(h).reshape(-1, symbols)
+
+    return Net()
+
+
+def copied(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    symbols = RNG.integers(3, 13, (rows, 10))
+    start = np.ones((rows, 1), int)
+    return np.concatenate([symbols, start, symbols[:, :-1]], 1), symbols.ravel()
+
+
 def images(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     return RNG.normal(size=shape).astype("f"), RNG.integers(0, 6, shape[0])
 
@@ -123,6 +178,8 @@ NETS = {
     "lenet": Net(lenet, *images(64, 1, 28, 28)),
     "cifar": Net(cifar, *images(64, 3, 32, 32)),
     "residual": Net(residual, *images(64, 3, 32, 32)),
+    "resnet-20": Net(resnet20, *images(64, 3, 32, 32)),
+    "transformer": Net(transformer, *copied(64)),
     "separable": Net(separable, *images(64, 3, 32, 32)),
     "signal": Net(signal, *images(32, 9, 128)),
     "lstm-text": Net(recurrent("LSTM", 64, 256, 65), *text(32, 64, 65)),
@@ -197,6 +254,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--modes", nargs="*", choices=MODES, default=MODES)
     parser.add_argument("--markdown", action="store_true", help="a table for docs/performance.md")
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="the processor's seconds, the least of the rounds: for one thread on a shared machine",
+    )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if unknown := set(a.nets) - set(NETS):
@@ -204,11 +266,16 @@ def arguments() -> argparse.Namespace:
     return a
 
 
+def clock(a: argparse.Namespace) -> Callable[[], float]:
+    """What seconds are."""
+    return time.process_time if a.cpu else time.perf_counter
+
+
 def measured(name: str, a: argparse.Namespace) -> dict[str, list[float]]:
     """Milliseconds a step, of each mode in each round."""
     python, net = os.environ.get("CHAINRULE_PEERS_PYTHON"), NETS[name]
     modes = [m for m in a.modes if m != "torch-last" or net.x.ndim == 4] if python else []
-    runs: dict[str, Timed] = {"chainrule": timed(ours(net))}
+    runs: dict[str, Timed] = {"chainrule": timed(ours(net), clock(a))}
     steps, processes, losses = {}, [], {}
     for mode in ("chainrule", *modes):
         if mode not in runs:  # started one after the other: first steps are alone on the machine
@@ -232,7 +299,7 @@ def main() -> None:
     a = arguments()
     if a.serve:
         mode, _, name = a.serve.partition(" ")
-        serve(torch(NETS[name], mode.partition("-")[2], a.threads))
+        serve(torch(NETS[name], mode.partition("-")[2], a.threads), clock(a))
         return
     os.environ["CHAINRULE_NUM_THREADS"] = str(a.threads)
     if a.markdown:
@@ -240,6 +307,8 @@ def main() -> None:
         print("| --- |" + " ---: |" * (len(a.modes) + 2))
     for name in a.nets or NETS:
         times = measured(name, a)
+        if a.cpu:
+            times = {m: [min(t)] for m, t in times.items()}
         ratios = {m: ratio(t, times["chainrule"]) for m, t in times.items()}
         best = min((r for m, r in ratios.items() if m != "chainrule"), default=float("nan"))
         cells = {m: f"{statistics.median(t):.3g}" for m, t in times.items()}

@@ -22,20 +22,20 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def timed(run: Run) -> Timed:
-    """``run`` with its seconds."""
+def timed(run: Run, clock: Callable[[], float] = time.perf_counter) -> Timed:
+    """``run`` with its seconds by ``clock``."""
 
     def steps(count: int) -> tuple[float, float]:
-        start = time.perf_counter()
+        start = clock()
         loss = run(count)
-        return time.perf_counter() - start, loss
+        return clock() - start, loss
 
     return steps
 
 
-def serve(run: Run) -> None:
+def serve(run: Run, clock: Callable[[], float] = time.perf_counter) -> None:
     """The peer's side: for every number of steps read, a line of JSON."""
-    ask = timed(run)
+    ask = timed(run, clock)
     for line in sys.stdin:
         print(json.dumps(ask(int(line))), flush=True)
 

@@ -20,7 +20,9 @@ from chainrule.estimators import BackpropClassifier, BackpropRegressor
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 60, "learning_rate_init": 0.01}
 
 
-@pytest.mark.parametrize("kind", [BackpropClassifier, BackpropRegressor])
+@pytest.mark.parametrize(
+    "kind", [BackpropClassifier, pytest.param(BackpropRegressor, marks=pytest.mark.slow)]
+)
 def test_check_estimator_has_no_failure(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's checks provoke warnings

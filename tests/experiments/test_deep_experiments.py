@@ -80,6 +80,7 @@ def test_angles() -> None:
             assert 60 < found[:-1].min() and found[:-1].max() < 120  # random at first
 
 
+@pytest.mark.slow
 def test_angles_fall_within_a_few_epochs() -> None:
     result = run_experiment(EXPERIMENTS["feedback-alignment"], 1, None, sweeps=4)
     fell = {m.system.split(",")[0]: m.numbers for m in result.measurements if "after" in m.numbers}
@@ -141,7 +142,10 @@ def test_pretraining_is_ahead_where_small_random_weights_stay_on_the_plateau() -
     assert curves[dbn.PRETRAINED][-1] < 20 < curves[dbn.SMALL][-1] - 20
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "feedback-alignment" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_small_runs_measure_everything_and_draw(name: str) -> None:
     figure = pytest.importorskip("matplotlib.figure")
     told: list[str] = []

@@ -23,7 +23,7 @@ from chainrule.experiments import (
     translation,
 )
 from chainrule.experiments.base import Lab, run_experiment
-from chainrule.experiments.seq2seq import Characters, Nats, Teacher, exact, pairs_of
+from chainrule.experiments.seq2seq import Nats, Teacher, Tokens, exact, pairs_of
 from chainrule.models import END, PAD, START, Seq2SeqTransformer
 
 needs_data = pytest.mark.skipif("CHAINRULE_DATA" not in os.environ, reason="needs the data sets")
@@ -50,9 +50,15 @@ def test_pairs_begin_and_end_and_others_have_other_sources() -> None:
 
 
 def test_characters_leave_out_what_they_do_not_know() -> None:
-    letters = Characters(["ab", "ca"])
-    assert len(letters) == 6 and letters.encode("abxc").tolist() == [3, 4, 5]
-    assert letters.decode([START, 3, 5, END, PAD]) == "ac"
+    letters = Tokens(["ab", "ca"])
+    assert len(letters) == 7 and letters.encode("abxc").tolist() == [4, 5, 6]
+    assert letters.decode([START, 4, 6, END, PAD]) == "ac"
+
+
+def test_byte_pairs_have_numbers_for_every_text() -> None:
+    pairs = Tokens(["low lower lowest"], "pairs", 259)
+    assert len(pairs) == 262 and pairs.encode(" lowü").tolist() == [261, 0xC3 + 3, 0xBC + 3]
+    assert pairs.decode([START, 261, 0xC3 + 3, 0xBC + 3, END]) == " lowü"
 
 
 def test_nats_leave_out_padding_and_smoothing() -> None:

@@ -24,7 +24,14 @@ NAMES = sorted(p.stem for p in SHIPPED.glob("*.safetensors"))
 
 def test_every_net_has_a_recipe_and_the_small_ones_are_shipped() -> None:
     assert set(NETS) == set(RECIPES)
-    assert {"xor", "symmetry", "digits", "dbn-digits", "lenet5-mnist"} <= set(NAMES)
+    assert {
+        "xor",
+        "symmetry",
+        "digits",
+        "dbn-digits",
+        "lenet5-mnist",
+        "char-lstm-shakespeare",
+    } <= set(NAMES)
     assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < 1_000_000
 
 
@@ -52,6 +59,7 @@ def test_scores_on_the_bundled_digits(name: str) -> None:
     assert accuracy(images(Lab()))(models.load(name)) == models.card(name).score
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("CHAINRULE_DATA" not in os.environ, reason="needs MNIST")
 def test_the_score_of_lenet() -> None:
     data = mnist()
@@ -59,7 +67,6 @@ def test_the_score_of_lenet() -> None:
     assert accuracy(data)(models.load("lenet5-mnist")) == models.card("lenet5-mnist").score
 
 
-@pytest.mark.skipif("char-lstm-shakespeare" not in NAMES, reason="not shipped")
 def test_the_writer_writes_words() -> None:
     net, card = models.load("char-lstm-shakespeare"), models.card("char-lstm-shakespeare")
     start = [card.vocabulary.index(c) for c in "KING "]

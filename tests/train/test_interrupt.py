@@ -162,11 +162,16 @@ def test_early_stopping_leaves_the_best_weights_and_the_checkpoint_the_latest(
 
 def test_a_second_press_ends_at_once_and_writes_nothing(tmp_path: Path) -> None:
     t, ends = trainer(), Press("on_fit_end", 10**9)
+    checkpoint = Checkpoint(tmp_path, every_seconds=1e9)
     with pytest.raises(KeyboardInterrupt):
         t.fit(
-            X, Y, epochs=3, callbacks=[Press("on_epoch_end", 2, times=2), ends], checkpoint=tmp_path
+            X,
+            Y,
+            epochs=3,
+            callbacks=[Press("on_epoch_end", 2, times=2), ends],
+            checkpoint=checkpoint,
         )
-    assert ends.calls == 0 and not Checkpoint(tmp_path).files()
+    assert ends.calls == 0 and not checkpoint.files()
     assert t.history.stopped == "" and list(tmp_path.iterdir()) == []
 
 

@@ -74,6 +74,8 @@ def test_each_net_is_the_one_of_its_seed_alone():
         measured = trainer.evaluate(X, Y)
         assert measured["accuracy"][trainer.seeds.index(seed)] == lone.evaluate(X, Y)["accuracy"]
     assert len(lengths) == 2  # they stopped by themselves
+    measured = trainer.evaluate(X[-13:], Y[-13:])["loss"]  # of the weights they went back to
+    assert trainer.best_seed == trainer.seeds[measured.argmin()]
 
 
 def test_groups_and_nets_in_turn_are_the_same_nets(monkeypatch):

@@ -58,7 +58,6 @@ from .split import KFold as KFold
 from .split import TimeSeriesSplit as TimeSeriesSplit
 from .split import train_test_split as train_test_split
 from .tables import Table as Table
-from .tokenizer import BytePairTokenizer as BytePairTokenizer
 
 if not _typing.TYPE_CHECKING:
     __getattr__ = _answers_of("chainrule.data")

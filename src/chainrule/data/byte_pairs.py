@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
 
 from ..errors import OptionError
 
 BYTES = tuple(bytes([i]) for i in range(256))
 _PIECE = re.compile(r" ?\w+| ?[^\w\s]+|\s+(?!\S)|\s+")
+Pair = tuple[bytes, bytes]
 SIZE = 1024
 """Entries of a vocabulary, if nothing is said."""
 
@@ -34,33 +36,48 @@ def learn_byte_pairs(text: str, size: int = SIZE) -> tuple[bytes, ...]:
         raise OptionError(f"byte pairs: a vocabulary has at least the 256 bytes, got size={size}")
     counts = Counter(pieces_of(text))
     words = [([bytes([b]) for b in word], count) for word, count in counts.items()]
-    pairs: Counter[tuple[bytes, bytes]] = Counter()
-    where: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
+    pairs: Counter[Pair] = Counter()
+    where: dict[Pair, set[int]] = defaultdict(set)
     for i, (parts, count) in enumerate(words):
         for pair in zip(parts, parts[1:], strict=False):
             pairs[pair] += count
             where[pair].add(i)
     found = list(BYTES)
     known = set(found)
-    while len(found) < size and pairs:
-        best = max(pairs, key=lambda p: (pairs[p], [-b for b in p[0] + p[1]]))
-        if pairs[best] < 2:
+    heap = [_ranked(pair, count) for pair, count in pairs.items()]
+    heapify(heap)
+    while len(found) < size and heap:
+        count, _, best = heappop(heap)
+        if -count != pairs[best]:  # counted anew since then
+            continue
+        if -count < 2:
             break
-        joined = best[0] + best[1]
+        changed = set()
         for i in sorted(where.pop(best)):
             parts, count = words[i]
             for pair in zip(parts, parts[1:], strict=False):
                 pairs[pair] -= count
                 where[pair].discard(i)
+                changed.add(pair)
             parts[:] = _joined(parts, best)
             for pair in zip(parts, parts[1:], strict=False):
                 pairs[pair] += count
                 where[pair].add(i)
+                changed.add(pair)
         del pairs[best]
+        for pair in changed - {best}:
+            heappush(heap, _ranked(pair, pairs[pair]))
+        joined = best[0] + best[1]
         if joined not in known:  # the same bytes may come together in two ways
             known.add(joined)
             found.append(joined)
     return tuple(found)
+
+
+def _ranked(pair: Pair, count: int) -> tuple[int, tuple[int, ...], Pair]:
+    """Least for the most frequent pair; of equally frequent ones for the first by its bytes, of
+    which a longer one comes before its beginning."""
+    return -count, (*pair[0], *pair[1], 256), pair
 
 
 class BytePairs:
@@ -90,7 +107,7 @@ class BytePairs:
         return self._known[piece]
 
 
-def _joined(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+def _joined(parts: list[bytes], pair: Pair) -> list[bytes]:
     found: list[bytes] = []
     i = 0
     while i < len(parts):

@@ -17,20 +17,22 @@ from ..train import Metric, Trainer
 from .base import Lab
 
 
-class Characters:
-    """The characters of ``texts`` as numbers from 3 on; an unknown one is left out."""
+class Tokens:
+    """Characters, or with ``unit`` "pairs" the ``size`` most frequent byte pairs of ``texts``, as
+    numbers from 3 on; an unknown character is left out."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._corpus = TextCorpus("".join(texts))
-        self._known = set(self._corpus.vocabulary)
+    def __init__(self, texts: Sequence[str], unit: str = "characters", size: Any = None) -> None:
+        self._corpus = TextCorpus("\n".join(texts), unit, size=size)
+        self._known = None if unit == "pairs" else set(self._corpus.vocabulary)
 
     def __len__(self) -> int:
-        return END + 1 + len(self._known)
+        return END + 1 + len(self._corpus.vocabulary)
 
     def encode(self, text: str) -> Array:
         """The numbers of a text (T,)."""
-        known = "".join(c for c in text if c in self._known)
-        return self._corpus.encode(known).astype(np.int64) + END + 1
+        if self._known is not None:
+            text = "".join(c for c in text if c in self._known)
+        return self._corpus.encode(text).astype(np.int64) + END + 1
 
     def decode(self, tokens: Any) -> str:
         """The text of numbers; special ones say nothing."""

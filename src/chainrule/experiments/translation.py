@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BytePairTokenizer, load_multi30k, pad_sequences
+from ..data import load_multi30k, pad_sequences
 from ..errors import MissingExtraError
 from ..models import END, PAD, START, Seq2SeqTransformer, beam_search
 from ..tensor import functions as f
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
-from .seq2seq import Characters, Pairs, Teacher, pairs_of
+from .seq2seq import Pairs, Teacher, Tokens, pairs_of
 from .text import ngram_loss
 
 SHOWN = 3  # translations in the report
@@ -92,7 +92,7 @@ def written(course: Course, sources: list[str], length: int, beams: int) -> list
 def translator(lab: Lab, kind: str, plan: Plan) -> tuple[Teacher, Any, Pairs, Pairs]:
     """A trained net, its tokenizer, and the pairs for training and validation."""
     texts = [text for part in load_multi30k("train") for text in part]
-    tokenizer = BytePairTokenizer.learn(texts, plan.size) if plan.size else Characters(texts)
+    tokenizer = Tokens(texts, "pairs", plan.size) if plan.size else Tokens(texts)
     train, val = (coded(part, tokenizer, plan.limit) for part in ("train", "val"))
     f.manual_seed(0)
     model = Seq2SeqTransformer(len(tokenizer), plan.width, 4, plan.layers, plan.feedforward)

@@ -192,11 +192,16 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Any) -> Tensor:
         """Scores (N, T, vocabulary) of the token after each."""
+        scores: Tensor = self.head(self.features(tokens))
+        return scores
+
+    def features(self, tokens: Any) -> Tensor:
+        """What the scores are made of, (N, T, width): what is known behind each token."""
         x = self._embedded(tokens)
         for block in self.blocks:
             x = block(x)
-        scores: Tensor = self.head(self.norm(x))
-        return scores
+        found: Tensor = self.norm(x)
+        return found
 
     def attention(self, tokens: Any) -> list[Tensor]:
         """How much each place looks at each, layer by layer: (N, heads, T, T), rows sum to 1."""

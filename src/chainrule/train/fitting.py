@@ -8,28 +8,22 @@ import functools
 import math
 import threading
 import time
-import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import CheckpointError, OutOfRangeError, WriteError
-from ..habits import user_level
+from ..errors import OutOfRangeError
 from ..tensor.trace import Trace
-from .callbacks import Callback, EarlyStopping, waiting
-from .checkpoint import Checkpoint, State
-from .dataset import Dataset
+from .callbacks import EarlyStopping, waiting
 from .epochs import Columns, Epochs
 from .history import History
-from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
-from .meta import FitMeta, read_fit, read_meta
 from .meter import RECORD
+from .plan import Plan
 from .progress import Progress, progress_display
+from .run_folder import RunFolder
 from .schedules import epochs_foreseen, wants_metric
 from .sentinel import Sentinel
-from .snapshot import Part, restore, state_of
 from .steps import Steps
 from .watch import Watch
 
@@ -37,20 +31,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 CHUNK_SECONDS = 0.05
-
-
-@dataclass
-class Plan:
-    """What one call of `fit` was asked to do."""
-
-    data: Dataset
-    validation: Dataset | None
-    epochs: int
-    max_seconds: float | None
-    progress: bool | None
-    callbacks: list[Callback]
-    checkpoint: Checkpoint | None
-    diagnose: bool
 
 
 class Fit:
@@ -63,10 +43,7 @@ class Fit:
         self.per_step = steps.per_step.get(plan.data.batch, 0.0)  # seconds, measured
         self.interrupts = Interrupts()
         self._whole = True  # whether the counters say what the state is
-        self._not_written = False  # whether the last checkpoint could not be written
-        self._options: Settings = {}
-        self._settings: Settings = {}
-        self._found: tuple[State, FitMeta, str] | None = None  # in the checkpoint's folder
+        self.folder: RunFolder | None = None
         self.started = time.perf_counter()
         self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch, self._set_rates)
         self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
@@ -119,11 +96,8 @@ class Fit:
         """Look at the checkpoint, if there is one, and compile; no more than that."""
         trainer, checkpoint = self.trainer, self.plan.checkpoint
         if checkpoint is not None:
-            self._options = options_of(trainer, self.plan.callbacks)
-            # Where this trainer goes on itself, its learning rate is what the run made of it.
-            started = trainer._started.setdefault(checkpoint.folder.resolve(), {})
-            self._options |= {"lr": started.setdefault("lr", self._options.get("lr"))}
-            self._found = self._look(checkpoint)
+            self.folder = RunFolder(trainer, self.steps, self.plan, checkpoint, self._all_traces)
+            self.folder.look()
         trainer._stop, trainer._best = "", None
         for p in trainer.model.parameters():
             p.grad = None
@@ -137,8 +111,7 @@ class Fit:
         trainer, plan = self.trainer, self.plan
         for callback in plan.callbacks:
             callback.on_fit_begin(trainer)
-        resumed = self._found is not None and self._resume(*self._found)
-        self._found = None  # its arrays are copied
+        resumed = self.folder is not None and self._resume(self.folder)
         over = resumed and (trainer._stop or self.epoch >= plan.epochs)
         try:
             if not resumed:
@@ -180,6 +153,7 @@ class Fit:
 
     def _all_traces(self) -> list[Trace]:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
+        self._wait_for_rest()
         data, steps = self.data, self.steps
         kinds: list[tuple[int, bool, int | None]]
         if data.by_length is None:
@@ -472,96 +446,24 @@ class Fit:
                 scheduler.step()
 
     # -- checkpoints -------------------------------------------------------------------------------
-    def settings(self, compiled: bool = True) -> Settings:
-        """What must be the same for a resumed run to be the same run; all but the computation
-        itself is known before anything is compiled."""
-        if not self._settings:
-            self._settings = {**data_of(self.data, self.plan.validation), **self._options}
-        if compiled and "step" not in self._settings:
-            self._wait_for_rest()
-            self._settings["step"] = digest_of(self._all_traces())
-        return self._settings
-
     def _write(self, force: bool = False) -> None:
-        """A checkpoint, if it is time. Where none can be written training goes on, with a
-        warning."""
-        checkpoint = self.plan.checkpoint
-        if checkpoint is None or not (force or checkpoint.due(self.trainer.step)):
-            return
-        state = state_of(self.trainer, self.steps)
-        state.meta["fit"] = {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "rows": self.steps.meter.rows,
-            "settings": self.settings(),
-            "callbacks": [c.state_dict() for c in self.plan.callbacks],
-        }
-        try:
-            checkpoint.write(self.trainer.step, state)
-        except WriteError as error:
-            if not self._not_written or force:
-                with contextlib.suppress(RuntimeWarning):  # it must end nothing
-                    warnings.warn(
-                        f"checkpoint: {error}. Training goes on; what it learns is not kept",
-                        RuntimeWarning,
-                        stacklevel=user_level(),
-                    )
-            self._not_written = True
-        else:
-            self._not_written = False
+        """A checkpoint, if it is time."""
+        if self.folder is not None and (force or self.folder.is_due()):
+            self.folder.write(self.epoch, self.batch, force)
 
-    def _look(self, checkpoint: Checkpoint) -> tuple[State, FitMeta, str] | None:
-        """The state in the folder, if there is one: of this run, and at a place that there is."""
-        state = checkpoint.read()
-        if state is None:
-            return None
-        where, data = f"the checkpoint in {checkpoint.folder}", self.data
-        fit = read_fit(state.meta, read_meta(state, where).epoch, where)
-        self._check_same(fit, where, compiled=False)
-        if len(fit.callbacks) != len(self.plan.callbacks):
-            raise CheckpointError(
-                f"{where} has the state of {len(fit.callbacks)} callbacks, this call of fit has "
-                f"{len(self.plan.callbacks)}"
-            )
-        if fit.batch > data.steps:
-            raise CheckpointError(
-                f"{where} is damaged: its next batch is {fit.batch}, an epoch has {data.steps}"
-            )
-        position = state.arrays.get("cursor.position")
-        row = min(fit.batch * data.batch, data.rows)
-        if data.steps > 1 and position is not None and not np.array_equal(position, row):
-            raise CheckpointError(
-                f"{where} is damaged: its next row is {position}, batch {fit.batch} begins with "
-                f"row {row}"
-            )
-        return state, fit, where
-
-    def _check_same(self, fit: FitMeta, where: str, compiled: bool) -> None:
-        there = fit.settings if compiled else {k: v for k, v in fit.settings.items() if k != "step"}
-        different = differences(there, self.settings(compiled))
-        if different:
-            raise CheckpointError(
-                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
-                "another one"
-            )
-
-    def _resume(self, state: State, fit: FitMeta, where: str) -> bool:
-        """Continue the run whose state this is."""
-        self._check_same(fit, where, compiled=True)
-        callbacks = zip(self.plan.callbacks, fit.callbacks, strict=True)
-        parts = [Part(f"callback {type(c).__name__}", c, saved) for c, saved in callbacks]
-        restore(self.trainer, self.steps, state, where, parts=parts)
-        self.sentinel.first_epoch = self.trainer.epoch - fit.epoch
+    def _resume(self, folder: RunFolder) -> bool:
+        """Go on where the folder says that this run was; whether there is such a place."""
+        fit = folder.restore()
+        if fit is None:
+            return False
+        trainer = self.trainer
+        self.sentinel.first_epoch = trainer.epoch - fit.epoch
         self.epoch, self.batch = fit.epoch, fit.batch
-        self.steps.cursor.arrange(self.trainer.seed, self.trainer.epoch)
-        self.steps.meter.rows = fit.rows
-        stopped = self.trainer.history.stopped
-        self.trainer._stop = "" if "seconds are over" in stopped else stopped
-        self.trainer.history.stopped = self.trainer._stop
-        if (
-            self.batch >= self.data.steps
-            and self.epoch < self.plan.epochs
-            and not self.trainer._stop
-        ):
+        self.steps.cursor.arrange(trainer.seed, trainer.epoch)
+        stopped = trainer.history.stopped
+        trainer._stop = "" if "seconds are over" in stopped else stopped
+        trainer.history.stopped = trainer._stop
+        ended = self.batch >= self.data.steps
+        if ended and self.epoch < self.plan.epochs and not trainer._stop:
             self._start_epoch()  # it had ended with fewer epochs, or between epochs
         return True

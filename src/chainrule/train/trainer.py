@@ -37,7 +37,7 @@ from .callbacks import EarlyStopping, as_callbacks
 from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
-from .fitting import Fit, Plan
+from .fitting import Fit
 from .history import History
 from .interrupt import interruptible
 from .loaders import gives_batches, rows_of, training_rows
@@ -48,6 +48,7 @@ from .meter import Meter, named_metrics
 from .metrics import Metric
 from .names import optimizer_of
 from .objective import BatchLoss, Objective, prepare_targets
+from .plan import Plan
 from .sequences import padded_data, steps_there
 from .snapshot import restore, state_of
 from .steps import Steps, tensors_in

@@ -14,7 +14,7 @@ from ...tensor import elementwise as e
 from ...tensor.elementwise import float_node
 from ...tensor.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, as_tensor, make
+from ...tensor.value import as_tensor, make
 from ..options import check, check_order, number
 from .activations import SELU_ALPHA, SELU_SCALE, leaky_relu, softmax
 from .known import select
@@ -25,7 +25,7 @@ _OPTIONS = {"p": number(0, 1)}
 def keep_mask(shape: Shape, p: Any, generator: Generator | None) -> Node:
     """True with probability 1 - p: random words, compared as they are with p · 2³²."""
     bits = g.random_bits(next_key(generator), shape)
-    if isinstance(p, Value):
+    if isinstance(p, Tensor):
         words = e.minimum(e.round(p.double() * 2.0**32), 2.0**32 - 1).to(dt.uint32)
         return g.le(g.expand(words.node, shape), bits)
     return g.le(g.full(shape, min(round(p * 2**32), 2**32 - 1), dt.uint32), bits)
@@ -58,7 +58,7 @@ def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generat
     if not training:
         return node
     zero = g.zeros_like(node)
-    if isinstance(p, Value):  # a probability that the program is given
+    if isinstance(p, Tensor):  # a probability that the program is given
         kept = 1 - p.double()
         scale = e.where(kept == 0, 0.0, 1 / e.where(kept == 0, 1.0, kept)).to(node.dtype)
         scaled = g.mul(node, g.expand(scale.node, node.shape))

@@ -19,9 +19,10 @@ from ...tensor.trace import Trace
 from ...tensor.value import Value, no_grad, stored
 from ..callbacks import Callback, EarlyStopping
 from ..dataset import Dataset
-from ..fitting import CHUNK_SECONDS, Plan
+from ..fitting import CHUNK_SECONDS
 from ..interrupt import INTERRUPTED, Interrupts, interrupts
 from ..meter import Meter
+from ..plan import Plan
 from ..progress import Progress, progress_display
 from ..sentinel import NonFiniteLossError
 from ..steps import Static, _look
@@ -35,7 +36,7 @@ from .writing import Writing
 if TYPE_CHECKING:
     from .trainer import SeedTrainer
 
-Turn = tuple[Mapped, Sequence[Any], int]  # a step, the data, how often
+Turn = tuple[Mapped, list[Any], int]  # a step, the data, how often
 
 
 class Passes:
@@ -211,6 +212,7 @@ class SeedFit:
         before, over.history = over.history, over.history.copy()
         for i in np.flatnonzero(over.failed):
             over.history.stopped[i] = before.stopped[i]
+        over.best_row[...] = -1
         self.writing.resume()
 
     def _end(self, stopped: str) -> None:
@@ -319,7 +321,7 @@ class SeedFit:
         n = len(bad)
         shown = {k: np.where(self.alive, v, math.nan) for k, v in logs.items()}
         over.history.extend(shown)
-        for i in np.flatnonzero(failed):
+        for i in np.flatnonzero(failed).tolist():
             first = int(bad[:, i].argmax())
             epoch = over.epochs[i] - n + first + 1
             over.history.stopped[i] = f"the loss became {logs['loss'][first, i]} in epoch {epoch}"
@@ -330,9 +332,10 @@ class SeedFit:
             improved, ends = stop.look(values, self.alive, over.epochs, self.epoch - 1)
             if stop.rule.restore_best and improved.any():
                 over.remember_best(improved)
+                over.best_row[improved] = len(over.history) - 1
             if ends.any():
                 self._freeze(ends)
-                for i in np.flatnonzero(ends):
+                for i in np.flatnonzero(ends).tolist():
                     over.history.stopped[i] = stop.reason(i)
                 self.alive &= ~ends
 

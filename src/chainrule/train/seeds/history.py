@@ -29,9 +29,9 @@ class SeedHistory:
     >>> h["loss"].shape, h.of(8)["loss"], h.best("loss")
     ((2, 2), [4.0, 2.0], (7, 1, 1.0))
     >>> print(h.table())
-    epoch        loss (10 % .. 90 %)
-        1      3.5 (3.1 .. 3.9)
-        2      1.5 (1.1 .. 1.9)
+    epoch  loss (10 % .. 90 %)
+        1     3.5 (3.1 .. 3.9)
+        2     1.5 (1.1 .. 1.9)
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:

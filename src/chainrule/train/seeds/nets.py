@@ -91,8 +91,8 @@ def reset_parameters(where: str, net: Module) -> None:
         elif any(p is not None and p.ndim > 1 for p in part._parameters.values()):
             raise OptionError(
                 f"{where}: {path or 'the model'} ({type(part).__name__}) has weights and no "
-                "reset_parameters() to draw them anew; give a function that makes the net: "
-                "lambda: Net()"
+                "reset_parameters() to draw them anew; give a function that makes the net, "
+                f"{where}(lambda: Net(), ...)"
             )
 
 

@@ -20,9 +20,9 @@ from ...tensor import random
 from ...tensor.tensor import Tensor
 from ..checkpoint import read_file, to_bytes
 from ..dataset import EVALUATION_BATCH, Dataset
-from ..fitting import Plan
 from ..names import optimizer_of
 from ..objective import _known
+from ..plan import Plan
 from ..snapshot import tensors_of
 from ..trainer import BATCH, Trainer
 from .fit import Passes, SeedFit
@@ -134,6 +134,8 @@ class SeedTrainer:
         """Which seeds had a loss that was NaN or infinite: they are trained no more."""
         self.has_best = np.zeros(len(self.seeds), bool)
         self.best_weights: dict[str, Array] = {}
+        self.best_row = np.full(len(self.seeds), -1)
+        """The epoch in the history that each seed went back to; -1: none."""
         self.rates: Rates | None = None
         self._stop = ""
         self.stack = Stack(len(self.seeds))
@@ -266,12 +268,10 @@ class SeedTrainer:
         return self.seeds[int(np.nanargmin(np.where(self.failed, np.nan, values)))]
 
     def _measured(self, name: str) -> Array:
-        if self._went_back:
-            found: Array = np.nanmin(self.history[name], axis=0)
-            return found
-        return self.history.last(name)
-
-    _went_back = False
+        """What each seed's net measured: in its best epoch, or in the last one."""
+        values = self.history[name][self.best_row, np.arange(len(self.seeds))]
+        found: Array = np.where(self.best_row < 0, self.history.last(name), values)
+        return found
 
     def model_of(self, seed: int | str = "best") -> Module:
         """The net of one seed, a module of its own; "best": of `best_seed`."""

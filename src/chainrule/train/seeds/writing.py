@@ -32,7 +32,7 @@ def state_of(over: SeedTrainer) -> State:
     arrays |= {f"best.{k}": a.copy() for k, a in over.best_weights.items()}
     arrays |= {f"history.{k}": over.history[k].copy() for k in over.history}
     arrays |= {"failed": over.failed.copy(), "epochs": over.epochs.copy()}
-    arrays["has_best"] = over.has_best.copy()
+    arrays |= {"has_best": over.has_best.copy(), "best_row": over.best_row.copy()}
     meta: dict[str, Any] = {
         "kind": KIND,
         "seeds": list(over.seeds),
@@ -69,6 +69,7 @@ def restore(over: SeedTrainer, state: State, where: str, only: tuple[str, ...] =
     own = {k: a for k, a in over.rows().items() if k.startswith(only)}
     best = {k: a for k, a in own.items() if f"best.{k}" in arrays}
     counts = {"failed": over.failed, "epochs": over.epochs, "has_best": over.has_best}
+    counts["best_row"] = over.best_row
     for name, here in {**own, **{f"best.{k}": a for k, a in best.items()}, **counts}.items():
         there = arrays.get(name)
         if there is None:

@@ -353,7 +353,7 @@ class _Replicated(_Frame):
         """The chunk's part of one row of a state in memory."""
         f, memory, lanes = self.f, self.memory(node), self.lanes
         index, held = (unroller.loaded(h) for h in unroller.evaluate([record.index, record.value]))
-        if index.axis is not None:
+        if index.axis is not None or held.axis != 0:
             raise Unsuited
         cells = list(unroller.narrow(held, 0, 1).reshape(-1))
         values = [ops.to_memory(f, arithmetic.spread(c.value, lanes)) for c in cells]
@@ -370,9 +370,9 @@ class _Replicated(_Frame):
         with f.if_then(whole):
             for k, value in enumerate(values):
                 f.store(value, f.gep(self.staging, k * lanes, memory), align=8)
-            with f.for_range(0, self.active) as lane, f.for_range(0, len(cells)) as k:
-                place = f.gep(at, f.add(f.mul(lane, i64(len(cells))), k), memory)
-                got = f.gep(self.staging, f.add(f.mul(k, i64(lanes)), lane), memory)
+            with f.for_range(0, self.active) as lane, f.for_range(0, len(cells)) as cell:
+                place = f.gep(at, f.add(f.mul(lane, i64(len(cells))), cell), memory)
+                got = f.gep(self.staging, f.add(f.mul(cell, i64(lanes)), lane), memory)
                 f.store(f.load(memory, got), place)
 
     # -- between memory, replica by replica, and vectors of them -----------------------------------

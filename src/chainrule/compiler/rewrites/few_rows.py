@@ -14,8 +14,8 @@ Rows that are never taken are left out of E and keep their Y: 0 times what is no
 
 from __future__ import annotations
 
-from ..core import graph as g
-from ..core.node import Node
+from ...core import graph as g
+from ...core.node import Node
 
 FEWER = 2  # times as many rows are taken as there are
 WORTH = 64  # columns of the table: with fewer, moving rows takes as long as multiplying them
