@@ -337,7 +337,7 @@ class Trainer:
         unequal length, padded here, and ``y`` a list with a target for each step: padding counts in
         no loss and no metric. ``group_by_length``: batches are of sequences of similar length, and
         no longer than those (up to 8 lengths, a program for each; rows are shuffled among those of
-        their length, and so are the batches). ``validation_data``: (x, y) or (x, y,
+        their length). ``validation_data``: (x, y) or (x, y,
         sample_weight), measured after each epoch; or ``validation_split``, the share of rows taken
         from the end.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
