@@ -46,7 +46,10 @@ def _key(leaf: Any) -> tuple[Any, ...]:
     """What a trace depends on in one argument: shape and dtype of a tensor, the value of anything
     else."""
     if isinstance(leaf, Value):
-        return ("tensor", leaf.shape, leaf.dtype, leaf._requires_grad, leaf._weak)
+        array = leaf._array
+        if array is None or leaf._weak:
+            return ("tensor", leaf.shape, leaf.dtype, leaf._requires_grad, leaf._weak)
+        return ("tensor", array.shape, array.dtype, leaf._requires_grad, False)
     if isinstance(leaf, np.ndarray):
         return ("tensor", leaf.shape, leaf.dtype, False, False)
     if type(leaf) is float or isinstance(leaf, np.floating):
@@ -115,6 +118,9 @@ class Trace:
     watch: Watch
     extremes: Extremes
 
+    def __post_init__(self) -> None:
+        self.changes = any(self.updated)
+
     def holds(self) -> bool:
         """Whether everything Python looked at during the trace is still as it was."""
         have, have_not = self.grad_presence
@@ -139,11 +145,12 @@ class Trace:
         inputs = [_array(leaves[i]) for i in self.arguments]
         if self.grads_read:
             inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
-        owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
-        inputs = [a.copy() if id(a) in owned else a for a in inputs]
+        if self.changes:
+            owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
+            inputs = [a.copy() if id(a) in owned else a for a in inputs]
         outputs = self.program.run(inputs, [*state, *self.extremes.arrays], steps)
         if self.extremes.checks:
-            self.extremes.look(any(self.updated))
+            self.extremes.look(self.changes)
         for leaf, i in self.assigned_arguments:
             leaves[leaf].assign(stored(outputs[i]))
         for grad in self.grad_results:
