@@ -297,7 +297,13 @@ _RULES: dict[str, list[Rule]] = {
     "stop_gradient": [identity],
     "custom_vjp": [identity],
     "reshape": [reshape_reshape, reshape_broadcast_scalar],
-    "permute": [permute_permute, permute_units, permute_broadcast, permute_dot],
+    "permute": [
+        permute_permute,
+        permute_units,
+        permute_broadcast,
+        permute_dot,
+        few_rows.permuted_rows,
+    ],
     "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
     "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
     "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
@@ -313,5 +319,9 @@ _RULES: dict[str, list[Rule]] = {
     "window": [windows.window_tiles],
     "fold": [windows.fold_tiles, windows.fold_one_axis, windows.fold_taps],
     "gather": [merge_axes.gather_of_flat],
-    "scatter_add": [merge_axes.scatter_of_flat, few_rows.scattered_product],
+    "scatter_add": [
+        few_rows.scattered_in_order,
+        merge_axes.scatter_of_flat,
+        few_rows.scattered_product,
+    ],
 }
