@@ -285,6 +285,25 @@ def split_reduction(node: Node) -> Node | None:
     return g.apply(node.op, first, axes=(len(kept),))
 
 
+SPLIT_UNDER = 64  # elements kept: of more, threads share what is kept
+LEADING = 8  # long enough an axis for several threads
+
+
+def split_rows(node: Node) -> Node | None:
+    """a long sum over several axes into few elements = a sum over one axis of sums over the others,
+    which several threads share"""
+    (x,) = node.inputs
+    axes = node.params["axes"]
+    long = math.prod(x.shape[a] for a in axes)
+    if len(axes) < 2 or long < SPLIT_OVER or node.size >= SPLIT_UNDER:
+        return None
+    last = next((a for a in axes if x.shape[a] >= LEADING), None)
+    if last is None:
+        return None
+    first = g.apply(node.op, x, axes=tuple(a for a in axes if a != last))
+    return g.apply(node.op, first, axes=(last - sum(a < last for a in axes),))
+
+
 _RULES: dict[str, list[Rule]] = {
     "neg": [double_neg],
     "add": [_neutral(0.0, True)],
@@ -305,9 +324,9 @@ _RULES: dict[str, list[Rule]] = {
         few_rows.permuted_rows,
     ],
     "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
-    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
-    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
-    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction],
+    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction, split_rows],
+    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
+    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
     "dot": [outer_product, few_rows.product_of_rows],
     "conv": [
         windows.conv_of_nothing,
