@@ -171,12 +171,12 @@ PLACES = {
     "autodiff/reverse.py",  # slopes of neighbouring slices are put side by side
     "autodiff/recurrence.py",  # sums over all steps go through sums and products
     "autodiff/batching.py",
-    "compiler/simplify.py",
-    "compiler/merge_axes.py",
-    "compiler/layout.py",
-    "compiler/few_rows.py",
+    "compiler/rewrites/simplify.py",
+    "compiler/rewrites/merge_axes.py",
+    "compiler/rewrites/layout.py",
+    "compiler/rewrites/few_rows.py",
     "compiler/views.py",
-    "compiler/legalize.py",
+    "compiler/rewrites/legalize.py",
     "compiler/gathered.py",
     "compiler/lower.py",
     "backends/cpu/emit/nest.py",  # sums are added in blocks

@@ -36,7 +36,7 @@ def test_profile_runs_the_same_steps_and_splits_the_time() -> None:
         times = loop.profile(500, num_threads)
         assert times.shape == (3, 2)
         assert (times[:, 0] > 0).all()
-        assert 500 * times.sum() < 1.01 * (time.perf_counter_ns() - start)
+        assert 500 * times.sum() < 1.1 * (time.perf_counter_ns() - start)
     want_x, want_total = expected(1000)
     np.testing.assert_array_equal(x, want_x)
     assert total[0] == want_total

@@ -108,8 +108,18 @@ def check(
     assert outputs[0] == outputs[1] == outputs[2]
 
 
-@pytest.mark.parametrize("target", RUNNABLE)
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "x".join(map(str, s)))
+def on_targets(shapes):
+    """Every shape for the widest vectors there are, and in the quick suite some for others."""
+    found = []
+    for target in RUNNABLE:
+        for i, shape in enumerate(shapes):
+            marks = [] if target == RUNNABLE[0] or i % 3 == 0 else pytest.mark.slow
+            name = f"{'x'.join(map(str, shape))}-{target}"
+            found.append(pytest.param(shape, target, marks=marks, id=name))
+    return found
+
+
+@pytest.mark.parametrize(("shape", "target"), on_targets(SHAPES))
 def test_shapes(shape, target):
     layouts = itertools.product(["rows", "columns"], ["rows", "columns"])
     for i, (a_layout, b_layout) in enumerate(layouts):
@@ -139,8 +149,7 @@ def test_batches(batch):
         check((*batch, *shape), "columns", "wide", "float32", RUNNABLE[0])
 
 
-@pytest.mark.parametrize("target", RUNNABLE)
-@pytest.mark.parametrize("shape", [s for s in SHAPES if min(s) > 0], ids=str)
+@pytest.mark.parametrize(("shape", "target"), on_targets([s for s in SHAPES if min(s) > 0]))
 @pytest.mark.parametrize("which", ["rows of a", "columns of a", "rows of b"])
 def test_rows_that_lie_anywhere(which, shape, target):
     """A table of addresses in the place of an operand: rows in any order, some of them twice."""

@@ -215,6 +215,30 @@ def test_a_record_that_is_read_is_no_record() -> None:
             np.testing.assert_allclose(a, e, rtol=1e-6)
 
 
+@pytest.mark.parametrize("width", [(), (3,)])
+@pytest.mark.parametrize("replicas", [5, 37])
+def test_a_record_of_replicas_is_a_row_a_step(replicas: int, width: tuple[int, ...]) -> None:
+    """A number, or some, of every replica in each step; rows of a chunk that is not full too."""
+    w = op.input((replicas, *width), dt.float32)
+    wide, at = op.input((9, replicas, *width), dt.float64), op.input((), dt.uint32)
+    new = op.mul(w, op.full(w.shape, 1.5, dt.float32))
+    updates = [
+        new,
+        op.put(wide, at, op.cast(new, dt.float64)),
+        op.add(at, op.constant(1, dt.uint32)),
+    ]
+    program = Built([], [w, wide, at], updates, [])
+    assert program.replicated
+    rng = np.random.default_rng(3)
+    for first, steps in ((0, 1), (2, 5), (7, 4)):
+        values = {w: rng.normal(size=w.shape).astype(np.float32), at: np.uint32(first)}
+        values[wide] = rng.normal(size=wide.shape)
+        for at_end in (True, False):
+            _, after = program.run(values, steps, at_end=at_end)
+            for a, e in zip(after, program.expected(values, steps)[1], strict=True):
+                np.testing.assert_array_equal(a, e)
+
+
 def test_rows_of_a_data_set_in_memory() -> None:
     """Too large for registers, looked up by an index that the state computes; indices are
     clamped."""
@@ -237,9 +261,19 @@ def test_large_graphs_are_left_to_others() -> None:
 
 
 # -- replicas --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["host", "avx2", "sse2"])
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
-@pytest.mark.parametrize("replicas", [1, 3, 16, 17, 100])
+@pytest.mark.parametrize(
+    ("replicas", "name"),
+    [
+        (1, "host"),
+        (3, "host"),
+        (16, "host"),
+        (17, "host"),
+        (100, "host"),
+        (17, "avx2"),
+        (17, "sse2"),
+    ],
+)
 def test_replicas_are_what_each_is_alone(replicas: int, dtype: DType, name: str) -> None:
     inputs, state, updates, outputs = xor(dtype)
     many, roots = vmapped(replicas, state, [*updates, *outputs])

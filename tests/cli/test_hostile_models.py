@@ -19,8 +19,8 @@ from chainrule.cli import main
 from chainrule.cli.output import data
 from chainrule.cli.printable import printable
 from chainrule.estimators import TableModel
-from chainrule.estimators.table_model import FORMAT
 
+FORMAT = "chainrule_table_model"
 ESCAPE = "\x1b]0;title\x07"
 TABLE = {"a": np.arange(20.0), "w": ["x", "y"] * 10, "t": ["no", "yes"] * 10, "n": np.arange(20.0)}
 TABLE["d"] = np.datetime64("2024-01-30") + np.arange(20)

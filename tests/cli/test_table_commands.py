@@ -8,6 +8,7 @@ import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -250,12 +251,15 @@ def test_an_interrupted_prediction_leaves_nothing(folder, capsys, monkeypatch):
 
 def test_the_live_picture():
     console = Console(file=io.StringIO(), force_terminal=True, width=90)
-    live = LiveCurve(console, epochs=4)
-    live.on_fit_begin(None)
+    live = LiveCurve(console)
+    trainer = SimpleNamespace(history=SimpleNamespace(params={"epochs": 4, "steps": 10}))
+    live.on_fit_begin(trainer)
+    live.on_steps(trainer, 5, {"loss": 2.0})
+    began, _ = live._first
     for epoch in range(3):
-        live.on_epoch_end(None, epoch, {"loss": 1 / (epoch + 1), "val_loss": 1.5 / (epoch + 1)})
-    text = live.picture(spent=30.0).plain.splitlines()
-    live.on_fit_end(None)
+        live.on_epoch_end(trainer, epoch, {"loss": 1 / (epoch + 1), "val_loss": 1.5 / (epoch + 1)})
+    text = live.picture(began + 25.0).plain.splitlines()
+    live.on_fit_end(trainer)
     assert text[0] == "epoch 3/4  loss 0.3333  val_loss 0.5  at most 0:10 left"
     assert text[1].startswith("      1.5 ") and text[8].startswith("   0.3333 ")
     dots = [len([c for c in line[10:] if c != "\u2800"]) for line in text[1:9]]

@@ -39,7 +39,7 @@ def press_in(monkeypatch: pytest.MonkeyPatch, epoch: int, times: int = 1) -> Non
             for _ in range(times if now == epoch else 0):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("chainrule.cli.train.Callback", Press)
+    monkeypatch.setattr("chainrule.cli.train_table.Callback", Press)
 
 
 def run(capsys: Any, *more: str) -> tuple[int, str, list[str]]:
@@ -108,7 +108,7 @@ def test_places_are_looked_at_before_the_table_is_read(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("it was trained")
 
-    monkeypatch.setattr("chainrule.cli.train.TableModel.fit", refuse)
+    monkeypatch.setattr("chainrule.cli.train_table.TableModel.fit", refuse)
     (here / "t.png").mkdir()
     (here / "file").touch()
     for more, said in (

@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.backends.interpreter import InterpretedProgram
-from chainrule.compiler.simplify import simplify
+from chainrule.compiler.rewrites.simplify import simplify
 from chainrule.core import graph as g
 from chainrule.core.node import Node, reachable
 from chainrule.core.signature import Signature

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chainrule.compiler.fuse import fuse
-from chainrule.compiler.legalize import legalize
-from chainrule.compiler.simplify import simplify
+from chainrule.compiler.rewrites.legalize import legalize
+from chainrule.compiler.rewrites.simplify import simplify
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.core.signature import Signature

@@ -9,7 +9,7 @@ import pytest
 
 from chainrule.backends.interpreter import InterpretedProgram
 from chainrule.compiler import pipeline
-from chainrule.compiler.layout import layout
+from chainrule.compiler.rewrites.layout import layout
 from chainrule.core import graph as g
 from chainrule.core.node import Node, reachable
 from chainrule.core.signature import Signature

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from chainrule.compiler import loops
 from chainrule.compiler.pipeline import compile as compile_loops
 from chainrule.compiler.show import show
 from chainrule.core import dtypes as dt
@@ -51,3 +54,9 @@ AT = g.input((), dt.int32)
 def test_loops_of_a_graph(root, expected):
     program = compile_loops(Signature((X, Y, AT), (), (), (root,)))
     assert "\n".join(map(show, program.kernels)) == expected
+
+
+@pytest.mark.parametrize("union", [loops.Expr, loops.Statement, loops.Body])
+def test_the_grammar_at_the_head_of_the_module_names_every_part(union):
+    for part in get_args(union):
+        assert f" {part.__name__} " in loops.__doc__

@@ -8,7 +8,7 @@ from graphs import assert_close, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.compiler.simplify import simplify
+from chainrule.compiler.rewrites.simplify import simplify
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.core.interpret import evaluate

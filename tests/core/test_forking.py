@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-def in_child(work: Callable[[], object], seconds: float = 30.0) -> int:
+def in_child(work: Callable[[], object], seconds: float = 300.0) -> int:
     """The exit status of a forked child that does some work: 0 done, 3 an error, -9 it hung."""
     child = os.fork()
     if child == 0:

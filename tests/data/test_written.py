@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import io
+import re
 import sys
 
 import numpy as np
@@ -393,6 +395,54 @@ def test_a_workbook_needs_its_extra(tmp_path, monkeypatch):
     assert str(caught.value) == (
         "reading t.xlsx needs fastexcel: pip install 'chainrule[excel]' (or save the sheet as .csv)"
     )
+
+
+def test_a_workbook_is_read_as_the_same_table_in_a_csv_file(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    pytest.importorskip("fastexcel")
+    rng = np.random.default_rng(0)
+    header = ["height", "seen", "colour", "price", "member", "y"]
+    rows = [
+        [
+            round(float(h), 3) if i % 9 else None,
+            dt.datetime(2024, 1, 1) + dt.timedelta(days=i),
+            str(rng.choice(["red", "green", "blue"])),
+            f"{h:.2f} €".replace(".", ",") if i % 5 else "n/a",
+            bool(i % 2),
+            "tall" if h > 170 else "small",
+        ]
+        for i, h in enumerate(rng.normal(170, 10, 60))
+    ]
+    book = openpyxl.Workbook()
+    for row in [header, *rows]:
+        book.active.append(row)
+    book.create_sheet("another").append(["unseen"])
+    book.save(tmp_path / "t.xlsx")
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    by_excel, by_csv = (Preprocessor.fit(tmp_path / name, "y") for name in ("t.xlsx", "t.csv"))
+    assert by_excel.feature_names == by_csv.feature_names
+    x = by_excel.features(tmp_path / "t.xlsx")
+    assert len(x) == 60 and np.isfinite(x).all()
+    assert np.allclose(x, by_csv.features(tmp_path / "t.csv"), atol=1e-6)
+    assert np.allclose(x, by_csv.features(tmp_path / "t.xlsx"), atol=1e-6)
+    targets = [p.targets(tmp_path / "t.xlsx") for p in (by_excel, by_csv)]
+    assert np.array_equal(*targets)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04 nothing", "not a workbook that can be read (calamine error"),
+        (b"a,b\n1,2\n", "not a workbook that can be read (calamine error"),
+        (b"", "the file is empty"),
+    ],
+)
+def test_what_is_no_workbook_is_refused(content, said, tmp_path):
+    pytest.importorskip("fastexcel")
+    (tmp_path / "t.xlsx").write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(said)):
+        open_table(tmp_path / "t.xlsx")
 
 
 def test_lines_are_those_of_the_file(tmp_path):

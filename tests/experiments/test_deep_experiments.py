@@ -82,7 +82,7 @@ def test_angles() -> None:
 
 def test_angles_fall_within_a_few_epochs() -> None:
     result = run_experiment(EXPERIMENTS["feedback-alignment"], 1, None, sweeps=4)
-    fell = {m.system.split(":")[0]: m.numbers for m in result.measurements if "after" in m.numbers}
+    fell = {m.system.split(",")[0]: m.numbers for m in result.measurements if "after" in m.numbers}
     for rule in ("feedback alignment", "direct feedback"):
         assert max(fell[rule]["after"]) < min(85, min(fell[rule]["before"]))
 
@@ -166,6 +166,4 @@ def test_the_full_tier_says_what_it_needs(tmp_path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", NAMES)
 def test_full_tier_on_mnist(name: str) -> None:
     result = reproduce(name, full=True)
-    just_missed = {"direct feedback: accuracy"}  # see docs/experiments.md
-    missed = [m.system for m in result.measurements if m.passed is False]
-    assert not set(missed) - just_missed, str(result)
+    assert result.passed, str(result)

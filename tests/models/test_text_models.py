@@ -99,16 +99,30 @@ def test_an_lstm_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize("make", [gpt, lstm])
 @pytest.mark.parametrize("prompt", [[3], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 0, 1, 2]])
 def test_the_best_token_is_that_of_the_whole_text(make, prompt: list[int]) -> None:
-    """Greedy, against the model on the text so far, cut to its window; also far beyond it."""
+    """Greedy, against the model on the text so far, without keys and values that are kept; a window
+    that is full goes on with its last half."""
     model = make()
     for p in model.parameters():
         p.assign(p * 20)
-    found = models.generate(model, prompt, 9, temperature=0).numpy()
-    text = list(prompt)
-    for _ in range(9):
-        window = text[-getattr(model, "length", 100) :]
+    found = models.generate(model, prompt, 19, temperature=0).numpy()
+    length = getattr(model, "length", 100)
+    window, text = prompt[-length:], list(prompt)
+    for _ in range(19):
         text.append(int(model(cr.tensor([window])).numpy()[0, -1].argmax()))
+        window = [
+            *(window if len(window) < length else window[length - length // 2 + 1 :]),
+            text[-1],
+        ]
     assert found.tolist() == text
+
+
+def test_a_writer_gives_each_token_at_once_and_compiles_once() -> None:
+    write = models.Writer(gpt(), generator=cr.Generator(0))
+    first = list(write([1, 2], 10))
+    assert all(t.shape == (1,) and t.dtype == np.int64 for t in first)
+    programs = [len(p.traces) for p in (write._write, write._begin)]
+    assert list(write([1, 2, 3], 10)) != first
+    assert [len(p.traces) for p in (write._write, write._begin)] == programs == [1, 1]
 
 
 @pytest.mark.parametrize("make", [gpt, lstm])

@@ -30,7 +30,9 @@ def is_checked(name: str) -> bool:
     return not name.endswith(tuple(LEFT_OUT))
 
 
-def check(case, everything: bool, order: int) -> None:
+def check(case, everything: bool, order: int, directions: int | None = None) -> None:
+    """First derivatives by every element, second ones along a few random directions: by every
+    element as well they take most of the time, so that is done with what is slow."""
     module = case.make(nn, lambda x: cr.tensor(x)).double().train(not case.evaluate)
     names = [n for n, _ in module.named_parameters()]
     values = [cases.normal(*p.shape, seed=100 + i) for i, p in enumerate(module.parameters())]
@@ -50,7 +52,10 @@ def check(case, everything: bool, order: int) -> None:
             owner._parameters[last] = value
         return module(*inputs)
 
-    cr.check_grads(f, [cr.tensor(np.asarray(x)) for x in (*varied, *values)], order=order)
+    arrays = [cr.tensor(np.asarray(x)) for x in (*varied, *values)]
+    cr.check_grads(f, arrays)
+    if order == 2:
+        cr.check_grads(f, arrays, order=2, directions=directions)
 
 
 def is_varied(x, i: int, everything: bool) -> bool:
@@ -67,21 +72,35 @@ def layers() -> list:
     return [pytest.param(n, marks=pytest.mark.slow) if n in STACKS else n for n in names]
 
 
+FUNCTIONS = [n for n in cases.FUNCTIONS if is_checked(n) and "none" not in n]
+LOSSES = [n for n in cases.LOSSES if n.endswith("mean") and "at the ends" not in n]
+DIRECTIONS = 3
+
+
 @pytest.mark.parametrize("name", layers())
 def test_layer(name: str) -> None:
-    check(cases.LAYERS[name], True, order(name))
+    check(cases.LAYERS[name], True, order(name), DIRECTIONS)
 
 
-@pytest.mark.parametrize("name", [n for n in cases.FUNCTIONS if is_checked(n) and "none" not in n])
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(name: str) -> None:
-    check(cases.FUNCTIONS[name], True, order(name))
+    check(cases.FUNCTIONS[name], True, order(name), DIRECTIONS)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in cases.LOSSES if n.endswith("mean") and "at the ends" not in n]
-)
+@pytest.mark.parametrize("name", LOSSES)
 def test_loss(name: str) -> None:
-    check(cases.LOSSES[name], False, order(name))
+    check(cases.LOSSES[name], False, order(name), DIRECTIONS)
+
+
+@pytest.mark.slow
+def test_every_second_derivative() -> None:
+    for table, names in (
+        (cases.LAYERS, [n for n in cases.LAYERS if is_checked(n)]),
+        (cases.FUNCTIONS, FUNCTIONS),
+        (cases.LOSSES, LOSSES),
+    ):
+        for name in names:
+            check(table[name], table is not cases.LOSSES, order(name))
 
 
 def test_no_module_is_left_out() -> None:

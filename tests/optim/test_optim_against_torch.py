@@ -44,27 +44,27 @@ SLACK = {n: 100.0 for n in cases.OPTIMIZERS if n.startswith("LBFGS")}
 
 
 def runs() -> list[Any]:
-    """Each at once and compiled; L-BFGS looks at values, so it does not compile."""
-    found = []
+    """Each in float64, at once and compiled, and in float32. L-BFGS looks at values, so it does not
+    compile, and its steps amplify rounding. In the quick suite all of them once for each rule, and
+    groups; the options of a rule at once."""
+    found: list[Any] = []
     for name in cases.OPTIMIZERS:
-        found.append((name, False))
-        if not name.startswith("LBFGS"):
-            # Compiling takes time: in the quick suite once for each rule, and groups.
-            quick = " " not in name or name.endswith("groups")
-            found.append(pytest.param(name, True, marks=[] if quick else pytest.mark.slow))
+        found.append((name, "float64", False))
+        if name not in SLACK:
+            marks = [] if " " not in name or name.endswith("groups") else pytest.mark.slow
+            found.append(pytest.param(name, "float64", True, marks=marks))
+            found.append(pytest.param(name, "float32", False, marks=marks))
     return found
 
 
-@pytest.mark.parametrize(("name", "compiled"), runs())
-def test_twenty_steps(name: str, compiled: bool) -> None:
-    # Only in float64: compiled, for time; L-BFGS, because its steps amplify rounding.
-    for dtype in ("float64",) if compiled or name in SLACK else ("float64", "float32"):
-        losses, net = train(name, dtype, compiled)
-        slack = SLACK.get(name, 1.0)
-        agree(losses, f"optimizer/{name}/losses", dtype, slack)
-        for n, p in net.named_parameters():
-            assert p.dtype == np.dtype(dtype)
-            agree(p.numpy(), f"optimizer/{name}/{n}", dtype, slack)
+@pytest.mark.parametrize(("name", "dtype", "compiled"), runs())
+def test_twenty_steps(name: str, dtype: str, compiled: bool) -> None:
+    losses, net = train(name, dtype, compiled)
+    slack = SLACK.get(name, 1.0)
+    agree(losses, f"optimizer/{name}/losses", dtype, slack)
+    for n, p in net.named_parameters():
+        assert p.dtype == np.dtype(dtype)
+        agree(p.numpy(), f"optimizer/{name}/{n}", dtype, slack)
 
 
 def parameters() -> list[nn.Parameter]:

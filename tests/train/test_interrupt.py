@@ -100,6 +100,44 @@ def test_epochs_of_one_step_are_interrupted_between_two_and_continued(tmp_path: 
     assert weights(resumed) == weights(straight)
 
 
+class Dying:
+    """Ctrl-C in a finalizer, where Python swallows exceptions."""
+
+    def __del__(self) -> None:
+        press()
+
+
+def test_a_press_while_something_is_finalized_is_not_lost(tmp_path: Path) -> None:
+    def drop(t: cr.Trainer, epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            Dying()
+
+    t = trainer()
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(X, Y, epochs=5, callbacks=drop, checkpoint=tmp_path)
+    assert t.epoch == 2 and t.history.stopped == INTERRUPTED
+    with pytest.raises(KeyboardInterrupt), interrupts() as presses:
+        Dying()
+        assert presses.waiting  # noted, though nothing was deferred
+
+
+def test_a_press_while_the_data_are_looked_at_ends_the_fit() -> None:
+    class Rows:
+        shape, dtype = X.shape, X.dtype
+
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            Dying()
+            return X
+
+        def __len__(self) -> int:
+            return len(X)
+
+    t = trainer()
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(Rows(), Y, epochs=2)
+    assert t.epoch == 0 and t.history.stopped == INTERRUPTED
+
+
 def test_early_stopping_leaves_the_best_weights_and_the_checkpoint_the_latest(
     tmp_path: Path,
 ) -> None:

@@ -389,35 +389,10 @@ def made(module: nn.Module) -> nn.Module:
     return module
 
 
-TWICE = nn.Linear(2, 2)
 MISTAKES: dict[str, tuple[Any, str]] = {
-    "too large": (
-        lambda: cr.explain_step(nn.Sequential(nn.Linear(20, 20)), np.zeros((1, 20)), [0]),
-        "explain_step: 420 weights times 1 row are more formulas than can be read (at most 400); "
-        "give fewer rows or a smaller net",
-    ),
-    "too many rows": (
-        lambda: cr.explain_step(nn.Sequential(nn.Linear(2, 3)), np.zeros((50, 2)), [0] * 50),
-        "explain_step: 9 weights times 50 rows are more formulas than can be read (at most 400); "
-        "give fewer rows or a smaller net",
-    ),
-    "layer": (
-        lambda: cr.explain_step(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), X, Z),
-        "explain_step: no formulas for LayerNorm `model[1]`. It explains Sequential models of "
-        "Linear, activations, Flatten and Identity",
-    ),
-    "dropout": (
-        lambda: cr.explain_step(nn.Sequential(nn.Linear(2, 2), nn.Dropout()), X, Z),
-        "explain_step: no formulas for Dropout `model[1]`; call model.eval() to leave it out",
-    ),
-    "twice": (
-        lambda: cr.explain_step(nn.Sequential(TWICE, nn.Tanh(), TWICE), X, Z),
-        "explain_step: Linear(2, 2) `model[2]` occurs twice in the model; its weights would be of "
-        "two layers. Give each layer a module of its own",
-    ),
     "no linear": (
         lambda: cr.explain_step(nn.Sequential(nn.Tanh()), X, Z),
-        "explain_step: the model has no Linear, so there is nothing to learn",
+        "explain_step: the model has no parameters, so there is nothing to learn",
     ),
     "trainer": (
         lambda: cr.explain_step(
@@ -471,11 +446,6 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "loss class": (
         lambda: cr.explain_step(net(), X, Z, loss=nn.MSELoss),
         "explain_step: loss is the class MSELoss; add parentheses: MSELoss()",
-    ),
-    "pictures": (
-        lambda: cr.explain_step(nn.Sequential(nn.Linear(2, 2)), np.zeros((1, 3, 2)), Z[:1]),
-        "explain_step: the model's output has shape (1, 3, 2); (rows, units) is expected: begin "
-        "with nn.Flatten()",
     ),
     "detached loss": (
         lambda: cr.explain_step(net(), X, Z, loss=lambda y, t: (t * t).sum()),

@@ -57,7 +57,7 @@ class Pause(cr.train.Callback):
 
     def on_epoch_end(self, trainer, epoch, logs):
         self.reached.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(300)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def training():
         target=lambda: trainer.fit(X, Y, epochs=1, progress=False, callbacks=[pause]),
     )
     thread.start()
-    assert pause.reached.wait(20)
+    assert pause.reached.wait(300)
     yield trainer
     pause.go_on.set()
     thread.join()

@@ -26,6 +26,34 @@ class Program(Protocol):
         ...
 
 
+class Run(NamedTuple):
+    """Steps of a program, as a part of `Rounds`; ``outputs``: where those of the last step go."""
+
+    program: Program
+    inputs: Sequence[Array]
+    state: Sequence[Array]
+    steps: int
+    outputs: Sequence[Array] = ()
+
+
+class Copy(NamedTuple):
+    """Numbers copied from one array into another, as a part of `Rounds`.
+
+    An array with one axis more than the other has a row for each round.
+    """
+
+    source: Array
+    target: Array
+
+
+class Rounds(Protocol):
+    """Parts that are run in order, round after round. The arrays stay where they are."""
+
+    def run(self, count: int) -> None:
+        """Run so many rounds; rows are taken from the first on."""
+        ...
+
+
 class Cache(Protocol):
     """Where compiled programs are kept between processes."""
 
@@ -74,6 +102,10 @@ class Backend(Protocol):
 
     def compile(self, signature: Signature, cache: Cache | None = None) -> Program:
         """A program for the signature, from the cache if it is there."""
+        ...
+
+    def rounds(self, parts: Sequence[Run | Copy]) -> Rounds:
+        """Parts to be run in order, again and again."""
         ...
 
     def peak(self, dtype: str, threads: int | None = None) -> float:

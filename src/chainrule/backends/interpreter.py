@@ -10,7 +10,7 @@ import numpy as np
 from ..core.interpret import evaluate
 from ..core.node import Array
 from ..core.signature import Signature
-from .base import Backend, Cache, Program
+from .base import Backend, Cache, Copy, Program, Rounds, Run
 
 if TYPE_CHECKING:
     from ..compiler.loops import LoopProgram
@@ -39,6 +39,25 @@ class InterpretedProgram:
         return outputs
 
 
+class InterpretedRounds:
+    """Rounds that run part by part: the definition of what they do."""
+
+    def __init__(self, parts: Sequence[Run | Copy]) -> None:
+        self.parts = parts
+
+    def run(self, count: int) -> None:
+        for i in range(count):
+            for part in self.parts:
+                if isinstance(part, Run):
+                    found = part.program.run(part.inputs, part.state, part.steps)
+                    for output, array in zip(part.outputs, found, strict=True):
+                        output[...] = array
+                else:
+                    source, target = part
+                    from_, to = source.ndim > target.ndim, target.ndim > source.ndim
+                    target[i if to else ...] = source[i if from_ else ...]
+
+
 class Interpreter:
     """The backend that is always there."""
 
@@ -49,6 +68,9 @@ class Interpreter:
 
     def compile(self, signature: Signature, cache: Cache | None = None) -> Program:
         return InterpretedProgram(signature)
+
+    def rounds(self, parts: Sequence[Run | Copy]) -> Rounds:
+        return InterpretedRounds(parts)
 
     def peak(self, dtype: str, threads: int | None = None) -> float:
         return float("inf")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 
 from ..data.columns import NumberColumn, WordColumn
+from ..estimators.net_model import NetModel
 from ..estimators.table_model import TableModel
+from .model_kinds import loaded
 from .output import data, print_json
 
 
@@ -22,17 +24,47 @@ from .output import data, print_json
     help="One JSON document: all that is in the file but the weights.",
 )
 def command(model: Path, as_json: bool) -> int:
-    """Tell what MODEL predicts, from which columns, by which network, and how good it was."""
-    net = TableModel.load(model)
+    """Tell what MODEL predicts, from what, by which network, and how good it was."""
+    net = loaded(model)
     if as_json:
         print_json(net.describe())
         return 0
+    lines = _of_table(net) if isinstance(net, TableModel) else _of_net(net)
+    for name, text in lines:
+        data().print(
+            f"{name:{max(10, len(name) + 1)}}{text}" if name else text, markup=False, soft_wrap=True
+        )
+    return 0
+
+
+def _of_net(net: NetModel) -> Iterator[tuple[str, str]]:
+    held = net.describe()
+    yield "kind", type(net).__name__
+    for name, value in held.items():
+        if name in ("version", "training", "metrics", "baseline"):
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, []))
+        elif name == "shape":
+            value = " x ".join(map(str, value)) + " (channels, height, width)"
+        elif isinstance(value, list):
+            shown = [w if w.isprintable() and w.strip() else repr(w) for w in value]
+            value = f"{len(value)}: {_some(shown, 24)}" if value else "none"
+        yield name, str(value)
+    weights = sum(v.size for v in net.weights.values())
+    training = {k: v for k, v in net.training.items() if v not in (None, [])}
+    yield "weights", f"{weights:,}"
+    yield "training", ", ".join(f"{k} {v}" for k, v in training.items())
+    yield "validated", ", ".join(_scores(net.metrics, net.baseline))
+
+
+def _of_table(net: TableModel) -> Iterator[tuple[str, str]]:
     p, s = net.preprocessor, net.spec
     weights = sum(v.size for v in net.weights.values())
     classes = f": {_some(p.classes, 12)}" if p.classes else ""
     scores = _scores(net.metrics, net.baseline)
     training = {k: v for k, v in net.training.items() if v is not None}
-    lines = [
+    yield from [
         ("target", ", ".join(p.target_names)),
         ("task", p.task + classes),
         (
@@ -48,9 +80,7 @@ def command(model: Path, as_json: bool) -> int:
             else []
         ),
     ]
-    for name, text in lines:
-        data().print(f"{name:10}{text}", markup=False, soft_wrap=True)
-    data().print("columns", markup=False)
+    yield "", "columns"
     for c in p.columns:
         if isinstance(c, NumberColumn):
             what = f"number, mean {c.mean:.5g}, std {c.std:.5g}" + (
@@ -61,8 +91,7 @@ def command(model: Path, as_json: bool) -> int:
         else:
             parts = [*(["year"] if c.year_std else []), *c.parts]
             what = ", ".join([f"dates from {np.datetime64(int(c.first), 'D')}", *parts])
-        data().print(f"  {c.name}: {what}", markup=False, soft_wrap=True)
-    return 0
+        yield "", f"  {c.name}: {what}"
 
 
 def _scores(metrics: dict[str, float], baseline: dict[str, float]) -> list[str]:

@@ -20,26 +20,35 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 class LiveCurve(Callback):
     """Redraws a few times a second; ends with the last picture."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        """``epochs``: how many there will be at most."""
-        self._epochs, self._epoch, self._best = epochs, 0, 0
+    def __init__(self, console: Console) -> None:
+        self._epochs, self._steps, self._epoch = 0, 1, 0
+        self._done = 0.0  # epochs
+        self._first: tuple[float, float] | None = None  # when it was looked at first, and done then
         self._lines: dict[str, list[float]] = {"loss": [], "val_loss": []}
         self._logs: Mapping[str, float] = {}
         self._live = Live(Text("compiling"), console=console, auto_refresh=False)
-        self._began = self._drawn = 0.0
+        self._drawn = 0.0
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Start the clock: what was compiled before is not repeated."""
         self._live.start()
-        self._began = time.perf_counter()
-        self.every = 64
+        self.every = 16
+        self._epochs, self._steps = (
+            trainer.history.params["epochs"],
+            trainer.history.params["steps"],
+        )
+        self._first = None
 
     def on_steps(self, trainer: Any, step: int, logs: Mapping[str, float]) -> None:
         """Within an epoch."""
+        self._at(step / self._steps)
+        if not self._epoch:
+            self._logs = logs
         self._draw(0.25)
 
     def on_epoch_end(self, trainer: Any, epoch: int, logs: Mapping[str, float]) -> None:
         """A new point of the curves."""
+        self._at(epoch + 1)
         self._epoch, self._logs = epoch + 1, logs
         for name, line in self._lines.items():
             if name in logs:
@@ -55,19 +64,25 @@ class LiveCurve(Callback):
         """Give the terminal back (also after an error)."""
         self._live.stop()
 
+    def _at(self, done: float) -> None:
+        self._done = done
+        self._first = self._first or (time.perf_counter(), done)
+
     def _draw(self, seconds: float) -> None:
         now = time.perf_counter()
         if now - self._drawn < seconds:
             return
         self._drawn = now
-        self._live.update(self.picture(now - self._began), refresh=True)
+        self._live.update(self.picture(now), refresh=True)
 
-    def picture(self, spent: float) -> Text:
-        """The curves and a line of numbers, after ``spent`` seconds."""
+    def picture(self, now: float) -> Text:
+        """The curves and a line of numbers, at this time."""
         head = "  ".join(f"{k} {v:.4g}" for k, v in self._logs.items())
+        began, before = self._first or (now, self._done)
         left = ""
-        if 0 < self._epoch < self._epochs:
-            left = f"  at most {_clock(spent / self._epoch * (self._epochs - self._epoch))} left"
+        if before < self._done < self._epochs:
+            pace = (now - began) / (self._done - before)
+            left = f"  at most {_clock(pace * (self._epochs - self._done))} left"
         found = Text(f"epoch {self._epoch}/{self._epochs}  {head}{left}\n")
         return found.append_text(plot(self._lines)) if self._epoch > 1 else found
 

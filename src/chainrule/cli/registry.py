@@ -6,9 +6,13 @@ A module is imported when its command is called, so `chainrule --help` is quick.
 from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("chainrule.cli.train", "Train a net to predict a column of a table."),
-    "predict": ("chainrule.cli.predict", "Predict the rows of a table with a trained net."),
-    "evaluate": ("chainrule.cli.evaluate", "Measure a trained net on a table."),
+    "train": ("chainrule.cli.train", "Train a net on a table, images, a text or sequences."),
+    "predict": (
+        "chainrule.cli.predict",
+        "Answer rows, images or sequences with a trained net.",
+    ),
+    "evaluate": ("chainrule.cli.evaluate", "Measure a trained net where the answers are known."),
+    "sample": ("chainrule.cli.sample", "Write on with a net that was trained on a text."),
     "inspect": ("chainrule.cli.inspect", "Tell what is in a model file."),
     "demo": ("chainrule.cli.demo", "Train XOR and handwritten digits; draw what the nets learned."),
     "bench": (
@@ -18,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": (
         "chainrule.cli.reproduce",
         "Repeat the experiments of the literature over many seeds.",
+    ),
+    "models": (
+        "chainrule.cli.models",
+        "List trained nets; train those that do not come with the package.",
     ),
     "explain": (
         "chainrule.cli.explain",

@@ -41,6 +41,11 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Draw the figures there (PNG)."
 )
 @click.option(
+    "--checkpoint",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where trainings of many minutes keep their state: run again, they go on.",
+)
+@click.option(
     "--page",
     type=click.Path(dir_okay=False, path_type=Path),
     hidden=True,
@@ -53,6 +58,7 @@ def command(
     full: bool,
     as_json: bool,
     out: Path | None,
+    checkpoint: Path | None,
     page: Path | None,
 ) -> int:
     """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
@@ -82,7 +88,7 @@ def command(
     for name in chosen:
         try:
             with _watching() as watch:
-                result = run_experiment(name, seeds, watch, full)
+                result = run_experiment(name, seeds, watch, full, checkpoint)
         except DataError as error:
             if "all" not in names:
                 raise

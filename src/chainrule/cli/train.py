@@ -1,436 +1,116 @@
-"""``chainrule train``: a table in, a trained net out."""
+"""``chainrule train``: which net is to be trained follows from what there is to learn from."""
 
 from __future__ import annotations
 
-import difflib
-import statistics
-import tomllib
-import warnings
-from collections.abc import Iterator
+import importlib
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
+import numpy as np
 
-from ..core.whole_file import check_place, check_writable
-from ..errors import MissingExtraError, OptionError, WriteError
-from ..estimators.network import ACTIVATIONS, OPTIMIZERS
-from ..estimators.schedule import SCHEDULES
-from ..estimators.session import INTERRUPTION
-from ..estimators.table_model import TableModel
-from ..estimators.table_options import DEFAULTS, TABLE_LOSSES
-from ..runtime.threads import MOST_THREADS, set_num_threads
-from ..train import Callback, Checkpoint
-from ..train.interrupt import interrupts
-from .live import LiveCurve
-from .output import data, print_json, progress
-from .tables import names as _names
-from .tables import opened, table_options
+from ..data.arrays_npz import read_npz
+from ..errors import DataError
+
+KINDS = {
+    "table": "a table: .csv, .tsv, .parquet, .xlsx, .npz; with --target COLUMN",
+    "images": "a folder (or .zip) of one folder a class; IDX, CIFAR or NPZ files",
+    "text": "a text file; the net writes on: chainrule sample MODEL",
+    "sequences": ".ts or .npz: a class or a value of each sequence",
+}
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".pq")
+ARRAYS = (".bin", ".idx", ".idx3", ".idx3-ubyte")
 
 
-def _configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Options from a TOML file; those on the command line win."""
-    if path is None:
-        return
-    try:
-        held = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path}: not TOML: {error}") from None
-    known = {
-        p.opts[0].removeprefix("--").replace("-", "_"): str(p.name)
-        for p in context.command.params
-        if isinstance(p, click.Option) and p.name != "config"
-    }
-    given = {k.replace("-", "_"): v for k, v in held.items()}
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise click.UsageError(
-            f"{path}: unknown option {unknown[0]!r}; {guess}known are {', '.join(sorted(known))}"
-        )
-    options = {known[k]: v for k, v in given.items()}
-    for name, value in options.items():
-        if isinstance(value, dict):
-            options[name] = ",".join(f"{k}:{v}" for k, v in value.items())
-        if isinstance(value, list):
-            options[name] = ",".join(str(v) for v in value)
-    context.default_map = options
+class Train(click.Command):
+    """The command for the kind of data that the arguments name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        """Of ``chainrule train`` itself only for its help."""
+        kind, rest, file = _asked(args)
+        if kind is None and file is None:
+            helped = any(a in ("-h", "--help") for a in args)
+            if helped or not args:
+                return super().make_context(info_name, ["--help"], parent, **extra)
+            kind = "table"
+        command = _command(kind or _kind(file or "", rest))
+        return command.make_context(info_name, rest, parent, **extra)
 
 
-def _items(value: object) -> list[str]:
-    return [w.strip() for w in str("" if value is None else value).split(",") if w.strip()]
+@click.command(name="train", cls=Train, epilog="chainrule train --as KIND --help lists options.")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(list(KINDS)),
+    help="What FILE is, if its name does not tell.",
+)
+@click.argument("file", metavar="FILE|FOLDER")
+def command(**_: Any) -> None:
+    """Train a net on whatever FILE is, and write it with all it needs into one model file.
 
+    \b
+    a table     .csv, .tsv, .parquet, .xlsx, .npz; with --target COLUMN
+    images      a folder (or .zip) of one folder a class; IDX, CIFAR, NPZ files
+    a text      any text file; the net writes on: chainrule sample MODEL
+    sequences   .ts or .npz: a class or a value for each sequence
 
-def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(w) for w in _items(value))
-    except ValueError:
-        sizes = (0,)
-    if any(n < 1 for n in sizes):
-        raise click.BadParameter(f"{value!r} is not a list of layer sizes such as 64,64")
-    return sizes
-
-
-def _activations(
-    context: click.Context, parameter: click.Parameter, value: str
-) -> str | tuple[str, ...]:
-    names = _items(value)
-    unknown = [n for n in names if n not in ACTIVATIONS]
-    if unknown or not names:
-        raise click.BadParameter(f"{value!r} is not one of {', '.join(ACTIVATIONS)}")
-    return names[0] if len(names) == 1 else tuple(names)
-
-
-def _shares(
-    context: click.Context, parameter: click.Parameter, value: str
-) -> float | tuple[float, ...]:
-    try:
-        shares = [float(w) for w in _items(value)]
-    except ValueError:
-        shares = []
-    if not shares or not all(0 <= p < 1 for p in shares):
-        raise click.BadParameter(f"{value!r} is not a probability from 0 to below 1, or a list")
-    return shares[0] if len(shares) == 1 else tuple(shares)
-
-
-def _class_weight(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> str | dict[str, float] | None:
-    if value is None or value == "balanced":
-        return value
-    parts = [w.rpartition(":") for w in _items(value)]
-    try:
-        return {name: float(weight) for name, _, weight in parts if name or 1 / 0}
-    except (ValueError, ZeroDivisionError):
-        raise click.BadParameter(
-            f"{value!r} is neither balanced nor a list of weights such as yes:5,no:1"
-        ) from None
-
-
-@click.command(name="train")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=_configure,
-    help="Options from a TOML file, such as epochs = 50.",
-)
-@click.option(
-    "--target", required=True, callback=_names, help="The column to predict (several: A,B)."
-)
-@click.option(
-    "--out",
-    "--model",
-    "out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The model file (default: FILE.safetensors).",
-)
-@click.option(
-    "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
-)
-@click.option("--drop", callback=_names, help="Columns not to use: A,B.")
-@table_options
-@click.option(
-    "--hidden",
-    default=",".join(map(str, DEFAULTS.hidden)),
-    callback=_sizes,
-    show_default=True,
-    help="Sizes of the hidden layers.",
-)
-@click.option(
-    "--activation",
-    default=DEFAULTS.activation,
-    callback=_activations,
-    show_default=True,
-    help=f"Of all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
-)
-@click.option(
-    "--dropout",
-    default="0",
-    callback=_shares,
-    show_default=True,
-    help="Share of hidden units dropped; one for all layers, or one for each.",
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(list(OPTIMIZERS)),
-    default=DEFAULTS.optimizer,
-    show_default=True,
-)
-@click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(list(SCHEDULES)),
-    default=DEFAULTS.schedule,
-    show_default=True,
-    help="How the learning rate changes over the epochs.",
-)
-@click.option(
-    "--weight-decay", type=click.FloatRange(0), default=DEFAULTS.weight_decay, show_default=True
-)
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=DEFAULTS.batch_size, show_default=True
-)
-@click.option("--epochs", type=click.IntRange(1), default=DEFAULTS.epochs, show_default=True)
-@click.option(
-    "--patience",
-    type=click.IntRange(0),
-    default=DEFAULTS.patience,
-    show_default=True,
-    help="Epochs without progress before it stops; 0: never.",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=DEFAULTS.validation,
-    show_default=True,
-    help="Share of rows by which the epoch is chosen.",
-)
-@click.option(
-    "--test",
-    metavar="FILE|SHARE|last:N",
-    help="Rows that choose nothing, to measure with: another table, a share, or the last N rows.",
-)
-@click.option(
-    "--split",
-    default=DEFAULTS.split,
-    show_default=True,
-    metavar="random|time:COLUMN",
-    help="Which rows are held out: random ones, or the latest.",
-)
-@click.option(
-    "--loss",
-    type=click.Choice(TABLE_LOSSES),
-    default=DEFAULTS.loss,
-    show_default=True,
-    help="auto: cross entropy, or squared error; poisson: for counts.",
-)
-@click.option("--log-target", is_flag=True, help="Learn log(1 + y); for amounts of all sizes.")
-@click.option(
-    "--class-weight",
-    callback=_class_weight,
-    metavar="balanced|A:1,B:5",
-    help="How much rows of each class count.",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(2),
-    metavar="N",
-    help="Train with N seeds and report the spread; the first one's model is written.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=DEFAULTS.seed, show_default=True)
-@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Default: all cores.")
-@click.option(
-    "--figure/--no-figure",
-    default=True,
-    help="Draw the learning curve, true against predicted and the columns' importance beside the "
-    "model (needs matplotlib).",
-)
-@click.option(
-    "--checkpoint",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write the state of the training there now and then, so that no crash loses it.",
-)
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in the checkpoint folder, to the same bits."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(
-    file: Path,
-    target: tuple[str, ...],
-    out: Path | None,
-    as_json: bool,
-    figure: bool,
-    checkpoint: Path | None,
-    resume: bool,
-    **options: Any,
-) -> int:
-    """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet;
-    .npz; .xlsx; - is standard input).
-
-    The model file holds the weights and all that `chainrule predict` needs to read such a table.
-    Metrics are of the validation rows, by which the epoch was chosen (and with --test of rows that
-    chose nothing), beside always answering the most frequent class or the mean.
-    Ctrl-C ends the training and keeps what was learned: the model file is written, and the exit
-    code is 130.
+    Each has options of its own. Common are --out, --epochs, --lr, --batch-size, --seed,
+    --validation, --patience, --checkpoint DIR, --resume, --threads, --json, --no-figure.
     """
-    if not target:
-        raise click.UsageError("--target: name a column")
-    source = opened(file, options)
-    out = out or _default_out(file)
-    if out.resolve() == file.resolve():
-        raise OptionError(f"--out {out}: this is the table itself")
-    if not out.parent.is_dir():
-        raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
-    check_writable(out)
-    picture = out.with_suffix(".png") if figure else None
-    if picture:
-        check_place(picture)
-    if options["threads"]:
-        set_num_threads(options["threads"])
-    console = progress()
-    held = _checkpoint(checkpoint, resume)
-    with interrupts() as presses:
-        model = _train(source, target, held, options)
-        model.save(out)
-        runs = _seeds(source, target, options, model)
-        picture = picture and _draw(model, picture)
-        presses.answered = True
-    for line in _remarks(model, held):
-        console.print(line, markup=False, soft_wrap=True)
-    code = 130 if model.interrupted or presses.count else 0
-    if as_json:
-        print_json(
-            {
-                "model": str(out),
-                "figure": picture and str(picture),
-                "task": model.preprocessor.task,
-                "notes": model.notes,
-                "stopped": model.history.stopped,
-                **_report(model),
-                **({"seeds": runs} if len(runs) > 1 else {}),
-            }
-        )
-        return code
-    print_metrics(model.metrics, model.baseline)
-    if model.test_metrics:
-        data().print()
-        print_metrics(model.test_metrics, model.test_baseline, "test rows")
-    if len(runs) > 1:
-        _print_spread(runs)
-    data().print(f"model {out}", markup=False, soft_wrap=True)
-    if picture:
-        data().print(f"figure {picture}", markup=False, soft_wrap=True)
-    return code
 
 
-def _default_out(file: Path) -> Path:
-    if str(file) == "-":
-        return Path("model.safetensors")
-    return file.with_name(file.name.split(".")[0] + ".safetensors")
-
-
-def _checkpoint(folder: Path | None, resume: bool) -> Checkpoint | None:
-    """The folder, ready to be written into; a run that is there is not gone on with unasked."""
-    if folder is None:
-        if resume:
-            raise click.UsageError("--resume: name the folder too: --checkpoint DIR")
-        return None
-    found = Checkpoint(folder)
-    found.prepare()
-    there = bool(found.files())
-    if there and not resume:
-        raise OptionError(
-            f"--checkpoint {folder}: there is a run in it; go on with it by --resume, or name "
-            "another folder"
-        )
-    if resume and not there:
-        progress().print(f"note: no run in {folder} yet: this is a new one", soft_wrap=True)
+def _command(kind: str) -> click.Command:
+    found: click.Command = importlib.import_module(f".train_{kind}", __package__).command
     return found
 
 
-def _train(
-    source: Any, target: tuple[str, ...], checkpoint: Checkpoint | None, options: dict[str, Any]
-) -> TableModel:
-    console = progress()
-    skipped = ("threads", "seeds")
-    given = {k: v for k, v in options.items() if k not in skipped}
-    given["patience"] = options["patience"] or None
-    live = LiveCurve(console, options["epochs"]) if console.is_terminal else Callback()
+def _asked(args: list[str]) -> tuple[str | None, list[str], str | None]:
+    """The value of --as, the other arguments, and FILE: the first that is no option's value."""
+    kind, rest, file = None, [], None
+    waiting = list(args)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        if name == "--as":
+            kind = value if equals else waiting.pop(0) if waiting else ""
+            if kind not in KINDS:
+                raise click.UsageError(f"--as {kind}: there are {', '.join(KINDS)}")
+            continue
+        rest.append(word)
+        if word.startswith("--") and not equals and word in _taking_values() and waiting:
+            rest.append(waiting.pop(0))
+        elif (not word.startswith("-") or word == "-") and file is None:
+            file = word
+    return kind, rest, file
+
+
+def _taking_values() -> set[str]:
+    options = [p for k in KINDS for p in _command(k).params if isinstance(p, click.Option)]
+    return {name for p in options if not p.is_flag for name in p.opts}
+
+
+def _kind(file: str, args: list[str]) -> str:
+    """What a file is: by the options, its name, and of an NPZ file what is in it."""
+    if any(a == "--target" or a.startswith("--target=") for a in args):
+        return "table"
+    path, name = Path(file), file.lower().removesuffix(".gz")
+    if path.is_dir() or file.endswith("/") or name.endswith((".zip", *ARRAYS)) or "-idx3" in name:
+        return "images"
+    if name.endswith(".ts"):
+        return "sequences"
+    if name.endswith(".npz"):
+        return _of_arrays(path)
+    return "table" if file == "-" or name.endswith(TABLES) else "text"
+
+
+def _of_arrays(path: Path) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", INTERRUPTION, UserWarning)  # said in a line instead
-            return TableModel.fit(
-                source,
-                target,
-                progress=not console.is_terminal,
-                callbacks=live,
-                checkpoint=checkpoint,
-                **given,
-            )
-    finally:
-        if isinstance(live, LiveCurve):
-            live.close()
-
-
-def _remarks(model: TableModel, checkpoint: Checkpoint | None) -> Iterator[str]:
-    """What to say of a training beside its numbers."""
-    for note in model.notes:
-        yield f"note: {note}"
-    if not model.interrupted:
-        if model.history.stopped:
-            yield f"stopped: {model.history.stopped}"
-        return
-    run, wanted = len(model.history), model.training["epochs"]
-    kept = "what was learned is kept"
-    if model.training["patience"] and run:
-        kept = f"the best, epoch {model.history.best('val_loss')[0] + 1}, is kept"
-    more = "; --resume goes on" if checkpoint else ""
-    yield f"interrupted after {run} of {wanted} epochs: {kept}{more}"
-
-
-def _draw(model: TableModel, path: Path) -> Path | None:
-    """What people look at as a figure; None, and a note, where that is not possible."""
-    if not len(model.history):
-        return None
-    try:
-        return model.draw(path)
-    except (MissingExtraError, WriteError) as error:
-        progress().print(f"note: no figure: {error}", markup=False, soft_wrap=True)
-        return None
-
-
-def _seeds(
-    source: Any, target: tuple[str, ...], options: dict[str, Any], first: TableModel
-) -> list[dict[str, float]]:
-    """The measures of the same with other seeds, one after the other."""
-    found = [first.test_metrics or first.metrics]
-    for i in range(1, options["seeds"] or 1):
-        if first.interrupted:
-            break
-        model = _train(source, target, None, options | {"seed": options["seed"] + i})
-        found.append(model.test_metrics or model.metrics)
-    return found
-
-
-def _report(model: TableModel) -> dict[str, Any]:
-    keys = ("rows", "validation_rows", "epochs_run")
-    test = {"test": {"metrics": model.test_metrics, "baseline": model.test_baseline}}
-    return {
-        "metrics": model.metrics,
-        "baseline": model.baseline,
-        **(test if model.test_metrics else {}),
-        **{k: model.training[k] for k in keys},
-    }
-
-
-def print_metrics(
-    metrics: dict[str, float], baseline: dict[str, float], rows: str = "validation rows"
-) -> None:
-    """A table on stdout."""
-    table = Table(box=None, pad_edge=False)
-    for name in (rows, "model", "baseline"):
-        table.add_column(name, justify="left" if name == rows else "right")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.5g}", f"{baseline[name]:.5g}" if name in baseline else "")
-    data().print(table)
-
-
-def _print_spread(runs: list[dict[str, float]]) -> None:
-    """Mean and standard deviation over the seeds, and the range."""
-    table = Table(box=None, pad_edge=False)
-    for name in (f"{len(runs)} seeds", "mean", "std", "least", "most"):
-        table.add_column(name, justify="left" if "seeds" in name else "right")
-    for name in runs[0]:
-        values = [r[name] for r in runs]
-        figures = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
-        table.add_row(name, *(f"{v:.5g}" for v in figures))
-    data().print()
-    data().print(table)
+        held = read_npz(path)
+    except DataError:
+        return "table"  # which says what is wrong with it
+    x = next((held[k] for k in ("x", "x_train", "train_x", "images") if k in held), np.zeros(0))
+    if x.ndim == 4 or (x.ndim == 3 and x.dtype == np.uint8):
+        return "images"
+    return "sequences" if x.ndim == 3 or "lengths" in held else "table"

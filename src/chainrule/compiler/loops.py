@@ -7,6 +7,14 @@
           Store       buffer[address] = expression
           Keep        scratch[address] = expression   (a thread's own memory, one row long)
           Accumulate  local = combine(local, expression); complete when the stage's loops end
+            Load        buffer[address]
+            Kept        scratch[address]
+            Local       what an earlier stage accumulated
+            Constant    a number
+            Position    address, as a number
+            Gather      buffer[row * stride + address], the row an expression
+            Random      bits: a function of a key, two words, and of address
+            Apply       a primitive of expressions
       Contract    out[b, m, n] = sum_k a[b, m, k] b[b, k, n], each then goes through the statements
       Scatter     out[index[i], r] += updates[i, r] (or = updates[i, r]), in the order of i
       Repeat      the kernels of a program of its own, again and again
@@ -20,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from ..core.dtypes import DType
 from ..core.node import Array, Shape
@@ -75,24 +83,76 @@ class Loop(NamedTuple):
 
 
 # -- expressions: interned within a kernel, so equal ones are computed once ----------------------
-@dataclass(frozen=True, slots=True, eq=False)
-class Expr:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Expr:
     """A value at the current iteration."""
 
     dtype: DType
-    kind: str  # load kept local constant index gather random op
     args: tuple[Expr, ...] = ()
-    name: str = ""  # op, random: the primitive
-    buffer: int = -1  # load, gather: which buffer; kept: which scratch; local: which accumulator
     address: Affine = ZERO
-    extra: Any = (
-        None  # constant: its value; gather: (rows, row stride); op: the primitive's parameters
-    )
 
     @property
     def cost(self) -> int:
         """Of what is computed here, not counting the arguments; see `Primitive.cost`."""
-        return TABLE[self.name].cost if self.name else 0
+        return 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Load(_Expr):
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Kept(_Expr):
+    scratch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Local(_Expr):
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Constant(_Expr):
+    value: bool | int | float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Position(_Expr):
+    pass
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Gather(_Expr):
+    """Its argument is the row, clamped to the ``rows`` there are."""
+
+    buffer: int
+    rows: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Random(_Expr):
+    """Its arguments are the words of the key."""
+
+    name: str
+
+    @property
+    def cost(self) -> int:
+        return TABLE[self.name].cost
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Apply(_Expr):
+    name: str  # of the primitive
+    param: int | None = None  # what it is told besides its arguments
+
+    @property
+    def cost(self) -> int:
+        return TABLE[self.name].cost
+
+
+Expr = Load | Kept | Local | Constant | Position | Gather | Random | Apply
 
 
 @dataclass
@@ -164,7 +224,7 @@ class Contract:
     a: OperandAccess
     b: OperandAccess
     dtype: DType
-    statements: list[Statement]  # of the accumulated sum: an Expr of kind "local" 0
+    statements: list[Statement]  # of the accumulated sum, which is the local 0
     outer_k: tuple[Loop, ...] = ()  # the sum runs over these loops too, around that of k
 
     @property
@@ -175,7 +235,8 @@ class Contract:
     @property
     def operand_buffers(self) -> set[int]:
         """What the sums are made of."""
-        rows = (x.rows.number.buffer for x in (self.a, self.b) if x.rows is not None)
+        numbers = [x.rows.number for x in (self.a, self.b) if x.rows is not None]
+        rows = {e.buffer for n in numbers for e in walk(n) if isinstance(e, (Load, Gather))}
         return {self.a.buffer, self.b.buffer, *rows}
 
 
@@ -286,7 +347,7 @@ def kernel_of(name: str, body: Body) -> Kernel:
             if isinstance(s, Accumulate):
                 flops += count
             for e in walk(s.value, seen):
-                if e.kind in ("load", "gather"):
+                if isinstance(e, (Load, Gather)):
                     reads.add(e.buffer)
                     bytes_ += count * e.dtype.itemsize if e.address.terms else 0
                 else:
@@ -295,12 +356,15 @@ def kernel_of(name: str, body: Body) -> Kernel:
 
 
 # -- the program ---------------------------------------------------------------------------------
+BufferKind = Literal["input", "state", "output", "constant", "temporary", "part"]
+
+
 @dataclass
 class Buffer:
-    """A place in memory. ``kind``: input, state, output, constant, temporary, or part: of another
-    buffer, ``steps`` bytes further in each iteration of the loops around it, outermost first."""
+    """A place in memory; a part is one of another buffer, ``steps`` bytes further in each
+    iteration of the loops around it, outermost first."""
 
-    kind: str
+    kind: BufferKind
     shape: Shape
     dtype: DType
     number: int = -1  # which input, state or output

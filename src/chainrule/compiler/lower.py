@@ -15,14 +15,22 @@ from .loops import (
     ZERO,
     Accumulate,
     Affine,
+    Apply,
     Body,
+    Constant,
     Contract,
     Expr,
+    Gather,
     Keep,
+    Kept,
+    Load,
+    Local,
     Loop,
     LoopProgram,
     Nest,
     OperandAccess,
+    Position,
+    Random,
     Repeat,
     Rows,
     Scatter,
@@ -52,49 +60,52 @@ class Lowering:
         self.members = set(group.members)
 
     # -- expressions, interned --------------------------------------------------------------------
-    def expr(
-        self,
-        dtype: object,
-        kind: str,
-        args: tuple[Expr, ...] = (),
-        name: str = "",
-        buffer: int = -1,
-        address: Affine = ZERO,
-        extra: object = None,
-    ) -> Expr:
-        sign = math.copysign(1, extra) if isinstance(extra, float) else 0  # -0 is not 0
-        key = (dtype, kind, tuple(map(id, args)), name, buffer, address, extra, sign)
-        if key not in self.exprs:
-            self.exprs[key] = Expr(dtype, kind, args, name, buffer, address, extra)  # type: ignore[arg-type]
-        return self.exprs[key]
+    def one(self, e: Expr) -> Expr:
+        """The first expression that is equal to this one."""
+        match e:
+            case Load():
+                own: tuple[object, ...] = (e.buffer,)
+            case Kept():
+                own = (e.scratch,)
+            case Local():
+                own = (e.number,)
+            case Constant():
+                own = (e.value, math.copysign(1, e.value))  # -0 is not 0
+            case Position():
+                own = ()
+            case Gather():
+                own = (e.buffer, e.rows, e.stride)
+            case Random():
+                own = (e.name,)
+            case Apply():
+                own = (e.name, e.param)
+        return self.exprs.setdefault((type(e), e.dtype, tuple(map(id, e.args)), e.address, *own), e)
 
     def value(self, node: Node, index: Index) -> Expr:
         """The expression of one element of ``node``."""
         if node.op == "constant" and node.size == 1:
             held: ConstantValue = node.params["value"]
-            return self.expr(node.dtype, "constant", extra=held.array.reshape(()).item())
+            return self.one(Constant(dtype=node.dtype, value=held.array.reshape(()).item()))
         if node.op == "iota":
-            return self.expr(node.dtype, "index", address=index[node.params["axis"]])
+            return self.one(Position(dtype=node.dtype, address=index[node.params["axis"]]))
         if node in self.members and (member := self._member(node, index)) is not None:
             return member
         if node in self.numbers:
-            return self.expr(
-                node.dtype, "load", buffer=self.numbers[node], address=flat(index, node.shape)
-            )
+            return self._load(node, flat(index, node.shape))
         if is_view(node):
             if is_merge(node):
-                (x,) = node.inputs
-                return self.expr(
-                    x.dtype, "load", buffer=self.numbers[x], address=flat(index, node.shape)
-                )
+                return self._load(node.inputs[0], flat(index, node.shape))
             return self.value(node.inputs[0], through(node, index))
         if is_computed(node):  # inlined
             return self.computed(node, index)
         raise AssertionError(f"no value for {node}")
 
+    def _load(self, node: Node, address: Affine) -> Expr:
+        return self.one(Load(dtype=node.dtype, buffer=self.numbers[node], address=address))
+
     def _member(self, node: Node, index: Index) -> Expr | None:
         if node in self.local:
-            return self.expr(node.dtype, "local", buffer=self.local[node])
+            return self.one(Local(dtype=node.dtype, number=self.local[node]))
         if node in self.kept and index != self._canonical(node):
             return self._load_kept(node, index)
         if node in self.kept and self.level[node] < self.now:
@@ -102,9 +113,8 @@ class Lowering:
         return self.computed(node, index)
 
     def _load_kept(self, node: Node, index: Index) -> Expr:
-        return self.expr(
-            node.dtype, "kept", buffer=self.kept[node], address=self._inner_address(node, index)
-        )
+        address = self._inner_address(node, index)
+        return self.one(Kept(dtype=node.dtype, scratch=self.kept[node], address=address))
 
     def computed(self, node: Node, index: Index) -> Expr:
         """A member's own formula at an index."""
@@ -112,7 +122,7 @@ class Lowering:
         if formula is not None:
             return formula(self, node, index)
         args = tuple(self.value(i, index) for i in node.inputs)
-        return self.expr(node.dtype, "op", args, node.op)
+        return self.one(Apply(dtype=node.dtype, args=args, name=node.op))
 
     def words(self, key: Node, index: Index) -> tuple[Expr, Expr]:
         """The two words of a key."""
@@ -320,13 +330,13 @@ class Lowering:
 
     def access(self, node: Node, index: Index) -> OperandAccess:
         e = self.value(node, index)
-        if e.kind == "gather":
-            (number,), (extent, size) = e.args, e.extra
+        if isinstance(e, Gather):
+            (number,) = e.args
             for view in reversed(base_of(node)[1]):
                 index = through(view, index)
             ((var, _),) = index[0].terms
-            return OperandAccess(e.buffer, e.address, Rows(var, number, extent, size))
-        assert e.kind == "load", node
+            return OperandAccess(e.buffer, e.address, Rows(var, number, e.rows, e.stride))
+        assert isinstance(e, Load), node
         return OperandAccess(e.buffer, e.address)
 
 
@@ -334,33 +344,36 @@ def _random_bits(of: Lowering, node: Node, index: Index) -> Expr:
     (key,) = node.inputs
     own = key.ndim - 1
     address = flat(index[own:], node.shape[own:])
-    return of.expr(node.dtype, "random", of.words(key, index[:own]), node.op, address=address)
+    words = of.words(key, index[:own])
+    return of.one(Random(dtype=node.dtype, args=words, address=address, name=node.op))
 
 
 def _fold_in(of: Lowering, node: Node, index: Index) -> Expr:
     key, data = node.inputs
-    which = of.expr(node.dtype, "index", address=index[-1])
+    which = of.one(Position(dtype=node.dtype, address=index[-1]))
     args = (*of.words(key, index[:-1]), of.value(data, index[:-1]), which)
-    return of.expr(node.dtype, "op", args, node.op)
+    return of.one(Apply(dtype=node.dtype, args=args, name=node.op))
 
 
 def _shuffle(of: Lowering, node: Node, index: Index) -> Expr:
     position, key = node.inputs
     words = of.words(key, index[: key.ndim - 1])
     args = (of.value(position, index), *words)
-    return of.expr(node.dtype, "op", args, node.op, extra=node.params["n"])
+    return of.one(Apply(dtype=node.dtype, args=args, name=node.op, param=node.params["n"]))
 
 
 def _gather(of: Lowering, node: Node, index: Index) -> Expr:
     x, where = node.inputs
     row = of.value(where, index[: where.ndim])
-    return of.expr(
-        node.dtype,
-        "gather",
-        (row,),
-        buffer=of.numbers[x],
-        address=flat(index[where.ndim :], x.shape[1:]),
-        extra=(x.shape[0], math.prod(x.shape[1:])),
+    return of.one(
+        Gather(
+            dtype=node.dtype,
+            args=(row,),
+            address=flat(index[where.ndim :], x.shape[1:]),
+            buffer=of.numbers[x],
+            rows=x.shape[0],
+            stride=math.prod(x.shape[1:]),
+        )
     )
 
 
@@ -559,7 +572,7 @@ def _pad(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
     strides = strides_of(node.shape)
     low = node.params["low"]
     start = Affine(sum(n * s for n, s in zip(low, strides, strict=True)))
-    value = Expr(node.dtype, "constant", extra=node.params["value"])
+    value = Constant(dtype=node.dtype, value=node.params["value"])
     whole = next(a for a, (n, m) in enumerate(zip(x.shape, node.shape, strict=True)) if n != m)
     if x.size and math.prod(x.shape[:whole]) >= FEWEST_PADDED:
         return [_padded(node, whole, start, value, numbers)]

@@ -11,13 +11,13 @@ from typing import Any
 
 from ..core.signature import Signature
 from .fuse import fuse
-from .layout import layout
-from .legalize import legalize
 from .loops import LoopProgram
 from .lower import lower
 from .order import order
 from .place import place
-from .simplify import simplify
+from .rewrites.layout import layout
+from .rewrites.legalize import legalize
+from .rewrites.simplify import simplify
 
 See = Callable[[str, Any], None]
 

@@ -18,9 +18,12 @@ from .loops import (
     Accumulate,
     Body,
     Buffer,
+    BufferKind,
     Contract,
     Expr,
+    Gather,
     Kernel,
+    Load,
     Nest,
     OperandAccess,
     Repeat,
@@ -51,7 +54,7 @@ def place(graph: Signature, groups: Sequence[Group], lowered: Lowered) -> Placed
     buffers = list(_given(graph, values))
     places: dict[int, list[int]] = {i: [i] for i in range(len(buffers))}
 
-    def add(kind: str, value: int, number: int = -1) -> None:
+    def add(kind: BufferKind, value: int, number: int = -1) -> None:
         node = values[value]
         places.setdefault(value, []).append(len(buffers))
         buffers.append(Buffer(kind, node.shape, node.dtype, number))
@@ -89,9 +92,10 @@ def place(graph: Signature, groups: Sequence[Group], lowered: Lowered) -> Placed
 
 def _given(graph: Signature, values: Sequence[Node]) -> Iterator[Buffer]:
     """Buffers of the inputs, the state and the constants, with which the values begin."""
-    for kind, nodes in (("input", graph.inputs), ("state", graph.state)):
-        for i, node in enumerate(nodes):
-            yield Buffer(kind, node.shape, node.dtype, i)
+    for i, node in enumerate(graph.inputs):
+        yield Buffer("input", node.shape, node.dtype, i)
+    for i, node in enumerate(graph.state):
+        yield Buffer("state", node.shape, node.dtype, i)
     for node in values:
         if node.op == "constant":
             yield Buffer("constant", node.shape, node.dtype, value=node.params["value"].array)
@@ -168,9 +172,9 @@ def reads_where_written(body: Body, old: int, new: int) -> bool:
     for statements in stages:
         for s in statements:
             for e in walk(s.value):
-                if e.buffer != old or e.kind not in ("load", "gather"):
+                if not isinstance(e, (Load, Gather)) or e.buffer != old:
                     continue
-                if done or e.kind == "gather" or isinstance(s, Accumulate):
+                if done or isinstance(e, Gather) or isinstance(s, Accumulate):
                     return False
                 if any(e.address != address for address in written):
                     return False
@@ -233,8 +237,11 @@ def moved(body: Body, places: Places) -> Body:
 
     def expr(e: Expr) -> Expr:
         if id(e) not in done:
-            buffer = places[e.buffer][0] if e.kind in ("load", "gather") else e.buffer
-            done[id(e)] = replace(e, args=tuple(map(expr, e.args)), buffer=buffer)
+            args = tuple(map(expr, e.args))
+            if isinstance(e, (Load, Gather)):
+                done[id(e)] = replace(e, args=args, buffer=places[e.buffer][0])
+            else:
+                done[id(e)] = replace(e, args=args)
         return done[id(e)]
 
     def statements(old: Sequence[Statement]) -> list[Statement]:

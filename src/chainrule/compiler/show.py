@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from .loops import Contract, Expr, Keep, Kernel, Nest, OperandAccess, Repeat, Statement, Store
+from .loops import (
+    Apply,
+    Constant,
+    Contract,
+    Expr,
+    Gather,
+    Keep,
+    Kept,
+    Kernel,
+    Load,
+    Local,
+    Nest,
+    OperandAccess,
+    Position,
+    Random,
+    Repeat,
+    Statement,
+    Store,
+)
 
 
 def show_expr(e: Expr, b: str = "b") -> str:
     args = ", ".join(show_expr(a) for a in e.args)
-    match e.kind:
-        case "load":
+    match e:
+        case Load():
             return f"{b}{e.buffer}[{e.address}]"
-        case "kept":
-            return f"row{e.buffer}[{e.address}]"
-        case "local":
-            return f"acc{e.buffer}"
-        case "constant":
-            return str(e.extra)
-        case "index":
+        case Kept():
+            return f"row{e.scratch}[{e.address}]"
+        case Local():
+            return f"acc{e.number}"
+        case Constant():
+            return str(e.value)
+        case Position():
             return f"({e.address})"
-        case "gather":
-            return f"{b}{e.buffer}[{args} * {e.extra[1]} + {e.address}]"
-        case "random":
+        case Gather():
+            return f"{b}{e.buffer}[{args} * {e.stride} + {e.address}]"
+        case Random():
             return f"random({args}; {e.address})"
-    return f"{e.name}({args})"
+        case Apply():
+            return f"{e.name}({args})"
 
 
 def show_operand(x: OperandAccess) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import DataError, OptionError
+from .byte_pairs import SIZE, BytePairs, learn_byte_pairs
 from .known_files import KnownFile, KnownSet
 from .unpacking import unpacked
 
-UNITS = ("bytes", "characters", "words")
+UNITS = ("bytes", "characters", "words", "pairs")
 UNKNOWN = "<unk>"
 LIMIT = 1 << 31
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]|\n")
@@ -59,11 +60,12 @@ class Windows(NamedTuple):
 class TextCorpus:
     """A text as numbers of its ``vocabulary``: ``tokens`` (N,), in the smallest unsigned type.
 
-    ``unit``: "characters" (the default; the vocabulary is sorted), "bytes" (0 ... 255), or "words"
+    ``unit``: "characters" (the default; the vocabulary is sorted), "bytes" (0 ... 255), "words"
     (words, punctuation marks and line ends, the most frequent first, after ``<unk>`` for what is
-    not among them; ``size``: how many are kept, of them all if None). ``vocabulary``: that of
-    another corpus, for a text in the same numbers. Raises DataError for an empty text, and for
-    characters that the given vocabulary does not have.
+    not among them; ``size``: how many are kept, of them all if None), or "pairs" (byte pairs: the
+    bytes, then pieces of words up to ``size``, 1024 if None). ``vocabulary``: that of another
+    corpus, for a text in the same numbers. Raises DataError for an empty text (but with a
+    vocabulary), and for characters that the given vocabulary does not have.
 
     >>> from chainrule.data import TextCorpus
     >>> corpus = TextCorpus("hello")
@@ -86,11 +88,15 @@ class TextCorpus:
     ) -> None:
         if unit not in UNITS:
             raise OptionError(f"TextCorpus: unit is one of {', '.join(UNITS)}, got {unit!r}")
-        if size is not None and (unit != "words" or size < 2):
-            raise OptionError("TextCorpus: size is for words, and at least 2")
-        if not text:
+        if size is not None and (unit not in ("words", "pairs") or size < 2):
+            raise OptionError("TextCorpus: size is for words and pairs, and at least 2")
+        if not text and vocabulary is None:
             raise DataError(f"{name} is empty")
         self.unit, self.name = unit, name
+        if unit == "pairs":
+            if vocabulary is None:
+                vocabulary = learn_byte_pairs(self._text(text), SIZE if size is None else size)
+            self._pairs = BytePairs(vocabulary)
         parts = self._parts(text)
         if vocabulary is None:
             vocabulary = self._vocabulary(parts, size)
@@ -131,6 +137,8 @@ class TextCorpus:
         if self.unit == "bytes":
             return numbers.astype(np.uint8).tobytes()
         words = [self.vocabulary[int(i)] for i in numbers]
+        if self.unit == "pairs":
+            return b"".join(words).decode("utf-8", "replace")
         if self.unit == "characters":
             return "".join(words)
         joined = " ".join(words)
@@ -161,9 +169,13 @@ class TextCorpus:
     def _parts(self, text: str | bytes) -> Sequence[Any]:
         if self.unit == "bytes":
             return text.encode() if isinstance(text, str) else bytes(text)
-        if not isinstance(text, str):
-            text = text_of(bytes(text), self.name)
+        text = self._text(text)
+        if self.unit == "pairs":
+            return self._pairs.split(text)
         return text if self.unit == "characters" else _WORD.findall(text)
+
+    def _text(self, text: str | bytes) -> str:
+        return text if isinstance(text, str) else text_of(bytes(text), self.name)
 
     def _vocabulary(self, parts: Sequence[Any], size: int | None) -> Sequence[Any]:
         if self.unit == "bytes":

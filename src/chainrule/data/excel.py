@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from .tables import extra
 
 MOST_BYTES = 1 << 30
 """A workbook that unpacks to more is not read."""
+
+# The reader logs that an empty column has no type; a program that asks for logs still gets it.
+logging.getLogger("fastexcel").addHandler(logging.NullHandler())
 
 
 def open_excel(path: Path, header: bool = True) -> FrameSource:

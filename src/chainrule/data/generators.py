@@ -209,6 +209,38 @@ def make_copy(
     return x, tasks[task]()
 
 
+def make_sums(
+    n: int, digits: int = 3, held_out: bool = False, random_state: int | None = 0
+) -> tuple[list[str], list[str]]:
+    """Sums to be written: "12+7=" and "91", the digits of 19 with the least first; both numbers
+    have 1 to ``digits`` digits.
+
+    5 % of all pairs of numbers, the same ones always, are ``held_out``; the others are for
+    training.
+
+    >>> from chainrule.data import make_sums
+    >>> make_sums(2, digits=2)
+    (['81+91=', '60+7='], ['271', '76'])
+    """
+    _at_least("make_sums", n=n, digits=digits)
+    rng = np.random.default_rng(random_state)
+    pairs = np.zeros((0, 2), np.int64)
+    while len(pairs) < n:
+        below = 10 ** rng.integers(1, digits + 1, (2 * n, 2))
+        drawn = (rng.random(below.shape) * below).astype(np.int64)
+        pairs = np.concatenate([pairs, drawn[_held_out(*drawn.T) == held_out]])
+    found = [(int(a), int(b)) for a, b in pairs[:n]]
+    return [f"{a}+{b}=" for a, b in found], [str(a + b)[::-1] for a, b in found]
+
+
+def _held_out(a: Array, b: Array) -> Array:
+    """Whether each pair of numbers is among one in twenty, by a multiplicative hash."""
+    mixed = (a.astype(np.uint64) << np.uint64(32) | b.astype(np.uint64)) + np.uint64(1)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # splitmix64
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
+    return np.asarray((mixed >> np.uint64(32)) % np.uint64(20) == 0)
+
+
 def _at_least(where: str, **values: int) -> None:
     for name, value in values.items():
         if value < 1:

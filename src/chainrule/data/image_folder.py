@@ -7,6 +7,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 1 << 26
 """The most pixels of one image: a small file can unpack to very many."""
+ORIENTATION = 274
+"""The EXIF tag that says how a camera was held; from 5 on, height and width change places."""
 MOST_BYTES = 1 << 28
 """The most bytes of one file in an archive."""
 
@@ -63,24 +66,50 @@ def load_image_folder(
         raise OptionError(f'load_image_folder: channels is "first" or "last", got {channels!r}')
     scaled = (size, size) if isinstance(size, int) else size
     path = Path(path)
-    found = _in_archive(path) if path.suffix.lower() == ".zip" else _in_folder(path)
+    found = items_in(path)
     named = _classes(path, found, classes)
     items = [(parts, read) for name in sorted(found) for parts, read in found[name]]
     labels = np.array([named.index(parts.parts[0]) for parts, _ in items], np.int64)
+    x = images_in(f"{path}/", items, mode, scaled)
+    if channels == "last":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return ImageFolder(x, labels, named, tuple(str(parts) for parts, _ in items))
+
+
+def items_in(path: Path) -> dict[str, list[Item]]:
+    """The images in a folder or .zip file of one folder a class, by the name of the class."""
+    return _in_archive(path) if path.suffix.lower() == ".zip" else _in_folder(path)
+
+
+def images_in(place: str, items: Sequence[Item], mode: str, size: tuple[int, int] | None) -> Array:
+    """The images, uint8 (N, channels, height, width). Raises DataError, with the name of the
+    image behind ``place``, for a damaged one and for unequal sizes."""
     images: list[Array] = []
     for parts, read in items:
-        image = _decoded(read(), f"{path}/{parts}", mode, scaled)
+        image = _decoded(read(), f"{place}{parts}", mode, size)
         if images and image.shape != images[0].shape:
             raise DataError(
-                f"{path}/{parts} has {image.shape[0]} x {image.shape[1]} pixels, "
-                f"{path}/{items[0][0]} {images[0].shape[0]} x {images[0].shape[1]}; say "
+                f"{place}{parts} has {image.shape[0]} x {image.shape[1]} pixels, "
+                f"{place}{items[0][0]} {images[0].shape[0]} x {images[0].shape[1]}; say "
                 "size=(height, width) to scale all to one size"
             )
         images.append(image)
-    x = np.stack(images)
-    if channels == "first":
-        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    return ImageFolder(x, labels, named, tuple(str(parts) for parts, _ in items))
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+
+
+def sizes_of(path: Path) -> list[tuple[int, int]]:
+    """(height, width) of each image, as its head says; what has no head is left out here."""
+    image = _pillow()
+    found: list[tuple[int, int]] = []
+    for items in items_in(path).values():
+        for _, read in items:
+            with suppress(Exception), warnings.catch_warnings():  # said when they are decoded
+                warnings.simplefilter("ignore")
+                with image.open(io.BytesIO(read()), formats=FORMATS) as opened:
+                    wide, high = opened.size
+                    turned = opened.getexif().get(ORIENTATION, 1) >= 5
+                found.append((wide, high) if turned else (high, wide))
+    return found
 
 
 def _classes(
@@ -154,18 +183,25 @@ def _in_archive(path: Path) -> dict[str, list[Item]]:
     return found
 
 
-def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) -> Array:
-    """An image (height, width, channels), uint8."""
+def _pillow() -> Any:
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise MissingExtraError(
             "reading images needs Pillow: pip install 'chainrule[images]'"
         ) from None
+    return Image
+
+
+def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) -> Array:
+    """An image (height, width, channels), uint8."""
+    image_of = _pillow()
     try:
+        from PIL import ImageOps
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes: they are looked at below
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            with image_of.open(io.BytesIO(data), formats=FORMATS) as opened:
                 width, height = opened.size
                 if width * height > MOST_PIXELS:
                     raise DataError(
@@ -178,10 +214,11 @@ def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) ->
                     )
                 image: Any = ImageOps.exif_transpose(opened).convert(mode)
                 if size is not None:
-                    image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+                    image = image.resize((size[1], size[0]), image_of.Resampling.BILINEAR)
     except DataError:
         raise
     except Exception as error:  # decoders raise errors of every kind
-        raise DataError(f"{name}: not a whole image ({error})") from None
+        why = "of no format that is read" if "BytesIO" in str(error) else error
+        raise DataError(f"{name}: not a whole image ({why})") from None
     array = np.asarray(image, np.uint8)
     return array[:, :, None] if array.ndim == 2 else array

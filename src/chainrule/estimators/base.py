@@ -347,7 +347,8 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         tol = float(self.tol)
         if held is None:
             return Monitor(lambda logs: -logs["loss"], patience, tol, False, stops)
-        return Monitor(self._score_of(held, session), patience, tol, True, stops)
+        own = held.metric is None and held.scorer is not None  # it looks at the weights
+        return Monitor(self._score_of(held, session), patience, tol, True, stops, not own)
 
     def _score_of(self, held: _Held, session: Session) -> Callable[[Mapping[str, float]], float]:
         if held.metric is not None:

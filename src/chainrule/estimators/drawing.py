@@ -38,11 +38,13 @@ def draw(
         panels.append(lambda axes: _curve(axes, p, history))
     if truth is not None and said is not None:
         if p.classes:
-            panels.append(lambda axes: _confusion(axes, p.classes, truth, said.argmax(1), rows))
+            panels.append(
+                lambda axes: confusion_matrix(axes, p.classes, truth, said.argmax(1), rows)
+            )
         else:
             for i, name in enumerate(p.target_names[:4]):
                 panels.append(
-                    lambda axes, i=i, name=name: _scatter(axes, name, truth[:, i], said[:, i], rows)
+                    lambda axes, i=i, name=name: scatter(axes, name, truth[:, i], said[:, i], rows)
                 )
     if importances:
         panels.append(lambda axes: _bars(axes, p, importances))
@@ -69,8 +71,20 @@ def learning_curve(p: Preprocessor, history: History) -> tuple[str, dict[str, Ar
 
 def _curve(axes: Any, p: Preprocessor, history: History) -> None:
     what, lines = learning_curve(p, history)
+    _lines(axes, history, what, lines)
+
+
+def loss_curve(axes: Any, history: History, what: str) -> None:
+    """The loss of the training and the validation examples over the epochs, the best one marked."""
+    names = {"loss": "training", "val_loss": "validation"}
+    lines = {label: history.numpy(name) for name, label in names.items() if name in history}
+    _lines(axes, history, what, lines)
+
+
+def _lines(axes: Any, history: History, what: str, lines: Mapping[str, Array]) -> None:
     for (name, values), colour in zip(lines.items(), (POSITIVE, NEGATIVE), strict=False):
-        axes.plot(range(1, len(values) + 1), values, label=name, color=colour, linewidth=1.6)
+        dot = "." if len(values) == 1 else ""
+        axes.plot(range(1, len(values) + 1), values, dot + "-", label=name, color=colour, lw=1.6)
     if "validation" in lines:
         best, _ = history.best("val_loss")
         axes.axvline(best + 1, color="0.6", linewidth=1, linestyle="--")
@@ -85,7 +99,8 @@ def _curve(axes: Any, p: Preprocessor, history: History) -> None:
     axes.legend(frameon=False)
 
 
-def _scatter(axes: Any, name: str, truth: Array, said: Array, rows: str) -> None:
+def scatter(axes: Any, name: str, truth: Array, said: Array, rows: str) -> None:
+    """True against predicted numbers."""
     step = -(-len(truth) // POINTS)
     axes.plot(truth[::step], said[::step], ".", color=POSITIVE, markersize=4, alpha=0.5)
     ends = [min(truth.min(), said.min()), max(truth.max(), said.max())]
@@ -94,7 +109,8 @@ def _scatter(axes: Any, name: str, truth: Array, said: Array, rows: str) -> None
     axes.grid(alpha=0.25)
 
 
-def _confusion(axes: Any, names: Sequence[str], truth: Array, said: Array, rows: str) -> None:
+def confusion_matrix(axes: Any, names: Sequence[str], truth: Array, said: Array, rows: str) -> None:
+    """How many of each class were said to be each class."""
     counts = confusion(truth, said, len(names))
     kept = np.argsort(-counts.sum(1), kind="stable")[:CLASSES]
     kept.sort()

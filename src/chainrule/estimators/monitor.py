@@ -29,10 +29,12 @@ class Monitor(EarlyStopping):
         tol: float,
         restore_best: bool,
         stops: bool = True,
+        reads_logs: bool = True,
     ) -> None:
-        """``stops``: False where `Rates` decides."""
+        """``stops``: False where `Rates` decides. ``reads_logs``: the score is of nothing else."""
         super().__init__("loss", 1, tol, "max", restore_best)
         self.score, self.limit, self.stops = score, patience, stops
+        self.reads_logs = reads_logs
         self.scores: list[float] = []
         self.best = -math.inf
 
@@ -50,6 +52,12 @@ class Monitor(EarlyStopping):
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run."""
         self.best, self.best_epoch, self.waited, self.scores = -math.inf, -1, 0, []
+
+    def may_wait(self, epoch: int) -> float:
+        """Until it would be exhausted, if nothing improves."""
+        if not self.reads_logs:
+            return 1
+        return max(self.limit + 1 - self.waited, 1)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Compare, remember the weights of the best epoch, stop."""
@@ -79,6 +87,12 @@ class Rates(Callback):
         self.kind, self.monitor, self.start = kind, monitor, start
         self.power, self.seen, self.epochs = power, seen, epochs
         self.rows = 0
+
+    def may_wait(self, epoch: int) -> float:
+        """An adaptive rate: as long as the monitor."""
+        if self.kind != "adaptive":
+            return 1
+        return math.inf if self.monitor is None else self.monitor.may_wait(epoch)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Set the rate of the next epoch."""

@@ -22,8 +22,9 @@ from ..core.node import Array
 from ..runtime.threads import shared_cores
 from ..tensor.value import stored
 from ..train import EarlyStopping, History, Trainer
-from ..train.interrupt import INTERRUPTED, Interrupts
+from ..train.interrupt import Interrupts
 from ..train.snapshot import optimizer_tensors, write_array
+from .learning import until_interrupted
 from .network import Feedforward, Spec, Training
 
 KEPT = 8
@@ -168,22 +169,8 @@ class Session:
             )
 
     def fit_until_interrupted(self, interrupts: Interrupts, *given: Any, **options: Any) -> bool:
-        """`fit`; True if Ctrl-C ended it after a step or more, so that something was learned.
-
-        Of what a user does then (a second Ctrl-C, one before the first step) and of errors nothing
-        is caught. The history is the trainer's.
-        """
-        first = self.trainer.step
-        try:
-            self.fit(*given, **options)
-        except KeyboardInterrupt:
-            if interrupts.at_once or self.trainer.history.stopped != INTERRUPTED:
-                raise
-            if self.trainer.step == first:
-                raise
-        interrupted = interrupts.waiting or self.trainer.history.stopped == INTERRUPTED
-        interrupts.answered = True
-        return interrupted
+        """`fit`; whether Ctrl-C ended it. See `until_interrupted`."""
+        return until_interrupted(self.trainer, interrupts, lambda: self.fit(*given, **options))
 
     def set_units(self, mean: Array, std: Array) -> None:
         """What the loss sees is std · z + mean."""

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as safetensors_bytes
 
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..data import Preprocessor, source_of
 from ..data.tables import Table
-from ..errors import ChainruleError, CheckpointError, DataError, OptionError
+from ..errors import CheckpointError, DataError, OptionError
 from ..train import History
 from .as_estimator import Labels, estimator_tags, joined
 from .drawing import draw
 from .importance import ROWS, importances
 from .measure import ClassScores, NumberScores, Scores
+from .model_file import (
+    DAMAGE,
+    VERSION,
+    damaged,
+    numbers_in,
+    options_in,
+    read_model,
+    write_model,
+)
 from .network import Spec, outputs
 from .said import shown
 from .session import INTERRUPTION
 from .table_fit import Trained, train_table
 from .table_options import DEFAULTS, TableOptions
-
-FORMAT = "chainrule_table_model"
-VERSION = 1
 
 
 class _Fit:
@@ -346,50 +348,14 @@ class TableModel:
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file whose metadata describe the model; the file is whole or not
         there."""
-        path = Path(path)
-        text = json.dumps(self.describe(), default=lambda v: v.item())
-        # One entry of metadata: safetensors writes several in any order, and equal models shall be
-        # equal files.
-        content = safetensors_bytes(
-            {k: np.ascontiguousarray(v) for k, v in self.weights.items()}, {FORMAT: text}
-        )
-        with whole_file(path) as file:
-            file.write(content)
-        return path
+        return write_model(path, "table", self.describe(), self.weights)
 
     @classmethod
     def load(cls, path: str | Path) -> TableModel:
         """Read what `save` wrote. Raises CheckpointError with the reason for anything else."""
         path = Path(path)
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file")
+        held, weights = read_model(path, "table")
         try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if FORMAT not in metadata:
-                    raise CheckpointError(
-                        f"{path}: a safetensors file, but not a model written by `chainrule train`"
-                    )
-                names = file.keys()
-                for k in names:
-                    kind = file.get_slice(k).get_dtype()
-                    if kind not in ("F16", "F32", "F64"):
-                        raise CheckpointError(
-                            f"{path}: {k} has dtype {kind}; weights are F16, F32 or F64"
-                        )
-                weights = {k: file.get_tensor(k) for k in names}
-        except CheckpointError:
-            raise
-        except (SafetensorError, OSError, ValueError, MemoryError) as error:
-            raise CheckpointError(f"{path}: damaged, or not a model file ({error})") from None
-        try:
-            held = json.loads(metadata[FORMAT])
-            json.dumps(held, ensure_ascii=False).encode()  # no halves of characters in names
-            if held["version"] != VERSION:
-                raise CheckpointError(
-                    f"{path}: written in version {held['version']!r} of the format; this program "
-                    f"reads {VERSION}"
-                )
             test = held.get("test", {"metrics": {}, "baseline": {}})
             model = cls()
             model._take(
@@ -397,27 +363,15 @@ class TableModel:
                     Preprocessor.from_json(held["preprocessor"]),
                     Spec.from_json(held["network"]),
                     weights,
-                    _options(held["training"]),
-                    _numbers("metrics", held["metrics"]),
-                    _numbers("baseline", held["baseline"]),
-                    _numbers("metrics of the test", test["metrics"]),
-                    _numbers("baseline of the test", test["baseline"]),
+                    options_in(held["training"]),
+                    numbers_in("metrics", held["metrics"]),
+                    numbers_in("baseline", held["baseline"]),
+                    numbers_in("metrics of the test", test["metrics"]),
+                    numbers_in("baseline of the test", test["baseline"]),
                 )
             )
-        except CheckpointError:
-            raise
-        except (
-            ChainruleError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
-            raise CheckpointError(
-                f"{path}: the description of the model is damaged ({error!s})"
-            ) from None
+        except DAMAGE as error:
+            raise damaged(path, error) from None
         model._check(path)
         return model
 
@@ -441,26 +395,3 @@ class TableModel:
                 f"network has {s.inputs}"
                 f" and {s.outputs}"
             )
-        for k, v in self.weights.items():
-            if v.dtype.kind != "f" or not np.isfinite(v).all():
-                raise CheckpointError(f"{path}: {k} has values that are not finite numbers")
-
-
-def _options(held: Any) -> dict[str, Any]:
-    """Options of the training, as `save` wrote them."""
-    kinds = (str, int, float, type(None))
-    found = {str(k): v for k, v in dict(held).items()}
-    for k, v in found.items():
-        listed = v if isinstance(v, list) else [v]
-        if not all(isinstance(x, kinds) for x in listed):
-            raise DataError(f"the option {k!r} of the training is {v!r}")
-    return found
-
-
-def _numbers(name: str, held: Any) -> dict[str, float]:
-    """Measures by name; NaN where one was not defined."""
-    found = dict(held)
-    for k, v in found.items():
-        if isinstance(v, bool) or not isinstance(v, int | float):
-            raise DataError(f"{k!r} of the {name} is {v!r}; a number is expected")
-    return {str(k): float(v) for k, v in found.items()}

@@ -110,6 +110,7 @@ class Lab:
 
     ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things
     out). ``full``: the sizes of the paper, on MNIST, where an experiment has a smaller one.
+    ``checkpoint``: the folder where trainings of minutes keep their state, to be continued.
     """
 
     def __init__(
@@ -118,8 +119,14 @@ class Lab:
         watch: Watch | None = None,
         sweeps: int | None = None,
         full: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> None:
         self._seeds, self._watch, self._sweeps, self.full = seeds, watch, sweeps, full
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+
+    def folder(self, name: str) -> Path | None:
+        """Where the training ``name`` keeps its checkpoints, if it shall."""
+        return None if self._checkpoint is None else self._checkpoint / name.replace(" ", "-")
 
     def epochs(self, wanted: int) -> int:
         """How many epochs to train where ``wanted`` is the usual number."""
@@ -253,12 +260,13 @@ def run_experiment(
     watch: Watch | None,
     sweeps: int | None = None,
     full: bool = False,
+    checkpoint: str | Path | None = None,
 ) -> Result:
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
     start = time.perf_counter()
-    report = experiment.run(Lab(seeds, watch, sweeps, full))
+    report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint))
     return Result(
         experiment.name,
         experiment.title,

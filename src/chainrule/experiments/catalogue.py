@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..errors import OptionError
 from . import (
     addition,
@@ -11,6 +13,8 @@ from . import (
     encoder,
     family_trees,
     feedback_alignment,
+    finetuning,
+    forecasting,
     initialization,
     intermediate_values,
     iterative_nets,
@@ -19,11 +23,15 @@ from . import (
     negation,
     parity,
     perceptron,
+    resnet,
     sequence_completion,
     shift_register,
+    signals,
     symmetry,
     t_c,
     text,
+    transformer,
+    translation,
     xor,
 )
 from .base import Experiment, Result, Watch, run_experiment
@@ -52,12 +60,22 @@ EXPERIMENTS: dict[str, Experiment] = {
         basins,
         lstm,
         text,
+        finetuning,
+        transformer,
+        translation,
+        resnet,
+        signals,
+        forecasting,
     )
 }
 
 
 def reproduce(
-    name: str, seeds: int | None = None, watch: Watch | None = None, full: bool = False
+    name: str,
+    seeds: int | None = None,
+    watch: Watch | None = None,
+    full: bool = False,
+    checkpoint: str | Path | None = None,
 ) -> Result:
     """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was
     reported.
@@ -65,6 +83,7 @@ def reproduce(
     ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
     seeds)`` is told of the progress. ``full``: experiments on images take MNIST (see
     `data.load_mnist`) and the paper's sizes, not the bundled digits: minutes.
+    ``checkpoint``: a folder where `translation` keeps its state: a run that was cut off goes on.
 
     >>> from chainrule.experiments import reproduce
     >>> result = reproduce("intermediate-values", seeds=10)
@@ -75,4 +94,4 @@ def reproduce(
     """
     if name not in EXPERIMENTS:
         raise OptionError(f"reproduce: no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return run_experiment(EXPERIMENTS[name], seeds, watch, full=full)
+    return run_experiment(EXPERIMENTS[name], seeds, watch, full=full, checkpoint=checkpoint)

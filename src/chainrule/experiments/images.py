@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +9,18 @@ import numpy as np
 
 from .. import nn, optim
 from ..core.node import Array
-from ..data import load_digits, load_mnist
+from ..data import load_cifar10, load_digits, load_mnist
 from ..tensor.value import no_grad
 from ..train import Trainer
+from ..train.figures import tiles as tiles
 from .base import Lab
-from .figures import ORANGE
 
 TEST_DIGITS = 397
 
 
 @dataclass(frozen=True)
 class Images:
-    """Grey levels in [0, 1], (N, side²) float32, and labels (N,)."""
+    """Grey levels in [0, 1], (N, side²) float32, and labels (N,); of `cifar` three colours."""
 
     name: str
     side: int
@@ -47,6 +46,17 @@ def mnist() -> Images:
     (x, y), (x_test, y_test) = load_mnist()
     scaled = [np.asarray(a.reshape(len(a), -1) / np.float32(255)) for a in (x, x_test)]
     return Images("MNIST", 28, scaled[0], y, scaled[1], y_test)
+
+
+def cifar() -> Images:
+    """The subset of CIFAR-10, rows of 3 · 32² numbers of mean about 0 and variance about 1; raises
+    DataError that says where to get it."""
+    (x, y), (x_test, y_test) = load_cifar10(subset=True)
+    scaled = [
+        (a.reshape(len(a), -1) / np.float32(255) - np.float32(0.47)) / np.float32(0.25)
+        for a in (x, x_test)
+    ]
+    return Images("CIFAR-10 subset", 32, scaled[0], y, scaled[1], y_test)
 
 
 def stack(*sizes: int, unit: type[nn.Module] = nn.Sigmoid, last: bool = False) -> nn.Sequential:
@@ -103,36 +113,3 @@ def fine_tune(
     )
     accuracy = history["val_accuracy"] if often else [trainer.evaluate(*test)["accuracy"]]
     return 100 * (1 - np.asarray(accuracy))
-
-
-# -- figures ---------------------------------------------------------------------------------------
-def tiles(
-    axes: Any,
-    rows: Array,
-    side: int | tuple[int, int],
-    columns: int,
-    title: str,
-    *,
-    signed: bool,
-    labels: Sequence[str] = (),
-) -> None:
-    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, each with its
-    label in the corner; grey levels, or signed weights from orange to blue, each picture on its own
-    scale."""
-    count = -(-len(rows) // columns)
-    high, wide = side if isinstance(side, tuple) else (side, side)
-    sheet = np.full((count * (high + 1) + 1, columns * (wide + 1) + 1), np.nan)
-    for i, row in enumerate(rows):
-        top, left = (i // columns) * (high + 1) + 1, (i % columns) * (wide + 1) + 1
-        picture = row.reshape(high, wide)
-        if signed:
-            picture = picture / max(np.abs(picture).max(), 1e-12)
-        sheet[top : top + high, left : left + wide] = picture
-        if i < len(labels):
-            axes.text(left, top, labels[i], color=ORANGE, fontsize=6, va="top")
-    from matplotlib.colors import LinearSegmentedColormap
-
-    signs = LinearSegmentedColormap.from_list("signs", ["#f28e2b", "#ffffff", "#1f6fb4"])
-    axes.imshow(sheet, cmap=signs if signed else "gray", vmin=-1 if signed else 0, vmax=1)
-    axes.set_axis_off()
-    axes.set_title(title, fontsize=9)

@@ -208,7 +208,7 @@ class Replicas:
     ) -> None:
         """At most ``sweeps`` sweeps more; fewer if all nets are frozen before."""
         keep = 1.0 - shrink if shrink else None
-        done, chunk = 0, min(16, sweeps)
+        done, chunk, begun = 0, min(16, sweeps), time.perf_counter()
         while done < sweeps:
             start = time.perf_counter()
             self._step.repeat(chunk, float(eps), float(alpha), keep)
@@ -217,10 +217,10 @@ class Replicas:
             if progress is not None:
                 progress(done, sweeps, solved)
             took = time.perf_counter() - start
-            self.seconds += took
             if self._freeze and solved == len(self.solved):
                 break
             chunk = max(1, min(4 * chunk, int(chunk * PAUSE / took), sweeps - done))
+        self.seconds += time.perf_counter() - begun
 
     def runs(self) -> Runs:
         """What has become of all nets so far."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .. import nn
 from ..core import dtypes as dt
+from ..core.node import Array
 from ..errors import DataError, OptionError, ShapeError
 from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
@@ -103,9 +105,25 @@ class Block(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """The same places, one layer on."""
-        x = x + self.dropout(self.attended(x)[0])
+        return self._on(x, self.attended(x)[0])
+
+    def _on(self, x: Any, attended: Any) -> Tensor:
+        x = x + self.dropout(attended)
         y: Tensor = x + self.dropout(self.down(nn.functional.gelu(self.up(self.norm2(x)))))
         return y
+
+    # -- with keys and values that are kept --------------------------------------------------------
+    def parts(self, x: Any) -> list[Tensor]:
+        """Queries, keys and values (N, heads, T, width / heads) of the places x (N, T, width)."""
+        attention = self.attention
+        rows = nn.functional.linear(self.norm1(x), attention.in_proj_weight, attention.in_proj_bias)
+        shape = (*x.shape[:2], 3, attention.num_heads, attention.head_dim)
+        return list(rows.reshape(shape).permute(2, 0, 3, 1, 4))
+
+    def over(self, x: Any, query: Any, keys: Any, values: Any, seen: Any) -> Tensor:
+        """The places x one layer on, whose queries look at the keys that are ``seen`` (T, S)."""
+        heads = nn.functional.scaled_dot_product_attention(query, keys, values, seen)
+        return self._on(x, self.attention.out_proj(heads.transpose(1, 2).flatten(2)))
 
 
 class GPT(nn.Module):
@@ -174,11 +192,16 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Any) -> Tensor:
         """Scores (N, T, vocabulary) of the token after each."""
+        scores: Tensor = self.head(self.features(tokens))
+        return scores
+
+    def features(self, tokens: Any) -> Tensor:
+        """What the scores are made of, (N, T, width): what is known behind each token."""
         x = self._embedded(tokens)
         for block in self.blocks:
             x = block(x)
-        scores: Tensor = self.head(self.norm(x))
-        return scores
+        found: Tensor = self.norm(x)
+        return found
 
     def attention(self, tokens: Any) -> list[Tensor]:
         """How much each place looks at each, layer by layer: (N, heads, T, T), rows sum to 1."""
@@ -201,27 +224,133 @@ class GPT(nn.Module):
         return x
 
     # -- one token at a time, for `generate` -------------------------------------------------------
-    def begin(self, tokens: Any) -> Any:
-        """The state behind tokens (N, T): the last of them, in a window of ``length`` places, and
-        how many places are taken."""
-        last = array_of(tokens)[:, -self.length :]
-        window = np.zeros((len(last), self.length), np.int64)
-        window[:, : last.shape[1]] = last
-        return f.tensor(window), f.tensor(last.shape[1])
+    def begin(self, tokens: Any, taken: Any = None) -> Any:
+        """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
+        N, heads, length, width / heads), and how many places are taken: T, or the first ``taken``
+        of them."""
+        tokens = f.asarray(tokens)
+        rows, steps = tokens.shape
+        taken = f.tensor(steps) if taken is None else taken
+        rest = f.zeros((rows, self.length - steps), dtype=tokens.dtype)
+        x, seen = self._embedded(f.cat([tokens, rest], 1)), ~self.blocks[0].hidden
+        kept = []
+        for block in self.blocks:
+            query, *pair = block.parts(x)
+            kept.append(pair)
+            x = block.over(x, query, *pair, seen)
+        keys, values = (f.stack(list(part)) for part in zip(*kept, strict=True))
+        return keys, values, taken
 
     def advance(self, token: Any, state: Any) -> tuple[Tensor, Any]:
-        """Scores (N, vocabulary) of what follows one more token (N,), and the window with it.
+        """Scores (N, vocabulary) of what follows one more token (N,), and the state behind it.
 
-        The window has one shape, so one program is enough; places behind the last token change
-        nothing before them. A full window loses its first token, and all places are new: what was
-        computed of them cannot be kept.
+        Only what is new is computed: its query looks at the keys that are kept. There must be a
+        place left: at most ``length`` tokens in all.
         """
-        window, taken = state
-        full = taken == self.length
-        window = f.where(full, f.roll(window, -1, 1), window)
-        here = f.where(full, taken - 1, taken)
-        window = f.where(f.arange(self.length) == here, token.unsqueeze(1), window)
-        return self(window).take(here.reshape(1), 1)[:, 0], (window, here + 1)
+        keys, values, taken = state
+        places = f.arange(self.length)
+        here = (places == taken).unsqueeze(-1)
+        x = (self.embedding(token) + self.position(taken)).unsqueeze(1)
+        kept = []
+        for block, *pair in zip(self.blocks, keys, values, strict=True):
+            query, *new = block.parts(x)
+            pair = [f.where(here, n, old) for n, old in zip(new, pair, strict=True)]
+            kept.append(pair)
+            x = block.over(x, query, *pair, places <= taken)
+        scores: Tensor = self.head(self.norm(x))[:, 0]
+        found = [f.stack(list(part)) for part in zip(*kept, strict=True)]
+        return scores, (*found, taken + 1)
+
+
+class Writer:
+    """Writes token by token with a model: `generate`, but each token is there when it is drawn.
+
+    ``for token in writer(prompt, count): ...`` gives int64 (N,) each time. Other options are those
+    of `generate`; what is compiled is compiled once for a writer and a shape of the prompt.
+
+    >>> import chainrule as cr
+    >>> from chainrule import models
+    >>> write = models.Writer(models.CharLSTM(5, 8), temperature=0)
+    >>> [token.shape for token in write([[1, 2]], 3)]
+    [(1,), (1,), (1,)]
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        limits = {"temperature": number(0), "top_k": optional(integer(1))}
+        check("generate", limits, {"temperature": temperature, "top_k": top_k})
+        if not (hasattr(model, "begin") and hasattr(model, "advance")):
+            raise OptionError(
+                "generate: the model is a CharLSTM, a GPT, or a module with their methods "
+                f"begin(tokens) and advance(token, state); got {type(model).__name__}"
+            )
+        self.model, self.temperature = model, float(temperature)
+        self.top_k, self.generator = top_k, generator
+        self._write = compiled(self._draw)
+        self._begin = compiled(lambda tokens, taken: model.begin(tokens, taken))
+
+    def __call__(self, prompt: Any, count: int) -> Iterator[Array]:
+        """``count`` tokens, one after the other, int64 (N,), behind the prompt (T,) or (N, T)."""
+        check("generate", {"count": integer(0)}, {"count": count})
+        given = array_of(prompt)
+        tokens = np.atleast_2d(given)
+        if tokens.ndim != 2 or not tokens.shape[1] or tokens.dtype.kind not in "iu":
+            raise DataError(
+                "generate: the prompt is at least one token, integers (T,) or (N, T); got "
+                f"{given.dtype} of the shape {given.shape}"
+            )
+        return self._tokens(tokens.astype(np.int64), count)
+
+    def _tokens(self, tokens: Array, count: int) -> Iterator[Array]:
+        """A full window goes on with the last half of its tokens."""
+        length = getattr(self.model, "length", None)
+        window = tokens if length is None else tokens[:, -length:]
+        state: Any = None
+        for _ in range(count):
+            if state is None:
+                state = self._quietly(self._start, window[:, :-1])
+            token, state = self._quietly(
+                self._write, f.tensor(window[:, -1]), state, self.temperature
+            )
+            new = array_of(token)
+            if length is not None:
+                if window.shape[1] == length:
+                    window, state = window[:, length - max(length // 2, 1) + 1 :], None
+                window = np.concatenate([window, new[:, None]], 1)
+            else:
+                window = new[:, None]
+            yield new
+
+    def _start(self, tokens: Array) -> Any:
+        if not hasattr(self.model, "length"):
+            return self.model.begin(f.tensor(tokens))
+        wide = np.zeros((len(tokens), self.model.length), np.int64)
+        wide[:, : tokens.shape[1]] = tokens
+        return self._begin(f.tensor(wide), f.tensor(tokens.shape[1]))
+
+    def _quietly(self, run: Any, *arguments: Any) -> Any:
+        """Run in evaluation mode, without gradients."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                return run(*arguments)
+        finally:
+            self.model.train(was_training)
+
+    def _draw(self, token: Any, state: Any, warmth: Any) -> Any:
+        scores, state = self.model.advance(token, state)
+        if self.top_k is not None and self.top_k < scores.shape[-1]:
+            scores = _best(scores, self.top_k)
+        if self.temperature:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
+            noise = exponential(1.0, scores.shape, scores.dtype, self.generator)
+            scores = scores / warmth - f.log(noise)
+        return scores.argmax(-1), state
 
 
 def generate(
@@ -239,7 +368,9 @@ def generate(
     k best; temperature 0 takes the best one always. ``generator``: where random numbers come from
     (None: `cr.manual_seed`). The model is a `CharLSTM`, a `GPT`, or another module with their
     methods ``begin`` and ``advance``; it runs as in ``eval()``. One token is one call of a program
-    that is compiled once. Raises DataError for an empty prompt or tokens outside the vocabulary.
+    that is compiled once, and computes what is new: keys and values of a GPT are kept. A window of
+    ``model.length`` tokens that is full goes on with the last half of them, for all places are new
+    then. Raises DataError for an empty prompt or tokens outside the vocabulary. See `Writer`.
 
     >>> import chainrule as cr
     >>> from chainrule import models
@@ -247,49 +378,11 @@ def generate(
     >>> models.generate(model, [1, 2], count=10, generator=cr.Generator(0)).shape
     (12,)
     """
-    limits = {
-        "count": integer(0),
-        "temperature": number(0),
-        "top_k": optional(integer(1)),
-    }
-    check("generate", limits, {"count": count, "temperature": temperature, "top_k": top_k})
-    if not (hasattr(model, "begin") and hasattr(model, "advance")):
-        raise OptionError(
-            "generate: the model is a CharLSTM, a GPT, or a module with their methods "
-            f"begin(tokens) and advance(token, state); got {type(model).__name__}"
-        )
     given = array_of(prompt)
-    tokens = np.atleast_2d(given)
-    if tokens.ndim != 2 or not tokens.shape[1] or tokens.dtype.kind not in "iu":
-        raise DataError(
-            "generate: the prompt is at least one token, integers (T,) or (N, T); got "
-            f"{given.dtype} of the shape {given.shape}"
-        )
-    tokens = tokens.astype(np.int64)
-    greedy = temperature == 0
-
-    @compiled
-    def write(token: Any, state: Any, warmth: Any) -> Any:
-        scores, state = model.advance(token, state)
-        if top_k is not None and top_k < scores.shape[-1]:
-            scores = _best(scores, top_k)
-        if not greedy:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            noise = exponential(1.0, scores.shape, scores.dtype, generator)
-            scores = scores / warmth - f.log(noise)
-        return scores.argmax(-1), state
-
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            written = [f.tensor(tokens)]
-            token, state = f.tensor(tokens[:, -1]), model.begin(f.tensor(tokens[:, :-1]))
-            for _ in range(count):
-                token, state = write(token, state, float(temperature))
-                written.append(token.unsqueeze(1))
-    finally:
-        model.train(was_training)
-    whole = f.tensor(np.concatenate([array_of(t) for t in written], axis=1))
+    write = Writer(model, temperature, top_k, generator)
+    tokens = [np.atleast_2d(given).astype(np.int64)] if given.dtype.kind in "iu" else []
+    tokens += [token[:, None] for token in write(given, count)]
+    whole = f.tensor(np.concatenate(tokens, axis=1))
     one: Tensor = whole[0]
     return one if given.ndim == 1 else whole
 
@@ -321,4 +414,4 @@ def _check(where: str, dropout: float, **sizes: int) -> None:
     check(where, limits, {**sizes, "dropout": dropout})
 
 
-__all__ = ["GPT", "CharLSTM", "generate"]
+__all__ = ["GPT", "CharLSTM", "Writer", "generate"]

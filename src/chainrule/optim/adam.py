@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 from ..nn.options import number, pair
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
-from .group import ParamGroup, Switches, cast
+from .group import ParamGroup, Switches, cast, used
 from .optimizer import Optimizer, State, zeros
 
 LR = number(0, brackets="[)")
@@ -18,11 +18,11 @@ COMMON = {"lr": LR, "betas": pair(BETA), "eps": number(0), "weight_decay": numbe
 def decayed(p: Any, grad: Tensor, group: ParamGroup, decoupled: bool) -> tuple[Any, Tensor]:
     """Weight decay λ: in the gradient, g + λ p, or (decoupled) of the parameter, p (1 - lr λ)."""
     rate = group["weight_decay"]
-    if not rate:
+    if not used(rate):
         return p, grad
     if decoupled:
         return p * cast(1 - group["lr"] * rate, p), grad
-    return p, grad + rate * p
+    return p, grad + cast(rate, p) * p
 
 
 def moments(grad: Tensor, state: State, betas: Any) -> tuple[Tensor, Tensor]:

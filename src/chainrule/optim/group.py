@@ -137,6 +137,11 @@ def check_switches(owner: str, switches: Mapping[str, Any]) -> None:
         )
 
 
+def used(value: Any) -> bool:
+    """Whether an option does anything: it is not 0, or a tensor, whose number nobody knows."""
+    return isinstance(value, Tensor) or bool(value)
+
+
 def cast(value: Any, p: Any) -> Any:
     """A scalar in the dtype of ``p``, for use on its elements; Python numbers as they are."""
     return value.to(p.dtype) if isinstance(value, Tensor) else value

@@ -10,7 +10,7 @@ from ..nn.options import number
 from ..tensor import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
-from .group import ParamGroup, Switches, cast, scalar
+from .group import ParamGroup, Switches, cast, scalar, used
 from .optimizer import Optimizer, State, require, zeros
 
 
@@ -79,8 +79,8 @@ class SGD(Optimizer):
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
-        if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * p
+        if used(group["weight_decay"]):
+            grad = grad + cast(group["weight_decay"], p) * p
         if "momentum_buffer" in state:
             buffer, momentum = state["momentum_buffer"], cast(group["momentum"], p)
             if "step" in state:
@@ -157,8 +157,8 @@ class ASGD(Optimizer):
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter, and the average."""
-        if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * p
+        if used(group["weight_decay"]):
+            grad = grad + cast(group["weight_decay"], p) * p
         eta, mu, average = cast(state["eta"], p), cast(state["mu"], p), state["ax"]
         p.assign(p * (1 - group["lambd"] * eta) - eta * grad)
         average.assign(e.where(mu == 1, p, average + mu * (p - average)))

@@ -9,8 +9,17 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 
-from ..backends.base import BACKENDS, Backend, Program, backend_named
+from ..backends.base import (
+    BACKENDS,
+    Backend,
+    Copy,
+    Program,
+    Rounds,
+    Run,
+    backend_named,
+)
 from ..core.signature import Signature
 from ..errors import OptionError
 from .cache import Cache, default_folder
@@ -36,6 +45,16 @@ def disk_cache() -> Cache | None:
 def build(signature: Signature) -> Program:
     """A program for ``signature``: compiled where that is possible, otherwise interpreted."""
     return _present(backend_named(backend())).compile(signature, disk_cache())
+
+
+def interpreted(signature: Signature) -> Program:
+    """A program that is evaluated with NumPy, and needs no time to be made."""
+    return backend_named("interpreter").compile(signature)
+
+
+def rounds(parts: Sequence[Run | Copy]) -> Rounds:
+    """Steps of programs and copies of arrays, to be run in order again and again without Python."""
+    return _present(backend_named(backend())).rounds(parts)
 
 
 def _present(chosen: Backend) -> Backend:

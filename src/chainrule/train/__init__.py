@@ -26,6 +26,8 @@ from .pretrain import pretrain as pretrain
 from .pretrain import unroll as unroll
 from .recording import CSVLogger as CSVLogger
 from .recording import ModelCheckpoint as ModelCheckpoint
+from .seeds.history import SeedHistory as SeedHistory
+from .seeds.trainer import SeedTrainer as SeedTrainer
 from .sensitivity import Sensitivity as Sensitivity
 from .sensitivity import sensitivity as sensitivity
 from .sentinel import NonFiniteLossError as NonFiniteLossError

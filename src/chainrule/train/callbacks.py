@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ..errors import CheckpointError, OptionError
 from ..habits import STOPPING, STOPPING_SYNONYMS, knows
@@ -31,6 +32,19 @@ class Callback:
     """
 
     every: int = 0
+    restore_best: bool = False
+    """Whether `on_epoch_end` calls `Trainer.remember_best`."""
+
+    def may_wait(self, epoch: int) -> float:
+        """How many epochs, from number ``epoch`` of this call of `fit` on, may run before
+        `on_epoch_begin` and `on_epoch_end` are called for them, one after the other: epochs in
+        which this callback changes nothing and stops nothing, unless in the last.
+
+        Several epochs together run without Python between them. Here 1: each is reported at once.
+        A callback that only reads ``logs`` may return ``math.inf``. A subclass that overrides
+        `on_epoch_begin` or `on_epoch_end` again says this again.
+        """
+        return 1
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first step."""
@@ -54,6 +68,22 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave."""
+
+
+def waiting(callback: Callback) -> Callable[[int], float]:
+    """What the callback says it `may_wait`, if that was said of its methods as they are."""
+
+    def owner(name: str) -> int:
+        """How far up the class is that defines it."""
+        if name in vars(callback):
+            return -1
+        return next(i for i, kind in enumerate(type(callback).__mro__) if name in vars(kind))
+
+    base = type(callback).__mro__.index(Callback)
+    first = min(owner("on_epoch_begin"), owner("on_epoch_end"))
+    if first == base:
+        return lambda epoch: math.inf
+    return callback.may_wait if owner("may_wait") <= first else lambda epoch: 1
 
 
 class EpochFunction(Callback):
@@ -135,6 +165,10 @@ class EarlyStopping(Callback):
                 + (". Give validation_data or validation_split" if needs else "")
             )
 
+    def may_wait(self, epoch: int) -> float:
+        """Until it has waited long enough, if nothing improves."""
+        return max(self.start_from - epoch, 0) + max(self.patience - self.waited, 1)
+
     def improved(self, value: float) -> bool:
         """Whether ``value`` is better than the best so far."""
         return value == value and self._is_better(value, self.best)
@@ -212,10 +246,16 @@ _ELSEWHERE = {
 """What methods of Keras's and Lightning's callbacks are called here."""
 
 
+_CHECKED: WeakSet[type] = WeakSet()
+"""Classes whose methods are as they should be."""
+
+
 def _check_methods(callback: Callback) -> None:
     """Raise OptionError for a method that would never be called, or not as it expects."""
     kind = type(callback).__name__
-    for name in dir(type(callback)):
+    own = type(callback)
+    standard = own in _CHECKED and not any(n.startswith("on_") for n in vars(callback))
+    for name in () if standard else dir(own):
         method = getattr(callback, name, None)
         if not name.startswith("on_") or not callable(method):
             continue
@@ -237,7 +277,7 @@ def _check_methods(callback: Callback) -> None:
             ) from None
         except ValueError:
             pass  # no signature is known
-    own = type(callback)
+    _CHECKED.add(own)
     never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
     if never and own.on_steps is not Callback.on_steps:
         raise OptionError(

@@ -30,7 +30,8 @@ from ..errors import CheckpointError, OptionError, WriteError
 from ..habits import RESUME, knows
 from .lock import locked
 
-FORMAT = 1
+FORMAT = 2
+"""1, of version 0.1.0, had the history in the header, and is read as well."""
 _KEY = "chainrule_checkpoint"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 COST = 0.012
@@ -86,10 +87,11 @@ def read_file(path: Path) -> State:
         ) from error
     if _checksum(arrays, info[_KEY]) != info.get("checksum"):
         raise CheckpointError(f"{path} is damaged: its checksum does not match its contents")
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        found = meta.get("format") if isinstance(meta, dict) else None
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found not in range(1, FORMAT + 1):
         raise CheckpointError(
-            f"{path} has format {found}, this version of Chainrule reads format {FORMAT}; update it"
+            f"{path} has format {found}, this version of Chainrule reads formats up to {FORMAT}; "
+            "update it"
         )
     return State(arrays, meta)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,19 @@ class Dataset:
     def batch_rows(self, index: int) -> int:
         """The rows of batch ``index``."""
         return self.batch if index < self.full else self.rest
+
+    def updates(self, index: int, accumulate: int) -> bool:
+        """Whether parameters change after batch ``index``: it is the last of its group, or of the
+        epoch."""
+        last = index == self.steps - 1
+        return accumulate == 1 or index % accumulate == accumulate - 1 or last
+
+    def turns(self, accumulate: int) -> list[tuple[int, bool, int]]:
+        """An epoch as runs of equal steps: their rows, whether they update, and how many."""
+        if accumulate == 1:
+            return [(self.batch, True, self.full)] + [(self.rest, True, 1)] * (self.rest > 0)
+        kinds = [(self.batch_rows(i), self.updates(i, accumulate)) for i in range(self.steps)]
+        return [(*kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
 
 
 def evaluation_data(

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..errors import OptionError
 from ..runtime.explain import Explanation, explain_program
-from ..tensor.compiled import Compiled, Trace, _array
+from ..tensor.compiled import Compiled
+from ..tensor.trace import Trace, array_of_leaf
 from .alone import alone
 from .trainer import Trainer
 
@@ -51,7 +52,7 @@ def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> E
 
 
 def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:
-    inputs = [_array(leaves[i]) for i in trace.arguments]
+    inputs = [array_of_leaf(leaves[i]) for i in trace.arguments]
     inputs += [t._grad._storage() for t in trace.grads_read if t._grad is not None]
     state = [*(t._storage() for t in trace.state), *trace.extremes.arrays]
     floats = [

@@ -4,30 +4,26 @@ else."""
 from __future__ import annotations
 
 import contextlib
-import inspect
+import functools
 import math
 import threading
 import time
-import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import CheckpointError, OutOfRangeError, WriteError
-from ..habits import user_level
-from ..tensor.compiled import Trace
-from .callbacks import Callback, EarlyStopping
-from .checkpoint import Checkpoint, State
-from .dataset import Dataset
+from ..errors import OutOfRangeError
+from ..tensor.trace import Trace
+from .callbacks import EarlyStopping, waiting
+from .epochs import Columns, Epochs
 from .history import History
-from .identity import Settings, data_of, differences, digest_of, options_of
 from .interrupt import INTERRUPTED, Interrupts, interrupts
-from .meta import FitMeta, read_fit, read_meta
 from .meter import RECORD
+from .plan import Plan
 from .progress import Progress, progress_display
+from .run_folder import RunFolder
+from .schedules import epochs_foreseen, wants_metric
 from .sentinel import Sentinel
-from .snapshot import Part, restore, state_of
 from .steps import Steps
 from .watch import Watch
 
@@ -37,20 +33,6 @@ if TYPE_CHECKING:
 CHUNK_SECONDS = 0.05
 
 
-@dataclass
-class Plan:
-    """What one call of `fit` was asked to do."""
-
-    data: Dataset
-    validation: Dataset | None
-    epochs: int
-    max_seconds: float | None
-    progress: bool | None
-    callbacks: list[Callback]
-    checkpoint: Checkpoint | None
-    diagnose: bool
-
-
 class Fit:
     """Runs a plan."""
 
@@ -58,24 +40,29 @@ class Fit:
         self.trainer, self.steps, self.plan, self.data = trainer, steps, plan, plan.data
         self.batch = 0  # the next batch of this epoch
         self.epoch = 0  # of this fit
-        self.per_step = 0.0  # seconds, measured
+        self.per_step = steps.per_step.get(plan.data.batch, 0.0)  # seconds, measured
         self.interrupts = Interrupts()
         self._whole = True  # whether the counters say what the state is
-        self._not_written = False  # whether the last checkpoint could not be written
-        self._options: Settings = {}
-        self._settings: Settings = {}
-        self._found: tuple[State, FitMeta, str] | None = None  # in the checkpoint's folder
+        self.folder: RunFolder | None = None
         self.started = time.perf_counter()
-        self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch)
+        self.sentinel = Sentinel(trainer, steps, plan.data, trainer.epoch, self._set_rates)
         self.watch = Watch(trainer, steps, plan.data, plan.diagnose)
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self.quick = self._is_quick()
+        self._epochs: Epochs | None = None
+        self.per_epoch = 0.0  # seconds, measured where epochs run together
         # Callbacks and schedules may change anything between epochs.
-        listeners = [c for c in plan.callbacks if not isinstance(c, EarlyStopping)]
-        self._replayable = not listeners and not (
-            trainer.schedulers and trainer.schedule == "epoch"
+        self._waits = [waiting(c) for c in plan.callbacks]
+        listening = zip(plan.callbacks, self._waits, strict=True)
+        self._replayable = not self._scheduled and all(
+            isinstance(c, EarlyStopping) or may_wait(0) == math.inf for c, may_wait in listening
         )
+
+    @property
+    def _scheduled(self) -> bool:
+        """Whether schedules are stepped after each epoch."""
+        return bool(self.trainer.schedulers) and self.trainer.schedule == "epoch"
 
     def _is_quick(self) -> bool:
         """Whether many epochs can be run without Python: of one step each, and only the loss is
@@ -109,11 +96,8 @@ class Fit:
         """Look at the checkpoint, if there is one, and compile; no more than that."""
         trainer, checkpoint = self.trainer, self.plan.checkpoint
         if checkpoint is not None:
-            self._options = options_of(trainer, self.plan.callbacks)
-            # Where this trainer goes on itself, its learning rate is what the run made of it.
-            started = trainer._started.setdefault(checkpoint.folder.resolve(), {})
-            self._options |= {"lr": started.setdefault("lr", self._options.get("lr"))}
-            self._found = self._look(checkpoint)
+            self.folder = RunFolder(trainer, self.steps, self.plan, checkpoint, self._all_traces)
+            self.folder.look()
         trainer._stop, trainer._best = "", None
         for p in trainer.model.parameters():
             p.grad = None
@@ -127,13 +111,16 @@ class Fit:
         trainer, plan = self.trainer, self.plan
         for callback in plan.callbacks:
             callback.on_fit_begin(trainer)
-        resumed = self._found is not None and self._resume(*self._found)
-        self._found = None  # its arrays are copied
+        resumed = self.folder is not None and self._resume(self.folder)
         over = resumed and (trainer._stop or self.epoch >= plan.epochs)
         try:
             if not resumed:
                 self._start_epoch()
             while self.epoch < plan.epochs and not trainer._stop:
+                together = self._how_many_together()
+                if together > 1:
+                    self._run_together(together, display)
+                    continue
                 self._run_epoch(display)
                 if self.batch >= self.data.steps:
                     self._end_epoch(display)
@@ -146,6 +133,7 @@ class Fit:
                 callback.on_fit_end(trainer)
             trainer.history.stopped = INTERRUPTED
             raise
+        self.steps.per_step[self.data.batch] = self.per_step
         trainer.history.stopped = trainer._stop
         if not over:
             self._write(force=True)  # before weights are exchanged for the best: it may go on
@@ -156,15 +144,21 @@ class Fit:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
         data, k = self.data, self.trainer.accumulate
         self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
-        if data.rest and data.full > 1 and k == 1:
+        if data.rest and data.full > 1 and k == 1 and not self.steps.is_compiled(data, data.rest):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 
     def _all_traces(self) -> list[Trace]:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
+        self._wait_for_rest()
         data, steps = self.data, self.steps
         return [
-            steps.train_trace(data, data.batch_rows(batch), self._updates(batch), self.quick)
+            steps.train_trace(
+                data,
+                data.batch_rows(batch),
+                self.data.updates(batch, self.trainer.accumulate),
+                self.quick,
+            )
             for batch in range(data.steps)
             if batch < self.trainer.accumulate or batch >= data.full - 1
         ]
@@ -207,7 +201,8 @@ class Fit:
                     n, rows, update = self._next_chunk()
                     self._run(n, rows, update)
             except OutOfRangeError as error:
-                raise self._located(error) from None
+                last = RECORD if self.quick else data.steps
+                raise self._located(error, last) from None
             self._after_chunk(display)
 
     def _run(self, n: int, rows: int, update: bool) -> None:
@@ -248,6 +243,81 @@ class Fit:
         self.batch = 1
         self._whole = True
 
+    # -- several epochs at once --------------------------------------------------------------------
+    def _how_many_together(self) -> int:
+        """How many epochs, from here on, may run without Python between them."""
+        trainer, plan, steps = self.trainer, self.plan, self.data.steps
+        if self.quick or self.batch or not self.per_step or self._rest is not None:
+            return 1  # the first epoch compiles, and is timed
+        if any(c.every > 0 for c in plan.callbacks):
+            return 1
+        more = 1.0 if plan.validation is None else 1 + plan.validation.rows / self.data.rows
+        per_epoch = self.per_epoch or self.per_step * steps * more
+        n = min(plan.epochs - self.epoch, int(CHUNK_SECONDS / per_epoch))
+        n = int(min([n, *(may_wait(self.epoch) for may_wait in self._waits)]))
+        if self._scheduled:
+            n = int(min([n, *map(epochs_foreseen, trainer.schedulers)]))
+        if plan.checkpoint is not None and plan.checkpoint.every_steps is not None:
+            every = plan.checkpoint.every_steps
+            n = min(n, (every - trainer.step % every) // steps)
+        if n > 1 and self._epochs is None:
+            best = any(c.restore_best for c in plan.callbacks)
+            self._epochs = Epochs(trainer, self.steps, self.data, plan.validation, best)
+        if self._epochs is None:
+            return 1
+        return min(n, self._epochs.most)
+
+    def _run_together(self, n: int, display: Progress) -> None:
+        """``n`` epochs in one native run, and then what is to be done after each of them."""
+        epochs, steps = self._epochs, self.data.steps
+        assert epochs is not None
+        self.sentinel.keep(self.epoch * steps)
+        self._whole = False
+        start = time.perf_counter()
+        try:
+            sums, columns = epochs.run(n, self.epoch)
+        except OutOfRangeError as error:
+            epochs.unsee(0)
+            raise self._located(error, n * steps) from None
+        self.per_epoch = (time.perf_counter() - start) / n
+        self.per_step = self.per_epoch / steps
+        finite = np.isfinite(sums)
+        good = n if finite.all() else int(finite.argmin())
+        self._note(columns, good, display)
+        if good < n:
+            self.steps.meter.set_total(sums[good])
+            epochs.unsee(good)
+            self.trainer.step += steps
+            self._report_nonfinite(steps)
+        self._whole = True
+        self.batch = steps
+        self._pause(display, self.epoch)
+        self._next_epoch()
+
+    def _note(self, columns: Columns, n: int, display: Progress) -> None:
+        """Count ``n`` epochs that have run, and tell who wants to know of each."""
+        trainer, plan, epochs, steps = self.trainer, self.plan, self._epochs, self.data.steps
+        assert epochs is not None
+        lists = {name: column[:n].tolist() for name, column in columns.items()}
+        last = self.epoch + n
+        wanted = bool(plan.callbacks) or self._scheduled or not display.silent
+        try:
+            while wanted and self.epoch < last:
+                i = self.epoch + n - last
+                for callback in plan.callbacks if i else ():
+                    callback.on_epoch_begin(trainer, self.epoch)
+                trainer.step += steps
+                trainer.weights_of_epoch = functools.partial(epochs.weights, i)
+                self._close_epoch({k: v[i] for k, v in lists.items()}, display, i == n - 1)
+        finally:  # what has run has run
+            trainer.weights_of_epoch = None
+            left = last - self.epoch
+            if left:
+                trainer.history.extend({k: v[n - left :] for k, v in lists.items()})
+                trainer.epoch += left
+                trainer.step += left * steps
+                self.epoch = last
+
     def _advance(self) -> None:
         """One training step, of those that are compiled already; the watch puts all state back."""
         for p in self.trainer.model.parameters():
@@ -272,51 +342,56 @@ class Fit:
         k = self.trainer.accumulate
         if k == 1:
             return n, rows, True
-        if self._updates(self.batch):
+        if data.updates(self.batch, k):
             return 1, rows, True
         return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
 
-    def _updates(self, batch: int) -> bool:
-        """Whether parameters change after this batch: it is the last of its group, or of the
-        epoch."""
-        k = self.trainer.accumulate
-        return k == 1 or batch % k == k - 1 or batch == self.data.steps - 1
-
     def _after_chunk(self, display: Progress) -> None:
-        trainer = self.trainer
         if not math.isfinite(self.steps.meter.total):
             self._report_nonfinite(self.batch)
+        self._pause(display, self.epoch + self.batch / self.data.steps)
+        if self.batch < self.data.steps:  # at the end of an epoch that is done after it
+            self._write()
+            self._answer_interrupt()
+
+    def _pause(self, display: Progress, done: float) -> None:
+        """Between two native runs; ``done``: epochs so far."""
+        trainer, limit = self.trainer, self.plan.max_seconds
         if self._rest is None:
             self.watch.look(self.per_step, self._advance)
         for callback in self.plan.callbacks:
             if callback.every > 0 and trainer.step % callback.every == 0:
                 callback.on_steps(trainer, trainer.step, self.steps.meter.logs())
         if display.shown:
-            fraction = (self.epoch + self.batch / self.data.steps) / self.plan.epochs
-            display.update(self.epoch, fraction, self.steps.meter.logs(), self.per_step)
-        limit = self.plan.max_seconds
+            logs = self.steps.meter.logs()
+            display.update(self.epoch, done / self.plan.epochs, logs, self.per_step)
         if limit is not None and time.perf_counter() - self.started > limit:
             trainer.stop(f"{limit:g} seconds are over")
-        if self.batch < self.data.steps:  # at the end of an epoch that is done after it
-            self._write()
-            self._answer_interrupt()
 
     def _answer_interrupt(self) -> None:
         if self.interrupts.waiting:
             self._wait_for_rest()
             self.interrupts.answer()
 
+    def _set_rates(self, epoch: int) -> None:
+        """As they were in an epoch of those that ran together, for the sentinel."""
+        if self._epochs is not None:
+            self._epochs.set_rates(epoch)
+
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
-        rows, update = self.data.batch_rows(batch), self._updates(batch)
+        rows, update = (
+            self.data.batch_rows(batch),
+            self.data.updates(batch, self.trainer.accumulate),
+        )
         self.steps.run_training(self.data, rows, update, n, self.quick)
 
-    def _located(self, error: OutOfRangeError) -> OutOfRangeError:
-        """An index was outside in the chunk that begins here."""
+    def _located(self, error: OutOfRangeError, last: int) -> OutOfRangeError:
+        """An index was outside among the next ``last`` batches from this epoch on."""
         self._wait_for_rest()
         if not error.after_run:
             return error
-        last = self.epoch * self.data.steps + (RECORD if self.quick else self.data.steps)
+        last += self.epoch * self.data.steps
         return self.sentinel.locate(error, last, self._run_again)
 
     def _report_nonfinite(self, last: int) -> None:
@@ -333,119 +408,53 @@ class Fit:
             logs |= trainer._evaluate(plan.validation, "val_")
         if trainer.schedulers:
             logs["lr"] = float(trainer.optimizer.param_groups[0]["lr"])
-            if trainer.schedule == "epoch":
-                self._step_schedulers(logs)
+        self._close_epoch(logs, display)
+        self._next_epoch()
+
+    def _close_epoch(self, logs: dict[str, float], display: Progress, last: bool = True) -> None:
+        """Count an epoch and tell of it; ``last``: no later one has run yet."""
+        trainer = self.trainer
+        if self._scheduled:
+            self._step_schedulers(logs, last)
         trainer.history.append(logs)
         trainer.epoch += 1
         self.epoch += 1
-        self._whole = True
-        for callback in plan.callbacks:
+        self._whole = last
+        for callback in self.plan.callbacks:
             callback.on_epoch_end(trainer, self.epoch - 1, logs)
         display.end_epoch(self.epoch - 1, logs)
-        if self.epoch < plan.epochs and not trainer._stop:
+
+    def _next_epoch(self) -> None:
+        if self.epoch < self.plan.epochs and not self.trainer._stop:
             self._start_epoch()
             self._write()
             self._answer_interrupt()
 
-    def _step_schedulers(self, logs: dict[str, float]) -> None:
+    def _step_schedulers(self, logs: dict[str, float], last: bool) -> None:
         for scheduler in self.trainer.schedulers:
-            if (
-                "metrics" in inspect.signature(scheduler.step).parameters
-            ):  # plateau: by what is measured
+            if wants_metric(scheduler):  # plateau: by what is measured
                 scheduler.step(logs.get("val_loss", logs["loss"]))
-            else:
+            elif last:  # of epochs that ran together it was stepped before
                 scheduler.step()
 
     # -- checkpoints -------------------------------------------------------------------------------
-    def settings(self, compiled: bool = True) -> Settings:
-        """What must be the same for a resumed run to be the same run; all but the computation
-        itself is known before anything is compiled."""
-        if not self._settings:
-            self._settings = {**data_of(self.data, self.plan.validation), **self._options}
-        if compiled and "step" not in self._settings:
-            self._wait_for_rest()
-            self._settings["step"] = digest_of(self._all_traces())
-        return self._settings
-
     def _write(self, force: bool = False) -> None:
-        """A checkpoint, if it is time. Where none can be written training goes on, with a
-        warning."""
-        checkpoint = self.plan.checkpoint
-        if checkpoint is None or not (force or checkpoint.due(self.trainer.step)):
-            return
-        state = state_of(self.trainer, self.steps)
-        state.meta["fit"] = {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "rows": self.steps.meter.rows,
-            "settings": self.settings(),
-            "callbacks": [c.state_dict() for c in self.plan.callbacks],
-        }
-        try:
-            checkpoint.write(self.trainer.step, state)
-        except WriteError as error:
-            if not self._not_written or force:
-                with contextlib.suppress(RuntimeWarning):  # it must end nothing
-                    warnings.warn(
-                        f"checkpoint: {error}. Training goes on; what it learns is not kept",
-                        RuntimeWarning,
-                        stacklevel=user_level(),
-                    )
-            self._not_written = True
-        else:
-            self._not_written = False
+        """A checkpoint, if it is time."""
+        if self.folder is not None and (force or self.folder.is_due()):
+            self.folder.write(self.epoch, self.batch, force)
 
-    def _look(self, checkpoint: Checkpoint) -> tuple[State, FitMeta, str] | None:
-        """The state in the folder, if there is one: of this run, and at a place that there is."""
-        state = checkpoint.read()
-        if state is None:
-            return None
-        where, data = f"the checkpoint in {checkpoint.folder}", self.data
-        fit = read_fit(state.meta, read_meta(state.meta, where).epoch, where)
-        self._check_same(fit, where, compiled=False)
-        if len(fit.callbacks) != len(self.plan.callbacks):
-            raise CheckpointError(
-                f"{where} has the state of {len(fit.callbacks)} callbacks, this call of fit has "
-                f"{len(self.plan.callbacks)}"
-            )
-        if fit.batch > data.steps:
-            raise CheckpointError(
-                f"{where} is damaged: its next batch is {fit.batch}, an epoch has {data.steps}"
-            )
-        position = state.arrays.get("cursor.position")
-        row = min(fit.batch * data.batch, data.rows)
-        if data.steps > 1 and position is not None and not np.array_equal(position, row):
-            raise CheckpointError(
-                f"{where} is damaged: its next row is {position}, batch {fit.batch} begins with "
-                f"row {row}"
-            )
-        return state, fit, where
-
-    def _check_same(self, fit: FitMeta, where: str, compiled: bool) -> None:
-        there = fit.settings if compiled else {k: v for k, v in fit.settings.items() if k != "step"}
-        different = differences(there, self.settings(compiled))
-        if different:
-            raise CheckpointError(
-                f"{where} is of another run ({'; '.join(different)}); remove the folder, or choose "
-                "another one"
-            )
-
-    def _resume(self, state: State, fit: FitMeta, where: str) -> bool:
-        """Continue the run whose state this is."""
-        self._check_same(fit, where, compiled=True)
-        callbacks = zip(self.plan.callbacks, fit.callbacks, strict=True)
-        parts = [Part(f"callback {type(c).__name__}", c, saved) for c, saved in callbacks]
-        restore(self.trainer, self.steps, state, where, parts=parts)
-        self.sentinel.first_epoch = self.trainer.epoch - fit.epoch
+    def _resume(self, folder: RunFolder) -> bool:
+        """Go on where the folder says that this run was; whether there is such a place."""
+        fit = folder.restore()
+        if fit is None:
+            return False
+        trainer = self.trainer
+        self.sentinel.first_epoch = trainer.epoch - fit.epoch
         self.epoch, self.batch = fit.epoch, fit.batch
-        self.steps.meter.rows = fit.rows
-        stopped = self.trainer.history.stopped
-        self.trainer._stop = "" if "seconds are over" in stopped else stopped
-        self.trainer.history.stopped = self.trainer._stop
-        if (
-            self.batch >= self.data.steps
-            and self.epoch < self.plan.epochs
-            and not self.trainer._stop
-        ):
+        stopped = trainer.history.stopped
+        trainer._stop = "" if "seconds are over" in stopped else stopped
+        trainer.history.stopped = trainer._stop
+        ended = self.batch >= self.data.steps
+        if ended and self.epoch < self.plan.epochs and not trainer._stop:
             self._start_epoch()  # it had ended with fewer epochs, or between epochs
         return True

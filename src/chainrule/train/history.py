@@ -74,10 +74,10 @@ class History:
 
     def _begin(self, names: Iterable[str]) -> None:
         """Columns for measures that are new."""
-        done = len(self)
-        for name in names:
-            if name not in self._columns:
-                self._columns[name] = array("d", [math.nan]) * done
+        new = [name for name in names if name not in self._columns]
+        done = len(self) if new else 0
+        for name in new:
+            self._columns[name] = array("d", [math.nan]) * done
 
     def copy(self) -> History:
         """The same numbers in a history of their own; ``stopped`` is empty."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 INTERRUPTED = "interrupted"
 """The `History.stopped` of a training that was ended by Ctrl-C."""
@@ -39,11 +46,25 @@ class Interrupts:
 _current: Interrupts | None = None
 
 
+def _lost_in(frame: FrameType | None) -> bool:
+    """Whether Python would swallow what is raised here: within a finalizer or the callback of a
+    weak reference."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or (
+            code.co_name == "remove" and code.co_filename == weakref.__file__
+        ):
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
     """Take Ctrl-C over for a block. Blocks inside one another are one, the outermost.
 
-    While ``deferred`` is set, a first press raises nothing; a press that is still not ``answered``
+    While ``deferred`` is set, a first press raises nothing, and none does where Python would
+    swallow the exception (in a finalizer); a press that is still not ``answered``
     when the outermost block ends raises KeyboardInterrupt there, so that none is lost. Nothing is
     taken over outside of the main thread, or where the program has a handler of its own.
     """
@@ -61,9 +82,9 @@ def interrupts() -> Iterator[Interrupts]:
         _current = None
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def note(*_: object) -> None:
+    def note(_: int, frame: FrameType | None) -> None:
         own.count += 1
-        if own.at_once or not own.deferred:
+        if (own.at_once or not own.deferred) and not _lost_in(frame):
             give_back()
             raise KeyboardInterrupt
 
@@ -78,3 +99,14 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         give_back()
     own.answer()
+
+
+def interruptible(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function that takes Ctrl-C over from its first line on."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **options: _P.kwargs) -> _R:
+        with interrupts():
+            return function(*args, **options)
+
+    return run

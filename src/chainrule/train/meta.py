@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..core.node import Array
 from ..errors import CheckpointError
+from .checkpoint import State
 from .history import History
 
 MOST_EPOCHS = 2**32 - 1
@@ -43,12 +47,16 @@ class FitMeta:
     callbacks: list[dict[str, Any]]
 
 
-def read_meta(meta: Mapping[str, Any], where: str) -> Meta:
+HISTORY = "history."
+"""Begins the names of the arrays that hold a history: one for each measure."""
+
+
+def read_meta(state: State, where: str) -> Meta:
     """What `state_of` wrote. Raises CheckpointError for anything else."""
-    held = _Reader(meta, where)
+    held = _Reader(state.meta, where)
     step = held.count("step", MOST_STEPS)
     epoch = held.count("epoch", min(MOST_EPOCHS, step))
-    history = _history(held, epoch)
+    history = _history(held, state.arrays, epoch)
     history.stopped = held.text("stopped")
     return Meta(
         held.text("model"),
@@ -112,14 +120,25 @@ class _Reader:
         return value
 
 
-def _history(held: _Reader, epochs: int) -> History:
+def _history(held: _Reader, arrays: Mapping[str, Array], epochs: int) -> History:
+    """The numbers are arrays, the names in their order are meta; version 0.1.0 wrote lists."""
     value = held.held.get("history")
-    lines: list[Any] = list(value.values()) if isinstance(value, dict) else [None]
-    if not all(isinstance(line, list) and all(map(_number, line)) for line in lines):
+    if isinstance(value, list):
+        if sorted(f"{HISTORY}{v}" for v in value) != sorted(
+            k for k in arrays if k.startswith(HISTORY)
+        ):
+            raise held.refused("history", "the names of the measures, each with an array")
+        lines: dict[str, Any] = {str(k): arrays[f"{HISTORY}{k}"] for k in value}
+        good = all(a.dtype == np.float64 and a.ndim == 1 for a in lines.values())
+    else:
+        lines = value if isinstance(value, dict) else {"": None}
+        good = all(isinstance(line, list) and all(map(_number, line)) for line in lines.values())
+    if not good:
         raise held.refused("history", "a list of numbers for each measure")
-    if len({len(line) for line in lines}) > 1:
+    if len({len(line) for line in lines.values()}) > 1:
         raise held.refused("history", "as many numbers of each measure")
-    history = History(value)
+    history = History()
+    history.extend(lines)
     if len(history) > epochs:
         raise CheckpointError(
             f"{held.where} is damaged: its history has {len(history)} epochs, its counter says "

@@ -16,7 +16,7 @@ from ..errors import OptionError
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, stored
 from .arrays import Arrays
-from .metrics import Metric, as_metric
+from .metrics import Metric, as_metric, quotient
 from .objective import (
     BatchLoss,
     Objective,
@@ -177,11 +177,20 @@ class Meter:
     def reset(self) -> None:
         """Start again from nothing."""
         self.rows = 0.0
-        for tensor in (self.loss, *self.counts.values(), *self.parts.values()):
-            _write(tensor, np.zeros(()))
+        for tensor, value in self.beginning():
+            _write(tensor, value)
+
+    def beginning(self) -> list[tuple[Tensor, Array]]:
+        """All tensors, with the numbers they begin with."""
+        zero = np.zeros(())
+        found = [(t, zero) for t in (self.loss, *self.counts.values(), *self.parts.values())]
         for state, zeros in zip(self.states, self._zeros, strict=True):
-            for k, tensor in state.items():
-                _write(tensor, zeros[k])
+            found += [(t, zeros[k]) for k, t in state.items()]
+        return found
+
+    def set_total(self, value: float) -> None:
+        """Make it the sum of the losses."""
+        _write(self.loss, np.array(value))
 
     @property
     def total(self) -> float:
@@ -190,21 +199,29 @@ class Meter:
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """The means so far."""
-        means = {name: self._mean(name, tensor) for name, tensor in self.parts.items()}
-        mean = self._mean("", self.loss)
+        numbers = {k: np.array(t._read())[None] for k, t in self.tensors().items()}
+        return {name: float(column[0]) for name, column in self.columns(numbers, prefix).items()}
+
+    def columns(self, numbers: Mapping[str, Array], prefix: str = "") -> dict[str, Array]:
+        """The means by the numbers of `tensors`, each with an axis before its own, as after several
+        passes over so many rows as now."""
+        means = {name: self._mean(name, numbers[f"part.{name}"], numbers) for name in self.parts}
+        mean = self._mean("", numbers["loss"], numbers)
         for name in self._counting - {""}:  # the others are in the sum of the whole loss
-            mean += self._weight(name) * means[name]
+            mean = mean + self._weight(name) * means[name]
         found = {f"{prefix}loss": mean}
         found |= {f"{prefix}{name}_loss": value for name, value in means.items()}
-        for (_, name, metric), state in zip(self.metrics, self.states, strict=True):
-            numbers: Mapping[str, Array] = {k: np.asarray(t) for k, t in state.items()}
-            found[f"{prefix}{name}"] = float(metric.compute(numbers)) if self.rows else math.nan
+        for i, (_, name, metric) in enumerate(self.metrics):
+            state = {k: numbers[f"metric.{i}.{k}"] for k in self.states[i]}
+            found[f"{prefix}{name}"] = metric.computed(state) if self.rows else mean * math.nan
         return found
 
-    def _mean(self, name: str, sum_: Tensor) -> float:
-        count = float(self.counts[name].item()) if name in self._counting else self.rows
-        count = 1.0 if self.objective.sums else count
-        return float(sum_.item()) / count if count else math.nan
+    def _mean(self, name: str, sums: Array, numbers: Mapping[str, Array]) -> Array:
+        if self.objective.sums:
+            return sums
+        if name in self._counting:
+            return quotient(sums, numbers[f"count.{name}"])
+        return sums / self.rows if self.rows else sums * math.nan
 
     def _weight(self, name: str) -> float:
         return next(p.weight for p in self.objective.parts if p.name == name)

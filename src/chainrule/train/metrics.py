@@ -30,6 +30,12 @@ def _zero(shape: Shape = ()) -> Array:
     return np.zeros(shape, np.float64)
 
 
+def quotient(sums: Array, counts: Array) -> Array:
+    """sum / count; NaN of nothing."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts if counts.all() else np.where(counts == 0, np.nan, sums / counts)
+
+
 class Metric:
     """Base of metrics. Subclasses define `update` and `compute`, and `init` unless two scalars will
     do.
@@ -108,6 +114,14 @@ class Metric:
         """The metric over all batches; here sum / count."""
         count = float(state["count"])
         return float(state["sum"]) / count if count else float("nan")
+
+    def computed(self, states: Mapping[str, Array]) -> Array:
+        """`compute` of many states: each array has an axis before its own."""
+        if type(self).compute is Metric.compute:
+            return quotient(states["sum"], states["count"])
+        rows = range(len(next(iter(states.values()))))
+        found = (float(self.compute({k: v[i, ...] for k, v in states.items()})) for i in rows)
+        return np.fromiter(found, np.float64)
 
     def __call__(self, prediction: Any, target: Any) -> float:
         """The metric of these rows by themselves: arrays or tensors of predictions and targets.

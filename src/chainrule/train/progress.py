@@ -13,6 +13,7 @@ class Progress:
     """No display; the base of those that show something."""
 
     shown = False
+    silent = True
 
     def update(
         self, epoch: int, fraction: float, logs: Mapping[str, float], per_step: float
@@ -38,11 +39,12 @@ class LiveProgress(Progress):
     """A bar, redrawn in place."""
 
     shown = True
+    silent = False
 
     def __init__(self, bar: Any, epochs: int) -> None:
         self.bar, self.epochs = bar, epochs
         self.task = bar.add_task("", total=1.0, text="compiling", left="")
-        self.began = time.perf_counter()
+        self.began = self.shown_at = time.perf_counter()
         self.last: str = ""
 
     def update(
@@ -62,13 +64,17 @@ class LiveProgress(Progress):
         """Keep the validation's measures in sight."""
         shown = {k: v for k, v in logs.items() if k.startswith("val_")}
         self.last = f"  {_measures(shown)}" if shown else ""
+        now = time.perf_counter()
+        if now - self.shown_at < 0.05 and epoch + 1 < self.epochs:
+            return  # of epochs that ran together
+        self.shown_at = now
         self.bar.update(self.task, text=f"epoch {epoch + 1}/{self.epochs}  {_measures(logs)}")
 
 
 class LineProgress(Progress):
     """One line per epoch, where stderr is not a terminal; at most about two a second."""
 
-    shown = False
+    silent = False
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.printed = epochs, 0.0

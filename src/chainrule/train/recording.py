@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,10 @@ class CSVLogger(Callback):
         """Look whether the file can be written; begin it."""
         check_writable(self.path)
         self._names = None
+
+    def may_wait(self, epoch: int) -> float:
+        """Lines may come late."""
+        return math.inf
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Write the line."""

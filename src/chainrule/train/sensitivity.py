@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,17 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import OptionError, ShapeError
-from ..nn.functional_call import functional_call, stack_module_state
+from ..nn.functional_call import functional_call
 from ..nn.module import Module
 from ..nn.options import check, integer
 from ..optim import SGD
-from ..tensor import random
 from ..tensor.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
-from ..tensor.value import array_of, as_tensor, no_grad
+from ..tensor.value import array_of, as_tensor, stored
 from .figures import matplotlib_of, save_figure
 from .names import loss_of
+from .seeds.nets import first_states, times_gain
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.4, 2.0, 2.8, 4.0)
 
@@ -145,23 +144,23 @@ def sensitivity(
         raise OptionError(f"sensitivity: gains are positive numbers, got {gains!r}")
     if not np.isfinite(factors).all():
         raise OptionError(f"sensitivity: gains are finite, got {gains!r}")
-    rows, targets = as_tensor(x), as_tensor(y)
-    if not rows.ndim or not targets.ndim or len(rows) != len(targets):
+    cases, targets = as_tensor(x), as_tensor(y)
+    if not cases.ndim or not targets.ndim or len(cases) != len(targets):
         raise ShapeError(
-            f"sensitivity: x and y have a row for each case, got {rows.shape} and {targets.shape}"
+            f"sensitivity: x and y have a row for each case, got {cases.shape} and {targets.shape}"
         )
     objective = loss_of("sensitivity", loss)
-    nets = [net for net in _made(model, seeds) for _ in factors]
-    weights, buffers = stack_module_state(nets)
-    with no_grad():
-        for w in weights.values():
-            if w.ndim > 2:  # the nets, and two axes of their own
-                scale = np.tile(factors, seeds).reshape(-1, *[1] * (w.ndim - 1))
-                w.assign(w * scale.astype(w.dtype))
+    first = first_states("sensitivity", model, range(seeds))
+    rows = {k: np.repeat(a, len(factors), axis=0) for k, a in first.tensors.items()}
+    parameters = dict(first.net.named_parameters())
+    times_gain(rows, np.tile(factors, seeds), list(parameters))
+    stacked = {k: stored(a) for k, a in rows.items()}
+    buffers = {k: t for k, t in stacked.items() if k not in parameters}
+    weights = {k: stacked[k].requires_grad_(p.requires_grad) for k, p in parameters.items()}
     learning = (optimizer or (lambda p: SGD(p, lr=0.05, momentum=0.9)))(list(weights.values()))
 
     def one(w: dict[str, Tensor], b: dict[str, Tensor]) -> Any:
-        return objective(functional_call(nets[0], (w, b), rows), targets)
+        return objective(functional_call(first.net, (w, b), cases), targets)
 
     @compile_function
     def step(learn: bool) -> Any:
@@ -175,40 +174,11 @@ def sensitivity(
     def grid(values: Any) -> Array:
         return np.asarray(values, float).reshape(seeds, -1).T
 
-    first = grid(array_of(step(False)))
+    before = grid(array_of(step(False)))
     gradients = {}
     for name, w in weights.items():
         if w.ndim > 2 and w.grad is not None:
-            flat = np.asarray(array_of(w.grad), float).reshape(len(nets), -1)
+            flat = np.asarray(array_of(w.grad), float).reshape(len(factors) * seeds, -1)
             gradients[name] = grid(np.linalg.norm(flat, axis=1))
     step.repeat(steps, True)
-    return Sensitivity(factors, first, grid(array_of(step(False))), gradients)
-
-
-def _made(model: Module | Callable[[], Module], seeds: int) -> list[Module]:
-    """A net for every seed; the default generator is left as it was."""
-    state = random.default_generator.get_state()
-    try:
-        made = []
-        for seed in range(seeds):
-            random.manual_seed(seed)
-            made.append(_anew(model) if isinstance(model, Module) else model())
-    finally:
-        random.default_generator.set_state(state)
-    return made
-
-
-def _anew(model: Module) -> Module:
-    """A copy with first weights of its own."""
-    net = copy.deepcopy(model)
-    for path, part in net.named_modules():
-        reset = getattr(part, "reset_parameters", None)
-        if reset is not None:
-            reset()
-        elif any(p is not None and p.ndim > 1 for p in part._parameters.values()):
-            raise OptionError(
-                f"sensitivity: {path or 'the model'} ({type(part).__name__}) has weights and no "
-                "reset_parameters() to draw them anew; give a function that makes the net, "
-                "sensitivity(lambda: Net(), ...)"
-            )
-    return net
+    return Sensitivity(factors, before, grid(array_of(step(False))), gradients)

@@ -62,9 +62,18 @@ class Kept:
 class Sentinel:
     """Keeps copies, and explains."""
 
-    def __init__(self, trainer: Trainer, steps: Steps, data: Dataset, first_epoch: int) -> None:
-        """``first_epoch``: the trainer's count of epochs where this fit began."""
+    def __init__(
+        self,
+        trainer: Trainer,
+        steps: Steps,
+        data: Dataset,
+        first_epoch: int,
+        set_rates: Callable[[int], None],
+    ) -> None:
+        """``first_epoch``: the trainer's count of epochs where this fit began. ``set_rates`` is
+        called where an epoch of the fit, by its number, is run again."""
         self.trainer, self.steps, self.data, self.first_epoch = trainer, steps, data, first_epoch
+        self.set_rates = set_rates
         self.kept: Kept | None = None
         self._cost, self._last = 0.0, -math.inf
 
@@ -159,11 +168,16 @@ class Sentinel:
         def replay(batch: int) -> None:
             if batch % steps == 0 and batch > kept.batch:
                 self.steps.meter.reset()
-                if steps > 1:
-                    self.steps.cursor.start(self.trainer.seed, self.first_epoch + batch // steps)
+                self._begin(batch // steps)
             run(batch % steps, 1)
 
         return replay
+
+    def _begin(self, epoch: int) -> None:
+        """Order and rates of an epoch of the fit."""
+        self.set_rates(epoch)
+        if self.data.steps > 1:
+            self.steps.cursor.start(self.trainer.seed, self.first_epoch + epoch)
 
     def _before(self, bad: int, kept: Kept, replay: Callable[[int], None]) -> Array:
         """Bring everything to where batch ``bad`` begins; returns its rows."""
@@ -172,8 +186,8 @@ class Sentinel:
         for batch in range(kept.batch, bad):
             replay(batch)
         self.trainer.step = kept.step + bad - kept.batch
-        if bad % steps == 0 and steps > 1:
-            self.steps.cursor.start(self.trainer.seed, self.first_epoch + bad // steps)
+        if bad % steps == 0:
+            self._begin(bad // steps)
         return self._rows(bad % steps)
 
     @staticmethod
@@ -214,6 +228,7 @@ class Sentinel:
             )
 
     def _restore(self, kept: Kept) -> None:
+        self._begin(kept.batch // self.data.steps)
         for tensor, array in kept.arrays:
             np.copyto(tensor._storage_for_update(), array)
         self.trainer.step, self.steps.meter.rows = kept.step, kept.rows

@@ -15,7 +15,7 @@ from ..errors import CheckpointError
 from ..tensor.random import Generator, default_generator
 from ..tensor.value import Value
 from .checkpoint import State
-from .meta import Meta, read_meta
+from .meta import HISTORY, Meta, read_meta
 from .steps import Steps, updated_tensors
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def state_of(trainer: Trainer, steps: Steps) -> State:
     """A copy of everything."""
     arrays = {k: np.array(t._read()) for k, t in tensors_of(trainer, steps).items()}
     arrays |= {f"best.{k}": v for k, v in (trainer._best or {}).items()}
+    arrays |= {HISTORY + k: trainer.history.numpy(k) for k in trainer.history}
     meta: dict[str, Any] = {
         "model": type(trainer.model).__name__,
         "optimizer": type(trainer.optimizer).__name__,
@@ -83,7 +84,7 @@ def state_of(trainer: Trainer, steps: Steps) -> State:
         "schedulers": [_jsonable(s.state_dict()) for s in trainer.schedulers],
         "epoch": trainer.epoch,
         "step": trainer.step,
-        "history": trainer.history.to_dict(),
+        "history": trainer.history.keys(),
         "stopped": trainer.history.stopped,
     }
     return State(arrays, meta)
@@ -127,13 +128,15 @@ def restore(
     parts: Sequence[Part] = (),
 ) -> None:
     """Put a copy back. Nothing is changed unless all fits; raises CheckpointError otherwise."""
-    meta = read_meta(state.meta, where)
+    meta = read_meta(state, where)
     tensors = {
         k: t for k, t in tensors_of(trainer, steps).items() if not only or k.startswith(only)
     }
     best = {k.removeprefix("best."): v for k, v in state.arrays.items() if k.startswith("best.")}
     problems = _of_another_kind(trainer, meta)
-    problems += _misfits(tensors, {k: v for k, v in state.arrays.items() if k[:5] != "best."})
+    problems += _misfits(
+        tensors, {k: v for k, v in state.arrays.items() if not k.startswith(("best.", HISTORY))}
+    )
     if best:
         problems += [f"best: {p}" for p in _misfits(trainer.model_tensors(), best)]
     problems += [] if problems else _shared(tensors, state.arrays)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,19 +24,27 @@ from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
 from ..tensor import elementwise as e
 from ..tensor.capture import Capture, active, capturing
-from ..tensor.compiled import Compiled, Trace
+from ..tensor.compiled import Compiled
 from ..tensor.create import zeros_like
-from ..tensor.follow import Part
+from ..tensor.follow import Part, follow
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
+from ..tensor.rounds import Turn
 from ..tensor.tensor import Tensor
+from ..tensor.trace import Trace
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
+from ..tensor.watch import Watch
 from .arrays import Arrays
 from .dataset import Dataset
 from .meter import Meter, _write
+from .schedules import Schedules
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+
+ORDERS = 128
+"""Epochs whose orders are computed at once, at least."""
 
 
 class Cursor:
@@ -45,14 +53,22 @@ class Cursor:
     def __init__(self) -> None:
         self.position = stored(np.zeros((), np.uint32))
         self.order = stored(np.zeros(2, np.uint32))
+        self._known: tuple[int, int, Array] = 0, 0, np.zeros((0, 2), np.uint32)
 
     def start(self, seed: int = 0, epoch: int = 0) -> None:
         """Go to the first row, in the order of (seed, epoch)."""
         _write(self.position, np.zeros((), np.uint32))
-        words = philox(
-            np.uint32(epoch), np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF)
-        )
-        _write(self.order, np.array(words, np.uint32))
+        _write(self.order, self.orders(seed, epoch, 1)[0])
+
+    def orders(self, seed: int, first: int, count: int) -> Array:
+        """The keys of the orders of so many epochs, (count, 2). Many are computed at once."""
+        of, begin, table = self._known
+        if of != seed or not begin <= first <= first + count <= begin + len(table):
+            epochs = np.arange(first, first + max(count, ORDERS)).astype(np.uint32)
+            words = philox(epochs, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
+            self._known = seed, first, np.stack(words, axis=-1)
+            return self.orders(seed, first, count)
+        return table[first - begin : first - begin + count]
 
     def rows(self, count: int, total: int, shuffle: bool) -> Any:
         """The row numbers of the next batch (a node), and the step to the batch after it."""
@@ -73,6 +89,9 @@ class Steps:
         self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
+        self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
+        self.schedules = Schedules(trainer)
+        self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
     def _read_in_training(self) -> list[Any]:
@@ -213,17 +232,35 @@ class Steps:
         """The compiled training step for a batch of ``rows`` rows."""
         return self.train.program(*self.train_arguments(data, rows, update, record))
 
+    def is_compiled(self, data: Dataset, rows: int) -> bool:
+        """Whether the training step for a batch of ``rows`` rows is there."""
+        return self.train.known(*self.train_arguments(data, rows)) is not None
+
     def training_traces(self) -> list[Trace]:
         """The compiled training steps of the model, the optimizer and the loss there are now."""
         listed = [t for traces in self.train.traces.values() for t in traces]
         return [t for t in listed if not t.watch.outdated()]
 
     @staticmethod
-    def _run(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
-        """``n`` steps in one native run, after a look at the indices that are among the data."""
+    def _turn(compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Turn:
+        """``n`` steps, after a look at the indices that are among the data."""
         trace, leaves = compiled._find(arguments, {})
         _look(data, trace.extremes.given)
-        return trace.run(leaves, n)
+        return Turn(trace, leaves, n)
+
+    def training_turn(self, data: Dataset, rows: int, update: bool, n: int) -> Turn:
+        """``n`` training steps, compiled."""
+        return self._turn(self.train, data, n, self.train_arguments(data, rows, update))
+
+    def evaluation_turn(self, data: Dataset, rows: int, n: int) -> Turn:
+        """``n`` evaluation steps, compiled."""
+        with no_grad():
+            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
+            return self._turn(self.evaluate, data, n, arguments)
+
+    def _run(self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
+        """``n`` steps in one native run."""
+        return self._turn(compiled, data, n, arguments).run()
 
     def run_training(
         self, data: Dataset, rows: int, update: bool, n: int, record: bool = False
@@ -242,9 +279,9 @@ class Steps:
 
     def run_evaluation(self, data: Dataset, rows: int, n: int) -> None:
         """``n`` evaluation steps in one native run."""
+        turn = self.evaluation_turn(data, rows, n)
         with no_grad():
-            arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
-            self._run(self.evaluate, data, n, arguments)
+            turn.run()
         self.eval_meter.rows += n * rows
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
@@ -274,6 +311,18 @@ class Steps:
         return self._probe(data, count)
 
     def _probe(self, data: Dataset, count: int) -> tuple[Any, Any]:
+        arrays = (*data.x.arrays, *(data.y.arrays if data.y is not None else ()))
+        shapes = tuple((a.shape[1:], a.dtype) for a in arrays)
+        key = (count, data.to_float, shapes, Static.of(data))
+        known = self._probes.get(key)
+        if known is None or not known.watch.unchanged():
+            known = self._new_probe(data, count)
+            self._probes[key] = known
+        _look(data, known.checks)
+        return known.prediction, known.target
+
+    def _new_probe(self, data: Dataset, count: int) -> Probe:
+        watch = follow(self._read_in_prediction)
         capture = Capture("Trainer", make, register_leaf)
         with capturing(capture), no_grad():
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
@@ -281,8 +330,20 @@ class Steps:
             _given(x, y)
             prediction = self.trainer.forward(data.x.build(self._floats(x, data.to_float)))
             found = (GivenCheck.of(c, capture.given) for c in capture.checks)
-            _look(data, [c for c in found if c is not None])
-            return prediction, data.y.build(y) if data.y is not None else None
+            checks = [c for c in found if c is not None]
+            target = data.y.build(y) if data.y is not None else None
+        return Probe(prediction, target, checks, watch.also(capture.guards))
+
+
+@dataclass
+class Probe:
+    """A prediction without numbers and its target, what is to be looked at in the data, and what
+    the model was."""
+
+    prediction: Any
+    target: Any
+    checks: list[GivenCheck]
+    watch: Watch
 
 
 def tensors_in(output: Any) -> list[Tensor]:

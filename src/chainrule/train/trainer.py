@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -37,15 +37,18 @@ from .callbacks import EarlyStopping, as_callbacks
 from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
-from .fitting import Fit, Plan
+from .fitting import Fit
 from .history import History
+from .interrupt import interruptible
 from .loaders import gives_batches, rows_of, training_rows
 from .lr_finder import LRSearch, find_lr
 from .measures import Measures
+from .meta import HISTORY
 from .meter import Meter, named_metrics
 from .metrics import Metric
 from .names import optimizer_of
 from .objective import BatchLoss, Objective, prepare_targets
+from .plan import Plan
 from .sequences import padded_data, steps_there
 from .snapshot import restore, state_of
 from .steps import Steps, tensors_in
@@ -79,7 +82,8 @@ class Trainer:
     objects or functions, computed in the program (for several outputs: a dict output -> metrics).
     ``scheduler``: a learning rate schedule, stepped after each epoch or, with ``schedule="step"``,
     inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``:
-    batches per update. ``seed``: of the order of the rows.
+    batches per update. ``seed``: of the order of the rows. ``seeds``: how many nets, or the seeds
+    of them: makes a `SeedTrainer`, which trains them all; ``vary``: what differs between them.
 
     A subclass may override `training_step` (and `forward`).
 
@@ -100,6 +104,15 @@ class Trainer:
     """
 
     _watched_ = ("model", "optimizer", "objective")
+    _of_seeds: ClassVar[Any] = None  # `SeedTrainer`, which is made of this class
+
+    def __new__(cls, *args: Any, seeds: Any = None, **options: Any) -> Any:
+        """A trainer of one net or, with ``seeds``, a `SeedTrainer`."""
+        if seeds is None:
+            if options.get("vary") is not None:
+                raise OptionError("Trainer: vary gives each of several seeds a number; add seeds=")
+            return super().__new__(cls)
+        return Trainer._of_seeds(*args, seeds=seeds, kind=cls, **options)
 
     def __init__(
         self,
@@ -114,6 +127,9 @@ class Trainer:
         accumulate: int = 1,
         loss_weights: Any = None,
         schedule: str = "epoch",
+        *,
+        seeds: Any = None,
+        vary: Any = None,
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
         used = _check_kinds(model, optimizer_of(model, optimizer))
@@ -135,6 +151,8 @@ class Trainer:
         self.first_loss: float | None = None
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
+        self.weights_of_epoch: Callable[[], dict[str, Array]] | None = None
+        """While callbacks are told late of an epoch: the weights after it."""
         self._stop = ""
         self._batch: tuple[int, Tensor | None, Tensor | None] = (0, None, None)
         self._batch_loss: BatchLoss | None = None
@@ -285,6 +303,7 @@ class Trainer:
 
     # -- training ----------------------------------------------------------------------------------
     @knows(FIT, FIT_SYNONYMS)
+    @interruptible
     @one_thread(long=True)
     def fit(
         self,
@@ -386,7 +405,10 @@ class Trainer:
                 as_checkpoint(checkpoint),
                 bool(diagnose),
             )
-            return Fit(self, self._steps, plan).run()
+            return self._run(plan)
+
+    def _run(self, plan: Plan) -> History:
+        return Fit(self, self._steps, plan).run()
 
     def _padded(self, where: str, x: Any, y: Any) -> tuple[Any, Any]:
         """Lists of sequences as padded arrays, where the model takes lengths."""
@@ -499,10 +521,8 @@ class Trainer:
         steps.eval_meter.reset()
         steps.eval_cursor.start()
         with self._mode(False):
-            if data.full:
-                steps.run_evaluation(data, data.batch, data.full)
-            if data.rest:
-                steps.run_evaluation(data, data.rest, 1)
+            for rows, _, n in data.turns(1):
+                steps.run_evaluation(data, rows, n)
         return steps.eval_meter.logs(prefix)
 
     @knows(PREDICT, PREDICT_SYNONYMS)
@@ -527,8 +547,11 @@ class Trainer:
                 wanted = stop - start
                 padded = min(1 << (wanted - 1).bit_length(), int(batch_size))
                 tensors = tuple(stored(_rows(a, start, stop, padded)) for a in xs.arrays)
-                outputs.append(_numpy(self._steps.run_prediction(data, tensors), wanted))
+                outputs.append(_numpy(self._predicted(data, tensors), wanted))
         return _joined(outputs)
+
+    def _predicted(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
+        return self._steps.run_prediction(data, tensors)
 
     # -- looking at it -----------------------------------------------------------------------------
     @one_thread(long=True)
@@ -608,7 +631,7 @@ class Trainer:
         optimizer.
         """
         state = read_file(Path(path))
-        kept = ("model.", "optimizer.", "generator.", "best.")
+        kept = ("model.", "optimizer.", "generator.", "best.", HISTORY)
         state.arrays = {k: v for k, v in state.arrays.items() if k.startswith(kept)}
         restore(self, self._steps, state, str(path), only=kept)
 
@@ -641,8 +664,12 @@ class Trainer:
         return own + ([f"val_{name}" for name in own] if self.has_validation else [])
 
     def remember_best(self) -> None:
-        """Keep a copy of the weights as they are now."""
-        self._best = {k: np.array(t._read()) for k, t in self.model_tensors().items()}
+        """Keep a copy of the weights as they are now (as they were after the epoch, where a
+        callback is told of one late)."""
+        if self.weights_of_epoch is not None:
+            self._best = self.weights_of_epoch()
+        else:
+            self._best = {k: np.array(t._read()) for k, t in self.model_tensors().items()}
 
     def restore_best(self) -> None:
         """Go back to the weights kept by `remember_best`, if there are some."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.node import Array
 from ...core.signature import Signature
-from ..base import Backend, Cache, Program, Report
+from ..base import Backend, Cache, Copy, Program, Report, Rounds, Run
 from .threads import pool
 
 if TYPE_CHECKING:  # a program from the cache is run without it
@@ -27,6 +27,10 @@ class CPU:
     def compile(self, signature: Signature, cache: Cache | None = None) -> Program:
         program: Program = _part("program.compiled").compile_program(signature, cache=cache)
         return program
+
+    def rounds(self, parts: Sequence[Run | Copy]) -> Rounds:
+        found: Rounds = _part("program.rounds").native_rounds(parts)
+        return found
 
     def peak(self, dtype: str, threads: int | None = None) -> float:
         peak = _part("machine.peak")

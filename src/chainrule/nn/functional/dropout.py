@@ -22,9 +22,12 @@ from .known import select
 _OPTIONS = {"p": number(0, 1)}
 
 
-def keep_mask(shape: Shape, p: float, generator: Generator | None) -> Node:
+def keep_mask(shape: Shape, p: Any, generator: Generator | None) -> Node:
     """True with probability 1 - p: random words, compared as they are with p · 2³²."""
     bits = g.random_bits(next_key(generator), shape)
+    if isinstance(p, Tensor):
+        words = e.minimum(e.round(p.double() * 2.0**32), 2.0**32 - 1).to(dt.uint32)
+        return g.le(g.expand(words.node, shape), bits)
     return g.le(g.full(shape, min(round(p * 2**32), 2**32 - 1), dt.uint32), bits)
 
 
@@ -50,13 +53,18 @@ def dropout(
     return make(_dropped(node, node.shape, p, training, generator), tensor)
 
 
-def _dropped(
-    node: Node, mask: Shape, p: float, training: bool, generator: Generator | None
-) -> Node:
+def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generator | None) -> Node:
     """``node``, dropped where a random array of shape ``mask``, broadcast, says so."""
-    if not training or p == 0:
+    if not training:
         return node
     zero = g.zeros_like(node)
+    if isinstance(p, Tensor):  # a probability that the program is given
+        kept = 1 - p.double()
+        scale = e.where(kept == 0, 0.0, 1 / e.where(kept == 0, 1.0, kept)).to(node.dtype)
+        scaled = g.mul(node, g.expand(scale.node, node.shape))
+        return g.where(g.expand(keep_mask(mask, p, generator), node.shape), scaled, zero)
+    if p == 0:
+        return node
     if p == 1:
         return g.mul(node, zero)
     scaled = g.mul(node, g.full(node.shape, 1 / (1 - p), node.dtype))

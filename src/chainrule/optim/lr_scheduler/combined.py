@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...errors import OptionError
 from ...nn.options import check, choice, integer, number
 from ...tensor import elementwise as e
@@ -222,7 +224,7 @@ class ReduceLROnPlateau(LRScheduler):
             )
         settle(self.optimizer)
         value = float(metrics)
-        self._count.assign(self._count + 1)
+        self._count.assign(np.array(self._count.item() + 1, np.int64))
         if self._is_better(value):
             self.best, self.num_bad_epochs = value, 0
         else:

@@ -2,3 +2,4 @@
 
 from .explain import explain_step as explain_step
 from .explained import ExplainedStep as ExplainedStep
+from .tape_writing import ExplainedTape as ExplainedTape

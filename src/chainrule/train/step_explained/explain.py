@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...errors import OptionError, ShapeError
 from ...nn.linear import Linear
 from ...nn.loss import CrossEntropyLoss, MSELoss
 from ...nn.module import Module
+from ...nn.trail import headline
 from ...optim.lbfgs import LBFGS
 from ...optim.optimizer import Optimizer
 from ...optim.sgd import SGD
@@ -22,30 +23,40 @@ from ...tensor.value import Value, no_grad
 from ..arrays import arrays_of, check_same_rows
 from ..objective import Objective, is_label_loss, prepare_targets
 from ..snapshot import write_array
-from .explained import ExplainedStep
-from .network import Layer, layers_of
+from .explained import Explained
+from .losses import loss_name
+from .network import layers_of
 from .passes import Run
+from .tape import record
+from .tape_writing import write_tape
+from .updates import optimizer_name
 from .writing import write_step
 
 LIMIT = 400
-"""The largest number of weights times rows that is still an explanation."""
+"""The largest number of weights times rows of which every formula is written."""
 
 
 def explain_step(
     model: Module, x: Any, y: Any, loss: Any = None, optimizer: Optimizer | None = None
-) -> ExplainedStep:
-    """Explain one step of back-propagation on a small net, in numbers and formulas.
+) -> Explained:
+    """Explain one step of back-propagation, in numbers and formulas.
 
-    Units are numbered through the net, as in the paper: yᵢ = f(netᵢ), netⱼ = Σᵢ wⱼᵢ yᵢ + bⱼ,
-    δⱼ = ∂E/∂netⱼ = f′(netⱼ) Σₖ δₖ wₖⱼ, ∂E/∂wⱼᵢ = Σ over rows δⱼ yᵢ, and the optimizer's update.
-    Source: Rumelhart, Hinton & Williams (1986), equations 1 to 9.
+    Of a small net (a Sequential of Linear and activations, at most 400 weights times rows) every
+    formula is written, in the notation of the paper. Its units are numbered: yᵢ = f(netᵢ),
+    netⱼ = Σᵢ wⱼᵢ yᵢ + bⱼ, δⱼ = ∂E/∂netⱼ = f′(netⱼ) Σₖ δₖ wₖⱼ, ∂E/∂wⱼᵢ = Σ over rows δⱼ yᵢ, and
+    the optimizer's update. Source: Rumelhart, Hinton & Williams (1986), equations 1 to 9.
 
-    ``model``: a Sequential of Linear and activations. ``x``, ``y``: some rows, or one row.
-    ``loss`` and ``optimizer``: as for the `Trainer`; by default CrossEntropyLoss for labels and
-    MSELoss otherwise, and SGD(lr=0.1). Nothing is changed: not the model, nor the optimizer.
+    Of any other model (your own modules, convolutions, a step of an LSTM) the values are numbered
+    in the order in which they are computed, v1, v2, … to the error E. Each has an equation forward,
+    and one backward by the chain rule: for every number of a small value, for one of a large one.
 
-    Returns an `ExplainedStep`: ``print`` it, or ``.save("step.html")``. Raises OptionError for
-    other layers and for nets of more than 400 weights times rows; DataError, ShapeError as `fit`.
+    ``x``, ``y``: some rows, or one row; the target of a module that returns several tensors is that
+    of the first. ``loss`` and ``optimizer``: as for the `Trainer`; by default CrossEntropyLoss for
+    labels and MSELoss otherwise, and SGD(lr=0.1). Nothing is changed: not the model, nor the
+    optimizer.
+
+    ``print`` what is returned (an `ExplainedStep`, or an `ExplainedTape`, which can ``draw`` too),
+    or ``.save("step.html")``. Raises OptionError, DataError, ShapeError as `fit` does.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -65,12 +76,19 @@ def explain_step(
     _check_arguments(model, optimizer)
     xs, ys = _rows(model, x, y)
     layers = layers_of(model, int(np.prod(xs.shape[1:])))
-    _check_size(layers, len(xs))
+    small = len(xs) * sum(p.node.size for p in model.parameters()) <= LIMIT
+    small = small and any(isinstance(m, Linear) for m in model.modules())
+    if not any(p.requires_grad for p in model.parameters()):
+        raise OptionError("explain_step: the model has no parameters, so there is nothing to learn")
     optimizer = optimizer or SGD(list(model.parameters()), lr=0.1)
-    objective, target = _target(model, loss, xs, ys)
-    run = Run(layers, xs, objective, target)
     with _unchanged(model, optimizer):
-        return write_step(model, run, optimizer)
+        objective, target, flat = _target(model, loss, xs, ys)
+        if layers is not None and small and flat:
+            return write_step(model, Run(layers, xs, objective, target), optimizer)
+        rows = f"{len(xs)} row{'s' if len(xs) > 1 else ''}"
+        names = f"{loss_name(objective.parts[0].loss)}, {optimizer_name(optimizer)}"
+        title = f"One step of back-propagation: {headline(model)}, {rows}, {names}"
+        return write_tape(model, record(model, xs, objective, target), optimizer, title)
 
 
 # -- checks ----------------------------------------------------------------------------------------
@@ -119,26 +137,20 @@ def _inputs(model: Module) -> int | None:
     return None if linear is None else linear.in_features
 
 
-def _check_size(layers: Sequence[Layer], rows: int) -> None:
-    count = sum(sum(p.node.size for p in la.linear.parameters()) for la in layers if la.linear)
-    if count * rows > LIMIT:
-        raise OptionError(
-            f"explain_step: {count} weights times {rows} {'row' if rows == 1 else 'rows'} are more "
-            f"formulas than can be read (at most {LIMIT}); give fewer rows or a smaller net"
-        )
-
-
-def _target(model: Module, loss: Any, x: Array, y: Array) -> tuple[Objective, Array]:
-    """The loss and the target as the Trainer would take them."""
+def _target(model: Module, loss: Any, x: Array, y: Array) -> tuple[Objective, Array, bool]:
+    """The loss and the target as the Trainer would take them; and whether the model gives (rows,
+    units)."""
     with no_grad():
         prediction = model(asarray(x))
-    if prediction.ndim != 2:
-        raise ShapeError(
-            f"explain_step: the model's output has shape {prediction.shape}; (rows, units) is "
-            "expected: begin with nn.Flatten()"
-        )
+    several = isinstance(prediction, tuple)
+    prediction = prediction[0] if several else prediction
     if loss is None:
-        labels = y.dtype.kind in "iub" and y.ndim == 1 and prediction.shape[1] > 1
+        labels = (
+            y.dtype.kind in "iub"
+            and y.ndim == 1
+            and prediction.ndim > 1
+            and prediction.shape[1] > 1
+        )
         loss = CrossEntropyLoss() if labels else MSELoss()
     objective = Objective(loss, where="explain_step")
     if not objective.single:
@@ -147,7 +159,7 @@ def _target(model: Module, loss: Any, x: Array, y: Array) -> tuple[Objective, Ar
     target = prepare_targets("explain_step", objective, arrays, prediction).arrays[0]
     if not is_label_loss(loss) and target.dtype.kind != "f":
         target = target.astype(prediction.dtype)
-    return objective, target
+    return objective, target, prediction.ndim == 2 and not several
 
 
 @contextmanager

@@ -1,17 +1,15 @@
-"""The network to be explained: a model read as layers of numbered units, or refused."""
+"""The network to be explained: a model read as layers of numbered units, if it is one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...errors import OptionError
 from ...nn import activation as a
 from ...nn.container import Sequential
 from ...nn.dropout import Dropout
 from ...nn.linear import Flatten, Identity, Linear
 from ...nn.module import Module
-from ...nn.trail import headline
 
 ROWWISE = (a.Softmax, a.LogSoftmax)
 """Activations whose units look at one another."""
@@ -35,26 +33,21 @@ class Layer:
         return range(self.first, self.first + self.size)
 
 
-def layers_of(model: Module, inputs: int) -> list[Layer]:
-    """The layers of a model for ``inputs`` inputs, which are the units 1 to ``inputs``.
-
-    Raises OptionError for what is not a Linear or an elementwise activation.
-    """
+def layers_of(model: Module, inputs: int) -> list[Layer] | None:
+    """The layers of a model for ``inputs`` inputs, which are the units 1 to ``inputs``; None where
+    it is not a row of Linear layers and elementwise activations."""
     found: list[tuple[str, Linear | None, Module | None]] = []
     for name, module in _modules(model, ""):
-        if isinstance(module, Linear):
+        if type(module) is Linear:
             if any(module is linear for _, linear, _ in found):
-                raise OptionError(
-                    f"explain_step: {headline(module)} `model{_place(name)}` occurs twice in the "
-                    "model; its weights would be of two layers. Give each layer a module of its own"
-                )
+                return None
             found.append((name, module, None))
+        elif not _is_activation(module):
+            return None
         elif found and found[-1][2] is None:
             found[-1] = (*found[-1][:2], module)
         else:
             found.append((name, None, module))
-    if not any(linear for _, linear, _ in found):
-        raise OptionError("explain_step: the model has no Linear, so there is nothing to learn")
     layers: list[Layer] = []
     first, size = inputs + 1, inputs
     for name, linear, activation in found:
@@ -65,31 +58,17 @@ def layers_of(model: Module, inputs: int) -> list[Layer]:
 
 
 def _modules(module: Module, name: str) -> Iterator[tuple[str, Module]]:
-    """Linear and activation modules in order; what changes nothing is left out."""
-    if isinstance(module, Sequential):
+    """The modules in order; what changes nothing is left out."""
+    if type(module) is Sequential:
         for key, child in module._modules.items():
             if child is not None:
                 yield from _modules(child, f"{name}.{key}".strip("."))
         return
     quiet = isinstance(module, Dropout) and (not module.training or module.p == 0)
-    if isinstance(module, Identity | Flatten) or quiet:
-        return
-    known = isinstance(module, Linear) or (
-        isinstance(module, a.Activation) and not isinstance(module, _NOT_ELEMENTWISE)
-    )
-    if known and type(module).__module__.startswith(a.__name__.rpartition(".")[0] + "."):
+    if not (isinstance(module, Identity | Flatten) or quiet):
         yield name, module
-        return
-    advice = (
-        "; call model.eval() to leave it out"
-        if isinstance(module, Dropout)
-        else ". It explains Sequential models of Linear, activations, Flatten and Identity"
-    )
-    raise OptionError(
-        f"explain_step: no formulas for {headline(module)} `model{_place(name)}`{advice}"
-    )
 
 
-def _place(name: str) -> str:
-    parts = name.split(".") if name else []
-    return "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in parts)
+def _is_activation(module: Module) -> bool:
+    ours = type(module).__module__.startswith(a.__name__.rpartition(".")[0] + ".")
+    return ours and isinstance(module, a.Activation) and not isinstance(module, _NOT_ELEMENTWISE)

@@ -9,7 +9,7 @@ from .drawing import POSITIVE, backward_drawing, forward_drawing
 from .records import Block, Equation, Row, Step
 from .text import filled, number, row_name, span
 
-_STYLE = f"""
+STYLE = f"""
 :root {{ --ink: #22221f; --quiet: #6d6d66; --line: #e4e4de; --ground: #f7f7f4;
   --plus: {POSITIVE}; --minus: #c26a00; }}
 * {{ box-sizing: border-box; }}
@@ -52,7 +52,7 @@ def html_page(step: Step, digits: int) -> str:
     chosen = "".join(
         f"#row{i}:checked ~ .row{i} {{ display: block; }}\n" for i in range(len(step.rows))
     )
-    style = _STYLE + (chosen if many else ".row { display: block; }\n")
+    style = STYLE + (chosen if many else ".row { display: block; }\n")
     body = [
         "<h1>One step of back-propagation</h1>",
         f"<p>{escape(step.title.split(': ', 1)[1])}. {_units(step)}. "
@@ -60,16 +60,21 @@ def html_page(step: Step, digits: int) -> str:
         'Numbers: <b class="plus">blue +</b>, <b class="minus">orange −</b>.</p>',
         tabs,
         *(_row(step, i, row, digits) for i, row in enumerate(step.rows)),
-        _section(Block("The error", (step.total,)), digits),
-        _section(step.gradients, digits),
-        _section(step.updates, digits, step.update_rule),
+        section(Block("The error", (step.total,)), digits),
+        section(step.gradients, digits),
+        section(step.updates, digits, step.update_rule),
     ]
+    return whole_page(step.title, style, body)
+
+
+def whole_page(title: str, style: str, body: Sequence[str]) -> str:
+    """A page of HTML that loads nothing."""
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(step.title)}</title>",
+            f"<title>{escape(title)}</title>",
             f"<style>{style}</style></head><body>",
             *body,
             "</body></html>",
@@ -108,7 +113,8 @@ def _row(step: Step, i: int, row: Row, digits: int) -> str:
     )
 
 
-def _section(block: Block, digits: int, words: str = "") -> str:
+def section(block: Block, digits: int, words: str = "") -> str:
+    """A block with its heading."""
     said = f"<p>{escape(words)}</p>" if words else ""
     table = _table(block.equations, digits)
     return f"<section><h2>{escape(block.title)}</h2>{said}{table}</section>"

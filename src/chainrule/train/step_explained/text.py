@@ -48,12 +48,12 @@ def as_text(step: Step, digits: int, width: int) -> str:
     lines.append("")
     for i, row in enumerate(step.rows):
         equations = [*row.forward.equations, *row.error.equations]
-        lines += _block(row.forward.title, equations, digits, width)
+        lines += block(row.forward.title, equations, digits, width)
         lines += [""] if i + 1 < len(step.rows) else []
-    lines += ["", *_block("The error", [step.total], digits, width), ""]
+    lines += ["", *block("The error", [step.total], digits, width), ""]
     for row in step.rows:
-        lines += [*_block(row.backward.title, row.backward.equations, digits, width), ""]
-    lines += [*_block(step.gradients.title, step.gradients.equations, digits, width), ""]
+        lines += [*block(row.backward.title, row.backward.equations, digits, width), ""]
+    lines += [*block(step.gradients.title, step.gradients.equations, digits, width), ""]
     lines += [step.updates.title, *([f"  {step.update_rule}"] if step.update_rule else [])]
     lines += _aligned(step.updates.equations, digits, width)
     return "\n".join(line.rstrip() for line in lines)
@@ -73,7 +73,8 @@ def span(units: Sequence[int]) -> str:
     return f"units {units[0]}–{units[-1]}" if many else f"unit {units[0]}"
 
 
-def _block(title: str, equations: Sequence[Equation], digits: int, width: int) -> list[str]:
+def block(title: str, equations: Sequence[Equation], digits: int, width: int) -> list[str]:
+    """A heading and equations."""
     return [title, *_aligned(equations, digits, width)]
 
 

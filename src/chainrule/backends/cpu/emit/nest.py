@@ -15,10 +15,18 @@ import numpy as np
 from ....compiler.loops import (
     Accumulate,
     Affine,
+    Apply,
+    Constant,
     Expr,
+    Gather,
     Keep,
+    Kept,
+    Load,
+    Local,
     Loop,
     Nest,
+    Position,
+    Random,
     Stage,
     Statement,
     Store,
@@ -56,10 +64,8 @@ class Emitter:
         found = self.dependencies.get(id(e))
         if found is None:
             own = {v for v, _ in e.address.terms}
-            if e.kind == "local":
-                own.add(-1)  # a local belongs to the outer body, whatever it depends on
-            if e.kind == "kept":
-                own.add(-1)
+            if isinstance(e, (Local, Kept)):
+                own.add(-1)  # they belong to the outer body, whatever they depend on
             found = frozenset(own.union(*(self.depends(a) for a in e.args)))
             self.dependencies[id(e)] = found
         return found
@@ -75,8 +81,8 @@ class Emitter:
         if self.vector in d:
             return True
         if -1 in d:
-            return any(x.kind == "kept" and self.scratch_lanes > 1 for x in walk(e)) or any(
-                x.kind == "local" and (k := self._known(x)) is not None and k.lanes > 1
+            return any(isinstance(x, Kept) and self.scratch_lanes > 1 for x in walk(e)) or any(
+                isinstance(x, Local) and (k := self._known(x)) is not None and k.lanes > 1
                 for x in walk(e)
             )
         return False
@@ -95,7 +101,7 @@ class Emitter:
             self._hoist(s.value, variables)
 
     def _hoist(self, e: Expr, variables: frozenset[Var]) -> None:
-        if e.kind in ("constant", "local"):
+        if isinstance(e, (Constant, Local)):
             return
         if not self.depends(e) & variables:
             self.emit(e)
@@ -137,25 +143,28 @@ class Emitter:
 
     def _compute(self, e: Expr) -> Value:
         f = self.f
-        if e.kind == "constant":
-            return const(ops.register_type(e.dtype), e.extra)
+        if isinstance(e, Constant):
+            return const(ops.register_type(e.dtype), e.value)
         lanes = self.lanes if self.varies(e) else 1
-        match e.kind:
-            case "load":
+        match e:
+            case Load():
                 return self._load(e, self.pointers[e.buffer], self.address(e.address), lanes)
-            case "kept":
+            case Kept():
                 return self._load_kept(e)
-            case "index":
+            case Position():
                 return self._index(e, lanes)
-            case "gather":
+            case Gather():
                 return self._gather(e, lanes)
-            case "random":
+            case Random():
                 counter = f.splat(self._positions(e.address, "i32", lanes), lanes)
                 key, word = (f.splat(self.emit(a), lanes) for a in (e.args[1], e.args[0]))
                 return ops.philox(f, counter, word, key)[0]
-        args = ops.spread(f, e.name, [self.emit(a) for a in e.args], lanes)
-        source = e.args[-1].dtype  # of all of them, but for a condition, which comes first
-        return ops.apply(f, e.name, args, source.kind, source, e.dtype, e.extra)
+            case Apply():
+                args = ops.spread(f, e.name, [self.emit(a) for a in e.args], lanes)
+                source = e.args[-1].dtype  # of all of them, but for a condition, the first
+                return ops.apply(f, e.name, args, source.kind, source, e.dtype, e.param)
+            case Local():
+                raise AssertionError(f"local {e.number} is used before its stage is done")
 
     def _positions(self, a: Affine, scalar: str, lanes: int) -> Value:
         """An affine index as a number in each lane."""
@@ -167,11 +176,11 @@ class Emitter:
         steps = const(vector(scalar, lanes), [k * c for k in range(lanes)])
         return f.add(f.splat(base, lanes), steps)
 
-    def _index(self, e: Expr, lanes: int) -> Value:
+    def _index(self, e: Position, lanes: int) -> Value:
         positions = self._positions(e.address, "i64", lanes)
         return ops.cast(self.f, positions, np.dtype(np.int64), e.dtype)
 
-    def _load(self, e: Expr, pointer: Value, base: Value, lanes: int) -> Value:
+    def _load(self, e: Load | Kept | Gather, pointer: Value, base: Value, lanes: int) -> Value:
         """Elements base + k * coefficient for the lanes k."""
         f = self.f
         memory = SCALAR_OF_DTYPE[e.dtype.name]
@@ -191,18 +200,17 @@ class Emitter:
                 value = f.insert(value, f.load(memory, f.gep(pointer, at, memory)), k)
         return ops.from_memory(self.f, value, e.dtype)
 
-    def _gather(self, e: Expr, lanes: int) -> Value:
+    def _gather(self, e: Gather, lanes: int) -> Value:
         """x[clamp(row), address]: one row for all lanes, or each lane its own."""
         f = self.f
-        rows, stride = e.extra
         row = self.emit(e.args[0])
         source = e.args[0].dtype
         memory = SCALAR_OF_DTYPE[e.dtype.name]
         pointer = self.pointers[e.buffer]
 
         def start(r: Value) -> Value:
-            number = ops.row_number(f, r, source, rows)
-            return f.emit("i64", f"mul nsw i64 {number.text}, {stride}")
+            number = ops.row_number(f, r, source, e.rows)
+            return f.emit("i64", f"mul nsw i64 {number.text}, {e.stride}")
 
         if row.lanes == 1:
             base = f.emit("i64", f"add nsw i64 {start(row).text}, {self.address(e.address).text}")
@@ -217,16 +225,16 @@ class Emitter:
         return ops.from_memory(self.f, value, e.dtype)
 
     # -- a thread's own rows ----------------------------------------------------------------------
-    def _load_kept(self, e: Expr) -> Value:
+    def _load_kept(self, e: Kept) -> Value:
         memory = SCALAR_OF_DTYPE[e.dtype.name]
         if self.scratch_lanes > 1:
             at = self.f.mul(self.address(e.address), i64(self.scratch_lanes))
             value = self.f.load(
-                vector(memory, self.lanes), self.f.gep(self.scratch[e.buffer], at, memory)
+                vector(memory, self.lanes), self.f.gep(self.scratch[e.scratch], at, memory)
             )
             return ops.from_memory(self.f, value, e.dtype)
         lanes = self.lanes if self.vector is not None and e.address.coefficient(self.vector) else 1
-        return self._load(e, self.scratch[e.buffer], self.address(e.address), lanes)
+        return self._load(e, self.scratch[e.scratch], self.address(e.address), lanes)
 
     # -- statements -------------------------------------------------------------------------------
     def store(self, s: Store | Keep, value: Value) -> None:
@@ -420,7 +428,7 @@ class NestEmitter:
         for _, stage in self.schedule.stages:
             for s in stage.statements:
                 for x in walk(s.value):
-                    if x.kind == "local" and x.buffer == number:
+                    if isinstance(x, Local) and x.number == number:
                         found[id(x)] = x
         return list(found.values())
 

@@ -20,10 +20,11 @@ from ....core.memory import address
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
-from ...base import Cache
+from ...base import Cache, Run
 from ..machine.target import Target, host
 from ..threads import native
 from ..threads.pool_ir import LINE, QUEUE_BYTES
+from ..threads.tuner import Pace
 from .artifact import Artifact
 from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
@@ -64,8 +65,8 @@ class CompiledProgram:
         self.signature, self.artifact, self.target = signature, artifact, target or host()
         self.schedule = Schedule(artifact.calls, artifact.whole_loop)
         # One run at a time: the pointer table and the arena are shared.
-        self._lock = threading.Lock()
-        free_in_child(self, "_lock")
+        self.lock = threading.Lock()
+        free_in_child(self, "lock")
         self._constants = [np.ascontiguousarray(c) for c in artifact.constants]
         self._arena = np.empty(artifact.arena_bytes + PAGE, np.uint8)
         base = self._arena.ctypes.data + -self._arena.ctypes.data % PAGE
@@ -102,16 +103,27 @@ class CompiledProgram:
         self._kinds = [(o.shape, o.dtype) for o in signature.outputs]
         self._known: list[weakref.ref[Array]] = []  # the state of the last run
         self._written: set[int] = set()  # where that lies which is updated
+        self._user: weakref.ref[object] | None = None  # whose arrays are pointed at and kept
+        self.round_pace = Pace()  # of rounds of which it is the longest part
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
         """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
         returned."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             if steps > 0 and self.artifact.calls:
                 self.loop.run(steps, 1 if self.artifact.one_thread else None)
             del held
         return outputs
+
+    def lend(self, user: object, run: Run) -> list[Array]:
+        """Point at the arrays that ``user`` has for a run; it keeps them and what is returned, and
+        runs `loop` itself while it holds `lock`. Nothing is done if they are pointed at already."""
+        if self._user is None or self._user() is not user:
+            _, held = self._point(run.inputs, run.state, run.outputs)
+            self._user = weakref.ref(user)
+            return held
+        return []
 
     def profile(
         self,
@@ -122,16 +134,21 @@ class CompiledProgram:
     ) -> Array:
         """Nanoseconds a step of each call and of the wait after it on the first thread, shape
         (calls, 2)."""
-        with self._lock:
+        with self.lock:
             outputs, held = self._point(inputs, state)
             times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
             del outputs, held
         return times
 
     def _point(
-        self, inputs: Sequence[Array], state: Sequence[Array]
+        self,
+        inputs: Sequence[Array],
+        state: Sequence[Array],
+        outputs: Sequence[Array] | None = None,
     ) -> tuple[list[Array], list[Array]]:
-        """Fill the pointer table; returns fresh outputs and what must stay alive during the run."""
+        """Fill the pointer table; returns the outputs (fresh ones, if none are given) and what must
+        stay alive during the run."""
+        self._user = None
         table, held = self._table, []
         known = map(operator.call, self._known)
         if len(self._known) != len(state) or not all(map(operator.is_, known, state)):
@@ -144,13 +161,14 @@ class CompiledProgram:
                 where = address(array)
             held.append(array)
             table[place] = where
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._kinds]
+        if outputs is None:
+            outputs = [np.empty(shape, dtype) for shape, dtype in self._kinds]
         for number, place in self._outputs:
             table[place] = address(outputs[number])
         if len(self._parts):
             table[self._parts] = table[self._parents] + self._offsets
         self.loop.set_pointers(table)
-        return outputs, held
+        return list(outputs), held
 
     def _know(self, state: Sequence[Array]) -> None:
         """Put where the state lies into the table, once it is seen to be as the program expects

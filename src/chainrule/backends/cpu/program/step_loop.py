@@ -146,6 +146,23 @@ class StepLoop:
         self._control[0] = steps
         threads.run_parallel(entry, self._control_at, wanted)
 
+    @property
+    def entry(self) -> int:
+        """The address of the native function that runs steps."""
+        return self._entry
+
+    def prepare(self, num_threads: int) -> int:
+        """Make ready for so many threads; the address of the scratch."""
+        if num_threads > self._prepared:
+            self._prepare(num_threads)
+        return int(self._control[_WORD["scratch"]])
+
+    def control(self, steps: int) -> NDArray[np.int64]:
+        """What `entry` takes for so many steps, with the scratch there is now."""
+        found = self._control.copy()
+        found[0] = steps
+        return found
+
     def _prepare(self, count: int) -> None:
         """Scratch for ``count`` threads; not written here, so that each thread's pages are near
         it."""
@@ -178,6 +195,14 @@ class StepLoop:
 def _ns_per_tick() -> float:
     """Length of a tick of the clock that timed loops read."""
     read = native.function("chainrule_ticks", restype=ctypes.c_int64)
-    start_ticks, start = read(), time.perf_counter_ns()
+
+    def both() -> tuple[int, int]:
+        """Both clocks at one moment: of several readings the one that was interrupted least."""
+        readings = [(time.perf_counter_ns(), read(), time.perf_counter_ns()) for _ in range(5)]
+        before, ticks, after = min(readings, key=lambda r: r[2] - r[0])
+        return (before + after) // 2, ticks
+
+    start, start_ticks = both()
     time.sleep(0.01)
-    return float((time.perf_counter_ns() - start) / (read() - start_ticks))
+    end, end_ticks = both()
+    return (end - start) / (end_ticks - start_ticks)

@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from ....compiler.loops import (
     Accumulate,
     Affine,
+    Apply,
     Expr,
+    Gather,
     Keep,
+    Kept,
+    Load,
     Loop,
     Nest,
+    Position,
+    Random,
     Stage,
     Statement,
     Store,
@@ -54,7 +60,7 @@ def affines(statements: list[Statement]) -> Iterator[Affine]:
         elif s.position is not None:
             yield s.position
         for e in walk(s.value, seen):
-            if e.kind in ("load", "kept", "index", "gather", "random"):
+            if isinstance(e, (Load, Kept, Position, Gather, Random)):
                 yield e.address
 
 
@@ -87,9 +93,9 @@ def _statement_cost(s: Statement, var: Var | None, lanes: float) -> float:
     """Cost of one scalar iteration's share of a statement when ``var`` is the vector."""
     cost = 0.0
     for e in walk(s.value):
-        if e.kind in ("load", "kept", "gather"):
+        if isinstance(e, (Load, Kept, Gather)):
             c = e.address.coefficient(var) if var is not None else 0
-            varying = e.kind == "gather" and var is not None and depends_on(e.args[0], var)
+            varying = isinstance(e, Gather) and var is not None and depends_on(e.args[0], var)
             cost += 1.5 if (c not in (0, 1) or varying) and var is not None else 1 / lanes
         else:
             cost += e.cost / lanes
@@ -180,7 +186,7 @@ def _unroll(
     statements = [s for st in nest.stages for s in st.statements]
     exprs = [e for s in statements for e in walk(s.value)]
     strided = any(
-        e.kind in ("load", "kept", "gather")
+        isinstance(e, (Load, Kept, Gather))
         and any(
             abs(c) not in (0, 1)
             for v, c in e.address.terms
@@ -189,7 +195,7 @@ def _unroll(
         for e in exprs
     )
     heavy = _cost_of_an_iteration(stages)
-    chained = any(e.name and TABLE[e.name].chain for e in exprs)
+    chained = any(isinstance(e, (Apply, Random)) and TABLE[e.name].chain for e in exprs)
     if strided or (heavy > 24 and not chained):
         return 1
     if vector_outer is not None:

@@ -1,5 +1,6 @@
 """The step loop as IR: calls of kernels in order, on all threads, with barriers where data cross.
 
+    rounds      for round in range(count), for part in parts: n steps of a program, or a copy
     step loop   for step in range(n), for call in calls: kernel(…, scratch, tid, nt), barrier
     whole loop  one kernel ``void @loop(ptr…, ptr scratch, i64 tid, i64 nt, i64 nsteps)``
 
@@ -20,8 +21,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...llvm.builder import Function, Module, Value, const, i64
+from .pool_ir import LINE
 
 RUN, RUN_TIMED, RUN_WHOLE = "chainrule_run", "chainrule_run_timed", "chainrule_run_whole"
+RUN_ROUNDS = "chainrule_run_rounds"
 
 CONTROL = (
     "steps",  # how many
@@ -43,6 +46,17 @@ RECORD = (  # i64 each
     "count",  # how many pointers, if they move
     "back",  # end of a loop: its first record
     "times",  # end of a loop: how many iterations
+)
+ROUNDS = ("first", "count", "parts", "length")  # the control block of rounds, i64 each
+PART = (  # of a round, i64 each
+    "entry",  # of a program; 0: a copy
+    "source",  # of a copy; the program's control block
+    "target",
+    "bytes",
+    "source_step",  # bytes from a round's row to the next one's
+    "target_step",
+    "alone",  # whether the first thread does it, and the others do not wait
+    "barrier",
 )
 MOST_LOOPS = 8  # one within another
 
@@ -138,6 +152,7 @@ def loop_ir() -> str:
     for timed in (False, True):
         _record_loop(module, timed)
     _whole_loop(module)
+    _rounds(module)
     f = module.function("chainrule_ticks", [], "i64")
     f.ret(ticks(f))
     return str(module)
@@ -151,8 +166,7 @@ class _Loop:
         self.f = f = module.function(
             name, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")]
         )
-        self._generation = f.alloca("i32")  # of the barrier: how many this thread has passed
-        f.store(const("i32", 0), self._generation)
+        self._generation = _generation(f)
         self.control = {
             name: f.load("i64", f.gep(f.args["control"], n, "i64"))
             for n, name in enumerate(CONTROL)
@@ -181,6 +195,51 @@ class _Loop:
         with f.if_then(f.compare("eq", f.args["tid"], i64(0))):
             at = f.gep(self.at("ticks"), slot, "i64")
             f.store(f.add(f.load("i64", at), f.sub(stop, start)), at)
+
+
+def _generation(f: Function) -> Value:
+    """How many barriers this thread has passed since the job began, in a place of its own."""
+    place, none = f.alloca("i32"), f.alloca("i32")
+    f.store(const("i32", 0), none)
+    line = f.gep(f.args["lines"], f.mul(f.add(f.args["tid"], i64(1)), i64(LINE)), "i8")
+    alone = f.compare("eq", f.args["nt"], i64(1))  # there may be no lines
+    f.store(f.load("i32", f.select(alone, none, line)), place)
+    return place
+
+
+def _rounds(module: Module) -> None:
+    """Programs one after another, and copies between them. A thread that is `alone` runs with tid 0
+    of 1, so that its programs meet nobody."""
+    f = module.function(
+        RUN_ROUNDS, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")]
+    )
+    word = {n: f.load("i64", f.gep(f.args["control"], i, "i64")) for i, n in enumerate(ROUNDS)}
+    tid, nt, lines = f.args["tid"], f.args["nt"], f.args["lines"]
+    parts = f.convert("inttoptr", word["parts"], "ptr")
+    one, several = f.compare("eq", tid, i64(0)), f.compare("ne", nt, i64(1))
+    passed = f.gep(lines, f.mul(f.add(tid, i64(1)), i64(LINE)), "i8")
+    with (
+        f.for_range(word["first"], f.add(word["first"], word["count"]), hint="round") as turn,
+        f.for_range(0, word["length"], hint="part") as p,
+    ):
+        part = f.gep(parts, f.mul(p, i64(len(PART))), "i64")
+        at = {n: f.load("i64", f.gep(part, i, "i64")) for i, n in enumerate(PART)}
+        own = f.compare("ne", at["alone"], i64(0))
+        with f.if_then(f.binary("or", one, f.compare("eq", at["alone"], i64(0)))):
+            source, target = (f.convert("inttoptr", at[n], "ptr") for n in ("source", "target"))
+            is_copy = f.compare("eq", at["entry"], i64(0))
+            with f.if_then(is_copy):
+                source = f.gep(source, f.mul(turn, at["source_step"]), "i8")
+                target = f.gep(target, f.mul(turn, at["target_step"]), "i8")
+                false = const("i1", 0)
+                f.call("llvm.memcpy.p0.p0.i64", "void", target, source, at["bytes"], false)
+            with f.if_then(f.binary("xor", is_copy, const("i1", 1))):
+                entry, many = f.convert("inttoptr", at["entry"], "ptr"), f.select(own, i64(1), nt)
+                control = f.convert("inttoptr", at["source"], "ptr")
+                f.line(f"call void {entry.text}({control}, {tid}, {many}, {lines})")
+        with f.if_then(f.binary("and", several, f.compare("ne", at["barrier"], i64(0)))):
+            f.call("chainrule_barrier", "void", lines, tid, nt, f.load("i32", passed))
+    f.ret()
 
 
 def _record_loop(module: Module, timed: bool) -> None:

@@ -44,10 +44,14 @@ class Turn:
 
 
 class Pace:
-    """The number of threads of one program. ``clock`` returns seconds."""
+    """The number of threads of one program. ``clock`` returns seconds.
+
+    ``longest``: seconds of a step from which on there are no trials.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
+        self.longest = LONGEST
         self._begin(0)
 
     def _begin(self, most: int) -> None:
@@ -106,7 +110,7 @@ class Pace:
         return max(int(max(self.due - now, TURN) / self.per_step), 1)
 
     def _plan_trial(self) -> None:
-        if self.per_step > LONGEST and self.threads == self.most:
+        if self.per_step > self.longest and self.threads == self.most:
             self.due = self.clock() + LATEST
             return
         n, present = max(int(TURN / self.per_step), 1), self.threads

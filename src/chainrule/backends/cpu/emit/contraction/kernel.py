@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .....compiler.loops import Affine, Contract, Loop, OperandAccess, Rows, Store, Var, walk
+from .....compiler.loops import (
+    Affine,
+    Contract,
+    Load,
+    Local,
+    Loop,
+    OperandAccess,
+    Rows,
+    Store,
+    Var,
+    walk,
+)
 from .....core.dtypes import DType
 from .....core.memory import CACHE_LINE
 from ....llvm.builder import Function, Value
@@ -100,7 +111,7 @@ def emit_contract(
     terms = [loop.var for loop in (*body.outer_k, body.k)]
     every = frozenset({-1, body.m.var, body.n.var, *terms, *batch_vars})
     e.hoist(body.statements, every)
-    sums = {id(x): x for s in body.statements for x in walk(s.value) if x.kind == "local"}
+    sums = {id(x): x for s in body.statements for x in walk(s.value) if isinstance(x, Local)}
 
     def epilogue(
         f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
@@ -165,7 +176,7 @@ def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[str, bool]]:
 
     for s in body.statements:
         for x in walk(s.value):
-            if x.kind == "load":
+            if isinstance(x, Load):
                 note(x.buffer, x.address, x.dtype, False)
         if isinstance(s, Store):
             note(s.buffer, s.address, s.value.dtype, True)

@@ -233,9 +233,16 @@ class _Replicated(_Frame):
         self.replicas = replicas
         self.lanes = min(program.width, 1 << (replicas - 1).bit_length())
         self.own = {n for n in own if n.ndim and n.shape[0] == replicas}
+        self.written = records(program.graph, replicas)
         changed = [program.state[i] for i in program.changed]
+        changed = [n for n in changed if n not in self.written]
         self.own_state = [n for n in changed if n.ndim and n.shape[0] == replicas]
         self.common_state = [n for n in changed if n not in self.own_state]
+        self.updates = [
+            (s, u)
+            for s, u in zip(program.state, program.graph.updates, strict=True)
+            if s in changed
+        ]
         self.first = self.active = i64(0)  # of the chunk: its first replica, and how many it has
 
     def kernel(self) -> RegisterKernel:
@@ -264,6 +271,7 @@ class _Replicated(_Frame):
 
     def _largest(self) -> int:
         sizes = [n.size for n in [*self.own, *self.own_state, *self.program.outputs]]
+        sizes += [record.value.size for record in self.written.values()]
         size = max(sizes, default=0) // self.replicas + 1
         if size > LINES:
             raise Unsuited
@@ -302,10 +310,12 @@ class _Replicated(_Frame):
                 shape = node.shape if shared else (1, *node.shape[1:])
                 known[node] = Held(array_of(old, shape), None if shared else 0)
             unroller = Unroller(arithmetic, known, self.replicas)
-            results.extend(unroller.loaded(r) for r in unroller.evaluate(program.roots))
+            roots = [*program.outputs, *(u for _, u in self.updates)]
+            results.extend(unroller.loaded(r) for r in unroller.evaluate(roots))
+            for node, record in self.written.items():
+                self._write(node, record, unroller, arithmetic)
             new = results[len(program.outputs) :]
-            for i, held in zip(program.changed, new, strict=True):
-                node = program.state[i]
+            for (node, _), held in zip(self.updates, new, strict=True):
                 shared = node in self.common_state
                 if shared and held.axis is not None:
                     raise Unsuited
@@ -338,6 +348,32 @@ class _Replicated(_Frame):
                     memory = self.memory(node)
                     for k, cell in enumerate(held.cells.reshape(-1)):
                         f.store(ops.to_memory(f, cell.value), f.gep(pointer, k, memory))
+
+    def _write(self, node: Node, record: Record, unroller: Unroller, arithmetic: Lanes) -> None:
+        """The chunk's part of one row of a state in memory."""
+        f, memory, lanes = self.f, self.memory(node), self.lanes
+        index, held = (unroller.loaded(h) for h in unroller.evaluate([record.index, record.value]))
+        if index.axis is not None or held.axis != 0:
+            raise Unsuited
+        cells = list(unroller.narrow(held, 0, 1).reshape(-1))
+        values = [ops.to_memory(f, arithmetic.spread(c.value, lanes)) for c in cells]
+        row = ops.row_number(f, index.cells.reshape(-1)[0].value, record.index.dtype, node.shape[0])
+        begin = f.add(f.mul(row, i64(self.replicas)), self.first)
+        at = f.gep(self.pointer_of[node], f.mul(begin, i64(len(cells))), memory)
+        whole = f.compare("eq", self.active, i64(lanes))
+        if len(cells) == 1:
+            with f.if_then(whole):
+                f.store(values[0], at, align=node.dtype.itemsize)
+            whole = f.compare("ne", self.active, i64(lanes))
+        else:
+            whole = f.compare("sgt", self.active, i64(0))
+        with f.if_then(whole):
+            for k, value in enumerate(values):
+                f.store(value, f.gep(self.staging, k * lanes, memory), align=8)
+            with f.for_range(0, self.active) as lane, f.for_range(0, len(cells)) as cell:
+                place = f.gep(at, f.add(f.mul(lane, i64(len(cells))), cell), memory)
+                got = f.gep(self.staging, f.add(f.mul(cell, i64(lanes)), lane), memory)
+                f.store(f.load(memory, got), place)
 
     # -- between memory, replica by replica, and vectors of them -----------------------------------
     def _load_common(self, node: Node) -> Held:

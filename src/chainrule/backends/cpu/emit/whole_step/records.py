@@ -13,21 +13,29 @@ from .....core.signature import Signature
 
 @dataclass(frozen=True)
 class Record:
-    """The element that is replaced, and by what: nodes of one element each."""
+    """The element that is replaced, and by what: nodes of one element each (of replicas: a
+    value for each)."""
 
     index: Node
     value: Node
 
 
-def records(graph: Signature) -> dict[Node, Record]:
-    """The records among the state of a simplified graph: nothing else reads the old array."""
+def records(graph: Signature, replicas: int = 1) -> dict[Node, Record]:
+    """The records among the state of a simplified graph: nothing else reads the old array. Of
+    ``replicas`` each element is a row, (R, …)."""
     changed = [(graph.state[i], graph.updates[i]) for i in graph.changed]
     found = {
         old: Record(*new.inputs[1:])
         for old, new in changed
-        if new.op == "put" and new.inputs[0] is old and old.ndim == 1 and old.size > 1
+        if new.op == "put" and new.inputs[0] is old and _is_record(old, replicas)
     }
     others = [u for s, u in changed if s not in found]
     written = [n for r in found.values() for n in (r.index, r.value)]
     read = set(reachable([*graph.outputs, *others, *written]))
     return {s: r for s, r in found.items() if s not in read}
+
+
+def _is_record(node: Node, replicas: int) -> bool:
+    if replicas == 1:
+        return node.ndim == 1 and node.size > 1
+    return node.ndim > 1 and node.shape[1] == replicas

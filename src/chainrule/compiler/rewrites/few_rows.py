@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import graph as g
-from ..core.node import Node, Shape
+from ...core import graph as g
+from ...core.node import Node, Shape
 
 FEWER = 2  # times as many rows are taken as there are
 WORTH = 64  # columns of the table: with fewer, moving rows takes as long as multiplying them

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..core import graph as g
-from ..core.interpret import evaluate_node
-from ..core.node import Node, intern
-from ..core.rewrite import rebuild, with_inputs
+from ...core import graph as g
+from ...core.interpret import evaluate_node
+from ...core.node import Node, intern
+from ...core.rewrite import rebuild, with_inputs
 from . import few_rows, merge_axes, windows
 
 Rule = Callable[[Node], Node | None]

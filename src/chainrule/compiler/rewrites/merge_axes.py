@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..core import graph as g
-from ..core.node import Node, Shape, intern
-from .views import axis_groups
+from ...core import graph as g
+from ...core.node import Node, Shape, intern
+from ..views import axis_groups
 
 Runs = list[list[int]]
 

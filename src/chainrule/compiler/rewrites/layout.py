@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..core import graph as g
-from ..core.node import Node, copy_source, intern, reachable
-from ..core.rewrite import with_inputs
-from .views import axis_groups
+from ...core import graph as g
+from ...core.node import Node, copy_source, intern, reachable
+from ...core.rewrite import with_inputs
+from ..views import axis_groups
 
 
 class Laid(NamedTuple):

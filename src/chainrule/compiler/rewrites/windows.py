@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 
-from ..core import graph as g
-from ..core.node import Node
+from ...core import graph as g
+from ...core.node import Node
 
 
 def _part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:

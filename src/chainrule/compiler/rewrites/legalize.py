@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import graph as g
-from ..core.node import Node
-from ..core.rewrite import rebuild, with_inputs
-from .views import base_of, is_buffer, is_computed, merges
+from ...core import graph as g
+from ...core.node import Node
+from ...core.rewrite import rebuild, with_inputs
+from ..views import base_of, is_buffer, is_computed, merges
 
 
 def legalize(roots: Sequence[Node]) -> list[Node]:

@@ -1,0 +1,1 @@
+"""Graph to graph: equations, layouts, and what kernels need."""

@@ -1,0 +1,1 @@
+"""Nets of many seeds, trained side by side: `SeedTrainer`, `SeedHistory`."""

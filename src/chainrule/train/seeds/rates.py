@@ -1,0 +1,94 @@
+"""Schedules that are stepped after each epoch, for nets of many seeds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.node import Array
+from ...errors import OptionError
+from .stack import Stack
+
+if TYPE_CHECKING:
+    from ..trainer import Trainer
+
+_RATES = ("base_lrs", "initial_lrs")
+
+
+class Rates:
+    """The learning rates of all seeds, by the schedules of one trainer.
+
+    Seeds that begin with one rate go through one schedule together; where a schedule looks at what
+    is measured, each seed has its own.
+    """
+
+    def __init__(self, one: Trainer, stack: Stack, varied: Mapping[str, Array]) -> None:
+        self.one, self.stack, self.schedules = one, stack, one.schedulers
+        self.measured = ["metrics" in inspect.signature(s.step).parameters for s in self.schedules]
+        own = varied.get("lr")
+        if own is not None and any(s.sets_rate for s in self.schedules):
+            raise OptionError(
+                "Trainer: vary['lr']: the schedule brings its rate with it; vary the rate of a "
+                "schedule that multiplies it, such as CosineAnnealingLR"
+            )
+        self.apart = {k for k in varied if k != "lr"}
+        rates = np.zeros(stack.seeds) if own is None else own
+        self.of = np.arange(stack.seeds)
+        if not any(self.measured):
+            _, self.of = np.unique(rates, return_inverse=True)
+        start = [s.state_dict() for s in self.schedules]
+        self.states: list[list[Any]] = [start] * (int(self.of.max()) + 1)
+        if own is not None:
+            for number in range(len(self.states)):
+                self.states[number] = _with_rate(start, float(rates[self.of == number][0]))
+        for number in range(len(self.states)):
+            self._load(number)
+            self._note(number)
+
+    def _load(self, number: int) -> None:
+        for schedule, state in zip(self.schedules, self.states[number], strict=True):
+            schedule.load_state_dict(state)
+
+    def _note(self, number: int) -> None:
+        """The options of the groups as they are now, for the seeds of this number."""
+        seeds = self.of == number
+        for group in self.one.optimizer.param_groups:
+            for name, tensor in group._tensors.items():
+                if name not in self.apart:
+                    self.stack.add(tensor)
+                    self.stack.rows(tensor)[seeds] = tensor._read()
+
+    def step(self, measure: Array) -> None:
+        """After an epoch, in which each seed measured (R,)."""
+        for number in range(len(self.states)):
+            if len(self.states) > 1:
+                self._load(number)
+            for schedule, measured in zip(self.schedules, self.measured, strict=True):
+                if measured:
+                    schedule.step(float(measure[number]))
+                else:
+                    schedule.step()
+            self.states[number] = [s.state_dict() for s in self.schedules]
+            self._note(number)
+
+    def now(self) -> Array:
+        """The rate of each seed, (R,)."""
+        rows: Array = self.stack.rows(self.one.optimizer.param_groups[0]._tensors["lr"])
+        return rows.copy()
+
+    def load(self, states: Sequence[Any]) -> None:
+        """Go on from `states`."""
+        self.states = [list(s) for s in states]
+        self._load(len(self.states) - 1)
+
+
+def _with_rate(state: Any, rate: float) -> Any:
+    """The state of schedules that had begun with another rate."""
+    if isinstance(state, list):
+        return [_with_rate(s, rate) for s in state]
+    if not isinstance(state, Mapping):
+        return state
+    return {k: [rate] * len(v) if k in _RATES else _with_rate(v, rate) for k, v in state.items()}

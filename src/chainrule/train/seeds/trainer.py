@@ -1,0 +1,362 @@
+"""SeedTrainer: a Trainer of the nets of many seeds."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.node import Array
+from ...core.whole_file import whole_file
+from ...errors import OptionError
+from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from ...nn.module import Module
+from ...optim.lr_scheduler.base import schedulers
+from ...optim.optimizer import Optimizer
+from ...tensor import random
+from ...tensor.tensor import Tensor
+from ..checkpoint import read_file, to_bytes
+from ..dataset import EVALUATION_BATCH, Dataset
+from ..names import optimizer_of
+from ..objective import _known
+from ..plan import Plan
+from ..snapshot import tensors_of
+from ..trainer import BATCH, Trainer
+from .fit import Passes, SeedFit
+from .history import SeedHistory
+from .nets import Model, first_states, named_tensors, times_gain
+from .rates import Rates
+from .stack import Stack
+from .vary import set_dropout, varied, vary_dropout, vary_optimizer
+from .writing import LOADED, restore, state_of
+
+
+class _One(Trainer):
+    """The trainer of one net, whose steps are mapped over the seeds; what it would run itself,
+    ``over`` runs for all of them."""
+
+    over: SeedTrainer
+
+    def _run(self, plan: Plan) -> Any:
+        return SeedFit(self.over, plan).run()
+
+    def _evaluate(self, data: Dataset, prefix: str = "") -> Any:
+        return self.over.passes.evaluate(data, prefix)
+
+    def _predicted(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
+        return self.over.passes.predict(data, tensors)
+
+
+class SeedTrainer:
+    """Trains the nets of many seeds side by side; ``Trainer(..., seeds=100)`` makes one.
+
+    ``seeds``: how many (0, 1, …), or which. Seed s begins with the net of ``manual_seed(s)``: what
+    the function ``model`` makes then, or the module ``model`` with ``reset_parameters`` of all its
+    parts; its rows come in the order of ``Trainer(seed=s)``. So each net becomes what it would
+    become alone. ``optimizer``: a name, a class, an optimizer of the module's parameters, or a
+    function that makes one of a list of parameters; ``scheduler`` may be a function of the
+    optimizer. ``vary``: hyper-parameters with a number for each seed: "lr", "weight_decay",
+    "momentum" (of the optimizer), "dropout" (the probability of all dropout layers), "gain" (which
+    multiplies the first weights of two or more axes).
+
+    All else is as for `Trainer`: any layers, loss, optimizer, metrics. Small nets are the lanes of
+    one program; large ones are trained one after another, an epoch each.
+
+    >>> import numpy as np, chainrule as cr
+    >>> from chainrule import nn
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+    >>> y = np.array([[0], [1], [1], [0]], "float32")
+    >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+    >>> rates = {"lr": [0.03, 0.1] * 10}
+    >>> trainer = cr.Trainer(net, "bce_with_logits", "adam", seeds=20, vary=rates)
+    >>> history = trainer.fit(x, y, epochs=100, batch_size=4, progress=False)
+    >>> history["loss"].shape, trainer.predict(x).shape
+    ((100, 20), (4, 1))
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Any,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        *,
+        seeds: int | Sequence[int],
+        vary: Mapping[str, Any] | None = None,
+        kind: type[Trainer] = Trainer,
+        **options: Any,
+    ) -> None:
+        """``kind``: the class of Trainer that says what a step is. Raises OptionError for arguments
+        that do not fit together."""
+        self.seeds = _seeds(seeds)
+        if options.pop("seed", 0):
+            raise OptionError("Trainer: give seed= or seeds=, not both; seeds=[7] is one net")
+        self.vary = varied(vary, len(self.seeds))
+        first = first_states("Trainer", model, self.seeds)
+        net = first.net
+        if isinstance(optimizer, Optimizer):
+            if not isinstance(model, Module):
+                raise OptionError(
+                    "Trainer: the model is a function, and the optimizer was made for a net of "
+                    "before; give its name or class, or a function: "
+                    "lambda parameters: optim.SGD(parameters, lr=0.1)"
+                )
+            if "dropout" in self.vary:
+                raise OptionError(
+                    "Trainer: vary['dropout'] needs a net of its own; give the optimizer by name, "
+                    "class or function"
+                )
+            net = model
+        if _is_function(optimizer):
+            optimizer = optimizer(list(net.parameters()))
+        optimizer = optimizer_of(net, optimizer)
+        if _is_function(scheduler):
+            scheduler = scheduler(optimizer)
+        self.one: Trainer = type(kind.__name__, (_One, kind), {"over": self})(
+            net, loss, optimizer, scheduler, **options
+        )
+        """The trainer of one net that says what a step is."""
+        if "lr" in self.vary and self.one.schedule == "step" and self.one.schedulers:
+            raise OptionError(
+                "Trainer: vary['lr'] with schedule='step': the rate that the schedule multiplies "
+                "is part of the program; use schedule='epoch'"
+            )
+        self._first, self._model = first, model
+        self.history = SeedHistory(self.seeds)
+        self.step = 0
+        """Batches used by each seed that did not stop, over all calls of `fit`."""
+        self.epochs = np.zeros(len(self.seeds), np.int64)
+        """Epochs finished, of each seed."""
+        self.failed = np.zeros(len(self.seeds), bool)
+        """Which seeds had a loss that was NaN or infinite: they are trained no more."""
+        self.has_best = np.zeros(len(self.seeds), bool)
+        self.best_weights: dict[str, Array] = {}
+        self.best_row = np.full(len(self.seeds), -1)
+        """The epoch in the history that each seed went back to; -1: none."""
+        self.rates: Rates | None = None
+        self._stop = ""
+        self.stack = Stack(len(self.seeds))
+        self.passes = Passes(self)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The rows of all that differs between seeds, or that training changes."""
+        one, stack, first = self.one, self.stack, self._first
+        if "gain" in self.vary:
+            names = [name for name, _ in one.model.named_parameters()]
+            times_gain(first.tensors, self.vary["gain"], names)
+        own = named_tensors(one.model)
+        for name, tensor in own.items():
+            stack.put(tensor, first.tensors[name])
+        stack.put(random.default_generator.key, first.key)
+        stack.put(random.default_generator.counter, first.counter)
+        vary_optimizer(one.optimizer, stack, self.vary)
+        if "dropout" in self.vary:
+            vary_dropout(one.model, stack, self.vary["dropout"])
+        for tensor in self.tensors().values():
+            stack.add(tensor)
+        del self._first
+
+    # -- what the room around it asks for ----------------------------------------------------------
+    def tensors(self) -> dict[str, Any]:
+        """Every tensor that training changes, by name, but the sums of an epoch."""
+        found = tensors_of(self.one, self.one._steps)
+        if self.one.schedule == "step":
+            for i, schedule in enumerate(schedulers(self.one.optimizer)):
+                held = [schedule._count, *schedule._factors, *schedule._since]
+                found |= {f"schedule.{i}.{k}": t for k, t in enumerate(held)}
+        known = {id(t) for k, t in found.items() if not k.startswith("other.")}
+        return {
+            k: t
+            for k, t in found.items()
+            if not k.startswith(("meter.", "cursor."))
+            and not (k.startswith("other.") and id(t) in known)
+        }
+
+    def rows(self) -> dict[str, Array]:
+        """The numbers of all seeds, (R, …) by name: views."""
+        return {k: self.stack.rows(t) for k, t in self.tensors().items() if t in self.stack}
+
+    def remember_best(self, which: Array) -> None:
+        """Keep a copy of the weights of some seeds."""
+        for name, tensor in self.one.model_tensors().items():
+            if tensor in self.stack:
+                rows = self.stack.rows(tensor)
+                self.best_weights.setdefault(name, rows.copy())[which] = rows[which]
+        self.has_best |= which
+
+    def forget_best(self) -> None:
+        """No weights are kept."""
+        self.best_weights, self.has_best[...] = {}, False
+
+    # -- training ----------------------------------------------------------------------------------
+    def fit(
+        self, x: Any, y: Any = None, epochs: int = 10, batch_size: int = BATCH, **options: Any
+    ) -> SeedHistory:
+        """Train all seeds; arguments as of `Trainer.fit`. Returns the `SeedHistory`.
+
+        A seed whose early stopping ends it keeps the weights it has then, or its best ones; one
+        whose loss becomes NaN or infinite is left out from then on, with a `TrainingWarning`
+        (`NonFiniteLossError` if that happens to all). Callbacks are called once an epoch with this
+        trainer and arrays (R,) in ``logs``; `stop` ends all seeds. Checkpoints are written after
+        epochs, and a run found in the folder is continued. Ctrl-C is answered after an epoch.
+        """
+        found: SeedHistory = self.one.fit(x, y, epochs, batch_size, **options)  # type: ignore[assignment]
+        return found
+
+    def stop(self, reason: str = "stopped by a callback") -> None:
+        """End the training of all seeds after this epoch."""
+        self._stop = reason
+
+    # -- what they learned -------------------------------------------------------------------------
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int = EVALUATION_BATCH, **options: Any
+    ) -> dict[str, Array]:
+        """Loss and metrics of each seed, arrays (R,) by name; arguments as of
+        `Trainer.evaluate`."""
+        found: Any = self.one.evaluate(x, y, batch_size, **options)
+        return dict(found.items())
+
+    def predict(
+        self, x: Any, batch_size: int = EVALUATION_BATCH, *, seed: int | str = "mean"
+    ) -> Any:
+        """The outputs for the rows of ``x``, as NumPy arrays.
+
+        ``seed``: "mean" for the ensemble of all seeds, "all" for those of each, (R, N, …), "best"
+        for the net of `best_seed`, or the number of a seed. The ensemble is the mean of the outputs
+        or, where the loss takes logits, of the probabilities, again as logits: softmax (or sigmoid)
+        of it is the mean of the nets' probabilities.
+        """
+        if seed == "best":
+            seed = self.best_seed
+        if seed not in ("mean", "all"):
+            place = self.history.place(seed)  # type: ignore[arg-type]
+        outputs = self.one.predict(x, batch_size)
+        if seed == "mean":
+            return _each(lambda a, key: self._mean(a, key), outputs)
+        if seed == "all":
+            return _each(lambda a, _: np.moveaxis(a, 1, 0), outputs)
+        return _each(lambda a, _: np.ascontiguousarray(a[:, place]), outputs)
+
+    def _mean(self, outputs: Array, key: Any) -> Array:
+        """The ensemble's output, of (N, R, …)."""
+        if not (outputs.ndim > 1 and outputs.dtype.kind == "f"):
+            return np.moveaxis(outputs, 1, 0)
+        used = outputs[:, ~self.failed]
+        losses = {p.key: _known(p.loss) for p in self.one.objective.parts}
+        loss = losses.get(key, losses.get(None))
+        wide = used.astype(np.float64)
+        if isinstance(loss, CrossEntropyLoss | NLLLoss) and outputs.ndim > 2:
+            found = _log_mean(wide - _log_sum(wide, 2), 1)
+        elif isinstance(loss, BCEWithLogitsLoss):
+            found = _log_mean(-np.logaddexp(0, -wide), 1) - _log_mean(-np.logaddexp(0, wide), 1)
+        else:
+            found = wide.mean(axis=1)
+        return found.astype(outputs.dtype)
+
+    @property
+    def best_seed(self) -> int:
+        """The seed whose "val_loss" (without validation: "loss") is lowest: the best of its epochs
+        where early stopping went back to it, otherwise that of the last one."""
+        name = "val_loss" if "val_loss" in self.history else "loss"
+        if not len(self.history):
+            raise OptionError("SeedTrainer: nothing is trained yet, so no seed is the best")
+        values = self._measured(name)
+        return self.seeds[int(np.nanargmin(np.where(self.failed, np.nan, values)))]
+
+    def _measured(self, name: str) -> Array:
+        """What each seed's net measured: in its best epoch, or in the last one."""
+        values = self.history[name][self.best_row, np.arange(len(self.seeds))]
+        found: Array = np.where(self.best_row < 0, self.history.last(name), values)
+        return found
+
+    def model_of(self, seed: int | str = "best") -> Module:
+        """The net of one seed, a module of its own; "best": of `best_seed`."""
+        number: Any = self.best_seed if seed == "best" else seed
+        place = self.history.place(number)
+        net = copy.deepcopy(self.one.model)
+        for name, tensor in named_tensors(net).items():
+            held = named_tensors(self.one.model)[name]
+            np.copyto(tensor._storage_for_update(), self.stack.rows(held)[place])
+        if "dropout" in self.vary:
+            set_dropout(net, float(self.vary["dropout"][place]))
+        return net
+
+    # -- files -------------------------------------------------------------------------------------
+    def save(self, path: str | Path) -> Path:
+        """Write the whole state of all seeds into a file; as `Trainer.save`."""
+        target = Path(path)
+        with whole_file(target) as file:
+            file.write(to_bytes(state_of(self)))
+        return target
+
+    def load(self, path: str | Path) -> None:
+        """Take back what `save` wrote (or a checkpoint of `fit`), by a trainer made with the same
+        arguments; the next `fit` goes on from there."""
+        restore(self, read_file(Path(path)), str(path), only=LOADED)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(Trainer, name):
+                raise AttributeError(
+                    f"a SeedTrainer has no {name}, which is of one net: make a Trainer of one, "
+                    "Trainer(trainer.model_of(seed), ...)"
+                )
+            raise AttributeError(f"a SeedTrainer has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return (
+            f"SeedTrainer({type(self.one.model).__name__}, {type(self.one.optimizer).__name__}, "
+            f"{len(self.seeds)} seeds, step {self.step})"
+        )
+
+
+def _seeds(given: Any) -> list[int]:
+    one = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    listed = list(range(int(given))) if one else list(given) if np.iterable(given) else []
+    good = all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in listed)
+    if not listed or not good or isinstance(given, str):
+        raise OptionError(
+            "Trainer: seeds is how many there are, at least 1, or a list of integers; got "
+            f"{given!r}"
+        )
+    numbers = [int(s) for s in listed]
+    if len(set(numbers)) < len(numbers):
+        raise OptionError(
+            "Trainer: a seed occurs twice, and its nets would be the same; give each its own"
+        )
+    return numbers
+
+
+def _is_function(given: Any) -> bool:
+    return callable(given) and not isinstance(given, type) and not hasattr(given, "step")
+
+
+def _each(function: Callable[[Array, Any], Any], outputs: Any, key: Any = None) -> Any:
+    """``function`` of each array in tuples and dicts of outputs, and its key among them."""
+    if isinstance(outputs, dict):
+        return {k: _each(function, v, k) for k, v in outputs.items()}
+    if isinstance(outputs, tuple):
+        return tuple(_each(function, v, i) for i, v in enumerate(outputs))
+    return function(outputs, key) if isinstance(outputs, np.ndarray) else outputs
+
+
+def _log_sum(a: Array, axis: int) -> Array:
+    """ln Σ eᵃ along an axis, which stays."""
+    top = a.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    found: Array = top + np.log(np.exp(a - top).sum(axis=axis, keepdims=True))
+    return found
+
+
+def _log_mean(a: Array, axis: int) -> Array:
+    """ln of the mean of eᵃ along an axis."""
+    found: Array = np.squeeze(_log_sum(a, axis), axis) - np.log(a.shape[axis])
+    return found
+
+
+Trainer._of_seeds = SeedTrainer
