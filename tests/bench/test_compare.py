@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.bench.compare import Comparison, Measured, _agree, compare, floor_microseconds
-from chainrule.bench.modes.workload import WORKLOADS, custom
+from chainrule.bench.compare import (
+    Comparison,
+    Measured,
+    _agree,
+    compare,
+    floor_microseconds,
+    spread,
+)
+from chainrule.bench.modes.named import WORKLOADS
+from chainrule.bench.modes.workload import custom
 from chainrule.bench.processes import Process, WorkerError, choose, interpreter_of
 from chainrule.bench.report import markdown, number
 from chainrule.cli.main import main
@@ -38,6 +46,12 @@ def test_without_peers_there_is_no_ratio() -> None:
     assert "| mnist | 800 | 600 | 1.33 | – | – | – |" in markdown([c])
 
 
+def test_the_median_and_the_least_ratio_of_several() -> None:
+    one, two = made(chainrule=800.0, torch=4000.0), made(chainrule=800.0, torch=1600.0)
+    assert spread([one]) is None and spread([one, made(chainrule=800.0)]) is None
+    assert spread([one, two]) == (3.5, 2.0, "mnist")
+
+
 def test_floor() -> None:
     assert floor_microseconds(WORKLOADS["mnist"], 233e9) == pytest.approx(620, rel=0.01)
 
@@ -51,7 +65,8 @@ def test_disagreement_is_noticed() -> None:
 
 def test_choose_peers() -> None:
     assert choose("none") == []
-    assert set(choose("all")) == {"torch", "torch-compile", "jax", "jax-scan", "sklearn", "numpy"}
+    torch = {"torch", "torch-last", "torch-compile"}
+    assert set(choose("all")) == {*torch, "jax", "jax-scan", "sklearn", "numpy"}
     assert choose("jax") == ["jax-scan", "jax"]
     assert choose("jax-scan,scikit-learn") == ["jax-scan", "sklearn"]
     with pytest.raises(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from chainrule.bench.modes.chainrule_mode import Compile, Trainer
+from chainrule.bench.modes.named import WORKLOADS
 from chainrule.bench.modes.numpy_mode import NumPy
 from chainrule.bench.modes.worker import Worker, peak_memory
-from chainrule.bench.modes.workload import WORKLOADS, Workload, custom
+from chainrule.bench.modes.workload import Workload, custom
 
 SMALL = [
     WORKLOADS["xor"],

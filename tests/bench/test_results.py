@@ -13,7 +13,7 @@ import pytest
 
 from chainrule.bench.compare import Comparison, Measured
 from chainrule.bench.machine import processor_name
-from chainrule.bench.modes.workload import WORKLOADS
+from chainrule.bench.modes.named import WORKLOADS
 from chainrule.bench.results import Results, changes, check_comparable
 from chainrule.cli.main import main
 from chainrule.errors import OptionError

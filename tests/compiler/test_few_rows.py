@@ -47,7 +47,26 @@ def rows(e: Node) -> Node:
     return g.scatter_add(e, taken(e)[1], product)
 
 
-FORMS = [forward, forward_of_sequences, weights, weights_transposed, rows]
+def steps_first(e: Node) -> Node:
+    taken = g.permute(g.gather(e, g.input((3, 4), I32)), (1, 0, 2))
+    return g.dot(g.reshape(taken, (12, e.shape[1])), g.input((e.shape[1], 7), F32))
+
+
+def rows_of_steps(e: Node) -> Node:
+    product = g.dot(g.input((12, 7), F32), g.input((7, e.shape[1]), F32))
+    updates = g.permute(g.reshape(product, (2, 3, 2, e.shape[1])), (2, 0, 1, 3))
+    return g.scatter_add(e, g.input((2, 2, 3), I32), updates)
+
+
+FORMS = [
+    forward,
+    forward_of_sequences,
+    steps_first,
+    weights,
+    weights_transposed,
+    rows,
+    rows_of_steps,
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -119,3 +138,9 @@ def test_rows_that_are_never_taken_have_no_gradient_whatever_the_weights(compile
     (cr.compile(step) if compiled else step)(cr.tensor(np.repeat(np.arange(8), 20)))
     np.testing.assert_array_equal(e.numpy()[8:], 1.0)
     assert not np.isfinite(e.numpy()[:8]).any()
+
+
+def test_a_permute_of_more_than_rows_stays() -> None:
+    x = g.permute(g.gather(table(), g.input((3, 4), I32)), (0, 2, 1))
+    (new,) = simplify([x])
+    assert new.op == "permute" and new.params["axes"] == (0, 2, 1)

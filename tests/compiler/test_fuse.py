@@ -6,6 +6,7 @@ import pytest
 
 from chainrule.compiler.fuse import fuse
 from chainrule.compiler.rewrites.legalize import legalize
+from chainrule.compiler.rewrites.simplify import simplify
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as g
 from chainrule.core.signature import Signature
@@ -58,3 +59,20 @@ def test_a_formula_of_leaves_only_is_computed_by_each_that_reads_it():
     mask = g.cast(g.lt(X, Y), F)
     found = groups(g.dot(g.mul(X, mask), W), g.sum(g.mul(Y, mask), (0, 1)))
     assert not any("lt" in names.split() for names in found)
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [
+        (16, [(16, 16), (16,), (16, 64, 32, 16)]),
+        (128, [(128,)]),
+    ],
+)
+def test_normalizing_few_channels_is_shared_by_rows(channels, expected):
+    """A thread has the only vector of 16 channels: positions are summed image by image first, and
+    what follows is another kernel."""
+    x = g.input((16, 64, 32, channels), F)
+    mean = g.mul(g.sum(x, (0, 1, 2)), g.full((channels,), 1 / 32768, F))
+    centred = g.tanh(g.sub(x, g.expand(mean, x.shape)))
+    graph = Signature((x,), (), (), (centred,)).rewritten(simplify).rewritten(legalize)
+    assert [group.frame for group in fuse(graph)] == expected

@@ -122,12 +122,21 @@ def _before_loop(
 
 
 def _invariant(roots: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
-    """What is the same at every step and not a number in the code: the loop's fixed values."""
+    """What is the same at every step and not a number in the code: the loop's fixed values. What
+    only arranges their elements anew stays in the loop, whose kernels read them where they lie."""
     order = reachable(roots)
     varying = _depending(order, inputs)
     wanted = {n for n in roots if n not in varying}
     wanted |= {i for n in order if n in varying for i in n.inputs if i not in varying}
+    wanted = {_arranged(n) for n in wanted}
     return [n for n in order if n in wanted and not _is_formula(n)]
+
+
+def _arranged(node: Node) -> Node:
+    """What has the elements of ``node``, in another order or shape."""
+    while node.op in ("permute", "reshape"):
+        node = node.inputs[0]
+    return node
 
 
 def _is_formula(node: Node) -> bool:

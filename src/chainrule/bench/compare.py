@@ -121,6 +121,15 @@ def floor_microseconds(workload: Workload, peak: float) -> float:
     return workload.flops / peak * 1e6
 
 
+def spread(comparisons: Sequence[Comparison]) -> tuple[float, float, str] | None:
+    """The median of the ratios of the best peer to us, the least one, and of which workload; None
+    where fewer than two have one."""
+    ratios = [(c.speedup, c.workload.name) for c in comparisons if c.speedup is not None]
+    if len(ratios) < 2:
+        return None
+    return statistics.median(r for r, _ in ratios), *min(ratios)
+
+
 def compare(
     workload: Workload,
     modes: Sequence[str],
@@ -131,14 +140,14 @@ def compare(
     peers_python: str | None = None,
     progress: Progress = lambda text: None,
 ) -> Comparison:
-    """Measure ``modes`` on ``workload``.
+    """Measure those of ``modes`` that suit the ``workload``.
 
     Each mode is a process. A first process, with empty caches, tells the first step's time; a
     second one finds what the first left in the caches and is then timed, ``rounds`` times about
     ``seconds``, in turns with the other modes and with ``peak``, which measures the flops a second
     that the threads can reach.
     """
-    found = [Measured(m) for m in modes]
+    found = [Measured(m) for m in modes if workload.suits(m)]
     floors: list[float] = []
     running: list[tuple[Measured, Process]] = []
     with tempfile.TemporaryDirectory(prefix="chainrule-bench-") as folder:

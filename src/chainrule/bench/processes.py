@@ -25,6 +25,7 @@ NEEDS = {
     "jax-scan": ("jax",),
     "jax": ("jax",),
     "torch-compile": ("torch",),
+    "torch-last": ("torch",),
     "torch": ("torch",),
     "sklearn": ("sklearn",),
     "numpy": ("numpy",),

@@ -14,6 +14,7 @@ NAMES = {
     "chainrule": "Chainrule Trainer",
     "chainrule-compile": "Chainrule @compile",
     "torch": "PyTorch eager",
+    "torch-last": "PyTorch channels last",
     "torch-compile": "torch.compile",
     "jax": "JAX jit",
     "jax-scan": "JAX jit + scan",
@@ -42,7 +43,7 @@ def table(comparison: Comparison) -> Table:
     w = comparison.workload
     title = Text.assemble(
         (w.name, "bold"),
-        f"  {'-'.join(map(str, w.sizes))} {w.activation}, batch {w.batch}, {w.optimizer},"
+        f"  {w.about}, batch {w.batch}, {w.optimizer},"
         f" {w.loss}, {w.dtype}, {comparison.threads} threads, floor "
         f"{number(comparison.floor_microseconds)} µs",
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..bench.compare import Comparison, compare
+from ..bench.compare import Comparison, compare, spread
+from ..bench.modes.drawn import drawn
 from ..bench.processes import choose, versions
 from ..bench.report import against, markdown, summary, table
 from ..bench.results import Results, changes, check_comparable, machine_now
@@ -23,6 +24,16 @@ from .output import data, print_json, progress
 @click.command()
 @click.argument("workloads", nargs=-1)
 @net_options
+@click.option(
+    "--random",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="N nets that are drawn: convolutional, recurrent, attention and dense ones in turn.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what --random draws."
+)
 @click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads for every library (default: all cores)."
 )
@@ -63,6 +74,8 @@ from .output import data, print_json, progress
 @click.option("--markdown", "as_markdown", is_flag=True, help="Markdown tables.")
 def command(
     workloads: tuple[str, ...],
+    count: int | None,
+    seed: int,
     threads: int | None,
     rounds: int,
     seconds: float,
@@ -76,18 +89,22 @@ def command(
     """Time a training step of this library and, where installed, of PyTorch, JAX, scikit-learn and
     NumPy.
 
-    WORKLOADS: xor, digits, tabular, mnist, wide (default: all), or a net of your own by --sizes.
-    Every mode is a process; they are timed in turns, with the same threads, weights and arithmetic.
+    WORKLOADS: xor, digits, tabular, mnist, wide; lenet, cifar, residual-16, residual-64, separable,
+    signal; lstm-text, lstm, gru; gpt, gpt-large (default: all); a net of your own by --sizes; nets
+    that nobody chose by --random. Every mode is a process; they are timed in turns, with the same
+    threads, weights and arithmetic.
     """
-    chosen = workloads_of(workloads, net)
+    chosen = drawn(count, seed) if count is not None else []
+    if workloads or any(net.values()) or not chosen:
+        chosen = [*workloads_of(workloads, net), *chosen]
     try:
         modes = ["chainrule", "chainrule-compile", *choose(peers)]
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
-    count = threads or get_num_threads()
+    used = threads or get_num_threads()
     before = Results.read(earlier) if earlier else None
     if before is not None:
-        check_comparable(before, count, [w.name for w in chosen], str(earlier))
+        check_comparable(before, used, [w.name for w in chosen], str(earlier))
     console = progress()
     found: list[Comparison] = []
     with console.status("starting") as status:
@@ -95,8 +112,8 @@ def command(
             result = compare(
                 workload,
                 modes,
-                count,
-                functools.partial(peak_flops_together, count, workload.dtype),
+                used,
+                functools.partial(peak_flops_together, used, workload.dtype),
                 rounds,
                 seconds,
                 peers_python,
@@ -107,7 +124,7 @@ def command(
                 data().print(table(result), "")
             elif not console.is_terminal:
                 console.print(f"{workload.name} done")
-    results = Results(machine_now(count), ", ".join(versions(peers_python)), rounds, found)
+    results = Results(machine_now(used), ", ".join(versions(peers_python)), rounds, found)
     changed = changes(before, results) if before is not None else []
     more = [c for c in changed if c.more]
     if as_json:
@@ -119,6 +136,10 @@ def command(
         click.echo(markdown(found))
     else:
         data().print(summary(found))
+        if (ratios := spread(found)) is not None:
+            median, least, name = ratios
+            data().print(f"best peer / ours: median {median:.2f}, least {least:.2f} ({name})")
+        data().print(results.about, markup=False)
     if before is not None and not as_json:
         words = f"{len(more)} of {len(changed)} are more than before" if more else "Nothing is more"
         data().print()

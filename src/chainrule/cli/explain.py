@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..bench.modes.named import WORKLOADS
 from .options import net_options, workloads_of
 from .output import print_json, progress
 
@@ -33,14 +34,12 @@ def command(
     """Show the program of a training step: kernels with their loops, time, GFLOP/s, GB/s, share of
     peak.
 
-    WORKLOADS: xor, digits, tabular, mnist, wide, or a net of your own by --sizes.
+    WORKLOADS: those of `chainrule bench`, or a net of your own by --sizes.
     """
     named = workloads or net["sizes"] is not None
     chosen = workloads_of(workloads, net)
     if not named:
-        raise click.UsageError(
-            "name a workload (xor, digits, tabular, mnist, wide), or give --sizes"
-        )
+        raise click.UsageError(f"name a workload ({', '.join(WORKLOADS)}), or give --sizes")
     explain = importlib.import_module("chainrule.train.explain").explain
     mode = importlib.import_module("chainrule.bench.modes.chainrule_mode").Trainer
     documents = []

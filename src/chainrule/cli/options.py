@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ..bench.modes.workload import WORKLOADS, Workload, custom
+from ..bench.modes.named import WORKLOADS
+from ..bench.modes.workload import Workload, custom
 
 
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,6 +24,8 @@ from .views import Bind, base_of, is_computed, is_merge, push_bind
 
 TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
+LONG = 1024  # elements in an outer iteration that threads should rather share
+FEWEST_COLUMNS = 64  # the same where they lie side by side, and so are few vectors
 
 
 @dataclass
@@ -341,7 +343,9 @@ class _Fuser:
                 b for b in bind if b is not None
             )
             leading = in_order and all(b is not None for b in bind[: len(group.frame)])
-            if node.size > TINY and (few_rows or not (leading or last_bound)):
+            few_columns = last_bound and math.prod(group.frame) < FEWEST_COLUMNS
+            few = few_rows or (few_columns and inside >= LONG)
+            if node.size > TINY and (few or not (leading or last_bound)):
                 return False
         self._add(group, node, bind)
         return True

@@ -6,11 +6,22 @@ second or fourth time, and two threads that share its rows share lines at every 
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
 from .node import Array
 
 CACHE_LINE = 64  # bytes
+
+
+def address(array: Array) -> int:
+    """Where the elements of an array in C order begin: its ``ctypes.data``, in a fifth of the
+    time."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # it is empty, or not to be written to
+        return array.ctypes.data
 
 
 def aligned(array: Array) -> Array:

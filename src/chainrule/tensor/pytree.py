@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -16,6 +16,7 @@ class Structure(NamedTuple):
 
 LEAF = Structure(None, (), ())
 NOTHING = Structure(type(None), (), ())
+_INNER = (tuple, list, dict, type(None))
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -31,18 +32,29 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
     kind = type(tree)
     if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
-        return Structure(kind, (), tuple([_flatten(t, leaves) for t in tree]))
+        return Structure(kind, (), _all(tree, leaves))
     if isinstance(tree, dict):
-        return Structure(kind, tuple(tree), tuple([_flatten(t, leaves) for t in tree.values()]))
+        return Structure(kind, tuple(tree), _all(tree.values(), leaves))
     if tree is None:
         return NOTHING
     leaves.append(tree)
     return LEAF
 
 
+def _all(trees: Iterable[Any], leaves: list[Any]) -> tuple[Structure, ...]:
+    found = []
+    for tree in trees:
+        if isinstance(tree, _INNER):
+            found.append(_flatten(tree, leaves))
+        else:
+            leaves.append(tree)
+            found.append(LEAF)
+    return tuple(found)
+
+
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     """The pytree of this structure with these leaves."""
-    return _unflatten(structure, iter(leaves))
+    return leaves[0] if structure is LEAF else _unflatten(structure, iter(leaves))
 
 
 def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:

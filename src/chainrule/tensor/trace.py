@@ -35,7 +35,10 @@ def key_of(leaf: Any) -> tuple[Any, ...]:
     """What a trace depends on in one argument: shape and dtype of a tensor, the value of anything
     else."""
     if isinstance(leaf, Value):
-        return ("tensor", leaf.shape, leaf.dtype, leaf._requires_grad, leaf._weak)
+        array = leaf._array
+        if array is None or leaf._weak:
+            return ("tensor", leaf.shape, leaf.dtype, leaf._requires_grad, leaf._weak)
+        return ("tensor", array.shape, array.dtype, leaf._requires_grad, False)
     if isinstance(leaf, np.ndarray):
         return ("tensor", leaf.shape, leaf.dtype, False, False)
     if type(leaf) is float or isinstance(leaf, np.floating):
@@ -104,6 +107,9 @@ class Trace:
     watch: Watch
     extremes: Extremes
 
+    def __post_init__(self) -> None:
+        self.changes = any(self.updated)
+
     def holds(self) -> bool:
         """Whether everything Python looked at during the trace is still as it was."""
         have, have_not = self.grad_presence
@@ -148,14 +154,15 @@ class Trace:
         inputs = [array_of_leaf(leaves[i]) for i in self.arguments]
         if self.grads_read:
             inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
-        owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
-        inputs = [a.copy() if id(a) in owned else a for a in inputs]
+        if self.changes:
+            owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
+            inputs = [a.copy() if id(a) in owned else a for a in inputs]
         return inputs, [*state, *self.extremes.arrays]
 
     def look(self) -> None:
         """After a run: raise OutOfRangeError if an index was outside."""
         if self.extremes.checks:
-            self.extremes.look(any(self.updated))
+            self.extremes.look(self.changes)
 
     def _forbid_shared(self, leaves: Sequence[Any]) -> None:
         """In a program arguments are apart: one that is changed is not seen through another."""

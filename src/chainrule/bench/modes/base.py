@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from .workload import Array, Workload
+from typing import Any
+
+from .layers import Array
+from .workload import Workload
+
+
+def criterion(nn: Any, workload: Workload) -> Any:
+    """The loss in the words of a library's ``nn``; of words, over all steps."""
+    if workload.loss == "mse":
+        return nn.MSELoss()
+    if not workload.words:
+        return nn.CrossEntropyLoss()
+
+    def of_words(scores: Any, y: Any) -> Any:
+        rows = scores.reshape(-1, scores.shape[-1])
+        return nn.functional.cross_entropy(rows, y.reshape(-1))
+
+    return of_words
 
 
 class Mode:

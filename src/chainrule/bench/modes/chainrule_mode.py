@@ -10,7 +10,8 @@ from chainrule.core import dtypes as dt
 from chainrule.data import Batches
 from chainrule.train import History
 
-from .base import Mode
+from .base import Mode, criterion
+from .layers import sequential
 from .workload import Workload
 
 
@@ -19,10 +20,10 @@ class Native(Mode):
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)
-        self.model = build_model(workload)
+        self.model = sequential(nn, workload.layers).to(dt.dtype_of(workload.dtype))
         for p, a in zip(self.model.parameters(), self.initial, strict=True):
             p.assign(a)
-        self.criterion: Any = nn.MSELoss() if workload.loss == "mse" else nn.CrossEntropyLoss()
+        self.criterion: Any = criterion(nn, workload)
         parameters = self.model.parameters()
         self.optimizer: Any = (
             optim.SGD(parameters, lr=workload.lr, momentum=workload.momentum)
@@ -103,13 +104,3 @@ class Trainer(Native):
         self.reset()
         batches = self.workload.batches_in_order(n)
         return [self._fit(self.x[rows], self.y[rows], 1, False) for rows in batches]
-
-
-def build_model(workload: Workload) -> Any:
-    """The workload's net as a Sequential."""
-    layers: list[Any] = []
-    for i, (fan_in, fan_out) in enumerate(zip(workload.sizes, workload.sizes[1:], strict=False)):
-        if i:
-            layers.append(nn.ReLU() if workload.activation == "relu" else nn.Tanh())
-        layers.append(nn.Linear(fan_in, fan_out))
-    return nn.Sequential(*layers).to(dt.dtype_of(workload.dtype))

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .base import Mode
+from .jax_layers import forward
+from .layers import Conv
 from .workload import ADAM, Workload
 
 SCAN_SECONDS = 0.02  # about how long one call of a scan should take
@@ -25,7 +27,10 @@ class Jit(Mode):
         if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         y = self.y.astype(np.int32) if workload.loss == "ce" else self.y
-        self.jx, self.jy = jnp.asarray(self.x), jnp.asarray(y)
+        x = self.x.astype(np.int32) if workload.words else self.x
+        # Channels last; a sequence has its features there anyway.
+        images = not workload.words and isinstance(workload.layers[0], Conv)
+        self.jx, self.jy = jnp.asarray(np.moveaxis(x, 1, -1) if images else x), jnp.asarray(y)
         self.jitted = jax.jit(self._step, donate_argnums=0)
         self.reset()
 
@@ -33,16 +38,14 @@ class Jit(Mode):
         """The initial weights, zero moments."""
         p = [jnp.array(a) for a in self.initial]
         zero = [jnp.zeros_like(a) for a in p]
-        self.state: Any = (p, zero, [jnp.zeros_like(a) for a in p], jnp.zeros((), jnp.float32))
+        t = jnp.zeros((), self.workload.dtype)
+        self.state: Any = (p, zero, [jnp.zeros_like(a) for a in p], t)
 
     def _loss(self, p: Any, x: Any, y: Any) -> Any:
-        for i in range(0, len(p), 2):
-            x = x @ p[i].T + p[i + 1]
-            if i + 2 < len(p):
-                x = jax.nn.relu(x) if self.workload.activation == "relu" else jnp.tanh(x)
+        x = forward(self.workload.layers, p, x)
         if self.workload.loss == "mse":
             return ((x - y) ** 2).mean()
-        return -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], 1).mean()
+        return -jnp.take_along_axis(jax.nn.log_softmax(x), y[..., None], -1).mean()
 
     def _step(self, state: Any, x: Any, y: Any, rows: Any) -> Any:
         w = self.workload

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .base import Mode
-from .workload import ADAM, Array, Workload
+from .layers import Array
+from .workload import ADAM, Workload
 
 
 class NumPy(Mode):

@@ -1,5 +1,5 @@
-"""PyTorch: eager with its modules and fused optimizers; torch.compile of the whole step as one
-graph."""
+"""PyTorch: eager with its modules and fused optimizers, also with channels last; torch.compile, of
+the whole step as one graph where the net is dense, else of the forward and backward pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from .base import Mode
+from .base import Mode, criterion
+from .layers import sequential
 from .workload import ADAM, Workload
 
 
@@ -21,19 +22,14 @@ class Eager(Mode):
         self.reset()
 
     def reset(self) -> None:
-        """A new model and optimizer with the initial weights."""
+        """The initial weights, a new optimizer."""
         w = self.workload
-        layers: list[Any] = []
-        for i in range(len(w.sizes) - 1):
-            if i:
-                layers.append(torch.nn.ReLU() if w.activation == "relu" else torch.nn.Tanh())
-            layer = torch.nn.Linear(w.sizes[i], w.sizes[i + 1], dtype=getattr(torch, w.dtype))
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(self.initial[2 * i]))
-                layer.bias.copy_(torch.from_numpy(self.initial[2 * i + 1]))
-            layers.append(layer)
-        self.model = torch.nn.Sequential(*layers)
-        self.criterion: Any = torch.nn.MSELoss() if w.loss == "mse" else torch.nn.CrossEntropyLoss()
+        if not hasattr(self, "model"):
+            self.model = sequential(torch.nn, w.layers).to(getattr(torch, w.dtype))
+            self.criterion = criterion(torch.nn, w)
+        with torch.no_grad():
+            for p, a in zip(self.model.parameters(), self.initial, strict=True):
+                p.copy_(torch.from_numpy(a))
         parameters = list(self.model.parameters())
         self.optimizer: Any = (
             torch.optim.SGD(parameters, lr=w.lr, momentum=w.momentum, fused=True)
@@ -41,9 +37,13 @@ class Eager(Mode):
             else torch.optim.Adam(parameters, lr=w.lr, fused=True)
         )
 
+    def loss(self, x: Any, y: Any) -> Any:
+        """Of a minibatch."""
+        return self.criterion(self.model(x), y)
+
     def step(self, x: Any, y: Any) -> Any:
         """One step; returns the loss as a tensor."""
-        loss = self.criterion(self.model(x), y)
+        loss = self.loss(x, y)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -67,7 +67,29 @@ class Eager(Mode):
         return [float(self.step(self.tx[rows], self.ty[rows]).detach()) for rows in batches]
 
 
+class ChannelsLast(Eager):
+    """Images and weights with channels last, as PyTorch advises for convolutions on CPUs."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        self.model.to(memory_format=torch.channels_last)
+        self.tx = self.tx.contiguous(memory_format=torch.channels_last)
+        self.reset()
+
+    def loss(self, x: Any, y: Any) -> Any:
+        """Of a minibatch, whose rows are gathered as they lie."""
+        return super().loss(x.contiguous(memory_format=torch.channels_last), y)
+
+
 class Compiled(Eager):
+    """Loss and gradients compiled; a fused optimizer, as PyTorch has none that is quicker."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        self.loss = torch.compile(super().loss, dynamic=False)  # type: ignore[method-assign]
+
+
+class WholeStep(Eager):
     """The whole step, gather and update included, as one torch.compile graph."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
@@ -80,7 +102,7 @@ class Compiled(Eager):
             self.p = [torch.from_numpy(a).clone() for a in self.initial]
             self.m = [torch.zeros_like(a) for a in self.p]
             self.v = [torch.zeros_like(a) for a in self.p]
-            self.t = torch.zeros((), dtype=torch.float32)
+            self.t = torch.zeros((), dtype=self.p[0].dtype)
             return
         for p, m, v, a in zip(self.p, self.m, self.v, self.initial, strict=True):
             p.copy_(torch.from_numpy(a))
@@ -141,3 +163,9 @@ class Compiled(Eager):
             vi.mul_(b2).add_((1 - b2) * gi * gi)
             pi.sub_(rate * mi / (torch.sqrt(vi) / root + eps))
         return loss
+
+
+def compiled(workload: Workload, threads: int) -> Eager:
+    """The way to compile that suits the net."""
+    kind = WholeStep if workload.net is None else Compiled
+    return kind(workload, threads)

@@ -9,13 +9,20 @@ With X = gather(E, i), which has more rows than E:
     scatter_add(Y, i, G W) = Y + scatter_add(0, i, G) W
 
 The three gradients add in another order: first the rows that belong together, then the product.
+So that a product finds them, rows are taken, and scattered, in the order in which they are used:
+
+    permute(gather(E, i)) = gather(E, permute(i))
+    scatter_add(Y, i, permute(G)) = scatter_add(Y, permute⁻¹(i), G)
+
 Rows that are never taken are left out of E and keep their Y: 0 times what is no number is none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...core import graph as g
-from ...core.node import Node
+from ...core.node import Node, Shape
 
 FEWER = 2  # times as many rows are taken as there are
 WORTH = 64  # columns of the table: with fewer, moving rows takes as long as multiplying them
@@ -51,6 +58,41 @@ def scattered_product(node: Node) -> Node | None:
     a, b = product.inputs
     total = g.add(table, g.dot(_scattered(table, index, a), b))
     return g.where(_is_taken(table, index), total, table)
+
+
+def permuted_rows(node: Node) -> Node | None:
+    """gathered rows in another order = rows gathered in that order"""
+    (x,) = node.inputs
+    rows = x.inputs[0] if x.op == "reshape" else x
+    if rows.op != "gather" or rows.inputs[0].ndim < 2:
+        return None
+    (table, index), axes = rows.inputs, node.params["axes"]
+    if (order := _order(axes, x.shape, table.shape[1:])) is None:
+        return None
+    head = x.shape[: len(order)]
+    index = g.reshape(g.permute(g.reshape(index, head), order), (index.size,))
+    return g.reshape(g.gather(table, index), node.shape)
+
+
+def scattered_in_order(node: Node) -> Node | None:
+    """the adjoint: rows are scattered as they lie"""
+    table, index, updates = node.inputs
+    x = updates.inputs[0] if updates.op == "reshape" else updates
+    if x.op != "permute" or table.ndim < 2:
+        return None
+    if (order := _order(x.params["axes"], x.shape, table.shape[1:])) is None:
+        return None
+    back = sorted(range(len(order)), key=order.__getitem__)
+    index = g.permute(g.reshape(index, x.shape[: len(order)]), back)
+    rows = g.reshape(x.inputs[0], (index.size, *table.shape[1:]))
+    return g.scatter_add(table, g.reshape(index, (index.size,)), rows)
+
+
+def _order(axes: Sequence[int], shape: Shape, row: Shape) -> tuple[int, ...] | None:
+    """How a permute orders the rows of an array of this shape; None if it does more than that."""
+    head = len(shape) - len(row)
+    kept = tuple(axes[head:]) == tuple(range(head, len(shape))) and shape[head:] == row
+    return tuple(axes[:head]) if head > 1 and kept else None
 
 
 def _rows(x: Node) -> Node | None:

@@ -285,6 +285,25 @@ def split_reduction(node: Node) -> Node | None:
     return g.apply(node.op, first, axes=(len(kept),))
 
 
+SPLIT_UNDER = 64  # elements kept: of more, threads share what is kept
+LEADING = 8  # long enough an axis for several threads
+
+
+def split_rows(node: Node) -> Node | None:
+    """a long sum over several axes into few elements = a sum over one axis of sums over the others,
+    which several threads share"""
+    (x,) = node.inputs
+    axes = node.params["axes"]
+    long = math.prod(x.shape[a] for a in axes)
+    if len(axes) < 2 or long < SPLIT_OVER or node.size >= SPLIT_UNDER:
+        return None
+    last = next((a for a in axes if x.shape[a] >= LEADING), None)
+    if last is None:
+        return None
+    first = g.apply(node.op, x, axes=tuple(a for a in axes if a != last))
+    return g.apply(node.op, first, axes=(last - sum(a < last for a in axes),))
+
+
 _RULES: dict[str, list[Rule]] = {
     "neg": [double_neg],
     "add": [_neutral(0.0, True)],
@@ -297,11 +316,17 @@ _RULES: dict[str, list[Rule]] = {
     "stop_gradient": [identity],
     "custom_vjp": [identity],
     "reshape": [reshape_reshape, reshape_broadcast_scalar],
-    "permute": [permute_permute, permute_units, permute_broadcast, permute_dot],
+    "permute": [
+        permute_permute,
+        permute_units,
+        permute_broadcast,
+        permute_dot,
+        few_rows.permuted_rows,
+    ],
     "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
-    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction],
-    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction],
-    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction],
+    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction, split_rows],
+    "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
+    "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
     "dot": [outer_product, few_rows.product_of_rows],
     "conv": [
         windows.conv_of_nothing,
@@ -313,5 +338,9 @@ _RULES: dict[str, list[Rule]] = {
     "window": [windows.window_tiles],
     "fold": [windows.fold_tiles, windows.fold_one_axis, windows.fold_taps],
     "gather": [merge_axes.gather_of_flat],
-    "scatter_add": [merge_axes.scatter_of_flat, few_rows.scattered_product],
+    "scatter_add": [
+        few_rows.scattered_in_order,
+        merge_axes.scatter_of_flat,
+        few_rows.scattered_product,
+    ],
 }

@@ -8,6 +8,7 @@ the disk cache and compiles nothing.
 
 from __future__ import annotations
 
+import operator
 import threading
 import weakref
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....core.forking import free_in_child
+from ....core.memory import address
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
@@ -92,11 +94,15 @@ class CompiledProgram:
             steps=[slot.steps for slot in artifact.slots],
             kept_bytes=artifact.kept_bytes,
         )
-        self._places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
+        places: dict[str, list[tuple[int, int]]] = {"input": [], "state": [], "output": []}
         for i, slot in enumerate(artifact.slots):
-            if slot.kind in self._places:
-                self._places[slot.kind].append((slot.number, i))
-        self._known: dict[int, tuple[weakref.ref[Array], int]] = {}  # state: its array, and where
+            if slot.kind in places:
+                places[slot.kind].append((slot.number, i))
+        self._inputs = [(n, i, signature.inputs[n].dtype) for n, i in places["input"]]
+        self._outputs, self._state = places["output"], places["state"]
+        self._kinds = [(o.shape, o.dtype) for o in signature.outputs]
+        self._known: list[weakref.ref[Array]] = []  # the state of the last run
+        self._written: set[int] = set()  # where that lies which is updated
         self._user: weakref.ref[object] | None = None  # whose arrays are pointed at and kept
         self.round_pace = Pace()  # of rounds of which it is the longest part
 
@@ -144,34 +150,36 @@ class CompiledProgram:
         stay alive during the run."""
         self._user = None
         table, held = self._table, []
-        at = [self._address(i, array) for i, array in enumerate(state)]
-        written = {at[i] for i in self.signature.changed}
-        for number, place in self._places["input"]:
-            array = np.ascontiguousarray(inputs[number], self.signature.inputs[number].dtype)
-            where = array.ctypes.data
-            if where in written:  # an input that is also updated state keeps its old value
+        known = map(operator.call, self._known)
+        if len(self._known) != len(state) or not all(map(operator.is_, known, state)):
+            self._know(state)
+        for number, place, dtype in self._inputs:
+            array = np.ascontiguousarray(inputs[number], dtype)
+            where = address(array)
+            if where in self._written:  # an input that is also updated keeps its old value
                 array = array.copy()
-                where = array.ctypes.data
+                where = address(array)
             held.append(array)
             table[place] = where
-        for number, place in self._places["state"]:
-            table[place] = at[number]
         if outputs is None:
-            outputs = [np.empty(o.shape, o.dtype) for o in self.signature.outputs]
-        for number, place in self._places["output"]:
-            table[place] = outputs[number].ctypes.data
+            outputs = [np.empty(shape, dtype) for shape, dtype in self._kinds]
+        for number, place in self._outputs:
+            table[place] = address(outputs[number])
         if len(self._parts):
             table[self._parts] = table[self._parents] + self._offsets
         self.loop.set_pointers(table)
         return list(outputs), held
 
-    def _address(self, number: int, array: Array) -> int:
-        """Where a state array lies, once it is seen to be as the program expects it."""
-        known = self._known.get(number)
-        if known is not None and known[0]() is array:
-            return known[1]
-        node = self.signature.state[number]
-        if array.dtype != node.dtype or array.shape != node.shape or not array.flags.c_contiguous:
-            raise InternalError(f"state {number}: {array.dtype}{list(array.shape)} is not {node}")
-        self._known[number] = (weakref.ref(array), array.ctypes.data)
-        return self._known[number][1]
+    def _know(self, state: Sequence[Array]) -> None:
+        """Put where the state lies into the table, once it is seen to be as the program expects
+        it."""
+        for number, (array, node) in enumerate(zip(state, self.signature.state, strict=True)):
+            usual = array.dtype == node.dtype and array.shape == node.shape
+            if not (usual and array.flags.c_contiguous):
+                is_not = f"{array.dtype}{list(array.shape)} is not {node}"
+                raise InternalError(f"state {number}: {is_not}")
+        at = [address(array) for array in state]
+        for number, place in self._state:
+            self._table[place] = at[number]
+        self._written = {at[i] for i in self.signature.changed}
+        self._known = [weakref.ref(array) for array in state]

@@ -106,7 +106,8 @@ class StepLoop:
     def set_pointers(self, pointers: ArrayLike) -> None:
         """Give the program other memory; not while it runs."""
         self._table[:] = pointers
-        np.take(self._table, self._index, out=self._call_pointers)
+        # "clip": NumPy then writes to the array at once, instead of a copy of it
+        self._table.take(self._index, None, self._call_pointers, "clip")
 
     def run(self, steps: int, num_threads: int | None = None) -> None:
         """Run ``steps`` steps on ``num_threads`` threads (default: on at most as many as set,

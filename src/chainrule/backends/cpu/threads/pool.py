@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ....errors import OptionError
 from .pool_ir import CORE_AT, LINE, MOST_THREADS
@@ -238,8 +239,13 @@ def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
             return wanted
         finally:
             _lock.release()
-    _Entry(entry)(control, 0, 1, None)
+    _entry(entry)(control, 0, 1, None)
     return 1
+
+
+@functools.cache
+def _entry(address: int) -> Any:
+    return _Entry(address)
 
 
 def _forget_pool() -> None:
