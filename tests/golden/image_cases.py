@@ -171,16 +171,17 @@ for _corners in (False, True):
 
 def _fractional(name: str, x: np.ndarray, kernel: Any, **options: Any) -> None:
     """With the random numbers given, beside the layer's options."""
-    rank = int(name[-2])
+    kind = name.split()[0]
+    rank = int(kind[-2])
     samples = uniform(*x.shape[:2], rank)
 
     def make(nn: Any, T: Callable[[np.ndarray], Any]) -> Any:
         given = T(samples / (samples.max() + 0.1))
-        return getattr(nn, name.split()[-1])(kernel, _random_samples=given, **options)
+        return getattr(nn, kind)(kernel, _random_samples=given, **options)
 
     LAYERS[name] = Case(make, (x,))
 
 
 _fractional("FractionalMaxPool2d", L2, 2, output_ratio=(0.7, 0.5))
-_fractional("of ties at kinks FractionalMaxPool2d", TIES, (2, 3), output_size=(4, 3))
+_fractional("FractionalMaxPool2d of ties at kinks", TIES, (2, 3), output_size=(4, 3))
 _fractional("FractionalMaxPool3d", L3, 2, output_size=(1, 1, 2))
