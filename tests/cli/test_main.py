@@ -52,7 +52,7 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == ""
     assert "No such command 'nonsense'" in captured.err
     assert (
-        "no workload 'nonsense'; there are xor, digits, tabular, mnist, wide, and --sizes"
+        "no workload 'nonsense'; there are xor, digits, tabular, mnist, wide, lenet, "
         in captured.err
     )
     assert "peers: 'nonsense' is not known; known are all, none, " in captured.err

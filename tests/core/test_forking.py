@@ -93,7 +93,7 @@ def test_a_program_and_the_compiler_that_were_busy_are_free_in_the_child() -> No
         assert double(x).tolist() == [2, 2, 2]
         assert native.objects() and session._take(()) is None
 
-    with held(program._lock), held(native._compiling), held(session._lock):
+    with held(program.lock), held(native._compiling), held(session._lock):
         assert in_child(work) == 0
 
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from chainrule.cli.train import command
+from chainrule.cli.train_table import command
 from chainrule.data import source_of
 from chainrule.errors import DataError, OptionError
 from chainrule.estimators import TableModel

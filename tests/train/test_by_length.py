@@ -159,3 +159,8 @@ def test_what_cannot_be_grouped_is_said() -> None:
         t.fit(np.ones((4, 3, 2), "f"), np.ones((4, 3, 1), "f"), group_by_length=True, **OPTIONS)
     with pytest.raises(OptionError, match="group_by_length needs shuffle=True: it is an order"):
         t.fit(XS, YS, group_by_length=True, shuffle=False, **OPTIONS)
+
+
+def test_seeds_have_an_order_each_and_refuse_groups() -> None:
+    with pytest.raises(OptionError, match="leave it out with seeds"):
+        cr.Trainer(Net, "mse", "adam", seeds=2).fit(XS, YS, **OPTIONS, group_by_length=True)

@@ -36,7 +36,7 @@ from .writing import Writing
 if TYPE_CHECKING:
     from .trainer import SeedTrainer
 
-Turn = tuple[Mapped, list[Any], int]  # a step, the data, how often
+Turn = tuple[Mapped, Sequence[Any], int]  # a step, the data, how often
 
 
 class Passes:
@@ -95,13 +95,9 @@ class Passes:
     def evaluation(self, data: Dataset) -> list[Turn]:
         """The steps of a pass that measures."""
         steps, found = self.one._steps, []
-        for rows, n in ((data.batch, data.full), (data.rest, 1)):
-            if rows and n:
-                with no_grad():
-                    arguments = (*data.tensors, rows, False, data.to_float, Static.of(data))
-                    trace, leaves = steps.evaluate._find(arguments, {})
-                _look(data, trace.extremes.given)
-                found.append((self.mapped(trace), leaves, n))
+        for rows, _, n, length in data.turns(1):
+            turn = steps.evaluation_turn(data, rows, n, length)
+            found.append((self.mapped(turn.trace), turn.leaves, n))
         return found
 
     def run(self, turns: Sequence[Turn], position: Value, number: int) -> None:
@@ -151,6 +147,10 @@ class SeedFit:
         self.interrupts = Interrupts()
         self.stops: list[Stopping] = []
         self.listeners: list[Callback] = []
+        if plan.data.by_length is not None:
+            raise OptionError(
+                "fit: group_by_length has an order for one seed; leave it out with seeds"
+            )
         for callback in plan.callbacks:
             if isinstance(callback, EarlyStopping):
                 callback.on_fit_begin(self.one)
