@@ -172,9 +172,12 @@ def _slice(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
 
 
 def _window(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
-    _, *rest = (node.params[p] for p in g.WINDOW)
-    core = g.window(x.core, [x.axes[a] for a in node.params["axes"]], *rest)
-    return Laid(core, (*x.axes, *range(x.core.ndim, core.ndim)), x.moves)
+    axes, *rest = (node.params[p] for p in g.WINDOW)
+    places = [x.axes[a] for a in axes]
+    order = sorted(range(len(places)), key=places.__getitem__)  # a window's axes ascend
+    core = g.window(x.core, *([part[i] for i in order] for part in (places, *rest)))
+    within = [x.core.ndim + order.index(i) for i in range(len(axes))]
+    return Laid(core, (*x.axes, *within), x.moves)
 
 
 def _reshape(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid | None:
