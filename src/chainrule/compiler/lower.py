@@ -413,9 +413,16 @@ def _conv(
     def step(loop: Loop) -> int:
         return abs(a.address.coefficient(loop.var))
 
-    terms = [t for t in terms if t.extent > 1] or terms[-1:]
-    terms.sort(key=lambda t: -step(t) - abs(b.address.coefficient(t.var)))
     *others, n = loops
+    rows = math.prod(loop.extent for loop in others)
+    lasting = rows >= math.prod(t.extent for t in terms)  # b is small, and read in any order
+
+    def far(loop: Loop) -> tuple[int, int]:
+        of_b = abs(b.address.coefficient(loop.var))
+        return (step(loop), of_b) if lasting else (step(loop) + of_b, 0)
+
+    terms = [t for t in terms if t.extent > 1] or terms[-1:]
+    terms.sort(key=far, reverse=True)
     free = [loop for loop in others if not b.address.coefficient(loop.var)] or others
     long = [loop for loop in free if loop.extent >= FEWEST_TILE_ROWS]
     m = min(long, key=step) if long else max(free, key=lambda loop: loop.extent)

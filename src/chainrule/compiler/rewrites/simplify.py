@@ -285,7 +285,7 @@ def split_reduction(node: Node) -> Node | None:
     return g.apply(node.op, first, axes=(len(kept),))
 
 
-SPLIT_UNDER = 64  # elements kept: of more, threads share what is kept
+SPLIT_UNDER = 129  # elements kept: of more, threads share what is kept
 LEADING = 8  # long enough an axis for several threads
 
 

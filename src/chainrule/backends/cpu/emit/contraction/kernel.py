@@ -97,7 +97,7 @@ def emit_contract(
     words."""
     batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
-    windowed = _windowed(body) if _is_windowed(body) else None
+    windowed = windows.in_pieces(_windowed(body), target) if _is_windowed(body) else None
     e = Emitter(f, pointers)
     need = scratch_bytes(c, target) if windowed is None else windows.scratch_bytes(windowed, target)
     operands: list[Value] = []

@@ -31,6 +31,7 @@ from .tiled import TileEmitter
 
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
+LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
 class Digit(NamedTuple):
@@ -82,6 +83,17 @@ def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
     return tuple(found) or (k[-1],)
 
 
+def in_pieces(c: Windowed, target: Target) -> Windowed:
+    """The innermost loop over k as two, if what one tile reads in it would not stay in the second
+    cache."""
+    last = c.k[-1]
+    size = next(n for n in range(min(last.extent, LONGEST), 0, -1) if last.extent % n == 0)
+    if last.extent <= LONGEST or size < LONGEST // 8 or c.n.b != 1:
+        return c
+    whole = Digit(last.extent // size, size * last.a, size * last.b)
+    return c._replace(k=(*c.k[:-1], whole, last._replace(extent=size)))
+
+
 class Layout(NamedTuple):
     """How a windowed contraction is cut."""
 
@@ -106,7 +118,7 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     panels = plan.panels + (plan.rest is not None)
     outside, terms = 0, c.terms
     row = plan.width * flat.itemsize
-    while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 2:
+    while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 8:
         terms //= c.k[outside].extent
         outside += 1
     pack_b = c.n.extent > 1 and (c.n.b != 1 or (panels > 1 and not outside))
