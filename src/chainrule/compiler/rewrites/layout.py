@@ -9,10 +9,15 @@ outward instead, over everything that treats elements alike, until another convo
     reduce(permute(a)), pad(permute(a)), … likewise
 
 Each node is taken to (core, axes), its value being permute(core, axes).
+
+Where channels are few, most of a vector of channels would be empty, and the batch is the vector
+(`batch_last`): what convolutions make and read is copied so that its batch lies innermost, a copy
+that the contraction itself writes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -46,15 +51,83 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     found: dict[Node, Laid] = {}
     final = set(roots)
     orders: Orders = {}
+    batches = batch_axes(order)
     for node in order:
         inputs = [found[x] for x in node.inputs]
-        laid = _laid(node, inputs, orders)
+        if node in batches:
+            laid = _batch_last(node, inputs, batches[node])
+        else:
+            laid = _laid(node, inputs, orders)
         if node in final and not _is_same(laid.axes):  # a result lies as it is named
             laid = _named(node, inputs)
         if laid.core is not node:
             copy_source(laid.core, node)
         found[node] = laid
     return [found[root].core for root in roots]
+
+
+LANES = 16  # of a vector, about
+MOST_ROWS = 256  # of a batch that lies innermost: rows of more are too far apart
+WORTH_TURNING = 1.25  # times as long, with channels innermost
+
+
+def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
+    """For every convolution of a graph, which axes of its inputs are the batch, if the batch should
+    lie innermost; none, if channels should. Decided for all of them together, by their work and
+    the lanes that it would leave empty."""
+    convolutions = [node for node in order if node.op == "conv"]
+    by_image = [node for node in convolutions if not _sums_over_batch(node)]
+    rows = {node.shape[0] for node in by_image}
+    if len(rows) != 1 or not 1 < max(rows) <= MOST_ROWS or _has_pixels_as_rows(order, max(rows)):
+        return {}
+    found: dict[Node, tuple[int, ...]] = {}
+    channels = images = 0.0
+    for node in convolutions:
+        x, w = node.inputs
+        work = math.prod(node.shape) * math.prod(w.shape[:-2])
+        channels += work / _full(node.shape[-1])
+        images += work / _full(max(rows))
+        sums = _sums_over_batch(node)
+        if (x.shape[-1] if sums else x.shape[0]) != max(rows):
+            return {}
+        found[node] = (x.ndim - 1, node.ndim - 3) if sums else (0,)
+    return found if channels > WORTH_TURNING * images else {}
+
+
+def _full(n: int) -> float:
+    """The share of the lanes that hold something, in vectors of n."""
+    return n / (-(-n // LANES) * LANES)
+
+
+def _sums_over_batch(node: Node) -> bool:
+    """Whether a convolution is the gradient of another's weights: its sums are longer than its
+    results are many."""
+    return math.prod(node.inputs[1].shape[:-2]) > math.prod(node.shape[:-1])
+
+
+def _has_pixels_as_rows(order: Sequence[Node], rows: int) -> bool:
+    """Whether a product of matrices treats places of images as rows: they are merged with the
+    batch, which has to lie around them."""
+    return any(n.op == "dot" and n.shape[-2] > rows and n.shape[-2] % rows == 0 for n in order)
+
+
+def _batch_last(node: Node, inputs: Sequence[Laid], axes: Sequence[int]) -> Laid:
+    """A convolution of inputs whose ``axes`` lie innermost, and of a result that does as well."""
+    turned = [_innermost(x, a).value for x, a in zip(inputs, axes, strict=False)]
+    conv = with_inputs(node, (*turned, *(x.value for x in inputs[len(axes) :])))
+    if len(axes) > 1:
+        return Laid(conv, _same(node.ndim), True)
+    order = [*range(1, node.ndim), 0]
+    return Laid(g.copy(g.permute(conv, order)), _inverse(order), True)
+
+
+def _innermost(x: Laid, axis: int) -> Laid:
+    """The same value with an axis innermost, copied if it did not lie there."""
+    place = x.axes[axis]
+    if all(n == 1 for n in x.core.shape[place + 1 :]):
+        return x
+    order = [*(a for a in range(x.core.ndim) if a != place), place]
+    return Laid(g.copy(g.permute(x.core, order)), tuple(order.index(a) for a in x.axes), x.moves)
 
 
 def _laid(node: Node, inputs: Sequence[Laid], orders: Orders) -> Laid:
@@ -183,19 +256,20 @@ def _window(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
 
 
 def _reshape(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid | None:
-    """Axes split, or merged where they lie side by side; those of size 1 last."""
+    """Axes split, or merged where they lie side by side; those of size 1 behind the one before."""
     before = tuple(x.core.shape[a] for a in x.axes)
     groups = axis_groups(before, node.shape) if 0 not in before else []
     where: dict[int, list[int]] = {}  # the new axes of each group, by its place in the core
+    last = [x.core.ndim]
     for left, right in groups:
-        places = [x.axes[a] for a in left]
-        if not left or not right:
+        places = [x.axes[a] for a in left] or last
+        if not right:
             continue
         if places != list(range(places[0], places[0] + len(places))):
             return None
-        where[places[0]] = right
+        where.setdefault(places[0], []).extend(right)
+        last = [places[0]]
     order = [j for place in sorted(where) for j in where[place]]
-    order += [j for left, right in groups if not left for j in right]
     if len(order) != node.ndim:
         return None
     return Laid(g.reshape(x.core, [node.shape[j] for j in order]), _inverse(order), x.moves)

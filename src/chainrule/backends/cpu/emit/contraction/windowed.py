@@ -21,7 +21,7 @@ from .....core.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, plus, scaled
 from ...machine.target import Target
-from ...schedule.contraction import Announcement, Contraction, Epilogue, Operand
+from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
 from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
@@ -31,44 +31,8 @@ from .tiled import TileEmitter
 
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
+WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
-
-
-class Digit(NamedTuple):
-    """A loop, and what an iteration of it moves on in a and in b, in elements."""
-
-    extent: int
-    a: int
-    b: int
-
-
-class Windowed(NamedTuple):
-    """A contraction over nests of loops; ``batch`` in the order of the places, those that move b
-    first; ``k`` from the outermost to the innermost."""
-
-    batch: tuple[Digit, ...]
-    m: Digit
-    n: Digit
-    k: tuple[Digit, ...]
-    a_offset: int
-    b_offset: int
-    dtype: str
-
-    @property
-    def terms(self) -> int:
-        return prod(d.extent for d in self.k)
-
-    @property
-    def groups(self) -> int:
-        """Places with a b of their own."""
-        return prod(d.extent for d in self.batch if d.b)
-
-    @property
-    def flat(self) -> Contraction:
-        """As a product of matrices of one place: for choosing tiles and panels."""
-        a = Operand(self.m.a, self.k[-1].a)
-        b = Operand(self.k[-1].b, self.n.b)
-        return Contraction(self.m.extent, self.n.extent, self.terms, a, b, self.dtype)
 
 
 def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
@@ -121,7 +85,9 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 8:
         terms //= c.k[outside].extent
         outside += 1
-    pack_b = c.n.extent > 1 and (c.n.b != 1 or (panels > 1 and not outside))
+    uses = plan.tiles * prod(d.extent for d in c.batch if not d.b)  # of a panel
+    near = panels > 1 and not outside and uses >= WORTH_PACKING
+    pack_b = c.n.extent > 1 and (c.n.b != 1 or near)
     group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
     places = prod(d.extent for d in c.batch) * plan.tiles
     shares_panels = places < FEWEST_PLACES and panels > 1
