@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from chainrule.backends.cpu.machine.name import processor_name
 from chainrule.bench.compare import Comparison, Measured
-from chainrule.bench.machine import processor_name
 from chainrule.bench.modes.named import WORKLOADS
 from chainrule.bench.results import Results, changes, check_comparable
 from chainrule.cli.main import main

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..backends.cpu.threads.pool import get_num_threads
-from ..bench.machine import processor_name
+from ..backends.cpu.machine.name import processor_name
 from ..core.node import Array
 from ..errors import OptionError
+from ..runtime.threads import get_num_threads
 from .figures import Draw, save
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
