@@ -20,7 +20,10 @@ from chainrule.experiments.replicas import outputs
 from chainrule.experiments.sequence_completion import TEST, TRAIN, cases
 
 # Not calibrated before the first run; see docs/experiments.md.
-MISSED = {"5 units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5"}
+MISSED = {
+    "5 units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5",
+    "held-out facts right, of 4",  # of family trees: the true mean is the threshold
+}
 
 
 # -- published weights -----------------------------------------------------------------------------
