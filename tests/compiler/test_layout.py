@@ -79,6 +79,9 @@ def turned(axes: Sequence[int]) -> Node:
     return g.tanh(g.permute(H, axes))
 
 
+LOW, HIGH = (0, 1, 2, 3), (3, 0, 1, 2)
+
+
 def _pairs(x: Node, axes: Sequence[int]) -> Node:
     """Windows of 2 by 2."""
     return g.window(x, axes, (2, 2), (1, 1), (1, 1))
@@ -90,7 +93,7 @@ RULES: dict[str, Callable[[Node], Node]] = {
     "windows of a window": lambda x: g.sum(
         g.window(_pairs(x, (0, 1)), (1, 3, 4), (1, 2, 2), (1, 1, 1), (1, 1, 1)), (5, 7)
     ),
-    "pad": lambda x: g.pad(x, (0, 1, 2, 3), (3, 0, 1, 2), 0.5),
+    "pad": lambda x: g.pad(x, LOW, HIGH, 0.5),
     "slice": lambda x: g.slice(x, (0, 1, 0, 1), x.shape, (1, 2, 2, 1)),
     "sum": lambda x: g.sum(x, (0, 3)),
     "largest": lambda x: g.reduce_max(g.reduce_min(x, (2,)), (0, 1)),
@@ -131,11 +134,10 @@ def test_in_every_order_of_the_axes(name: str) -> None:
 def test_padded_in_every_order_of_the_axes() -> None:
     """What no convolution made lies as the first that pads it wants it."""
     x = g.input((2, 3, 1, 4), F32)
-    roots = [
-        g.pad(g.permute(x, axes), *(([n * (axes[i] != 2) for i, n in enumerate(p)]) for p in sides))
-        for axes in itertools.permutations(range(4))
-        for sides in [((0, 1, 2, 3), (3, 0, 1, 2))]
-    ]
+    roots = []
+    for axes in itertools.permutations(range(4)):
+        low, high = ([n * (a != 2) for n, a in zip(p, axes, strict=True)] for p in (LOW, HIGH))
+        roots.append(g.pad(g.permute(x, axes), low, high))
     roots.append(conv(X, W))
     new = layout(roots)
     verify(new)
