@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from chainrule.backends.cpu.machine.name import processor_name
 from chainrule.bench.compare import Comparison, Measured
-from chainrule.bench.machine import processor_name
 from chainrule.bench.modes.named import WORKLOADS
 from chainrule.bench.results import Results, changes, check_comparable
 from chainrule.cli.main import main
@@ -172,10 +172,11 @@ def test_tables_are_written_between_the_marks(tmp_path: Path, performance: Modul
         performance.written("a page", tmp_path)
 
 
-def test_the_page_agrees_with_what_is_kept(performance: ModuleType) -> None:
-    """Its tables are those of the kept results; those of before there were any say whose they
+def test_the_pages_agree_with_what_is_kept(performance: ModuleType) -> None:
+    """Their tables are those of the kept results; those of before there were any say whose they
     are."""
-    page = performance.PAGE.read_text("utf-8")
-    assert performance.written(page) == page, "run python benchmarks/performance.py"
-    tables = page.partition(performance.BEGIN)[2].partition(performance.END)[0]
-    assert re.search(r"interleaved rounds, chainrule \d+\.\d+\.\S+, torch ", tables)
+    for path in performance.PAGES:
+        page = path.read_text("utf-8")
+        assert performance.written(page) == page, f"{path}: run python benchmarks/performance.py"
+        table = page.partition("benchmarks/performance.py -->")[2]
+        assert re.search(r"interleaved rounds, chainrule \d+\.\d+\.\S+, torch ", table)

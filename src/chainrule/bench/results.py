@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backends.cpu.machine.name import processor_name
 from ..errors import OptionError
 from .compare import Comparison, Measured, median_ratio
-from .machine import barrier_ns, processor_name
+from .machine import barrier_ns
 
 STEP, FIRST, MEMORY = 1.05, 1.25, 1.1
 """From which ratio on a time of a step, of a first step, or a memory counts as more than before."""
