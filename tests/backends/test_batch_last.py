@@ -1,4 +1,4 @@
-"""Convolutions of few channels, whose batch lies innermost and is the vector: compiled = interpreted,
+"""Convolutions of few channels: the batch lies innermost and is the vector. Compiled = interpreted,
 with equal bits on one and on two threads."""
 
 from __future__ import annotations
