@@ -66,7 +66,7 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     return [found[root].core for root in roots]
 
 
-LANES = 16  # of a vector, about
+VECTOR = 64  # bytes, about
 MOST_ROWS = 256  # of a batch that lies innermost: rows of more are too far apart
 WORTH_TURNING = 1.25  # times as long, with channels innermost
 
@@ -85,8 +85,9 @@ def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
     for node in convolutions:
         x, w = node.inputs
         work = math.prod(node.shape) * math.prod(w.shape[:-2])
-        channels += work / _full(node.shape[-1])
-        images += work / _full(max(rows))
+        lanes = VECTOR // node.dtype.itemsize
+        channels += work / _full(node.shape[-1], lanes)
+        images += work / _full(max(rows), lanes)
         sums = _sums_over_batch(node)
         if (x.shape[-1] if sums else x.shape[0]) != max(rows):
             return {}
@@ -94,9 +95,9 @@ def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
     return found if channels > WORTH_TURNING * images else {}
 
 
-def _full(n: int) -> float:
-    """The share of the lanes that hold something, in vectors of n."""
-    return n / (-(-n // LANES) * LANES)
+def _full(n: int, lanes: int) -> float:
+    """The share of the lanes that hold one of n elements side by side."""
+    return n / (-(-n // lanes) * lanes)
 
 
 def _sums_over_batch(node: Node) -> bool:
