@@ -52,12 +52,15 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     final = set(roots)
     orders: Orders = {}
     batches = batch_axes(order)
+    lasts = {
+        x: a for node, axes in batches.items() for x, a in zip(node.inputs, axes, strict=False)
+    }
     for node in order:
         inputs = [found[x] for x in node.inputs]
         if node in batches:
             laid = _batch_last(node, inputs, batches[node])
         else:
-            laid = _laid(node, inputs, orders)
+            laid = _laid(node, inputs, orders, lasts.get(node))
         if node in final and not _is_same(laid.axes):  # a result lies as it is named
             laid = _named(node, inputs)
         if laid.core is not node:
@@ -69,6 +72,10 @@ def layout(roots: Sequence[Node]) -> list[Node]:
 VECTOR = 64  # bytes, about
 MOST_ROWS = 256  # of a batch that lies innermost: rows of more are too far apart
 WORTH_TURNING = 1.25  # times as long, with channels innermost
+NEAR = 512  # terms of a sum whose vectors stay in the first cache from one tile of rows to the next
+FAR_TERMS = 0.4  # the speed of longer ones with the batch innermost, channels innermost being 1
+SUMS_OF_LANES = 0.65  # that of the gradients of weights
+OFTEN = 8  # times that a weight is read: copying it then costs little
 
 
 def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
@@ -86,9 +93,10 @@ def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
         x, w = node.inputs
         work = math.prod(node.shape) * math.prod(w.shape[:-2])
         lanes = VECTOR // node.dtype.itemsize
-        channels += work / _full(node.shape[-1], lanes)
-        images += work / _full(max(rows), lanes)
         sums = _sums_over_batch(node)
+        fast = SUMS_OF_LANES if sums else 1.0 if math.prod(w.shape[:-2]) <= NEAR else FAR_TERMS
+        channels += work / _full(node.shape[-1], lanes)
+        images += work / (_full(max(rows), lanes) * fast)
         if (x.shape[-1] if sums else x.shape[0]) != max(rows):
             return {}
         found[node] = (x.ndim - 1, node.ndim - 3) if sums else (0,)
@@ -115,9 +123,12 @@ def _has_pixels_as_rows(order: Sequence[Node], rows: int) -> bool:
 def _batch_last(node: Node, inputs: Sequence[Laid], axes: Sequence[int]) -> Laid:
     """A convolution of inputs whose ``axes`` lie innermost, and of a result that does as well."""
     turned = [_innermost(x, a).value for x, a in zip(inputs, axes, strict=False)]
-    conv = with_inputs(node, (*turned, *(x.value for x in inputs[len(axes) :])))
     if len(axes) > 1:
-        return Laid(conv, _same(node.ndim), True)
+        return Laid(with_inputs(node, tuple(turned)), _same(node.ndim), True)
+    weights = inputs[1].value
+    if weights.size * OFTEN <= node.size:
+        weights = g.copy(weights)  # as the rows of a tile are read
+    conv = with_inputs(node, (*turned, weights))
     order = [*range(1, node.ndim), 0]
     return Laid(g.copy(g.permute(conv, order)), _inverse(order), True)
 
@@ -131,15 +142,15 @@ def _innermost(x: Laid, axis: int) -> Laid:
     return Laid(g.copy(g.permute(x.core, order)), tuple(order.index(a) for a in x.axes), x.moves)
 
 
-def _laid(node: Node, inputs: Sequence[Laid], orders: Orders) -> Laid:
-    """A node whose inputs are given."""
+def _laid(node: Node, inputs: Sequence[Laid], orders: Orders, last: int | None = None) -> Laid:
+    """A node whose inputs are given; ``last``: the axis that would better lie innermost."""
     kind = "elementwise" if node.primitive.kind == "elementwise" else node.op
     if node.op == "copy" and not inputs[0].moves:  # made to lie as it is named
         return _named(node, inputs)
     rule = _RULES.get(kind)
     moving = _moving(node, kind, inputs)
     if kind == "pad" and (moving is None or not moving.moves):
-        return _padded(node, inputs[0], orders)
+        return _padded(node, inputs[0], orders, last)
     if moving is not None and rule is not None:
         laid = rule(node, moving, inputs)
         if laid is not None:
@@ -215,7 +226,7 @@ def _pad(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
     return Laid(g.pad(x.core, low, high, node.params["value"]), x.axes, x.moves)
 
 
-def _padded(node: Node, x: Laid, orders: Orders) -> Laid:
+def _padded(node: Node, x: Laid, orders: Orders, last: int | None) -> Laid:
     """What is padded for a convolution lies as the first one reads it, also for the others."""
     units = [a for a, n in enumerate(x.core.shape) if n == 1]
     low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
@@ -225,7 +236,10 @@ def _padded(node: Node, x: Laid, orders: Orders) -> Laid:
     while base.op == "reshape" and _long(base.inputs[0]) == _long(base):
         base = base.inputs[0]
     base = g.reshape(base, _long(base)) if 1 in base.shape else base
-    order = orders.setdefault(base, tuple(axes.index(a) for a in x.axes if a in axes))
+    named = [axes.index(a) for a in x.axes if a in axes]
+    if last is not None and x.axes[last] in axes:
+        named.append(named.pop(named.index(axes.index(x.axes[last]))))
+    order = orders.setdefault(base, tuple(named))
     wide = g.pad(
         _permuted(base, order),
         [low[axes[i]] for i in order],
