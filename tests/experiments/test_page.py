@@ -6,11 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chainrule.errors import DataError
 from chainrule.experiments import EXPERIMENTS, reproduce
-from chainrule.experiments.base import run_experiment
+from chainrule.experiments.base import Report, run_experiment
 from chainrule.experiments.page import page, stored, update_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,6 +42,15 @@ def test_a_run_is_stored_and_written_into_the_page(tmp_path) -> None:
     with pytest.raises(DataError, match="no place for 't-c'"):
         update_page(path, [run_experiment(EXPERIMENTS["t-c"], 2, None, sweeps=2)])
     assert not (tmp_path / "results" / "t-c.json").exists()
+
+
+def test_what_is_measured_with_numpy_is_ready_for_json() -> None:
+    report = Report()
+    numbers = {"a": np.float32(0.5), "b": [np.int64(3)], "c": {"d": np.arange(2)}}
+    report.add("x", "y", np.float64(1) > 0, **numbers)  # type: ignore[arg-type]
+    (found,) = report.measurements
+    assert json.loads(json.dumps(found.numbers)) == {"a": 0.5, "b": [3], "c": {"d": [0, 1]}}
+    assert found.passed is True
 
 
 def test_the_results_of_the_docs_are_the_stored_ones() -> None:
