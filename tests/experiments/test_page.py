@@ -71,4 +71,4 @@ def test_the_story_tells_stored_numbers() -> None:
 
 
 def _numbers(text: str) -> list[str]:
-    return re.findall(r"\d[\d,]*(?:\.\d+)?", text)
+    return re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)
