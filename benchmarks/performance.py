@@ -1,12 +1,12 @@
 """Keep what `chainrule bench` measured, and write the tables of docs/performance.md from it, and
 the short one of README.md and docs/index.md.
 
-    chainrule bench --peers-python PATH --json > bench.json
+    chainrule bench all --peers-python PATH --save bench.json
     python benchmarks/performance.py bench.json
 
-A file is kept as benchmarks/results/MACHINE/VERSION.json; runs of one machine and version (with
---sizes) become one file, of each workload the last one that was measured. The page has the tables
-of each machine's newest version. Without files the pages are written anew from what is kept.
+A file is kept as benchmarks/results/MACHINE/VERSION.json; runs of one machine and version become
+one file, of each workload the last one that was measured. The page has the tables of each machine's
+newest version. Without files the pages are written anew from what is kept.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import pytest
 from chainrule.backends.cpu.machine.name import processor_name
 from chainrule.bench.compare import Comparison, Measured
 from chainrule.bench.modes.named import WORKLOADS
+from chainrule.bench.modes.workload import Workload
+from chainrule.bench.report import markdown
 from chainrule.bench.results import Results, changes, check_comparable
 from chainrule.cli.main import main
 from chainrule.errors import OptionError
@@ -133,6 +135,41 @@ def test_bench_against_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "before.json (chainrule " in out.replace("\n", "")
     assert "2 of 8 are more than before." in out
+
+
+def test_an_interrupted_run_keeps_what_is_measured_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("chainrule.cli.bench")
+    asked: list[str] = []
+    stop = ["digits"]
+
+    def compare(workload: Workload, *rest: object) -> Comparison:
+        asked.append(workload.name)
+        if workload.name in stop:
+            raise KeyboardInterrupt
+        return Comparison(workload, 1, [1.0], results([3.0]).comparisons[0].measured)
+
+    monkeypatch.setattr(module, "compare", compare)
+    file = tmp_path / "bench.json"
+    command = ["bench", "xor", "digits", "mnist", "--rounds", "1", "--threads", "1"]
+    command += ["--save", str(file), "--peers", "none"]
+    assert main([*command, "--json"]) == 130
+    printed = capsys.readouterr()
+    held = Results.read(file)
+    assert [c.workload.name for c in held.comparisons] == ["xor"]
+    assert json.loads(printed.out) == json.loads(json.dumps(held.to_dict() | {"spread": None}))
+    assert "interrupted: 1 of 3 workloads are measured" in printed.err
+    stop.clear()
+    assert main([*command, "--markdown"]) == 0
+    printed = capsys.readouterr()
+    assert asked == ["xor", "digits", "digits", "mnist"]
+    assert "2 of 2" not in printed.err and "1 of 2, about 0 min left" in printed.err
+    assert printed.out.strip() == markdown(Results.read(file).comparisons)
+    assert main([*command, "--rounds", "2"]) == 1
+    assert "it was measured with rounds 1, this run with 2; name another file" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 # -- the page --------------------------------------------------------------------------------------
