@@ -136,4 +136,7 @@ def machines(results: Iterable[Stored]) -> str:
         "threads".format(**r["made_with"])
         for r in results
     }
-    return f"Measured with {'; '.join(sorted(made))}. Times include compiling; the processor's are of all threads."
+    return (
+        f"Measured with {'; '.join(sorted(made))}. Times include compiling; the processor's are of "
+        "all threads."
+    )
