@@ -16,7 +16,8 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import Batches
-from ..data.generators import REBER_SYMBOLS, make_adding, make_reber, reber_next
+from ..data.generators import REBER_SYMBOLS, make_reber, reber_next
+from ..data.long_lags import make_adding
 from ..data.sequences import pad_sequences
 from ..tensor import functions as f
 from ..tensor.compiled import compile as compiled
