@@ -1,8 +1,8 @@
 """The tasks of Hochreiter & Schmidhuber (1997): nets, rates, sequences and criteria as published.
 
-Where the paper does not say what a net's outputs are, they are logistic; where numbers are added
-or multiplied they are linear, without which fewer than one sequence in fifty stays wrong only after
-many times as many sequences as reported.
+Outputs are logistic, but linear where numbers are added or multiplied: with logistic ones 2 to 4 %
+of the sums were still wrong after 300,000 sequences, with linear ones none of the last 2,000 after
+as many as were reported.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import data
-from ..core.node import Array
-from .online import Criterion, Given, Online, at_the_end, of_others, of_the_last
-from .reber import coded, legal, strings_of
+from .online import Criterion, Given, at_the_end, of_others, of_the_last
 
 TESTED = 2560
 
@@ -25,7 +23,8 @@ TESTED = 2560
 class Task:
     """A net (options of `models.LSTM1997`), what it learns, and when it has: the criteria with
     their words, the first of which ``share`` of the seeds must meet within ``limit`` sequences;
-    the test errors that are allowed then."""
+    the test errors that are allowed then. ``constant``: the squared error of the best answer that
+    is always the same."""
 
     title: str
     net: dict[str, Any]
@@ -39,7 +38,8 @@ class Task:
     share: float | None = None
     wrong: float = np.inf  # per cent of the test sequences
     error: float = np.inf  # squared, of a test sequence
-    constant: float = np.nan  # squared error of the best answer that is always the same
+    constant: float = 0.0
+    seeds: int = 5
 
     def of_seed(self, n: int, seed: int, chunk: int) -> Given:
         """Fresh sequences for each seed and chunk."""
@@ -56,7 +56,7 @@ def classes(made: data.Sequences, longest: int) -> Given:
     return at_the_end(*made.padded(length=longest), np.eye(len(made.classes))[made.y])
 
 
-def long_lag(lag: int, successive: int) -> Task:
+def long_lag(lag: int, successive: int, limit: int, share: float) -> Task:
     """Experiment 2c."""
     net = {"inputs": lag + 4, "blocks": 2, "size": 1, "outputs": 2, "biases": "none", "init": 0.2}
 
@@ -71,21 +71,26 @@ def long_lag(lag: int, successive: int) -> Task:
         draw,
         0.2,
         ((f"{successive:,} successive within 0.2", of_the_last(successive, 0.2)),),
-        150_000,
-        {50: "30,000", 100: "31,000"}[lag] + " sequences",
-        0.8,
+        limit,
+        {50: "30,000 sequences", 100: "31,000 sequences"}.get(lag, ""),
+        share,
     )
 
 
-def noise(length: int, kind: str, limit: int, reported: str) -> Task:
+def noise(kind: str, limit: int, share: float | None = None, seeds: int = 5) -> Task:
     """Experiment 3: "a", "b" with noise on the signal too, "c" with noise on the target."""
     net = {"inputs": 1, "blocks": 3, "size": 1, "outputs": 1, "biases": "hidden"}
     net |= {"input_gates": (-1, -3, -5), "output_gates": (-2, -4, -6)}
+    reported = {
+        "a": "27,380; 39,850 sequences, 0.02 % wrong",
+        "b": "41,740; 43,250 sequences, 0.83 % wrong",
+        "c": "269,650 sequences, 0.56 % wrong",
+    }[kind]
 
     def plain(n: int, seed: int) -> Given:
-        made = data.make_two_sequences(n, length, 3, kind == "b", seed)
+        made = data.make_two_sequences(n, 100, 3, kind == "b", seed)
         d = np.where(made.y == 1, 0.2, 0.8) if kind == "c" else made.y
-        return at_the_end(*made.padded(length=length + length // 10), d[:, None])
+        return at_the_end(*made.padded(length=110), d[:, None])
 
     def draw(n: int, seed: int) -> Given:
         given = plain(n, seed)
@@ -103,7 +108,7 @@ def noise(length: int, kind: str, limit: int, reported: str) -> Task:
         "c": (("none of 256 off by 0.1, mean below 0.015", of_others(test, 0.1, 0, 0.015)),),
     }  # fmt: skip
     return Task(
-        f"noise and signal on one line, {length} steps (3{kind})",
+        f"noise and signal on one line, 100 steps (3{kind})",
         net,
         102,
         0.1 if kind == "c" else 1.0,
@@ -112,12 +117,17 @@ def noise(length: int, kind: str, limit: int, reported: str) -> Task:
         words[kind],
         limit,
         reported,
-        0.8 if kind == "a" and length == 100 else None,
+        share,
+        seeds=seeds,
     )
 
 
-def adding(length: int, limit: int, reported: str, share: float | None = None) -> Task:
+def adding(length: int, limit: int, share: float | None = None) -> Task:
     """Experiment 4."""
+    reported = {
+        100: "74,000 sequences, 1 of 2,560 wrong",
+        500: "209,000 sequences, 0 of 2,560 wrong",
+    }[length]
     net = {"inputs": 2, "blocks": 2, "size": 2, "outputs": 1, "linear": True}
 
     def draw(n: int, seed: int) -> Given:
@@ -137,19 +147,19 @@ def adding(length: int, limit: int, reported: str, share: float | None = None) -
         share,
         1.0,
         1e-3,
-        0.04,
+        1 / 24,
     )
 
 
-def multiplication(limit: int) -> Task:
+def multiplication(length: int, limit: int, share: float | None = None) -> Task:
     """Experiment 5."""
     net = {"inputs": 2, "blocks": 2, "size": 2, "outputs": 1, "linear": True}
 
     def draw(n: int, seed: int) -> Given:
-        return numbers(data.make_adding(n, 100, True, seed), 110)
+        return numbers(data.make_adding(n, length, True, seed), length + length // 10)
 
     return Task(
-        "multiplication, 100 steps (5)",
+        f"multiplication, {length} steps (5)",
         net,
         93,
         0.1,
@@ -160,12 +170,13 @@ def multiplication(limit: int) -> Task:
             ("fewer than 13 of them", of_the_last(2000, 0.04, 12)),
         ),
         limit,
-        "482,000; 1,273,000 sequences",
+        "482,000; 1,273,000 sequences" if length == 100 else "",
+        share,
         constant=1 / 9 - 1 / 16,
     )
 
 
-def order(symbols: int, limit: int, reported: str, share: float) -> Task:
+def order(symbols: int, limit: int, share: float, seeds: int = 5) -> Task:
     """Experiment 6."""
     net = {"inputs": 8, "blocks": symbols, "size": 2, "outputs": 2**symbols}
 
@@ -181,7 +192,8 @@ def order(symbols: int, limit: int, reported: str, share: float) -> Task:
         0.3,
         (("the last 2,000 right, mean error below 0.1", of_the_last(2000, 0.3, 0, 0.1)),),
         limit,
-        reported,
+        {2: "31,390 sequences, 0.04 % wrong", 3: "571,100 sequences, 0.08 % wrong"}[symbols],
         share,
         0.5,
+        seeds=seeds,
     )

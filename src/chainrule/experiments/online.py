@@ -108,7 +108,7 @@ LONGEST = 10_000  # sequences that a criterion may look back on
 
 def enough(worst: Array, near: float, wrong: int, error: float) -> Array:
     """At most ``wrong`` sequences off by ``near`` or more, and a mean error below ``error``."""
-    return ((worst >= near).sum(0) <= wrong) & (worst.mean(0) < error)
+    return np.asarray(((worst >= near).sum(0) <= wrong) & (worst.mean(0) < error))
 
 
 def of_the_last(n: int, near: float, wrong: int = 0, error: float = np.inf) -> Criterion:
