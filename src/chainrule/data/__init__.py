@@ -10,6 +10,7 @@ from .augment import RandomCrop as RandomCrop
 from .augment import RandomFlip as RandomFlip
 from .augment import RandomMixup as RandomMixup
 from .augment import RandomNoise as RandomNoise
+from .augment import RandomRotation as RandomRotation
 from .augment import RandomShift as RandomShift
 from .batches import Batches as Batches
 from .batches import TextBatches as TextBatches
