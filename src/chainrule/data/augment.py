@@ -153,7 +153,8 @@ class RandomRotation:
         def at(i: Tensor, j: Tensor) -> Tensor:
             inside = (i >= 0) & (i < h) & (j >= 0) & (j < w)
             place = clip(i, 0, h - 1).long() * w + clip(j, 0, w - 1).long()
-            return where(inside, take(flat, place, -1), self.fill)
+            found: Tensor = where(inside, take(flat, place, -1), self.fill)
+            return found
 
         upper = at(top, left) * (1 - right) + at(top, left + 1) * right
         lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right

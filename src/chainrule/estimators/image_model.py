@@ -98,9 +98,10 @@ def augmentations(names: Sequence[str], classes: int = 1) -> list[Any]:
             )
         usual, make = AUGMENTATIONS[name]
         try:
-            found.append(make(float(amount) if amount else usual, classes))
+            value = float(amount) if amount else usual
         except ValueError:
             raise OptionError(f"augment: {amount!r} of {text!r} is no number") from None
+        found.append(make(value, classes))
     return found
 
 
