@@ -21,7 +21,7 @@ from ..data.long_lags import make_adding
 from ..data.sequences import pad_sequences
 from ..plot import COLOURS
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compiled
+from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
 

@@ -16,7 +16,7 @@ from ..core.node import Array
 from ..func import functional_call, stack_module_state
 from ..nn import Module
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compiled
+from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.tensor import Tensor
 from ..tensor.transform import value_and_grad, vmap
 from .base import Lab

@@ -15,7 +15,7 @@ from ..nn.module import Module
 from ..nn.options import check, integer
 from ..optim import SGD
 from ..plot import matplotlib_of, save_figure
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
 from ..tensor.value import array_of, as_tensor, stored

@@ -13,7 +13,7 @@ from ...core.node import Array, Node
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...plot import matplotlib_of, save_figure, signs
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from . import updates
 from .activations import LEGEND
 from .explained import Explained, checked_digits
