@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..core.whole_file import check_place, check_writable
+from ..core.host.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.learning import LearningOptions
 from ..estimators.net_model import NetModel

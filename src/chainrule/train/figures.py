@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..errors import DataError, MissingExtraError, ShapeError
 
 POSITIVE, NEGATIVE, GROUND = "#0877bd", "#f59322", "#f4f4f2"
