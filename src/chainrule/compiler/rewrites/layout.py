@@ -55,7 +55,10 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     lasts = {
         x: a for node, axes in batches.items() for x, a in zip(node.inputs, axes, strict=False)
     }
+    heights: dict[Node, int] = {}
     for node in order:
+        heights[node] = 1 + max((heights[x] for x in node.inputs), default=0)
+    for node in sorted(order, key=heights.__getitem__):  # what is forward before its gradients
         inputs = [found[x] for x in node.inputs]
         if node in batches:
             laid = _batch_last(node, inputs, batches[node])

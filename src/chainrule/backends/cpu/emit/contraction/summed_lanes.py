@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, prod
 
-from .....core.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64, vector
 from ....llvm.index import divide, least, plus, scaled
 from ...machine.target import Target
