@@ -32,6 +32,7 @@ from .tiled import TileEmitter
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
+ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
@@ -290,8 +291,16 @@ class _Windows(TileEmitter):
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
+            self._parts,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
+
+    @property
+    def _parts(self) -> int:
+        """How many sums of each element a tile has: enough that the processor need not wait."""
+        panel = self.plan.full or self.plan.rest
+        alone = self.plan.rows * len(panel.vectors) if panel is not None else ENOUGH_SUMS
+        return 4 if 2 * alone < ENOUGH_SUMS else 2 if alone < ENOUGH_SUMS else 1
 
     # -- sums that wait in memory -----------------------------------------------------------------
     def _around_tiles(self, start: Value, stop: Value) -> None:
