@@ -226,7 +226,11 @@ def _broadcast(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
 
 def _pad(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
     low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
-    return Laid(g.pad(x.core, low, high, node.params["value"]), x.axes, x.moves)
+    long = [a for a, n in enumerate(x.core.shape) if n != 1 or low[a] or high[a]]
+    base = g.reshape(x.core, [x.core.shape[a] for a in long])  # equal for all, wherever units lie
+    wide = g.pad(base, [low[a] for a in long], [high[a] for a in long], node.params["value"])
+    shape = [n + low[a] + high[a] for a, n in enumerate(x.core.shape)]
+    return Laid(g.reshape(wide, shape), x.axes, x.moves)
 
 
 def _padded(node: Node, x: Laid, orders: Orders, last: int | None) -> Laid:

@@ -98,7 +98,7 @@ def emit_contract(
     words."""
     batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
-    windowed = windows.in_pieces(_windowed(body), target) if _is_windowed(body) else None
+    windowed = windows.prepared(_windowed(body), target) if _is_windowed(body) else None
     e = Emitter(f, pointers)
     along = windowed is not None and summed_lanes.suits(windowed, target)
     if windowed is None:

@@ -98,6 +98,11 @@ def accumulate(
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
+    # Where a step of k takes each row to the next, LLVM would keep elements for it, in registers
+    # that the sums need; with one vector of columns there are enough of them.
+    meets = tile.rows > 1 and each > 1 and not tile.by_table
+    meets = meets and follows(stride, tile.a_strides[0], tile.rows)
+
     def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
         first = number % tile.parts * each * tile.rows
         sums = every[first : first + each * tile.rows]
@@ -109,6 +114,8 @@ def accumulate(
             count = v.lanes if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
         next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
+        if meets:
+            next_a = f.opaque(next_a)
         new = []
         for row in rows:
             x = element(at_a, row)
@@ -151,6 +158,11 @@ def accumulate(
         before, last = totals[-2 * count : -count], totals[-count:]
         totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
     return [totals[row * each : (row + 1) * each] for row in rows]
+
+
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:

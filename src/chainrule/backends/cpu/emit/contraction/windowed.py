@@ -25,7 +25,7 @@ from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
 from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import Tile, micro_kernel
+from .microkernel import MOST_AT_ONCE, Tile, follows, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
@@ -48,7 +48,12 @@ def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
     return tuple(found) or (k[-1],)
 
 
-def in_pieces(c: Windowed, target: Target) -> Windowed:
+def prepared(c: Windowed, target: Target) -> Windowed:
+    """The loops over k as a tile walks them."""
+    return _in_pieces(_overlapping(c, target))
+
+
+def _in_pieces(c: Windowed) -> Windowed:
     """The innermost loop over k as two, if what one tile reads in it would not stay in the second
     cache."""
     last = c.k[-1]
@@ -57,6 +62,18 @@ def in_pieces(c: Windowed, target: Target) -> Windowed:
         return c
     whole = Digit(last.extent // size, size * last.a, size * last.b)
     return c._replace(k=(*c.k[:-1], whole, last._replace(extent=size)))
+
+
+def _overlapping(c: Windowed, target: Target) -> Windowed:
+    """A short loop over k that leads from row to row goes innermost, where columns are one vector:
+    what a row reads, the one before has read, and it stays in a register."""
+    if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
+        return c
+    rows = plan_of(c.flat, target).rows
+    for i, d in enumerate(c.k):
+        if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
+            return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+    return c
 
 
 class Layout(NamedTuple):
