@@ -10,6 +10,7 @@ from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor.create import arange, zeros
 from ..tensor.elementwise import where
+from ..tensor.ranges import check_later
 from ..tensor.shape import concatenate, stack
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
@@ -277,6 +278,8 @@ class _Recurrent(Module):
                 f"{trail.title(self)} expects integer lengths ({rows},), got "
                 f"{given.dtype}{list(given.shape)}"
             )
+        wrong = f"length {{}} of a sequence is not in 1 … {steps}, the steps of the padded input"
+        check_later(given.node, 1, steps + 1, f"{trail.title(self)}: {wrong}")
         running: Tensor = arange(steps).unsqueeze(1) < given
         return running.unsqueeze(-1)
 
