@@ -195,7 +195,7 @@ def test_bad_input_is_an_error_in_one_line(here: Path, capsys: Any) -> None:
         (["empty"], "empty: no folders of classes in it"),
         (["missing/"], "missing: no such file or folder"),
         (["one"], "one: all examples are of one class; "),
-        (["broken"], "broken/dark/0.png: not a whole image (of no format that is read)"),
+        (["broken"], "broken/dark/0.png: not a whole image (none of the formats that are read)"),
         (["broken", "--augment", "spin"], "augment: 'spin' is unknown; there are shift, flip"),
         (["short.txt"], "short.txt has 2 tokens; a net that reads 64 at once needs at least 130"),
         (["binary.txt"], "binary.txt: byte 2 is 0, which no text has"),

@@ -4,16 +4,20 @@ figures."""
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import __version__
+from ..backends.cpu.machine.name import processor_name
 from ..core.node import Array
 from ..errors import OptionError
+from ..runtime.threads import get_num_threads
 from .figures import Draw, save
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
@@ -206,7 +210,9 @@ class Result:
     title: str
     source: str
     measurements: tuple[Measurement, ...]
+    full: bool
     seconds: float
+    processor_seconds: float
     drawings: dict[str, Draw] = field(repr=False)
 
     @property
@@ -221,24 +227,19 @@ class Result:
         return [save(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the figures, ready for JSON."""
+        """Everything but the figures, of which it has the names, and with what it was made, ready
+        for JSON."""
         return {
             "name": self.name,
             "title": self.title,
             "source": self.source,
+            "full": self.full,
             "passed": self.passed,
             "seconds": round(self.seconds, 2),
-            "measurements": [
-                {
-                    "system": m.system,
-                    "reported": m.reported,
-                    "criterion": m.criterion,
-                    "measured": m.measured,
-                    "passed": m.passed,
-                    "numbers": m.numbers,
-                }
-                for m in self.measurements
-            ],
+            "processor_seconds": round(self.processor_seconds, 2),
+            "made_with": made_with(),
+            "figures": list(self.drawings),
+            "measurements": [asdict(m) for m in self.measurements],
         }
 
     def __str__(self) -> str:
@@ -265,16 +266,29 @@ def run_experiment(
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint))
     return Result(
         experiment.name,
         experiment.title,
         experiment.source,
         tuple(report.measurements),
+        full,
         time.perf_counter() - start,
+        time.process_time() - worked,
         report.figures,
     )
+
+
+def made_with() -> dict[str, Any]:
+    """The versions, the processor and the threads of this process."""
+    return {
+        "chainrule": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "processor": processor_name(),
+        "threads": get_num_threads(),
+    }
 
 
 # -- data that several experiments use -------------------------------------------------------------

@@ -78,7 +78,7 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         values = {"in_features": in_features, "out_features": out_features}
-        check("Linear", dict.fromkeys(values, _LENGTH), values)
+        check(type(self).__name__, dict.fromkeys(values, _LENGTH), values)
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.weight = empty_parameter((self.out_features, self.in_features), device, dtype)
         self.register_parameter(

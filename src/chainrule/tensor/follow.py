@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .changes import Table, Versioned
-from .names import PACKAGE, Names, is_library, library_names, names_in, own_names
+from .names import PACKAGE, Names, is_library, library_names, names_in, names_of_method, own_names
 from .value import Value
 from .watch import PLAIN, Found, Get, Place, Watch
 
@@ -118,7 +118,7 @@ class _Walk:
         if isinstance(value, types.FunctionType):
             self.function(value)
         elif isinstance(value, types.MethodType):
-            self.visit(value.__self__)
+            self.method(value.__self__, value.__func__)
             self.visit(value.__func__)
         elif isinstance(value, functools.partial | functools.partialmethod):
             for part in (value.func, value.args, value.keywords):
@@ -312,6 +312,19 @@ class _Walk:
                 if hasattr(value, name):
                     label = f"{type(value).__name__}.{name}"
                     self.visit(self.note(value, get, name, label, told), name)
+
+    def method(self, owner: Any, function: Any) -> None:
+        """Note what a method reads of its object: of a class of this library no more than that."""
+        kind: Any = type(owner)
+        plain = not isinstance(owner, type | Versioned) and not hasattr(kind, "_watched_")
+        ours = plain and kind.__module__.split(".", 1)[0] == PACKAGE
+        names = names_of_method(kind, function) if ours else None
+        if names is None:
+            self.visit(owner)
+        elif (id(owner), function) not in self.seen:
+            self.seen[id(owner), function] = owner
+            self.visit(kind)
+            self.attributes(owner, self.names.attributes | names, False)
 
     def kind(self, cls: type) -> None:
         """Note what a class has under the names that are used."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import dis
 import functools
+import itertools
 import os
 import sys
 import sysconfig
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,12 +186,47 @@ def _read_by(kind: Any) -> set[str]:
 
 
 @functools.lru_cache(maxsize=1024)
+def names_of_method(cls: Any, method: types.FunctionType) -> frozenset[str] | None:
+    """The attributes that a method reads of its object, and those of the methods that it names;
+    None if it hands the object on, to where any attribute may be read."""
+    named = _followed(cls.__mro__[:-1], attributes_in(method.__code__))
+    for code in (f.__code__ for f in [method, *named]):
+        if not code.co_argcount or _hands_on(code, code.co_varnames[:1]):
+            return None
+    return frozenset().union(*(attributes_in(f.__code__) for f in [method, *named]))
+
+
+@functools.lru_cache(maxsize=1024)
 def own_names(cls: Any) -> frozenset[str]:
-    """The attributes named by the code that a user's class adds to one of this library."""
-    found: set[str] = set()
-    for kind in cls.__mro__[:-1]:
-        if not is_library(kind.__module__):
-            for value in kind.__dict__.values():
-                if isinstance(value, types.FunctionType):
-                    found |= names_in(value.__code__).attributes
-    return frozenset(found)
+    """The attributes read by the methods by which a user's class replaces those of one of this
+    library, and by the methods that they name."""
+    kinds = [k for k in cls.__mro__[:-1] if not is_library(k.__module__)]
+    ours: set[str] = set().union(*(k.__dict__ for k in cls.__mro__[:-1] if k not in kinds))
+    functions = _followed(kinds, ours)
+    return frozenset(set().union(*(names_in(f.__code__).attributes for f in functions)))
+
+
+def _followed(kinds: Sequence[Any], names: set[str]) -> list[types.FunctionType]:
+    """What these classes have under some names, and under the names in the code of that."""
+    found: list[types.FunctionType] = []
+    seen: set[str] = set()
+    while names:
+        seen |= names
+        held = [k.__dict__[name] for name in sorted(names) for k in kinds if name in k.__dict__]
+        held = [f.fget if isinstance(f, property) else getattr(f, "__func__", f) for f in held]
+        new = [f for f in held if isinstance(f, types.FunctionType)]
+        names = set().union(*(attributes_in(f.__code__) for f in new)) - seen
+        found += new
+    return found
+
+
+def _hands_on(code: types.CodeType, own: tuple[str, ...]) -> bool:
+    """Whether the variable ``own`` is used for more than its attributes."""
+    listed = [i for i in dis.get_instructions(code) if i.opname not in (*_SILENT, "COPY")]
+    for first, second in itertools.pairwise(listed):
+        last = first.argval[-1:] if isinstance(first.argval, tuple) else (first.argval,)
+        taken = first.opname.startswith("LOAD") and first.opname != "LOAD_CLOSURE" and last == own
+        if taken and second.opname not in (*_ATTRIBUTE, "STORE_ATTR", "DELETE_ATTR"):
+            return True
+    nested = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return any(_hands_on(c, own) for c in nested if own and own[0] in c.co_freevars)
