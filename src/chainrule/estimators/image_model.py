@@ -19,7 +19,7 @@ from ..errors import DataError, OptionError
 from ..nn import CrossEntropyLoss, Module
 from ..nn.options import check, choice, number
 from ..tensor.transform import vmap
-from ..train import Trainer
+from ..train import Batch, Trainer
 from .image_drawing import draw
 from .image_nets import net_of, pixels_of
 from .learning import (
@@ -105,12 +105,11 @@ class _Augmented(Trainer):
             image = change(image)
         return image
 
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The loss, of changed images in training."""
         if self.model.training:
-            x = vmap(self._changed, randomness="different")(x)
-        prediction = self.forward(x)
-        return self.compute_loss(prediction, y), prediction
+            batch = batch.replace(x=vmap(self._changed, randomness="different")(batch.x))
+        return super().training_step(batch)
 
 
 class ImageModel(NetModel):

@@ -21,6 +21,10 @@ class Activation(Module):
     """A function without parameters; its options are checked once, when it is made."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
+    saturates: ClassVar[tuple[float, float] | None] = None
+    """Its bounds, where both of its ends are flat."""
+    dies: ClassVar[bool] = False
+    """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,6 +51,8 @@ class ReLU(Activation):
     tensor([0., 0., 2.])
     """
 
+    dies = True
+
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
@@ -62,6 +68,8 @@ class ReLU6(Activation):
     >>> nn.ReLU6()([-2.0, 0.0, 2.0])
     tensor([0., 0., 2.])
     """
+
+    dies = True
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -266,6 +274,8 @@ class Sigmoid(Activation):
     tensor([0.1192, 0.5   , 0.8808])
     """
 
+    saturates = (0.0, 1.0)
+
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
         return F.sigmoid(x)
@@ -291,6 +301,8 @@ class Hardsigmoid(Activation):
     >>> nn.Hardsigmoid()([-2.0, 0.0, 2.0])
     tensor([0.1667, 0.5   , 0.8333])
     """
+
+    saturates = (0.0, 1.0)
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -324,6 +336,7 @@ class Hardtanh(Activation):
     tensor([-1.,  0.,  1.])
     """
 
+    saturates = (-1.0, 1.0)
     constraints = {"min_val": number(), "max_val": number()}
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
@@ -346,6 +359,8 @@ class Tanh(Activation):
     >>> nn.Tanh()([-2.0, 0.0, 2.0])
     tensor([-0.964,  0.   ,  0.964])
     """
+
+    saturates = (-1.0, 1.0)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -391,6 +406,8 @@ class Softsign(Activation):
     >>> nn.Softsign()([-2.0, 0.0, 2.0])
     tensor([-0.6667,  0.    ,  0.6667])
     """
+
+    saturates = (-1.0, 1.0)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

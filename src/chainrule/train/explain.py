@@ -9,6 +9,7 @@ from ..runtime.explain import Explanation, explain_program
 from ..tensor.compiled import Compiled
 from ..tensor.trace import Trace, array_of_leaf
 from .alone import alone
+from .step.given import training_sets, with_metrics
 from .trainer import Trainer
 
 
@@ -42,9 +43,8 @@ def explain(target: Any, *args: Any, **options: Any) -> Explanation:
 
 def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
     with alone(trainer._modules, "explain"), trainer._mode(True):
-        data = trainer._training_data(x, y, batch_size, True)
-        trainer._use_metrics(trainer.metrics, data)
-        steps = trainer._steps
+        data, _ = training_sets(trainer._steps, x, y, batch_size, True)
+        trainer._compiled = steps = with_metrics(trainer._steps, trainer.metrics, data)
         steps.prepare(data)
         steps.cursor.start(trainer.seed, trainer.epoch)
         trace, leaves = steps.train._find(steps.train_arguments(data, data.batch), {})

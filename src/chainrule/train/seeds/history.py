@@ -12,7 +12,7 @@ from ...core.node import Array
 from ...core.whole_file import whole_file
 from ...errors import OptionError
 from ..figures import matplotlib_of, save_figure
-from ..history import History
+from ..measure.history import History
 
 INNER = (10.0, 90.0)
 """The percentiles between which the band of a figure lies."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.node import Array
 from ...errors import CheckpointError, OptionError
-from ..callbacks import EarlyStopping
+from ..listeners.early_stopping import EarlyStopping
 
 
 class Stopping:
