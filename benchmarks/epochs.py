@@ -21,7 +21,7 @@ import numpy as np
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.train import Callback, EarlyStopping
-from chainrule.train.rows.dataset import Dataset, training_data
+from chainrule.train.rows.dataset import Dataset, Kind, training_data
 from chainrule.train.step.given import checked
 
 NETS = ((150, 4, 16, 3), (569, 30, 64, 2), (1797, 64, 100, 10))
@@ -59,18 +59,18 @@ def problem(rows: int, inputs: int, hidden: int, outputs: int) -> tuple[Any, Any
 def of_steps(trainer: cr.Trainer, data: Dataset, validation: Dataset | None, repeats: int) -> float:
     """Seconds of the steps of an epoch alone."""
     steps, total = trainer._steps, 0.0
-    for rows, _, count, _ in data.turns(1):
-        n = 500 if rows == data.batch else 100
+    for kind, count in data.turns():
+        n = 500 if kind.rows == data.batch else 100
 
-        def train(rows: int = rows, n: int = n) -> float:
-            return steps.run_training(data, rows, True, n)
+        def train(kind: Kind = kind, n: int = n) -> float:
+            return steps.run_training(data, kind, n)
 
         with trainer._mode(True):
             total += count * min(seconds(train) for _ in range(3 * repeats)) / n
-    for rows, _, count, _ in [] if validation is None else validation.turns(1):
+    for kind, count in [] if validation is None else validation.turns():
 
-        def measure(rows: int = rows) -> None:
-            steps.run_evaluation(validation, rows, 100)
+        def measure(kind: Kind = kind) -> None:
+            steps.run_evaluation(validation, kind, 100)
 
         with trainer._mode(False):
             total += count * min(seconds(measure) for _ in range(3 * repeats)) / 100

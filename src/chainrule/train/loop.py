@@ -8,7 +8,7 @@ import functools
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from .listeners.recording import Recorder
 from .listeners.watch import Watch
 from .measure.history import History
 from .measure.meter import RECORD
-from .rows.dataset import Dataset
+from .rows.dataset import Dataset, Kind
 from .state.checkpoint import Checkpoint
 from .step.epochs import Columns, Epochs
 from .step.schedules import epochs_foreseen, wants_metric
@@ -176,35 +176,37 @@ class Loop:
         if data.by_length is not None:
             self._all_traces()  # an epoch has all of them
             return
-        self.steps.train_trace(data, data.batch, k == 1 or data.steps == 1, self.quick)
-        if data.rest and data.full > 1 and k == 1 and not self.steps.is_compiled(data, data.rest):
+        self.steps.train_trace(data, self._kind(0))
+        if (
+            data.rest
+            and data.full > 1
+            and k == 1
+            and not self.steps.is_compiled(data, Kind(data.rest))
+        ):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 
     def _all_traces(self) -> list[Trace]:
         """Every kind of step, compiled: only then are all tensors known that training changes."""
         self._wait_for_rest()
-        data, steps = self.data, self.steps
-        kinds: list[tuple[int, bool, int | None]]
+        data, k = self.data, self.task.accumulate
         if data.by_length is None:
-            kinds = [
-                (data.batch_rows(batch), data.updates(batch, self.task.accumulate), None)
-                for batch in range(data.steps)
-                if batch < self.task.accumulate or batch >= data.full - 1
-            ]
+            batches = [i for i in range(data.steps) if i < k or i >= data.full - 1]
+            kinds = [self._kind(batch) for batch in batches]
         else:
-            kinds = [
-                (data.batch, update, length)
-                for length in data.by_length.edges.tolist()
-                for update in sorted({True, self.task.accumulate == 1})
-            ]
-            if data.rest:
-                kinds.append((data.rest, True, data.batch_length(data.full)))
-        return [steps.train_trace(data, *kind[:2], self.quick, kind[2]) for kind in kinds]
+            lengths, updates = data.by_length.edges.tolist(), sorted({True, k == 1})
+            kinds = [Kind(data.batch, u, length) for length in lengths for u in updates]
+            kinds += [self._kind(data.full)] if data.rest else []
+        return [self.steps.train_trace(data, kind) for kind in kinds]
+
+    def _kind(self, batch: int) -> Kind:
+        """Of a batch of an epoch."""
+        kind = self.data.kind(batch, self.task.accumulate)
+        return replace(kind, noted=True) if self.quick else kind
 
     def _compile_rest(self) -> None:
         try:
-            self.steps.train_trace(self.data, self.data.rest)
+            self.steps.train_trace(self.data, Kind(self.data.rest))
         except BaseException as error:  # raised where the result is needed
             self._rest_error = error
 
@@ -243,13 +245,12 @@ class Loop:
                 raise self._located(error, last) from None
             self._after_chunk()
 
-    def _run(self, n: int, rows: int, update: bool) -> None:
+    def _run(self, n: int, kind: Kind) -> None:
         data = self.data
-        if rows == data.rest and data.full:
+        if kind.rows == data.rest and data.full:
             self._wait_for_rest()
         self._whole = False
-        length = data.batch_length(self.batch)
-        seconds = self.steps.run_training(data, rows, update, n, length=length)
+        seconds = self.steps.run_training(data, kind, n)
         self.batch += n
         self.task.step += n
         self._whole = True
@@ -264,7 +265,7 @@ class Loop:
         limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
         n = min(left, max(limit, 1), RECORD, self._steps_until_called())
         self._whole = False
-        self.per_step = self.steps.run_training(self.data, self.data.batch, True, n, True) / n
+        self.per_step = self.steps.run_training(self.data, self._kind(0), n) / n
         losses = self.steps.meter.noted(n)
         finite = np.isfinite(losses)
         done = n - 1 if finite.all() else int(finite.argmin())
@@ -356,27 +357,24 @@ class Loop:
             p.grad = None  # as where the steps were compiled
         if self.data.steps > 1:
             self.steps.cursor.start(self.task.seed, self.task.epoch)
-        length = self.data.batch_length(0)
-        self.steps.run_training(self.data, self.data.batch, True, 1, self.quick, length)
+        kind = replace(self._kind(0), update=True)
+        self.steps.run_training(self.data, kind, 1)
 
     def _steps_until_called(self) -> int:
         """How many steps may run before one that a listener wants to be told of."""
         step, every = self.task.step, [c.every for c in self.listeners if c.every > 0]
         return min([MOST_STEPS, *(n - step % n for n in every)])
 
-    def _next_chunk(self) -> tuple[int, int, bool]:
-        """How many steps to run natively, of how many rows, and whether they update."""
-        data = self.data
-        rows = data.batch_rows(self.batch)
-        n = data.alike(self.batch)
+    def _next_chunk(self) -> tuple[int, Kind]:
+        """How many steps to run natively, and of which kind."""
+        data, k, kind = self.data, self.task.accumulate, self._kind(self.batch)
         limit = max(int(CHUNK_SECONDS / self.per_step), 1) if self.per_step else 1
-        n = min(n, limit, self._steps_until_called())
-        k = self.task.accumulate
+        n = min(data.alike(self.batch), limit, self._steps_until_called())
         if k == 1:
-            return n, rows, True
-        if data.updates(self.batch, k):
-            return 1, rows, True
-        return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), rows, False
+            return n, kind
+        if kind.update:
+            return 1, kind
+        return min(n, k - 1 - self.batch % k, max(data.steps - 1 - self.batch, 1)), kind
 
     def _after_chunk(self) -> None:
         if not math.isfinite(self.steps.meter.total):
@@ -406,9 +404,7 @@ class Loop:
 
     def _run_again(self, batch: int, n: int = 1) -> None:
         """One batch of an epoch, or ``n`` epochs of one batch, for the sentinel."""
-        data = self.data
-        rows, update = data.batch_rows(batch), data.updates(batch, self.task.accumulate)
-        self.steps.run_training(data, rows, update, n, self.quick, data.batch_length(batch))
+        self.steps.run_training(self.data, self._kind(batch), n)
 
     def _located(self, error: OutOfRangeError, last: int) -> OutOfRangeError:
         """An index was outside among the next ``last`` batches from this epoch on."""

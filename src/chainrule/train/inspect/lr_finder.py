@@ -15,7 +15,7 @@ from ...errors import DataError, OptionError
 from ...nn.options import check, integer, number
 from ..figures import matplotlib_of, save_figure
 from ..kept import Kept
-from ..rows.dataset import Dataset
+from ..rows.dataset import Dataset, Kind
 from ..state.snapshot import tensors_of
 from ..step.steps import Steps
 
@@ -102,7 +102,8 @@ def find_lr(steps: Steps, data: Dataset, start: float, stop: float, count: int) 
     if not start < stop:
         raise OptionError(f"find_lr: start must be below stop, got {start:g} and {stop:g}")
     steps.prepare(data)
-    steps.train_trace(data, data.batch)
+    kind = Kind(data.batch)
+    steps.train_trace(data, kind)
     task = steps.task
     first = [float(g["lr"]) for g in task.optimizer.param_groups]
     lrs: list[float] = []
@@ -115,7 +116,7 @@ def find_lr(steps: Steps, data: Dataset, start: float, stop: float, count: int) 
             if i % max(data.full, 1) == 0:
                 steps.cursor.start(task.seed, task.epoch + i // max(data.full, 1))
             steps.meter.reset()
-            steps.run_training(data, data.batch, True, 1)
+            steps.run_training(data, kind, 1)
             loss = steps.meter.logs()["loss"]
             if not math.isfinite(loss):
                 break

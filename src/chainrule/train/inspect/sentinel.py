@@ -209,7 +209,7 @@ class Sentinel:
     def _rows(self, batch: int) -> Array:
         """The rows of the data that a batch has; the cursor stands before it."""
         data, cursor = self.data, self.steps.cursor
-        count = data.batch_rows(batch)
+        count = data.kind(batch).rows
         if count == data.rows:
             return np.arange(data.rows)
         start = int(cursor.position.item())

@@ -19,6 +19,19 @@ EVALUATION_BATCH = 1024
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What batches of one compiled step have in common."""
+
+    rows: int
+    update: bool = True
+    """Whether parameters change after it: it is the last of its group, or of the epoch."""
+    length: int | None = None
+    """That sequences are cut to; None: they stay as they are."""
+    noted: bool = False
+    """Whether the loss is noted and not added up: each step is an epoch."""
+
+
 @dataclass
 class Dataset:
     """Inputs, targets and row weights as tensors; rows are taken in batches of ``batch`` rows."""
@@ -54,13 +67,13 @@ class Dataset:
             lengths = self.x.arrays[self.x.keys.index("lengths")]
             self.by_length = ByLength(lengths, self.batch)
 
-    def batch_rows(self, index: int) -> int:
-        """The rows of batch ``index``."""
-        return self.batch if index < self.full else self.rest
-
-    def batch_length(self, index: int) -> int | None:
-        """The length that sequences of batch ``index`` are cut to; None: they stay as they are."""
-        return None if self.by_length is None else int(self.by_length.lengths[index])
+    def kind(self, index: int, accumulate: int = 1) -> Kind:
+        """Of batch ``index``."""
+        rows = self.batch if index < self.full else self.rest
+        last = index == self.steps - 1
+        update = accumulate == 1 or index % accumulate == accumulate - 1 or last
+        length = None if self.by_length is None else int(self.by_length.lengths[index])
+        return Kind(rows, update, length)
 
     def alike(self, index: int) -> int:
         """How many batches from ``index`` on are of one program."""
@@ -69,24 +82,12 @@ class Dataset:
         left = self.full - index
         return left if self.by_length is None else min(left, self.by_length.alike(index))
 
-    def updates(self, index: int, accumulate: int) -> bool:
-        """Whether parameters change after batch ``index``: it is the last of its group, or of the
-        epoch."""
-        last = index == self.steps - 1
-        return accumulate == 1 or index % accumulate == accumulate - 1 or last
-
-    def turns(self, accumulate: int) -> list[tuple[int, bool, int, int | None]]:
-        """An epoch as runs of equal steps: their rows, whether they update, how many, and the
-        length of their sequences."""
+    def turns(self, accumulate: int = 1) -> list[tuple[Kind, int]]:
+        """An epoch as runs of equal steps, and how many each has."""
         if accumulate == 1 and self.by_length is None:
-            last = [(self.rest, True, 1, None)] * (self.rest > 0)
-            return [(self.batch, True, self.full, None), *last]
-        kinds = [
-            (self.batch_rows(i), self.updates(i, accumulate), self.batch_length(i))
-            for i in range(self.steps)
-        ]
-        runs = [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
-        return [(rows, update, n, length) for (rows, update, length), n in runs]
+            return [(Kind(self.batch), self.full), *[(Kind(self.rest), 1)] * (self.rest > 0)]
+        kinds = [self.kind(i, accumulate) for i in range(self.steps)]
+        return [(kind, len(list(group))) for kind, group in itertools.groupby(kinds)]
 
 
 def evaluation_data(

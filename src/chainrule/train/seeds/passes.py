@@ -10,11 +10,10 @@ import numpy as np
 from ...core.node import Array
 from ...tensor.pytree import unflatten
 from ...tensor.trace import Trace
-from ...tensor.value import Value, no_grad, stored
+from ...tensor.value import Value, stored
 from ..kept import write_array
 from ..measure.meter import Meter
 from ..rows.dataset import Dataset
-from ..step.steps import Static, _look
 from ..trainer import Trainer
 from .mapped import Mapped, Noted, group_of
 from .stack import Stack
@@ -65,23 +64,16 @@ class Passes:
         steps, k = self.one._steps, self.one.accumulate
         steps.prepare(data)
         self.stack.add(steps.cursor.order)
-        found = []
-        for rows, update, n, _ in data.turns(k):
-            trace, leaves = steps.train._find(steps.train_arguments(data, rows, update), {})
-            _look(data, trace.extremes.given)
-            found.append((trace, leaves, n))
-        most = group_of(found[0][0].signature)
+        found = [steps.training_turn(data, *turn) for turn in data.turns(k)]
+        most = group_of(found[0].trace.signature)
         if self.stack.group != min(most, self.stack.seeds):
             self.stack.regroup(most)
-        return [(self.mapped(trace), leaves, n) for trace, leaves, n in found]
+        return [(self.mapped(turn.trace), turn.leaves, turn.steps) for turn in found]
 
     def evaluation(self, data: Dataset) -> list[Turn]:
         """The steps of a pass that measures."""
-        steps, found = self.one._steps, []
-        for rows, _, n, length in data.turns(1):
-            turn = steps.evaluation_turn(data, rows, n, length)
-            found.append((self.mapped(turn.trace), turn.leaves, n))
-        return found
+        found = [self.one._steps.evaluation_turn(data, *turn) for turn in data.turns()]
+        return [(self.mapped(turn.trace), turn.leaves, turn.steps) for turn in found]
 
     def run(self, turns: Sequence[Turn], position: Value, number: int) -> None:
         """One pass of a group, from the first row on."""
@@ -102,11 +94,7 @@ class Passes:
     def predict(self, data: Dataset, tensors: Sequence[Value]) -> Any:
         """What the nets of all seeds return for a batch, each array with the seeds as its second
         axis, (N, R, …)."""
-        steps = self.one._steps
-        with no_grad():
-            arguments = (tuple(tensors), data.to_float, Static.of(data))
-            trace, leaves = steps.predict._find(arguments, {})
-        _look(data, trace.extremes.given)
+        trace, leaves, _, _ = self.one._steps.prediction_turn(data, tuple(tensors))
         mapped = self.mapped(trace)
         parts = [mapped.run(leaves, i, 1) for i in range(self.stack.groups)]
         join = np.stack if self.stack.group == 1 else np.concatenate

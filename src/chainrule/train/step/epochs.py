@@ -70,10 +70,7 @@ class Epochs:
             parts.insert(0, Copy(self._row_orders, data.by_length.rows))
         if validation is not None:
             with task._mode(False):
-                turns = [
-                    steps.evaluation_turn(validation, rows, n, length)
-                    for rows, _, n, length in validation.turns(1)
-                ]
+                turns = [steps.evaluation_turn(validation, *turn) for turn in validation.turns()]
             parts += self._pass(steps.eval_meter, steps.eval_cursor, turns, self._validated)
         parts += [Copy(t, self._weights[k]) for k, t in model.items()]
         parts += [Copy(*pair) for pair in self._lr.values()]

@@ -35,7 +35,7 @@ from ...tensor.watch import Watch
 from ..measure.batch import Batch, BatchLoss
 from ..measure.meter import Measured, Meter
 from ..rows.arrays import Arrays
-from ..rows.dataset import Dataset
+from ..rows.dataset import Dataset, Kind
 from ..rows.sequences import first_steps, steps_there
 from ..task import Task
 from .cursor import Cursor
@@ -75,27 +75,18 @@ class Steps:
         return [Part(self.task, "model")]
 
     # -- what is traced ----------------------------------------------------------------------------
-    def _batch(
-        self,
-        cursor: Cursor,
-        parts: Any,
-        rows: int,
-        order: bool | Tensor,
-        to_float: tuple[bool, ...],
-        length: int | None,
-        build: Any,
-    ) -> Batch:
+    def _batch(self, cursor: Cursor, parts: Any, order: bool | Tensor, how: Static) -> Batch:
         """The next batch that the cursor draws."""
         _given(*parts[:2])
-        total = parts[0][0].shape[0]
+        total, rows, length = parts[0][0].shape[0], how.kind.rows, how.kind.length
         if rows < total:
             index = cursor.rows(rows, total, order)
             parts = [tuple(make(g.gather(use(t), index)) for t in group) for group in parts]
         x, y, w = parts
         if length is not None:
             x = first_steps(x, length)
-            y = first_steps(y, length) if build.value[1].padded else y
-        return self._as_given(build.value, x, y, w, rows, to_float)
+            y = first_steps(y, length) if how.y.padded else y
+        return self._as_given((how.x, how.y), x, y, w, rows, how.to_float)
 
     def _as_given(self, build: Any, x: Any, y: Any, w: Any, rows: int, to_float: Any) -> Batch:
         """A batch in the structures that the user gave."""
@@ -117,21 +108,9 @@ class Steps:
     def _floats(x: Any, to_float: tuple[bool, ...]) -> tuple[Tensor, ...]:
         return tuple(t.float() if wanted else t for t, wanted in zip(x, to_float, strict=True))
 
-    def _train_step(
-        self,
-        x: Any,
-        y: Any,
-        w: Any,
-        rows: int,
-        order: bool | Tensor,
-        to_float: Any,
-        update: bool,
-        record: bool,
-        length: int | None,
-        build: Any,
-    ) -> None:
+    def _train_step(self, x: Any, y: Any, w: Any, order: bool | Tensor, how: Static) -> None:
         task = self.task
-        batch = self._batch(self.cursor, [x, y, w], rows, order, to_float, length, build)
+        batch = self._batch(self.cursor, [x, y, w], order, how)
         loss, prediction = self._loss_of(batch)
         if not loss.total.requires_grad:
             raise GradientError(
@@ -142,13 +121,13 @@ class Steps:
         params = task.trained
         loss.total.backward()
         self._check_reached(params)
-        if record:
+        if how.kind.noted:
             self.meter.note(loss)
         else:
             self.meter.add(loss, prediction, batch.y)
         if task.accumulate > 1:
-            self._accumulate(params, loss.count, update)
-        if update:
+            self._accumulate(params, loss.count, how.kind.update)
+        if how.kind.update:
             if task.clip_value is not None:
                 clip_grad_value_(params, task.clip_value)
             if task.clip_norm is not None:
@@ -191,18 +170,8 @@ class Steps:
                 held.assign(zeros_like(new) if update else new)
                 p.grad = (new if sums else new / divisor.to(p.dtype)) if update else None
 
-    def _evaluation_step(
-        self,
-        x: Any,
-        y: Any,
-        w: Any,
-        rows: int,
-        order: bool | Tensor,
-        to_float: Any,
-        length: int | None,
-        build: Any,
-    ) -> None:
-        batch = self._batch(self.eval_cursor, [x, y, w], rows, order, to_float, length, build)
+    def _evaluation_step(self, x: Any, y: Any, w: Any, order: bool | Tensor, how: Static) -> None:
+        batch = self._batch(self.eval_cursor, [x, y, w], order, how)
         loss, prediction = self._loss_of(batch)
         self.eval_meter.add(loss, prediction, batch.y)
 
@@ -214,9 +183,9 @@ class Steps:
             )
         return loss, prediction
 
-    def _prediction_step(self, x: Any, to_float: Any, build: Any) -> Any:
+    def _prediction_step(self, x: Any, how: Static) -> Any:
         _given(x)
-        return self.task.forward(build.value[0].build(self._floats(x, to_float)))
+        return self.task.forward(how.x.build(self._floats(x, how.to_float)))
 
     # -- running -----------------------------------------------------------------------------------
     def prepare(self, data: Dataset) -> None:
@@ -235,33 +204,18 @@ class Steps:
             for meter in (self.meter, self.eval_meter) if training else (self.eval_meter,):
                 meter.prepare(prediction, target)
 
-    def train_arguments(
-        self,
-        data: Dataset,
-        rows: int,
-        update: bool = True,
-        record: bool = False,
-        length: int | None = None,
-    ) -> tuple[Any, ...]:
-        """Arguments of `train` for a batch of ``rows`` rows; ``record``: the loss is noted, not
-        added up; ``length``: see `Dataset.batch_length`."""
-        how = (rows, data.order, data.to_float, update, record, length)
-        return (*data.tensors, *how, Static.of(data))
+    @staticmethod
+    def arguments(data: Dataset, kind: Kind) -> tuple[Any, ...]:
+        """Arguments of `train` and `evaluate` for a kind of batch."""
+        return (*data.tensors, data.order, Static(data, kind))
 
-    def train_trace(
-        self,
-        data: Dataset,
-        rows: int,
-        update: bool = True,
-        record: bool = False,
-        length: int | None = None,
-    ) -> Trace:
-        """The compiled training step for a batch of ``rows`` rows."""
-        return self.train.program(*self.train_arguments(data, rows, update, record, length))
+    def train_trace(self, data: Dataset, kind: Kind) -> Trace:
+        """The compiled training step for a kind of batch."""
+        return self.train.program(*self.arguments(data, kind))
 
-    def is_compiled(self, data: Dataset, rows: int) -> bool:
-        """Whether the training step for a batch of ``rows`` rows is there."""
-        return self.train.known(*self.train_arguments(data, rows)) is not None
+    def is_compiled(self, data: Dataset, kind: Kind) -> bool:
+        """Whether the training step for a kind of batch is there."""
+        return self.train.known(*self.arguments(data, kind)) is not None
 
     def training_traces(self) -> list[Trace]:
         """The compiled training steps of the model, the optimizer and the loss there are now."""
@@ -275,64 +229,55 @@ class Steps:
         _look(data, trace.extremes.given)
         return Turn(trace, leaves, n)
 
-    def training_turn(
-        self, data: Dataset, rows: int, update: bool, n: int, length: int | None = None
-    ) -> Turn:
+    def training_turn(self, data: Dataset, kind: Kind, n: int) -> Turn:
         """``n`` training steps, compiled."""
-        arguments = self.train_arguments(data, rows, update, length=length)
-        return self._turn(self.train, data, n, arguments)
+        return self._turn(self.train, data, n, self.arguments(data, kind))
 
-    def evaluation_turn(self, data: Dataset, rows: int, n: int, length: int | None = None) -> Turn:
+    def evaluation_turn(self, data: Dataset, kind: Kind, n: int) -> Turn:
         """``n`` evaluation steps, compiled."""
         with no_grad():
-            how = (rows, data.order, data.to_float, length)
-            return self._turn(self.evaluate, data, n, (*data.tensors, *how, Static.of(data)))
+            return self._turn(self.evaluate, data, n, self.arguments(data, kind))
 
-    def _run(self, compiled: Compiled, data: Dataset, n: int, arguments: tuple[Any, ...]) -> Any:
-        """``n`` steps in one native run."""
-        return self._turn(compiled, data, n, arguments).run()
+    def prediction_turn(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Turn:
+        """The prediction for one batch, compiled."""
+        with no_grad():
+            arguments = (tensors, Static(data, Kind(len(tensors[0]))))
+            return self._turn(self.predict, data, 1, arguments)
 
-    def run_training(
-        self,
-        data: Dataset,
-        rows: int,
-        update: bool,
-        n: int,
-        record: bool = False,
-        length: int | None = None,
-    ) -> float:
-        """``n`` training steps in one native run; returns the seconds they took. With ``record``
-        each is an epoch, and the meter has noted its loss (n ≤ `RECORD`)."""
+    def run_training(self, data: Dataset, kind: Kind, n: int) -> float:
+        """``n`` training steps in one native run; returns the seconds they took. Of a kind that is
+        noted the meter has noted each loss (n ≤ `RECORD`)."""
         start = time.perf_counter()
-        if record:
+        if kind.noted:
             self.meter.start_record()
-        self._run(self.train, data, n, self.train_arguments(data, rows, update, record, length))
-        if record:
-            self.meter.say_noted(n, rows)
+        self.training_turn(data, kind, n).run()
+        if kind.noted:
+            self.meter.say_noted(n, kind.rows)
         else:
-            self.meter.rows += n * rows
+            self.meter.rows += n * kind.rows
         return time.perf_counter() - start
 
-    def run_evaluation(self, data: Dataset, rows: int, n: int, length: int | None = None) -> None:
+    def run_evaluation(self, data: Dataset, kind: Kind, n: int) -> None:
         """``n`` evaluation steps in one native run."""
-        turn = self.evaluation_turn(data, rows, n, length)
+        turn = self.evaluation_turn(data, kind, n)
         with no_grad():
             turn.run()
-        self.eval_meter.rows += n * rows
+        self.eval_meter.rows += n * kind.rows
 
     def measure(self, data: Dataset, prefix: str = "") -> dict[str, float]:
         """Loss and metrics over a data set, in evaluation mode."""
         self.eval_meter.reset()
         self.eval_cursor.start()
         with self.task._mode(False):
-            for rows, _, n, length in data.turns(1):
-                self.run_evaluation(data, rows, n, length)
+            for turn in data.turns():
+                self.run_evaluation(data, *turn)
         return self.eval_meter.logs(prefix)
 
     def run_prediction(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         """The outputs for one batch."""
+        turn = self.prediction_turn(data, tensors)
         with no_grad():
-            return self._run(self.predict, data, 1, (tensors, data.to_float, Static.of(data)))
+            return turn.run()
 
     def probe(self, data: Dataset, more: int = 0) -> Any:
         """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
@@ -358,7 +303,7 @@ class Steps:
     def _probe(self, data: Dataset, count: int) -> tuple[Any, Any]:
         arrays = (*data.x.arrays, *(data.y.arrays if data.y is not None else ()))
         shapes = tuple((a.shape[1:], a.dtype) for a in arrays)
-        key = (count, data.to_float, shapes, Static.of(data))
+        key = (shapes, Static(data, Kind(count)))
         known = self._probes.get(key)
         if known is None or not known.watch.unchanged():
             known = self._new_probe(data, count)
@@ -420,17 +365,15 @@ def _placeholder(array: Array, rows: int) -> Any:
 
 
 class Static:
-    """Plain values as one argument of a compiled function: equal structures are the same trace."""
+    """All that is plain about a batch, as one argument of a compiled function: its kind, and the
+    structures in which the user gave inputs and targets. What is equal is the same trace."""
 
-    def __init__(self, value: Any, key: Any) -> None:
-        self.value, self.key = value, key
-
-    @staticmethod
-    def of(data: Dataset) -> Static:
-        """The structures in which the user gave inputs and targets."""
+    def __init__(self, data: Dataset, kind: Kind) -> None:
         x, y = data.x, data.y
-        key = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
-        return Static((_empty(x), None if y is None else _empty(y)), key)
+        structure = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
+        self.kind, self.to_float = kind, data.to_float
+        self.x, self.y = _empty(x), _empty(x if y is None else y)
+        self.key = (kind, data.to_float, structure)
 
     def __hash__(self) -> int:
         return hash(self.key)
