@@ -177,12 +177,8 @@ class Loop:
             self._all_traces()  # an epoch has all of them
             return
         self.steps.train_trace(data, self._kind(0))
-        if (
-            data.rest
-            and data.full > 1
-            and k == 1
-            and not self.steps.is_compiled(data, Kind(data.rest))
-        ):
+        apart = data.rest and data.full > 1 and k == 1
+        if apart and not self.steps.is_compiled(data, Kind(data.rest)):
             self._rest = threading.Thread(target=self._compile_rest, name="compile the last batch")
             self._rest.start()
 

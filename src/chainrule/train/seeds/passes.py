@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.node import Array
 from ...tensor.pytree import unflatten
+from ...tensor.tensor import Tensor
 from ...tensor.trace import Trace
 from ...tensor.value import Value, stored
 from ..kept import write_array
@@ -91,10 +92,10 @@ class Passes:
                 self.run(turns, steps.eval_cursor.position, number)
         return self.logs(steps.eval_meter, data.rows, prefix)
 
-    def predict(self, data: Dataset, tensors: Sequence[Value]) -> Any:
+    def predict(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         """What the nets of all seeds return for a batch, each array with the seeds as its second
         axis, (N, R, …)."""
-        trace, leaves, _, _ = self.one._steps.prediction_turn(data, tuple(tensors))
+        trace, leaves, _, _ = self.one._steps.prediction_turn(data, tensors)
         mapped = self.mapped(trace)
         parts = [mapped.run(leaves, i, 1) for i in range(self.stack.groups)]
         join = np.stack if self.stack.group == 1 else np.concatenate
