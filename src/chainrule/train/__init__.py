@@ -13,6 +13,7 @@ from .listeners.recording import ModelCheckpoint as ModelCheckpoint
 from .listeners.watch import TrainingWarning as TrainingWarning
 from .measure.batch import Batch as Batch
 from .measure.history import History as History
+from .measure.metric import Metric as Metric
 from .measure.metrics import AUC as AUC
 from .measure.metrics import F1 as F1
 from .measure.metrics import METRICS as METRICS
@@ -20,7 +21,6 @@ from .measure.metrics import R2 as R2
 from .measure.metrics import Accuracy as Accuracy
 from .measure.metrics import MeanAbsoluteError as MeanAbsoluteError
 from .measure.metrics import MeanSquaredError as MeanSquaredError
-from .measure.metrics import Metric as Metric
 from .measure.metrics import Precision as Precision
 from .measure.metrics import Recall as Recall
 from .measure.metrics import RootMeanSquaredError as RootMeanSquaredError

@@ -111,7 +111,7 @@ def diagnose(
             findings = [
                 f
                 for name, module, out in outputs
-                for f in _units(_place(module, name), module, out._read())
+                for f in _units(place_of(module, name), module, out._read())
             ]
             layers = _update(task, update or task.optimizer.step)
     finally:
@@ -131,7 +131,8 @@ def _collector(outputs: list[tuple[str, Module, Value]], name: str) -> Any:
     return collect
 
 
-def _place(module: Module, name: str) -> str:
+def place_of(module: Module, name: str) -> str:
+    """A module by its name in the model, and where it was made."""
     parts = "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
     return f"{headline(module)} `model{parts}` ({module._made_at})"
 

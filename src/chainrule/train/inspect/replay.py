@@ -18,6 +18,7 @@ from ...runtime import realize as rt
 from ...tensor.value import use
 from ..rows.dataset import Dataset
 from ..step.steps import Steps
+from .diagnosis import place_of
 
 
 class Replay:
@@ -150,9 +151,6 @@ class Replay:
         if not inside:
             return ""
         _, module, name = min(inside, key=lambda s: s[0])
-        parts = (
-            "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in name.split(".")) if name else ""
-        )
         if module in self.task._modules[1:]:
             return f"the loss {headline(module)}"
-        return f"{headline(module)} `model{parts}` ({module._made_at})"
+        return place_of(module, name)

@@ -6,17 +6,73 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...core.node import Array
 from ...core.whole_file import whole_file
-from ...errors import MissingExtraError, OptionError
-from ..figures import save_figure
+from ...errors import OptionError
+from ..figures import matplotlib_of, save_figure
 
 
-class History:
+class ByEpoch:
+    """Measures by name, epoch by epoch: of one net, or of many."""
+
+    _columns: dict[str, Any]
+    hidden: ClassVar[tuple[str, ...]] = ("lr", "seconds")
+    """What is no measure of learning, and not drawn."""
+
+    def keys(self) -> list[str]:
+        """The names of the measures."""
+        return list(self._columns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def _column(self, name: str) -> Any:
+        if name not in self._columns:
+            raise OptionError(
+                f"no measure {name!r} in this history; it has {', '.join(self._columns) or 'none'}"
+            )
+        return self._columns[name]
+
+    def _write(self, path: str | Path, first: str, rows: Iterable[tuple[Any, Any]]) -> Path:
+        """A CSV file of ``rows``: what comes ``first``, and the numbers of one line."""
+        lines = [",".join([first, *self])]
+        for head, numbers in rows:
+            cells = (repr(v) if v == v else "" for v in numbers)
+            lines.append(",".join([str(head), *cells]))
+        with whole_file(Path(path)) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+        return Path(path)
+
+    def _draw(self, axes: Any, name: str, label: str) -> None:
+        """The curve of a measure."""
+        raise NotImplementedError
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending); of many seeds the
+        median, and the band where eight of ten are. Needs matplotlib."""
+        shown = [n for n in self if not n.startswith("val_") and n not in self.hidden]
+        size = (5.0 * max(len(shown), 1), 3.6)
+        figure = matplotlib_of().figure.Figure(figsize=size, layout="constrained")
+        for i, name in enumerate(shown):
+            axes = figure.add_subplot(1, len(shown), i + 1)
+            for part, label in ((name, "training"), (f"val_{name}", "validation")):
+                if part in self:
+                    self._draw(axes, part, label)
+            if len(axes.get_legend_handles_labels()[0]) > 1:
+                axes.legend(fontsize=8)
+            axes.set(xlabel="epoch", ylabel=name)
+            axes.grid(alpha=0.3)
+        return save_figure(figure, path, dpi=160)
+
+
+class History(ByEpoch):
     """Measures by name, one number per epoch; what `Trainer.fit` returns.
 
     Eight bytes a number: ten million epochs of a small net are 80 MB. Lists are made where they are
@@ -95,10 +151,6 @@ class History:
         """The numbers of the epochs, from 0."""
         return list(range(len(self)))
 
-    def keys(self) -> list[str]:
-        """The names of the measures; so ``dict(history)`` is `history.history`."""
-        return list(self._columns)
-
     def items(self) -> list[tuple[str, list[float]]]:
         """The names of the measures with their numbers."""
         return list(self.history.items())
@@ -120,19 +172,6 @@ class History:
         np.float64(2.0)
         """
         return np.array(self._column(name), np.float64)
-
-    def _column(self, name: str) -> array[float]:
-        if name not in self._columns:
-            raise OptionError(
-                f"no measure {name!r} in this history; it has {', '.join(self._columns) or 'none'}"
-            )
-        return self._columns[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
 
     def best(self, name: str = "val_loss", mode: str = "min") -> tuple[int, float]:
         """The epoch (from 0) with the best number of a measure, and that number."""
@@ -162,37 +201,11 @@ class History:
 
         As a DataFrame: ``polars.DataFrame(history.to_dict())``, or of pandas.
         """
-        target = Path(path)
-        lines = [",".join(["epoch", *self])]
-        for i in range(len(self)):
-            cells = (repr(line[i]) if line[i] == line[i] else "" for line in self._columns.values())
-            lines.append(",".join([str(i + 1), *cells]))
-        with whole_file(target) as file:
-            file.write(("\n".join(lines) + "\n").encode())
-        return target
+        lines = zip(*self._columns.values(), strict=True)
+        return self._write(path, "epoch", enumerate(lines, 1))
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending). Needs
-        matplotlib."""
-        try:
-            from matplotlib.figure import Figure  # optional: imported where it is needed
-        except ImportError:
-            raise MissingExtraError(
-                "History.plot needs matplotlib: pip install 'chainrule[figures]'"
-            ) from None
-        shown = [n for n in self if not n.startswith("val_") and n != "seconds" and n != "lr"]
-        figure = Figure(figsize=(5.0 * max(len(shown), 1), 3.6), layout="constrained")
-        epochs = range(1, len(self) + 1)
-        for i, name in enumerate(shown):
-            axes: Any = figure.add_subplot(1, len(shown), i + 1)
-            axes.plot(epochs, self.numpy(name), label="training")
-            if f"val_{name}" in self:
-                axes.plot(epochs, self.numpy(f"val_{name}"), label="validation")
-                axes.legend()
-            axes.set_xlabel("epoch")
-            axes.set_ylabel(name)
-            axes.grid(alpha=0.3)
-        return save_figure(figure, path)
+    def _draw(self, axes: Any, name: str, label: str) -> None:
+        axes.plot(range(1, len(self) + 1), self.numpy(name), label=label)
 
     def __repr__(self) -> str:
         if not len(self):

@@ -19,7 +19,8 @@ from ...tensor.value import make, stored
 from ..kept import write_array
 from ..rows.arrays import Arrays
 from .batch import BatchLoss
-from .metrics import Metric, as_metric, quotient
+from .metric import Metric, quotient
+from .metrics import as_metric
 from .objective import Objective, ignored_label, match_target, target_of
 
 RECORD = 1 << 15

@@ -15,7 +15,7 @@ from ..listeners.checkpoints import RunFolder
 from ..loop import Plan
 from ..state.checkpoint import Checkpoint, State
 from ..state.identity import options_of
-from ..state.snapshot import jsonable
+from ..state.snapshot import jsonable, misfits, other_names, refuse
 from .history import SeedHistory
 from .nets import Nets
 from .passes import Turn
@@ -54,33 +54,15 @@ def restore(nets: Nets, state: State, where: str, only: tuple[str, ...] = ("",))
     meta, arrays = state.meta, state.arrays
     if meta.get("kind") != KIND:
         raise CheckpointError(f"{where} is of a Trainer of one net, not of one with seeds=")
-    problems = [
-        f"it is of the {name} {meta.get(name)}, here it is {here}"
-        for name, here in (
-            ("model", type(nets.one.model).__name__),
-            ("optimizer", type(nets.one.optimizer).__name__),
-        )
-        if meta.get(name) != here
-    ]
+    problems = other_names(nets.one, meta.get("model"), meta.get("optimizer"))
     if meta.get("seeds") != list(nets.seeds):
         problems.append(f"its {len(meta.get('seeds') or ())} seeds are not those of this trainer")
     own = {k: a for k, a in nets.rows().items() if k.startswith(only)}
-    best = {k: a for k, a in own.items() if f"best.{k}" in arrays}
     counts = {"failed": nets.failed, "epochs": nets.epochs, "has_best": nets.has_best}
     counts["best_row"] = nets.best_row
-    for name, here in {**own, **{f"best.{k}": a for k, a in best.items()}, **counts}.items():
-        there = arrays.get(name)
-        if there is None:
-            problems.append(f"{name} is missing")
-        elif (there.shape, there.dtype) != (here.shape, here.dtype):
-            problems.append(
-                f"{name} is {there.dtype}{list(there.shape)}, here {here.dtype}{list(here.shape)}"
-            )
-    if problems:
-        more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
-        raise CheckpointError(
-            "\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more])
-        )
+    needed = {**own, **{f"best.{k}": a for k, a in own.items() if f"best.{k}" in arrays}, **counts}
+    problems += misfits(needed, {k: a for k, a in arrays.items() if k in needed})
+    refuse(where, problems)
     history = _history(nets, state, where)
     rates = meta.get("rates")
     if (nets.rates is None) != (rates is None):
@@ -125,11 +107,7 @@ class Run(Protocol):
 class SeedFolder(RunFolder):
     """The checkpoints of one fit of many seeds, after epochs."""
 
-    def __init__(
-        self,
-        run: Run,
-        checkpoint: Checkpoint,
-    ) -> None:
+    def __init__(self, run: Run, checkpoint: Checkpoint) -> None:
         plan, nets, self.run = run.plan, run.nets, run
         stops = [stop.rule._settings(nets.one) for stop in run.stops]
         options = options_of(nets.one, nets.one._steps.meter.metrics, stops)

@@ -126,17 +126,13 @@ def restore(
     tensors = {k: t for k, t in tensors_of(task, steps).items() if not only or k.startswith(only)}
     best = {k.removeprefix("best."): v for k, v in state.arrays.items() if k.startswith("best.")}
     problems = _of_another_kind(task, meta)
-    problems += _misfits(
+    problems += misfits(
         tensors, {k: v for k, v in state.arrays.items() if not k.startswith(("best.", HISTORY))}
     )
     if best:
-        problems += [f"best: {p}" for p in _misfits(task.model_tensors(), best)]
+        problems += [f"best: {p}" for p in misfits(task.model_tensors(), best)]
     problems += [] if problems else _shared(tensors, state.arrays)
-    if problems:
-        more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
-        raise CheckpointError(
-            "\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more])
-        )
+    refuse(where, problems)
     schedules = zip(task.schedulers, meta.schedulers, strict=True)
     _load_parts(
         task,
@@ -149,15 +145,28 @@ def restore(
     task.epoch, task.step, task.history = meta.epoch, meta.step, meta.history
 
 
+def refuse(where: str, problems: Sequence[str]) -> None:
+    """Raise CheckpointError if there are problems."""
+    if problems:
+        more = [f"and {len(problems) - 8} more"] if len(problems) > 8 else []
+        raise CheckpointError(
+            "\n    ".join([f"{where} does not fit this trainer:", *problems[:8], *more])
+        )
+
+
+def other_names(task: Task, model: Any, optimizer: Any) -> list[str]:
+    """Whether the classes that were saved are others than those of a task."""
+    pairs = ((model, task.model, "model"), (optimizer, task.optimizer, "optimizer"))
+    return [
+        f"it is of the {name} {there}, here it is {type(here).__name__}"
+        for there, here, name in pairs
+        if there != type(here).__name__
+    ]
+
+
 def _of_another_kind(task: Task, meta: Meta) -> list[str]:
     """How model, optimizer and schedules differ from those that were saved."""
-    problems = []
-    for there, here, name in (
-        (meta.model, type(task.model).__name__, "model"),
-        (meta.optimizer, type(task.optimizer).__name__, "optimizer"),
-    ):
-        if there != here:
-            problems.append(f"it is of the {name} {there}, here it is {here}")
+    problems = other_names(task, meta.model, meta.optimizer)
     groups = json.loads(json.dumps([_options(g) for g in task.optimizer.param_groups]))
     if len(meta.groups) != len(groups):
         problems.append(
@@ -175,7 +184,7 @@ def _of_another_kind(task: Task, meta: Meta) -> list[str]:
     return problems
 
 
-def _misfits(tensors: Mapping[str, Value], saved: Mapping[str, Array]) -> list[str]:
+def misfits(tensors: Mapping[str, Value | Array], saved: Mapping[str, Array]) -> list[str]:
     """Names, shapes and dtypes that differ."""
     problems = []
     missing = sorted(set(tensors) - set(saved), key=_important)
