@@ -3,74 +3,44 @@ listen."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import OutOfRangeError
 from ..tensor.trace import Trace
 from .inspect.sentinel import Sentinel
-from .interrupt import INTERRUPTED, Interrupts, interrupts
-from .listeners.callbacks import Callback, Pause, told, waiting
+from .listeners.callbacks import Callback, Pause, waiting
 from .listeners.checkpoints import Checkpoints
 from .listeners.early_stopping import EarlyStopping
-from .listeners.progress import TimeLimit, progress_display
+from .listeners.progress import Progress
 from .listeners.recording import Recorder
 from .listeners.watch import Watch
-from .measure.history import History
 from .measure.meter import RECORD
-from .rows.dataset import Dataset, Kind
-from .state.checkpoint import Checkpoint
+from .rows.dataset import Kind
+from .run import CHUNK_SECONDS, Plan, Run
 from .step.epochs import Columns, Epochs
 from .step.schedules import epochs_foreseen, wants_metric
 from .step.steps import Steps
 
-CHUNK_SECONDS = 0.05
 MOST_STEPS = 1 << 30
 
 
-@dataclass
-class Plan:
-    """What one call of `fit` was asked to do."""
-
-    data: Dataset
-    validation: Dataset | None
-    epochs: int
-    max_seconds: float | None
-    progress: bool | None
-    callbacks: list[Callback]
-    checkpoint: Checkpoint | None
-    diagnose: bool
-
-    def held(self) -> contextlib.AbstractContextManager[None]:
-        """The folder of checkpoints, for this fit alone."""
-        return contextlib.nullcontext() if self.checkpoint is None else self.checkpoint.held()
-
-
-class Loop:
+class Loop(Run):
     """Runs a plan: a task's steps, and those who are told of them."""
 
     def __init__(self, steps: Steps, plan: Plan) -> None:
-        self.task, self.steps, self.plan, self.data = steps.task, steps, plan, plan.data
-        self.batch = 0  # the next batch of this epoch
-        self.epoch = 0  # of this fit
+        super().__init__(steps.task, plan)
+        self.task, self.steps = steps.task, steps
         self.per_step = steps.per_step.get(plan.data.batch, 0.0)  # seconds, measured
-        self.per_epoch = 0.0  # seconds, measured where epochs run together
-        self.interrupts = Interrupts()
-        self._whole = True  # whether the counters say what the state is
         self.sentinel = Sentinel(steps, plan.data, self._set_rates)
+        self.recorder = Recorder(plan.epochs, plan.data.steps)
+        self.watch = Watch(steps, plan.data, plan.diagnose)
         self.folder: Checkpoints | None = None
-        self.listeners: list[Callback] = [
-            Recorder(plan.epochs, plan.data.steps),
-            Watch(steps, plan.data, plan.diagnose),
-            *plan.callbacks,
-        ]
-        self.listeners += [] if plan.max_seconds is None else [TimeLimit(plan.max_seconds)]
         self._rest: threading.Thread | None = None
         self._rest_error: BaseException | None = None
         self._epochs: Epochs | None = None
@@ -90,32 +60,13 @@ class Loop:
         return nothing and self.data.steps == 1 and not task.schedulers and task.accumulate == 1
 
     # -- the run -----------------------------------------------------------------------------------
-    def run(self) -> History:
-        """Train; returns the history."""
-        task, plan = self.task, self.plan
-        with plan.held():
-            self._prepare()
-            with (
-                progress_display(plan.progress, plan.epochs) as display,
-                interrupts() as self.interrupts,
-            ):
-                self.listeners.insert(len(plan.callbacks) + 2, display)
-                self.interrupts.deferred = True
-                self._train()
-                if self.interrupts.waiting:  # pressed since the last look
-                    task.history.stopped = INTERRUPTED
-                    self.interrupts.answer()
-        return task.history
-
     def _prepare(self) -> None:
-        """Look at the checkpoint, if there is one, and compile; no more than that."""
         task, plan = self.task, self.plan
         if plan.checkpoint is not None:
             data = (self.data, plan.validation)
             self.folder = Checkpoints(
                 self.steps, data, plan.callbacks, plan.checkpoint, self._all_traces
             )
-            self.listeners.append(self.folder)
             self.folder.look()
         task._stop, task._best = "", None
         for p in task.model.parameters():
@@ -123,52 +74,29 @@ class Loop:
         self.steps.prepare(self.data)
         self._compile()
 
+    def _listening(self, display: Progress) -> list[Callback]:
+        folder = [] if self.folder is None else [self.folder]
+        return [self.recorder, self.watch, *self.plan.callbacks, display, *self.limit, *folder]
+
     def _train(self) -> None:
-        """All epochs, and what is to be done before and after them."""
-        task, plan, listeners = self.task, self.plan, self.listeners
-        for begin in told(listeners, "on_fit_begin"):
-            begin(task)
-        self._epoch_begun, self._epoch_ended, self._settled, self._ended = (
-            told(listeners, method)
-            for method in ("on_epoch_begin", "on_epoch_end", "_settled", "on_fit_end")
-        )
-        heard = [c for c in listeners if told([c], "_paused") or told([c], "on_steps")]
-        self._paused = [c._paused for c in heard]
+        task, plan = self.task, self.plan
         resumed = self._resume()
-        over = resumed and (task._stop or self.epoch >= plan.epochs)
-        try:
-            if not resumed:
-                self._start_epoch()
-            while self.epoch < plan.epochs and not task._stop:
-                together = self._how_many_together()
-                if together > 1:
-                    self._run_together(together)
-                    continue
-                self._run_epoch()
-                if self.batch >= self.data.steps:
-                    self._end_epoch()
-        except KeyboardInterrupt:
-            if self.interrupts.at_once:
-                raise
-            if self._whole:
-                self._settle(last=True)
-            self._end()
-            task.history.stopped = INTERRUPTED
-            raise
+        self._over = resumed and (bool(task._stop) or self.epoch >= plan.epochs)
+        if not resumed:
+            self._start_epoch()
+        while self.epoch < plan.epochs and not task._stop:
+            together = self._how_many_together()
+            if together > 1:
+                self._run_together(together)
+                continue
+            self._run_epoch()
+            if self.batch >= self.data.steps:
+                self._end_epoch()
         self.steps.per_step[self.data.batch] = self.per_step
-        task.history.stopped = task._stop
-        if not over:
-            self._settle(last=True)  # before weights are exchanged for the best: it may go on
-        self._end()
+        self._mark(task._stop)
 
-    def _end(self) -> None:
-        for end in self._ended:
-            end(self.task)
-
-    def _settle(self, last: bool = False) -> None:
-        """Say where the run is, between two batches."""
-        for settled in self._settled:
-            settled(self.task, self.epoch, self.batch, last)
+    def _mark(self, stopped: str) -> None:
+        self.task.history.stopped = stopped
 
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""
@@ -320,7 +248,7 @@ class Loop:
             self._report_nonfinite(steps)
         self._whole = True
         self.batch = steps
-        self._pause(self.epoch)
+        self._look(self.epoch)
         self._next_epoch()
 
     def _note(self, columns: Columns, n: int) -> None:
@@ -375,18 +303,16 @@ class Loop:
     def _after_chunk(self) -> None:
         if not math.isfinite(self.steps.meter.total):
             self._report_nonfinite(self.batch)
-        self._pause(self.epoch + self.batch / self.data.steps)
+        self._look(self.epoch + self.batch / self.data.steps)
         if self.batch < self.data.steps:  # at the end of an epoch that is done after it
             self._settle()
             self._answer_interrupt()
 
-    def _pause(self, done: float) -> None:
-        """Between two native runs; ``done``: epochs so far."""
+    def _look(self, done: float) -> None:
+        """Let all who want to look; ``done``: epochs so far."""
         advance = self._advance if self._rest is None else None
         logs, share = self.steps.meter.logs, done / self.plan.epochs
-        pause = Pause(self.epoch, share, self.per_step, logs, advance)
-        for paused in self._paused:
-            paused(self.task, pause)
+        self._pause(Pause(self.epoch, share, self.per_step, logs, advance))
 
     def _answer_interrupt(self) -> None:
         if self.interrupts.waiting:

@@ -29,11 +29,12 @@ from .inspect.lr_finder import LRSearch, find_lr
 from .interrupt import interruptible
 from .listeners.callbacks import as_callbacks
 from .listeners.early_stopping import EarlyStopping, early_stopping_of
-from .loop import Loop, Plan
+from .loop import Loop
 from .measure.history import History
 from .measure.measures import Measures
 from .rows.dataset import EVALUATION_BATCH, Dataset
 from .rows.loaders import gives_batches, training_rows
+from .run import Plan
 from .state.checkpoint import as_checkpoint, read_file, to_bytes
 from .state.meta import HISTORY
 from .state.snapshot import restore, state_of
@@ -220,9 +221,10 @@ class Trainer(Task):
             self._compiled = given.with_metrics(self._steps, wanted, data)
             folder, look = as_checkpoint(checkpoint), bool(diagnose)
             parts = (data, validation, int(epochs), max_seconds, progress, listeners, folder, look)
-            return self._run(Plan(*parts))
+            history: History = self._run(Plan(*parts))
+            return history
 
-    def _run(self, plan: Plan) -> History:
+    def _run(self, plan: Plan) -> Any:
         return Loop(self._steps, plan).run()
 
     # -- evaluation --------------------------------------------------------------------------------

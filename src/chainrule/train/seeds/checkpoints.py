@@ -12,7 +12,7 @@ from ...errors import CheckpointError
 from ...tensor.trace import Trace
 from ..listeners.callbacks import Callback
 from ..listeners.checkpoints import RunFolder
-from ..loop import Plan
+from ..run import Plan
 from ..state.checkpoint import Checkpoint, State
 from ..state.identity import options_of
 from ..state.snapshot import jsonable, misfits, other_names, refuse
@@ -91,7 +91,7 @@ def _history(nets: Nets, state: State, where: str) -> SeedHistory:
     return found
 
 
-class Run(Protocol):
+class Written(Protocol):
     """What is written down of a run of `SeedLoop`."""
 
     nets: Nets
@@ -107,7 +107,7 @@ class Run(Protocol):
 class SeedFolder(RunFolder):
     """The checkpoints of one fit of many seeds, after epochs."""
 
-    def __init__(self, run: Run, checkpoint: Checkpoint) -> None:
+    def __init__(self, run: Written, checkpoint: Checkpoint) -> None:
         plan, nets, self.run = run.plan, run.nets, run
         stops = [stop.rule._settings(nets.one) for stop in run.stops]
         options = options_of(nets.one, nets.one._steps.meter.metrics, stops)

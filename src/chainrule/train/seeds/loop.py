@@ -14,28 +14,25 @@ from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
 from ..inspect.sentinel import NonFiniteLossError
-from ..interrupt import INTERRUPTED, interrupts
 from ..listeners.callbacks import Callback, Pause
 from ..listeners.early_stopping import EarlyStopping
-from ..listeners.progress import Progress, TimeLimit, progress_display
+from ..listeners.progress import Progress
 from ..listeners.watch import TrainingWarning
-from ..loop import CHUNK_SECONDS, Plan
+from ..run import CHUNK_SECONDS, Plan, Run
 from .checkpoints import SeedFolder
-from .history import SeedHistory
 from .mapped import Noted
 from .nets import Nets
 from .rates import Rates
 from .stopping import Stopping
 
 
-class SeedLoop:
+class SeedLoop(Run):
     """Runs a plan for all seeds."""
 
     def __init__(self, nets: Nets, plan: Plan) -> None:
-        self.nets, self.one, self.stack, self.plan = nets, nets.one, nets.stack, plan
-        self.data, self.steps, self.passes = plan.data, nets.one._steps, nets.passes
-        self.epoch = 0  # of this fit
-        self.per_epoch = 0.0
+        super().__init__(nets, plan)
+        self.nets, self.one, self.stack = nets, nets.one, nets.stack
+        self.steps, self.passes = nets.one._steps, nets.passes
         self.stops: list[Stopping] = []
         self.callbacks: list[Callback] = []
         if plan.data.by_length is not None:
@@ -54,41 +51,16 @@ class SeedLoop:
                 )
             else:
                 self.callbacks.append(callback)
-        self.limit = [] if plan.max_seconds is None else [TimeLimit(plan.max_seconds)]
         self.alive = ~nets.failed
         self.folder = None if plan.checkpoint is None else SeedFolder(self, plan.checkpoint)
         self.frozen: dict[str, Array] = {}
         self.rates: Rates | None = None
 
     # -- the run -----------------------------------------------------------------------------------
-    def run(self) -> SeedHistory:
-        """Train; returns the history."""
-        nets, plan = self.nets, self.plan
-        if not self.alive.any():
-            raise NonFiniteLossError("fit: the loss of every seed became NaN or infinite before")
-        with plan.held():
-            self._prepare()
-            with progress_display(plan.progress, plan.epochs) as display, interrupts() as pressed:
-                pressed.deferred = True
-                for callback in self.callbacks:
-                    callback.on_fit_begin(nets)
-                try:
-                    while self.epoch < plan.epochs and self.alive.any() and not nets._stop:
-                        self._run_epochs(display)
-                        self._settle()
-                        pressed.answer()
-                except KeyboardInterrupt:
-                    if pressed.at_once:
-                        raise
-                    self._settle(last=True)
-                    self._end(INTERRUPTED)
-                    raise
-                self._settle(last=True)
-                self._end(nets._stop)
-        return nets.history
-
     def _prepare(self) -> None:
         one, nets, stack = self.one, self.nets, self.stack
+        if not self.alive.any():
+            raise NonFiniteLossError("fit: the loss of every seed became NaN or infinite before")
         nets._stop = ""
         for p in one.model.parameters():
             p.grad = None
@@ -107,9 +79,20 @@ class SeedLoop:
         if self.folder is not None:
             self.folder.resume()
 
-    def _settle(self, last: bool = False) -> None:
-        if self.folder is not None:
-            self.folder._settled(self.nets, self.epoch, 0, last)
+    def _listening(self, display: Progress) -> list[Callback]:
+        self.display = display  # it shows medians
+        return [*self.callbacks, *self.limit, *([] if self.folder is None else [self.folder])]
+
+    def _train(self) -> None:
+        nets = self.nets
+        while self.epoch < self.plan.epochs and self.alive.any() and not nets._stop:
+            self._run_epochs()
+            self._settle()
+            self.interrupts.answer()
+
+    def _mark(self, stopped: str) -> None:
+        history = self.nets.history
+        history.stopped = [text or stopped for text in history.stopped]
 
     def _end(self, stopped: str) -> None:
         """Give the seeds that stopped what they had then, or their best weights."""
@@ -123,10 +106,7 @@ class SeedLoop:
                 kept = nets.has_best & ~nets.failed
                 self.stack.rows(tensor)[kept] = nets.best_weights[name][kept]
         nets.forget_best()
-        if stopped:
-            history.stopped = [text or stopped for text in history.stopped]
-        for callback in self.callbacks:
-            callback.on_fit_end(nets)
+        super()._end(stopped)
         if nets.failed.any():
             which = [s for s, bad in zip(nets.seeds, nets.failed, strict=True) if bad]
             shown = ", ".join(map(str, which[:8])) + (", ..." if len(which) > 8 else "")
@@ -144,12 +124,12 @@ class SeedLoop:
             )
 
     # -- epochs ------------------------------------------------------------------------------------
-    def _run_epochs(self, display: Progress) -> None:
+    def _run_epochs(self) -> None:
         """One epoch of all groups, or many of one step each."""
         nets = self.nets
         start = time.perf_counter()
-        for callback in self.callbacks:
-            callback.on_epoch_begin(self.nets, self.epoch)
+        for begin in self._epoch_begun:
+            begin(nets, self.epoch)
         logs = self._many() if self.noted is not None else self._one()
         n = len(next(iter(logs.values())))
         if self.rates is not None:
@@ -162,16 +142,16 @@ class SeedLoop:
         self._note(logs)
         self.per_epoch = (time.perf_counter() - start) / n
         last = {k: v[-1] for k, v in logs.items()}
-        for callback in self.callbacks:
-            callback.on_epoch_end(self.nets, self.epoch - 1, last)
+        for ended in self._epoch_ended:
+            ended(nets, self.epoch - 1, last)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of nothing but NaN
             medians = {k: float(np.nanmedian(v)) for k, v in last.items()}
         share, each = self.epoch / self.plan.epochs, self.per_epoch / self.data.steps
         pause = Pause(self.epoch - 1, share, each, lambda: medians)
-        for listener in (display, *self.limit):
-            listener._paused(nets, pause)
-        display.on_epoch_end(nets, self.epoch - 1, medians)
+        self.display._paused(nets, pause)
+        self._pause(pause)
+        self.display.on_epoch_end(nets, self.epoch - 1, medians)
 
     def _one(self) -> dict[str, Array]:
         """One epoch of all groups: what it measured, (1, R)."""

@@ -17,10 +17,10 @@ from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...tensor import random
 from ..kept import write_array
-from ..loop import Plan
 from ..measure.objective import target_of
 from ..names import optimizer_of
 from ..rows.dataset import EVALUATION_BATCH, Dataset
+from ..run import Plan
 from ..state.checkpoint import read_file, to_bytes
 from ..trainer import BATCH, Trainer
 from .checkpoints import LOADED, restore, state_of
