@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..core.whole_file import whole_file
 from ..errors import OptionError
 from ..habits import (
     EVALUATE,
@@ -35,7 +34,7 @@ from .measure.measures import Measures
 from .rows.dataset import EVALUATION_BATCH, Dataset
 from .rows.loaders import gives_batches, training_rows
 from .run import Plan
-from .state.checkpoint import as_checkpoint, read_file, to_bytes
+from .state.checkpoint import as_checkpoint, read_file, save_state
 from .state.meta import HISTORY
 from .state.snapshot import restore, state_of
 from .step import given
@@ -319,10 +318,7 @@ class Trainer(Task):
         Weights alone: `Module.state_dict`. The file is written whole or not at all. Raises
         WriteError if its folder does not exist or nothing can be written there.
         """
-        target = Path(path)
-        with whole_file(target) as file:
-            file.write(to_bytes(state_of(self, self._steps)))
-        return target
+        return save_state(path, state_of(self, self._steps))
 
     @one_thread()
     def load(self, path: str | Path) -> None:

@@ -84,14 +84,21 @@ class EarlyStopping(Callback):
 
     def improved(self, value: float) -> bool:
         """Whether ``value`` is better than the best so far."""
-        return value == value and self._is_better(value, self.best)
+        return value == value and (self.best is None or bool(self._better(value, self.best)))
 
-    def _is_better(self, value: float, than: float | None) -> bool:
-        if than is None:
-            return True
+    def _better(self, value: Any, than: Any) -> Any:
+        """Whether a number is better than another by more than ``min_delta``; or numbers, each."""
         if self.mode == "min":
             return value < than - self.min_delta
         return value > than + self.min_delta
+
+    def _reason(self, waited: int, best: float | None, epoch: int) -> str:
+        """Why training ends; ``best``: the best number, of an ``epoch`` from 0."""
+        text = "none" if best is None else f"{best:.5g}"
+        return (
+            f"{self.monitor} has not improved for {waited} epochs (best: {text} in epoch "
+            f"{epoch + 1})"
+        )
 
     def on_epoch_end(self, trainer: Any, epoch: int, logs: Logs) -> None:
         """Compare, remember the weights of the best epoch, stop."""
@@ -101,18 +108,14 @@ class EarlyStopping(Callback):
             self.best, self.best_epoch = value, trainer.epoch - 1
             if self.restore_best:
                 trainer.remember_best()
-            if self._is_better(value, self.baseline):
+            if self.baseline is None or self._better(value, self.baseline):
                 self.waited = 0
                 return
         if epoch < self.start_from:
             return
         self.waited += 1
         if self.waited >= self.patience:
-            trainer.stop(
-                f"{self.monitor} has not improved for {self.waited} epochs"
-                f" (best: {'none' if self.best is None else f'{self.best:.5g}'} in epoch "
-                f"{self.best_epoch + 1})"
-            )
+            trainer.stop(self._reason(self.waited, self.best, self.best_epoch))
 
     def on_fit_end(self, trainer: Any) -> None:
         """Go back to the best weights."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 
-from ...core.counter_random import philox
 from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
@@ -19,6 +17,7 @@ from ..listeners.early_stopping import EarlyStopping
 from ..listeners.progress import Progress
 from ..listeners.watch import TrainingWarning
 from ..run import CHUNK_SECONDS, Plan, Run
+from ..step.cursor import order_keys
 from .checkpoints import SeedFolder
 from .mapped import Noted
 from .nets import Nets
@@ -158,7 +157,7 @@ class SeedLoop(Run):
         steps, data, validation = self.steps, self.data, self.plan.validation
         self.passes.begin(steps.meter)
         if data.steps > 1:
-            self.stack.put(steps.cursor.order, orders(self.nets.seeds, self.nets.epochs))
+            self.stack.put(steps.cursor.order, order_keys(self.nets.seeds, self.nets.epochs))
         for number in range(self.stack.groups):
             self.passes.run(self.turns, steps.cursor.position, number)
         logs = self.passes.logs(steps.meter, data.rows)
@@ -222,10 +221,3 @@ class SeedLoop(Run):
                 rows = self.stack.rows(tensor)
                 kept = self.frozen.setdefault(name, rows.copy())
                 kept[ends] = rows[ends]
-
-
-def orders(seeds: Sequence[int], epochs: Array) -> Array:
-    """The key of the order of the rows in the next epoch of each seed, (R, 2)."""
-    low = np.array([s & 0xFFFFFFFF for s in seeds], np.uint32)
-    high = np.array([s >> 32 & 0xFFFFFFFF for s in seeds], np.uint32)
-    return np.stack(philox(epochs.astype(np.uint32), low, high), axis=-1)

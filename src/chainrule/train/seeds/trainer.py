@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.node import Array
-from ...core.whole_file import whole_file
 from ...errors import OptionError
 from ...nn.loss import module_of
 from ...nn.module import Module
@@ -21,7 +20,7 @@ from ..measure.objective import target_of
 from ..names import optimizer_of
 from ..rows.dataset import EVALUATION_BATCH, Dataset
 from ..run import Plan
-from ..state.checkpoint import read_file, to_bytes
+from ..state.checkpoint import read_file, save_state
 from ..trainer import BATCH, Trainer
 from .checkpoints import LOADED, restore, state_of
 from .first import FirstStates, Model, first_states, named_tensors, times_gain
@@ -233,10 +232,7 @@ class SeedTrainer(Nets):
     # -- files -------------------------------------------------------------------------------------
     def save(self, path: str | Path) -> Path:
         """Write the whole state of all seeds into a file; as `Trainer.save`."""
-        target = Path(path)
-        with whole_file(target) as file:
-            file.write(to_bytes(state_of(self)))
-        return target
+        return save_state(path, state_of(self))
 
     def load(self, path: str | Path) -> None:
         """Take back what `save` wrote (or a checkpoint of `fit`), by a trainer made with the same

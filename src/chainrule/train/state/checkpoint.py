@@ -55,6 +55,13 @@ def to_bytes(state: State) -> bytes:
     return whole
 
 
+def save_state(path: str | Path, state: State) -> Path:
+    """Write a state into a file, whole or not at all."""
+    with whole_file(Path(path)) as file:
+        file.write(to_bytes(state))
+    return Path(path)
+
+
 def _checksum(arrays: Mapping[str, Array], meta: str) -> str:
     digest = hashlib.blake2b(meta.encode(), digest_size=16)
     for name in sorted(arrays):
@@ -171,8 +178,7 @@ class Checkpoint:
         start = time.perf_counter()
         path = self.folder / f"checkpoint-{step:012d}.safetensors"
         try:
-            with whole_file(path) as file:
-                file.write(to_bytes(state))
+            save_state(path, state)
         finally:
             self._last = time.perf_counter()
             self._cost = self._last - start

@@ -6,6 +6,7 @@ and needs no table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ from ..rows.by_length import ByLength
 
 ORDERS = 128
 """Epochs whose orders are computed at once, at least."""
+
+
+def order_keys(seeds: Sequence[int], epochs: Array) -> Array:
+    """The keys of the orders of the rows, (n, 2), in ``epochs`` (n,) of ``seeds``."""
+    low, high = (np.array([s >> bits & 0xFFFFFFFF for s in seeds], np.uint32) for bits in (0, 32))
+    return np.stack(philox(epochs.astype(np.uint32), low, high), axis=-1)
 
 
 class Cursor:
@@ -47,9 +54,8 @@ class Cursor:
         """The keys of the orders of so many epochs, (count, 2). Many are computed at once."""
         of, begin, table = self._known
         if of != seed or not begin <= first <= first + count <= begin + len(table):
-            epochs = np.arange(first, first + max(count, ORDERS)).astype(np.uint32)
-            words = philox(epochs, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32 & 0xFFFFFFFF))
-            self._known = seed, first, np.stack(words, axis=-1)
+            epochs = np.arange(first, first + max(count, ORDERS))
+            self._known = seed, first, order_keys([seed], epochs)
             return self.orders(seed, first, count)
         return table[first - begin : first - begin + count]
 
