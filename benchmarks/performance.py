@@ -1,11 +1,12 @@
-"""Keep what `chainrule bench` measured, and write the tables of docs/performance.md from it.
+"""Keep what `chainrule bench` measured, and write the tables of docs/performance.md from it, and
+the short one of README.md and docs/index.md.
 
-    chainrule bench --peers-python PATH --json > bench.json
+    chainrule bench all --peers-python PATH --save bench.json
     python benchmarks/performance.py bench.json
 
-A file is kept as benchmarks/results/MACHINE/VERSION.json; runs of one machine and version (with
---sizes) become one file, of each workload the last one that was measured. The page has the tables
-of each machine's newest version. Without files the page is written anew from what is kept.
+A file is kept as benchmarks/results/MACHINE/VERSION.json; runs of one machine and version become
+one file, of each workload the last one that was measured. The page has the tables of each machine's
+newest version. Without files the pages are written anew from what is kept.
 """
 
 from __future__ import annotations
@@ -15,12 +16,26 @@ import re
 import sys
 from pathlib import Path
 
-from chainrule.bench.report import markdown
+from chainrule.bench.report import NAMES, markdown, number
 from chainrule.bench.results import Results
 
-KEPT = Path(__file__).parent / "results"
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- tables: written by benchmarks/performance.py -->", "<!-- end of tables -->"
+SHORT, SHORT_END = "<!-- speed: written by benchmarks/performance.py -->", "<!-- end of speed -->"
+PAGES = [ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "docs" / "index.md"]
+SHOWN = {
+    "xor": "2-2-1 (XOR), batch 4",
+    "digits": "64-100-10, batch 32",
+    "tabular": "14-256-128-64-2, batch 256",
+    "mnist": "784-300-100-10, batch 128",
+    "wide": "1024-2048-2048-1024, batch 512",
+    "lenet": "LeNet-5, batch 64",
+    "residual-16": "residual blocks, 16 channels, 32 × 32, batch 64",
+    "lstm-text": "LSTM 256, 64 steps, batch 32",
+    "gru": "GRU 128, 100 steps, batch 32",
+    "gpt": "GPT, 4 blocks of width 128, 12 × 64 tokens",
+}
 
 
 def place(results: Results, folder: Path) -> Path:
@@ -53,22 +68,47 @@ def newest(folder: Path = KEPT) -> list[Results]:
 
 
 def written(page: str, folder: Path = KEPT) -> str:
-    """The page with the tables of what is kept between its two marks; as it is if nothing is."""
-    before, mark, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise SystemExit(f"the page lacks the line {BEGIN!r} or {END!r}")
-    found = [f"{r.about}\n\n{markdown(r.comparisons)}" for r in newest(folder)]
+    """The page with the tables of what is kept between its marks; as it is if nothing is."""
+    if BEGIN not in page and SHORT not in page:
+        raise SystemExit(f"the page lacks the line {BEGIN!r} or {SHORT!r}")
+    found = newest(folder)
     if not found:
         return page
-    return f"{before}{BEGIN}\n\n" + "\n\n".join(found) + f"\n\n{END}{after}"
+    full = "\n\n".join(f"{r.about}\n\n{markdown(r.comparisons)}" for r in found)
+    return _filled(_filled(page, BEGIN, END, full), SHORT, SHORT_END, short(found[0]))
+
+
+def _filled(page: str, begin: str, end: str, text: str) -> str:
+    before, mark, rest = page.partition(begin)
+    if not mark:
+        return page
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise SystemExit(f"the page lacks the line {end!r}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def short(results: Results) -> str:
+    """Ours and the best other of the workloads that people know."""
+    rows = ["| net | Chainrule µs | best other µs | | times as long |", "|---|---:|---:|---|---:|"]
+    known = {c.workload.name: c for c in results.comparisons}
+    for name, about in SHOWN.items():
+        c = known.get(name)
+        if c is None or c.ours is None or c.best_peer is None:
+            continue
+        ours, other = (number(m.microseconds) for m in (c.ours, c.best_peer))
+        rows.append(
+            f"| {about} | {ours} | {other} | {NAMES[c.best_peer.mode]} | {number(c.speedup)} |"
+        )
+    return "\n".join([*rows, "", results.about])
 
 
 def main(paths: list[str]) -> None:
-    """Keep the files, and write the page."""
+    """Keep the files, and write the pages."""
     for path in paths:
         print(keep(Path(path)))
-    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

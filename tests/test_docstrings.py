@@ -41,6 +41,7 @@ NO_FORMULA = set(
     """
     Buffer Identity Module ModuleDict ModuleList Optimizer Parameter ParameterDict ParameterList
     Sequential ChainedScheduler SequentialLR LRScheduler Metric Accuracy TopKAccuracy Unflatten
+    UninitializedBuffer UninitializedParameter
     """.split()
 )
 NO_EXAMPLE = {"Optimizer", "LRScheduler"}  # bases, for those who write one

@@ -247,7 +247,6 @@ NAMES: dict[str, dict[str, str]] = {
         "MaxPooling2D": "nn.MaxPool2d(kernel_size)",
         "AveragePooling2D": "nn.AvgPool2d(kernel_size)",
         "GlobalAveragePooling2D": "nn.AdaptiveAvgPool2d(1), nn.Flatten()",
-        "LazyLinear": "nn.Linear(inputs, outputs)",
         "DataParallel": "the model alone: a program uses all cores",
         "SyncBatchNorm": "nn.BatchNorm1d",
     },

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chainrule.bench.compare import (
     Comparison,
     Measured,
+    Spread,
     _agree,
     compare,
     floor_microseconds,
-    spread,
 )
 from chainrule.bench.modes.named import WORKLOADS
 from chainrule.bench.modes.workload import custom
 from chainrule.bench.processes import Process, WorkerError, choose, interpreter_of
-from chainrule.bench.report import markdown, number
+from chainrule.bench.report import markdown, number, spread_text
 from chainrule.cli.main import main
 from chainrule.errors import OptionError
 
@@ -47,9 +48,13 @@ def test_without_peers_there_is_no_ratio() -> None:
 
 
 def test_the_median_and_the_least_ratio_of_several() -> None:
-    one, two = made(chainrule=800.0, torch=4000.0), made(chainrule=800.0, torch=1600.0)
-    assert spread([one]) is None and spread([one, made(chainrule=800.0)]) is None
-    assert spread([one, two]) == (3.5, 2.0, "mnist")
+    one, two = made(chainrule=800.0, torch=4000.0), made(chainrule=800.0, torch=700.0)
+    assert Spread.of([one]) is None and Spread.of([one, made(chainrule=800.0)]) is None
+    found = Spread.of([one, two])
+    assert found == Spread(2.9375, 0.875, "mnist", ["mnist"])
+    assert "least 0.88 (mnist); more than 10% behind: 1" in spread_text(found)
+    two.measured[1].rounds = [750.0] * 3
+    assert Spread.of([one, two]) == Spread(2.96875, 0.9375, "mnist", [])
 
 
 def test_floor() -> None:
@@ -136,6 +141,22 @@ def test_bench_command_without_peers(capsys: pytest.CaptureFixture[str]) -> None
     assert found["threads"] == 1 and found["best_peer"] is None
     assert {m["mode"] for m in found["modes"]} == {"chainrule", "chainrule-compile"}
     assert found["over_floor"] > 1
+
+
+def test_a_worker_that_fails_between_rounds_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Process.ask
+
+    def fails(self: Process, what: str, **options: Any) -> Any:
+        if self.mode == "numpy" and what == "run" and options["seconds"] == 0.01:
+            raise WorkerError("numpy: the worker ended with code -9")
+        return ask(self, what, **options)
+
+    monkeypatch.setattr(Process, "ask", fails)
+    ours, numpy = compare(
+        custom((3, 4, 2), 16), ["chainrule-compile", "numpy"], 1, lambda: 1e11, 1, 0.01
+    ).measured
+    assert ours.microseconds and numpy.microseconds is None
+    assert numpy.error == "numpy: the worker ended with code -9" and not numpy.rounds
 
 
 def test_a_worker_that_cannot_prepare_is_closed(tmp_path: Path) -> None:

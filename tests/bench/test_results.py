@@ -11,9 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from chainrule.backends.cpu.machine.name import processor_name
 from chainrule.bench.compare import Comparison, Measured
-from chainrule.bench.machine import processor_name
 from chainrule.bench.modes.named import WORKLOADS
+from chainrule.bench.modes.workload import Workload
+from chainrule.bench.report import markdown
 from chainrule.bench.results import Results, changes, check_comparable
 from chainrule.cli.main import main
 from chainrule.errors import OptionError
@@ -135,6 +137,41 @@ def test_bench_against_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 of 8 are more than before." in out
 
 
+def test_an_interrupted_run_keeps_what_is_measured_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("chainrule.cli.bench")
+    asked: list[str] = []
+    stop = ["digits"]
+
+    def compare(workload: Workload, *rest: object) -> Comparison:
+        asked.append(workload.name)
+        if workload.name in stop:
+            raise KeyboardInterrupt
+        return Comparison(workload, 1, [1.0], results([3.0]).comparisons[0].measured)
+
+    monkeypatch.setattr(module, "compare", compare)
+    file = tmp_path / "bench.json"
+    command = ["bench", "xor", "digits", "mnist", "--rounds", "1", "--threads", "1"]
+    command += ["--save", str(file), "--peers", "none"]
+    assert main([*command, "--json"]) == 130
+    printed = capsys.readouterr()
+    held = Results.read(file)
+    assert [c.workload.name for c in held.comparisons] == ["xor"]
+    assert json.loads(printed.out) == json.loads(json.dumps(held.to_dict() | {"spread": None}))
+    assert "interrupted: 1 of 3 workloads are measured" in printed.err
+    stop.clear()
+    assert main([*command, "--markdown"]) == 0
+    printed = capsys.readouterr()
+    assert asked == ["xor", "digits", "digits", "mnist"]
+    assert "2 of 2" not in printed.err and "1 of 2, about 0 min left" in printed.err
+    assert printed.out.strip() == markdown(Results.read(file).comparisons)
+    assert main([*command, "--rounds", "2"]) == 1
+    assert "it was measured with rounds 1, this run with 2; name another file" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 # -- the page --------------------------------------------------------------------------------------
 def test_what_is_kept_is_by_machine_and_version_and_workload(
     tmp_path: Path, performance: ModuleType
@@ -172,10 +209,11 @@ def test_tables_are_written_between_the_marks(tmp_path: Path, performance: Modul
         performance.written("a page", tmp_path)
 
 
-def test_the_page_agrees_with_what_is_kept(performance: ModuleType) -> None:
-    """Its tables are those of the kept results; those of before there were any say whose they
+def test_the_pages_agree_with_what_is_kept(performance: ModuleType) -> None:
+    """Their tables are those of the kept results; those of before there were any say whose they
     are."""
-    page = performance.PAGE.read_text("utf-8")
-    assert performance.written(page) == page, "run python benchmarks/performance.py"
-    tables = page.partition(performance.BEGIN)[2].partition(performance.END)[0]
-    assert re.search(r"interleaved rounds, chainrule \d+\.\d+\.\S+, torch ", tables)
+    for path in performance.PAGES:
+        page = path.read_text("utf-8")
+        assert performance.written(page) == page, f"{path}: run python benchmarks/performance.py"
+        table = page.partition("benchmarks/performance.py -->")[2]
+        assert re.search(r"interleaved rounds, chainrule \d+\.\d+\.\S+, torch ", table)

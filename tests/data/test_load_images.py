@@ -113,7 +113,7 @@ def test_pictures_without_classes(pictures: Path, tmp_path: Path) -> None:
     for path, said in (
         ("empty", "no images in it"),
         ("none.png", "no such file"),
-        ("b.png", "not a whole image \\(of no format that is read\\)"),
+        ("b.png", "not a whole image \\(none of the formats that are read\\)"),
         ("nothing", "no such file or folder"),
     ):
         with pytest.raises(DataError, match=said):

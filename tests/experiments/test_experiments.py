@@ -14,14 +14,16 @@ from chainrule.experiments.addition import INPUTS as ADDENDS
 from chainrule.experiments.addition import TARGETS as SUMS
 from chainrule.experiments.addition import handmade
 from chainrule.experiments.base import Lab, bits, run_experiment
-from chainrule.experiments.page import update_page
 from chainrule.experiments.parity import ideal, parity
 from chainrule.experiments.perceptron import present, separable, sweep, with_bias
 from chainrule.experiments.replicas import outputs
 from chainrule.experiments.sequence_completion import TEST, TRAIN, cases
 
 # Not calibrated before the first run; see docs/experiments.md.
-MISSED = {"5 units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5"}
+MISSED = {
+    "5 units, 2k steps rotate by 2k places, up to k = 1, 2, 3, 4, 5",
+    "held-out facts right, of 4",  # of family trees: the true mean is the threshold
+}
 
 
 # -- published weights -----------------------------------------------------------------------------
@@ -188,24 +190,6 @@ def test_figures_are_drawn_even_if_no_seed_succeeds(name: str) -> None:
         canvas = figure.Figure(layout="constrained")
         draw(canvas)
         assert canvas.axes
-
-
-def test_the_page_is_filled_in(tmp_path) -> None:
-    pytest.importorskip("matplotlib")
-    page = tmp_path / "page.md"
-    page.write_text(
-        "before\n<!-- machine -->\n<!-- end -->\n<!-- summary -->\n<!-- end -->\n"
-        '<a id="intermediate-values"></a>\n## In between\nwords\n'
-        "<!-- intermediate-values -->\nold\n<!-- end -->\nafter"
-    )
-    update_page(page, [reproduce("intermediate-values", seeds=3)])
-    text = page.read_text()
-    assert text.startswith("before") and text.endswith("after") and "old" not in text
-    assert "| 2-1-4-4, ε 0.25, α 0.9 |  | at least 3 of 3 in 3,000 sweeps |" in text
-    assert "| [In between](#intermediate-values) | 2 of 2 | " in text
-    assert (tmp_path / "figures" / "intermediate-values.png").exists()
-    with pytest.raises(DataError, match="no place for 't-c'"):
-        update_page(page, [run_experiment(EXPERIMENTS["t-c"], 2, None, sweeps=2)])
 
 
 @pytest.mark.parametrize(

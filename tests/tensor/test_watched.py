@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.tensor.names import attributes_in, names_in
-from chainrule.tensor.watch import Found
+import chainrule as cr
+from chainrule.experiments.networks import layered
+from chainrule.experiments.replicas import Replicas
+from chainrule.tensor.compiling.names import attributes_in, names_in, names_of_method, own_names
+from chainrule.tensor.compiling.watch import Found
 
 
 def functions() -> Iterator[types.FunctionType]:
@@ -70,3 +73,69 @@ def test_a_container_with_an_item_that_is_equal_and_new_is_the_same_from_the_sec
     assert [label for _, label in found.differing()] == ["items"]
     items.append("b")
     assert [label for _, label in found.differing()] == ["items"]
+
+
+class Timed:
+    """Its step writes when it ran; only its report reads that."""
+
+    def __init__(self) -> None:
+        self.ran, self.by = 0.0, 2.0
+
+    def step(self, x: Any) -> Any:
+        self.ran = 1.0
+        return self.scaled(x)
+
+    def scaled(self, x: Any) -> Any:
+        return [by * x for by in (self.by,)][0]
+
+    def report(self) -> float:
+        return self.ran
+
+    def handed_on(self, x: Any) -> Any:
+        return [Timed.scaled(me, x) for me in (self,)]
+
+    def counted(self) -> None:
+        self.ran += 1
+
+
+def test_what_a_step_writes_and_never_reads_is_not_watched() -> None:
+    timed = Timed()
+    compiled = cr.compile(timed.step)
+    for i in range(3):
+        assert compiled(cr.ones(())).item() == 2
+        timed.ran = i + 0.5
+    assert compiled._made == 1
+    timed.by = 3.0
+    assert compiled(cr.ones(())).item() == 3
+
+
+def test_a_method_of_the_library_watches_what_it_reads() -> None:
+    xor = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    nets = Replicas(layered(2, 2, 1), xor, xor[:, :1] ^ xor[:, 1:], seeds=3, init=0.5)
+    for _ in range(3):
+        nets.train(4, 0.5, 0.9)
+    assert nets.seconds > 0 and nets._step._made == 1
+    nets._freeze = False
+    nets.train(4, 0.5, 0.9)
+    assert nets._step._made == 2
+
+
+def test_names_of_a_method_and_of_those_that_it_names() -> None:
+    assert names_of_method(Timed, Timed.step) == {"scaled", "by"}
+    assert names_of_method(Timed, Timed.report) == names_of_method(Timed, Timed.counted) == {"ran"}
+    assert names_of_method(Timed, Timed.handed_on) is None
+
+
+def test_names_of_what_a_users_class_replaces() -> None:
+    class Own(cr.Trainer):
+        def training_step(self, batch: Any) -> Any:
+            return self.penalized(batch)
+
+        def penalized(self, batch: Any) -> Any:
+            return self.compute_loss(self.forward(batch.x), batch) + self.penalty
+
+        def report(self) -> Any:
+            return self.runs
+
+    names = own_names(Own)
+    assert {"penalized", "penalty", "forward"} <= names and "runs" not in names

@@ -15,6 +15,7 @@ from .processes import Process, WorkerError, close_all, interpreter_of
 
 CHECKED_STEPS = 8
 TRIAL_SECONDS = 0.2
+BEHIND = 1.1
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
 """How far losses may differ from the first mode's, relatively, over the checked steps."""
 
@@ -121,13 +122,25 @@ def floor_microseconds(workload: Workload, peak: float) -> float:
     return workload.flops / peak * 1e6
 
 
-def spread(comparisons: Sequence[Comparison]) -> tuple[float, float, str] | None:
-    """The median of the ratios of the best peer to us, the least one, and of which workload; None
-    where fewer than two have one."""
-    ratios = [(c.speedup, c.workload.name) for c in comparisons if c.speedup is not None]
-    if len(ratios) < 2:
-        return None
-    return statistics.median(r for r, _ in ratios), *min(ratios)
+@dataclass(frozen=True)
+class Spread:
+    """The ratios of the best peer's time to ours over several workloads."""
+
+    median: float
+    least: float
+    least_of: str
+    """The workload that has the least one."""
+    behind: list[str]
+    """Workloads for which we need `BEHIND` times the time of the best peer, or more."""
+
+    @classmethod
+    def of(cls, comparisons: Sequence[Comparison]) -> Spread | None:
+        """None where fewer than two workloads have a ratio."""
+        ratios = [(c.speedup, c.workload.name) for c in comparisons if c.speedup is not None]
+        if len(ratios) < 2:
+            return None
+        behind = [name for ratio, name in ratios if ratio * BEHIND < 1]
+        return cls(statistics.median(r for r, _ in ratios), *min(ratios), behind)
 
 
 def compare(
@@ -166,14 +179,20 @@ def compare(
             for turn in range(rounds + 1):  # the first turn finds the number of steps
                 if turn:
                     floors.append(floor_microseconds(workload, peak()))
-                for m, process in list(running):
+                for m, process in running:
+                    if m.error:
+                        continue
                     progress(f"{workload.name}: {m.mode}, round {turn} of {rounds}")
-                    answer = process.ask("run", seconds=seconds)
+                    try:
+                        answer = process.ask("run", seconds=seconds)
+                    except WorkerError as error:
+                        m.error, m.rounds = str(error), []
+                        continue
                     if turn:
                         m.rounds.append(answer["seconds"] / answer["steps"] * 1e6)
             for m, process in running:
-                m.microseconds = statistics.median(m.rounds)
-                _finish(m, process)
+                if not m.error:
+                    _finish(m, process)
         finally:
             close_all([process for _, process in running])
     _agree(found, workload.dtype)
@@ -205,7 +224,7 @@ def _first_steps(
             warm, other = other, warm
         warm.close()
         return other
-    except WorkerError:
+    except BaseException:
         close_all([p for p in (warm, other) if p is not None])
         raise
 
@@ -223,8 +242,13 @@ def _first(process: Process) -> float:
 
 def _finish(m: Measured, process: Process) -> None:
     """Memory before the check, because a check may compile something else."""
-    m.peak_bytes = process.ask("memory")["peak_bytes"]
-    m.losses = list(process.ask("check", steps=CHECKED_STEPS)["losses"])
+    try:
+        m.peak_bytes = process.ask("memory")["peak_bytes"]
+        m.losses = list(process.ask("check", steps=CHECKED_STEPS)["losses"])
+    except WorkerError as error:
+        m.error, m.rounds = str(error), []
+    else:
+        m.microseconds = statistics.median(m.rounds)
 
 
 def _agree(found: Sequence[Measured], dtype: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import __version__
 from ..backends.base import backend_named
+from ..backends.cpu.machine.name import processor_name
 from ..runtime.cache import Cache, default_folder
 from ..runtime.explain import peak_flops
 from ..runtime.threads import get_num_threads
@@ -112,16 +113,6 @@ def processor() -> dict[str, Any]:
     found = dict(backend_named("cpu").facts())
     found.pop("llvm", None)
     return facts | found | caches()
-
-
-def processor_name() -> str:
-    """As the system calls it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = re.search(r"^(?:model name|Processor)\s*:\s*(.+)$", text, re.M)
-    return named[1].strip() if named else platform.machine()
 
 
 def caches(cpu: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:

@@ -171,7 +171,7 @@ class Process:
             )
         try:
             prepared = self.ask("prepare", mode=mode, workload=asdict(workload), threads=threads)
-        except WorkerError:
+        except BaseException:
             self.close()
             raise
         self.import_seconds = float(prepared["import_seconds"])
@@ -198,11 +198,15 @@ class Process:
             raise WorkerError(f"{self.mode}: {answer['error']}")
         return answer
 
-    def close(self) -> None:
-        """End the process."""
+    def dismiss(self) -> None:
+        """Let the process end by itself when it has answered."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # it died, and nobody reads the last request
                 self._process.stdin.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self.dismiss()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -214,5 +218,7 @@ class Process:
 
 def close_all(processes: Sequence[Process]) -> None:
     """End several."""
+    for process in processes:
+        process.dismiss()
     for process in processes:
         process.close()

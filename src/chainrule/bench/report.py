@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from .compare import Comparison, Measured
+from .compare import BEHIND, Comparison, Measured, Spread
 from .results import Change
 
 NAMES = {
@@ -124,8 +124,33 @@ def against(found: Sequence[Change]) -> Table:
     return table
 
 
+def spread_text(spread: Spread) -> str:
+    """As lines: the median ratio, the least, and where we are behind."""
+    text = (
+        f"best peer / ours: median {spread.median:.2f}, least {spread.least:.2f} "
+        f"({spread.least_of}); more than {BEHIND - 1:.0%} behind: {len(spread.behind)}"
+    )
+    return "\n".join([text, *(f"  {name}" for name in spread.behind)])
+
+
 def markdown(comparisons: Sequence[Comparison]) -> str:
     """The summary, every mode's time, first steps, and memory, as Markdown tables."""
+    rows = "".join(f"\n{markdown_row(c)}" for c in comparisons)
+    return f"{markdown_head()}{rows}\n\n{markdown_modes(comparisons)}"
+
+
+def markdown_head() -> str:
+    """The head of the summary."""
+    return _markdown_table(_HEADS, [])
+
+
+def markdown_row(comparison: Comparison) -> str:
+    """The line of one workload in the summary."""
+    return _markdown_row(_cells(comparison))
+
+
+def markdown_modes(comparisons: Sequence[Comparison]) -> str:
+    """What stands below the summary: a column for each mode."""
     modes = [
         m
         for m in NAMES
@@ -152,7 +177,6 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     memory = {c.workload.name: [mebibytes(of(c, m).peak_bytes) for m in modes] for c in comparisons}
     return "\n\n".join(
         [
-            _markdown_table(_HEADS, [_cells(c) for c in comparisons]),
             each("Microseconds a step, all modes:", times),
             each(
                 "Seconds of the first step, with empty caches / with the caches of an earlier "
@@ -166,4 +190,8 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(map(_markdown_row, lines))
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backends.cpu.machine.name import processor_name
 from ..errors import OptionError
 from .compare import Comparison, Measured, median_ratio
-from .machine import barrier_ns, processor_name
+from .machine import barrier_ns
 
 STEP, FIRST, MEMORY = 1.05, 1.25, 1.1
 """From which ratio on a time of a step, of a first step, or a memory counts as more than before."""
@@ -56,7 +57,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """From a file that ``chainrule bench --json`` wrote.
+        """From a file that ``chainrule bench --json`` or ``--save`` wrote.
 
         Raises:
             OptionError: it is another kind of file.
@@ -72,6 +73,22 @@ class Results:
                 f"{path}: expected a file that `chainrule bench --json` wrote, got "
                 f"{type(error).__name__}: {error}"
             ) from None
+
+
+def gone_on(kept: Results, now: Results, where: str) -> Results:
+    """``kept``, to be added to; OptionError unless it was measured as ``now`` will be."""
+    for what, old, new in (
+        ("processor", kept.machine["processor"], now.machine["processor"]),
+        ("threads", kept.machine["threads"], now.machine["threads"]),
+        ("rounds", kept.rounds, now.rounds),
+        ("versions", kept.versions, now.versions),
+    ):
+        if old != new:
+            raise OptionError(
+                f"--save {where}: it was measured with {what} {old}, this run with {new}; "
+                "name another file"
+            )
+    return kept
 
 
 def machine_now(threads: int) -> dict[str, Any]:

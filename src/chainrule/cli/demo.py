@@ -17,7 +17,7 @@ from .. import manual_seed, nn, optim
 from ..core.node import Array
 from ..core.whole_file import check_writable, whole_file
 from ..data.digits import load_digits
-from ..train.figures import curves, hinton_figure
+from ..plot import curves, hinton_figure
 from ..train.measure.history import History
 from ..train.trainer import Trainer
 from .output import data, print_json, progress

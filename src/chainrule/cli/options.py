@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..bench.modes.named import WORKLOADS
+from ..bench.modes.named import USUAL, WORKLOADS
 from ..bench.modes.workload import Workload, custom
 
 
@@ -44,23 +44,23 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workloads_of(names: tuple[str, ...], given: dict[str, Any]) -> list[Workload]:
-    """The workloads that the arguments and options of a command mean; none named and no sizes:
-    all."""
+    """The workloads that the arguments and options of a command mean; none named and no sizes: the
+    usual ones."""
     sizes = given.pop("sizes")
     options = {k: v for k, v in given.items() if v is not None}
     dtype = options.get("dtype", "float32")
     for name in names:
-        if name not in WORKLOADS:
+        if name not in WORKLOADS and name != "all":
             raise click.BadParameter(
-                f"no workload {name!r}; there are {', '.join(WORKLOADS)}, and --sizes"
+                f"no workload {name!r}; there are {', '.join(WORKLOADS)}, all, and --sizes"
             )
-    found = [WORKLOADS[n] for n in names]
+    found = [WORKLOADS[n] for n in (WORKLOADS if "all" in names else names)]
     if sizes is not None:
         found.append(custom(_sizes(sizes), **{"batch": 32, "loss": _loss(sizes), **options}))
     elif set(options) - {"dtype"}:
         raise click.UsageError(f"--{next(iter(set(options) - {'dtype'}))} goes with --sizes")
     elif not names:
-        found = list(WORKLOADS.values())
+        found = [WORKLOADS[n] for n in USUAL]
     if dtype != "float32" and any(w.dtype != dtype for w in found):
         found = [
             w if w.dtype == dtype else replace(w, dtype=dtype, name=f"{w.name} {dtype}")

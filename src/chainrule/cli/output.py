@@ -36,9 +36,14 @@ def progress() -> Console:
     return _Console(stderr=True, highlight=False)
 
 
-def print_json(value: Any) -> None:
+def json_text(value: Any) -> str:
     """A result for machines: one JSON document; what is no finite number is null."""
-    click.echo(json.dumps(_finite(value), indent=2, allow_nan=False, default=_plain))
+    return json.dumps(_finite(value), indent=2, allow_nan=False, default=_plain)
+
+
+def print_json(value: Any) -> None:
+    """Write `json_text` to stdout."""
+    click.echo(json_text(value))
 
 
 def _finite(value: Any) -> Any:

@@ -218,7 +218,7 @@ def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) ->
     except DataError:
         raise
     except Exception as error:  # decoders raise errors of every kind
-        why = "of no format that is read" if "BytesIO" in str(error) else error
-        raise DataError(f"{name}: not a whole image ({why})") from None
+        why = "none of the formats that are read" if "BytesIO" in str(error) else error
+        raise DataError(f"{name}: not a whole image ({why}); take it out of the folder") from None
     array = np.asarray(image, np.uint8)
     return array[:, :, None] if array.ndim == 2 else array

@@ -56,6 +56,8 @@ def write_model(
 def kind_of(path: str | Path) -> str:
     """The kind of model in a file. Raises CheckpointError for what is no model file."""
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: a folder; a model file is expected")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:

@@ -4,17 +4,21 @@ figures."""
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import __version__
+from ..backends.cpu.machine.name import processor_name
 from ..core.node import Array
 from ..errors import OptionError
-from .figures import Draw, save
+from ..plot import Draw, draw_to
+from ..runtime.threads import get_num_threads
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
 
@@ -56,10 +60,10 @@ class Report:
         criterion: str = "",
         **numbers: Any,
     ) -> None:
-        """One more measurement."""
-        self.measurements.append(
-            Measurement(system, reported, criterion, measured, passed, numbers)
-        )
+        """One more measurement. NumPy's numbers and arrays become Python's, for JSON."""
+        judged = None if passed is None else bool(passed)
+        plain = {name: _plain(value) for name, value in numbers.items()}
+        self.measurements.append(Measurement(system, reported, criterion, measured, judged, plain))
 
     def add_solved(
         self,
@@ -98,6 +102,14 @@ class Report:
             p90=_number(s.p90),
             seconds=round(runs.seconds, 3),
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(x: float) -> float | None:
@@ -206,7 +218,9 @@ class Result:
     title: str
     source: str
     measurements: tuple[Measurement, ...]
+    full: bool
     seconds: float
+    processor_seconds: float
     drawings: dict[str, Draw] = field(repr=False)
 
     @property
@@ -218,27 +232,22 @@ class Result:
         """Draw every figure into ``folder`` as PNG. Needs matplotlib."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        return [save(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
+        return [draw_to(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the figures, ready for JSON."""
+        """Everything but the figures, of which it has the names, and with what it was made, ready
+        for JSON."""
         return {
             "name": self.name,
             "title": self.title,
             "source": self.source,
+            "full": self.full,
             "passed": self.passed,
             "seconds": round(self.seconds, 2),
-            "measurements": [
-                {
-                    "system": m.system,
-                    "reported": m.reported,
-                    "criterion": m.criterion,
-                    "measured": m.measured,
-                    "passed": m.passed,
-                    "numbers": m.numbers,
-                }
-                for m in self.measurements
-            ],
+            "processor_seconds": round(self.processor_seconds, 2),
+            "made_with": made_with(),
+            "figures": list(self.drawings),
+            "measurements": [asdict(m) for m in self.measurements],
         }
 
     def __str__(self) -> str:
@@ -265,16 +274,29 @@ def run_experiment(
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint))
     return Result(
         experiment.name,
         experiment.title,
         experiment.source,
         tuple(report.measurements),
+        full,
         time.perf_counter() - start,
+        time.process_time() - worked,
         report.figures,
     )
+
+
+def made_with() -> dict[str, Any]:
+    """The versions, the processor and the threads of this process."""
+    return {
+        "chainrule": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "processor": processor_name(),
+        "threads": get_num_threads(),
+    }
 
 
 # -- data that several experiments use -------------------------------------------------------------

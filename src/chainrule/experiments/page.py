@@ -1,89 +1,142 @@
-"""The results page: measured tables and figures, put into a Markdown page between the words around
-them."""
+"""The results page: what was stored of every run, put into a Markdown page between the words
+around it."""
 
 from __future__ import annotations
 
-import os
-import platform
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from .. import __version__
+from ..core.whole_file import whole_file
 from ..errors import DataError
-from .base import Measurement, Result
+from ..plot import draw_to
+from .base import Result
 
 VERDICT = {True: "yes", False: "**no**", None: ""}
+TIERS = {"": "", "-full": "With `--full`:\n\n"}
+
+Stored = dict[str, Any]  # what `Result.to_dict` makes
 
 
 def update_page(path: Path, results: Sequence[Result]) -> None:
-    """Replace the text between ``<!-- NAME -->`` and ``<!-- end -->`` for every result, and draw
-    its figures.
-
-    ``<!-- summary -->`` and ``<!-- machine -->`` are filled in too. Figures go to the folder
-    figures beside it.
-    """
+    """Store these results in the folder results beside the page, draw their figures into the
+    folder figures, and write the page anew."""
     text = path.read_text(encoding="utf-8")
     for result in results:
-        figures = result.save_figures(path.parent / "figures")
-        images = [f"![{result.title}](figures/{f.name})" for f in figures]
-        took = f"{result.seconds:.1f} s in all."
-        text = _fill(
-            text, result.name, "\n\n".join([table(result.measurements), *images, took]), path
-        )
-    text = _fill(text, "summary", summary(text), path)
-    text = _fill(text, "machine", machine(), path)
-    path.write_text(text, encoding="utf-8")
+        _place(text, result.name, path)
+    for result in results:
+        tier = "-full" if result.full else ""
+        for name, draw in result.drawings.items():
+            draw_to(draw, _made(path.parent / "figures") / f"{name}{tier}.png")
+        with whole_file(_made(path.parent / "results") / f"{result.name}{tier}.json") as file:
+            file.write(json.dumps(result.to_dict(), indent=1, ensure_ascii=False).encode() + b"\n")
+    path.write_text(page(path), encoding="utf-8")
 
 
-def _fill(text: str, name: str, new: str, path: Path) -> str:
-    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    if not pattern.search(text):
+def page(path: Path) -> str:
+    """The text of the page with all that is stored beside it.
+
+    The stored results of NAME, and of NAME with ``--full``, stand between ``<!-- NAME -->`` and
+    ``<!-- end -->``; ``<!-- summary -->`` and ``<!-- machine -->`` are filled in too.
+    """
+    text = path.read_text(encoding="utf-8")
+    kept = stored(path.parent / "results")
+    for name in {result["name"] for result in kept.values()}:
+        tiers = [(tier, kept[name + tier]) for tier in TIERS if name + tier in kept]
+        text = _fill(text, name, "\n\n".join(section(*tier) for tier in tiers), path)
+    text = _fill(text, "summary", summary(text, kept), path)
+    return _fill(text, "machine", machines(kept.values()), path)
+
+
+def stored(folder: Path) -> dict[str, Stored]:
+    """The results that are kept there, by the names of their files."""
+    return {file.stem: json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _place(text: str, name: str, path: Path) -> re.Match[str]:
+    found = re.search(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", text, re.DOTALL)
+    if not found:
         raise DataError(
             f"{path}: no place for {name!r}; write the lines <!-- {name} --> and <!-- end -->"
         )
-    return pattern.sub(lambda m: f"{m[1]}\n{new}\n\n{m[2]}", text, count=1)
+    return found
 
 
-def table(measurements: Sequence[Measurement]) -> str:
+def _fill(text: str, name: str, new: str, path: Path) -> str:
+    place = _place(text, name, path)
+    return f"{text[: place.end(1)]}\n{new}\n\n{text[place.start(2) :]}"
+
+
+def section(tier: str, result: Stored) -> str:
+    """The table, the figures and the time of one run."""
+    images = [f"![{result['title']}](figures/{name}{tier}.png)" for name in result["figures"]]
+    worked, took = duration(result["processor_seconds"]), duration(result["seconds"])
+    took = f"{worked} of processor time, {took} by the clock."
+    return TIERS[tier] + "\n\n".join([table(result["measurements"]), *images, took])
+
+
+def duration(seconds: float) -> str:
+    """In the unit that people would use."""
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
+def table(measurements: Sequence[Stored]) -> str:
     """Reported, criterion and measured, one row a measurement."""
     rows = ["| system | reported | criterion | measured | met |", "|---|---|---|---|---|"]
     for m in measurements:
-        cells = (m.system, m.reported, m.criterion, m.measured, VERDICT[m.passed])
+        cells = (
+            *(m[column] for column in ("system", "reported", "criterion", "measured")),
+            VERDICT[m["passed"]],
+        )
         rows.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(rows)
 
 
-_SECTION = re.compile(
-    r'<a id="(?P<name>[\w-]+)"></a>\n## (?P<title>.+)\n(?:.*\n)*?<!-- (?P=name) -->\n'
-    r"(?P<measured>(?:.*\n)*?)<!-- end -->"
-)
-_TOOK = re.compile(r"^([\d.,]+) s (?:of one processor )?in all", re.MULTILINE)
+_SECTION = re.compile(r'<a id="(?P<name>[\w-]+)"></a>\n## (?P<title>.+)\n')
 
 
-def summary(page: str) -> str:
-    """One row an experiment of the page: how many criteria there are, how many are met."""
-    rows = ["| experiment | criteria met | seconds |", "|---|---|---|"]
-    met = judged = 0
-    for section in _SECTION.finditer(page):
-        measured = section["measured"]
-        yes, no = (measured.count(f"| {VERDICT[passed]} |\n") for passed in (True, False))
-        took = _TOOK.search(measured)
-        rows.append(
-            f"| [{section['title']}](#{section['name']}) | {yes} of {yes + no} | "
-            f"{took[1] if took else ''} |"
-        )
-        met, judged = met + yes, judged + yes + no
-    rows.append(f"| all | {met} of {judged} | |")
-    return "\n".join(rows)
+def summary(text: str, kept: dict[str, Stored]) -> str:
+    """One row a section of the page: how many criteria there are and how many are met, of the
+    quick run and of the full one."""
+    rows = [
+        "| experiment | criteria met | processor time | with `--full` | processor time |",
+        "|---|---|---|---|---|",
+    ]
+    all_of = {tier: [0, 0] for tier in TIERS}
+    for title in _SECTION.finditer(text):
+        cells = [f"[{title['title']}](#{title['name']})"]
+        for tier, counts in all_of.items():
+            result = kept.get(title["name"] + tier)
+            if result is None:
+                cells += ["", ""]
+                continue
+            judged = [m["passed"] for m in result["measurements"] if m["passed"] is not None]
+            counts[0] += sum(judged)
+            counts[1] += len(judged)
+            cells += [f"{sum(judged)} of {len(judged)}", duration(result["processor_seconds"])]
+        rows.append(f"| {' | '.join(cells)} |")
+    quick, full = (f"{met} of {judged}" for met, judged in all_of.values())
+    return "\n".join([*rows, f"| all | {quick} | | {full} | |"])
 
 
-def machine() -> str:
+def machines(results: Iterable[Stored]) -> str:
     """With what these numbers were made."""
+    made = {
+        "chainrule {chainrule}, Python {python}, NumPy {numpy}, {processor}, {threads} of its "
+        "threads".format(**r["made_with"])
+        for r in results
+    }
     return (
-        f"Measured with chainrule {__version__}, Python {platform.python_version()}, NumPy "
-        f"{np.__version__},"
-        f" {platform.machine()}, {os.cpu_count()} cores; seconds include compiling."
+        f"Measured with {'; '.join(sorted(made))}. Times include compiling; the processor's are of "
+        "all threads."
     )

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import value_and_grad, vmap
 from .networks import Net, Weights, initial_weights
@@ -144,6 +144,7 @@ class Replicas:
     ) -> None:
         self.net, self.own_cases, self.dtype = net, own_cases, dtype
         self.inputs, self.targets = inputs.astype(dtype), targets.astype(dtype)
+        self._x, self._d = f.tensor(self.inputs), f.tensor(self.targets)
         self.weights = _tensors(initial_weights(net, seeds, init, dtype))
         self.changes = {k: f.zeros_like(w) for k, w in self.weights.items()}
         self.sweeps = f.zeros((seeds,), dtype=dtype)
@@ -155,11 +156,10 @@ class Replicas:
 
     def _sweep(self, eps: float, alpha: float, keep: float | None) -> None:
         """One sweep of all nets. Nothing in it goes from one seed to another."""
-        x, d = f.tensor(self.inputs), f.tensor(self.targets)
         axis = 0 if self.own_cases else None
         one = vmap(self._one, in_axes=(0, 0, 0, 0, axis, axis, None, None, None))
         weights, changes, sweeps, solved = one(
-            self.weights, self.changes, self.sweeps, self.solved, x, d, eps, alpha, keep
+            self.weights, self.changes, self.sweeps, self.solved, self._x, self._d, eps, alpha, keep
         )
         for name in self.weights:
             self.weights[name].assign(weights[name])

@@ -8,7 +8,7 @@ from typing import Any
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..habits import LINEAR, knows
-from ..tensor.create import check_device, zeros
+from ..tensor.ops.create import check_device, zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
@@ -78,7 +78,7 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         values = {"in_features": in_features, "out_features": out_features}
-        check("Linear", dict.fromkeys(values, _LENGTH), values)
+        check(type(self).__name__, dict.fromkeys(values, _LENGTH), values)
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.weight = empty_parameter((self.out_features, self.in_features), device, dtype)
         self.register_parameter(

@@ -13,12 +13,13 @@ from ..errors import ChainruleError, CheckpointError, OptionError
 from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
-from ..tensor.create import check_device
+from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, snapshot, stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
+from .uninitialized import Uninitialized
 
 
 class IncompatibleKeys(NamedTuple):
@@ -316,10 +317,10 @@ class Module(Versioned):
             start = f"{path}." if path else ""
             for name, p in module._parameters.items():
                 if p is not None:
-                    result[start + name] = p if keep_vars else snapshot(p, _SNAPSHOT)
+                    result[start + name] = p if keep_vars else _as_it_is(p)
             for name, b in module._buffers.items():
                 if b is not None and name not in module._transient:
-                    result[start + name] = b if keep_vars else snapshot(b, _SNAPSHOT)
+                    result[start + name] = b if keep_vars else _as_it_is(b)
         return result
 
     def load_state_dict(
@@ -334,11 +335,16 @@ class Module(Versioned):
         own = self.state_dict(keep_vars=True)
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
-        arrays = {k: array_of(state_dict[k]) for k in own if k in state_dict}
+        lazy = {k for k, t in own.items() if isinstance(t, Uninitialized)}
+        arrays = {
+            k: array_of(state_dict[k])
+            for k in own
+            if k in state_dict and not (k in lazy and isinstance(state_dict[k], Uninitialized))
+        }
         shapes = [
             f"{k}: the model has {own[k].shape}, the state dict {a.shape}"
             for k, a in arrays.items()
-            if a.shape != own[k].shape
+            if k not in lazy and a.shape != own[k].shape
         ]
         problems = [
             f"{title}: {_listed(keys)}"
@@ -351,6 +357,8 @@ class Module(Versioned):
                 "\n    ".join([f"this state dict does not fit {type(self).__name__}:", *problems])
             )
         for k, array in arrays.items():
+            if k in lazy:
+                own[k].materialize(array)
             if assign and dt.is_float(array.dtype) and dt.is_float(own[k].dtype):
                 _convert(own[k], array.dtype)
             own[k].assign(stored(_read_only(array.astype(own[k].dtype))))
@@ -575,7 +583,14 @@ def _require(module: Any) -> Module:
     return module
 
 
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor if isinstance(tensor, Uninitialized) else snapshot(tensor, _SNAPSHOT)
+
+
 def _convert(tensor: Tensor, dtype: dt.DType) -> None:
+    if isinstance(tensor, Uninitialized):
+        tensor.convert(dtype)
+        return
     array = tensor._read().astype(dtype)
     requires_grad, grad = tensor._requires_grad, tensor._grad
     tensor._separate()

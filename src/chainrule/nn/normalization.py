@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
-from ..tensor.create import check_device
+from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
@@ -196,6 +196,38 @@ class LocalResponseNorm(Module):
     def forward(self, x: Any) -> Tensor:
         """(N, C, ...) of the same shape."""
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """x / (k + alpha / size Σ x²)^beta over the channel and (size - 1) // 2 before and behind it.
+
+    For an odd ``size`` it is `LocalResponseNorm`, of images (N, C, H, W) alone. PyTorch's keeps the
+    first channel in the sums of all later ones and has a gradient that is not its own; here both
+    are those of the formula. Source: Krizhevsky, Sutskever & Hinton, 2012.
+
+    >>> from chainrule import nn
+    >>> nn.CrossMapLRN2d(3, alpha=3.0)([[[[1.0]], [[2.0]]]]).flatten()
+    tensor([0.2609, 0.5217])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        table = {"size": integer(1), "alpha": number(), "beta": number(), "k": number()}
+        check("CrossMapLRN2d", table, {"size": size, "alpha": alpha, "beta": beta, "k": k})
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Any) -> Tensor:
+        """(N, C, H, W) of the same shape."""
+        x = as_tensor(x)
+        if x.ndim != 4:
+            raise ShapeError(f"{trail.title(self)} expects (batch, channels, h, w), got {x.shape}")
+        window = (self.size - 1) // 2 * 2 + 1
+        alpha = self.alpha * window / self.size
+        return F.local_response_norm(x, window, alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         """The arguments."""

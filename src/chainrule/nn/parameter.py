@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class Parameter(Tensor):
     (True, True)
     """
 
-    __slots__ = ()
+    __slots__ = ("_waiting",)
+    _waiting: tuple[Callable[[], object], ...]  # while it has no numbers: see `nn.uninitialized`
 
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         array = np.array(array_of(data), order="C")

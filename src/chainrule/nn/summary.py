@@ -10,7 +10,7 @@ from typing import Any
 from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
-from ..tensor.create import zeros
+from ..tensor.ops.create import zeros
 from ..tensor.value import Value, no_grad
 from .module import Module
 
@@ -102,12 +102,13 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
         def before(module: Module, args: Any, path: str = path) -> None:
             depth = path.count(".") + 1 if path else 0
             name = path.rsplit(".", 1)[-1]
-            row = Row(name, type(module).__name__, "", _parameters(module), 0, 0, depth)
+            row = Row(name, "", "", 0, 0, 0, depth)
             result.rows.append(row)
             open_rows[id(module)] = row
 
         def after(module: Module, args: Any, output: Any) -> None:
             row = open_rows[id(module)]
+            row.kind, row.parameters = type(module).__name__, _parameters(module)
             tensors = [
                 t
                 for t in (output if isinstance(output, tuple) else (output,))

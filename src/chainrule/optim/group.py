@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
-from ..tensor.capture import active
+from ..tensor.capture import active, outside
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
@@ -51,11 +51,8 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
             return
         value = self._options.pop(name)
         first, *rest = value if isinstance(value, tuple) else (value,)
-        before, active.capture = active.capture, None  # it is state, not part of a trace
-        try:
+        with outside():
             self._tensors[name] = scalar(float(first))
-        finally:
-            active.capture = before
         if isinstance(value, tuple):
             self._rest[name] = tuple(rest)
 

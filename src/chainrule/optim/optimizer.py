@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..core.memory import aligned
 from ..errors import CheckpointError, OptionError, ShapeError
 from ..nn.module import Module
 from ..nn.options import Constraint
-from ..tensor.capture import active, depends_on
+from ..nn.uninitialized import UninitializedParameter
+from ..tensor.capture import depends_on, outside
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
@@ -135,9 +137,23 @@ class Optimizer(Versioned):
         self.check_group(group)
         self.param_groups.append(group)
         self._sharing += 1
-        scalars = {k: stored(np.array(v)) for k, v in self.shared.items()}
+        scalars = self._new_scalars()
         for p in params:
-            self.state[p] = Table({**scalars, **self.new_state(group, p)})
+            self.state[p] = Table()
+            start = partial(self._start, group, p, scalars)
+            if isinstance(p, UninitializedParameter):
+                p.when_materialized(start)
+            else:
+                start()
+
+    def _new_scalars(self) -> State:
+        return {k: stored(np.array(v)) for k, v in self.shared.items()}
+
+    def _start(self, group: ParamGroup, p: Value, scalars: State) -> None:
+        """Make the state of a parameter; ``scalars`` are the group's, if it has not stepped."""
+        if any(scalars[k].item() != v for k, v in self.shared.items()):
+            scalars, self._sharing = self._new_scalars(), self._sharing + 1
+        self.state[p].update({**scalars, **self.new_state(group, p)})
 
     def check_group(self, group: ParamGroup) -> None:
         """Check options that depend on one another."""
@@ -210,7 +226,7 @@ class Optimizer(Versioned):
         first = next(iter(self.shared))
         classes: dict[int, list[Any]] = {}
         for p in ready:
-            classes.setdefault(id(self.state[p][first]), []).append(p)
+            classes.setdefault(id(self.state[p].get(first)), []).append(p)
         return list(classes.values())
 
     def _separate(self, group: ParamGroup, ready: Sequence[Value]) -> None:
@@ -222,14 +238,8 @@ class Optimizer(Versioned):
         for members in self._together(group["params"]):
             waiting = [p for p in members if id(p) not in stepping]
             if waiting and len(waiting) < len(members):
-                before, active.capture = (
-                    active.capture,
-                    None,
-                )  # the copies are state, not part of a trace
-                try:
+                with outside():
                     copies = {k: stored(np.array(self.state[waiting[0]][k])) for k in self.shared}
-                finally:
-                    active.capture = before
                 for p in waiting:
                     self.state[p].update(copies)
                 self._sharing += 1

@@ -196,6 +196,18 @@ def capturing(capture: Capture) -> Iterator[Capture]:
         end(capture.placeholders)
 
 
+@contextmanager
+def outside() -> Iterator[None]:
+    """As if nothing were traced: what is made here is state, and no part of a trace."""
+    before = dict(active.__dict__)
+    active.__dict__.clear()
+    try:
+        yield
+    finally:
+        active.__dict__.clear()
+        active.__dict__.update(before)
+
+
 def depends_on(owner: object, attribute: str) -> None:
     """Tell the active capture that Python read ``owner.attribute``: if it changes, trace again.
 

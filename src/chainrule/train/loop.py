@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import OutOfRangeError
-from ..tensor.trace import Trace
+from ..tensor.compiling.trace import Trace
 from .inspect.sentinel import Sentinel
 from .listeners.callbacks import Callback, Pause, waiting
 from .listeners.checkpoints import Checkpoints

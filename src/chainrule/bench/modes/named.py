@@ -115,3 +115,6 @@ def _named() -> dict[str, Workload]:
 
 
 WORKLOADS = _named()
+
+USUAL = ("digits", "mnist", "lenet", "lstm", "gpt")
+"""What is measured where nothing is named: one of each kind, some minutes with all peers."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...errors import OptionError
 from ...nn.options import Constraint, check, integer
-from ...tensor import elementwise as e
-from ...tensor.capture import active, depends_on
+from ...tensor.capture import active, depends_on, outside
+from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import no_grad, stored
 from ..group import scalar
@@ -183,8 +183,7 @@ def apply(optimizer: Optimizer) -> None:
 
 def settle(optimizer: Optimizer) -> None:
     """Look at what users have done to the groups: added some, or set a rate by hand."""
-    before, active.capture = active.capture, None  # not part of a trace
-    try:
+    with outside():
         for schedule in schedulers(optimizer):
             schedule._join()
         for i, group in enumerate(optimizer.param_groups):
@@ -192,8 +191,6 @@ def settle(optimizer: Optimizer) -> None:
                 group["initial_lr"] = group["lr"]
                 _rebase(optimizer, i)
             group.by_hand = False
-    finally:
-        active.capture = before
     for group in optimizer.param_groups:
         depends_on(group, "by_hand")
 

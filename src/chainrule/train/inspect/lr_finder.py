@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import DataError, OptionError
 from ...nn.options import check, integer, number
-from ..figures import matplotlib_of, save_figure
+from ...plot import matplotlib_of, save_figure
 from ..kept import Kept
 from ..rows.dataset import Dataset, Kind
 from ..state.snapshot import tensors_of
@@ -66,7 +66,8 @@ class LRSearch:
 
     def plot(self, path: str | Path) -> Path:
         """Draw loss against learning rate into a file. Needs matplotlib."""
-        figure = matplotlib_of().figure.Figure(figsize=(5.0, 3.6), layout="constrained")
+        mpl = matplotlib_of("LRSearch.plot needs")
+        figure = mpl.figure.Figure(figsize=(5.0, 3.6), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(self.lrs, self.losses, alpha=0.3, label="batch")
         axes.plot(self.lrs, self.smoothed, label="smoothed")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import CheckpointError, WriteError
 from ...habits import user_level
-from ...tensor.trace import Trace
+from ...tensor.compiling.trace import Trace
 from ..rows.dataset import Dataset
 from ..state.checkpoint import Checkpoint, State
 from ..state.identity import Settings, data_of, differences, digest_of, options_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...tensor import elementwise as e
+from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ...core.node import Array
 from ...core.whole_file import whole_file
 from ...errors import OptionError
-from ..figures import matplotlib_of, save_figure
+from ...plot import matplotlib_of, save_figure
 
 
 class ByEpoch:
@@ -59,7 +59,8 @@ class ByEpoch:
         median, and the band where eight of ten are. Needs matplotlib."""
         shown = [n for n in self if not n.startswith("val_") and n not in self.hidden]
         size = (5.0 * max(len(shown), 1), 3.6)
-        figure = matplotlib_of().figure.Figure(figsize=size, layout="constrained")
+        mpl = matplotlib_of(f"{type(self).__name__}.plot needs")
+        figure = mpl.figure.Figure(figsize=size, layout="constrained")
         for i, name in enumerate(shown):
             axes = figure.add_subplot(1, len(shown), i + 1)
             for part, label in ((name, "training"), (f"val_{name}", "validation")):

@@ -14,7 +14,7 @@ from ...errors import OptionError, ShapeError
 from ...nn import functional as F  # noqa: N812 - PyTorch's name
 from ...nn.loss import Loss, module_of
 from ...nn.module import Module
-from ...tensor import elementwise as e
+from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import make, use
 from ..names import loss_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.node import Array
 from ...errors import CheckpointError
-from ...tensor.trace import Trace
+from ...tensor.compiling.trace import Trace
 from ..listeners.callbacks import Callback
 from ..listeners.checkpoints import RunFolder
 from ..run import Plan

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...core.node import Array
+from ...tensor.compiling.trace import Trace
 from ...tensor.pytree import unflatten
 from ...tensor.tensor import Tensor
-from ...tensor.trace import Trace
 from ...tensor.value import Value, stored
 from ..kept import write_array
 from ..measure.meter import Meter

@@ -14,7 +14,7 @@ from ...errors import OptionError
 from ...nn.loss import module_of
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
-from ...tensor import random
+from ...tensor.ops import random
 from ..kept import write_array
 from ..measure.objective import target_of
 from ..names import optimizer_of

@@ -18,7 +18,7 @@ from ... import __version__
 from ...core.graph_digest import add_graph
 from ...core.node import Array
 from ...nn.module import Module
-from ...tensor.trace import Trace
+from ...tensor.compiling.trace import Trace
 from ..measure.meter import Measured
 from ..rows.dataset import Dataset
 from ..task import Task

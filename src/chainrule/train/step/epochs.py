@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.node import Array
-from ...tensor.rounds import Copy, Rounds, Turn, can_turn
+from ...tensor.compiling.rounds import Copy, Rounds, Turn, can_turn
 from ...tensor.value import Value
 from ..kept import write_array
 from ..measure.meter import Meter
