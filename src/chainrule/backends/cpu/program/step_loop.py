@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...base import Cache
-from ..machine.compiler import Library, compile_ir
+from ..machine.compiler import compile_ir
+from ..machine.library import Library
 from ..machine.target import Target
 from ..threads import native
 from ..threads import pool as threads

@@ -13,7 +13,8 @@ from typing import Any
 
 from ....core.forking import free_in_child
 from ...base import Cache
-from ..machine.compiler import Library, compile_ir
+from ..machine.compiler import compile_ir
+from ..machine.library import Library
 from ..machine.target import host
 from .pool_ir import code_ir
 from .step_loop_ir import loop_ir
