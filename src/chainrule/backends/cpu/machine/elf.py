@@ -23,6 +23,7 @@ _RELOCATION = struct.Struct("<QQq")
 
 _OBJECT, _X86_64 = 1, 62
 _PROGBITS, _SYMTAB, _RELA, _NOBITS = 1, 2, 4, 8
+_UNWIND = 0x70000001  # for exceptions, which no kernel has
 _WRITABLE, _IN_MEMORY, _EXECUTABLE, _THREAD_LOCAL = 1, 2, 4, 0x400
 _UNDEFINED, _SPECIAL = 0, 0xFF00
 _LOCAL, _FILE = 0, 4
@@ -72,7 +73,11 @@ class Object:
         self.sections = [
             Section(*_SECTION.unpack_from(payload, at + i * size)) for i in range(count)
         ]
-        self.loaded = [i for i, s in enumerate(self.sections) if s.flags & _IN_MEMORY and s.size]
+        self.loaded = [
+            i
+            for i, s in enumerate(self.sections)
+            if s.flags & _IN_MEMORY and s.size and s.kind != _UNWIND
+        ]
         for i in self.loaded:
             section = self.sections[i]
             if section.kind not in (_PROGBITS, _NOBITS) or section.flags & _THREAD_LOCAL:
