@@ -13,12 +13,12 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
-from ..tensor.create import arange
-from ..tensor.elementwise import clip, where
-from ..tensor.elementwise import round as rounded
-from ..tensor.index import one_hot, take
-from ..tensor.random import rand, randint, randn
-from ..tensor.shape import flip
+from ..tensor.ops.create import arange
+from ..tensor.ops.elementwise import clip, where
+from ..tensor.ops.elementwise import round as rounded
+from ..tensor.ops.index import one_hot, take
+from ..tensor.ops.random import rand, randint, randn
+from ..tensor.ops.shape import flip
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, stored
 

@@ -14,8 +14,8 @@ from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn.options import check, integer, number, optional
-from ..tensor.compiled import compile as compiled
-from ..tensor.random import default_generator
+from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.ops.random import default_generator
 from ..tensor.value import no_grad, stored
 from ..train import EarlyStopping, Trainer
 from ..train.interrupt import INTERRUPTED, Interrupts, interrupts

@@ -60,10 +60,10 @@ class Report:
         criterion: str = "",
         **numbers: Any,
     ) -> None:
-        """One more measurement."""
-        self.measurements.append(
-            Measurement(system, reported, criterion, measured, passed, numbers)
-        )
+        """One more measurement. NumPy's numbers and arrays become Python's, for JSON."""
+        judged = None if passed is None else bool(passed)
+        plain = {name: _plain(value) for name, value in numbers.items()}
+        self.measurements.append(Measurement(system, reported, criterion, measured, judged, plain))
 
     def add_solved(
         self,
@@ -102,6 +102,14 @@ class Report:
             p90=_number(s.p90),
             seconds=round(runs.seconds, 3),
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(x: float) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 from .. import nn
 from ..core.node import Array
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.value import no_grad
 from ..train import fit_rbm, pretrain
 from .base import Experiment, Lab, Report, spread

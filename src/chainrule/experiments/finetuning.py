@@ -26,7 +26,7 @@ from ..data import (
 from ..models import GPT
 from ..nn.functional import cross_entropy
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compiled
+from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS

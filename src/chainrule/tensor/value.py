@@ -24,8 +24,8 @@ from .capture import Capture, active, user_line
 from .changes import changed
 from .view import Step, Stop, View
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+if TYPE_CHECKING:  # what is made of the functions below it has all of them as methods
+    from .tensor import Tensor as Tensor
 
 _owners: WeakKeyDictionary[Node, weakref.ref[Value]] = WeakKeyDictionary()
 """Leaf nodes of tensors that require a gradient."""
@@ -556,6 +556,10 @@ class Value:
                     " computed outside from tensors that require a gradient; compute it inside, or "
                     "detach it"
                 )
+
+
+if not TYPE_CHECKING:
+    Tensor = Value  # for annotations
 
 
 def _instead(what: str) -> str:

@@ -14,7 +14,7 @@ from ..nn.functional_call import functional_call
 from ..nn.module import Module
 from ..nn.options import check, integer
 from ..optim import SGD
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
 from ..tensor.value import array_of, as_tensor, stored

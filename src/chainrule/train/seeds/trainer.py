@@ -16,7 +16,7 @@ from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 from ...nn.module import Module
 from ...optim.lr_scheduler.base import schedulers
 from ...optim.optimizer import Optimizer
-from ...tensor import random
+from ...tensor.ops import random
 from ...tensor.tensor import Tensor
 from ..checkpoint import read_file, to_bytes
 from ..dataset import EVALUATION_BATCH, Dataset

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.node import Array, Node
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from ..figures import matplotlib_of, save_figure
 from . import updates
 from .activations import LEGEND

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.dtypes import DType
-from ..core.node import Node, Shape
-from ..errors import DTypeError, ShapeError
-from ..runtime import realize as rt
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.dtypes import DType
+from ...core.node import Node, Shape
+from ...errors import DTypeError, ShapeError
+from ...runtime import realize as rt
+from ..capture import active
+from ..value import Tensor, Value, array_of, as_tensor, constant, make, use
 from . import elementary as el
-from .capture import active
-from .value import Value, array_of, as_tensor, constant, make, use
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "abs", "absolute", "acos", "acosh", "add", "allclose", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "array_equal", "asin", "asinh", "atan", "atan2", "atanh",
+    "broadcast_shapes", "ceil", "clip", "conj", "copysign", "cos", "cosh", "divide", "equal", "erf",
+    "exp", "exp2", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot", "imag",
+    "isfinite", "isinf", "isnan", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
+    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
+    "multiply", "negative", "nextafter", "nonzero", "not_equal", "positive", "pow", "power", "real",
+    "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "signbit", "sin",
+    "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
+]
+# fmt: on
+
 
 Unary = Callable[[Any], "Tensor"]
 Binary = Callable[[Any, Any], "Tensor"]

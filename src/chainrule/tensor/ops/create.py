@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.device import device
-from ..core.dtypes import DType
-from ..core.memory import aligned
-from ..core.node import Node
-from ..errors import OptionError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.device import device
+from ...core.dtypes import DType
+from ...core.memory import aligned
+from ...core.node import Node
+from ...errors import OptionError
+from ..value import Tensor, Value, array_of, as_tensor, constant, make, stored, use
 from .shape import chosen, sizes
-from .value import Value, array_of, as_tensor, constant, make, stored, use
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full",
+    "full_like", "linspace", "meshgrid", "ones", "ones_like", "tensor", "zeros", "zeros_like",
+]
+# fmt: on
 
 
 def _dtype(dtype: Any, default: DType = dt.default_float) -> DType:

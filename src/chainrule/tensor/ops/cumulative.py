@@ -11,23 +11,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..autodiff.recurrence import loop
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node
-from ..errors import OptionError
+from ...autodiff.recurrence import loop
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import OptionError
+from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
 from .elementwise import float_node
 from .index import take_along_axis
 from .reduce import Extreme, normalize_axis, number_node, part, pick
-from .value import as_tensor, make, use
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "logcumsumexp",
+]
+# fmt: on
+
 
 Combine = Callable[[Node, Node], Node]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, ShapeError
-from ..habits import answers_of as _answers_of
+from ...errors import OptionError, ShapeError
+from ...habits import answers_of as _answers_of
+from ..value import Tensor, as_tensor, make
 from . import reduce as r
 from . import shape
 from .contract import matmul as matmul
@@ -21,10 +22,6 @@ from .create import eye
 from .elementwise import absolute, common, multiply, subtract
 from .reduce import Axis
 from .shape import matrix_transpose as matrix_transpose
-from .value import as_tensor, make
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 __all__ = [
     "cross",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core.dtypes import DType
-from ..errors import DTypeError, OptionError
+from ...core import dtypes as dt
+from ...core.dtypes import DType
+from ...errors import DTypeError, OptionError
+from ..value import Tensor, Value, as_tensor
 from .create import check_device
 from .elementwise import is_number
-from .value import Value, as_tensor
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "astype", "can_cast", "finfo", "iinfo", "is_tensor", "isdtype", "result_type",
+]
+# fmt: on
+
 
 _KINDS = {
     "bool": "b",

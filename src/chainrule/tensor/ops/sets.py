@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..value import Tensor, array_of, as_tensor
 from .index import take
 from .shape import ravel
-from .value import array_of, as_tensor
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "unique_all", "unique_counts", "unique_inverse", "unique_values",
+]
+# fmt: on
 
 
 class UniqueAll(NamedTuple):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node
-from ..errors import DataError, DTypeError, OptionError, ShapeError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import DataError, DTypeError, OptionError, ShapeError
+from ..value import Tensor, array_of, as_tensor, make
 from . import elementwise as e
 from . import reduce as r
 from . import shape as s
 from .index import scatter_add, sort
 from .sets import unique_all
-from .value import array_of, as_tensor, make
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "bincount", "cdist", "median", "quantile", "unique",
+]
+# fmt: on
 
 
 class Middle(NamedTuple):

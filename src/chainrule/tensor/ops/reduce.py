@@ -5,19 +5,25 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.dtypes import DType
-from ..core.node import Node
-from ..errors import DTypeError, OptionError, ShapeError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.dtypes import DType
+from ...core.node import Node
+from ...errors import DTypeError, OptionError, ShapeError
+from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
 from .elementwise import float_node, of_one_dtype
-from .value import as_tensor, make, use
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "diff", "log_softmax",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "result_dtype", "softmax", "std", "sum",
+    "var",
+]
+# fmt: on
+
 
 Axis = int | Sequence[int] | None
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends import base
-from ..core.node import Array
-from ..runtime.program import rounds
-from .pytree import flatten, unflatten
+from ...backends import base
+from ...core.node import Array
+from ...runtime.program import rounds
+from ..pytree import flatten, unflatten
+from ..value import Value, stored
 from .trace import Trace
-from .value import Value, stored
 
 
 class Turn(NamedTuple):

@@ -7,25 +7,22 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..backends.base import Program
-from ..core import dtypes as dt
-from ..core.node import Array, Node
-from ..core.signature import Signature
-from ..errors import CompileError
-from ..runtime.program import build
-from .capture import Capture, active, capturing
+from ...backends.base import Program
+from ...core import dtypes as dt
+from ...core.node import Array, Node
+from ...core.signature import Signature
+from ...errors import CompileError
+from ...runtime.program import build
+from ..capture import Capture, active, capturing
+from ..pytree import Structure, flatten, unflatten
+from ..ranges import Extremes
+from ..value import Tensor, Value, lent, make, register_leaf, stored
 from .follow import follow
-from .pytree import Structure, flatten, unflatten
-from .ranges import Extremes
-from .value import Value, lent, make, register_leaf, stored
 from .watch import Watch
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 _grad = operator.attrgetter("_grad")
 

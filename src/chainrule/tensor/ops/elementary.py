@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import graph as g
-from ..core.dtypes import bool_
-from ..core.node import Node
+from ...core import graph as g
+from ...core.dtypes import bool_
+from ...core.node import Node
 
 Rule = Callable[..., list[Node | None]]
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node
-from ..errors import DTypeError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import DTypeError
+from ..value import Tensor, as_tensor, make
 from .elementwise import common
-from .value import as_tensor, make
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor",
+]
+# fmt: on
 
 
 def _checked(name: str, sign: str, x: Node, kinds: str = "biu") -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .changes import Changes, Versioned
-from .value import Value
+from ..changes import Changes, Versioned
+from ..value import Value
 
 PLAIN = (
     bool,

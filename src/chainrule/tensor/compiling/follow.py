@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .changes import Table, Versioned
+from ..changes import Table, Versioned
+from ..value import Value
 from .names import PACKAGE, Names, is_library, library_names, names_in, names_of_method, own_names
-from .value import Value
 from .watch import PLAIN, Found, Get, Place, Watch
 
 MANY_ITEMS = 4096

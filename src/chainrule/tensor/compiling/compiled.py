@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import Program
-from ..core.signature import Signature
-from ..errors import CompileError, OptionError
-from ..runtime.program import build
-from .capture import active
-from .pytree import flatten
+from ...backends.base import Program
+from ...core.signature import Signature
+from ...errors import CompileError, OptionError
+from ...runtime.program import build
+from ..capture import active
+from ..pytree import flatten
+from ..value import Value, array_of
 from .rounds import every
 from .trace import Trace, key_of, trace
-from .value import Value, array_of
 
 MANY_TRACES = 32
 KEPT_TRACES = 8

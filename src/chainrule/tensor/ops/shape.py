@@ -5,21 +5,28 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node, Shape
-from ..errors import OptionError, ShapeError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node, Shape
+from ...errors import OptionError, ShapeError
+from ..value import Tensor, as_tensor, constant, make, use, view_of
+from ..view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 from .elementwise import broadcast_shapes, of_one_dtype, operand, select
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
-from .value import as_tensor, constant, make, use, view_of
-from .view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat",
+    "concatenate", "diag", "diagonal", "expand_dims", "flatten", "flip", "hstack",
+    "matrix_transpose", "moveaxis", "pad", "permute", "permute_dims", "ravel", "repeat",
+    "repeat_interleave", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile",
+    "trace", "transpose", "tril", "triu", "unbind", "unsqueeze", "unstack", "vstack",
+]
+# fmt: on
 
 
 def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:

@@ -12,22 +12,27 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.dtypes import DType
-from ..core.node import Node, Shape
-from ..errors import DTypeError, OptionError, ShapeError
-from .capture import Source, active, user_line
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.dtypes import DType
+from ...core.node import Node, Shape
+from ...errors import DTypeError, OptionError, ShapeError
+from ..capture import Source, active, user_line
+from ..value import Tensor, Value, array_of, as_tensor, make, stored
 from .elementwise import add, broadcast_shapes, float_node, multiply
 from .shape import sizes
-from .value import Value, array_of, as_tensor, make, stored
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "Generator", "bernoulli", "choice", "default_generator", "dropout_mask", "exponential",
+    "manual_seed", "multinomial", "normal", "permutation", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "seed", "uniform",
+]
+# fmt: on
 
 
 _drawing = threading.RLock()  # two threads never draw the same numbers of one generator

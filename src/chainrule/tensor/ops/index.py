@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.interval import interval
-from ..core.node import Array, Node, Shape
-from ..errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
-from ..runtime import realize as rt
-from .capture import active, user_line
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.interval import interval
+from ...core.node import Array, Node, Shape
+from ...errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
+from ...runtime import realize as rt
+from ..capture import active, user_line
+from ..ranges import check_known, check_later
+from ..value import Tensor, Value, array_of, as_tensor, make, use, view_of
+from ..view import Flip, Reshape, Slice, Step, View
 from .elementwise import broadcast_shapes
-from .ranges import check_known, check_later
 from .reduce import normalize_axis, pick
-from .value import Value, array_of, as_tensor, make, use, view_of
-from .view import Flip, Reshape, Slice, Step, View
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "argsort", "gather", "index_select", "one_hot", "scatter", "scatter_add", "searchsorted",
+    "sort", "take", "take_along_axis", "topk",
+]
+# fmt: on
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:

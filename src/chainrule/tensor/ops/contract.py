@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node
-from ..errors import DTypeError, OptionError, ShapeError
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import DTypeError, OptionError, ShapeError
+from ..value import Tensor, Value, as_tensor, make, use
 from .elementwise import add, broadcast_shapes, multiply
 from .reduce import normalize_axis, sum
 from .shape import reshape
-from .value import Value, as_tensor, make, use
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "addmm", "bmm", "dot", "einsum", "matmul", "mm", "outer", "tensordot", "vecdot",
+]
+# fmt: on
 
 
 def _operands(name: str, *xs: Any) -> tuple[list[Node], list[Tensor]]:
