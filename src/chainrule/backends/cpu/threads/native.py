@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-from ....core.forking import free_in_child
+from ....core.host.forking import free_in_child
 from ...base import Cache
 from ..machine.library import Library
 from ..machine.sources import compiler_digest
