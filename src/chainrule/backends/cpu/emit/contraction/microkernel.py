@@ -48,6 +48,7 @@ class Tile(NamedTuple):
     packed: bool
     outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
     adds: bool = False  # to what is there
+    parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
 
     @property
     def scalar(self) -> str:
@@ -65,7 +66,7 @@ class Tile(NamedTuple):
         strides = f"{first}_{self.a_strides[1]}_{self.b_stride}".replace("-", "n")
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
-        adds = "_adds" if self.adds else ""
+        adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
 
@@ -97,7 +98,14 @@ def accumulate(
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
-    def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
+    # Where a step of k takes each row to the next, LLVM would keep elements for it, in registers
+    # that the sums need; with one vector of columns there are enough of them.
+    meets = tile.rows > 1 and each > 1 and not tile.by_table
+    meets = meets and follows(stride, tile.a_strides[0], tile.rows)
+
+    def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
+        first = number % tile.parts * each * tile.rows
+        sums = every[first : first + each * tile.rows]
         for row in (0, tile.rows - 1) if far else ():
             f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
@@ -106,29 +114,32 @@ def accumulate(
             count = v.lanes if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
         next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
-        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        if meets:
+            next_a = f.opaque(next_a)
+        new = []
         for row in rows:
             x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
-        return after
+                new.append(f.multiply_add(f.splat(x, column.lanes), column, old))
+        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        return [*after, *every[:first], *new, *every[first + len(new) :]]
 
     zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
         if tile.outer and tile.k <= MOST_AT_ONCE:
-            for _ in range(tile.k):
-                values = step(*values)
+            for i in range(tile.k):
+                values = step(i, *values)
             return values
         turns, rest = divmod(tile.k, at_once)
         with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
-            for _ in range(at_once):
-                loop.next = step(*loop.next)
+            for i in range(at_once):
+                loop.next = step(i, *loop.next)
         if rest:
             with f.fold(i64(rest), loop.values) as loop:
-                loop.next = step(*loop.values)
+                loop.next = step(0, *loop.values)
         return loop.values
 
     def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
@@ -141,8 +152,17 @@ def accumulate(
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
-    totals = nest(tile.outer, [begin, b, *zeros * tile.rows])[2:]
+    count = tile.rows * each
+    totals = nest(tile.outer, [begin, b, *zeros * tile.rows * tile.parts])[2:]
+    while len(totals) > count:
+        before, last = totals[-2 * count : -count], totals[-count:]
+        totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
     return [totals[row * each : (row + 1) * each] for row in rows]
+
+
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
