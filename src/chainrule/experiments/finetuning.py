@@ -27,7 +27,7 @@ from ..models import GPT
 from ..nn.functional import cross_entropy
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
 

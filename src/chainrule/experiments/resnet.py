@@ -19,7 +19,7 @@ from ..data import CIFAR10_CLASSES, Batches, RandomCrop, RandomFlip, load_cifar1
 from ..models import ResNet
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
 

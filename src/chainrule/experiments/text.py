@@ -18,7 +18,7 @@ from ..data import TextBatches, TextCorpus, load_tiny_shakespeare
 from ..models import GPT, CharLSTM, generate
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
 

@@ -16,7 +16,7 @@ from ..data import load_multi30k, pad_sequences
 from ..errors import MissingExtraError
 from ..models import END, PAD, START, Seq2SeqTransformer, beam_search
 from ..tensor import functions as f
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .figures import COLOURS
 from .seq2seq import Pairs, Teacher, Tokens, pairs_of

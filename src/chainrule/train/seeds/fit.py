@@ -15,8 +15,9 @@ from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
 from ...tensor.compiling.trace import Trace
+from ...tensor.grad_mode import no_grad
 from ...tensor.pytree import unflatten
-from ...tensor.value import Value, no_grad, stored
+from ...tensor.value import Value, stored
 from ..callbacks import Callback, EarlyStopping
 from ..dataset import Dataset
 from ..fitting import CHUNK_SECONDS
