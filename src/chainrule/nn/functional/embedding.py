@@ -13,12 +13,13 @@ from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, Shape
 from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
+from ...tensor.ops.elementwise import select
 from ...tensor.ops.index import one_hot as build_one_hot
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, choice, number, optional
-from .known import known_values, select
+from .known import known_values
 
 _OPTIONS = {
     "max_norm": optional(number(0, brackets="()")),

@@ -309,17 +309,17 @@ round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
 )
 
 
-def relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
     """x̄ = g where y > 0, else 0 (as PyTorch at 0); NaN passes. Only the output is needed."""
     return [g.where(g.le(y, g.zeros_like(y)), g.zeros_like(grad), grad)]
 
 
-relu = _any_unary(
-    "relu",
-    lambda x: g.custom_vjp(g.max(x, g.zeros_like(x)), [x], relu_rule),
-    "max(x, 0)",
-    "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])",
-)
+def relu_node(x: Node) -> Node:
+    """max(x, 0)."""
+    return g.custom_vjp(g.max(x, g.zeros_like(x)), [x], _relu_rule)
+
+
+relu = _any_unary("relu", relu_node, "max(x, 0)", "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])")
 
 
 def isnan(x: Any) -> Tensor:
