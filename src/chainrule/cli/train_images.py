@@ -47,7 +47,7 @@ def _size(
     "--augment",
     callback=names,
     metavar="NAME[:AMOUNT],...",
-    help=f"Change images at random: {', '.join(AUGMENTATIONS)}; as in shift:3,flip.",
+    help=f"Change images at random: {', '.join(AUGMENTATIONS)}; as in shift:3,rotate:15,flip.",
 )
 @dropout_option(DEFAULTS.dropout)
 @epochs_options(DEFAULTS)

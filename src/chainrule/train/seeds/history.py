@@ -11,7 +11,7 @@ import numpy as np
 from ...core.host.whole_file import whole_file
 from ...core.node import Array
 from ...errors import OptionError
-from ..figures import matplotlib_of, save_figure
+from ...plot import matplotlib_of, save_figure
 from ..history import History
 
 INNER = (10.0, 90.0)

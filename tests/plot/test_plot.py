@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.errors import DataError, ShapeError
-from chainrule.train.figures import NEGATIVE, POSITIVE, curves, hinton, hinton_figure
+from chainrule.plot import NEGATIVE, POSITIVE, curves, hinton, hinton_figure
 
 matplotlib = pytest.importorskip("matplotlib")
 
