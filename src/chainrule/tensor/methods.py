@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ops import contract, cumulative, elementwise, index, reduce, shape, statistics
+from .ops import contract, cumulative, elementwise, index, joining, reduce, shape, statistics
 from .value import Value
 
 
@@ -121,11 +121,11 @@ class Methods(Value):
     movedim = shape.moveaxis  # PyTorch's name
     squeeze = shape.squeeze
     unsqueeze = shape.unsqueeze
-    chunk = shape.chunk
-    unbind = shape.unbind
-    tile = shape.tile
+    chunk = joining.chunk
+    unbind = joining.unbind
+    tile = joining.tile
     unfold = shape.unfold
-    repeat_interleave = shape.repeat_interleave
+    repeat_interleave = joining.repeat_interleave
     flip = shape.flip
     roll = shape.roll
     tril = shape.tril

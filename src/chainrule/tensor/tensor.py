@@ -18,7 +18,7 @@ from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
 from .methods import Methods
-from .ops import bits, contract, create, elementwise, index, shape
+from .ops import bits, contract, create, elementwise, index, joining, shape
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order
@@ -449,22 +449,22 @@ class Tensor(Methods):
         """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see
         `cr.repeat`)."""
         if axis is not None:
-            return shape.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
+            return joining.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
         counts = shape.sizes("repeat", repeats)
         if len(counts) < self.ndim or (len(counts) == 1 and self.ndim == 1):
             raise OptionError(
                 "x.repeat is tile in PyTorch and repeats each element in NumPy: write x.tile(...),"
                 " x.repeat_interleave(n, axis) or x.repeat(n, axis=...)"
             )
-        return shape.tile(self, counts)
+        return joining.tile(self, counts)
 
     def split(self, split_size: Any, dim: Any = 0) -> list[Tensor]:
         """Parts of the given length (or lengths) along ``dim``, as in PyTorch."""
-        return shape.split(self, split_size, dim=dim)
+        return joining.split(self, split_size, dim=dim)
 
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """x[start:start + length] along ``dim``, a view."""
-        return shape.narrow(self, dim, start, length)
+        return joining.narrow(self, dim, start, length)
 
     def select(self, dim: Any, index: Any) -> Tensor:
         """x[index] along ``dim``, a view."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import OptionError, ShapeError
 from ...tensor.grad_mode import no_grad
-from ...tensor.ops.shape import concat
+from ...tensor.ops.joining import concat
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor
 
