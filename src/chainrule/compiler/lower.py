@@ -630,7 +630,8 @@ def _padded(
 
 
 def _scatter(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
-    x, where, updates = node.inputs
+    x, *others = node.inputs
+    where, updates = (base_of(o)[0] for o in others)  # of any shape
     row = math.prod(x.shape[1:])
     return [
         copy_nest(x, numbers[node], numbers),

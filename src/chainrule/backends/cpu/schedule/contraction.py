@@ -100,10 +100,13 @@ class Epilogue(Protocol):
 
 
 class Announcement(Protocol):
-    """What happens before sums are computed: a chance to fetch what their epilogue will touch."""
+    """What the epilogue will touch: a chance to fetch it while the sums are computed."""
 
-    def __call__(self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
-        """``count`` sums of row m, from column n, are next."""
+    def __call__(
+        self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
+    ) -> list[tuple[Value, bool]]:
+        """A pointer into each cache line that goes with ``count`` sums of row m, from column n on,
+        and whether it is written; as many for each row."""
 
 
 def batch_indices(f: Function, c: Contraction, batch: Value) -> list[Value]:

@@ -132,14 +132,18 @@ def emit_contract(
 
     touched = _matrices(body)
 
-    def announce(f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
+    def announce(
+        f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
+    ) -> list[tuple[Value, bool]]:
         e.f = f
         for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
             e.variables[var] = value
+        lines = []
         for (buffer, address), (scalar, written) in touched.items():
             start = f.gep(pointers[buffer], e.address(address), scalar)
             for column in range(0, count, CACHE_LINE // SIZE_OF_SCALAR[scalar]):
-                f.prefetch(f.gep(start, column, scalar), written)
+                lines.append((f.gep(start, column, scalar), written))
+        return lines
 
     if windowed is None:
         emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue, kept)

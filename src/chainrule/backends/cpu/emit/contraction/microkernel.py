@@ -49,6 +49,8 @@ class Tile(NamedTuple):
     outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
     adds: bool = False  # to what is there
     parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
+    written: int = 0  # lines for each row that are asked for on the way, to write to them
+    read: int = 0  # and to read
 
     @property
     def scalar(self) -> str:
@@ -67,6 +69,7 @@ class Tile(NamedTuple):
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
         adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
+        adds += f"_w{self.written}r{self.read}" if self.written or self.read else ""
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
 
@@ -77,9 +80,11 @@ def accumulate(
     b: Value,
     at_once: int,
     start: Value,
+    lines: Sequence[tuple[Value, int, bool]] = (),
 ) -> list[list[Value]]:
     """The sums in registers over k from ``start`` on, ``[row][vector]``; ``at_once`` steps of k a
-    turn of the loop."""
+    turn of the loop. ``lines``: addresses that are asked for on the way, how many, and whether to
+    write to them."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
@@ -136,6 +141,8 @@ def accumulate(
         with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
             for i in range(at_once):
+                for table, count, write in lines:
+                    _ask(f, table, count, write, loop.index, turns, i)
                 loop.next = step(i, *loop.next)
         if rest:
             with f.fold(i64(rest), loop.values) as loop:
@@ -165,6 +172,17 @@ def follows(step: int, row: int, rows: int) -> bool:
     return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
 
 
+def _ask(
+    f: Function, table: Value, count: int, write: bool, turn: Value, turns: int, step: int
+) -> None:
+    """Fetch a line of the ``count`` whose addresses are in a table: one in each of the first steps
+    of a turn, so that all of them are asked for in the end."""
+    each = -(-count // turns)
+    if step < each:
+        number = least(f, f.add(f.mul(turn, i64(each)), i64(step)), i64(count - 1))
+        f.prefetch(f.load("ptr", f.gep(table, number, "ptr")), write)
+
+
 def steps_at_once(multiply_adds: int, k: int) -> int:
     """How many steps of k make a turn of the loop, given the multiply-adds of one."""
     count = 1
@@ -174,7 +192,8 @@ def steps_at_once(multiply_adds: int, k: int) -> int:
 
 
 def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
-    """The name of ``void (a, b, c)``, c being ``rows`` rows of ``panel.width``; made once a module.
+    """The name of ``void (a, b, c, written, read)``, c being ``rows`` rows of ``panel.width``, the
+    last two tables of addresses; made once a module.
 
     A ``rare`` one is kept short, which LLVM takes less time for.
     """
@@ -182,12 +201,17 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
         return tile.name
     at_once = 1 if rare else steps_at_once(tile.multiply_adds, tile.k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
+    args += [("ptr noalias readonly", name) for name in ("written", "read")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
     if tile.k > LONG_SUM and tile.scalar in ("float", "double") and not (tile.outer or tile.adds):
         _long_sums(f, tile, a, b, c, at_once)
     else:
-        sums = accumulate(f, tile, a, b, at_once, i64(0))
+        asked = [
+            (name, tile.rows * n) for name, n in (("written", tile.written), ("read", tile.read))
+        ]
+        lines = [(f.args[name], count, name == "written") for name, count in asked if count]
+        sums = accumulate(f, tile, a, b, at_once, i64(0), lines)
         for place, value in _places(f, tile, c, sums):
             f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()

@@ -215,7 +215,7 @@ class _Windows(TileEmitter):
         strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
         for shape, each in self._panels(group):
             with each as (p, column):
-                self._announce(shape, indices, row, rows, column)
+                self._fetch(shape, indices, row, rows, column)
                 self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
                 self._finish(shape, indices, row, rows, column)
 
@@ -287,14 +287,6 @@ class _Windows(TileEmitter):
         if self.plan.pack_b:
             return self._panel_at(group, p)
         return self.f.gep(at_b, scaled(self.f, column, self.w.n.b), self.c.scalar)
-
-    def _announce(
-        self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value
-    ) -> None:
-        f = self.f
-        if self.announce is not None:
-            with f.for_range(0, rows, hint="r") as r:
-                self.announce(f, indices, plus(f, row, r), column, shape.count)
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         plan, inside = self.plan, self.inside
@@ -381,6 +373,6 @@ class _Windows(TileEmitter):
         row, rows, _ = self._rows(tile)
         for shape, each in self._panels(group):
             with each as (p, column):
-                self._announce(shape, indices, row, rows, column)
+                self._fetch(shape, indices, row, rows, column)
                 self.buffer = self._sums(place, tile, group, p)
                 self._finish(shape, indices, row, rows, column)
