@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.whole_file import whole_file
+from ..core.host.whole_file import whole_file
 from ..errors import DataError
 from ..plot import draw_to
 from .base import Result

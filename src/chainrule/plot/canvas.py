@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..core.whole_file import whole_file
+from ..core.host.whole_file import whole_file
 from ..errors import MissingExtraError
 from .colours import NEGATIVE, POSITIVE
 

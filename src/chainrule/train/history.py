@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..errors import OptionError
 from ..plot import matplotlib_of, save_figure
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.host.whole_file import whole_file
 from ...core.node import Array
-from ...core.whole_file import whole_file
 from ...errors import OptionError
 from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 from ...nn.module import Module

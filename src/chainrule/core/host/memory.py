@@ -10,7 +10,7 @@ import ctypes
 
 import numpy as np
 
-from .node import Array
+from ..node import Array
 
 CACHE_LINE = 64  # bytes
 

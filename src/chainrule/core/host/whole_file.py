@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import WriteError
+from ...errors import WriteError
 
 TEMPORARY = ".writing-"
 """What the names of files in the making begin with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from ..errors import OptionError
+from ...errors import OptionError
 
 
 class device(str):  # noqa: N801 - PyTorch's name

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, DTypeError
-from .node import Array
+from ...errors import DataError, DTypeError
+from ..node import Array
 
 _INT64 = np.iinfo(np.int64)
 
