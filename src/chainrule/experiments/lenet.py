@@ -55,11 +55,6 @@ LINEAR, HIDDEN, SOFTMAX, RADIAL, SHIFTED = (
 )
 
 
-def softmax() -> nn.Module:
-    """LeNet-5 with logits."""
-    return LeNet5("softmax")
-
-
 def times(factor: float, rates: tuple[float, ...]) -> tuple[float, ...]:
     """Rates for a loss or a net with steeper slopes."""
     return tuple(factor * rate for rate in rates)
@@ -71,9 +66,11 @@ SYSTEMS: dict[str, System] = {
     "784-300-100-10": System(dense(784, 300, 100, 10), DENSE, FALLING, "3.05 %", None, 2.3),
     "LeNet-1": System(LeNet1, SHORT, FALLING, "1.7 % (16 x 16 pixels)", None, 2.2),
     "LeNet-4": System(LeNet4, SHORT, FALLING, "1.1 %", None, 1.4),
-    SOFTMAX: System(softmax, SHORT, FALLING, "", 3.5, 1.15),
+    SOFTMAX: System(lambda: LeNet5("softmax"), SHORT, FALLING, "", 3.5, 1.15),
     RADIAL: System(LeNet5, times(0.02, SHORT), times(0.02, FALLING), "0.95 %", 3.5, 1.15, map_loss),
-    SHIFTED: System(softmax, MOVED, LONG, "0.8 %", None, 0.95, cross_entropy, SHIFT),
+    SHIFTED: System(
+        lambda: LeNet5("softmax"), MOVED, LONG, "0.8 %", None, 0.95, cross_entropy, SHIFT
+    ),
 }
 
 
@@ -132,31 +129,33 @@ def describe(
 
 
 # -- training --------------------------------------------------------------------------------------
-def learn(
-    lab: Lab,
-    what: str,
-    net: nn.Module,
-    x: Array,
-    y: Array,
-    rates: tuple[float, ...],
-    system: System,
-    seed: int,
-) -> None:
-    """Gradient descent with momentum 0.9 on batches of 50 (the paper: online, each weight with a
-    rate of its own, from second derivatives)."""
+def program(
+    net: nn.Module, x: Array, y: Array, rates: tuple[float, ...], system: System, seed: int
+) -> tuple[Any, Any]:
+    """A step of gradient descent with momentum 0.9 on batches of 50 (the paper: online, each weight
+    with a rate of its own, from second derivatives), and its falling rate."""
     distort = RandomShift(system.shift, BACKGROUND) if system.shift else ()
     batches = Batches(x, y, min(50, len(x)), seed=seed, augment=distort)
     sgd = optim.SGD(net.parameters(), lr=rates[0], momentum=0.9)
     falling = optim.lr_scheduler.LambdaLR(sgd, lambda e: rates[min(e, len(rates) - 1)] / rates[0])
 
     @compile_function
-    def step() -> None:
+    def step() -> Any:
         images, labels = batches.next()
         loss = system.loss(net(images), labels)
         sgd.zero_grad()
         loss.backward()
         sgd.step()
+        return loss
 
+    return step, falling
+
+
+def learn(
+    lab: Lab, what: str, net: nn.Module, x: Array, y: Array, rates: Any, system: System, seed: int
+) -> None:
+    """As many passes as there are rates."""
+    step, falling = program(net, x, y, rates, system, seed)
     epochs = lab.epochs(len(rates))
     for epoch in range(epochs):
         step.repeat(len(x) // min(50, len(x)))

@@ -103,8 +103,8 @@ def grammar(lab: Lab, report: Report, limit: int) -> None:
         needed, judged = math.ceil(0.2 * seeds - 1e-9), lab.full and kind == RULE
         report.add(
             f"embedded Reber grammar, 3 blocks of 2 (1), {kind}",
-            f"{(took > 0).sum()} of {seeds} seeds{after(took, 'strings')}; after {nets.seen:,} "
-            f"{100 * right[:, 256:].mean():.1f} % of the other strings",
+            f"{(took > 0).sum()} of {seeds} seeds{after(took, 'strings')}; "
+            f"{100 * right[:, 256:].mean():.1f} % of the other strings right after {nets.seen:,}",
             bool((took > 0).sum() >= needed) if judged else None,
             criterion=f"{needed} of {seeds} within {limit:,} strings" if judged else "",
             reported="100 % of trials, 8,440 strings" if kind == RULE else "",
