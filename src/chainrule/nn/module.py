@@ -110,8 +110,13 @@ class Module(Versioned):
                     f" {type(value).__name__} (to change its numbers: .{name}.assign(value))"
                 )
             self._parameters[name] = None
-        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+        elif name in self._buffers:
             if value is not None:
+                if not isinstance(value, Tensor):
+                    raise TypeError(
+                        f"{type(self).__name__}.{name} is a buffer: assign a tensor or None, got "
+                        f"{type(value).__name__}; write cr.tensor(value)"
+                    )
                 value._separate()
             self._buffers[name] = value
         elif name in self._modules:
