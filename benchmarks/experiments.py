@@ -6,8 +6,9 @@ What `chainrule reproduce` runs: LeNet-5 with the paper's connections on MNIST (
 momentum 0.9), the small GPT of nanoGPT on Shakespeare (12 pieces of 64 characters, AdamW, a
 schedule, gradients clipped), an LSTM of 16 on the adding problem (50 sequences of 100 to 110 steps,
 Adam, gradients clipped). PyTorch starts from the same weights in the interpreter named by
-CHAINRULE_PEERS_PYTHON, eager, with its fused optimizers, and draws minibatches of its own; the losses before training are compared. Both take turns in one run; seconds are the
-processor's, and of each the least of the rounds counts.
+CHAINRULE_PEERS_PYTHON, eager, with its fused optimizers, and draws minibatches of its own; the
+losses before training are compared. Both take turns in one run; seconds are the processor's, and
+of each the least of the rounds counts.
 """
 
 from __future__ import annotations
