@@ -117,8 +117,12 @@ LATE = {
     "backends/base.py",
     "backends/interpreter.py",
     "backends/cpu/backend.py",
+    "backends/cpu/machine/library.py",
+    "backends/cpu/machine/target.py",
+    "backends/cpu/threads/native.py",
     "backends/cpu/threads/pool.py",
     "backends/cpu/program/compiled.py",
+    "backends/cpu/program/step_loop.py",
 }
 
 

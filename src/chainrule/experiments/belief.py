@@ -10,7 +10,7 @@ from .. import nn
 from ..core.node import Array
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from ..train import fit_rbm
 from .base import Lab, Report
 from .images import Images

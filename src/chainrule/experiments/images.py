@@ -16,7 +16,7 @@ from ..models.lenet import BACKGROUND, INK
 from ..plot import tiles as tiles
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from ..train import Trainer
 from .base import Lab
 

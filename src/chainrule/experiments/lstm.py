@@ -20,7 +20,7 @@ from ..data.long_lags import make_adding
 from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .reber import reber
 from .recurrent import NETS, Reader, by_lag, cells_over_time, set_gates, trained

@@ -12,7 +12,7 @@ from ..data import TextBatches, TextCorpus
 from ..models import GPT, generate
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 
 LENGTH = 64
 

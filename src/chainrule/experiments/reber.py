@@ -13,7 +13,7 @@ from ..data.generators import REBER_SYMBOLS, make_reber, reber_next
 from ..data.sequences import pad_sequences
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Lab
 from .recurrent import Reader, set_gates, trained
 

@@ -12,7 +12,7 @@ from ..data import Batches
 from ..data.long_lags import make_adding
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 
 NETS = {"LSTM": nn.LSTM, "plain net": nn.RNN}
 

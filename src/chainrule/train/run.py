@@ -101,10 +101,10 @@ class Run:
         listeners = self.listeners
         self._epoch_begun, self._epoch_ended, self._settled, self._ended = (
             told(listeners, method)
-            for method in ("on_epoch_begin", "on_epoch_end", "_settled", "on_fit_end")
+            for method in ("on_epoch_begin", "on_epoch_end", "_at_rest", "on_fit_end")
         )
-        heard = [c for c in listeners if told([c], "_paused") or told([c], "on_steps")]
-        self._paused = [c._paused for c in heard]
+        heard = [c for c in listeners if told([c], "_at_pause") or told([c], "on_steps")]
+        self._paused = [c._at_pause for c in heard]
 
     def _pause(self, pause: Pause) -> None:
         for paused in self._paused:

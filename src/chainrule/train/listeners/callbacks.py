@@ -75,16 +75,16 @@ class Callback:
     def on_fit_end(self, trainer: Any) -> None:
         """After the last step, also where training was stopped, or interrupted by Ctrl-C."""
 
-    def _paused(self, trainer: Any, pause: Pause) -> None:
+    def _at_pause(self, trainer: Any, pause: Pause) -> None:
         """Between two native runs, some 20 times a second."""
         if self.every > 0 and trainer.step % self.every == 0:
             self.on_steps(trainer, trainer.step, pause.logs())
 
-    def _settled(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
+    def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
         """Before a batch of an epoch: the tensors alone say what follows. ``last``: nothing does,
         unless the run is resumed."""
 
-    def _settings(self, trainer: Any) -> dict[str, Any]:
+    def _as_settings(self, trainer: Any) -> dict[str, Any]:
         """Options by which a run is another run, as JSON values."""
         return {}
 

@@ -102,7 +102,7 @@ class Checkpoints(RunFolder):
         traces: Callable[[], Iterable[Trace]],
     ) -> None:
         self.steps = steps
-        stops = filter(None, (c._settings(steps.task) for c in callbacks))
+        stops = filter(None, (c._as_settings(steps.task) for c in callbacks))
         options = options_of(steps.task, steps.meter.metrics, stops)
         # Where this trainer goes on itself, its learning rate is what the run made of it.
         started = steps.task._started.setdefault(checkpoint.folder.resolve(), {})
@@ -110,7 +110,7 @@ class Checkpoints(RunFolder):
         super().__init__(checkpoint, callbacks, options, data, traces)
         self._found: Found | None = None
 
-    def _settled(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
+    def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
         """Write the state before a batch, if it is time."""
         if last or self.checkpoint.due(trainer.step):
             place = {"epoch": epoch, "batch": batch, "rows": self.steps.meter.rows}

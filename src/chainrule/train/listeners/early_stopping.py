@@ -122,7 +122,7 @@ class EarlyStopping(Callback):
         if self.restore_best:
             trainer.restore_best()
 
-    def _settings(self, trainer: Any) -> dict[str, Any]:
+    def _as_settings(self, trainer: Any) -> dict[str, Any]:
         """Its rule."""
         monitor = self.monitor or ("val_loss" if trainer.has_validation else "loss")
         named = ("patience", "min_delta", "restore_best", "start_from")

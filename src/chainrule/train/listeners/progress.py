@@ -35,7 +35,7 @@ class LiveProgress(Progress):
         self.began = self.shown_at = time.perf_counter()
         self.last: str = ""
 
-    def _paused(self, trainer: Any, pause: Pause) -> None:
+    def _at_pause(self, trainer: Any, pause: Pause) -> None:
         """Redraw."""
         epoch, fraction, logs, per_step = pause.epoch, pause.done, pause.logs(), pause.per_step
         rate = f"{1 / per_step:,.0f} steps/s" if per_step else ""
@@ -103,7 +103,7 @@ class TimeLimit(Callback):
         """They run from here on."""
         self.seconds, self.started = seconds, time.perf_counter()
 
-    def _paused(self, trainer: Any, pause: Pause) -> None:
+    def _at_pause(self, trainer: Any, pause: Pause) -> None:
         """Look at the clock."""
         if time.perf_counter() - self.started > self.seconds:
             trainer.stop(f"{self.seconds:g} seconds are over")

@@ -74,7 +74,7 @@ class Watch(Callback):
         size = sum(p.node.size for p in task.trained)
         return changed or hooked or size > LARGEST
 
-    def _paused(self, trainer: Any, pause: Pause) -> None:
+    def _at_pause(self, trainer: Any, pause: Pause) -> None:
         """Look, unless that was done too short a time ago."""
         if not self.wanted or pause.advance is None or self.task.step - self._first_step < STEPS:
             return

@@ -109,7 +109,7 @@ class SeedFolder(RunFolder):
 
     def __init__(self, run: Written, checkpoint: Checkpoint) -> None:
         plan, nets, self.run = run.plan, run.nets, run
-        stops = [stop.rule._settings(nets.one) for stop in run.stops]
+        stops = [stop.rule._as_settings(nets.one) for stop in run.stops]
         options = options_of(nets.one, nets.one._steps.meter.metrics, stops)
         options["seed"] = list(nets.seeds)
         options |= {f"vary[{k!r}]": v.tolist() for k, v in nets.vary.items()}
@@ -119,7 +119,7 @@ class SeedFolder(RunFolder):
     def _traces(self) -> list[Trace]:
         return [mapped.trace for mapped, _, _ in self.run.turns]
 
-    def _settled(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
+    def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
         """Write the state after an epoch, if it is time."""
         nets, run = self.run.nets, self.run
         before = nets.step - run.plan.data.steps

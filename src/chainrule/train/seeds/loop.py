@@ -148,7 +148,7 @@ class SeedLoop(Run):
             medians = {k: float(np.nanmedian(v)) for k, v in last.items()}
         share, each = self.epoch / self.plan.epochs, self.per_epoch / self.data.steps
         pause = Pause(self.epoch - 1, share, each, lambda: medians)
-        self.display._paused(nets, pause)
+        self.display._at_pause(nets, pause)
         self._pause(pause)
         self.display.on_epoch_end(nets, self.epoch - 1, medians)
 

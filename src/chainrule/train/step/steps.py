@@ -26,12 +26,13 @@ from ...tensor.compiling.follow import Part, follow
 from ...tensor.compiling.rounds import Turn
 from ...tensor.compiling.trace import Trace
 from ...tensor.compiling.watch import Watch
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.create import zeros_like
 from ...tensor.pytree import flatten
 from ...tensor.ranges import GivenCheck
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, make, no_grad, register_leaf, stored, use
+from ...tensor.value import Value, make, register_leaf, stored, use
 from ..measure.batch import Batch, BatchLoss
 from ..measure.meter import Measured, Meter
 from ..rows.arrays import Arrays
