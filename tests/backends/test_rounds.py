@@ -11,6 +11,8 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.backends.base import Copy, Run
+from chainrule.backends.cpu.program import rounds as cpu_rounds
+from chainrule.backends.cpu.program.compiled import CompiledProgram
 from chainrule.backends.cpu.program.rounds import NativeRounds, native_rounds
 from chainrule.backends.cpu.threads.pool import get_num_threads, set_num_threads
 from chainrule.backends.interpreter import InterpretedRounds
@@ -97,6 +99,42 @@ def test_others_may_run_the_programs_between_two_runs() -> None:
     InterpretedRounds(again).run(2)
     InterpretedRounds(again).run(2)
     assert [a.tobytes() for a in written] == [a.tobytes() for a in wanted]
+
+
+def test_of_long_rounds_single_steps_find_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(listed: list[Run | Copy], written: list[np.ndarray], make: Any) -> list[bytes]:
+        rounds = make(listed)
+        for count in (4, 9):
+            rounds.run(count)
+        return [a.tobytes() for a in written]
+
+    wanted = run(*parts(200, 64), InterpretedRounds)
+    before = get_num_threads()
+    set_num_threads(2)
+    try:
+        listed, written = parts(200, 64)
+        step = listed[1]
+        assert isinstance(step, Run) and isinstance(step.program, CompiledProgram)
+        step.program.run(step.inputs, [a.copy() for a in step.state], 2)
+        pace = step.program.loop.pace
+        assert pace.per_step
+        pace.due = 0.0
+        monkeypatch.setattr(cpu_rounds, "TURN", 0.0)  # any round is long
+        used: list[tuple[int, int]] = []
+        loop_run = step.program.loop._run
+
+        def counted(entry: int, steps: int, threads: int) -> None:
+            used.append((steps, threads))
+            loop_run(entry, steps, threads)
+
+        monkeypatch.setattr(step.program.loop, "_run", counted)
+        assert run(listed, written, native_rounds) == wanted
+        assert {threads for _, threads in used} == {1, 2}
+        assert max(steps for steps, _ in used) <= 3
+    finally:
+        set_num_threads(before)
 
 
 def test_what_cannot_be_is_refused() -> None:

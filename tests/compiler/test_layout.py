@@ -172,6 +172,20 @@ def test_what_two_convolutions_pad_alike_is_padded_once() -> None:
     assert sum(n.op == "pad" for n in reachable(new.roots)) == 1
 
 
+def test_what_is_padded_lies_as_the_forward_pass_reads_it() -> None:
+    """Whichever result is named first: a program's bits do not depend on that."""
+    x = g.input((2, 5, 6, 1, 1), F32)
+    forward = g.pad(x, (0, 1, 1, 0, 0), (0, 1, 1, 0, 0), 0.0)
+    turned = g.pad(g.permute(x, (4, 1, 2, 3, 0)), (0, 1, 1, 0, 0), (0, 1, 1, 0, 0), 0.0)
+    y = conv(forward, g.input((3, 3, 1, 1, 4), F32), (0, 0))
+    gradient = conv(turned, g.input((5, 6, 2, 1, 4), F32), (0, 0))
+    pads = [
+        {n.shape for n in reachable(layout(roots)) if n.op == "pad"}
+        for roots in ([y, gradient], [gradient, y])
+    ]
+    assert pads == [{(2, 7, 8)}, {(2, 7, 8)}]
+
+
 def test_results_lie_as_they_are_named() -> None:
     (root,) = layout([g.tanh(H)])
     assert root.op == "tanh" and root.shape == H.shape

@@ -6,11 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chainrule.errors import DataError
 from chainrule.experiments import EXPERIMENTS, reproduce
-from chainrule.experiments.base import run_experiment
+from chainrule.experiments.base import Report, run_experiment
 from chainrule.experiments.page import page, stored, update_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -43,6 +44,15 @@ def test_a_run_is_stored_and_written_into_the_page(tmp_path) -> None:
     assert not (tmp_path / "results" / "t-c.json").exists()
 
 
+def test_what_is_measured_with_numpy_is_ready_for_json() -> None:
+    report = Report()
+    numbers = {"a": np.float32(0.5), "b": [np.int64(3)], "c": {"d": np.arange(2)}}
+    report.add("x", "y", np.float64(1) > 0, **numbers)  # type: ignore[arg-type]
+    (found,) = report.measurements
+    assert json.loads(json.dumps(found.numbers)) == {"a": 0.5, "b": [3], "c": {"d": [0, 1]}}
+    assert found.passed is True
+
+
 def test_the_results_of_the_docs_are_the_stored_ones() -> None:
     path = DOCS / "experiments.md"
     assert page(path) == path.read_text("utf-8"), "`chainrule reproduce NAME --page` writes it"
@@ -61,4 +71,4 @@ def test_the_story_tells_stored_numbers() -> None:
 
 
 def _numbers(text: str) -> list[str]:
-    return re.findall(r"\d[\d,]*(?:\.\d+)?", text)
+    return re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", text)

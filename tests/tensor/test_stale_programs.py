@@ -15,7 +15,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.tensor.watch import same
+from chainrule.tensor.compiling.watch import same
 
 X = np.array([[1.0, -2.0, 0.5]], "float32")
 Case = tuple[Callable[..., Any], Callable[[], Any]]  # a function of x, and a change of the world

@@ -13,8 +13,8 @@ import pytest
 import chainrule as cr
 from chainrule.experiments.networks import layered
 from chainrule.experiments.replicas import Replicas
-from chainrule.tensor.names import attributes_in, names_in, names_of_method, own_names
-from chainrule.tensor.watch import Found
+from chainrule.tensor.compiling.names import attributes_in, names_in, names_of_method, own_names
+from chainrule.tensor.compiling.watch import Found
 
 
 def functions() -> Iterator[types.FunctionType]:

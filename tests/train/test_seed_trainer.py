@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import CheckpointError, OptionError
 from chainrule.optim.lr_scheduler import ReduceLROnPlateau, StepLR
-from chainrule.tensor.random import default_generator
+from chainrule.tensor.ops.random import default_generator
 from chainrule.train import EarlyStopping, SeedHistory, SeedTrainer
 from chainrule.train.seeds import mapped
 

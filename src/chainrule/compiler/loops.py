@@ -287,6 +287,28 @@ class Kernel:
     beside: int = -1  # kernels of one number write different elements of what they write
 
 
+def key(e: Expr) -> tuple[object, ...]:
+    """What two equal expressions have in common, if their arguments are one."""
+    match e:
+        case Load():
+            own: tuple[object, ...] = (e.buffer,)
+        case Kept():
+            own = (e.scratch,)
+        case Local():
+            own = (e.number,)
+        case Constant():
+            own = (e.value, math.copysign(1, e.value))  # -0 is not 0
+        case Position():
+            own = ()
+        case Gather():
+            own = (e.buffer, e.rows, e.stride)
+        case Random():
+            own = (e.name,)
+        case Apply():
+            own = (e.name, e.param)
+    return (type(e), e.dtype, tuple(map(id, e.args)), e.address, *own)
+
+
 def walk(expr: Expr, seen: set[int] | None = None) -> Iterator[Expr]:
     """An expression and everything below it, each once."""
     seen = set() if seen is None else seen

@@ -37,6 +37,7 @@ from .loops import (
     Stage,
     Statement,
     Store,
+    key,
     strides_of,
     variable,
 )
@@ -62,24 +63,7 @@ class Lowering:
     # -- expressions, interned --------------------------------------------------------------------
     def one(self, e: Expr) -> Expr:
         """The first expression that is equal to this one."""
-        match e:
-            case Load():
-                own: tuple[object, ...] = (e.buffer,)
-            case Kept():
-                own = (e.scratch,)
-            case Local():
-                own = (e.number,)
-            case Constant():
-                own = (e.value, math.copysign(1, e.value))  # -0 is not 0
-            case Position():
-                own = ()
-            case Gather():
-                own = (e.buffer, e.rows, e.stride)
-            case Random():
-                own = (e.name,)
-            case Apply():
-                own = (e.name, e.param)
-        return self.exprs.setdefault((type(e), e.dtype, tuple(map(id, e.args)), e.address, *own), e)
+        return self.exprs.setdefault(key(e), e)
 
     def value(self, node: Node, index: Index) -> Expr:
         """The expression of one element of ``node``."""

@@ -1,14 +1,12 @@
-"""When kernels run, and which temporaries share memory.
-
-Kernels of one level need no barrier between them. Temporary buffers share one arena, planned from
-their lifetimes.
-"""
+"""When kernels run, and which temporaries share memory: these have one arena, planned from their
+lifetimes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .levels import in_levels
 from .loops import Buffer, Kernel, LoopProgram
 from .place import Placed
 
@@ -17,33 +15,11 @@ ALIGN = 64
 
 def order(placed: Placed) -> LoopProgram:
     """The program: kernels by level, the longest of a level first."""
-    found = _levels(placed.kernels)
-    turn = sorted(range(len(placed.kernels)), key=lambda i: (found[i], -placed.kernels[i].flops))
-    kernels, levels = [placed.kernels[i] for i in turn], [found[i] for i in turn]
+    found, at = in_levels(placed.kernels)
+    turn = sorted(range(len(found)), key=lambda i: (at[i], -found[i].flops))
+    kernels, levels = [found[i] for i in turn], [at[i] for i in turn]
     buffers, arena_bytes = _arena(placed.buffers, kernels, levels)
     return LoopProgram(buffers, kernels, levels, arena_bytes)
-
-
-def _levels(kernels: Sequence[Kernel]) -> list[int]:
-    """Each kernel's level: after all that it must wait for."""
-    levels: list[int] = []
-    last_write: dict[int, int] = {}
-    last_read: dict[int, int] = {}
-    beside: dict[int, tuple[int, int]] = {}  # the kernels that write now, and the write before them
-    for k in kernels:
-        level = 0
-        for b in k.reads:
-            level = max(level, last_write.get(b, -1) + 1)
-        for b in k.writes:
-            if k.beside < 0 or beside.get(b, (-1, -1))[0] != k.beside:
-                beside[b] = (k.beside, last_write.get(b, -1))
-            level = max(level, beside[b][1] + 1, last_read.get(b, -1) + 1)
-        levels.append(level)
-        for b in k.reads:
-            last_read[b] = max(last_read.get(b, -1), level)
-        for b in k.writes:
-            last_write[b] = max(last_write.get(b, -1), level)
-    return levels
 
 
 def _arena(

@@ -20,7 +20,7 @@ from ..core.counter_random import philox
 from ..core.node import Array, Node
 from ..errors import CompileError, DataError, OptionError
 from ..tensor.capture import active
-from ..tensor.random import drawing_from
+from ..tensor.ops.random import drawing_from
 from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
 from ..tensor.value import array_of, make, stored

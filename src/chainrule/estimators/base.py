@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 
+from ..core.host.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..core.node import Array
-from ..core.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..data.split import split_rows
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module

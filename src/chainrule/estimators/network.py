@@ -16,7 +16,7 @@ from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
-from ..tensor.random import Generator
+from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
 from ..tensor.value import no_grad, stored
 

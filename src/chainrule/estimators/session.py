@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..core.forking import free_in_child
+from ..core.host.forking import free_in_child
 from ..core.node import Array
 from ..runtime.threads import shared_cores
 from ..tensor.value import stored

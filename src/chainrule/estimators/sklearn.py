@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..core.host.plain import refuse_masked
 from ..core.node import Array
-from ..core.plain import refuse_masked
 from ..errors import DataError, OptionError
 from ..nn import BCELoss, NLLLoss
 from ..train.objective import ELEMENTWISE_LOSSES

@@ -17,8 +17,8 @@ from .. import __version__
 from ..backends.cpu.machine.name import processor_name
 from ..core.node import Array
 from ..errors import OptionError
+from ..plot import Draw, draw_to
 from ..runtime.threads import get_num_threads
-from .figures import Draw, save
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
 
@@ -60,10 +60,10 @@ class Report:
         criterion: str = "",
         **numbers: Any,
     ) -> None:
-        """One more measurement."""
-        self.measurements.append(
-            Measurement(system, reported, criterion, measured, passed, numbers)
-        )
+        """One more measurement. NumPy's numbers and arrays become Python's, for JSON."""
+        judged = None if passed is None else bool(passed)
+        plain = {name: _plain(value) for name, value in numbers.items()}
+        self.measurements.append(Measurement(system, reported, criterion, measured, judged, plain))
 
     def add_solved(
         self,
@@ -102,6 +102,14 @@ class Report:
             p90=_number(s.p90),
             seconds=round(runs.seconds, 3),
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(x: float) -> float | None:
@@ -224,7 +232,7 @@ class Result:
         """Draw every figure into ``folder`` as PNG. Needs matplotlib."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        return [save(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
+        return [draw_to(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the figures, of which it has the names, and with what it was made, ready

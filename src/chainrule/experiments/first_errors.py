@@ -16,7 +16,7 @@ from ..core.node import Array
 from ..data import load_digits
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import grad, vmap
 from .networks import Weights

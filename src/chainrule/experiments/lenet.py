@@ -20,7 +20,7 @@ from ..models import LeNet1, LeNet4, LeNet5, ScaledTanh, map_loss
 from ..models.lenet import BACKGROUND, INK
 from ..nn.functional import cross_entropy
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report, spread
 from .images import Images, mnist, stack, tiles

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.whole_file import whole_file
+from ..core.host.whole_file import whole_file
 from ..errors import DataError
+from ..plot import draw_to
 from .base import Result
-from .figures import save
 
 VERDICT = {True: "yes", False: "**no**", None: ""}
 TIERS = {"": "", "-full": "With `--full`:\n\n"}
@@ -29,7 +29,7 @@ def update_page(path: Path, results: Sequence[Result]) -> None:
     for result in results:
         tier = "-full" if result.full else ""
         for name, draw in result.drawings.items():
-            save(draw, _made(path.parent / "figures") / f"{name}{tier}.png")
+            draw_to(draw, _made(path.parent / "figures") / f"{name}{tier}.png")
         with whole_file(_made(path.parent / "results") / f"{result.name}{tier}.json") as file:
             file.write(json.dumps(result.to_dict(), indent=1, ensure_ascii=False).encode() + b"\n")
     path.write_text(page(path), encoding="utf-8")
@@ -77,7 +77,8 @@ def _fill(text: str, name: str, new: str, path: Path) -> str:
 def section(tier: str, result: Stored) -> str:
     """The table, the figures and the time of one run."""
     images = [f"![{result['title']}](figures/{name}{tier}.png)" for name in result["figures"]]
-    took = f"{duration(result['seconds'])}, {duration(result['processor_seconds'])} of processors."
+    worked, took = duration(result["processor_seconds"]), duration(result["seconds"])
+    took = f"{worked} of processor time, {took} by the clock."
     return TIERS[tier] + "\n\n".join([table(result["measurements"]), *images, took])
 
 
@@ -108,7 +109,7 @@ def summary(text: str, kept: dict[str, Stored]) -> str:
     """One row a section of the page: how many criteria there are and how many are met, of the
     quick run and of the full one."""
     rows = [
-        "| experiment | criteria met | time | criteria met, `--full` | time |",
+        "| experiment | criteria met | processor time | with `--full` | processor time |",
         "|---|---|---|---|---|",
     ]
     all_of = {tier: [0, 0] for tier in TIERS}
@@ -122,7 +123,7 @@ def summary(text: str, kept: dict[str, Stored]) -> str:
             judged = [m["passed"] for m in result["measurements"] if m["passed"] is not None]
             counts[0] += sum(judged)
             counts[1] += len(judged)
-            cells += [f"{sum(judged)} of {len(judged)}", duration(result["seconds"])]
+            cells += [f"{sum(judged)} of {len(judged)}", duration(result["processor_seconds"])]
         rows.append(f"| {' | '.join(cells)} |")
     quick, full = (f"{met} of {judged}" for met, judged in all_of.values())
     return "\n".join([*rows, f"| all | {quick} | | {full} | |"])
@@ -135,4 +136,7 @@ def machines(results: Iterable[Stored]) -> str:
         "threads".format(**r["made_with"])
         for r in results
     }
-    return f"Measured with {'; '.join(sorted(made))}. Times include compiling."
+    return (
+        f"Measured with {'; '.join(sorted(made))}. Times include compiling; the processor's are of "
+        "all threads."
+    )

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import value_and_grad, vmap
 from .networks import Net, Weights, initial_weights

@@ -14,7 +14,7 @@ from ..data import load_tiny_shakespeare
 from ..errors import OptionError
 from ..models.trained import NETS, Card
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compile_function
+from ..tensor.compiling.compiled import compile as compile_function
 from ..train import pretrain
 from ..utils.files import load as load_file
 from ..utils.files import save as save_file

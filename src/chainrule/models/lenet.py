@@ -19,7 +19,7 @@ from ..errors import OptionError, ShapeError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
-from ..tensor.random import Generator
+from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, stored
 from .codes import digit_codes

@@ -14,9 +14,9 @@ from ..core.node import Array
 from ..errors import DataError, OptionError, ShapeError
 from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compiled
+from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.loops import scan
-from ..tensor.random import Generator, exponential
+from ..tensor.ops.random import Generator, exponential
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of, no_grad
 

@@ -13,7 +13,7 @@ from ..errors import OptionError, ShapeError
 from ..nn.functional import linear, log_softmax, scaled_dot_product_attention
 from ..nn.options import check, integer, number
 from ..tensor import functions as f
-from ..tensor.compiled import compile as compiled
+from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of, no_grad

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
-from ..tensor.create import check_device
+from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
@@ -39,7 +40,24 @@ class Activation(Module):
         return ", ".join(f"{k}={v!r}" for k, v in self._options.items())
 
 
-class ReLU(Activation):
+class _Plain(Activation):
+    """An activation without options."""
+
+    function: ClassVar[Callable[[Any], Tensor]]
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return type(self).function(x)
+
+
+class _InPlace(_Plain):
+    """One that takes PyTorch's ``inplace``, and does nothing with it."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+
+class ReLU(_InPlace):
     """max(x, 0). ``inplace`` is accepted and changes nothing: memory is the compiler's affair.
 
     >>> from chainrule import nn
@@ -47,15 +65,10 @@ class ReLU(Activation):
     tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.relu(x)
+    function = F.relu
 
 
-class ReLU6(Activation):
+class ReLU6(_InPlace):
     """min(max(x, 0), 6).
 
     >>> from chainrule import nn
@@ -63,12 +76,7 @@ class ReLU6(Activation):
     tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.relu6(x)
+    function = F.relu6
 
 
 class LeakyReLU(Activation):
@@ -168,7 +176,7 @@ class ELU(Activation):
         return F.elu(x, self.alpha)
 
 
-class SELU(Activation):
+class SELU(_InPlace):
     """1.0507 x where x > 0, else 1.0507 · 1.6733 (eˣ - 1): mean 0 and variance 1 are kept.
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -178,12 +186,7 @@ class SELU(Activation):
     tensor([-1.5202,  0.    ,  2.1014])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.selu(x)
+    function = F.selu
 
 
 class CELU(Activation):
@@ -226,7 +229,7 @@ class GELU(Activation):
         return F.gelu(x, self.approximate)
 
 
-class SiLU(Activation):
+class SiLU(_InPlace):
     """x sigmoid(x).
 
     >>> from chainrule import nn
@@ -234,15 +237,10 @@ class SiLU(Activation):
     tensor([-0.2384,  0.    ,  1.7616])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.silu(x)
+    function = F.silu
 
 
-class Mish(Activation):
+class Mish(_InPlace):
     """x tanh(ln(1 + eˣ)).
 
     >>> from chainrule import nn
@@ -250,15 +248,10 @@ class Mish(Activation):
     tensor([-0.2525,  0.    ,  1.944 ])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.mish(x)
+    function = F.mish
 
 
-class Sigmoid(Activation):
+class Sigmoid(_Plain):
     """1 / (1 + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -266,12 +259,10 @@ class Sigmoid(Activation):
     tensor([0.1192, 0.5   , 0.8808])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.sigmoid(x)
+    function = F.sigmoid
 
 
-class LogSigmoid(Activation):
+class LogSigmoid(_Plain):
     """ln(1 / (1 + e⁻ˣ)).
 
     >>> from chainrule import nn
@@ -279,12 +270,10 @@ class LogSigmoid(Activation):
     tensor([-2.1269, -0.6931, -0.1269])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.logsigmoid(x)
+    function = F.logsigmoid
 
 
-class Hardsigmoid(Activation):
+class Hardsigmoid(_InPlace):
     """relu6(x + 3) / 6.
 
     >>> from chainrule import nn
@@ -292,15 +281,10 @@ class Hardsigmoid(Activation):
     tensor([0.1667, 0.5   , 0.8333])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardsigmoid(x)
+    function = F.hardsigmoid
 
 
-class Hardswish(Activation):
+class Hardswish(_InPlace):
     """x · relu6(x + 3) / 6.
 
     >>> from chainrule import nn
@@ -308,12 +292,7 @@ class Hardswish(Activation):
     tensor([-0.3333,  0.    ,  1.6667])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardswish(x)
+    function = F.hardswish
 
 
 class Hardtanh(Activation):
@@ -339,7 +318,7 @@ class Hardtanh(Activation):
         return F.hardtanh(x, self.min_val, self.max_val)
 
 
-class Tanh(Activation):
+class Tanh(_Plain):
     """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -347,12 +326,10 @@ class Tanh(Activation):
     tensor([-0.964,  0.   ,  0.964])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.tanh(x)
+    function = F.tanh
 
 
-class Tanhshrink(Activation):
+class Tanhshrink(_Plain):
     """x - tanh(x).
 
     >>> from chainrule import nn
@@ -360,9 +337,7 @@ class Tanhshrink(Activation):
     tensor([-1.036,  0.   ,  1.036])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.tanhshrink(x)
+    function = F.tanhshrink
 
 
 class Softplus(Activation):
@@ -384,7 +359,7 @@ class Softplus(Activation):
         return F.softplus(x, self.beta, self.threshold)
 
 
-class Softsign(Activation):
+class Softsign(_Plain):
     """x / (1 + |x|).
 
     >>> from chainrule import nn
@@ -392,9 +367,7 @@ class Softsign(Activation):
     tensor([-0.6667,  0.    ,  0.6667])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softsign(x)
+    function = F.softsign
 
 
 class Softshrink(Activation):

@@ -8,9 +8,9 @@ from ..core import dtypes as dt
 from ..core.dtypes import DType
 from ..core.node import Shape
 from ..errors import DTypeError, OptionError, ShapeError
-from ..tensor.create import zeros
-from ..tensor.elementwise import logical_not
-from ..tensor.shape import broadcast_to, concatenate, split
+from ..tensor.ops.create import zeros
+from ..tensor.ops.elementwise import logical_not
+from ..tensor.ops.shape import broadcast_to, concatenate, split
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
-from ..tensor.shape import pad
+from ..tensor.ops.shape import pad
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import init, trail

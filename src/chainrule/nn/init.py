@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError, ShapeError
-from ..tensor import random
-from ..tensor.random import Generator
+from ..tensor.ops import random
+from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of, no_grad, stored
 from .options import check, choice, number

@@ -8,7 +8,7 @@ from typing import Any
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..habits import LINEAR, knows
-from ..tensor.create import check_device, zeros
+from ..tensor.ops.create import check_device, zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name

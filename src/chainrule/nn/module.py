@@ -13,7 +13,7 @@ from ..errors import ChainruleError, CheckpointError, OptionError
 from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
-from ..tensor.create import check_device
+from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, snapshot, stored
 from . import trail

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
-from ..tensor.create import arange, zeros
-from ..tensor.elementwise import where
+from ..tensor.ops.create import arange, zeros
+from ..tensor.ops.elementwise import where
+from ..tensor.ops.shape import concatenate, stack
 from ..tensor.ranges import check_later
-from ..tensor.shape import concatenate, stack
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
 from . import init, trail

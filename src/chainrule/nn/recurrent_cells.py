@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
-from ..tensor.create import zeros
+from ..tensor.ops.create import zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
 from . import init, trail

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
-from ..tensor.create import zeros
+from ..tensor.ops.create import zeros
 from ..tensor.value import Value, no_grad
 from .module import Module
 

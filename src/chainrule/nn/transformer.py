@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
-from ..tensor.create import asarray, check_device
+from ..tensor.ops.create import asarray, check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Unpack
 
 from ..nn.options import number, pair
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .group import ParamGroup, Switches, cast, used
 from .optimizer import Optimizer, State, zeros

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from ..nn.options import Constraint, number, pair
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, LR, decayed
 from .group import ParamGroup, Switches, cast

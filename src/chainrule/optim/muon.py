@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..nn.options import choice, integer, number
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import LR
 from .group import ParamGroup, cast

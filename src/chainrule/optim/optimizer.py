@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from ..core.memory import aligned
+from ..core.host.memory import aligned
 from ..errors import CheckpointError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..nn.module import Module

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..nn.options import number
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
 from .group import ParamGroup, Switches, cast, scalar, used

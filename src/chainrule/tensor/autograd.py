@@ -11,10 +11,7 @@ from ..errors import GradientError, ShapeError
 from ..habits import answers_of
 from ..runtime import realize as rt
 from .capture import active
-from .value import Value, differentiable, make
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .value import Tensor, Value, differentiable, make
 
 
 def grad(

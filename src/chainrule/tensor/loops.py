@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..autodiff.recurrence import loop
 from ..core import dtypes as dt
@@ -21,10 +21,7 @@ from .capture import active
 from .pytree import LEAF, NOTHING, Structure, flatten, unflatten
 from .ranges import settle
 from .transform import tracing
-from .value import Value, as_tensor, depends_on_leaf, make, use
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .value import Tensor, Value, as_tensor, depends_on_leaf, make, use
 
 
 def scan(

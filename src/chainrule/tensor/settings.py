@@ -12,6 +12,13 @@ from ..core import dtypes as dt
 from ..core.node import Array
 from ..errors import OptionError
 
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "get_default_dtype", "set_default_dtype", "set_printoptions", "use_deterministic_algorithms",
+]
+# fmt: on
+
+
 _DEFAULT: dict[str, Any] = {
     "precision": 4, "threshold": None, "edgeitems": None, "linewidth": None, "sci_mode": None
 }  # fmt: skip

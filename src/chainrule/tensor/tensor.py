@@ -12,12 +12,12 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
-from ..core.device import CPU, device
+from ..core.host.device import CPU, device
 from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
-from . import bits, contract, create, cumulative, elementwise, index, reduce, shape, statistics
+from .ops import bits, contract, create, cumulative, elementwise, index, reduce, shape, statistics
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order

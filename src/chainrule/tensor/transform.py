@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +25,7 @@ from ..runtime import realize as rt
 from .capture import active, substitute
 from .pytree import broadcast_prefix, flatten, unflatten
 from .ranges import RangeCheck, settle
-from .value import Value, array_of, as_tensor, depends_on_leaf, make, register_leaf
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .value import Tensor, Value, array_of, as_tensor, depends_on_leaf, make, register_leaf
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]

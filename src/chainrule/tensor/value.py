@@ -15,17 +15,17 @@ from ..autodiff import reverse
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.memory import aligned
+from ..core.host.memory import aligned
+from ..core.host.plain import plain_numbers
 from ..core.node import Array, Node, Shape, reachable
-from ..core.plain import plain_numbers
 from ..errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
 from .changes import changed
 from .view import Step, Stop, View
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+if TYPE_CHECKING:  # what is made of the functions below it has all of them as methods
+    from .tensor import Tensor as Tensor
 
 _owners: WeakKeyDictionary[Node, weakref.ref[Value]] = WeakKeyDictionary()
 """Leaf nodes of tensors that require a gradient."""
@@ -556,6 +556,10 @@ class Value:
                     " computed outside from tensors that require a gradient; compute it inside, or "
                     "detach it"
                 )
+
+
+if not TYPE_CHECKING:
+    Tensor = Value  # for annotations
 
 
 def _instead(what: str) -> str:

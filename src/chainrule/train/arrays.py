@@ -15,8 +15,8 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.dtypes import DType
+from ..core.host.plain import is_missing, is_real, numbers, plain
 from ..core.node import Array
-from ..core.plain import is_missing, is_real, numbers, plain
 from ..errors import DataError, DTypeError, ShapeError
 from ..tensor.value import Value
 from .sequences import StepTargets

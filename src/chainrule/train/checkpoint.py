@@ -24,8 +24,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..core.host.whole_file import TEMPORARY, check_writable, whole_file
 from ..core.node import Array
-from ..core.whole_file import TEMPORARY, check_writable, whole_file
 from ..errors import CheckpointError, OptionError, WriteError
 from ..habits import RESUME, knows
 from .lock import locked

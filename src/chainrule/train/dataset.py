@@ -9,7 +9,7 @@ from typing import Any
 from ..core.dtypes import DType
 from ..core.node import Array
 from ..errors import DataError, OptionError
-from ..tensor.create import asarray
+from ..tensor.ops.create import asarray
 from ..tensor.value import Value
 from .arrays import Arrays, arrays_of, check_same_rows, labels_that_count, mean_one, row_weights
 from .by_length import ByLength

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.node import Array
-from ..tensor.rounds import Copy, Rounds, Turn, can_turn
+from ..tensor.compiling.rounds import Copy, Rounds, Turn, can_turn
 from ..tensor.value import Value
 from .dataset import Dataset
 from .meter import Meter, _write

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..errors import OptionError
 from ..runtime.explain import Explanation, explain_program
-from ..tensor.compiled import Compiled
-from ..tensor.trace import Trace, array_of_leaf
+from ..tensor.compiling.compiled import Compiled
+from ..tensor.compiling.trace import Trace, array_of_leaf
 from .alone import alone
 from .trainer import Trainer
 

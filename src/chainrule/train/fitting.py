@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutOfRangeError
-from ..tensor.trace import Trace
+from ..tensor.compiling.trace import Trace
 from .callbacks import EarlyStopping, waiting
 from .epochs import Columns, Epochs
 from .history import History

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
-from ..errors import MissingExtraError, OptionError
-from .figures import save_figure
+from ..errors import OptionError
+from ..plot import matplotlib_of, save_figure
 
 
 class History:
@@ -174,14 +174,9 @@ class History:
     def plot(self, path: str | Path) -> Path:
         """Draw the learning curves into a file (PNG, SVG or PDF, by its ending). Needs
         matplotlib."""
-        try:
-            from matplotlib.figure import Figure  # optional: imported where it is needed
-        except ImportError:
-            raise MissingExtraError(
-                "History.plot needs matplotlib: pip install 'chainrule[figures]'"
-            ) from None
         shown = [n for n in self if not n.startswith("val_") and n != "seconds" and n != "lr"]
-        figure = Figure(figsize=(5.0 * max(len(shown), 1), 3.6), layout="constrained")
+        mpl, size = matplotlib_of("History.plot needs"), (5.0 * max(len(shown), 1), 3.6)
+        figure = mpl.figure.Figure(figsize=size, layout="constrained")
         epochs = range(1, len(self) + 1)
         for i, name in enumerate(shown):
             axes: Any = figure.add_subplot(1, len(shown), i + 1)

@@ -18,7 +18,7 @@ from .. import __version__
 from ..core.graph_digest import add_graph
 from ..core.node import Array
 from ..nn.module import Module
-from ..tensor.trace import Trace
+from ..tensor.compiling.trace import Trace
 from .callbacks import Callback, EarlyStopping
 from .dataset import Dataset
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, MissingExtraError, OptionError
+from ..errors import DataError, OptionError
 from ..nn.options import check, integer, number
+from ..plot import matplotlib_of, save_figure
 from .dataset import Dataset
-from .figures import save_figure
 from .snapshot import tensors_of, write_array
 from .steps import Steps
 
@@ -68,13 +68,8 @@ class LRSearch:
 
     def plot(self, path: str | Path) -> Path:
         """Draw loss against learning rate into a file. Needs matplotlib."""
-        try:
-            from matplotlib.figure import Figure  # optional: imported where it is needed
-        except ImportError:
-            raise MissingExtraError(
-                "LRSearch.plot needs matplotlib: pip install 'chainrule[figures]'"
-            ) from None
-        figure = Figure(figsize=(5.0, 3.6), layout="constrained")
+        mpl = matplotlib_of("LRSearch.plot needs")
+        figure = mpl.figure.Figure(figsize=(5.0, 3.6), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(self.lrs, self.losses, alpha=0.3, label="batch")
         axes.plot(self.lrs, self.smoothed, label="smoothed")

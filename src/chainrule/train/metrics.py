@@ -18,7 +18,7 @@ from ..core import graph as g
 from ..core.node import Array, Shape
 from ..errors import OptionError, ShapeError
 from ..nn.functional.targets import label_numbers
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, make, stored
 from .sequences import spread

@@ -30,7 +30,7 @@ from ..nn.loss import (
     SmoothL1Loss,
 )
 from ..nn.module import Module
-from ..tensor import elementwise as e
+from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import make, use
 from .arrays import Arrays

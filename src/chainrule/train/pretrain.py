@@ -20,7 +20,7 @@ from ..nn.linear import Flatten, Identity, Linear
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..optim.sgd import SGD
-from ..tensor.random import Generator
+from ..tensor.ops.random import Generator
 from ..tensor.value import no_grad
 from .arrays import arrays_of
 from .callbacks import Callback, Logs

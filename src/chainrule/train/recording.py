@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.whole_file import check_writable
+from ..core.host.whole_file import check_writable
 from ..errors import OptionError
 from ..habits import CHECKPOINT, knows
 from ..utils.files import save

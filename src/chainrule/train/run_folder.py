@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import CheckpointError, WriteError
 from ..habits import user_level
-from ..tensor.trace import Trace
+from ..tensor.compiling.trace import Trace
 from .checkpoint import Checkpoint, State
 from .identity import Settings, data_of, differences, digest_of, options_of
 from .meta import FitMeta, read_fit, read_meta

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..optim import lr_scheduler as lr
 from ..runtime.program import interpreted
-from ..tensor.compiled import Compiled
-from ..tensor.follow import Part
+from ..tensor.compiling.compiled import Compiled
+from ..tensor.compiling.follow import Part
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, ShapeError
 from ..nn.module import Module
-from ..tensor.create import arange
+from ..tensor.ops.create import arange
 from ..tensor.tensor import Tensor
 from ..tensor.value import array_of
 

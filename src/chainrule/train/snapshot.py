@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import CheckpointError
-from ..tensor.random import Generator, default_generator
+from ..tensor.ops.random import Generator, default_generator
 from ..tensor.value import Value
 from .checkpoint import State
 from .meta import HISTORY, Meta, read_meta

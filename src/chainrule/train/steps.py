@@ -22,18 +22,18 @@ from ..core.node import Array
 from ..errors import GradientError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_
 from ..optim.optimizer import zeros
-from ..tensor import elementwise as e
 from ..tensor.capture import Capture, active, capturing
-from ..tensor.compiled import Compiled
-from ..tensor.create import zeros_like
-from ..tensor.follow import Part, follow
+from ..tensor.compiling.compiled import Compiled
+from ..tensor.compiling.follow import Part, follow
+from ..tensor.compiling.rounds import Turn
+from ..tensor.compiling.trace import Trace
+from ..tensor.compiling.watch import Watch
+from ..tensor.ops import elementwise as e
+from ..tensor.ops.create import zeros_like
 from ..tensor.pytree import flatten
 from ..tensor.ranges import GivenCheck
-from ..tensor.rounds import Turn
 from ..tensor.tensor import Tensor
-from ..tensor.trace import Trace
 from ..tensor.value import Value, make, no_grad, register_leaf, stored, use
-from ..tensor.watch import Watch
 from .arrays import Arrays
 from .by_length import ByLength
 from .dataset import Dataset

@@ -6,7 +6,7 @@ import typing as _typing
 import numpy as np
 
 from ..habits import answers_of as _answers_of
-from ..tensor.random import manual_seed as _manual_seed
+from ..tensor.ops.random import manual_seed as _manual_seed
 from . import data as data
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from ..errors import DataError, OptionError
 from ..habits import answers_of as _answers_of
-from ..tensor.create import asarray
-from ..tensor.index import getitem
-from ..tensor.random import Generator, randperm
-from ..tensor.shape import stack
+from ..tensor.ops.create import asarray
+from ..tensor.ops.index import getitem
+from ..tensor.ops.random import Generator, randperm
+from ..tensor.ops.shape import stack
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value
 

@@ -12,10 +12,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..errors import CheckpointError, DTypeError
-from ..tensor.create import check_device
+from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
 

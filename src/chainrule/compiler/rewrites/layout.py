@@ -46,7 +46,10 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     found: dict[Node, Laid] = {}
     final = set(roots)
     orders: Orders = {}
+    heights: dict[Node, int] = {}
     for node in order:
+        heights[node] = 1 + max((heights[x] for x in node.inputs), default=0)
+    for node in sorted(order, key=heights.__getitem__):  # what is forward before its gradients
         inputs = [found[x] for x in node.inputs]
         laid = _laid(node, inputs, orders)
         if node in final and not _is_same(laid.axes):  # a result lies as it is named

@@ -14,8 +14,8 @@ from ...core import graph as g
 from ...core.dtypes import is_float
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
-from ...tensor import elementwise as e
-from ...tensor import reduce as r
+from ...tensor.ops import elementwise as e
+from ...tensor.ops import reduce as r
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_order, choice, number

@@ -12,10 +12,10 @@ from ...core import graph as g
 from ...core.dtypes import DType
 from ...core.node import Shape
 from ...errors import DTypeError, OptionError, ShapeError
-from ...tensor import elementwise as e
-from ...tensor import reduce as r
-from ...tensor.elementary import SoftmaxRule
-from ...tensor.shape import repeat
+from ...tensor.ops import elementwise as e
+from ...tensor.ops import reduce as r
+from ...tensor.ops.elementary import SoftmaxRule
+from ...tensor.ops.shape import repeat
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, number, optional

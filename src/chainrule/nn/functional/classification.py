@@ -12,9 +12,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
-from ...tensor import elementwise as e
+from ...tensor.ops import elementwise as e
+from ...tensor.ops.reduce import keep
 from ...tensor.ranges import check_known, check_later
-from ...tensor.reduce import keep
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number

@@ -13,13 +13,13 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DataError, DTypeError, ShapeError
-from ...tensor import elementwise as e
-from ...tensor.create import arange, full, zeros
-from ...tensor.cumulative import cumsum
-from ...tensor.index import take, take_along_axis
 from ...tensor.loops import scan
+from ...tensor.ops import elementwise as e
+from ...tensor.ops.create import arange, full, zeros
+from ...tensor.ops.cumulative import cumsum
+from ...tensor.ops.index import take, take_along_axis
+from ...tensor.ops.shape import broadcast_to, concatenate, stack
 from ...tensor.ranges import check_later
-from ...tensor.shape import broadcast_to, concatenate, stack
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, integer

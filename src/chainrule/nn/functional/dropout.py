@@ -10,9 +10,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node, Shape
 from ...errors import ShapeError
-from ...tensor import elementwise as e
-from ...tensor.elementwise import float_node
-from ...tensor.random import Generator, next_key, rand
+from ...tensor.ops import elementwise as e
+from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
 from ..options import check, check_order, number

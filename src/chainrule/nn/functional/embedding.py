@@ -10,9 +10,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, ShapeError
-from ...tensor import elementwise as e
-from ...tensor import reduce as r
-from ...tensor.index import one_hot as build_one_hot
+from ...tensor.ops import elementwise as e
+from ...tensor.ops import reduce as r
+from ...tensor.ops.index import one_hot as build_one_hot
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, no_grad, use

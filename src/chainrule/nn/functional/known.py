@@ -7,7 +7,7 @@ from typing import Any
 from ...core.node import Array
 from ...runtime import realize as rt
 from ...tensor.capture import active
-from ...tensor.elementwise import where
+from ...tensor.ops.elementwise import where
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, array_of
 

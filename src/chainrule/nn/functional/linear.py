@@ -10,9 +10,9 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DTypeError, ShapeError
-from ...tensor import elementwise as e
-from ...tensor import reduce as r
-from ...tensor import shape as s
+from ...tensor.ops import elementwise as e
+from ...tensor.ops import reduce as r
+from ...tensor.ops import shape as s
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core import graph as g
 from ...errors import DTypeError, OptionError, ShapeError
-from ...tensor import shape
+from ...tensor.ops import shape
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, choice, integer

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...tensor.create import zeros_like
-from ...tensor.elementwise import where
 from ...tensor.loops import scan
-from ...tensor.shape import chunk
+from ...tensor.ops.create import zeros_like
+from ...tensor.ops.elementwise import where
+from ...tensor.ops.shape import chunk
 from ...tensor.tensor import Tensor
 from .activations import relu, sigmoid, tanh
 from .linear import linear

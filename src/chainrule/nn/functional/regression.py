@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import DataError, ShapeError
-from ...tensor import elementwise as e
+from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number

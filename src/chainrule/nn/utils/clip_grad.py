@@ -8,10 +8,10 @@ from typing import Any
 
 from ...core import dtypes as dt
 from ...errors import GradientError
-from ...tensor import elementwise as e
-from ...tensor import reduce as r
-from ...tensor.create import tensor
-from ...tensor.shape import stack
+from ...tensor.ops import elementwise as e
+from ...tensor.ops import reduce as r
+from ...tensor.ops.create import tensor
+from ...tensor.ops.shape import stack
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, no_grad
 from ..options import check, number

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import OptionError, ShapeError
-from ...tensor.shape import concat
+from ...tensor.ops.shape import concat
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, no_grad
 

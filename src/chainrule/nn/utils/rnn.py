@@ -14,9 +14,9 @@ import numpy as np
 
 from ...core.node import Array
 from ...errors import CompileError, DataError, DTypeError, OptionError, ShapeError
-from ...tensor.create import full
-from ...tensor.elementwise import where
-from ...tensor.shape import concatenate, stack, unstack
+from ...tensor.ops.create import full
+from ...tensor.ops.elementwise import where
+from ...tensor.ops.shape import concatenate, stack, unstack
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, stored
 from ..functional.known import static_values

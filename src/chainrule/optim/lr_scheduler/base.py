@@ -9,8 +9,8 @@ import numpy as np
 
 from ...errors import OptionError
 from ...nn.options import Constraint, check, integer
-from ...tensor import elementwise as e
 from ...tensor.capture import active, depends_on, outside
+from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
 from ...tensor.value import no_grad, stored
 from ..group import scalar

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...errors import OptionError
 from ...nn.options import check, choice, integer, number
-from ...tensor import elementwise as e
 from ...tensor.capture import active
+from ...tensor.ops import elementwise as e
 from ..group import scalar
 from ..optimizer import Optimizer
 from .base import LRScheduler, Number, apply, of_each_group, schedulers, settle

@@ -6,7 +6,7 @@ import math
 
 from ...errors import OptionError
 from ...nn.options import integer, number
-from ...tensor import elementwise as e
+from ...tensor.ops import elementwise as e
 from ..optimizer import Optimizer
 from .base import LRScheduler, Number, passed, power
 

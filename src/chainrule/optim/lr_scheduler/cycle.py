@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import OptionError
 from ...nn.options import check, choice, integer, number, optional
-from ...tensor import elementwise as e
 from ...tensor.capture import active
+from ...tensor.ops import elementwise as e
 from ..group import ParamGroup
 from ..optimizer import Optimizer
 from .base import LRScheduler, Number, of_each_group, power

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import OptionError
 from ...nn.options import check, integer, number
-from ...tensor import elementwise as e
 from ...tensor.capture import active
+from ...tensor.ops import elementwise as e
 from ..group import scalar
 from ..optimizer import Optimizer
 from .base import LRScheduler, Number, OneForAll, apply, passed, power

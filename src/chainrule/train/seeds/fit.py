@@ -14,8 +14,8 @@ from ...core.counter_random import philox
 from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
+from ...tensor.compiling.trace import Trace
 from ...tensor.pytree import unflatten
-from ...tensor.trace import Trace
 from ...tensor.value import Value, no_grad, stored
 from ..callbacks import Callback, EarlyStopping
 from ..dataset import Dataset

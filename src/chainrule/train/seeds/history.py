@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...core.host.whole_file import whole_file
 from ...core.node import Array
-from ...core.whole_file import whole_file
 from ...errors import OptionError
-from ..figures import matplotlib_of, save_figure
+from ...plot import matplotlib_of, save_figure
 from ..history import History
 
 INNER = (10.0, 90.0)

@@ -22,7 +22,7 @@ from ...core.signature import Signature
 from ...errors import OptionError
 from ...runtime.program import build
 from ...tensor.capture import substitute
-from ...tensor.trace import Trace
+from ...tensor.compiling.trace import Trace
 from ...tensor.value import Value
 from .stack import Stack
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.node import Array
 from ...errors import OptionError, ShapeError
 from ...nn.module import Module
-from ...tensor import random
+from ...tensor.ops import random
 
 Model = Module | Callable[[], Module]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...core.memory import aligned
+from ...core.host.memory import aligned
 from ...core.node import Array
 from ...tensor.value import Value
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.host.whole_file import whole_file
 from ...core.node import Array
-from ...core.whole_file import whole_file
 from ...errors import OptionError
 from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 from ...nn.module import Module
 from ...optim.lr_scheduler.base import schedulers
 from ...optim.optimizer import Optimizer
-from ...tensor import random
+from ...tensor.ops import random
 from ...tensor.tensor import Tensor
 from ..checkpoint import read_file, to_bytes
 from ..dataset import EVALUATION_BATCH, Dataset

@@ -18,7 +18,7 @@ from ...nn.trail import headline
 from ...optim.lbfgs import LBFGS
 from ...optim.optimizer import Optimizer
 from ...optim.sgd import SGD
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from ...tensor.value import Value, no_grad
 from ..arrays import arrays_of, check_same_rows
 from ..objective import Objective, is_label_loss, prepare_targets

@@ -20,8 +20,8 @@ from ...nn.loss import (
     NLLLoss,
 )
 from ...nn.module import Module
-from ...tensor import elementwise as e
-from ...tensor.create import asarray
+from ...tensor.ops import elementwise as e
+from ...tensor.ops.create import asarray
 from .records import Equation, sub
 
 

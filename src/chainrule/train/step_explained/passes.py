@@ -10,7 +10,7 @@ import numpy as np
 from ...core.node import Array
 from ...errors import OptionError
 from ...nn.module import Module
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from ...tensor.tensor import Tensor
 from ...tensor.value import enable_grad, no_grad
 from ..objective import Objective, is_label_loss, match_target

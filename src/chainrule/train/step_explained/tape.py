@@ -16,7 +16,7 @@ from ...errors import OptionError
 from ...nn.module import Module
 from ...nn.trail import headline
 from ...runtime import realize as rt
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from ...tensor.value import Value, enable_grad
 from ..objective import Objective
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.node import Array
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
-from ...tensor.create import asarray
+from ...tensor.ops.create import asarray
 from . import activations, updates
 from .explained import ExplainedStep
 from .losses import Explained, explain_loss, loss_name

@@ -22,7 +22,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from ....core.forking import Gate
+from ....core.host.forking import Gate
 from ....errors import InternalError
 from ...base import Cache
 from .target import Target, machine

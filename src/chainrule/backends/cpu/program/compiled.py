@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....core.forking import free_in_child
-from ....core.memory import address
+from ....core.host.forking import free_in_child
+from ....core.host.memory import address
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError

@@ -19,7 +19,7 @@ from ..threads import native
 from ..threads import pool as threads
 from ..threads.pool_ir import MOST_THREADS
 from ..threads.step_loop_ir import PART, ROUNDS, RUN_ROUNDS
-from ..threads.tuner import LONGEST
+from ..threads.tuner import LONGEST, TURN
 from .compiled import CompiledProgram
 
 
@@ -40,9 +40,10 @@ class NativeRounds:
         programs = {id(p): (p, r) for _, r, p in self._runs}
         self._programs = dict(sorted(programs.items()))  # locked in this order
         self._check_runs()
-        _, longest, program = max(self._runs, key=lambda r: r[1].steps)
-        self._pace = program.round_pace
-        self._pace.longest = LONGEST * longest.steps
+        self._at, self._longest, program = max(self._runs, key=lambda r: r[1].steps)
+        self._program, self._pace = program, program.round_pace
+        self._pace.longest = LONGEST * self._longest.steps
+        self._per_round = 0.0  # seconds, measured
         self._held: dict[int, list[Array]] = {}
         self._scratch: list[int] = []
         self._controls: dict[int, Array] = {}
@@ -77,12 +78,50 @@ class NativeRounds:
                     self._records[i, 1] = control.ctypes.data
                 self._scratch = scratch
             self._control[0] = 0
-            self._pace.run(count, most, self._run)
+            if self._is_long(most):
+                self._run_by_steps(count, most)
+            else:
+                self._pace.run(count, most, self._run)
 
     def _run(self, count: int, num_threads: int) -> None:
         self._control[1] = count
         threads.run_parallel(self._entry, self._control_at, num_threads)
         self._control[0] += count
+
+    # -- long rounds -------------------------------------------------------------------------------
+    def _is_long(self, most: int) -> bool:
+        """Whether a trial of numbers of threads takes few of a round's steps."""
+        per_step = self._program.loop.pace.per_step
+        return most > 1 and not self._alone[self._at] and self._longest.steps * per_step > 2 * TURN
+
+    def _run_by_steps(self, count: int, most: int) -> None:
+        """Rounds on as many threads as the steps of the longest part find to be best: where a trial
+        of them is due, in rounds that are run part by part."""
+        pace = self._program.loop.pace
+        while count:
+            quiet = pace.quiet_seconds(most)
+            n = min(count, max(int(quiet / self._per_round), 1) if self._per_round else 1)
+            start = pace.clock()
+            if quiet:
+                self._run(n, pace.threads)
+            else:
+                self._run_parts(0, self._at, pace.threads)
+                self._program.loop.run(self._longest.steps)
+                self._run_parts(self._at + 1, len(self._parts), pace.threads)
+                self._control[0] += 1
+                n = 1
+            pace.ended = pace.clock()
+            self._per_round = (pace.ended - start) / n
+            count -= n
+
+    def _run_parts(self, first: int, end: int, num_threads: int) -> None:
+        """Some parts of the next round."""
+        if first == end:
+            return
+        whole = self._control.copy()
+        self._control[1:] = 1, self._records[first:].ctypes.data, end - first
+        threads.run_parallel(self._entry, self._control_at, num_threads)
+        self._control[:] = whole
 
     def _write_records(self) -> None:
         alone = self._alone

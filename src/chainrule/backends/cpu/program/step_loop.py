@@ -74,7 +74,7 @@ class StepLoop:
     ) -> None:
         self._schedule = schedule
         self._code = Library(list(objects), target)
-        self._pace = Pace()
+        self.pace = Pace()
         self._control = np.zeros(len(CONTROL), np.int64)
         self._control_at = self._control.ctypes.data
         self._moved = [self._steps_of(c, steps) for c in schedule.calls]
@@ -116,7 +116,7 @@ class StepLoop:
             self._run(self._entry, steps, num_threads)
             return
         most = min(threads.get_num_threads(), MOST_THREADS)
-        self._pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
+        self.pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
 
     def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
         """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls,

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from ....core.forking import free_in_child
+from ....core.host.forking import free_in_child
 from ...base import Cache
 from ..machine.compiler import Library, compile_ir
 from ..machine.target import host

@@ -72,13 +72,23 @@ class Pace:
         if most == 1:
             run(steps, 1)
             return
-        if most != self.most:
-            self._begin(most)
-        start = self.clock()
-        if start - self.ended > EARLIEST:  # who ran meanwhile may be spinning still
-            self.turns, self.due = [], max(self.due, start + EARLIEST)
+        self._go_on(most)
         self._run(steps, run)
         self.ended = self.clock()
+
+    def quiet_seconds(self, most: int) -> float:
+        """How long its program may run on `threads` threads without `run`; 0: until nothing is to
+        be found out, its steps belong to `run`."""
+        self._go_on(most)
+        return max(self.due - self.clock(), 0.0) if self.per_step and not self.turns else 0.0
+
+    def _go_on(self, most: int) -> None:
+        """Nothing learned on another number of threads counts, nor a trial that was left alone."""
+        if most != self.most:
+            self._begin(most)
+        now = self.clock()
+        if now - self.ended > EARLIEST:  # who ran meanwhile may be spinning still
+            self.turns, self.due = [], max(self.due, now + EARLIEST)
 
     def _run(self, steps: int, run: Run) -> None:
         """The steps, in pieces between which the number of threads may change."""

@@ -18,7 +18,7 @@ from .....compiler.loops import (
     walk,
 )
 from .....core.dtypes import DType
-from .....core.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value
 from ....llvm.index import plus, scaled
 from ....llvm.primitives import row_number

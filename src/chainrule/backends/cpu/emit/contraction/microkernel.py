@@ -11,9 +11,11 @@ element do not depend on which tile computed it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ....llvm.builder import Function, Module, Value, const, i64, vector
+from ....llvm.index import least
 from ....llvm.primitives import sum_exactly, with_lost
 from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
@@ -21,7 +23,8 @@ from ...schedule.panels import Panel
 
 ENOUGH = 48  # multiply-adds in the body of the loop over k: its own instructions then cost little
 LONG_SUM = 1024  # terms; a longer sum is put together from short ones
-PUT_AWAY_AFTER = 128  # terms of such a sum
+SHORT_SUM = 128  # terms
+SOME = 8  # short sums that are added up before they are added exactly
 FAR = 1 << 16  # bytes over which the steps of k spread that are read ahead of time
 AHEAD = 16  # steps of k
 MOST_AT_ONCE = 8  # steps of k in that body
@@ -183,28 +186,36 @@ def _places(
 
 
 def _long_sums(f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: int) -> None:
-    """The sums put together in memory from short ones, so that little is lost."""
-    size = tile.rows * tile.panel.width
-    lost = f.alloca(tile.scalar, size, align=64)
-    with f.for_range(0, size) as i:
-        for buffer in (c, lost):
-            f.store(const(tile.scalar, 0), f.gep(buffer, i, tile.scalar))
+    """The sums put together in memory from short ones, so that little is lost: some short ones are
+    added up as they are, and what comes of it exactly."""
+    lanes = tile.panel.vectors[0].lanes
+    size, type_ = tile.rows * tile.panel.width, vector(tile.scalar, lanes)
+    lost, some = (f.alloca(tile.scalar, size, align=64) for _ in range(2))
 
-    def block(start: Value, k: int) -> None:
+    @contextmanager
+    def each() -> Iterator[list[Value]]:
+        """Every vector of the three buffers."""
+        with f.for_range(0, size, lanes) as i:
+            yield [f.gep(buffer, i, tile.scalar) for buffer in (c, lost, some)]
+
+    with each() as places:
+        for place in places:
+            f.store(const(type_, 0), place)
+
+    def short(start: Value, k: int) -> None:
         sums = accumulate(f, tile._replace(k=k), a, b, at_once, start)
-        pairs = zip(_places(f, tile, c, sums), _places(f, tile, lost, sums), strict=True)
-        for (place, value), (other, _) in pairs:
-            before = (f.load(value.type, *place), f.load(value.type, *other))
-            total, error = sum_exactly(f, *before, value)
-            f.store(total, *place)
-            f.store(error, *other)
+        for place, value in _places(f, tile, some, sums):
+            f.store(f.add(f.load(value.type, *place), value), *place)
 
-    count, rest = divmod(tile.k, PUT_AWAY_AFTER)
-    with f.for_range(0, count * PUT_AWAY_AFTER, PUT_AWAY_AFTER, hint="k") as k:
-        block(k, PUT_AWAY_AFTER)
+    count, rest = divmod(tile.k, SHORT_SUM)
     if rest:
-        block(i64(count * PUT_AWAY_AFTER), rest)
-    with f.for_range(0, size) as i:
-        place = f.gep(c, i, tile.scalar)
-        error = f.load(tile.scalar, f.gep(lost, i, tile.scalar))
-        f.store(with_lost(f, f.load(tile.scalar, place), error), place)
+        short(i64(count * SHORT_SUM), rest)
+    with f.for_range(0, count, SOME, hint="some") as first:
+        with f.for_range(first, least(f, count, f.add(first, i64(SOME)))) as i:
+            short(f.mul(i, i64(SHORT_SUM)), SHORT_SUM)
+        with each() as places:
+            total, error = sum_exactly(f, *(f.load(type_, place) for place in places))
+            for place, value in zip(places, (total, error, const(type_, 0)), strict=True):
+                f.store(value, place)
+    with each() as (place, other, _):
+        f.store(with_lost(f, f.load(type_, place), f.load(type_, other)), place)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
-from .....core.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, plus, scaled
 from ...machine.target import Target

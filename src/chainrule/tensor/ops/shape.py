@@ -1,0 +1,724 @@
+"""Movement: each element of the result is an element of an operand, or a fixed value."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node, Shape
+from ...errors import OptionError, ShapeError
+from ..value import Tensor, as_tensor, constant, make, use, view_of
+from ..view import Diagonal, Expand, Flip, Permute, Reshape, Slice, reshaped
+from .elementwise import broadcast_shapes, of_one_dtype, operand, select
+from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
+
+# fmt: off
+__all__ = [  # what `chainrule` offers
+    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat",
+    "concatenate", "diag", "diagonal", "expand_dims", "flatten", "flip", "hstack",
+    "matrix_transpose", "moveaxis", "pad", "permute", "permute_dims", "ravel", "repeat",
+    "repeat_interleave", "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile",
+    "trace", "transpose", "tril", "triu", "unbind", "unsqueeze", "unstack", "vstack",
+]
+# fmt: on
+
+
+def sizes(name: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """The lengths in ``f(2, 3)`` or ``f((2, 3))`` as integers."""
+    listed = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    try:
+        return tuple(n.__index__() for n in listed)
+    except AttributeError:
+        raise OptionError(f"{name}: lengths are integers, got {tuple(listed)!r}") from None
+
+
+def chosen(name: str, listed: tuple[Any, ...], keyword: Any, what: str) -> tuple[Any, ...]:
+    """The positional arguments ``f(2, 3)``, or those given as one keyword ``f(shape=(2, 3))``."""
+    if keyword is None:
+        return listed
+    if listed:
+        raise OptionError(f"{name}: {what} is given twice, as {listed} and as {what}={keyword!r}")
+    return (keyword,)
+
+
+def reshape(x: Any, *lengths: Any, shape: Any = None, copy: bool | None = None) -> Tensor:
+    """The same elements in another shape; one length may be -1, it is then worked out. The Array
+    API's ``copy`` changes nothing: a write to the result never reaches ``x``.
+
+    A view, as in NumPy; a copy where ``x`` is itself a view whose elements do not lie in their
+    order (``x.T``).
+
+    >>> import chainrule as cr
+    >>> cr.reshape(cr.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    tensor = as_tensor(x)
+    new = _resolve(tensor.shape, sizes("reshape", chosen("reshape", lengths, shape, "shape")))
+    if tensor._view is not None and reshaped(*tensor._view.layout(), new) is None:
+        return make(g.reshape(use(tensor), new), tensor)
+    return view_of(tensor, Reshape(new))
+
+
+def view(x: Tensor, *shape: Any) -> Tensor:
+    """`reshape`, always as a view (the method of a tensor)."""
+    return view_of(x, Reshape(_resolve(x.shape, sizes("view", shape))))
+
+
+def _fresh(x: Tensor) -> Tensor:
+    """``x`` as a tensor with elements of its own: changes of it change nothing else."""
+    return make(use(x), x)
+
+
+def _part(x: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tensor:
+    """x[..., start:stop:step, ...] along one axis, a view."""
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return view_of(x, Slice(tuple(starts), tuple(stops), tuple(steps)))
+
+
+def _resolve(old: Shape, new: Sequence[int]) -> Shape:
+    unknown = [i for i, n in enumerate(new) if n == -1]
+    known = math.prod(n for n in new if n != -1)
+    size = math.prod(old)
+    if len(unknown) > 1 or any(n < -1 for n in new):
+        raise ShapeError(f"reshape: at most one length may be -1, and none less, got {tuple(new)}")
+    if unknown and (known == 0 or size % known):
+        raise ShapeError(f"reshape: {old} has {size} elements, which {tuple(new)} does not divide")
+    result = tuple(size // known if n == -1 else n for n in new)
+    if math.prod(result) != size:
+        raise ShapeError(f"reshape: {old} has {size} elements, {result} has {math.prod(result)}")
+    return result
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes ``start_dim`` to ``end_dim`` (included) made one.
+
+    >>> import chainrule as cr
+    >>> cr.flatten(cr.zeros(2, 3, 4), 1).shape
+    (2, 12)
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        return reshape(tensor, (1,))
+    first = normalize_axis(start_dim, tensor.ndim, "flatten")
+    last = normalize_axis(end_dim, tensor.ndim, "flatten")
+    if first > last:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    s = tensor.shape
+    return reshape(tensor, (*s[:first], math.prod(s[first : last + 1]), *s[last + 1 :]))
+
+
+def ravel(x: Any) -> Tensor:
+    """All elements in one axis.
+
+    >>> import chainrule as cr
+    >>> cr.ravel([[1, 2], [3, 4]])
+    tensor([1, 2, 3, 4])
+    """
+    return reshape(x, (-1,)) if as_tensor(x).node.size else reshape(x, (0,))
+
+
+def permute_dims(x: Any, *order: Any, axes: Any = None) -> Tensor:
+    """The axes in another order; out.shape[i] = x.shape[axes[i]].
+
+    >>> import chainrule as cr
+    >>> cr.permute_dims(cr.zeros(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    tensor = as_tensor(x)
+    order = sizes("permute", chosen("permute", order, axes, "axes"))
+    found = [normalize_axis(a, tensor.ndim, "permute") for a in order]
+    if sorted(found) != list(range(tensor.ndim)):
+        raise ShapeError(
+            f"permute: {order} does not name each of the {tensor.ndim} axes of {tensor.shape} once"
+        )
+    return view_of(tensor, Permute(tuple(found)))
+
+
+permute = permute_dims
+
+
+def transpose(x: Any, *order: Any, axes: Any = None) -> Tensor:
+    """All axes reversed; with two axes, these change places (PyTorch); otherwise as
+    `permute_dims`.
+
+    >>> import chainrule as cr
+    >>> cr.transpose([[1, 2], [3, 4]])
+    tensor([[1, 3],
+            [2, 4]])
+    >>> cr.transpose(cr.ones(2, 3, 4), 1, 2).shape
+    (2, 4, 3)
+    """
+    tensor = as_tensor(x)
+    if len(order) == 2 and axes is None:
+        return swapaxes(tensor, *order)
+    given = chosen("transpose", order, axes, "axes")
+    if not given or given == (None,):
+        return permute_dims(tensor, tuple(reversed(range(tensor.ndim))))
+    return permute_dims(tensor, sizes("transpose", given))
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+    """Two axes change places.
+
+    >>> import chainrule as cr
+    >>> cr.swapaxes(cr.ones(2, 3, 4), 0, 2).shape
+    (4, 3, 2)
+    """
+    tensor = as_tensor(x)
+    order = list(range(tensor.ndim))
+    a, b = (normalize_axis(i, tensor.ndim, "swapaxes") for i in (axis1, axis2))
+    order[a], order[b] = order[b], order[a]
+    return permute_dims(tensor, order)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes ``source`` moved to the places ``destination``; the others keep their order.
+
+    >>> import chainrule as cr
+    >>> cr.moveaxis(cr.ones(2, 3, 4), 0, -1).shape
+    (3, 4, 2)
+    """
+    tensor = as_tensor(x)
+    listed = [[i] if isinstance(i, int) else list(i) for i in (source, destination)]
+    if len(listed[0]) != len(listed[1]):
+        raise OptionError(f"moveaxis: {len(listed[0])} axes to {len(listed[1])} places")
+    old, new = ([normalize_axis(i, tensor.ndim, "moveaxis") for i in part] for part in listed)
+    order = [i for i in range(tensor.ndim) if i not in old]
+    for place, axis in sorted(zip(new, old, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(tensor, order)
+
+
+def matrix_transpose(x: Any) -> Tensor:
+    """The last two axes change places (``x.mT``)."""
+    if as_tensor(x).ndim < 2:
+        raise ShapeError(f"mT needs two axes, got shape {as_tensor(x).shape}")
+    return swapaxes(x, -1, -2)
+
+
+def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """Without axes of length 1 (all of them, or those named; a named axis of another length
+    stays).
+
+    >>> import chainrule as cr
+    >>> cr.squeeze(cr.ones(2, 1, 3)).shape
+    (2, 3)
+    """
+    axis, _ = pick("squeeze", axis, dim, None, None)
+    tensor = as_tensor(x)
+    axes = normalize_axes(axis, tensor.ndim, "squeeze")
+    return reshape(tensor, [n for i, n in enumerate(tensor.shape) if n != 1 or i not in axes])
+
+
+def expand_dims(
+    x: Any, axis: int | Sequence[int] | None = None, *, dim: int | None = None
+) -> Tensor:
+    """With new axes of length 1 at the places ``axis`` of the result.
+
+    >>> import chainrule as cr
+    >>> cr.expand_dims(cr.zeros(3), 0).shape
+    (1, 3)
+    """
+    axis, _ = pick("expand_dims", axis, dim, None, None)
+    tensor = as_tensor(x)
+    listed = [axis] if isinstance(axis, int) else list(axis or ())
+    if not listed:
+        raise OptionError("expand_dims: say at which axis")
+    axes = normalize_axes(listed, tensor.ndim + len(listed), "expand_dims")
+    shape = list(tensor.shape)
+    for a in axes:
+        shape.insert(a, 1)
+    return reshape(tensor, shape)
+
+
+unsqueeze = expand_dims
+
+
+_BROADCAST = (
+    "the tensor is broadcast, several of its elements are one; change a copy: y = x.clone()"
+)
+
+
+def broadcast_to(x: Any, *lengths: Any, shape: Any = None) -> Tensor:
+    """``x`` repeated to ``shape`` by NumPy's rule; -1 keeps a length (PyTorch's ``expand``).
+
+    >>> import chainrule as cr
+    >>> cr.broadcast_to([1, 2], (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
+    tensor = as_tensor(x)
+    wanted = sizes("broadcast_to", chosen("broadcast_to", lengths, shape, "shape"))
+    missing = len(wanted) - tensor.ndim
+    if missing >= 0:
+        wanted = tuple(
+            tensor.shape[i - missing] if n == -1 and i >= missing else n
+            for i, n in enumerate(wanted)
+        )
+    fits = missing >= 0 and all(
+        a in (1, b) for a, b in zip(tensor.shape, wanted[missing:], strict=True)
+    )
+    if not fits or min(wanted, default=0) < 0:
+        raise ShapeError(f"broadcast_to: {tensor.shape} does not broadcast to {wanted}")
+    if math.prod(wanted) == math.prod(tensor.shape):
+        return view_of(tensor, Reshape(tuple(wanted)))
+    return view_of(tensor, Expand(tuple(wanted)), refuses=_BROADCAST)
+
+
+def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
+    """All arguments in their common shape.
+
+    >>> import chainrule as cr
+    >>> [t.shape for t in cr.broadcast_arrays(cr.ones(3, 1), cr.ones(4))]
+    [(3, 4), (3, 4)]
+    """
+    tensors = [as_tensor(x) for x in xs]
+    shape = broadcast_shapes(*(t.shape for t in tensors), name="broadcast_tensors")
+    return tuple(broadcast_to(t, shape) for t in tensors)
+
+
+broadcast_arrays = broadcast_tensors
+
+
+# -- together and apart ----------------------------------------------------------------------------
+def _same_dtype(xs: Sequence[Any], name: str) -> tuple[list[Node], list[Any]]:
+    if not xs:
+        raise OptionError(f"{name} needs at least one tensor")
+    return of_one_dtype(*xs)
+
+
+def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = None) -> Tensor:
+    """The tensors one after the other along ``axis``; the other lengths are equal.
+
+    >>> import chainrule as cr
+    >>> cr.concatenate([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    nodes, tensors = _same_dtype(list(xs), "concatenate")
+    if axis is None and dim is None:
+        nodes, axis = [g.reshape(n, (n.size,)) for n in nodes], 0
+    along = normalize_axis(axis if dim is None else dim, nodes[0].ndim, "concatenate")  # type: ignore[arg-type]
+    for i, n in enumerate(nodes):
+        same = n.ndim == nodes[0].ndim
+        if not same or any(
+            a != b
+            for k, (a, b) in enumerate(zip(n.shape, nodes[0].shape, strict=True))
+            if k != along
+        ):
+            raise ShapeError(
+                f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} "
+                "has"
+                f" {n.shape}; all other axes must be equal"
+            )
+    return make(g.concat(nodes, along), *tensors)
+
+
+concat = cat = concatenate
+
+
+def stack(xs: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """The tensors (of one shape) side by side along a new axis.
+
+    >>> import chainrule as cr
+    >>> cr.stack([[1, 2], [3, 4]], axis=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    nodes, tensors = _same_dtype(list(xs), "stack")
+    shape = nodes[0].shape
+    for i, n in enumerate(nodes):
+        if n.shape != shape:
+            raise ShapeError(
+                f"stack: tensor 0 has shape {shape}, tensor {i} has {n.shape}; equal ones expected"
+            )
+    along = normalize_axis(axis if dim is None else dim, len(shape) + 1, "stack")
+    single = (*shape[:along], 1, *shape[along:])
+    return make(g.concat([g.reshape(n, single) for n in nodes], along), *tensors)
+
+
+def vstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors one below the other, along axis 0; a vector is a row.
+
+    >>> import chainrule as cr
+    >>> cr.vstack([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    tensors = [as_tensor(x) for x in xs]
+    return concatenate([reshape(t, (1, t.numel())) if t.ndim < 2 else t for t in tensors])
+
+
+def hstack(xs: Sequence[Any]) -> Tensor:
+    """The tensors side by side, along axis 1; vectors one after the other.
+
+    >>> import chainrule as cr
+    >>> cr.hstack([[1, 2], [3]])
+    tensor([1, 2, 3])
+    """
+    tensors = [ravel(x) if as_tensor(x).ndim == 0 else as_tensor(x) for x in xs]
+    return concatenate(tensors, 1 if tensors and tensors[0].ndim > 1 else 0)
+
+
+def narrow(x: Any, dim: int, start: int, length: int) -> Tensor:
+    """x[start:start + length] along ``dim``; a negative start counts from the end.
+
+    >>> import chainrule as cr
+    >>> cr.tensor([1, 2, 3, 4]).narrow(0, 1, 2)
+    tensor([2, 3])
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(dim, tensor.ndim, "narrow")
+    n = tensor.shape[along]
+    first = start + n if start < 0 else start
+    if not (0 <= first and 0 <= length and first + length <= n):
+        raise ShapeError(f"narrow: {start} and length {length} leave axis {along} of length {n}")
+    return _part(tensor, along, first, first + length)
+
+
+def split(
+    x: Any, indices_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None
+) -> list[Tensor]:
+    """Parts along ``axis``: a number of equal parts, or the positions to cut at (as in NumPy).
+
+    With ``dim=``, as in PyTorch: the length of each part, or the lengths of the parts.
+
+    >>> import chainrule as cr
+    >>> [p.shape for p in cr.split(cr.zeros(6), 3)]
+    [(2,), (2,), (2,)]
+    >>> [p.shape for p in cr.split(cr.zeros(6), 4, dim=0)]
+    [(4,), (2,)]
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "split")
+    n = tensor.shape[along]
+    if dim is not None:
+        return _split_by_length(tensor, indices_or_sections, along)
+    if isinstance(indices_or_sections, int):
+        sections = indices_or_sections
+        if sections < 1 or n % sections:
+            raise ShapeError(
+                f"split: axis {along} of length {n} has no {sections} equal parts; see chunk"
+            )
+        cuts = [i * n // sections for i in range(1, sections)]
+    else:
+        cuts = [min(max(c + n if c < 0 else c, 0), n) for c in indices_or_sections]
+    edges = [0, *cuts, n]
+    return [_part(tensor, along, a, max(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _split_by_length(tensor: Tensor, lengths: int | Sequence[int], along: int) -> list[Tensor]:
+    n = tensor.shape[along]
+    if isinstance(lengths, int):
+        if lengths < 1:
+            raise OptionError(f"split: a part has at least length 1, got {lengths}")
+        lengths = [min(lengths, n - i) for i in range(0, n, lengths)] or [0]
+    if builtins.sum(lengths) != n:
+        raise ShapeError(
+            f"split: the lengths {list(lengths)} sum to {builtins.sum(lengths)}, axis {along} has "
+            f"length {n}"
+        )
+    result, start = [], 0
+    for length in lengths:
+        result.append(_part(tensor, along, start, start + length))
+        start += length
+    return result
+
+
+def chunk(x: Any, chunks: int, axis: int = 0, *, dim: int | None = None) -> list[Tensor]:
+    """At most ``chunks`` parts of equal length along ``axis``; the last may be shorter.
+
+    >>> import chainrule as cr
+    >>> cr.chunk(cr.arange(5), 2)
+    [tensor([0, 1, 2]), tensor([3, 4])]
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "chunk")
+    if chunks < 1:
+        raise OptionError(f"chunk: at least 1 part, got {chunks}")
+    return _split_by_length(tensor, max(-(-tensor.shape[along] // chunks), 1), along)
+
+
+def unstack(x: Any, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
+    """The slices along ``axis``, without it.
+
+    >>> import chainrule as cr
+    >>> cr.unstack([[1, 2], [3, 4]])
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    tensor = as_tensor(x)
+    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "unstack")
+    return tuple(squeeze(_part(tensor, along, i, i + 1), along) for i in range(tensor.shape[along]))
+
+
+unbind = unstack
+
+
+def tile(x: Any, *repeats: Any) -> Tensor:
+    """``x`` repeated as a block, ``repeats[i]`` times along axis i.
+
+    >>> import chainrule as cr
+    >>> cr.tile([1, 2], 2)
+    tensor([1, 2, 1, 2])
+    """
+    tensor = as_tensor(x)
+    times = sizes("tile", repeats)
+    shape = (1,) * (len(times) - tensor.ndim) + tensor.shape
+    times = (1,) * (len(shape) - len(times)) + times
+    pairs = [n for pair in zip([1] * len(shape), shape, strict=True) for n in pair]
+    wide = [n for pair in zip(times, shape, strict=True) for n in pair]
+    node = g.broadcast(g.reshape(use(tensor), pairs), wide)
+    return make(g.reshape(node, [a * b for a, b in zip(times, shape, strict=True)]), tensor)
+
+
+def repeat(
+    x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None
+) -> Tensor:
+    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is
+    `tile`).
+
+    >>> import chainrule as cr
+    >>> cr.repeat([1, 2], 2)
+    tensor([1, 1, 2, 2])
+    """
+    axis, _ = pick("repeat", axis, dim, None, None)
+    tensor = as_tensor(x)
+    if axis is None:
+        tensor, axis = ravel(tensor), 0
+    along = normalize_axis(axis, tensor.ndim, "repeat")
+    if isinstance(repeats, int):
+        s = tensor.shape
+        apart = g.reshape(use(tensor), (*s[: along + 1], 1, *s[along + 1 :]))
+        wide = g.broadcast(apart, (*s[: along + 1], repeats, *s[along + 1 :]))
+        return make(g.reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :])), tensor)
+    counts = [int(r) for r in repeats]
+    if len(counts) != tensor.shape[along]:
+        raise ShapeError(
+            f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}"
+        )
+    node = use(tensor)
+    pieces = [
+        repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
+    ]
+    return concatenate(pieces, along)
+
+
+repeat_interleave = repeat
+
+
+# -- edges and directions --------------------------------------------------------------------------
+def pad(
+    x: Any,
+    pad_width: Any,
+    mode: str = "constant",
+    value: float = 0,
+    constant_values: float | None = None,
+) -> Tensor:
+    """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per
+    axis.
+
+    ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also
+    "circular").
+
+    >>> import chainrule as cr
+    >>> cr.pad([1, 2], (1, 2))
+    tensor([0, 1, 2, 0, 0])
+    """
+    tensor = as_tensor(x)
+    pairs = np.broadcast_to(np.asarray(pad_width), (tensor.ndim, 2)).tolist()
+    fill = value if constant_values is None else constant_values
+    if mode != "constant":
+        return _pad_by_index(tensor, pairs, mode)
+    low, high = [max(a, 0) for a, _ in pairs], [max(b, 0) for _, b in pairs]
+    node = use(tensor)
+    starts = [max(-a, 0) for a, _ in pairs]
+    stops = [n - max(-b, 0) for n, (_, b) in zip(node.shape, pairs, strict=True)]
+    node = g.slice(
+        node, starts, [max(a, b) for a, b in zip(starts, stops, strict=True)], [1] * node.ndim
+    )
+    filling = operand(fill, node.dtype)
+    if filling.op == "constant":
+        return make(g.pad(node, low, high, filling.params["value"].array.item()), tensor)
+    inside = make(g.pad(g.full(node.shape, True, dt.bool_), low, high))
+    return select(inside, make(g.pad(node, low, high), tensor), make(filling))
+
+
+def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> Tensor:
+    names = {
+        "reflect": "reflect",
+        "edge": "edge",
+        "replicate": "edge",
+        "wrap": "wrap",
+        "circular": "wrap",
+    }
+    if mode not in names:
+        raise OptionError(f"pad: mode is one of constant, {', '.join(names)}; got {mode!r}")
+    node = use(tensor)
+    for axis, (low, high) in enumerate(pairs):
+        n = node.shape[axis]
+        if not low and not high:
+            continue
+        if min(low, high) < 0 or n == 0 or (names[mode] == "reflect" and max(low, high) >= n):
+            raise ShapeError(
+                f"pad: cannot add ({low}, {high}) to axis {axis} of length {n} with mode {mode!r}"
+            )
+        index = g.constant(np.pad(np.arange(n), (low, high), mode=names[mode]))  # type: ignore[call-overload]
+        order = [axis, *(i for i in range(node.ndim) if i != axis)]
+        back = [order.index(i) for i in range(node.ndim)]
+        node = g.permute(g.gather(g.permute(node, order), index), back)
+    return make(node, tensor)
+
+
+def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` elements, ``step`` apart, along an axis; their elements lie along a new
+    last axis.
+
+    >>> import chainrule as cr
+    >>> cr.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim == 0:
+        raise ShapeError("unfold needs an axis to take windows along, got a scalar")
+    axis = normalize_axis(dimension, tensor.ndim, "unfold")
+    if size < 1 or step < 1 or size > tensor.shape[axis]:
+        raise ShapeError(
+            f"unfold: windows of {size} elements, {step} apart, along axis {axis} of shape "
+            f"{tensor.shape}; both are at least 1, and the size at most {tensor.shape[axis]}"
+        )
+    return make(g.window(use(tensor), [axis], [size], [step], [1]), tensor)
+
+
+def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """The elements in the opposite order along ``axis`` (all axes by default).
+
+    >>> import chainrule as cr
+    >>> cr.flip([1, 2, 3])
+    tensor([3, 2, 1])
+    """
+    axis, _ = pick("flip", axis, dim, None, None)
+    tensor = as_tensor(x)
+    return view_of(tensor, Flip(tuple(normalize_axes(axis, tensor.ndim, "flip"))))
+
+
+def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
+    """The elements moved ``shift`` places along ``axis``; what leaves at the end comes back at the
+    start.
+
+    >>> import chainrule as cr
+    >>> cr.roll([1, 2, 3], 1)
+    tensor([3, 1, 2])
+    """
+    axis, _ = pick("roll", axis, dim, None, None)
+    tensor = as_tensor(x)
+    if axis is None:
+        return _fresh(reshape(roll(ravel(tensor), shift, 0), tensor.shape))
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    if len(shifts) != len(axes):
+        raise OptionError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+    node = use(tensor)
+    for by, along in zip(shifts, axes, strict=True):
+        a = normalize_axis(along, node.ndim, "roll")
+        cut = -by % node.shape[a] if node.shape[a] else 0
+        if cut:
+            node = g.concat([part(node, a, cut, node.shape[a]), part(node, a, 0, cut)], a)
+    return make(node, tensor)
+
+
+# -- triangles and diagonals -----------------------------------------------------------------------
+def _below(shape: Shape, k: int) -> Node:
+    """Whether column - row ≤ k, in the last two axes."""
+    rows, columns = g.iota(shape[-2:], 0, dt.int64), g.iota(shape[-2:], 1, dt.int64)
+    return g.le(g.sub(columns, rows), g.full(shape[-2:], k, dt.int64))
+
+
+def tril(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The lower triangle, zero above the k-th diagonal, of the last two axes.
+
+    >>> import chainrule as cr
+    >>> cr.tril([[1, 2], [3, 4]])
+    tensor([[1, 0],
+            [3, 4]])
+    """
+    return _triangle("tril", x, k if diagonal is None else diagonal, lower=True)
+
+
+def triu(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The upper triangle, zero below the k-th diagonal, of the last two axes.
+
+    >>> import chainrule as cr
+    >>> cr.triu([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [0, 4]])
+    """
+    return _triangle("triu", x, k if diagonal is None else diagonal, lower=False)
+
+
+def _triangle(name: str, x: Any, k: int, lower: bool) -> Tensor:
+    tensor = as_tensor(x)
+    if tensor.ndim < 2:
+        raise ShapeError(f"{name} needs a matrix, got shape {tensor.shape}")
+    node = use(tensor)
+    inside = _below(node.shape, k) if lower else g.not_(_below(node.shape, k - 1))
+    return make(g.where(g.expand(inside, node.shape), node, g.zeros_like(node)), tensor)
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """x[i, i + offset], with the diagonal as the last axis.
+
+    >>> import chainrule as cr
+    >>> cr.diagonal([[1, 2], [3, 4]])
+    tensor([1, 4])
+    """
+    tensor = as_tensor(x)
+    if tensor.ndim < 2:
+        raise ShapeError(f"diagonal needs a matrix, got shape {tensor.shape}")
+    moved = moveaxis(tensor, (axis1, axis2), (-2, -1))
+    rows, columns = moved.shape[-2:]
+    first, second = max(-offset, 0), max(offset, 0)
+    n = max(min(rows - first, columns - second), 0)
+    if n == 0:
+        return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
+    return view_of(moved, Diagonal(first, second, n))
+
+
+_diagonal = diagonal  # `diag` has an argument of this name
+
+
+def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
+    """The k-th diagonal of a matrix; or the matrix with a vector as its k-th diagonal.
+
+    >>> import chainrule as cr
+    >>> cr.diag([1, 2])
+    tensor([[1, 0],
+            [0, 2]])
+    """
+    tensor = as_tensor(x)
+    k = k if diagonal is None else diagonal
+    if tensor.ndim == 2:
+        return _fresh(_diagonal(tensor, k))
+    if tensor.ndim != 1:
+        raise ShapeError(f"diag takes a vector or a matrix, got shape {tensor.shape}")
+    n = tensor.shape[0] + abs(k)
+    placed = pad(tensor, (max(k, 0), max(-k, 0)))
+    rows, columns = g.iota((n, n), 0, dt.int64), g.iota((n, n), 1, dt.int64)
+    on = make(g.eq(g.sub(columns, rows), g.full((n, n), k, dt.int64)))
+    return select(on, broadcast_to(placed, (n, n)), make(constant(0, tensor.dtype)))
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Σ x[i, i + offset].
+
+    >>> import chainrule as cr
+    >>> cr.trace([[1, 2], [3, 4]])
+    tensor(5)
+    """
+    return sum(diagonal(x, offset, axis1, axis2), -1)
