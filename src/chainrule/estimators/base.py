@@ -18,7 +18,7 @@ from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..train import METRICS, Callback, EarlyStopping, Metric
-from ..train.callbacks import as_callbacks
+from ..train.given_callbacks import as_callbacks
 from ..train.interrupt import interrupts
 from ..train.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks

@@ -8,6 +8,9 @@ from .callbacks import EarlyStopping as EarlyStopping
 from .checkpoint import Checkpoint as Checkpoint
 from .diagnosis import Diagnosis as Diagnosis
 from .history import History as History
+from .keras_callbacks import LambdaCallback as LambdaCallback
+from .keras_callbacks import LearningRateScheduler as LearningRateScheduler
+from .keras_callbacks import ReduceLROnPlateau as ReduceLROnPlateau
 from .lr_finder import LRSearch as LRSearch
 from .metrics import AUC as AUC
 from .metrics import F1 as F1

@@ -33,11 +33,12 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import Value, stored
 from .alone import one_thread
 from .arrays import arrays_of
-from .callbacks import EarlyStopping, as_callbacks
+from .callbacks import EarlyStopping
 from .checkpoint import as_checkpoint, read_file, to_bytes
 from .dataset import EVALUATION_BATCH, Dataset, evaluation_data, training_data
 from .diagnosis import Diagnosis, diagnose
 from .fitting import Fit
+from .given_callbacks import as_callbacks
 from .history import History
 from .interrupt import interruptible
 from .loaders import gives_batches, rows_of, training_rows
@@ -49,6 +50,7 @@ from .metrics import Metric
 from .names import optimizer_of
 from .objective import BatchLoss, Objective, prepare_targets
 from .plan import Plan
+from .probabilities import probabilities
 from .sequences import padded_data, steps_there
 from .snapshot import restore, state_of
 from .steps import Steps, tensors_in
@@ -465,6 +467,19 @@ class Trainer:
         rows = min(data.batch, data.rows) + 1
         return not isinstance(first, Tensor) or first.shape[:1] == (rows,)
 
+    def train_on_batch(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None
+    ) -> dict[str, float]:
+        """One step with these rows; returns loss and metrics, by name. It is an epoch of one step:
+        schedules go on, and the history grows by one. `fit` is the quicker way to many steps.
+        """
+        rows = len(next(iter(x.values())) if isinstance(x, Mapping) else x)
+        if isinstance(x, tuple):
+            rows = len(x[0])
+        options = {"sample_weight": sample_weight, "class_weight": class_weight}
+        found = self.fit(x, y, 1, rows, shuffle=False, progress=False, diagnose=False, **options)
+        return Measures({name: values[-1] for name, values in found.items() if values})
+
     def _use_metrics(self, given: Any, data: Dataset) -> None:
         """Make meters for these metrics (the compiled steps are kept while the metrics stay the
         same)."""
@@ -556,6 +571,17 @@ class Trainer:
                 tensors = tuple(stored(_rows(a, start, stop, padded)) for a in xs.arrays)
                 outputs.append(_numpy(self._predicted(data, tensors), wanted))
         return _joined(outputs)
+
+    @knows(PREDICT, PREDICT_SYNONYMS)
+    def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
+        """Probabilities, as the loss understands the outputs: the softmax of logits over axis 1
+        (``CrossEntropyLoss``), their sigmoid (``BCEWithLogitsLoss``), the exponential of
+        log-probabilities (``NLLLoss``).
+
+        Raises OptionError for another loss, or several.
+        """
+        loss = self.objective.parts[0].loss if self.objective.single else self.loss
+        return probabilities(loss, self.predict(x, batch_size))
 
     def _predicted(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
         return self._steps.run_prediction(data, tensors)
