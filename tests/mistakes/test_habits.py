@@ -235,6 +235,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "attention: there are no keys to look at: query (1, 2, 4), key (1, 0, 4), value (1, 0, 4);"
         " (..., S, E) needs S of at least 1",
     ),
+    "an optimizer of nothing": (
+        lambda: optim.SGD(lr=0.1), TypeError,  # type: ignore[call-arg]
+        "SGD needs the parameters it changes; write optim.SGD(model.parameters(), lr=0.1), or "
+        'Trainer(model, loss, "sgd")',
+    ),
     "rate as an attribute": (
         lambda: setattr(sgd(), "lr", 0.5), OptionError,
         "SGD: lr is an option of the parameter groups; write for group in optimizer.param_groups: "

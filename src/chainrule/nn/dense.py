@@ -30,8 +30,8 @@ ACTIVATIONS: dict[str, type[Module]] = {
 
 
 class Dense(Sequential):
-    """activation(x Wᵀ + b), from (..., inputs) to (..., units): ``LazyLinear(units)`` and, if one is
-    named, an activation behind it, as Keras's `Dense`.
+    """activation(x Wᵀ + b), from (..., inputs) to (..., units): ``LazyLinear(units)`` and the
+    activation behind it, as Keras's `Dense`.
 
     ``activation``: a name of ``relu``, ``tanh``, ``sigmoid``, ``softmax``, ``gelu``, …, a module,
     or None. The number of inputs is that of the first batch. Losses that take logits want none
