@@ -218,7 +218,17 @@ class Module(Versioned):
 
     def modules(self) -> Iterator[Module]:
         """This module and all within it."""
-        return (module for _, module in self.named_modules())
+        found: dict[int, Module] = {}
+        self._gather(found)
+        return iter(found.values())
+
+    def _gather(self, found: dict[int, Module]) -> None:
+        """`modules`, without making names of them."""
+        if id(self) not in found:
+            found[id(self)] = self
+            for child in self._modules.values():
+                if child is not None:
+                    child._gather(found)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly in this one, with their names."""
