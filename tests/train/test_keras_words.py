@@ -9,8 +9,14 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.callbacks import Callback, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau
-from chainrule.errors import CheckpointError, DataError, OptionError
+from chainrule.callbacks import (
+    Callback,
+    CSVLogger,
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+)
+from chainrule.errors import CheckpointError, DataError, OptionError, WriteError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 3)).astype("float32")
@@ -165,3 +171,11 @@ def test_labels_as_rows() -> None:
         cr.data.to_categorical(Y, 1)
     with pytest.raises(DataError, match="labels are integers"):
         cr.data.to_categorical(X)
+
+
+def test_a_table_of_measures_that_cannot_be_written_is_named(tmp_path: Any) -> None:
+    (tmp_path / "log.csv").mkdir()
+    log = CSVLogger(tmp_path / "elsewhere.csv")
+    log.path = str(tmp_path / "log.csv")
+    with pytest.raises(WriteError, match=r"log\.csv cannot be written: "):
+        fitted(trainer(), log, epochs=1)
