@@ -174,7 +174,9 @@ class Trainer(Task):
 
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
         several inputs or outputs; or ``x`` alone, a `DataLoader` (ours or PyTorch's), whose rows
-        are read once. If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
+        are read once, or `data.Batches`, whose rows, batch size and ``augment`` are taken: each
+        example is changed inside the step, by random numbers of (the Trainer's seed, epoch, row).
+        If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
         unequal length, padded here, and ``y`` a list with a target for each step: padding counts in
         no loss and no metric. ``group_by_length``: batches are of sequences of similar length, and
         no longer than those (up to 8 lengths, a program for each; rows are shuffled among those of
@@ -201,8 +203,10 @@ class Trainer(Task):
         check("fit", _FIT, {name: asked[name] for name in _FIT})
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
+        augment = None
         if gives_batches(x):
-            x, y, batch_size, shuffle = training_rows(x, y, batch_size, BATCH, shuffle)  # type: ignore[assignment]
+            rows = training_rows(x, y, batch_size, BATCH, shuffle)
+            x, y, batch_size, shuffle, augment = rows  # type: ignore[assignment]
         listeners = as_callbacks(callbacks) + early_stopping_of(early_stopping)
         data, validation = given.training_sets(
             self._steps,
@@ -215,6 +219,7 @@ class Trainer(Task):
             sample_weight=sample_weight,
             class_weight=class_weight,
             group_by_length=group_by_length,
+            augment=augment,
         )
         self.has_validation = validation is not None
         with self._mode(True):
