@@ -17,7 +17,8 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import numpy as np
 
 from chainrule.backends.cpu.emit.contraction.tiled import emit_contraction, scratch_bytes
-from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.compiler import compile_ir
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.peak import measure_peak
 from chainrule.backends.cpu.machine.target import preset
 from chainrule.backends.cpu.schedule.contraction import Contraction, Operand

@@ -10,8 +10,6 @@ from math import nan as nan
 from math import pi as pi
 from typing import TYPE_CHECKING, Any
 
-from .core.device import cuda as cuda
-from .core.device import device as device
 from .core.dtypes import bool_ as bool_
 from .core.dtypes import float32 as float32
 from .core.dtypes import float64 as float64
@@ -23,6 +21,8 @@ from .core.dtypes import uint8 as uint8
 from .core.dtypes import uint16 as uint16
 from .core.dtypes import uint32 as uint32
 from .core.dtypes import uint64 as uint64
+from .core.host.device import cuda as cuda
+from .core.host.device import device as device
 from .habits import answers_of as _answers_of
 from .tensor import autograd as autograd
 from .tensor.compiling.compiled import compile as compile

@@ -338,6 +338,15 @@ NAMES: dict[str, dict[str, str]] = {
         "eval": "x.numpy()",
         "item_": "x.item()",
     },
+    "Optimizer": {
+        "lr": 'optimizer.param_groups[0]["lr"]',
+        "learning_rate": 'optimizer.param_groups[0]["lr"]',
+        "get_lr": 'optimizer.param_groups[0]["lr"]',
+        "minimize": "optimizer.zero_grad(); loss.backward(); optimizer.step()",
+        "apply_gradients": "loss.backward(); optimizer.step()",
+        "get_config": "optimizer.param_groups",
+        "iterations": "optimizer.state[parameter]['step']",
+    },
     "Module": {
         "half": _MIXED,
         "bfloat16": _MIXED,

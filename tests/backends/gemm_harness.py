@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainrule.backends.cpu.emit.contraction.tiled import emit_contraction, scratch_bytes
-from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.compiler import compile_ir
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import Target
 from chainrule.backends.cpu.schedule.contraction import Contraction, Operand
 from chainrule.backends.cpu.threads.pool_ir import QUEUE_BYTES

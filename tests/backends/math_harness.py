@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.compiler import compile_ir
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import preset
 from chainrule.backends.llvm import elementary as vector_math
 from chainrule.backends.llvm.builder import Function, Module, Value, vector

@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from chainrule.backends.cpu.machine.compiler import (
-    Library,
     assembly,
     compile_ir,
     object_key,
     optimized_ir,
 )
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import host, preset
 from chainrule.errors import InternalError
 

@@ -15,7 +15,8 @@ from graphs import STEPS, assert_close, random_graph
 from chainrule.autodiff.batching import vmap_nodes
 from chainrule.autodiff.reverse import gradients
 from chainrule.backends.cpu.emit.whole_step.kernel import RegisterKernel, register_program
-from chainrule.backends.cpu.machine.compiler import Library, compile_ir, optimized_ir
+from chainrule.backends.cpu.machine.compiler import compile_ir, optimized_ir
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import Target, host, preset, runs_here
 from chainrule.compiler.pipeline import rewritten
 from chainrule.core import dtypes as dt

@@ -119,8 +119,8 @@ def test_of_long_rounds_single_steps_find_the_number_of_threads(
         assert isinstance(step, Run) and isinstance(step.program, CompiledProgram)
         step.program.run(step.inputs, [a.copy() for a in step.state], 2)
         pace = step.program.loop.pace
-        assert pace.per_step
-        pace.due = 0.0
+        pace.per_step, pace.due, pace.turns = 1e-3, 0.0, []  # each turn of a trial is one step
+        pace.ended = pace.clock()
         monkeypatch.setattr(cpu_rounds, "TURN", 0.0)  # any round is long
         used: list[tuple[int, int]] = []
         loop_run = step.program.loop._run

@@ -9,7 +9,8 @@ from gemm_harness import Kernel, contraction_of
 
 from chainrule.backends.cpu.emit.contraction import tiled as gemm
 from chainrule.backends.cpu.emit.shares import pieces
-from chainrule.backends.cpu.machine.compiler import Library, compile_ir
+from chainrule.backends.cpu.machine.compiler import compile_ir
+from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import preset
 from chainrule.backends.cpu.schedule import tiling
 from chainrule.backends.cpu.schedule.contraction import Contraction, Operand

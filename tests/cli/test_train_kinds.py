@@ -97,7 +97,7 @@ def test_help_tells_of_all_kinds_and_of_each(capsys: Any) -> None:
 def test_images(here: Path, capsys: Any) -> None:
     write_images(here / "pictures")
     train = ["train", "pictures", "--model", "linear", "--epochs", 4, "--lr", 0.01]
-    code, out, err = run(capsys, *train, "--augment", "shift:1,flip", "--batch-size", 18)
+    code, out, err = run(capsys, *train, "--augment", "rotate,mixup,flip", "--batch-size", 18)
     assert code == 0 and "epoch 4/4" in err
     assert out.splitlines()[0].split() == ["validation", "model", "baseline"]
     assert out.splitlines()[-2:] == ["model pictures.safetensors", "figure pictures.png"]
@@ -196,7 +196,10 @@ def test_bad_input_is_an_error_in_one_line(here: Path, capsys: Any) -> None:
         (["missing/"], "missing: no such file or folder"),
         (["one"], "one: all examples are of one class; "),
         (["broken"], "broken/dark/0.png: not a whole image (none of the formats that are read)"),
-        (["broken", "--augment", "spin"], "augment: 'spin' is unknown; there are shift, flip"),
+        (
+            ["broken", "--augment", "spin"],
+            "augment: 'spin' is unknown; there are shift, rotate",
+        ),
         (["short.txt"], "short.txt has 2 tokens; a net that reads 64 at once needs at least 130"),
         (["binary.txt"], "binary.txt: byte 2 is 0, which no text has"),
         (["missing.txt"], "missing.txt: no such file"),

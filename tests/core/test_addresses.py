@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.core.memory import CACHE_LINE, address, aligned
+from chainrule.core.host.memory import CACHE_LINE, address, aligned
 
 
 def test_an_address_is_that_of_the_first_element() -> None:

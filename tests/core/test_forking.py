@@ -16,7 +16,7 @@ from chainrule.backends.cpu.machine.compiler import compile_ir
 from chainrule.backends.cpu.machine.target import host
 from chainrule.backends.cpu.program.compiled import CompiledProgram
 from chainrule.backends.cpu.threads import native
-from chainrule.core.forking import Gate, free_in_child
+from chainrule.core.host.forking import Gate, free_in_child
 from chainrule.estimators import session
 
 pytestmark = [

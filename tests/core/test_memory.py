@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.core.memory import CACHE_LINE, aligned
+from chainrule.core.host.memory import CACHE_LINE, aligned
 
 
 def begins_at_line(array: np.ndarray) -> bool:

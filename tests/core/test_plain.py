@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import chainrule as cr
-from chainrule.core.plain import is_missing, numbers, plain
+from chainrule.core.host.plain import is_missing, numbers, plain
 from chainrule.errors import ChainruleError, DataError, DTypeError
 
 

@@ -63,6 +63,38 @@ def test_a_crop_is_a_piece_of_the_image_and_its_mask() -> None:
         data.RandomCrop(8)(images[0])
 
 
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_quarter_turns_are_exact_and_others_bilinear(kind: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7)).astype(kind)
+    half = data.RandomRotation((180, 180))(image).numpy()
+    np.testing.assert_allclose(half, np.rot90(image, 2, (1, 2)), atol=2e-4)
+    square = image[:, :, :5]
+    left = data.RandomRotation((90, 90), fill=3)(square).numpy()
+    np.testing.assert_allclose(left, np.rot90(square, 1, (1, 2)), atol=2e-4)
+    angle = np.deg2rad(25)
+    found = data.RandomRotation((25, 25), fill=9)(image).numpy()
+    padded = np.pad(image.astype(float), [(0, 0), (9, 9), (9, 9)], constant_values=9)
+    for i, j in np.ndindex(5, 7):
+        r = (i - 2) * np.cos(angle) + (j - 3) * np.sin(angle) + 2 + 9
+        c = (j - 3) * np.cos(angle) - (i - 2) * np.sin(angle) + 3 + 9
+        top, left = int(r), int(c)
+        a, b = r - top, c - left
+        piece = padded[:, top : top + 2, left : left + 2]
+        wanted = np.einsum("cij,i,j->c", piece, [1 - a, a], [1 - b, b])
+        np.testing.assert_allclose(found[:, i, j], wanted, atol=0.51 if kind == "uint8" else 1e-3)
+
+
+def test_rotations_are_drawn_from_both_sides_and_masks_turn_alike() -> None:
+    images = np.zeros((500, 9, 9), np.float32)
+    images[:, 0, 4] = images[:, 1, 4] = 1
+    x, mask = through(images, data.RandomRotation(30, both=True), y=images)
+    np.testing.assert_array_equal(x.numpy(), mask.numpy())
+    moved = (x.numpy() * np.arange(9)).sum((1, 2)) / x.numpy().sum((1, 2)) - 4
+    assert 0.42 < (moved < 0).mean() < 0.58 and 1.5 < np.abs(moved).max() <= 2.1
+    with pytest.raises(ShapeError, match="RandomRotation: an image"):
+        data.RandomRotation(3)(np.zeros(3, np.float32))
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     ("augment", "expected"),

@@ -91,3 +91,30 @@ def test_a_seed_is_a_problem() -> None:
     ):
         np.testing.assert_array_equal(make(1), make(1))
         assert (make(1) != make(2)).any()
+
+
+def test_long_lags_have_their_answer_at_the_second_step() -> None:
+    made = data.make_long_lag(2000, 20, 7)
+    assert made.x[0].shape[1] == 11 and made.lengths.min() >= 23 and made.lengths.max() <= 87
+    assert abs(made.lengths.mean() - 32) < 0.7  # 1 in 10 is the last
+    for x, y in zip(made.x[:300], made.y, strict=False):
+        symbols = x.argmax(1)
+        assert symbols[0] == 7 and symbols[1] == 9 + y and symbols[-1] == 8
+        assert symbols[2:-1].max() < 7 and (x.sum(1) == 1).all()
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_two_sequences_begin_with_their_class(noisy: bool) -> None:
+    made = data.make_two_sequences(400, 50, 3, noisy)
+    assert 50 <= made.lengths.min() < made.lengths.max() <= 55 and made.x[0].shape[1] == 1
+    start = np.stack([x[:3, 0] for x in made.x]) - (2 * made.y - 1)[:, None]
+    rest = np.concatenate([x[3:, 0] for x in made.x])
+    assert rest.var() == pytest.approx(0.2, abs=0.01)
+    assert start.var() == pytest.approx(0.2 * noisy, abs=0.03)
+
+
+def test_impossible_long_lags() -> None:
+    with pytest.raises(OptionError, match="make_long_lag: lag is at least 1, got 0"):
+        data.make_long_lag(1, 0)
+    with pytest.raises(OptionError, match="signal=9 is more than length=8"):
+        data.make_two_sequences(1, 8, 9)

@@ -290,8 +290,10 @@ def test_colours_channels_last_and_mistakes_of_images() -> None:
     ):
         with pytest.raises((DataError, OptionError), match=said):
             ImageModel.fit(IMAGES, labels)
-    with pytest.raises(OptionError, match="augment: 'spin' is unknown; there are shift, flip"):
+    with pytest.raises(OptionError, match="augment: 'spin' is unknown; there are shift, rotate"):
         image_model(augment=("spin",))
+    with pytest.raises(OptionError, match="RandomMixup: alpha is above 0, got -1"):
+        image_model(augment=("mixup:-1",))
 
 
 def test_what_does_not_fit_a_model_of_images(models: Any) -> None:

@@ -68,6 +68,10 @@ def unpack() -> None:
     _loss, _accuracy = trainer().evaluate(X, Y)
 
 
+def sgd() -> Any:
+    return optim.SGD([nn.Parameter(cr.ones(2))], lr=0.1)
+
+
 def attend() -> object:
     q, k = cr.ones(1, 2, 4), cr.ones(1, 0, 4)
     return nn.functional.scaled_dot_product_attention(q, k, k)
@@ -232,6 +236,29 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "attention: there are no keys to look at: query (1, 2, 4), key (1, 0, 4), value (1, 0, 4);"
         " (..., S, E) needs S of at least 1",
     ),
+    "rate as an attribute": (
+        lambda: setattr(sgd(), "lr", 0.5), OptionError,
+        "SGD: lr is an option of the parameter groups; write for group in optimizer.param_groups: "
+        "group['lr'] = 0.5",
+    ),
+    "rate as Keras calls it": (
+        lambda: setattr(sgd(), "learning_rate", 0.5), OptionError,
+        "SGD: learning_rate is an option of the parameter groups; write for group in "
+        "optimizer.param_groups: group['lr'] = 0.5",
+    ),
+    "rate read as an attribute": (
+        lambda: sgd().lr, AttributeError,
+        """SGD has no attribute 'lr'; write optimizer.param_groups[0]["lr"]""",
+    ),
+    "key of a group": (
+        lambda: sgd().param_groups[0].update(weigth_decay=0.1), OptionError,
+        "SGD: a parameter group has the key 'weigth_decay'; is it 'weight_decay'?",
+    ),
+    "array as a buffer": (
+        lambda: setattr(nn.BatchNorm1d(2), "running_mean", np.zeros(2)), TypeError,
+        "BatchNorm1d.running_mean is a buffer: assign a tensor or None, got ndarray; write "
+        "cr.tensor(value)",
+    ),
     "no label counts": (
         lambda: trainer().fit(X, Y * 0 - 100), DataError,
         "fit: every label in y is -100, which stands for rows that do not count (ignore_index); at "
@@ -256,13 +283,25 @@ def test_what_evaluate_gives_is_a_dict_otherwise() -> None:
     assert (loss, accuracy) == (result["loss"], 0.5)
 
 
+def test_keys_of_ones_own_in_a_group() -> None:
+    group = sgd().param_groups[0]
+    group["name"], group["max_momentum"] = "head", 0.9
+    assert group["name"] == "head" and group["lr"] == 0.1
+
+
 def test_a_model_that_takes_single_numbers_predicts_a_vector() -> None:
     model = nn.Embedding(5, 2)
     t = cr.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
     assert t.predict(np.array([0, 1, 4])).shape == (3, 2)
 
 
-MODULES = {"chainrule": cr, "Tensor": cr.Tensor, "Module": nn.Module, "Trainer": cr.Trainer}
+MODULES = {
+    "chainrule": cr,
+    "Tensor": cr.Tensor,
+    "Module": nn.Module,
+    "Trainer": cr.Trainer,
+    "Optimizer": optim.Optimizer,
+}
 
 
 @pytest.mark.parametrize("table", list(NAMES))

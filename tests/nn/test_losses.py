@@ -150,3 +150,15 @@ def test_cosine_embedding_loss_of_huge_and_tiny_vectors() -> None:
     assert F.cosine_embedding_loss(tiny, tiny, cr.tensor([1.0])).item() == pytest.approx(
         1.0, rel=1e-5
     )
+
+
+def test_slopes_at_infinity() -> None:
+    x = cr.tensor([math.inf, -math.inf, 3.0, 0.25], requires_grad=True)
+    for loss, bound in ((F.huber_loss, "delta"), (F.smooth_l1_loss, "beta")):
+        x.grad = None
+        loss(x, cr.zeros(4), reduction="sum", **{bound: 0.5}).backward()
+        steep = 0.5 if bound == "delta" else 1.0
+        assert x.grad.tolist() == [steep, -steep, steep, steep / 2]
+    x, slope = cr.tensor([math.inf, -2.0]), cr.tensor([0.25], requires_grad=True)
+    F.prelu(x, slope).sum().backward()
+    assert slope.grad.tolist() == [-2.0]

@@ -100,6 +100,49 @@ def test_classes_of_one_hot_and_offsets_of_bags_are_checked() -> None:
         bag(cr.tensor([0, 3]), cr.tensor([0, 1]))
 
 
+LOG = nn.functional.log_softmax(cr.rand(5, 2, 9), -1)
+LABELS = cr.tensor([[1, 2], [3, 4]])
+COUNTS: dict[str, tuple[Callable[[Any], Any], list[int], str]] = {
+    "lengths of sequences": (
+        lambda i: nn.GRU(2, 3)(cr.ones(4, 2, 2), lengths=i)[0],
+        [4, 0],
+        "length 0 of a sequence is not in 1 … 4, the steps",
+    ),
+    "lengths above": (
+        lambda i: nn.LSTM(2, 3)(cr.ones(4, 2, 2), lengths=i)[0],
+        [1, 5],
+        "length 5 of a sequence is not in 1 … 4, the steps",
+    ),
+    "steps of ctc_loss": (
+        lambda i: nn.functional.ctc_loss(LOG, LABELS, i, cr.tensor([2, 1])),
+        [5, 6],
+        "6 in input_lengths is not in 0 … 5, the steps of log_probs",
+    ),
+    "labels of ctc_loss": (
+        lambda i: nn.functional.ctc_loss(LOG, LABELS, cr.tensor([5, 5]), i),
+        [2, 3],
+        "3 in target_lengths is not in 0 … 2, the labels of the padded targets",
+    ),
+    "positions of max_unpool": (
+        lambda i: nn.functional.max_unpool1d(cr.ones(1, 1, 2), i.reshape(1, 1, 2), 2),
+        [3, 4],
+        r"index 4 is outside of an output \(4,\): 0 … 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_lengths_and_positions_of_layers_are_checked(name: str) -> None:
+    f, wrong, message = COUNTS[name]
+    right = cr.tensor([wrong[0], wrong[0]])
+    np.testing.assert_allclose(cr.compile(f)(right).shape, f(right).shape)
+    for way in ("compiled", "vmapped", "compiled vmap"):
+        with pytest.raises(OutOfRangeError, match=message):
+            WAYS[way](f, cr.tensor(wrong))
+    with pytest.raises((DataError, OutOfRangeError)):
+        f(cr.tensor(wrong))
+
+
 def test_the_layer_is_named() -> None:
     table = nn.Embedding(4, 2)
     with pytest.raises(OutOfRangeError, match=r"\n    in Embedding\(4, 2\) `.*` \(test_ranges"):
@@ -160,3 +203,12 @@ def test_a_padding_row_that_small_indices_cannot_name_is_none() -> None:
     index = cr.tensor(np.array([0, 255], np.uint8))
     for f in (table, cr.compile(table)):
         assert np.array_equal(f(index).numpy(), table.weight.numpy()[[0, 255]])
+
+
+@pytest.mark.parametrize("far", [2**63, 2**64 - 1])
+def test_unsigned_indices_past_all_signed_ones(far: int) -> None:
+    """They are not the negative numbers of the same bits, which count from the end."""
+    x, i = cr.tensor([1.0, 2.0, 3.0]), cr.tensor(np.array([far], np.uint64))
+    for function in (lambda a, j: a[j], lambda a, j: cr.take(a, j + 0)):
+        with pytest.raises(OutOfRangeError, match="is outside axis 0 of length 3"):
+            cr.compile(function)(x, i)

@@ -373,7 +373,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     assert not checker.open and not checker.links and "script" not in checker.count
     assert checker.count["svg"] == 6 and checker.count["circle"] == 2 * 6 * 7  # 3 rows, 2 drawings
     assert checker.count["line"] == 6 * 12 and checker.count["tr"] == len(equations(found))
-    assert "#0877bd" in page and "#e07b00" in page  # blue +, orange −
+    assert "#0877bd" in page and "#f59322" in page  # blue +, orange −
     text = found.save(tmp_path / "step.txt").read_text(encoding="utf-8")
     assert text == str(found) + "\n"
     with pytest.raises(OptionError, match=r"the name ends in .html or .txt, got 'step.pdf'"):

@@ -1,4 +1,4 @@
 """Backends: loop programs to machines. `cudnn` and `mps` are not there, and say so."""
 
-from ..core.device import cudnn as cudnn
-from ..core.device import mps as mps
+from ..core.host.device import cudnn as cudnn
+from ..core.host.device import mps as mps

@@ -27,7 +27,7 @@ from ..bench.report import (
     table,
 )
 from ..bench.results import Results, changes, check_comparable, gone_on, machine_now
-from ..core.whole_file import check_writable, whole_file
+from ..core.host.whole_file import check_writable, whole_file
 from ..errors import OptionError
 from ..runtime.explain import peak_flops_together
 from ..runtime.threads import get_num_threads

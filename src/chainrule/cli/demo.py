@@ -14,11 +14,11 @@ import numpy as np
 from rich.table import Table
 
 from .. import manual_seed, nn, optim
+from ..core.host.whole_file import check_writable, whole_file
 from ..core.node import Array
-from ..core.whole_file import check_writable, whole_file
 from ..data.digits import load_digits
-from ..train.figures import curves, hinton_figure
-from ..train.history import History
+from ..plot import curves, hinton_figure
+from ..train.measure.history import History
 from ..train.trainer import Trainer
 from .output import data, print_json, progress
 

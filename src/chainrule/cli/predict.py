@@ -11,8 +11,8 @@ from typing import Any
 import click
 import numpy as np
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..errors import OptionError
 from ..estimators.image_model import ImageModel
 from ..estimators.net_model import NetModel

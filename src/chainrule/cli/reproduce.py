@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..core.whole_file import check_writable
+from ..core.host.whole_file import check_writable
 from ..errors import DataError, OptionError
 from ..experiments import EXPERIMENTS, Result
 from ..experiments import reproduce as run_experiment

@@ -9,7 +9,14 @@ import click
 from ..estimators.image_model import AUGMENTATIONS, ImageModel, ImageOptions
 from ..estimators.image_nets import NETS
 from .tables import names
-from .training import epochs_options, file_options, learning_options, train_net
+from .training import (
+    dropout_option,
+    epochs_options,
+    file_options,
+    learning_options,
+    model_option,
+    train_net,
+)
 
 DEFAULTS = ImageOptions()
 
@@ -27,12 +34,10 @@ def _size(
 
 @click.command(name="train")
 @file_options()
-@click.option(
-    "--model",
-    type=click.Choice(list(NETS)),
-    default=DEFAULTS.model,
-    show_default=True,
-    help="conv: convolutions as many as the images ask for; lenet: of 1998, for grey images.",
+@model_option(
+    NETS,
+    DEFAULTS.model,
+    "conv: convolutions as many as the images ask for; lenet: of 1998, for grey images.",
 )
 @click.option(
     "--size", callback=_size, metavar="N|HxW", help="Scale pictures to it (default: at most 64)."
@@ -42,14 +47,9 @@ def _size(
     "--augment",
     callback=names,
     metavar="NAME[:AMOUNT],...",
-    help=f"Change images at random: {', '.join(AUGMENTATIONS)}; as in shift:3,flip.",
+    help=f"Change images at random: {', '.join(AUGMENTATIONS)}; as in shift:3,rotate:15,flip.",
 )
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=DEFAULTS.dropout,
-    show_default=True,
-)
+@dropout_option(DEFAULTS.dropout)
 @epochs_options(DEFAULTS)
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:

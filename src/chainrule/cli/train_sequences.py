@@ -8,28 +8,24 @@ import click
 
 from ..estimators.sequence_model import SequenceModel, SequenceOptions
 from ..estimators.sequence_nets import NETS
-from .training import epochs_options, file_options, learning_options, train_net
+from .training import (
+    dropout_option,
+    epochs_options,
+    file_options,
+    learning_options,
+    model_option,
+    train_net,
+)
 
 DEFAULTS = SequenceOptions()
 
 
 @click.command(name="train")
 @file_options()
-@click.option(
-    "--model",
-    type=click.Choice(list(NETS)),
-    default=DEFAULTS.model,
-    show_default=True,
-    help="Convolutions over time, or a recurrent net.",
-)
+@model_option(NETS, DEFAULTS.model, "Convolutions over time, or a recurrent net.")
 @click.option("--width", type=click.IntRange(1), default=DEFAULTS.width, show_default=True)
 @click.option("--layers", type=click.IntRange(1), help="Default: 1; of convolutions 3.")
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=DEFAULTS.dropout,
-    show_default=True,
-)
+@dropout_option(DEFAULTS.dropout)
 @epochs_options(DEFAULTS)
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..estimators.text_model import RATES, UNITS, TextModel, TextOptions
 from ..train import Callback
-from .training import file_options, learning_options, train_net
+from .training import dropout_option, file_options, learning_options, model_option, train_net
 
 DEFAULTS = TextOptions()
 MOMENTS, SECONDS, SHOWN = 10, 20.0, 72
@@ -43,13 +43,7 @@ class Samples(Callback):
 
 @click.command(name="train")
 @file_options()
-@click.option(
-    "--model",
-    type=click.Choice(list(RATES)),
-    default=DEFAULTS.model,
-    show_default=True,
-    help="A decoder-only transformer, or a recurrent net.",
-)
+@model_option(RATES, DEFAULTS.model, "A decoder-only transformer, or a recurrent net.")
 @click.option(
     "--tokens",
     type=click.Choice(list(UNITS)),
@@ -73,12 +67,7 @@ class Samples(Callback):
 @click.option("--width", type=click.IntRange(1), default=DEFAULTS.width, show_default=True)
 @click.option("--layers", type=click.IntRange(1), help="Default: 4 of a GPT, 1 of an LSTM.")
 @click.option("--heads", type=click.IntRange(1), default=DEFAULTS.heads, show_default=True)
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=DEFAULTS.dropout,
-    show_default=True,
-)
+@dropout_option(DEFAULTS.dropout)
 @click.option(
     "--epochs",
     type=click.IntRange(1),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from ..core.whole_file import check_place, check_writable
+from ..core.host.whole_file import check_place, check_writable
 from ..errors import MissingExtraError, OptionError, WriteError
 from ..estimators.learning import LearningOptions
 from ..estimators.net_model import NetModel
@@ -149,6 +149,18 @@ def file_options() -> Callable[[Any], Any]:
             help="The model file (default: beside FILE, with its name and .safetensors).",
         ),
     )
+
+
+def model_option(nets: Iterable[str], default: str, text: str) -> Callable[[Any], Any]:
+    """--model, the name of a net."""
+    kind = click.Choice(list(nets))
+    return click.option("--model", type=kind, default=default, show_default=True, help=text)
+
+
+def dropout_option(default: float) -> Callable[[Any], Any]:
+    """--dropout."""
+    share = click.FloatRange(0, 1, max_open=True)
+    return click.option("--dropout", type=share, default=default, show_default=True)
 
 
 def epochs_options(defaults: LearningOptions) -> Callable[[Any], Any]:

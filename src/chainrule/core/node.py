@@ -86,6 +86,7 @@ _interned: WeakValueDictionary[Any, Node] = WeakValueDictionary()
 _source: WeakKeyDictionary[Node, tuple[str, int]] = WeakKeyDictionary()
 _ids = itertools.count()
 _package = __name__.partition(".")[0]
+_own: dict[str, bool] = {}  # whether a module of this name is of this package
 _blamed: ContextVar[tuple[str, int] | None] = ContextVar("blamed", default=None)
 
 
@@ -108,10 +109,13 @@ def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any
 def _user_line() -> tuple[str, int]:
     """File and line of the innermost frame outside this package."""
     frame = sys._getframe(2)
-    while (
-        frame.f_back is not None
-        and frame.f_globals.get("__name__", "").partition(".")[0] == _package
-    ):
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        own = _own.get(name)
+        if own is None:
+            own = _own[name] = name.partition(".")[0] == _package
+        if not own:
+            break
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 

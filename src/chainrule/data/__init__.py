@@ -10,6 +10,7 @@ from .augment import RandomCrop as RandomCrop
 from .augment import RandomFlip as RandomFlip
 from .augment import RandomMixup as RandomMixup
 from .augment import RandomNoise as RandomNoise
+from .augment import RandomRotation as RandomRotation
 from .augment import RandomShift as RandomShift
 from .batches import Batches as Batches
 from .batches import TextBatches as TextBatches
@@ -22,15 +23,12 @@ from .corpus import load_names as load_names
 from .corpus import load_text as load_text
 from .corpus import load_tiny_shakespeare as load_tiny_shakespeare
 from .digits import load_digits as load_digits
-from .generators import ORDER_SYMBOLS as ORDER_SYMBOLS
 from .generators import REBER_SYMBOLS as REBER_SYMBOLS
-from .generators import make_adding as make_adding
 from .generators import make_copy as make_copy
 from .generators import make_parity as make_parity
 from .generators import make_reber as make_reber
 from .generators import make_spirals as make_spirals
 from .generators import make_sums as make_sums
-from .generators import make_temporal_order as make_temporal_order
 from .generators import reber_next as reber_next
 from .idx import read_idx as read_idx
 from .image_folder import ImageFolder as ImageFolder
@@ -40,6 +38,11 @@ from .images import load_images as load_images
 from .known_sequences import load_series as load_series
 from .known_sequences import load_ucr as load_ucr
 from .load_sequences import load_sequences as load_sequences
+from .long_lags import ORDER_SYMBOLS as ORDER_SYMBOLS
+from .long_lags import make_adding as make_adding
+from .long_lags import make_long_lag as make_long_lag
+from .long_lags import make_temporal_order as make_temporal_order
+from .long_lags import make_two_sequences as make_two_sequences
 from .mnist import load_fashion_mnist as load_fashion_mnist
 from .mnist import load_mnist as load_mnist
 from .multi30k import load_multi30k as load_multi30k

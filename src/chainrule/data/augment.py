@@ -14,7 +14,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import arange
-from ..tensor.ops.elementwise import clip, where
+from ..tensor.ops.elementwise import clip, cos, floor, sin, where
 from ..tensor.ops.elementwise import round as rounded
 from ..tensor.ops.index import one_hot, take
 from ..tensor.ops.random import rand, randint, randn
@@ -109,6 +109,56 @@ class RandomShift(RandomCrop):
 
     def __init__(self, most: int, fill: float = 0, both: bool = False) -> None:
         super().__init__(None, most, fill, both)
+
+
+class RandomRotation:
+    """An image (..., H, W) turned about its middle by up to ``degrees`` to either side, or by an
+    angle of a pair (low, high); ``fill`` comes in at the corners.
+
+    Positive angles turn to the left. Between pixels it is bilinear. ``both``: y alike.
+
+    >>> import chainrule as cr
+    >>> from chainrule.data import RandomRotation
+    >>> RandomRotation((90, 90))(cr.tensor([[1, 2], [3, 4]], dtype="uint8"))
+    tensor([[2, 4],
+            [1, 3]], dtype=uint8)
+    """
+
+    def __init__(self, degrees: Range, fill: float = 0, both: bool = False) -> None:
+        self.degrees = _range(degrees if isinstance(degrees, tuple) else (-degrees, degrees))
+        self.fill, self.both = fill, both
+
+    def __call__(self, x: Any, y: Any = None) -> Any:
+        """The example."""
+        x = as_tensor(x)
+        if x.ndim < 2:
+            raise ShapeError(
+                f"RandomRotation: an image (..., height, width) is expected, got {x.shape}"
+            )
+        angle = _drawn(self.degrees) * (np.pi / 180)
+        x = self._turned(x, angle)
+        return (x, self._turned(as_tensor(y), angle)) if self.both else x
+
+    def _turned(self, x: Tensor, angle: Any) -> Tensor:
+        """Each pixel is that of the place which the rotation takes it from."""
+        h, w = x.shape[-2:]
+        row = np.repeat(np.arange(h, dtype=np.float32) - (h - 1) / 2, w)
+        column = np.tile(np.arange(w, dtype=np.float32) - (w - 1) / 2, h)
+        turned_row = row * cos(angle) + column * sin(angle) + (h - 1) / 2
+        turned_column = column * cos(angle) - row * sin(angle) + (w - 1) / 2
+        top, left = floor(turned_row), floor(turned_column)
+        down, right = turned_row - top, turned_column - left
+        flat = _float(x).reshape(*x.shape[:-2], h * w)
+
+        def at(i: Tensor, j: Tensor) -> Tensor:
+            inside = (i >= 0) & (i < h) & (j >= 0) & (j < w)
+            place = clip(i, 0, h - 1).long() * w + clip(j, 0, w - 1).long()
+            found: Tensor = where(inside, take(flat, place, -1), self.fill)
+            return found
+
+        upper = at(top, left) * (1 - right) + at(top, left + 1) * right
+        lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+        return _back((upper * (1 - down) + lower * down).reshape(x.shape), x)
 
 
 class RandomNoise:

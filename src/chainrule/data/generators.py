@@ -8,7 +8,6 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import OptionError
-from .sequences import Sequences
 
 REBER_SYMBOLS = "BTPSXVE"
 _REBER = {
@@ -18,7 +17,6 @@ _REBER = {
     4: (("X", 3), ("S", 6)),
     5: (("P", 4), ("V", 6)),
 }
-ORDER_SYMBOLS = "EBXYabcd"
 
 
 def make_parity(
@@ -31,13 +29,13 @@ def make_parity(
     >>> make_parity(2)[1].ravel()
     array([0., 1., 1., 0.], dtype=float32)
     """
-    _at_least("make_parity", bits=bits)
+    at_least("make_parity", bits=bits)
     if n is None:
         if bits > 20:
             raise OptionError(f"make_parity: 2^{bits} patterns are too many; say n=")
         x = np.arange(2**bits)[:, None] >> np.arange(bits)[::-1] & 1
     else:
-        _at_least("make_parity", n=n)
+        at_least("make_parity", n=n)
         x = np.random.default_rng(random_state).integers(0, 2, (n, bits))
     return x.astype(np.float32), (x.sum(1, keepdims=True) % 2).astype(np.float32)
 
@@ -57,84 +55,13 @@ def make_spirals(
     >>> x.shape, x[0], y.sum()
     ((194, 2), array([0. , 6.5], dtype=float32), np.int64(97))
     """
-    _at_least("make_spirals", n=n)
+    at_least("make_spirals", n=n)
     i = np.linspace(0, 96, n)
     angle, radius = i * np.pi / 16, 6.5 * (104 - i) / 104
     one = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
     x = np.concatenate([one, -one])
     x = x + noise * np.random.default_rng(random_state).normal(size=x.shape)
     return x.astype(np.float32), np.repeat(np.arange(2), n)
-
-
-def make_adding(
-    n: int, length: int = 100, multiply: bool = False, random_state: int | None = 0
-) -> Sequences:
-    """The adding problem of Hochreiter & Schmidhuber (1997): sequences (T, 2), T from ``length`` to
-    a tenth more, and y float32 (n,) = 0.5 + (a + b) / 4 of the two marked numbers a, b.
-
-    The first component is uniform on [-1, 1] (``multiply``: [0, 1], and y = a · b). The second is
-    1 at one of the first ten steps and at another of the first length/2 - 1, -1 at the first and
-    the last step, otherwise 0; a marked first step counts 0 (``multiply``: 1). To answer 0.5 always
-    has a mean squared error of 0.04.
-
-    >>> from chainrule.data import make_adding
-    >>> made = make_adding(3)
-    >>> made.x[0].shape[1], made.y.shape
-    (2, (3,))
-    """
-    _at_least("make_adding", n=n)
-    if length < 6:
-        raise OptionError(f"make_adding: length is at least 6, got {length}")
-    rng = np.random.default_rng(random_state)
-    x, y = [], np.empty(n, np.float32)
-    for k in range(n):
-        steps = int(rng.integers(length, length + length // 10 + 1))
-        pair = np.zeros((steps, 2), np.float32)
-        pair[:, 0] = rng.uniform(0 if multiply else -1, 1, steps)
-        half = length // 2 - 1
-        first = int(rng.integers(min(10, half)))
-        second = int(rng.choice([i for i in range(half) if i != first]))
-        pair[[0, -1], 1] = -1
-        pair[[i for i in (first, second) if i > 0], 1] = 1
-        if 0 in (first, second):
-            pair[0, 0] = 1.0 if multiply else 0.0
-        a, b = pair[first, 0], pair[second, 0]
-        y[k] = a * b if multiply else 0.5 + (a + b) / 4
-        x.append(pair)
-    return Sequences(x, y, (), "multiplication" if multiply else "adding")
-
-
-def make_temporal_order(n: int, symbols: int = 2, random_state: int | None = 0) -> Sequences:
-    """The temporal order problem (Hochreiter & Schmidhuber, 1997): one-hot sequences (T, 8) of T
-    from 100 to 110, classes by the order of two (or three) symbols X and Y among others.
-
-    The first is E, the last B, the others a, b, c, d (`ORDER_SYMBOLS`); X or Y stand at a step
-    within 10 ... 20 and 50 ... 60, or for three 10 ... 20, 33 ... 43 and 66 ... 76.
-
-    >>> from chainrule.data import make_temporal_order
-    >>> made = make_temporal_order(2)
-    >>> made.classes, made.x[0].shape[1]
-    (('XX', 'XY', 'YX', 'YY'), 8)
-    """
-    _at_least("make_temporal_order", n=n)
-    if symbols not in (2, 3):
-        raise OptionError(f"make_temporal_order: symbols is 2 or 3, got {symbols}")
-    places = ((10, 20), (50, 60)) if symbols == 2 else ((10, 20), (33, 43), (66, 76))
-    rng = np.random.default_rng(random_state)
-    x, y = [], np.empty(n, np.int64)
-    for k in range(n):
-        steps = int(rng.integers(100, 111))
-        numbers = rng.integers(4, 8, steps)
-        numbers[0], numbers[-1] = 0, 1
-        chosen = rng.integers(0, 2, symbols)
-        for (low, high), which in zip(places, chosen, strict=True):
-            numbers[rng.integers(low, high + 1)] = 2 + which
-        y[k] = int("".join(map(str, chosen)), 2)
-        x.append(np.eye(8, dtype=np.float32)[numbers])
-    classes = tuple(
-        format(i, f"0{symbols}b").replace("0", "X").replace("1", "Y") for i in range(2**symbols)
-    )
-    return Sequences(x, y, classes, "temporal order")
 
 
 def make_reber(n: int, embedded: bool = False, random_state: int | None = 0) -> list[str]:
@@ -145,7 +72,7 @@ def make_reber(n: int, embedded: bool = False, random_state: int | None = 0) -> 
     >>> make_reber(2)
     ['BPVVE', 'BTSSSSSXSE']
     """
-    _at_least("make_reber", n=n)
+    at_least("make_reber", n=n)
     rng = np.random.default_rng(random_state)
     strings = [_reber(rng) for _ in range(n)]
     if not embedded:
@@ -201,7 +128,7 @@ def make_copy(
     >>> x, y
     (array([[9, 7, 6, 3]]), array([[3, 6, 7, 9]]))
     """
-    _at_least("make_copy", n=n, length=length, symbols=symbols)
+    at_least("make_copy", n=n, length=length, symbols=symbols)
     x = np.random.default_rng(random_state).integers(1, symbols + 1, (n, length))
     tasks = {"copy": x.copy, "reverse": x[:, ::-1].copy, "sort": lambda: np.sort(x, axis=1)}
     if task not in tasks:
@@ -222,7 +149,7 @@ def make_sums(
     >>> make_sums(2, digits=2)
     (['81+91=', '60+7='], ['271', '76'])
     """
-    _at_least("make_sums", n=n, digits=digits)
+    at_least("make_sums", n=n, digits=digits)
     rng = np.random.default_rng(random_state)
     pairs = np.zeros((0, 2), np.int64)
     while len(pairs) < n:
@@ -241,7 +168,8 @@ def _held_out(a: Array, b: Array) -> Array:
     return np.asarray((mixed >> np.uint64(32)) % np.uint64(20) == 0)
 
 
-def _at_least(where: str, **values: int) -> None:
+def at_least(where: str, **values: int) -> None:
+    """Raise OptionError unless every value is at least 1."""
     for name, value in values.items():
         if value < 1:
             raise OptionError(f"{where}: {name} is at least 1, got {value}")

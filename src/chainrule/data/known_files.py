@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.whole_file import whole_file
+from ..core.host.whole_file import whole_file
 from ..errors import DataError
 from ..runtime.cache import users_folder
 from .unpacking import unpacked

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.host.plain import is_missing, is_number, plain
 from ..core.node import Array
-from ..core.plain import is_missing, is_number, plain
 from ..errors import DataError, MissingExtraError
 from .written import number_of
 

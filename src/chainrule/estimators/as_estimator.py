@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.host.plain import plain
 from ..core.node import Array
-from ..core.plain import plain
 from ..data import source_of
 from ..data.tables import Table, table_of_columns
 from ..errors import DataError, MissingExtraError

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 
+from ..core.host.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..core.node import Array
-from ..core.plain import is_missing, is_nullable, is_real, numbers, refuse_masked
 from ..data.split import split_rows
 from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..train import METRICS, Callback, EarlyStopping, Metric
-from ..train.callbacks import as_callbacks
 from ..train.interrupt import interrupts
-from ..train.metrics import as_metric
+from ..train.listeners.callbacks import as_callbacks
+from ..train.measure.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks
 from .network import OPTIMIZERS, Spec, Training, check_sizes, outputs
 from .session import INTERRUPTION, Progress, Session, lent

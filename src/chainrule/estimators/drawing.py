@@ -11,9 +11,9 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Preprocessor
+from ..plot import NEGATIVE, POSITIVE, save_figure
+from ..plot import matplotlib_of as _matplotlib
 from ..train import History
-from ..train.figures import NEGATIVE, POSITIVE, save_figure
-from ..train.figures import matplotlib_of as _matplotlib
 
 POINTS = 3000
 """More rows are not drawn as points."""

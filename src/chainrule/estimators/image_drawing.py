@@ -12,9 +12,9 @@ from .. import nn
 from ..core.node import Array
 from ..data.image_folder import ImageFolder
 from ..models import PartialConv2d
+from ..plot import matplotlib_of, save_figure, tiles
 from ..tensor.value import array_of
 from ..train import History
-from ..train.figures import matplotlib_of, save_figure, tiles
 from .drawing import confusion_matrix, loss_curve
 
 FILTERS, WRONG = 64, 30

@@ -11,7 +11,15 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import load_image_files, load_images
-from ..data.augment import RandomBrightness, RandomContrast, RandomFlip, RandomNoise, RandomShift
+from ..data.augment import (
+    RandomBrightness,
+    RandomContrast,
+    RandomFlip,
+    RandomMixup,
+    RandomNoise,
+    RandomRotation,
+    RandomShift,
+)
 from ..data.image_folder import ImageFolder
 from ..data.images import as_images
 from ..data.split import split_rows
@@ -19,7 +27,7 @@ from ..errors import DataError, OptionError
 from ..nn import CrossEntropyLoss, Module
 from ..nn.options import check, choice, number
 from ..tensor.transform import vmap
-from ..train import Trainer
+from ..train import Batch, Trainer
 from .image_drawing import draw
 from .image_nets import net_of, pixels_of
 from .learning import (
@@ -42,16 +50,19 @@ def _range(amount: float) -> tuple[float, float]:
     return 1 - amount, 1 + amount
 
 
-AUGMENTATIONS: dict[str, tuple[float, Callable[[float], Any]]] = {
-    "shift": (2, lambda n: RandomShift(int(n))),
-    "flip": (0.5, RandomFlip),
-    "noise": (8, RandomNoise),
-    "brightness": (0.2, lambda a: RandomBrightness(_range(a))),
-    "contrast": (0.2, lambda a: RandomContrast(_range(a))),
+AUGMENTATIONS: dict[str, tuple[float, Callable[[float, int], Any]]] = {
+    "shift": (2, lambda n, _: RandomShift(int(n))),
+    "rotate": (10, lambda degrees, _: RandomRotation(degrees)),
+    "flip": (0.5, lambda p, _: RandomFlip(p)),
+    "noise": (8, lambda std, _: RandomNoise(std)),
+    "brightness": (0.2, lambda a, _: RandomBrightness(_range(a))),
+    "contrast": (0.2, lambda a, _: RandomContrast(_range(a))),
+    "mixup": (0.2, RandomMixup),
 }
-"""By name the usual amount and what it makes: moved by up to so many pixels; turned left to right
-with that probability; noise of that deviation (of 255); brighter or darker, more or less contrast,
-by up to that share."""
+"""By name the usual amount and what it makes, of that and the number of classes: moved by up to so
+many pixels; rotated by up to so many degrees; turned left to right with that probability; noise of
+that deviation (of 255); brighter or darker, more or less contrast, by up to that share; mixed with
+another image, by a share from Beta(α, α)."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +86,8 @@ class ImageOptions(LearningOptions):
         augmentations(self.augment)
 
 
-def augmentations(names: Sequence[str]) -> list[Any]:
-    """The functions of one image that these names mean."""
+def augmentations(names: Sequence[str], classes: int = 1) -> list[Any]:
+    """The functions of one image, or of one and another, that these names mean."""
     found = []
     for text in names:
         name, _, amount = text.partition(":")
@@ -87,9 +98,10 @@ def augmentations(names: Sequence[str]) -> list[Any]:
             )
         usual, make = AUGMENTATIONS[name]
         try:
-            found.append(make(float(amount) if amount else usual))
+            value = float(amount) if amount else usual
         except ValueError:
             raise OptionError(f"augment: {amount!r} of {text!r} is no number") from None
+        found.append(make(value, classes))
     return found
 
 
@@ -100,17 +112,18 @@ class _Augmented(Trainer):
         super().__init__(net, **options)
         self.augment = tuple(augment)
 
-    def _changed(self, image: Any) -> Any:
-        for change in self.augment:
-            image = change(image)
-        return image
-
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The loss, of changed images in training."""
         if self.model.training:
-            x = vmap(self._changed, randomness="different")(x)
-        prediction = self.forward(x)
-        return self.compute_loss(prediction, y), prediction
+            x, y = batch
+            for change in self.augment:
+                drawn = vmap(change, randomness="different")
+                if getattr(change, "mixes", False):
+                    x, y = drawn(x, y, x.flip(0), y.flip(0))
+                else:
+                    x = drawn(x)
+            batch = batch.replace(x, y)
+        return super().training_step(batch)
 
 
 class ImageModel(NetModel):
@@ -172,7 +185,7 @@ class ImageModel(NetModel):
             model._make(chosen.dropout, pixels)
             trainer = _Augmented(
                 model.net,
-                augmentations(chosen.augment),
+                augmentations(chosen.augment, len(found.classes)),
                 loss=CrossEntropyLoss(),
                 optimizer=chosen.make_optimizer(model.net),
                 metrics=["accuracy"],

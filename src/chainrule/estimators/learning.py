@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,17 +18,17 @@ from ..tensor.ops.random import default_generator
 from ..tensor.value import no_grad, stored
 from ..train import EarlyStopping, Trainer
 from ..train.interrupt import INTERRUPTED, Interrupts, interrupts
+from .keywords import Keywords
 from .measure import ClassScores, NumberScores
 from .network import OPTIMIZERS, softmax
 from .schedule import schedules_of
 
-Options = TypeVar("Options", bound="LearningOptions")
 ROWS = 256
 """Examples that are answered at once."""
 
 
 @dataclass(frozen=True)
-class LearningOptions:
+class LearningOptions(Keywords):
     """How to train: ``validation``, the share of the examples by which the epoch is chosen;
     ``patience``: epochs without progress before it stops (None: never, and the last epoch is
     kept)."""
@@ -59,19 +58,6 @@ class LearningOptions:
             raise OptionError(
                 f"optimizer {self.optimizer!r} is unknown; there are {', '.join(OPTIMIZERS)}"
             )
-
-    @classmethod
-    def of(cls: type[Options], who: str, options: Mapping[str, Any]) -> Options:
-        """From keyword arguments; TypeError, with the nearest name, for one that is none."""
-        known = [f.name for f in fields(cls)]
-        for name in options:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                more = (
-                    f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
-                )
-                raise TypeError(f"{who} has no option {name!r}{more}")
-        return cls(**options)
 
     def described(self) -> dict[str, Any]:
         """All options, as JSON values."""

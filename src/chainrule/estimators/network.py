@@ -46,8 +46,6 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     "radam": optim.RAdam,
     "lion": optim.Lion,
 }
-WITH_BETAS = ("adam", "adamw", "adamax", "nadam", "radam")
-"""The optimizers that take beta_1, beta_2 and epsilon of `Training`."""
 LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
@@ -249,9 +247,9 @@ class Training:
                 "momentum": self.momentum,
                 "nesterov": self.nesterov and self.momentum > 0,
             }
-        if self.optimizer in WITH_BETAS:
-            options |= {"betas": (self.beta_1, self.beta_2), "eps": self.epsilon}
         make: Any = OPTIMIZERS[self.optimizer]
+        if {"betas", "eps"} <= make.constraints.keys():
+            options |= {"betas": (self.beta_1, self.beta_2), "eps": self.epsilon}
         made: optim.Optimizer = make(groups, **options)
         return made
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Sequences
+from ..plot import matplotlib_of, save_figure
 from ..train import History
-from ..train.figures import matplotlib_of, save_figure
 from .drawing import confusion_matrix, loss_curve, scatter
 
 SHOWN = 6

@@ -92,7 +92,7 @@ class TableModel:
 
     def __init__(self, **options: Any) -> None:
         """A model to be fitted with these options. Raises TypeError for one that is unknown."""
-        TableOptions.of(options)
+        TableOptions.of("TableModel", options)
         self._options = options
         self._labels: Labels | None = None
 
@@ -123,7 +123,7 @@ class TableModel:
         the model is what was learned until then (``interrupted`` says so), the best epoch's where
         there is a ``patience``. A second Ctrl-C raises KeyboardInterrupt at once.
         """
-        chosen = TableOptions.of(self._options | options)
+        chosen = TableOptions.of("TableModel", self._options | options)
         self._labels = None
         if Labels.are(target, data):
             data, target, self._labels = joined(data, target)
@@ -166,11 +166,11 @@ class TableModel:
     # -- as an estimator of scikit-learn -----------------------------------------------------------
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options given, and the defaults of the others."""
-        return {k: v for k, v in TableOptions.of(self._options).__dict__.items()}
+        return {k: v for k, v in TableOptions.of("TableModel", self._options).__dict__.items()}
 
     def set_params(self, **options: Any) -> TableModel:
         """Change options."""
-        TableOptions.of(self._options | options)
+        TableOptions.of("TableModel", self._options | options)
         self._options = self._options | options
         return self
 
@@ -195,7 +195,7 @@ class TableModel:
         return np.stack([columns[f"probability of {c}"] for c in self.preprocessor.classes], 1)
 
     def __sklearn_tags__(self) -> Any:
-        return estimator_tags(TableOptions.of(self._options).task)
+        return estimator_tags(TableOptions.of("TableModel", self._options).task)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "spec")

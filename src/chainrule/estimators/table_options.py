@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..data.reading import column_names
 from ..data.understood import Reading, reading_of
 from ..errors import OptionError
+from .keywords import Keywords
 from .network import Training
 
 TABLE_LOSSES = ("auto", "poisson")
@@ -18,7 +18,7 @@ TRAINING = ("optimizer", "lr", "weight_decay", "batch_size", "epochs", "seed")
 
 
 @dataclass(frozen=True)
-class TableOptions:
+class TableOptions(Keywords):
     """How to read a table, which rows to hold out, what net to train, and how.
 
     ``test``: rows that choose nothing and are measured at the end: a share of the rows, "last:N",
@@ -68,19 +68,6 @@ class TableOptions:
             raise OptionError(
                 "log_target and loss 'poisson' both learn a logarithm; choose one of them"
             )
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> TableOptions:
-        """From keyword arguments; TypeError, with the nearest name, for one that is none."""
-        known = [f.name for f in fields(cls)]
-        for name in options:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                more = (
-                    f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
-                )
-                raise TypeError(f"TableModel has no option {name!r}{more}")
-        return cls(**options)
 
     def reading(self) -> Reading:
         """How cells are to be read."""

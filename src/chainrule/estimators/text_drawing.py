@@ -11,8 +11,8 @@ import numpy as np
 from ..core.node import Array
 from ..data import TextCorpus
 from ..models import GPT
+from ..plot import matplotlib_of, save_figure
 from ..train import History
-from ..train.figures import matplotlib_of, save_figure
 from .drawing import loss_curve
 
 SHOWN = 32  # tokens of a map

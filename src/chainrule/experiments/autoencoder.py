@@ -16,10 +16,10 @@ import numpy as np
 
 from .. import nn, optim
 from ..core.node import Array
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..train import Trainer, pretrain, unroll
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 from .images import Images, images, stack, start, tiles
 
 STARTS = {"small random weights": "small", "Glorot's random weights": "glorot", "pre-trained": ""}

@@ -17,8 +17,8 @@ from .. import __version__
 from ..backends.cpu.machine.name import processor_name
 from ..core.node import Array
 from ..errors import OptionError
+from ..plot import Draw, draw_to
 from ..runtime.threads import get_num_threads
-from .figures import Draw, save
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
 
@@ -232,7 +232,7 @@ class Result:
         """Draw every figure into ``folder`` as PNG. Needs matplotlib."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        return [save(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
+        return [draw_to(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the figures, of which it has the names, and with what it was made, ready

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import BLUE, ORANGE, matplotlib_of
 from ..tensor import functions as f
 from .base import Experiment, Lab, Report
-from .figures import BLUE, ORANGE
 from .networks import initial_weights
 from .replicas import Replicas
 from .xor import INPUTS, TARGETS, TWO_HIDDEN
@@ -134,8 +134,6 @@ def by_place(report: Report, fate: Array) -> None:
 
 def draw(figure: Any, shares: Array, fate: Array, took: Array) -> None:
     """Fates by scale; the plane by fate; the plane by sweeps until it was solved."""
-    from matplotlib.colors import ListedColormap
-
     figure.set_size_inches(14, 4.2)
     left, middle, right = figure.subplots(1, 3)
     palette = (BLUE, ORANGE, "#dddddd")
@@ -147,7 +145,8 @@ def draw(figure: Any, shares: Array, fate: Array, took: Array) -> None:
     left.set(xlabel="first weights within ±", ylabel="share of seeds")
     left.legend(fontsize=8)
     where = {"origin": "lower", "extent": (-REACH, REACH, -REACH, REACH)}
-    middle.imshow(fate, cmap=ListedColormap(palette), vmin=0, vmax=2, **where)
+    colours = matplotlib_of().colors.ListedColormap(palette)
+    middle.imshow(fate, cmap=colours, vmin=0, vmax=2, **where)
     middle.set_title("fate (colours as on the left)", fontsize=9)
     sweeps = np.where(fate == 0, np.log10(np.maximum(took, 1)), np.nan)
     image = right.imshow(sweeps, cmap="viridis", **where)

@@ -16,12 +16,12 @@ import numpy as np
 
 from .. import nn
 from ..core.node import Array
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.value import no_grad
 from ..train import fit_rbm, pretrain
 from .base import Experiment, Lab, Report, spread
-from .figures import COLOURS
 from .images import Images, fine_tune, images, stack, start, tiles
 
 STEPS_OF_GIBBS = 1000

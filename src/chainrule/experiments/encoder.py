@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import hinton
 from .base import Experiment, Lab, Report, spread
-from .figures import hinton, solved_curves
+from .figures import solved_curves
 from .networks import hidden_activities, layered
 from .replicas import Runs
 
@@ -89,7 +90,8 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
         seeds = np.flatnonzero(chosen)
         if len(seeds):
             table = code[seeds[0]]
-            hinton(axes, table, [f"input {i + 1}" for i in range(8)], ("h1", "h2", "h3"), numbers=1)
+            rows = [f"input {i + 1}" for i in range(8)]
+            hinton(table, axes, rows=rows, columns=("h1", "h2", "h3"), numbers=1)
             axes.set_title(f"{title}, seed {seeds[0]}", fontsize=9)
     solved_curves(right, runs, 10_000)
 

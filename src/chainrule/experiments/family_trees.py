@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import hinton
 from ..tensor import functions as f
 from ..tensor.tensor import Tensor
 from .base import Experiment, Lab, Report, spread
-from .figures import hinton
 from .networks import Net, Weights, random_orders
 from .replicas import Replicas, Runs
 
@@ -339,7 +339,8 @@ def draw(figure: Any, runs: Runs) -> None:
     }
     grid = figure.subplots(3, 2, sharex=True)
     for unit, axes in enumerate(grid.ravel()):
-        hinton(axes, codes[seed, :, unit].reshape(2, 12), ("English", "Italian"), ENGLISH)
+        code = codes[seed, :, unit].reshape(2, 12)
+        hinton(code, axes, rows=("English", "Italian"), columns=ENGLISH)
         title = f"unit {unit + 1}"
         if unit in named:
             title += f": {named[unit][0]} (|r| = {named[unit][1]:.2f})"

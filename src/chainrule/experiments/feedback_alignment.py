@@ -18,12 +18,12 @@ import numpy as np
 
 from .. import nn, optim
 from ..core.node import Array
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.tensor import Tensor
 from ..tensor.transform import custom_vjp, stop_gradient
 from ..train import Callback, Trainer
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 from .images import Images, cifar, images
 
 RULES = ("back-propagation", "feedback alignment", "direct feedback", "sign-symmetric feedback")

@@ -25,11 +25,11 @@ from ..data import (
 )
 from ..models import GPT
 from ..nn.functional import cross_entropy
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 
 LABELS = (100, 1000)
 AUXILIARY = 0.5  # weight of the loss of the language model in fine-tuning, as in 2018

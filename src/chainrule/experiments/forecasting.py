@@ -15,10 +15,10 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import load_series
+from ..plot import COLOURS, GREY
 from ..tensor import functions as f
 from ..train import EarlyStopping, Trainer
 from .base import Experiment, Lab, Report, spread
-from .figures import COLOURS, GREY
 
 
 @dataclass(frozen=True)

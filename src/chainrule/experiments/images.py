@@ -10,9 +10,9 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import load_cifar10, load_digits, load_mnist
+from ..plot import tiles as tiles
 from ..tensor.value import no_grad
 from ..train import Trainer
-from ..train.figures import tiles as tiles
 from .base import Lab
 
 TEST_DIGITS = 397

@@ -14,12 +14,12 @@ import numpy as np
 
 from ..core.node import Array
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import value_and_grad, vmap
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 from .first_errors import (
     ACTIVATIONS,
     digits,

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import BLUE, ORANGE
 from .base import Experiment, Lab, Report, bits
-from .figures import BLUE, ORANGE, solved_curves
+from .figures import solved_curves
 from .networks import hidden_activities, layered
 from .replicas import Runs
 

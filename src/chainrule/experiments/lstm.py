@@ -16,13 +16,14 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import Batches
-from ..data.generators import REBER_SYMBOLS, make_adding, make_reber, reber_next
+from ..data.generators import REBER_SYMBOLS, make_reber, reber_next
+from ..data.long_lags import make_adding
 from ..data.sequences import pad_sequences
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 
 NETS = {"LSTM": nn.LSTM, "plain net": nn.RNN}
 NEAR = 0.04  # a sum is right within

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.whole_file import whole_file
+from ..core.host.whole_file import whole_file
 from ..errors import DataError
+from ..plot import draw_to
 from .base import Result
-from .figures import save
 
 VERDICT = {True: "yes", False: "**no**", None: ""}
 TIERS = {"": "", "-full": "With `--full`:\n\n"}
@@ -29,7 +29,7 @@ def update_page(path: Path, results: Sequence[Result]) -> None:
     for result in results:
         tier = "-full" if result.full else ""
         for name, draw in result.drawings.items():
-            save(draw, _made(path.parent / "figures") / f"{name}{tier}.png")
+            draw_to(draw, _made(path.parent / "figures") / f"{name}{tier}.png")
         with whole_file(_made(path.parent / "results") / f"{result.name}{tier}.json") as file:
             file.write(json.dumps(result.to_dict(), indent=1, ensure_ascii=False).encode() + b"\n")
     path.write_text(page(path), encoding="utf-8")

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import COLOURS
 from .base import Experiment, Lab, Report, bits
-from .figures import COLOURS, solved_curves
+from .figures import solved_curves
 from .networks import hidden_activities, layered
 from .replicas import Runs
 

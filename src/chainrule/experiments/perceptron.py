@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import BLUE, ORANGE
 from .base import Experiment, Lab, Report, bits, spread
-from .figures import BLUE, ORANGE
 from .networks import random_numbers, random_orders
 
 

@@ -17,11 +17,11 @@ from .. import nn, optim
 from ..core.node import Array
 from ..data import CIFAR10_CLASSES, Batches, RandomCrop, RandomFlip, load_cifar10
 from ..models import ResNet
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 
 BATCH = 50
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import hinton
 from ..tensor import functions as f
 from ..tensor.tensor import Tensor
 from .base import Experiment, Lab, Report, bits
-from .figures import hinton, solved_curves
+from .figures import solved_curves
 from .networks import Net, Weights, logistic
 from .replicas import Runs, within
 
@@ -118,10 +119,10 @@ def draw(figure: Any, curves: dict[str, Runs], sharp: Runs) -> None:
         if len(seeds):
             w = np.concatenate([sharp.weights["W"][seeds[0]], sharp.weights["b"][seeds[0]][None]])
             hinton(
-                axes,
                 w,
-                [f"from {n}" for n in names] + ["bias"],
-                [f"to {n}" for n in names],
+                axes,
+                rows=[f"from {n}" for n in names] + ["bias"],
+                columns=[f"to {n}" for n in names],
                 numbers=1,
             )
             axes.set_title(f"{KINDS[k]}, seed {seeds[0]}", fontsize=9)

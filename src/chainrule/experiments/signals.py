@@ -15,10 +15,10 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import Sequences, load_ucr, pad_sequences
+from ..plot import COLOURS, GREY
 from ..tensor import functions as f
 from ..train import Trainer
 from .base import Experiment, Lab, Report, spread
-from .figures import COLOURS, GREY
 
 SETS = {
     "BasicMotions": "a smart watch: standing, running, walking, badminton",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import BLUE, GREY, ORANGE, hinton
 from .base import Experiment, Lab, Report, bits
-from .figures import BLUE, GREY, ORANGE, hinton
 from .networks import layered
 from .replicas import Runs, outputs
 
@@ -122,7 +122,8 @@ def draw(figure: Any, runs: dict[float, Runs]) -> None:
         chosen = np.flatnonzero(near(ratios, (1, 2, 4), 0.10))
         seed = seeds[chosen[0]] if len(chosen) else seeds[0]
         w = np.concatenate([r.weights["W1"][seed].T, r.weights["b1"][seed][:, None]], axis=1)
-        hinton(left, w, ("hidden 1", "hidden 2"), ("1", "2", "3", "4", "5", "6", "bias"), numbers=2)
+        columns = ("1", "2", "3", "4", "5", "6", "bias")
+        hinton(w, left, rows=("hidden 1", "hidden 2"), columns=columns, numbers=2)
         title = f"weights of the hidden units, seed {seed}, after {r.sweeps[seed]:,} sweeps"
         left.set_title(title, fontsize=9)
     for (eps, one), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):

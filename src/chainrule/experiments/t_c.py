@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import hinton
 from ..tensor import functions as f
 from ..tensor.tensor import Tensor
 from .base import Experiment, Lab, Report
-from .figures import hinton
 from .networks import Net, Weights, logistic
 from .replicas import outputs
 
@@ -160,7 +160,7 @@ def draw(figure: Any, fields: Array, seeds: Array) -> None:
     for axes in grid:
         axes.set_axis_off()
     for axes, field, seed in zip(grid, shown, seeds, strict=False):
-        hinton(axes, field.reshape(3, 3))
+        hinton(field.reshape(3, 3), axes)
         axes.set_axis_on()
         axes.set_xticks([])
         axes.set_yticks([])

@@ -16,11 +16,11 @@ from .. import nn, optim
 from ..core.node import Array
 from ..data import TextBatches, TextCorpus, load_tiny_shakespeare
 from ..models import GPT, CharLSTM, generate
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 
 LENGTH = 64
 PROMPT = "\n"

@@ -14,10 +14,10 @@ import numpy as np
 from ..core.node import Array
 from ..data import make_copy, make_sums
 from ..models import END, Seq2SeqTransformer, beam_search
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 from .seq2seq import Pairs, Teacher, exact, pairs_of
 
 SYMBOLS, LENGTH, BATCH = 10, 10, 64

@@ -15,10 +15,10 @@ import numpy as np
 from ..data import load_multi30k, pad_sequences
 from ..errors import MissingExtraError
 from ..models import END, PAD, START, Seq2SeqTransformer, beam_search
+from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.value import no_grad
 from .base import Experiment, Lab, Report
-from .figures import COLOURS
 from .seq2seq import Pairs, Teacher, Tokens, pairs_of
 from .text import ngram_loss
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
+from ..plot import hinton
 from .base import Experiment, Lab, Report, bits
-from .figures import hinton, solved_curves
+from .figures import solved_curves
 from .networks import layered
 from .replicas import Replicas, Runs, outputs
 
@@ -173,7 +174,8 @@ def draw(figure: Any, one: Runs, two: Runs) -> None:
         table = np.array(
             [[*w["W1"][:, 0], np.nan, w["b1"][0]], [*w["S"][:, 0], w["W2"][0, 0], w["b2"][0]]]
         )
-        hinton(axes, table, ("hidden", "output"), ("in 1", "in 2", "hidden", "bias"), numbers=1)
+        names = ("hidden", "output"), ("in 1", "in 2", "hidden", "bias")
+        hinton(table, axes, rows=names[0], columns=names[1], numbers=1, holes=True)
         axes.set_title(title, fontsize=9)
     solved_curves(right, {"2-1-1 with shortcuts": one, "2-2-1": two}, 20_000)
 

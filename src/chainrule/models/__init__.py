@@ -12,6 +12,7 @@ from .lenet import Radial as Radial
 from .lenet import ScaledTanh as ScaledTanh
 from .lenet import Subsampling as Subsampling
 from .lenet import map_loss as map_loss
+from .lstm1997 import LSTM1997 as LSTM1997
 from .resnet import ResNet as ResNet
 from .text import GPT as GPT
 from .text import CharLSTM as CharLSTM

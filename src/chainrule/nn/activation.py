@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,10 @@ class Activation(Module):
     """A function without parameters; its options are checked once, when it is made."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
+    saturates: ClassVar[tuple[float, float] | None] = None
+    """Its bounds, where both of its ends are flat."""
+    dies: ClassVar[bool] = False
+    """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +44,24 @@ class Activation(Module):
         return ", ".join(f"{k}={v!r}" for k, v in self._options.items())
 
 
-class ReLU(Activation):
+class _Plain(Activation):
+    """An activation without options."""
+
+    function: ClassVar[Callable[[Any], Tensor]]
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return type(self).function(x)
+
+
+class _InPlace(_Plain):
+    """One that takes PyTorch's ``inplace``, and does nothing with it."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+
+class ReLU(_InPlace):
     """max(x, 0). ``inplace`` is accepted and changes nothing: memory is the compiler's affair.
 
     >>> from chainrule import nn
@@ -47,15 +69,11 @@ class ReLU(Activation):
     tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.relu(x)
+    dies = True
+    function = F.relu
 
 
-class ReLU6(Activation):
+class ReLU6(_InPlace):
     """min(max(x, 0), 6).
 
     >>> from chainrule import nn
@@ -63,12 +81,8 @@ class ReLU6(Activation):
     tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.relu6(x)
+    dies = True
+    function = F.relu6
 
 
 class LeakyReLU(Activation):
@@ -168,7 +182,7 @@ class ELU(Activation):
         return F.elu(x, self.alpha)
 
 
-class SELU(Activation):
+class SELU(_InPlace):
     """1.0507 x where x > 0, else 1.0507 · 1.6733 (eˣ - 1): mean 0 and variance 1 are kept.
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -178,12 +192,7 @@ class SELU(Activation):
     tensor([-1.5202,  0.    ,  2.1014])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.selu(x)
+    function = F.selu
 
 
 class CELU(Activation):
@@ -226,7 +235,7 @@ class GELU(Activation):
         return F.gelu(x, self.approximate)
 
 
-class SiLU(Activation):
+class SiLU(_InPlace):
     """x sigmoid(x).
 
     >>> from chainrule import nn
@@ -234,15 +243,10 @@ class SiLU(Activation):
     tensor([-0.2384,  0.    ,  1.7616])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.silu(x)
+    function = F.silu
 
 
-class Mish(Activation):
+class Mish(_InPlace):
     """x tanh(ln(1 + eˣ)).
 
     >>> from chainrule import nn
@@ -250,15 +254,10 @@ class Mish(Activation):
     tensor([-0.2525,  0.    ,  1.944 ])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.mish(x)
+    function = F.mish
 
 
-class Sigmoid(Activation):
+class Sigmoid(_Plain):
     """1 / (1 + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -266,12 +265,11 @@ class Sigmoid(Activation):
     tensor([0.1192, 0.5   , 0.8808])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.sigmoid(x)
+    saturates = (0.0, 1.0)
+    function = F.sigmoid
 
 
-class LogSigmoid(Activation):
+class LogSigmoid(_Plain):
     """ln(1 / (1 + e⁻ˣ)).
 
     >>> from chainrule import nn
@@ -279,12 +277,10 @@ class LogSigmoid(Activation):
     tensor([-2.1269, -0.6931, -0.1269])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.logsigmoid(x)
+    function = F.logsigmoid
 
 
-class Hardsigmoid(Activation):
+class Hardsigmoid(_InPlace):
     """relu6(x + 3) / 6.
 
     >>> from chainrule import nn
@@ -292,15 +288,11 @@ class Hardsigmoid(Activation):
     tensor([0.1667, 0.5   , 0.8333])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardsigmoid(x)
+    saturates = (0.0, 1.0)
+    function = F.hardsigmoid
 
 
-class Hardswish(Activation):
+class Hardswish(_InPlace):
     """x · relu6(x + 3) / 6.
 
     >>> from chainrule import nn
@@ -308,12 +300,7 @@ class Hardswish(Activation):
     tensor([-0.3333,  0.    ,  1.6667])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardswish(x)
+    function = F.hardswish
 
 
 class Hardtanh(Activation):
@@ -324,6 +311,7 @@ class Hardtanh(Activation):
     tensor([-1.,  0.,  1.])
     """
 
+    saturates = (-1.0, 1.0)
     constraints = {"min_val": number(), "max_val": number()}
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
@@ -339,7 +327,7 @@ class Hardtanh(Activation):
         return F.hardtanh(x, self.min_val, self.max_val)
 
 
-class Tanh(Activation):
+class Tanh(_Plain):
     """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -347,12 +335,11 @@ class Tanh(Activation):
     tensor([-0.964,  0.   ,  0.964])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.tanh(x)
+    saturates = (-1.0, 1.0)
+    function = F.tanh
 
 
-class Tanhshrink(Activation):
+class Tanhshrink(_Plain):
     """x - tanh(x).
 
     >>> from chainrule import nn
@@ -360,9 +347,7 @@ class Tanhshrink(Activation):
     tensor([-1.036,  0.   ,  1.036])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.tanhshrink(x)
+    function = F.tanhshrink
 
 
 class Softplus(Activation):
@@ -384,7 +369,7 @@ class Softplus(Activation):
         return F.softplus(x, self.beta, self.threshold)
 
 
-class Softsign(Activation):
+class Softsign(_Plain):
     """x / (1 + |x|).
 
     >>> from chainrule import nn
@@ -392,9 +377,8 @@ class Softsign(Activation):
     tensor([-0.6667,  0.    ,  0.6667])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softsign(x)
+    saturates = (-1.0, 1.0)
+    function = F.softsign
 
 
 class Softshrink(Activation):

@@ -110,8 +110,13 @@ class Module(Versioned):
                     f" {type(value).__name__} (to change its numbers: .{name}.assign(value))"
                 )
             self._parameters[name] = None
-        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
+        elif name in self._buffers:
             if value is not None:
+                if not isinstance(value, Tensor):
+                    raise TypeError(
+                        f"{type(self).__name__}.{name} is a buffer: assign a tensor or None, got "
+                        f"{type(value).__name__}; write cr.tensor(value)"
+                    )
                 value._separate()
             self._buffers[name] = value
         elif name in self._modules:
@@ -211,7 +216,17 @@ class Module(Versioned):
 
     def modules(self) -> Iterator[Module]:
         """This module and all within it."""
-        return (module for _, module in self.named_modules())
+        found: dict[int, Module] = {}
+        self._gather(found)
+        return iter(found.values())
+
+    def _gather(self, found: dict[int, Module]) -> None:
+        """`modules`, without making names of them."""
+        if id(self) not in found:
+            found[id(self)] = self
+            for child in self._modules.values():
+                if child is not None:
+                    child._gather(found)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly in this one, with their names."""

@@ -11,6 +11,7 @@ from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor.ops.create import arange, zeros
 from ..tensor.ops.elementwise import where
 from ..tensor.ops.shape import concatenate, stack
+from ..tensor.ranges import check_later
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
 from . import init, trail
@@ -277,6 +278,8 @@ class _Recurrent(Module):
                 f"{trail.title(self)} expects integer lengths ({rows},), got "
                 f"{given.dtype}{list(given.shape)}"
             )
+        wrong = f"length {{}} of a sequence is not in 1 … {steps}, the steps of the padded input"
+        check_later(given.node, 1, steps + 1, f"{trail.title(self)}: {wrong}")
         running: Tensor = arange(steps).unsqueeze(1) < given
         return running.unsqueeze(-1)
 

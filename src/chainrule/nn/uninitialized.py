@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.memory import aligned
+from ..core.host.memory import aligned
 from ..errors import ShapeError
 from ..tensor.capture import outside
 from ..tensor.tensor import Tensor

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 import numpy as np
@@ -40,9 +41,8 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         self._tensors: dict[str, Tensor] = Table()
         self._rest: dict[str, tuple[Any, ...]] = Table()
         for name, value in options.items():
-            self[name] = value
+            self.put(name, value)
         self.track("lr")
-        self.by_hand = False
 
     def track(self, name: str) -> None:
         """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
@@ -76,6 +76,8 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         return (value, *self._rest[name]) if name in self._rest else value
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._options and name not in self._tensors:
+            check_key(self._owner, name, self)
         self.put(name, value)
         if name == "lr" and active.capture is None and not self.by_hand:
             self.by_hand = True
@@ -110,6 +112,16 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
 
     def __repr__(self) -> str:
         return repr({k: v for k, v in self.items() if k != "params"})
+
+
+RENAMED = {"learning_rate": "lr"}
+
+
+def check_key(owner: str, key: str, known: Iterable[str]) -> None:
+    """Raise for a key of a group that is nearly an option; users may keep others of their own."""
+    close = [RENAMED[key]] if key in RENAMED else get_close_matches(str(key), [*known], 1, 0.75)
+    if close and close[0] in known and not key.endswith(f"_{close[0]}"):
+        raise OptionError(f"{owner}: a parameter group has the key {key!r}; is it {close[0]!r}?")
 
 
 class Switches(TypedDict, total=False):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from ..core.memory import aligned
+from ..core.host.memory import aligned
 from ..errors import CheckpointError, OptionError, ShapeError
+from ..habits import no_attribute
 from ..nn.module import Module
 from ..nn.options import Constraint
 from ..nn.uninitialized import UninitializedParameter
@@ -19,10 +19,10 @@ from ..tensor.changes import Table, Versioned, changed
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
 from .eager import count_eager
-from .group import ParamGroup, Switches, check_switches
+from .group import RENAMED, ParamGroup, Switches, check_key, check_switches
 
 State = dict[str, Tensor]
-
+_PACKAGE = __name__.split(".", 1)[0]
 
 _SNAPSHOT = (
     "a state dict holds the numbers as they were, to change them would not change the optimizer; "
@@ -74,8 +74,19 @@ class Optimizer(Versioned):
             self.add_param_group(group)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self)
+        if kind.__module__.startswith(_PACKAGE) and {name, RENAMED.get(name)} & {
+            *self.__dict__.get("defaults", ())
+        }:
+            raise OptionError(
+                f"{kind.__name__}: {name} is an option of the parameter groups; write for group in "
+                f"optimizer.param_groups: group[{RENAMED.get(name, name)!r}] = {value!r}"
+            )
         super().__setattr__(name, value)
         changed()
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute(type(self).__name__, "Optimizer", name)
 
     # -- parameters --------------------------------------------------------------------------------
     def _groups(self, params: Any) -> list[dict[str, Any]]:
@@ -125,11 +136,7 @@ class Optimizer(Versioned):
             params.append(p)
         own = {k: v for k, v in param_group.items() if k != "params"}
         for key in own.keys() - self.defaults.keys():
-            close = difflib.get_close_matches(str(key), self.defaults, 1, 0.75)
-            if close:
-                raise OptionError(
-                    f"{name}: a parameter group has the key {key!r}; is it {close[0]!r}?"
-                )
+            check_key(name, key, self.defaults)
         options = {**self.defaults, **own}
         group = ParamGroup(name, self.constraints, {"params": params, **options})
         if names:

@@ -12,7 +12,7 @@ from typing import Any
 from ..backends.base import Code, Program, backend_named
 from ..compiler import pipeline
 from ..compiler.fuse import Group, in_order
-from ..core.memory import aligned
+from ..core.host.memory import aligned
 from ..core.node import Array, Node
 from ..core.show import by_structure, show
 from ..core.signature import Signature

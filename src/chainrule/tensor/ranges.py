@@ -87,11 +87,19 @@ def check_later(index: Node, low: int, high: int, text: str, ignoring: int | Non
             high,
             text,
             user_line(),
-            g.cast(lowest, dt.int64),
-            g.cast(highest, dt.int64),
+            _signed(lowest),
+            _signed(highest),
             ignoring=ignoring,
         )
     )
+
+
+def _signed(extreme: Node) -> Node:
+    """In int64; what does not fit is the largest of them."""
+    if extreme.dtype == dt.uint64:
+        most = g.full(extreme.shape, np.iinfo(np.int64).max, dt.uint64)
+        extreme = g.min(extreme, most)
+    return g.cast(extreme, dt.int64)
 
 
 def settle(checks: Sequence[RangeCheck], finished: Callable[[list[Node]], Sequence[Node]]) -> None:
@@ -202,7 +210,9 @@ class Extremes:
                 self.checks.append(check)
         self.roots = [n for c in self.checks for n in (c.lowest, c.highest)]
         self.state = [g.input(n.shape, n.dtype) for n in self.roots]
-        self.arrays = [np.zeros(n.shape, n.dtype) for n in self.roots]  # 0 is inside any axis
+        self.inside = [max(c.low, 0) for c in self.checks for _ in range(2)]
+        pairs = zip(self.roots, self.inside, strict=True)
+        self.arrays = [np.full(n.shape, value, n.dtype) for n, value in pairs]
 
     def updates(self, roots: Sequence[Node]) -> list[Node]:
         """The new values of ``state``; ``roots``: as the program computes them."""
@@ -217,8 +227,8 @@ class Extremes:
         for i, check in enumerate(self.checks):
             wrong = check.wrong(self.arrays[2 * i], self.arrays[2 * i + 1])
             if wrong is not None:
-                for array in self.arrays:
-                    array[...] = 0
+                for array, value in zip(self.arrays, self.inside, strict=True):
+                    array[...] = value
                 after = f"\n    found when {self.name} had run"
                 if changes:
                     after += ": the tensors it updates were updated with the nearest row instead"

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import graph as g
-from ..core.device import CPU, device
+from ..core.host.device import CPU, device
 from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute

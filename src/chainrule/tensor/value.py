@@ -15,9 +15,9 @@ from ..autodiff import reverse
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.memory import aligned
+from ..core.host.memory import aligned
+from ..core.host.plain import plain_numbers
 from ..core.node import Array, Node, Shape, reachable
-from ..core.plain import plain_numbers
 from ..errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line

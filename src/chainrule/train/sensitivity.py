@@ -14,13 +14,13 @@ from ..nn.functional_call import functional_call
 from ..nn.module import Module
 from ..nn.options import check, integer
 from ..optim import SGD
+from ..plot import matplotlib_of, save_figure
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
 from ..tensor.value import array_of, as_tensor, stored
-from .figures import matplotlib_of, save_figure
 from .names import loss_of
-from .seeds.nets import first_states, times_gain
+from .seeds.first import first_states, times_gain
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.4, 2.0, 2.8, 4.0)
 

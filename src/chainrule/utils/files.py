@@ -12,8 +12,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from ..core.host.whole_file import whole_file
 from ..core.node import Array
-from ..core.whole_file import whole_file
 from ..errors import CheckpointError, DTypeError
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor

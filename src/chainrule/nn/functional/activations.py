@@ -83,7 +83,8 @@ def prelu(x: Any, weight: Any) -> Tensor:
         )
     if x.ndim > 2 and weight.shape[0] != 1:
         weight = weight.reshape(-1, *[1] * (x.ndim - 2))
-    return select(x > 0, x, weight * x)
+    negative = e.clip(x, None, 0)  # so that the weight gets nothing from ∞, which is not below 0
+    return select(x > 0, x, weight * negative)
 
 
 @dataclass(frozen=True)

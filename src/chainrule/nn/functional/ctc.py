@@ -19,6 +19,7 @@ from ...tensor.ops.create import arange, full, zeros
 from ...tensor.ops.cumulative import cumsum
 from ...tensor.ops.index import take, take_along_axis
 from ...tensor.ops.shape import broadcast_to, concatenate, stack
+from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, integer
@@ -166,12 +167,15 @@ def _lengths(name: str, given: Any, rows: int, most: int, what: str) -> Tensor:
         )
     known = known_values(lengths)
     if known is not None:
-        wrong = np.flatnonzero((known < 0) | (known > most))
-        if wrong.size:
-            at = int(wrong[0])
+        outside = np.flatnonzero((known < 0) | (known > most))
+        if outside.size:
+            at = int(outside[0])
             raise DataError(
                 f"ctc_loss: {name}[{at}] = {known[at]} is not in 0 … {most}, the {what}"
             )
+    else:
+        wrong = f"{{}} in {name} is not in 0 … {most}, the {what}"
+        check_later(lengths.node, 0, most + 1, f"ctc_loss: {wrong}")
     return lengths.to("int64")
 
 

@@ -17,6 +17,7 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, DTypeError, OptionError, ShapeError
 from ...tensor.ops.elementwise import float_node
+from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, integer, number, optional
@@ -169,6 +170,8 @@ def max_unpool(
     if known is not None and known.size and (known.min() < 0 or known.max() >= size):
         wrong = int(known.min()) if known.min() < 0 else int(known.max())
         raise DataError(f"{owner}: index {wrong} is outside of an output {shape}: 0 … {size - 1}")
+    text = f"{owner}: index {{}} is outside of an output {shape}: 0 … {size - 1}"
+    check_later(index.node, 0, size, text)
     images = math.prod(node.shape[:-rank])
     rows = g.reshape(g.cast(use(index), dt.int64), (images, math.prod(node.shape[-rank:])))
     first = g.constant((np.arange(images) * size).astype(np.int64)[:, None])

@@ -73,6 +73,14 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     return _weighted("l1_loss", e.abs(_difference(x, t, weight)), weight, reduction)
 
 
+def _quadratic_below(bound: float, d: Tensor) -> Tensor:
+    """d² / 2 where |d| ≤ bound, else bound (|d| - bound / 2): of an infinite d too, its slope is
+    ± bound."""
+    size = e.abs(d)
+    near = e.clip(size, None, bound)
+    return near * (size - 0.5 * near)
+
+
 def smooth_l1_loss(
     input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:  # noqa: A002
@@ -86,9 +94,7 @@ def smooth_l1_loss(
     check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    d = x - t
-    size = e.abs(d)
-    return reduced(select(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+    return reduced(_quadratic_below(beta, x - t) * (1 / beta), reduction)
 
 
 def huber_loss(
@@ -105,8 +111,7 @@ def huber_loss(
     x, t = _pair("huber_loss", input, target, reduction)
     check("huber_loss", {"delta": number(0, brackets="()")}, {"delta": delta})
     d = _difference(x, t, weight)
-    size = e.abs(d)
-    loss = select(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta))
+    loss = _quadratic_below(delta, d)
     if weight is not None:
         w = as_tensor(weight)
         same_shape("huber_loss", loss, w, "weight")

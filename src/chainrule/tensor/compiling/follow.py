@@ -8,10 +8,14 @@ watched. That is more than was read, never less, but for what no name leads to (
 
 from __future__ import annotations
 
+import array
+import contextvars
 import functools
 import operator
+import random
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
@@ -59,6 +63,7 @@ class _Walk:
         self.long: list[tuple[str, int]] = []  # containers of too many items, and how many
         self.found, self.told = Found(), Found()
         self.arrays: list[Any] = []
+        self.generators: list[tuple[str, Any]] = []
 
     # -- noting ------------------------------------------------------------------------------------
     def note(self, owner: object, get: Get, key: Any, label: str, told: bool = False) -> Any:
@@ -76,24 +81,31 @@ class _Walk:
         place = (id(owner), None)
         if place not in self.without or told:
             found = self.told if told else self.found
-            for view in [owner.keys(), owner.values()] if isinstance(owner, dict) else [owner]:
+            pairs = isinstance(owner, dict | types.MappingProxyType)
+            for view in [owner.keys(), owner.values()] if pairs else [owner]:
                 found.container(view, place, label)
 
     def watch(self) -> Watch:
         """All that was noted."""
         large = []
-        for array in self.arrays:
-            if array.nbytes <= LARGE_ARRAY:
-                self.note(array, _numbers, array, "an array")
+        for x in self.arrays:
+            if x.nbytes <= LARGE_ARRAY:
+                self.note(x, _numbers, x, "an array")
             else:
-                large.append(array)
-        return Watch(self.found, self.told, self.own, self.long, large)
+                self.note(x, _shape, x, "an array")
+                large.append(x)
+        draws = [*_SHARED.items(), *self.generators]
+        return Watch(self.found, self.told, self.own, self.long, large, draws, self.names.by_text)
 
     # -- going on ----------------------------------------------------------------------------------
     def visit(self, value: Any, name: str | None = None) -> None:
         """Note what the names in code can reach from ``value``, which is called ``name``."""
         kind = type(value)
-        if isinstance(value, (*PLAIN, Value)):
+        if isinstance(value, PLAIN):
+            return
+        if isinstance(value, Value):
+            for attribute in ("_requires_grad", "dtype"):
+                self.note(value, functools.partial(getattr, value), attribute, attribute, told=True)
             return
         if isinstance(value, Part):
             self.part(value)
@@ -117,14 +129,28 @@ class _Walk:
             self.python_module(value, name)
         elif isinstance(value, np.ndarray):
             self.arrays.append(value)
-        elif isinstance(value, dict):
+            if value.dtype == object:
+                self.visit(value.tolist())
+        elif isinstance(value, bytearray | memoryview | array.array):
+            self.numbers(value, memoryview(value).nbytes, bytes, name)
+        elif isinstance(value, dict | types.MappingProxyType):
             self.dictionary(value, name, items)
+            self.subclass(value, dict)
         elif isinstance(value, list | tuple | set | frozenset | deque):
             self.container(value, name)
+            self.subclass(value, list, tuple, set, frozenset, deque)
         elif isinstance(value, property | functools.cached_property):
             self.visit(value.fget if isinstance(value, property) else value.func)
         elif isinstance(value, staticmethod | classmethod):
             self.visit(value.__func__)
+        elif isinstance(value, functools.singledispatchmethod):
+            self.visit(value.dispatcher)
+        elif isinstance(value, weakref.ref):
+            self.visit(self.note(value, operator.call, value, name or "a weak reference"), name)
+        elif isinstance(value, contextvars.ContextVar):
+            self.visit(self.note(value, _in_context, value, name or value.name), name)
+        elif isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+            self.generators.append((name or "a random generator", value))
         elif isinstance(value, operator.attrgetter | operator.methodcaller):
             listed: Any = value.__reduce__()[1]
             self.names.attributes |= {part for name in listed for part in str(name).split(".")}
@@ -146,7 +172,7 @@ class _Walk:
                 value = cell.cell_contents
             except ValueError:  # not bound yet
                 continue
-            if own:
+            if own and name != "__class__":
                 self.note(_contents, _contents, cell, name)
                 self.own.add((id(_contents), id(cell)))
             self.visit(value, name)
@@ -167,18 +193,27 @@ class _Walk:
             self.own.add((id(entries), name))
             self.visit(self.note(entries, entries.get, name, name), name)
         for name in sorted(names.imports):
+            if not is_library(name):
+                self.note(sys.modules, sys.modules.get, name, name)
             self.visit(sys.modules.get(name))
         self.attributes(f, self.names.attributes, False)
 
     def python_module(self, module: types.ModuleType, name: str | None) -> None:
         entries = module.__dict__
         used = self.names.after(name, "attribute")
+        if used is None and is_library(module.__name__):
+            return
         if used is None:
-            used = set() if is_library(module.__name__) else self.names.attributes
-        for key in sorted(used & entries.keys()):
+            used = {*entries} if self.names.any_attribute else self.names.attributes
+            used &= entries.keys()
+            if self.names.asked_for:
+                self.number(module, module.__name__)
+        for key in sorted(used):
             self.visit(self.note(entries, entries.get, key, f"{module.__name__}.{key}"), key)
 
-    def dictionary(self, value: dict[Any, Any], name: str | None, items: set[str] | None) -> None:
+    def dictionary(
+        self, value: Mapping[Any, Any], name: str | None, items: set[str] | None
+    ) -> None:
         label = name or "a dict"
         if isinstance(value, Table):
             self.items(value, label, told=True)
@@ -190,7 +225,7 @@ class _Walk:
             self.items(value, label)
         else:
             return
-        for item in [*value.values()]:
+        for item in [*value, *value.values()]:
             self.visit(item)
 
     def container(self, value: Any, name: str | None) -> None:
@@ -209,10 +244,35 @@ class _Walk:
             self.long.append((label, len(value)))
         return len(value) > MANY_ITEMS
 
+    def subclass(self, value: Any, *kinds: type) -> None:
+        """Note what an object of a user's kind of container has besides its items."""
+        if type(value) not in (*kinds, types.MappingProxyType):
+            self.object(value)
+
+    def numbers(self, value: Any, size: int, get: Get, name: str | None) -> None:
+        """Note the numbers of what is no NumPy array, ``size`` bytes of them."""
+        label = name or f"a {type(value).__name__}"
+        if size <= LARGE_ARRAY:
+            self.note(value, get, value, label)
+        else:
+            self.long.append((label, len(value)))
+
+    def number(self, owner: Any, label: str, told: bool = False) -> None:
+        """Note which names ``owner`` has."""
+        place = (id(owner), None)
+        if place not in self.noted:
+            self.noted.add(place)
+            (self.told if told else self.found).number(owner.__dict__, place, label)
+
     # -- objects -----------------------------------------------------------------------------------
     def object(self, value: Any) -> None:
         kind: Any = type(value)
         self.visit(kind)
+        if not is_library(kind.__module__):
+            self.note(value, type, value, kind.__name__, isinstance(value, Versioned))
+        elif hasattr(kind, "__array__") and hasattr(kind, "to_numpy"):  # a column, or a table
+            self.numbers(value, np.asarray(value).nbytes, _in_numpy, None)
+        self.visit(getattr(value, "__dict__", {}).get("__wrapped__"))  # of a function with a cache
         watched = getattr(kind, "_watched_", None)
         names: Set[str] = self.names.attributes | library_names(kind)
         if watched is not None:
@@ -225,6 +285,8 @@ class _Walk:
         """Note the attributes with these names, in the object itself."""
         entries = getattr(value, "__dict__", None)
         if isinstance(entries, dict):
+            if self.names.asked_for:
+                self.number(value, type(value).__name__, told)
             unwatched = getattr(type(value), "_unwatched_", ())
             for name in [*entries] if self.names.any_attribute else sorted(names & entries.keys()):
                 if name not in _OWN and name not in unwatched:
@@ -267,20 +329,25 @@ class _Walk:
     def kind(self, cls: type) -> None:
         """Note what a class has under the names that are used."""
         self.visit(type(cls))
-        if hasattr(cls, "forward"):
-            self.note(_forward, _forward, cls, f"{cls.__name__}.forward")
+        if not is_library(cls.__module__):
+            self.note(cls, _order, cls, f"the bases of {cls.__name__}")
         bases = cls.__mro__[:-1]
+        if is_library(next((b.__module__ for b in bases if "forward" in b.__dict__), None)):
+            self.note(_forward, _forward, cls, f"{cls.__name__}.forward")
         below: set[str] = set()  # what the library calls of a class made from one of its own
         for kind in bases:
-            if is_library(kind.__module__) and kind.__module__.startswith(PACKAGE):
+            if is_library(kind.__module__) and str(kind.__module__).startswith(PACKAGE):
                 below |= kind.__dict__.keys()
         for kind in bases:
             if is_library(kind.__module__):
                 continue
             entries = kind.__dict__
+            self.number(kind, kind.__name__)  # a method may be hidden by a new one
+            any_name = self.names.any_attribute
             for name, value in [*entries.items()]:
                 special = name.startswith("__") and isinstance(value, types.FunctionType)
-                if name in self.names.attributes or name in below or special:
+                named = name in self.names.attributes or (any_name and name[:2] != "__")
+                if named or name in below or special:
                     if name in _OWN or (special and value.__code__.co_filename == "<string>"):
                         continue
                     label = f"{kind.__name__}.{name}"
@@ -291,8 +358,22 @@ _contents: Get = operator.attrgetter("cell_contents")
 _code: Get = operator.attrgetter("__code__")
 _defaults: Get = operator.attrgetter("__defaults__")
 _forward: Get = operator.attrgetter("forward")
-_numbers: Get = operator.methodcaller("tobytes")
+_shape: Get = operator.attrgetter("shape")
+_order: Get = operator.attrgetter("__mro__")
+_in_context: Get = operator.methodcaller("get", None)
+
+
+def _numbers(array: Any) -> Any:
+    return array.shape, array.tobytes()
+
+
+def _in_numpy(table: Any) -> Any:
+    return np.asarray(table).tobytes()
+
+
 _OWN = {"__dict__", "__weakref__", "__module__", "__doc__", "__init_subclass__", "__wrapped__"}
+
+_SHARED = {"random of Python": random.getstate.__self__, "np.random": np.random.get_state.__self__}  # type: ignore[attr-defined]
 
 
 def _is_plain(value: Any) -> bool:

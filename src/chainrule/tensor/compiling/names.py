@@ -35,6 +35,8 @@ _READS = {
 _SILENT = {"CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "NOP"}
 _BY_TEXT = {"getattr", "vars", "attrgetter", "methodcaller", "__dict__", "__getattribute__"}
 """Names by whose help an attribute is read whose name is not in the code."""
+_TEXTS = {"eval", "exec", "globals", "__import__"}
+"""Functions of Python's that read what a text names."""
 
 
 @dataclass
@@ -47,6 +49,11 @@ class Names:
     uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     """How a name goes on: ("attribute", "scale"), ("item", "key") or `WHOLE`."""
     any_attribute: bool = False
+    """Whether an attribute may be read whose name is not in the code."""
+    asked_for: bool = False
+    """Whether it is asked for an attribute that may not be there."""
+    by_text: set[str] = field(default_factory=set)
+    """What runs code, or reads names, that are texts."""
 
     def add(self, other: Names) -> None:
         """Take over the names of other code."""
@@ -54,12 +61,14 @@ class Names:
         self.attributes |= other.attributes
         self.imports |= other.imports
         self.any_attribute |= other.any_attribute
+        self.asked_for |= other.asked_for
+        self.by_text |= other.by_text
         for name, uses in other.uses.items():
             self.uses.setdefault(name, set()).update(uses)
 
     def size(self) -> int:
         """A number that grows with every name that is new."""
-        return len(self.attributes) + sum(map(len, self.uses.values())) + self.any_attribute
+        return len(self.attributes) + sum(map(len, self.uses.values())) + self.asked_for
 
     def after(self, name: str | None, kind: str) -> set[str] | None:
         """The attributes or items of ``name`` that are read, or None if any of them may be."""
@@ -78,12 +87,17 @@ def names_in(code: types.CodeType) -> Names:
             found.imports.add(name)
         elif kind == "IMPORT_FROM" or kind in _ATTRIBUTE:
             found.attributes.add(name)
+            found.by_text |= {name} & {"import_module"}
         elif kind in _GLOBAL:
             found.globals.add(name)
+            found.by_text |= {name} & _TEXTS
+        elif kind == "MATCH_CLASS":
+            found.any_attribute = found.asked_for = True
         elif "DEREF" not in kind or not kind.startswith("LOAD"):
             continue
         found.uses.setdefault(name, set()).add(_use(listed[at + 1 : at + 3]))
         found.any_attribute |= name in _BY_TEXT
+        found.asked_for |= name in _BY_TEXT or name in ("hasattr", "AttributeError")
     for nested in code.co_consts:
         if isinstance(nested, types.CodeType):
             found.add(names_in(nested))
@@ -121,11 +135,13 @@ def _use(following: list[dis.Instruction]) -> tuple[str, str]:
 
 # -- whose code it is ------------------------------------------------------------------------------
 @functools.lru_cache(maxsize=1024)
-def is_library(module: str | None) -> bool:
-    """Whether functions and classes of this module are not the user's: Python's own, this
-    library's, and those of installed packages that know nothing of this library."""
+def is_library(module: Any) -> bool:
+    """Whether functions and classes whose ``__module__`` this is are not the user's: Python's own,
+    this library's, and those of installed packages that know nothing of this library."""
     if module is None or module == "__main__":
         return False
+    if not isinstance(module, str):  # a kind that was compiled from C may have a descriptor there
+        return True
     top = module.split(".", 1)[0]
     if top == PACKAGE or module in sys.builtin_module_names:
         return True
@@ -154,7 +170,7 @@ def _is_ours(value: Any) -> bool:
 
 def library_names(cls: Any) -> set[str]:
     """The attributes read by the code of the classes of this library that ``cls`` is made from."""
-    kinds = (k for k in cls.__mro__ if k.__module__.split(".", 1)[0] == PACKAGE)
+    kinds = (k for k in cls.__mro__ if str(k.__module__).split(".", 1)[0] == PACKAGE)
     return set().union(*map(_read_by, kinds))
 
 

@@ -67,7 +67,8 @@ class Rounds:
     def run(self, count: int) -> None:
         """Run ``count`` rounds. Raises OutOfRangeError, after them, for an index outside."""
         if self._native is None or not (self._lasting and self._as_built()):
-            self._bound()  # tensors that shared their numbers have their own from here on
+            for tensor in self._written:  # from here on with numbers of their own
+                tensor._storage_for_update()
             self._native = rounds(self._bound())
             self._arrays = list(map(_array, self._tensors))
         self._native.run(count)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,8 +21,6 @@ from ..ranges import Extremes
 from ..value import Tensor, Value, lent, make, register_leaf, stored
 from .follow import follow
 from .watch import Watch
-
-_grad = operator.attrgetter("_grad")
 
 
 # -- arguments -------------------------------------------------------------------------------------
@@ -111,8 +107,8 @@ class Trace:
         """Whether everything Python looked at during the trace is still as it was."""
         have, have_not = self.grad_presence
         return (
-            (not have_not or all(map(operator.is_, map(_grad, have_not), itertools.repeat(None))))
-            and (not have or all(map(operator.is_not, map(_grad, have), itertools.repeat(None))))
+            not [t for t in have_not if t._grad is not None]
+            and not [t for t in have if t._grad is None]
             and self.watch.unchanged()
         )
 

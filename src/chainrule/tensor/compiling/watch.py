@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import chain
 from typing import Any
 
@@ -63,20 +64,22 @@ class Found:
     """
 
     def __init__(self) -> None:
-        self.gets: list[Get] = []
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
+        self.values: list[tuple[Get, Any, Any]] = []
         self.views: list[Any] = []
         self.items: list[Any] = []
         self.places: list[tuple[Place, str]] = []  # of the values
+        self.names: dict[int, frozenset[str]] = {}  # of the entries whose number is a value
         self.containers: list[tuple[Place, str]] = []
 
     def value(self, get: Get, key: Any, value: Any, place: Place, label: str) -> None:
         """Note a value."""
-        self.gets.append(get)
-        self.keys.append(key)
-        self.values.append(value)
+        self.values.append((get, key, value))
         self.places.append((place, label))
+
+    def number(self, entries: Mapping[str, Any], place: Place, label: str) -> None:
+        """Note which names a class, a module or an object has, by how many they are."""
+        self.names[len(self.values)] = _names(entries)
+        self.value(len, entries, len(entries), place, label)
 
     def container(self, view: Any, place: Place, label: str) -> None:
         """Note the items of a container (of a dict: of one of its views)."""
@@ -87,9 +90,9 @@ class Found:
     def identical(self) -> bool:
         """Whether all can be read and are the same objects."""
         try:
-            return all(
-                map(operator.is_, map(operator.call, self.gets, self.keys), self.values)
-            ) and all(map(operator.is_, chain.from_iterable(self.views), self.items))
+            if [get for get, key, value in self.values if get(key) is not value]:
+                return False
+            return all(map(operator.is_, chain.from_iterable(self.views), self.items))
         except (AttributeError, ValueError, RuntimeError):  # a slot or a cell is empty now
             return False
 
@@ -97,16 +100,18 @@ class Found:
         """The places of what is another now, and its name."""
         if self.identical():
             return
-        for i, (get, key, before) in enumerate(zip(self.gets, self.keys, self.values, strict=True)):
+        for i, (get, key, before) in enumerate(self.values):
             try:
                 now = get(key)
             except (AttributeError, ValueError):
                 yield self.places[i]
                 continue
-            if not same(now, before):
+            if i in self.names and _names(key) == self.names[i]:
+                self.values[i] = get, key, now
+            elif not same(now, before):
                 yield self.places[i]
             elif now is not before:
-                self.gets[i] = _Settled(get, before)
+                self.values[i] = _Settled(get, before), key, before
         start, ends = 0, [i for i, item in enumerate(self.items) if item is _END[0]]
         for view, noted, end in zip(self.views[::2], self.containers, ends, strict=True):
             now, before = [*view], self.items[start:end]
@@ -115,6 +120,11 @@ class Found:
             else:
                 self.items[start:end] = now
             start = end + 1
+
+
+def _names(entries: Mapping[str, Any]) -> frozenset[str]:
+    """The names of a class, without what Python itself may put there later."""
+    return frozenset(n for n, value in entries.items() if n[:2] != "__" or callable(value))
 
 
 _END = (object(),)
@@ -141,6 +151,16 @@ def same(a: Any, b: Any) -> bool:
     return isinstance(a, _COMPARED) and bool(a == b)
 
 
+def _drawn(source: Any) -> Any:
+    """Where a generator of random numbers stands."""
+    if isinstance(source, random.Random):
+        return source.getstate()
+    if isinstance(source, np.random.Generator):
+        source = source.bit_generator
+        return repr(source.state)
+    return repr(source.get_state(legacy=False))
+
+
 class Watch:
     """All that a captured function named from outside, as it was; ``told``: in modules and
     optimizers."""
@@ -152,10 +172,15 @@ class Watch:
         own: set[Place],
         long: list[tuple[str, int]],
         large: list[Any],
+        draws: list[tuple[str, Any]],
+        by_text: Set[str],
     ) -> None:
         """``own``: places in globals, closures and objects of the user's classes; ``long``,
-        ``large``: containers and arrays that are not watched."""
+        ``large``: containers and arrays that are not watched; ``draws``: generators of random
+        numbers that may be drawn from; ``by_text``: functions that read what a text names."""
         self.found, self.told, self.own, self.long, self.large = found, told, own, long, large
+        self.draws = [(label, source, _drawn(source)) for label, source in draws]
+        self.by_text = by_text
         self._seen: object = None
 
     def also(self, guards: Iterable[tuple[object, str, object]]) -> Watch:
@@ -184,6 +209,17 @@ class Watch:
             for array in self.large
             if id(array) in wanted
         ]
+        found += [
+            f"random numbers are drawn from {label}, which happens while the function is captured, "
+            "not at each call: every call has the same ones. Draw them with cr.rand, cr.randn, …, "
+            "or pass them as an argument"
+            for label, source, before in self.draws
+            if _drawn(source) != before
+        ]
+        found += [
+            f"{name}(...) is called, and what the text names is not watched{_GOES_ON}"
+            for name in sorted(self.by_text)
+        ]
         return found + [
             f"{counter} was changed while the function was captured: that happens once, not at "
             "each call, and it is not watched. Keep it in a tensor that is assigned, or change it "
@@ -206,9 +242,9 @@ class Watch:
         entries = [
             entry
             for noted in (self.found, self.told)
-            for entry in zip(noted.gets, noted.keys, noted.values, noted.places, strict=True)
+            for entry in zip(noted.values, noted.places, strict=True)
         ]
-        for get, key, before, (place, label) in entries:
+        for (get, key, before), (place, label) in entries:
             if place in self.own and type(before) in (int, float):
                 try:
                     now = get(key)

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core import graph as g
-from ...core.device import device
 from ...core.dtypes import DType
-from ...core.memory import aligned
+from ...core.host.device import device
+from ...core.host.memory import aligned
 from ...core.node import Node
 from ...errors import OptionError
 from ..value import Tensor, Value, array_of, as_tensor, constant, make, stored, use

@@ -78,7 +78,13 @@ def trace(x: Any, offset: int = 0, dtype: Any = None) -> Tensor:
     return r.sum(diagonal(x, offset), -1, dtype=dtype)
 
 
-def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Tensor:  # noqa: A002
+def vector_norm(
+    x: Any,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ord: float = 2,  # noqa: A002
+) -> Tensor:
     """(Σ |x|^ord)^(1/ord) over ``axis``; inf and -inf: the largest and smallest |x|; 0: how many
     are not 0.
 
@@ -94,7 +100,12 @@ def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 
     return r.norm(x, ord, axis, keepdims=keepdims)
 
 
-def matrix_norm(x: Any, keepdims: bool = False, ord: float | str = "fro") -> Tensor:  # noqa: A002
+def matrix_norm(
+    x: Any,
+    *,
+    keepdims: bool = False,
+    ord: float | str = "fro",  # noqa: A002
+) -> Tensor:
     """The norm of each matrix in the last two axes: "fro" (√Σ x²), 1 and -1 (the largest and
     smallest sum of |x| of a column), inf and -inf (of a row).
 
@@ -142,10 +153,11 @@ def norm(
     if ord is None or not (pair or (along is None and tensor.ndim == 2)):
         if isinstance(ord, str):
             raise OptionError(f"norm: ord={ord!r} is a norm of matrices, got shape {tensor.shape}")
-        return vector_norm(tensor, along, keep, 2 if ord is None else ord)
+        order = 2 if ord is None else ord
+        return vector_norm(tensor, axis=along, keepdims=keep, ord=order)
     if pair and sorted(a % tensor.ndim for a in along) != [tensor.ndim - 2, tensor.ndim - 1]:  # type: ignore[union-attr]
         raise OptionError(f"norm: a matrix is in the last two axes, got axis {along}")
-    return matrix_norm(tensor, keep, ord)
+    return matrix_norm(tensor, keepdims=keep, ord=ord)
 
 
 def matrix_power(x: Any, n: int) -> Tensor:

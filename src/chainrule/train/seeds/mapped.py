@@ -96,7 +96,8 @@ class Mapped:
         self.extremes = [copy.copy(trace.extremes) for _ in range(stack.groups)]
         for extremes in self.extremes:
             lead = () if self.group == 1 else (self.group,)
-            extremes.arrays = [np.zeros((*lead, *a.shape), a.dtype) for a in extremes.arrays]
+            pairs = zip(extremes.arrays, extremes.inside, strict=True)
+            extremes.arrays = [np.full((*lead, *a.shape), v, a.dtype) for a, v in pairs]
 
     def inputs(self, leaves: Sequence[Any]) -> list[Array]:
         """The arrays of the data."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
+from ...plot import NEGATIVE, POSITIVE
 from .records import Row, Step, Weight
 from .text import number
 
-POSITIVE, NEGATIVE, NOTHING = "#0877bd", "#e07b00", "#b9b9b4"
+NOTHING = "#b9b9b4"
 RADIUS = 27.0
 LABEL = 14.0  # height of a line of text
 LABELLED = 60  # edges that can be labelled before nothing can be read

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from ...core.host.whole_file import whole_file
 from ...core.node import Array
-from ...core.whole_file import whole_file
 from ...errors import OptionError
 from .page import html_page
 from .records import Step

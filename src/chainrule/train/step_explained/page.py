@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .drawing import POSITIVE, backward_drawing, forward_drawing
+from ...plot import POSITIVE
+from .drawing import backward_drawing, forward_drawing
 from .records import Block, Equation, Row, Step
 from .text import filled, number, row_name, span
 

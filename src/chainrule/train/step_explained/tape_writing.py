@@ -12,8 +12,8 @@ import numpy as np
 from ...core.node import Array, Node
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
+from ...plot import matplotlib_of, save_figure, signs
 from ...tensor.ops.create import asarray
-from ..figures import matplotlib_of, save_figure
 from . import updates
 from .activations import LEGEND
 from .explained import Explained, checked_digits
@@ -211,7 +211,6 @@ def _update(
 # -- the picture -----------------------------------------------------------------------------------
 def _draw(found: ExplainedTape, path: str | Path) -> Path:
     mpl = matplotlib_of()
-    colours = mpl.colors.LinearSegmentedColormap.from_list("s", ["#f59322", "#ffffff", "#0877bd"])
     names = [n for n, v in found.values.items() if v.size > 1] or list(found.values)
     across = min(len(names), ACROSS)
     down = -(-len(names) // across)
@@ -226,7 +225,7 @@ def _draw(found: ExplainedTape, path: str | Path) -> Path:
             sheet = _sheet(numbers[name])
             largest = float(np.nanmax(np.abs(sheet))) or 1.0
             aspect = "auto" if min(sheet.shape) == 1 else "equal"
-            axes.imshow(sheet, cmap=colours, vmin=-largest, vmax=largest, aspect=aspect)
+            axes.imshow(sheet, cmap=signs(), vmin=-largest, vmax=largest, aspect=aspect)
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"{what or name.replace(': ', chr(10), 1)}\n±{largest:.2g}", fontsize=7)
     return save_figure(figure, path, dpi=160)

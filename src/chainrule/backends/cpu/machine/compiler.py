@@ -1,4 +1,4 @@
-"""From IR text to machine code in this process: compile on all cores, load, free.
+"""From IR text to machine code: compile on all cores.
 
     texts --compile_ir--> object files (bytes, fit for a disk cache) --Library--> addresses
 
@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import re
 import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from ....core.forking import Gate
+from ....core.host.forking import Gate
 from ....errors import InternalError
 from ...base import Cache
 from .target import Target, machine
@@ -188,50 +187,3 @@ def _located(message: str, text: str) -> str:
         if re.sub(r"\s+", " ", line).strip() in quoted:
             return f"\n(line {number}: {line.strip()})"
     return ""
-
-
-_library_numbers = itertools.count()
-
-
-class Library:
-    """Object files linked and loaded into this process; the code lives as long as this object.
-
-    Objects may call one another and the C library.
-
-    Raises:
-        InternalError: on :meth:`address`, when a symbol is missing.
-    """
-
-    def __init__(self, objects: Sequence[bytes], target: Target) -> None:
-        self._name = f"chainrule{next(_library_numbers)}"
-        # A JIT of its own: when it goes, its memory goes.
-        self._jit = llvm.create_lljit_compiler(machine(target), suppress_errors=True)
-        builder = llvm.JITLibraryBuilder().add_current_process()
-        for payload in objects:
-            builder.add_object_img(payload)
-        try:
-            self._code = builder.link(self._jit, self._name)
-        except RuntimeError as error:
-            raise InternalError(f"compiled objects do not link: {error}") from error
-        self._addresses: dict[str, tuple[int, Any]] = {}
-        # The garbage collector takes the parts of a cycle in any order; LLVM needs the code gone
-        # before its JIT.
-        end = weakref.finalize(self, _free, self._jit, self._code, self._addresses)
-        end.atexit = False  # threads may still wait inside; the process takes its memory with it
-
-    def address(self, name: str) -> int:
-        """The address of a function or global defined in the objects."""
-        if name not in self._addresses:
-            try:
-                found = self._jit.lookup(self._name, name)
-            except RuntimeError as error:
-                raise InternalError(f"no code for {name!r}: {error}") from error
-            self._addresses[name] = (found[name], found)
-        return self._addresses[name][0]
-
-
-def _free(jit: Any, code: Any, addresses: dict[str, tuple[int, Any]]) -> None:
-    for _, found in addresses.values():
-        found.close()
-    code.close()
-    jit.close()

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from ...llvm.builder import Module, const, i64, vector
 from ...llvm.types import SCALAR_OF_DTYPE
-from .compiler import Library, compile_ir
+from .compiler import compile_ir
+from .library import Library
 from .target import Target, host
 
 _CHAINS = 12  # more than latency x units of any present core, fewer than its registers

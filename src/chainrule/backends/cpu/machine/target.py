@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import llvmlite.binding as llvm
+import llvmlite
 import numpy as np
+
+from ...base import Cache
 
 
 class Target(NamedTuple):
@@ -53,9 +58,48 @@ def preset(name: str) -> Target:
     }[name]
 
 
-@functools.cache
-def host() -> Target:
-    """The machine this process runs on."""
+_host: list[Target] = []
+
+
+def host(cache: Cache | None = None) -> Target:
+    """The machine this process runs on. A cache remembers what LLVM said of it, since LLVM takes
+    long to load."""
+    if not _host:
+        _host.append(_remembered(cache) if cache is not None else _as_llvm_says())
+    return _host[0]
+
+
+def _remembered(cache: Cache) -> Target:
+    key = _processor_key()
+    if key is None:
+        return _as_llvm_says()
+    known = cache.get(key)
+    if known is not None:
+        return Target(*json.loads(known))
+    found = _as_llvm_says()
+    cache.put(key, json.dumps(found).encode())
+    return found
+
+
+def _processor_key() -> str | None:
+    """Names this processor as Linux describes it, and LLVM's version; None elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return None
+    what = f"{Target._fields} {llvmlite.__version__} {re.sub('cpu MHz.*', '', text)}"
+    return hashlib.blake2b(what.encode(), digest_size=20).hexdigest()
+
+
+def _llvm() -> Any:
+    """LLVM, loaded when it is asked for."""
+    import llvmlite.binding as llvm
+
+    return llvm
+
+
+def _as_llvm_says() -> Target:
+    llvm = _llvm()
     _initialize()
     features = llvm.get_host_cpu_features()
     text = features.flatten()
@@ -92,6 +136,7 @@ def _cache_bytes(level: int, default: int) -> int:
 
 @functools.cache
 def _initialize() -> None:
+    llvm = _llvm()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
 
@@ -99,6 +144,7 @@ def _initialize() -> None:
 def machine(target: Target, level: int = 2) -> Any:
     """LLVM's TargetMachine for ``target`` at optimization ``level``."""
     _initialize()
+    llvm = _llvm()
     chosen = llvm.Target.from_triple(llvm.get_process_triple())
     return chosen.create_target_machine(
         cpu=target.cpu, features=target.features, opt=level, jit=True
@@ -109,7 +155,7 @@ def facts() -> dict[str, Any]:
     """LLVM's version, and what it knows of this processor."""
     here = host()
     return {
-        "llvm": ".".join(map(str, llvm.llvm_version_info)),
+        "llvm": ".".join(map(str, _llvm().llvm_version_info)),
         "llvm_cpu": here.cpu,
         "vector_bits": 8 * here.vector_bytes,
         "vector_registers": here.vector_registers,

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....core.forking import free_in_child
-from ....core.memory import address
+from ....core.host.forking import free_in_child
+from ....core.host.memory import address
 from ....core.node import Array
 from ....core.signature import Signature
 from ....errors import InternalError
@@ -36,7 +36,7 @@ def compile_program(
     signature: Signature, target: Target | None = None, cache: Cache | None = None
 ) -> CompiledProgram:
     """The native program of a signature; taken from the cache, or compiled now and put there."""
-    target = target or host()
+    target = target or host(cache)
     if cache is None:
         return CompiledProgram(signature, _build(signature, target), target)
     native.use_object_cache(cache)

@@ -7,32 +7,19 @@ itself.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from pathlib import Path
 
-import llvmlite
 import numpy as np
 
 from ....core.graph_digest import add_graph
 from ....core.signature import Signature
+from ..machine.sources import compiler_digest
 from ..machine.target import Target
 
 
 def fingerprint(signature: Signature, target: Target) -> str:
     """A hexadecimal digest of everything that decides what the program's code is."""
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"{_compiler()} {llvmlite.__version__} {np.__version__} {target}\n".encode())
+    digest.update(f"{compiler_digest()} {np.__version__} {target}\n".encode())
     add_graph(digest, signature)
-    return digest.hexdigest()
-
-
-@functools.cache
-def _compiler() -> str:
-    """A digest of the compiler's and this backend's source text."""
-    digest = hashlib.blake2b(digest_size=16)
-    package = Path(__file__).parents[3]
-    for folder in ("core", "compiler", "backends"):
-        for path in sorted((package / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from ....core.host.memory import address
 from ....core.node import Array
 from ....errors import InternalError
 from ...base import Copy, Rounds, Run
@@ -125,18 +126,20 @@ class NativeRounds:
 
     def _write_records(self) -> None:
         alone = self._alone
-        for i, (part, record) in enumerate(zip(self._parts, self._records, strict=True)):
+        rows: list[tuple[int, ...]] = []
+        for i, part in enumerate(self._parts):
             barrier = not (alone[i] and alone[(i + 1) % len(alone)])
             if isinstance(part, Run):
-                record[:] = _program(part).loop.entry, 0, 0, 0, 0, 0, alone[i], barrier
+                rows.append((_program(part).loop.entry, 0, 0, 0, 0, 0, alone[i], barrier))
                 continue
             source, target = part
-            row = min(source, target, key=lambda a: a.ndim)
+            row = source if source.ndim < target.ndim else target
             for array in part:
                 _check(array, row)
-            places = source.ctypes.data, target.ctypes.data, row.nbytes
+            places = address(source), address(target), row.nbytes
             moves = (a.strides[0] if a.ndim > row.ndim else 0 for a in part)
-            record[:] = 0, *places, *moves, True, barrier
+            rows.append((0, *places, *moves, True, barrier))
+        self._records[:] = rows
 
 
 def _program(part: Run) -> CompiledProgram:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...base import Cache
-from ..machine.compiler import Library, compile_ir
+from ..machine.library import Library
 from ..machine.target import Target
 from ..threads import native
 from ..threads import pool as threads
@@ -49,6 +49,8 @@ def program_objects(
     cache: Cache | None = None,
 ) -> list[bytes]:
     """Compile a program's kernels (IR modules)."""
+    from ..machine.compiler import compile_ir  # and LLVM: not for what comes from a cache
+
     counts, whole = schedule.counts, schedule.whole_loop
     return compile_ir(
         [with_thunks(text, counts, whole) for text in kernels], target, opt, jobs, cache

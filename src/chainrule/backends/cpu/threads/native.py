@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import sys
 import threading
 from typing import Any
 
-from ....core.forking import free_in_child
+from ....core.host.forking import free_in_child
 from ...base import Cache
-from ..machine.compiler import Library, compile_ir
+from ..machine.library import Library
+from ..machine.sources import compiler_digest
 from ..machine.target import host
-from .pool_ir import code_ir
-from .step_loop_ir import loop_ir
 
 _cache: Cache | None = None
 _compiling = threading.Lock()
@@ -43,7 +43,25 @@ def objects() -> tuple[bytes, ...]:
 
 @functools.cache
 def _objects() -> tuple[bytes, ...]:
-    return tuple(compile_ir([code_ir(), loop_ir()], host(), opt=1, cache=_cache))
+    if _cache is None:
+        return _compiled()
+    name = f"native {compiler_digest()} {host()}".encode()
+    key = hashlib.blake2b(name, digest_size=20).hexdigest()
+    payload = _cache.get(key)
+    if payload is not None:
+        end = 8 + int.from_bytes(payload[:8], "little")
+        return payload[8:end], payload[end:]
+    first, second = _compiled()
+    _cache.put(key, len(first).to_bytes(8, "little") + first + second)
+    return first, second
+
+
+def _compiled() -> tuple[bytes, ...]:
+    from ..machine.compiler import compile_ir  # and LLVM, which a process may never need
+    from .pool_ir import code_ir
+    from .step_loop_ir import loop_ir
+
+    return tuple(compile_ir([code_ir(), loop_ir()], host(), opt=1))
 
 
 @functools.cache

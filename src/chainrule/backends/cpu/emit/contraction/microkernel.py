@@ -50,6 +50,7 @@ class Tile(NamedTuple):
     adds: bool = False  # to what is there
     written: int = 0  # lines for each row that are asked for on the way, to write to them
     read: int = 0  # and to read
+    parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
 
     @property
     def scalar(self) -> str:
@@ -67,7 +68,7 @@ class Tile(NamedTuple):
         strides = f"{first}_{self.a_strides[1]}_{self.b_stride}".replace("-", "n")
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
-        adds = "_adds" if self.adds else ""
+        adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
         adds += f"_w{self.written}r{self.read}" if self.written or self.read else ""
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
@@ -102,7 +103,14 @@ def accumulate(
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
-    def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
+    # Where a step of k takes each row to the next, LLVM would keep elements for it, in registers
+    # that the sums need; with one vector of columns there are enough of them.
+    meets = tile.rows > 1 and each > 1 and not tile.by_table
+    meets = meets and follows(stride, tile.a_strides[0], tile.rows)
+
+    def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
+        first = number % tile.parts * each * tile.rows
+        sums = every[first : first + each * tile.rows]
         for row in (0, tile.rows - 1) if far else ():
             f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
@@ -111,20 +119,23 @@ def accumulate(
             count = v.lanes if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
         next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
-        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        if meets:
+            next_a = f.opaque(next_a)
+        new = []
         for row in rows:
             x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
-        return after
+                new.append(f.multiply_add(f.splat(x, column.lanes), column, old))
+        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        return [*after, *every[:first], *new, *every[first + len(new) :]]
 
     zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
         if tile.outer and tile.k <= MOST_AT_ONCE:
-            for _ in range(tile.k):
-                values = step(*values)
+            for i in range(tile.k):
+                values = step(i, *values)
             return values
         turns, rest = divmod(tile.k, at_once)
         with f.fold(i64(turns), values) as loop:
@@ -132,10 +143,10 @@ def accumulate(
             for i in range(at_once):
                 for table, count, write in lines:
                     _ask(f, table, count, write, loop.index, turns, i)
-                loop.next = step(*loop.next)
+                loop.next = step(i, *loop.next)
         if rest:
             with f.fold(i64(rest), loop.values) as loop:
-                loop.next = step(*loop.values)
+                loop.next = step(0, *loop.values)
         return loop.values
 
     def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
@@ -148,7 +159,11 @@ def accumulate(
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
-    totals = nest(tile.outer, [begin, b, *zeros * tile.rows])[2:]
+    count = tile.rows * each
+    totals = nest(tile.outer, [begin, b, *zeros * tile.rows * tile.parts])[2:]
+    while len(totals) > count:
+        before, last = totals[-2 * count : -count], totals[-count:]
+        totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
@@ -161,6 +176,11 @@ def _ask(
     if step < each:
         number = least(f, f.add(f.mul(turn, i64(each)), i64(step)), i64(count - 1))
         f.prefetch(f.load("ptr", f.gep(table, number, "ptr")), write)
+
+
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
-from .....core.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, i64, vector
 from ....llvm.index import divide, divide_up, known, least, minus, plus, scaled
 from ...machine.target import Target

@@ -1,0 +1,1 @@
+"""What lies outside of a computation: memory, files, processes, arrays of others."""

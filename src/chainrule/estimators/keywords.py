@@ -1,0 +1,26 @@
+"""Keyword arguments as an object that has a field for each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Keywords:
+    """Options with their defaults; a subclass has a field for each of them."""
+
+    @classmethod
+    def of(cls, who: str, options: Mapping[str, Any]) -> Self:
+        """From keyword arguments; TypeError, with the nearest name, for one that is none."""
+        known = [f.name for f in fields(cls)]
+        for name in options:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                more = (
+                    f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+                )
+                raise TypeError(f"{who} has no option {name!r}{more}")
+        return cls(**options)

@@ -1,0 +1,38 @@
+"""Reber's grammar as numbers, and when a net has learned it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.node import Array
+from ..data.generators import REBER_SYMBOLS, make_reber, reber_next
+from ..data.sequences import pad_sequences
+
+
+def strings_of(seed: int, n: int = 256) -> tuple[list[str], list[str]]:
+    """``n`` strings of the embedded grammar to learn, and as many that are not among them."""
+    strings = make_reber(n, embedded=True, random_state=2 * seed)
+    known = set(strings)
+    others = [s for s in make_reber(8 * n, True, 2 * seed + 1) if s not in known]
+    return strings, others[:n]
+
+
+def coded(strings: list[str], longest: int) -> tuple[Array, Array, Array, Array]:
+    """One-hot symbols (N, T, 7) without the last of each string, how many there are (N,), the
+    symbols that follow (N, T), and which may follow (N, T, 7)."""
+    numbers = [np.array([REBER_SYMBOLS.index(s) for s in text]) for text in strings]
+    allowed = np.zeros((len(strings), longest, 7), bool)
+    for row, text in zip(allowed, strings, strict=True):
+        for t, symbols in enumerate(reber_next(text, embedded=True)):
+            row[t, [REBER_SYMBOLS.index(s) for s in symbols]] = True
+    x = pad_sequences([np.eye(7, dtype=np.float32)[n[:-1]] for n in numbers], length=longest)[0]
+    y = pad_sequences([n[1:] for n in numbers], length=longest)[0]
+    return x, np.array([len(n) - 1 for n in numbers]), y, allowed
+
+
+def legal(scores: Array, lengths: Array, allowed: Array) -> Array:
+    """Of each string (N,): is every symbol that may follow above every one that may not, always?"""
+    least = np.where(allowed, scores, np.inf).min(-1)
+    most = np.where(allowed, -np.inf, scores).max(-1)
+    behind = np.arange(scores.shape[1]) >= lengths[:, None]
+    return np.asarray(((least > most) | behind).all(1))
