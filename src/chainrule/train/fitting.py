@@ -139,6 +139,7 @@ class Fit:
             self._write(force=True)  # before weights are exchanged for the best: it may go on
         for callback in plan.callbacks:
             callback.on_fit_end(trainer)
+        self.sentinel.leave()
 
     def _compile(self) -> None:
         """The step of a full batch now; that of the last, smaller batch beside the first epoch."""

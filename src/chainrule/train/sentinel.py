@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 COST = 0.005
 """The share of the time that copies may take."""
+MEMORY = 64 << 20
+"""The bytes of copies that are kept between two fits, at most."""
 NEAR = 64
 """How many batches are run again one by one, where it can be chosen."""
 
@@ -76,24 +78,45 @@ class Sentinel:
         self.set_rates = set_rates
         self.kept: Kept | None = None
         self._cost, self._last = 0.0, -math.inf
+        self._memory, steps.memory = steps.memory, {}
 
     def keep(self, batch: int) -> None:
         """Copy the state before ``batch``, unless that was done too short a time ago."""
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
-        traces = self.steps.training_traces()
-        arrays = [(t, t._read().copy()) for t in updated_tensors(traces)]
+        self._take_back()
+        tensors = updated_tensors(self.steps.training_traces())
+        arrays = [(t, self._copy(t)) for t in tensors]
         self.kept = Kept(batch, self.trainer.step, self.steps.meter.rows, arrays)
         self._last = time.perf_counter()
         self._cost = self._last - now
 
     def forget(self) -> None:
         """Something outside the program has changed the state: steps before cannot be run again."""
-        self.kept, self._last = (
-            None,
-            min(self._last, time.perf_counter() - 0.75 * self._cost / COST),
-        )
+        self._take_back()
+        self._last = min(self._last, time.perf_counter() - 0.75 * self._cost / COST)
+
+    def leave(self) -> None:
+        """The fit is over. The next one copies into the same memory, if that is little: fresh pages
+        take longer than the numbers."""
+        self._take_back()
+        if sum(a.nbytes for a in self._memory.values()) <= MEMORY:
+            self.steps.memory = self._memory
+
+    def _take_back(self) -> None:
+        """Take the memory of the copy there is for the next one."""
+        if self.kept is not None:
+            self._memory = {id(t): a for t, a in self.kept.arrays}
+            self.kept = None
+
+    def _copy(self, tensor: Value) -> Array:
+        now = tensor._read()
+        memory = self._memory.pop(id(tensor), None)
+        if memory is None or (memory.shape, memory.dtype) != (now.shape, now.dtype):
+            return now.copy()
+        np.copyto(memory, now)
+        return memory
 
     def explain(self, last: int, run: Run) -> NonFiniteLossError:
         """The error for a bad loss among the batches before ``last``."""

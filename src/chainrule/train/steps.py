@@ -102,6 +102,7 @@ class Steps:
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
+        self.memory: dict[int, Array] = {}  # of the sentinel, by tensor
         self.schedules = Schedules(trainer)
         self._probes: dict[Any, Probe] = {}
 
