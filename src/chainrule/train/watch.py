@@ -75,7 +75,7 @@ class Watch:
             for root in trainer._modules
             for m in root.modules()
         )
-        size = sum(p.node.size for p in trainer.trained)
+        size = sum(p.numel() for p in trainer.trained)
         return changed or hooked or size > LARGEST
 
     def look(self, per_step: float, advance: Callable[[], object]) -> None:
