@@ -21,7 +21,8 @@ import numpy as np
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.train import Callback, EarlyStopping
-from chainrule.train.dataset import Dataset, training_data
+from chainrule.train.rows.dataset import Dataset, Kind, training_data
+from chainrule.train.step.given import checked
 
 NETS = ((150, 4, 16, 3), (569, 30, 64, 2), (1797, 64, 100, 10))
 MEASURED: dict[str, Any] = {"metrics": ["accuracy"], "validation_split": 0.2}
@@ -58,18 +59,18 @@ def problem(rows: int, inputs: int, hidden: int, outputs: int) -> tuple[Any, Any
 def of_steps(trainer: cr.Trainer, data: Dataset, validation: Dataset | None, repeats: int) -> float:
     """Seconds of the steps of an epoch alone."""
     steps, total = trainer._steps, 0.0
-    for rows, _, count in data.turns(1):
-        n = 500 if rows == data.batch else 100
+    for kind, count in data.turns():
+        n = 500 if kind.rows == data.batch else 100
 
-        def train(rows: int = rows, n: int = n) -> float:
-            return steps.run_training(data, rows, True, n)
+        def train(kind: Kind = kind, n: int = n) -> float:
+            return steps.run_training(data, kind, n)
 
         with trainer._mode(True):
             total += count * min(seconds(train) for _ in range(3 * repeats)) / n
-    for rows, _, count in [] if validation is None else validation.turns(1):
+    for kind, count in [] if validation is None else validation.turns():
 
-        def measure(rows: int = rows) -> None:
-            steps.run_evaluation(validation, rows, 100)
+        def measure(kind: Kind = kind) -> None:
+            steps.run_evaluation(validation, kind, 100)
 
         with trainer._mode(False):
             total += count * min(seconds(measure) for _ in range(3 * repeats)) / 100
@@ -104,7 +105,7 @@ def main() -> None:
             ]
             split = way.get("validation_split", 0.0)
             parts = training_data(trainer._float_dtype(), x, y, 32, True, None, split)
-            data, validation = (None if p is None else trainer._checked("fit", p) for p in parts)
+            data, validation = (p and checked("fit", trainer._steps, p) for p in parts)
             steps = of_steps(trainer, data, validation, repeats) * 1e6
             cells = " | ".join(f"{epoch - steps:.1f} µs" for epoch in epochs)
             shape = "{} × {}-{}-{}".format(*net)

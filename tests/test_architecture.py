@@ -26,6 +26,7 @@ def order_of(first: str) -> dict[str, int]:
 ENGINE = ("core", "autodiff", "compiler", "backends", "runtime")
 RANK = order_of("errors")
 ROOMS = order_of("llvm")  # of the backend
+TRAIN = order_of("rows")  # of train/
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -81,6 +82,21 @@ def test_imports_between_the_rooms_of_the_backend_point_left(path):
         assert all(ROOMS[room] < ROOMS[own] for room in rooms), f"{own} imports {sorted(rooms)}"
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "train").rglob("*.py")), ids=lambda p: p.stem)
+def test_imports_between_the_rooms_of_training_point_left(path):
+    """Rooms, and the files beside them; those that have no place there may import any."""
+    own = path.relative_to(PACKAGE / "train").parts[0].removesuffix(".py")
+    names = [n.split(".") for n in imported_modules(path) if n.startswith("chainrule.train.")]
+    rooms = {n[2] for n in names} & TRAIN.keys() - {own}
+    if own in TRAIN:
+        assert all(TRAIN[room] < TRAIN[own] for room in rooms), f"{own} imports {sorted(rooms)}"
+
+
+def test_every_room_of_training_has_its_place():
+    rooms = {p.parent.name for p in (PACKAGE / "train").glob("*/__init__.py")}
+    assert rooms - {"step_explained"} <= set(TRAIN), "give the room a place in architecture.md"
+
+
 def test_within_the_package_imports_are_relative():
     for path in sorted(PACKAGE.rglob("*.py")):
         if "modes" in path.parts:  # programs of the comparison, written as a user would
@@ -93,8 +109,11 @@ def test_within_the_package_imports_are_relative():
             assert not any(n.split(".")[0] == "chainrule" for n in names), f"{path.name}: {names}"
 
 
-# Imports where they are needed: LLVM, the code generator and the loop program are slow to load.
+# Imports where they are needed: LLVM, the code generator, the loop program and the display are slow
+# to load; files are locked by what a system has.
 LATE = {
+    "train/listeners/progress.py",
+    "train/state/lock.py",
     "backends/base.py",
     "backends/interpreter.py",
     "backends/cpu/backend.py",
@@ -114,7 +133,7 @@ NAMED_BELOW = {"tensor/value.py", "tensor/view.py", "tensor/capture.py"}
 def imports_are_plain(path: Path) -> bool:
     """Whether all imports of a file count, also those for type checkers only."""
     place = path.relative_to(PACKAGE).as_posix()
-    return place.split("/")[0] in (*ENGINE, "tensor") and place not in NAMED_BELOW
+    return place.split("/")[0] in (*ENGINE, "tensor", "train") and place not in NAMED_BELOW
 
 
 def test_the_engine_imports_at_the_top():
@@ -138,8 +157,8 @@ def test_llvmlite_only_in_the_cpu_backend(path):
 
 
 def imported_files(path: Path) -> set[Path]:
-    """Files of the package that a file imports when it is loaded; in the engine's rooms also those
-    that it imports later, or for type checkers only."""
+    """Files of the package that a file imports when it is loaded; in the engine's rooms and
+    in train/ also those that it imports later, or for type checkers only."""
     found: set[Path] = set()
     engine = imports_are_plain(path)
     tree = ast.parse(path.read_text())

@@ -65,7 +65,7 @@ def test_a_formula_of_leaves_only_is_computed_by_each_that_reads_it():
     ("channels", "expected"),
     [
         (16, [(16, 16), (16,), (16, 64, 32, 16)]),
-        (128, [(128,)]),
+        (256, [(256,)]),
     ],
 )
 def test_normalizing_few_channels_is_shared_by_rows(channels, expected):

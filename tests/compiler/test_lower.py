@@ -60,3 +60,12 @@ def test_loops_of_a_graph(root, expected):
 def test_the_grammar_at_the_head_of_the_module_names_every_part(union):
     for part in get_args(union):
         assert f" {part.__name__} " in loops.__doc__
+
+
+def test_rows_are_scattered_from_any_shape_of_what_lies_in_memory() -> None:
+    """No copy of the updates, or of the numbers of their rows, is made for a reshape."""
+    x, where = g.input((4, 6, 40), dt.float32), g.input((4, 6), dt.int64)
+    updates, rows = g.reshape(g.tanh(x), (24, 40)), g.reshape(where, (24,))
+    table = g.full((7, 40), 1.0, dt.float32)
+    made = compile_loops(Signature((x, where), (), (), (g.scatter_add(table, rows, updates),)))
+    assert [type(k.body).__name__ for k in made.kernels].count("Nest") == 2  # tanh, and the table

@@ -129,3 +129,14 @@ def test_a_long_sum_is_cut_the_same_way_whatever_the_threads():
     np.testing.assert_allclose(
         evaluate([cut], values)[0], values[x].sum(dtype=np.float64), rtol=1e-3, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_repeats_along_a_sum_is_multiplied_behind_it(turned):
+    """sum(x c) = sum(x) c, also where another factor stands between"""
+    x, y, c = (g.input(shape, np.dtype(np.float32)) for shape in ((4, 6, 3), (4, 6, 3), (3,)))
+    wide = g.broadcast(g.reshape(c, (1, 1, 3)), x.shape)
+    scaled = g.mul(wide, x) if turned else g.mul(x, wide)
+    for product, inner in ((scaled, x), (g.mul(scaled, y), g.mul(x, y))):
+        (found,) = simplify([g.sum(product, (0, 1))])
+        assert found is g.mul(g.sum(inner, (0, 1)), c)

@@ -16,7 +16,7 @@ from chainrule.data import Batches, TextBatches, TextCorpus
 from chainrule.errors import CompileError, DataError, OptionError
 from chainrule.nn import functional as F
 from chainrule.tensor.value import make
-from chainrule.train.steps import Cursor
+from chainrule.train.step.steps import Cursor
 
 N = 10
 X = np.arange(N, dtype=np.uint8)[:, None]

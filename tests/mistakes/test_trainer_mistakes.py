@@ -428,7 +428,7 @@ TEXTS = {
     "metric class": (
         "OptionError: metrics: expected a name, a Metric or a function (prediction, target), got "
         "<class"
-        " 'chainrule.train.metrics.TopKAccuracy'> (a class: add parentheses)"
+        " 'chainrule.train.measure.metrics.TopKAccuracy'> (a class: add parentheses)"
     ),
     "metric twice": ("OptionError: metrics: 'accuracy' occurs twice"),
     "auc of three classes": ("OptionError: auc is for two classes, the model has 3 outputs"),
@@ -446,7 +446,7 @@ TEXTS = {
     "callback class": (
         "OptionError: callbacks: expected Callback objects or functions f(trainer, epoch, logs), "
         "got"
-        " <class 'chainrule.train.callbacks.Callback'> (a class: add parentheses)"
+        " <class 'chainrule.train.listeners.callbacks.Callback'> (a class: add parentheses)"
     ),
     "early stopping": (
         "OptionError: fit: early_stopping is an EarlyStopping or its patience, got str"

@@ -195,8 +195,8 @@ def test_compiled_and_interpreted_steps_agree() -> None:
 class Persistent(cr.Trainer):
     """Trains an RBM; targets are not looked at."""
 
-    def training_step(self, x, y):
-        return self.model.contrastive_divergence(x)
+    def training_step(self, batch):
+        return self.model.contrastive_divergence(batch.x)
 
 
 def persistent_trainer(seed: int) -> Persistent:

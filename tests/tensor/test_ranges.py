@@ -203,3 +203,12 @@ def test_a_padding_row_that_small_indices_cannot_name_is_none() -> None:
     index = cr.tensor(np.array([0, 255], np.uint8))
     for f in (table, cr.compile(table)):
         assert np.array_equal(f(index).numpy(), table.weight.numpy()[[0, 255]])
+
+
+@pytest.mark.parametrize("far", [2**63, 2**64 - 1])
+def test_unsigned_indices_past_all_signed_ones(far: int) -> None:
+    """They are not the negative numbers of the same bits, which count from the end."""
+    x, i = cr.tensor([1.0, 2.0, 3.0]), cr.tensor(np.array([far], np.uint64))
+    for function in (lambda a, j: a[j], lambda a, j: cr.take(a, j + 0)):
+        with pytest.raises(OutOfRangeError, match="is outside axis 0 of length 3"):
+            cr.compile(function)(x, i)

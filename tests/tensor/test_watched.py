@@ -128,11 +128,11 @@ def test_names_of_a_method_and_of_those_that_it_names() -> None:
 
 def test_names_of_what_a_users_class_replaces() -> None:
     class Own(cr.Trainer):
-        def training_step(self, x: Any, y: Any) -> Any:
-            return self.penalized(x, y)
+        def training_step(self, batch: Any) -> Any:
+            return self.penalized(batch)
 
-        def penalized(self, x: Any, y: Any) -> Any:
-            return self.compute_loss(self.forward(x), y) + self.penalty
+        def penalized(self, batch: Any) -> Any:
+            return self.compute_loss(self.forward(batch.x), batch) + self.penalty
 
         def report(self) -> Any:
             return self.runs

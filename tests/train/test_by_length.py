@@ -13,9 +13,9 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import OptionError
-from chainrule.train.by_length import MOST_GROUPS, ByLength, group_edges
-from chainrule.train.callbacks import Callback
-from chainrule.train.sentinel import NonFiniteLossError
+from chainrule.train.inspect.sentinel import NonFiniteLossError
+from chainrule.train.listeners.callbacks import Callback
+from chainrule.train.rows.by_length import MOST_GROUPS, ByLength, group_edges
 
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(1, 5, 40) ** 2

@@ -16,10 +16,10 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.optim import lr_scheduler as lr
 from chainrule.train import Callback, Checkpoint, CSVLogger, EarlyStopping, NonFiniteLossError
-from chainrule.train.callbacks import waiting
-from chainrule.train.epochs import Epochs
-from chainrule.train.schedules import Schedules, epochs_foreseen
-from chainrule.train.snapshot import state_of
+from chainrule.train.listeners.callbacks import waiting
+from chainrule.train.state.snapshot import state_of
+from chainrule.train.step.epochs import Epochs
+from chainrule.train.step.schedules import Schedules, epochs_foreseen
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6)).astype("float32")
@@ -37,7 +37,7 @@ class OneAtATime(Callback):
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many epochs each native run had; however slow the machine, there is time for many."""
-    monkeypatch.setattr("chainrule.train.fitting.CHUNK_SECONDS", 1e3)
+    monkeypatch.setattr("chainrule.train.loop.CHUNK_SECONDS", 1e3)
     found: list[int] = []
     run = Epochs.run
 
@@ -277,7 +277,7 @@ def test_a_loss_that_is_not_finite_is_found_at_its_step(
     """Weights grow until all overflows, somewhere among epochs that run together."""
     errors = []
     for callbacks, share in (([], cost), ([OneAtATime()], 1e9)):
-        monkeypatch.setattr("chainrule.train.sentinel.COST", share)
+        monkeypatch.setattr("chainrule.train.inspect.sentinel.COST", share)
         rule = {"rate": 0.5, "rule": optim.SGD} if schedule is None else {"rate": 1.0}
         trainer = make(schedule, lambda: [Squares()], **rule)
         with pytest.raises(NonFiniteLossError) as caught:
@@ -344,7 +344,7 @@ def test_a_callback_that_fails_late_leaves_counters_that_are_right(runs: list[in
 def test_weights_of_a_large_model_bound_how_many_run_together(
     runs: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainrule.train.epochs.RECORD_BYTES", 2000)  # of 5 × 388 bytes
+    monkeypatch.setattr("chainrule.train.step.epochs.RECORD_BYTES", 2000)  # of 5 × 388 bytes
     trainer = make()
     trainer.fit(X, Y, 12, 16, early_stopping=50)
     assert set(runs[:-1]) == {max(runs)} and 2 <= max(runs) <= 5

@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.core.dtypes import float32
 from chainrule.errors import DataError, DTypeError, ShapeError
-from chainrule.train.arrays import arrays_of
+from chainrule.train.rows.arrays import arrays_of
 
 
 def read(data: Any) -> np.ndarray:

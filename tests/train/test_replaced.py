@@ -11,7 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import OptionError
-from chainrule.train import callbacks
+from chainrule.train import Callback
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype("float32")
@@ -104,7 +104,7 @@ def test_an_annealed_attribute() -> None:
 
 
 def test_a_callback_changes_the_model_in_the_middle_of_fit() -> None:
-    class Anneal(callbacks.Callback):
+    class Anneal(Callback):
         def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
             trainer.model.scale = float(epoch)
 
@@ -119,8 +119,8 @@ def test_an_attribute_of_a_trainer_of_ones_own() -> None:
     class Penalized(cr.Trainer):
         alpha = 0.0
 
-        def training_step(self, x: Any, y: Any) -> Any:
-            loss, prediction = super().training_step(x, y)
+        def training_step(self, batch: Any) -> Any:
+            loss, prediction = super().training_step(batch)
             return loss + self.alpha, prediction
 
     model = Scaled()

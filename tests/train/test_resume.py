@@ -22,7 +22,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import CheckpointError
 from chainrule.train import Checkpoint, EarlyStopping
-from chainrule.train.checkpoint import State, read_file, to_bytes
+from chainrule.train.state.checkpoint import State, read_file, to_bytes
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 6)).astype("float32")
@@ -266,7 +266,7 @@ def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> 
 def test_the_default_interval_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     clock = SimpleNamespace(perf_counter=lambda: now)
-    monkeypatch.setattr("chainrule.train.checkpoint.time", clock)
+    monkeypatch.setattr("chainrule.train.state.checkpoint.time", clock)
     checkpoint = Checkpoint(tmp_path)
     checkpoint.prepare()
     assert not checkpoint.due(1)

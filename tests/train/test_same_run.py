@@ -20,10 +20,10 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.errors import CheckpointError, WriteError
 from chainrule.train import Callback, Checkpoint, EarlyStopping
-from chainrule.train.checkpoint import read_file, to_bytes
-from chainrule.train.dataset import Dataset, training_data
-from chainrule.train.identity import checksum
-from chainrule.train.lock import NAME, locked
+from chainrule.train.rows.dataset import Dataset, training_data
+from chainrule.train.state.checkpoint import read_file, to_bytes
+from chainrule.train.state.identity import checksum
+from chainrule.train.state.lock import NAME, locked
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 6)).astype("float32")
@@ -90,8 +90,8 @@ def changed(array: np.ndarray[Any, Any], row: int) -> np.ndarray[Any, Any]:
 
 
 class Another(cr.Trainer):
-    def training_step(self, x: Any, y: Any) -> Any:
-        return self.compute_loss(self.forward(x), y) * 2
+    def training_step(self, batch: Any) -> Any:
+        return self.compute_loss(self.forward(batch.x), batch) * 2
 
 
 SCHEDULES = optim.lr_scheduler
@@ -221,7 +221,7 @@ def test_a_folder_is_of_one_fit_at_a_time(tmp_path: Path) -> None:
 
 HOLDER = """
     import sys, pathlib
-    from chainrule.train.lock import locked
+    from chainrule.train.state.lock import locked
     with locked(pathlib.Path(sys.argv[1])):
         print("held", flush=True)
         sys.stdin.read()
@@ -439,6 +439,6 @@ def image(t: cr.Trainer) -> Any:
 def test_the_lock_can_be_asked_for_where_the_system_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainrule.train.lock._take", refuse(OSError(95, "not supported")))
+    monkeypatch.setattr("chainrule.train.state.lock._take", refuse(OSError(95, "not supported")))
     with locked(tmp_path):
         assert (tmp_path / NAME).read_text().startswith(str(os.getpid()))

@@ -82,7 +82,7 @@ def test_groups_and_nets_in_turn_are_the_same_nets(monkeypatch):
     weights = {}
     for size in (5, 2, 1):  # two: three groups, of which the last is filled up
         monkeypatch.setattr(mapped, "group_of", lambda _, size=size: size)
-        monkeypatch.setattr("chainrule.train.seeds.fit.group_of", lambda _, size=size: size)
+        monkeypatch.setattr("chainrule.train.seeds.passes.group_of", lambda _, size=size: size)
         trainer = cr.Trainer(layered, "cross_entropy", "adam", seeds=5)
         trainer.fit(X, Y, **FIT)
         assert (trainer.stack.group, trainer.stack.groups) == (size, -(-5 // size))
@@ -267,9 +267,9 @@ def test_a_seed_that_diverges_is_left_out(interpreted):
 
 def test_a_step_of_ones_own(interpreted):
     class Penalized(cr.Trainer):
-        def training_step(self, x, y):
-            out = self.forward(x)
-            return self.compute_loss(out, y) + 0.01 * sum(
+        def training_step(self, batch):
+            out = self.forward(batch.x)
+            return self.compute_loss(out, batch) + 0.01 * sum(
                 abs(p).sum() for p in self.model.parameters()
             )
 

@@ -333,9 +333,10 @@ def test_several_inputs_outputs_and_losses(as_dict: bool) -> None:
 
 def test_a_training_step_of_ones_own() -> None:
     class Penalized(cr.Trainer):
-        def training_step(self, x: Any, y: Any) -> Any:
+        def training_step(self, batch: Any) -> Any:
+            x, _ = batch
             prediction = self.forward(x)
-            return self.compute_loss(prediction, y) + 0.1 * sum(
+            return self.compute_loss(prediction, batch) + 0.1 * sum(
                 (p * p).sum() for p in self.trained
             ), prediction
 
@@ -427,7 +428,7 @@ def test_callbacks_see_epochs_and_steps_and_can_stop() -> None:
 def test_max_seconds_stops_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = (k / 16 for k in range(10**6))
     clock = SimpleNamespace(perf_counter=lambda: next(ticks))
-    monkeypatch.setattr("chainrule.train.fitting.time", clock)
+    monkeypatch.setattr("chainrule.train.listeners.progress.time", clock)
     trainer = classifier()
     # A function is called after each epoch, so each is looked at.
     options = {"max_seconds": 0.3, "callbacks": lambda t, e, logs: None}

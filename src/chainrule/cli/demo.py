@@ -18,7 +18,7 @@ from ..core.host.whole_file import check_writable, whole_file
 from ..core.node import Array
 from ..data.digits import load_digits
 from ..plot import curves, hinton_figure
-from ..train.history import History
+from ..train.measure.history import History
 from ..train.trainer import Trainer
 from .output import data, print_json, progress
 

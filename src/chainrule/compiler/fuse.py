@@ -25,7 +25,7 @@ from .views import Bind, base_of, is_computed, is_merge, push_bind
 TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
 LONG = 1024  # elements in an outer iteration that threads should rather share
-FEWEST_COLUMNS = 64  # the same where they lie side by side, and so are few vectors
+FEWEST_COLUMNS = 129  # the same where they lie side by side, and so are few vectors
 
 
 @dataclass
@@ -65,6 +65,8 @@ def _in_memory_anyway(
             needed.update(base_of(x)[0] for x in node.inputs)
         if is_merge(node):
             needed.add(node.inputs[0])
+        if node.op == "copy" and not is_computed(base_of(node.inputs[0])[0]):
+            needed.add(node)
     return needed - by_rows
 
 

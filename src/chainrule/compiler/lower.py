@@ -393,21 +393,57 @@ def _conv(
     ]
     a = of.access(x, (index[0], *at, index[-2], taps[-1]))
     b = of.access(w, (*taps, *index[-2:]))
-
-    def step(loop: Loop) -> int:
-        return abs(a.address.coefficient(loop.var))
-
     terms = [t for t in terms if t.extent > 1] or terms[-1:]
-    terms.sort(key=lambda t: -step(t) - abs(b.address.coefficient(t.var)))
     *others, n = loops
-    free = [loop for loop in others if not b.address.coefficient(loop.var)] or others
+    if _lie_side_by_side(others[0], a, statements):
+        a, b, others, n = b, a, [*others[1:], n], others[0]
+        terms.sort(key=lambda t: -_step(b, t))
+        batch = sorted(others[:-1], key=lambda loop: -_step(b, loop))
+        return _contract(batch, others[-1], n, terms, a, b, node, statements)
+    rows = math.prod(loop.extent for loop in others)
+    lasting = rows >= math.prod(t.extent for t in terms)  # b is small, and read in any order
+
+    def far(loop: Loop) -> tuple[int, int]:
+        of_a, of_b = _step(a, loop), _step(b, loop)
+        return (of_a, of_b) if lasting else (of_a + of_b, 0)
+
+    terms.sort(key=far, reverse=True)
+    free = [loop for loop in others if not _step(b, loop)] or others
     long = [loop for loop in free if loop.extent >= FEWEST_TILE_ROWS]
-    m = min(long, key=step) if long else max(free, key=lambda loop: loop.extent)
+    if long:
+        m = min(long, key=lambda loop: _step(a, loop))
+    else:
+        m = max(free, key=lambda loop: loop.extent)
     batch = sorted(
         (loop for loop in others if loop is not m),
-        key=lambda loop: (not b.address.coefficient(loop.var), -step(loop)),
+        key=lambda loop: (not _step(b, loop), -_step(a, loop)),
     )
-    return Contract(tuple(batch), m, n, terms[-1], a, b, node.dtype, statements, tuple(terms[:-1]))
+    return _contract(batch, m, n, terms, a, b, node, statements)
+
+
+def _step(operand: OperandAccess, loop: Loop) -> int:
+    """How far an iteration moves through memory."""
+    return abs(operand.address.coefficient(loop.var))
+
+
+def _lie_side_by_side(loop: Loop, x: OperandAccess, statements: Sequence[Statement]) -> bool:
+    """Whether what is read and all that is written lies side by side along a loop: then it is the
+    vector, and weights are the rows."""
+    stores = [s.address.coefficient(loop.var) for s in statements if isinstance(s, Store)]
+    return loop.extent > 1 and _step(x, loop) == 1 and all(c == 1 for c in stores)
+
+
+def _contract(
+    batch: Sequence[Loop],
+    m: Loop,
+    n: Loop,
+    k: Sequence[Loop],
+    a: OperandAccess,
+    b: OperandAccess,
+    node: Node,
+    statements: list[Statement],
+) -> Contract:
+    return Contract(tuple(batch), m, n, k[-1], a, b, node.dtype, statements, tuple(k[:-1]))
 
 
 CONTRACTIONS: dict[
@@ -594,7 +630,8 @@ def _padded(
 
 
 def _scatter(node: Node, numbers: Mapping[Node, int]) -> list[Body]:
-    x, where, updates = node.inputs
+    x, *others = node.inputs
+    where, updates = (base_of(o)[0] for o in others)  # of any shape
     row = math.prod(x.shape[1:])
     return [
         copy_nest(x, numbers[node], numbers),

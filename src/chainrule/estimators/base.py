@@ -18,9 +18,9 @@ from ..errors import DataError, MissingExtraError, OptionError
 from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..train import METRICS, Callback, EarlyStopping, Metric
-from ..train.callbacks import as_callbacks
 from ..train.interrupt import interrupts
-from ..train.metrics import as_metric
+from ..train.listeners.callbacks import as_callbacks
+from ..train.measure.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks
 from .network import OPTIMIZERS, Spec, Training, check_sizes, outputs
 from .session import INTERRUPTION, Progress, Session, lent

@@ -27,7 +27,7 @@ from ..errors import DataError, OptionError
 from ..nn import CrossEntropyLoss, Module
 from ..nn.options import check, choice, number
 from ..tensor.transform import vmap
-from ..train import Trainer
+from ..train import Batch, Trainer
 from .image_drawing import draw
 from .image_nets import net_of, pixels_of
 from .learning import (
@@ -112,17 +112,18 @@ class _Augmented(Trainer):
         super().__init__(net, **options)
         self.augment = tuple(augment)
 
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The loss, of changed images in training."""
         if self.model.training:
+            x, y = batch
             for change in self.augment:
                 drawn = vmap(change, randomness="different")
                 if getattr(change, "mixes", False):
                     x, y = drawn(x, y, x.flip(0), y.flip(0))
                 else:
                     x = drawn(x)
-        prediction = self.forward(x)
-        return self.compute_loss(prediction, y), prediction
+            batch = batch.replace(x, y)
+        return super().training_step(batch)
 
 
 class ImageModel(NetModel):

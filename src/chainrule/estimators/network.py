@@ -16,9 +16,10 @@ from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
-from ..tensor.value import no_grad, stored
+from ..tensor.value import stored
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -46,8 +47,6 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     "radam": optim.RAdam,
     "lion": optim.Lion,
 }
-WITH_BETAS = ("adam", "adamw", "adamax", "nadam", "radam")
-"""The optimizers that take beta_1, beta_2 and epsilon of `Training`."""
 LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
@@ -249,9 +248,9 @@ class Training:
                 "momentum": self.momentum,
                 "nesterov": self.nesterov and self.momentum > 0,
             }
-        if self.optimizer in WITH_BETAS:
-            options |= {"betas": (self.beta_1, self.beta_2), "eps": self.epsilon}
         make: Any = OPTIMIZERS[self.optimizer]
+        if {"betas", "eps"} <= make.constraints.keys():
+            options |= {"betas": (self.beta_1, self.beta_2), "eps": self.epsilon}
         made: optim.Optimizer = make(groups, **options)
         return made
 

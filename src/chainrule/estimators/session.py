@@ -21,9 +21,10 @@ from ..core.host.forking import free_in_child
 from ..core.node import Array
 from ..runtime.threads import shared_cores
 from ..tensor.value import stored
-from ..train import EarlyStopping, History, Trainer
+from ..train import Batch, EarlyStopping, History, Trainer
 from ..train.interrupt import Interrupts
-from ..train.snapshot import optimizer_tensors, write_array
+from ..train.kept import write_array
+from ..train.state.snapshot import optimizer_tensors
 from .learning import until_interrupted
 from .network import Feedforward, Spec, Training
 
@@ -60,13 +61,12 @@ class _Regularized(Trainer):
         super().__init__(model, loss, optimizer)
         self.alpha = stored(np.zeros((), self._float_dtype()))
 
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The loss, in training with α / (2 · rows) · Σ W²."""
-        prediction = self.forward(x)
-        loss = self.compute_loss(prediction, y)
+        loss, prediction = super().training_step(batch)
         if self.model.training:
             squares = sum((layer.weight * layer.weight).sum() for layer in self.model.layers)
-            loss = loss + squares * self.alpha * (0.5 / self._batch[0])
+            loss = loss + squares * self.alpha * (0.5 / batch.rows)
         return loss, prediction
 
 

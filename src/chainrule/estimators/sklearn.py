@@ -11,7 +11,6 @@ from ..core.host.plain import refuse_masked
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn import BCELoss, NLLLoss
-from ..train.objective import ELEMENTWISE_LOSSES
 from . import losses
 from .base import (
     FLOATS,
@@ -35,6 +34,11 @@ from sklearn.utils.validation import validate_data  # isort: skip
 
 BINARY, MULTICLASS = "binary", "multiclass"
 MULTILABEL, MULTIOUTPUT = "multilabel-indicator", "multiclass-multioutput"
+
+
+def _compares_numbers(loss: Any) -> bool:
+    """Whether the targets of a loss are numbers for the outputs, and not classes."""
+    return getattr(loss, "target", "") in ("values", "probabilities")
 
 
 class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
@@ -229,7 +233,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
     def _one_output(self) -> bool:
         """Whether two classes are one output: for the usual loss, and for elementwise ones."""
         usual = not custom_loss(self.loss)
-        return self._kind == BINARY and (usual or isinstance(self.loss, ELEMENTWISE_LOSSES))
+        return self._kind == BINARY and (usual or _compares_numbers(self.loss))
 
     def _objective(self) -> tuple[Any, bool]:
         given = self.loss
@@ -242,7 +246,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
                     f"BackpropClassifier: the net's outputs are logits, and {type(given).__name__}"
                     f" takes {takes}; use nn.{better}()"
                 )
-            if isinstance(given, ELEMENTWISE_LOSSES) and self._kind in (MULTICLASS, MULTIOUTPUT):
+            if _compares_numbers(given) and self._kind in (MULTICLASS, MULTIOUTPUT):
                 raise OptionError(
                     f"BackpropClassifier: {type(given).__name__} compares numbers, y has classes;"
                     " use a loss of logits and class numbers, such as nn.CrossEntropyLoss()"

@@ -21,7 +21,7 @@ from ..nn.options import check, choice, integer, number, optional
 from ..optim import AdamW
 from ..optim.lr_scheduler import WarmupCosineLR
 from ..tensor import functions as f
-from ..train import Trainer
+from ..train import Batch, Trainer
 from .learning import Answers, LearningOptions, learn, seeded
 from .net_model import NetModel, check_shapes
 from .text_drawing import draw
@@ -105,14 +105,13 @@ class _Reading(Trainer):
         """Scores (N, vocabulary, length) of what follows the first tokens of rows (N, 2 length)."""
         return self.model(x[:, : self.length]).movedim(-1, 1)
 
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The loss; in training of tokens from a random place of each row on."""
         if self.model.training:
-            first = f.randint(0, self.length, (x.shape[0], 1))
-            piece = f.take_along_axis(x, first + f.arange(self.length + 1), 1)
-            x, y = piece[:, :-1], piece[:, 1:].long()
-        prediction = self.forward(x)
-        return self.compute_loss(prediction, y), prediction
+            first = f.randint(0, self.length, (batch.rows, 1))
+            piece = f.take_along_axis(batch.x, first + f.arange(self.length + 1), 1)
+            batch = batch.replace(piece[:, :-1], piece[:, 1:].long())
+        return super().training_step(batch)
 
 
 class TextModel(NetModel):

@@ -19,7 +19,7 @@ from ..core.node import Array
 from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from ..train import fit_rbm, pretrain
 from .base import Experiment, Lab, Report, spread
 from .images import Images, fine_tune, images, stack, start, tiles

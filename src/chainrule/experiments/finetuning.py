@@ -28,7 +28,7 @@ from ..nn.functional import cross_entropy
 from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 
 LABELS = (100, 1000)

@@ -11,7 +11,7 @@ from .. import nn, optim
 from ..core.node import Array
 from ..data import load_cifar10, load_digits, load_mnist
 from ..plot import tiles as tiles
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from ..train import Trainer
 from .base import Lab
 

@@ -21,7 +21,7 @@ from ..models.lenet import BACKGROUND, INK
 from ..nn.functional import cross_entropy
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report, spread
 from .images import Images, mnist, stack, tiles
 

@@ -22,7 +22,7 @@ from ..data.sequences import pad_sequences
 from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 
 NETS = {"LSTM": nn.LSTM, "plain net": nn.RNN}

@@ -19,7 +19,7 @@ from ..models import GPT, CharLSTM, generate
 from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 
 LENGTH = 64

@@ -22,6 +22,10 @@ class Activation(Module):
     """A function without parameters; its options are checked once, when it is made."""
 
     constraints: ClassVar[dict[str, Constraint]] = {}
+    saturates: ClassVar[tuple[float, float] | None] = None
+    """Its bounds, where both of its ends are flat."""
+    dies: ClassVar[bool] = False
+    """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +69,7 @@ class ReLU(_InPlace):
     tensor([0., 0., 2.])
     """
 
+    dies = True
     function = F.relu
 
 
@@ -76,6 +81,7 @@ class ReLU6(_InPlace):
     tensor([0., 0., 2.])
     """
 
+    dies = True
     function = F.relu6
 
 
@@ -259,6 +265,7 @@ class Sigmoid(_Plain):
     tensor([0.1192, 0.5   , 0.8808])
     """
 
+    saturates = (0.0, 1.0)
     function = F.sigmoid
 
 
@@ -281,6 +288,7 @@ class Hardsigmoid(_InPlace):
     tensor([0.1667, 0.5   , 0.8333])
     """
 
+    saturates = (0.0, 1.0)
     function = F.hardsigmoid
 
 
@@ -303,6 +311,7 @@ class Hardtanh(Activation):
     tensor([-1.,  0.,  1.])
     """
 
+    saturates = (-1.0, 1.0)
     constraints = {"min_val": number(), "max_val": number()}
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
@@ -326,6 +335,7 @@ class Tanh(_Plain):
     tensor([-0.964,  0.   ,  0.964])
     """
 
+    saturates = (-1.0, 1.0)
     function = F.tanh
 
 
@@ -367,6 +377,7 @@ class Softsign(_Plain):
     tensor([-0.6667,  0.    ,  0.6667])
     """
 
+    saturates = (-1.0, 1.0)
     function = F.softsign
 
 

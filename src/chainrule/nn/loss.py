@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,6 +19,11 @@ class Loss(Module):
 
     constraints: ClassVar[dict[str, Constraint]] = {}
     reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
+    prediction: ClassVar[str] = ""
+    """What it takes: "logits", "probabilities" or "log-probabilities"; "": any numbers."""
+    target: ClassVar[str] = ""
+    """What it is compared with: "labels", one a row, or numbers of the prediction's shape, "values"
+    or, from 0 to 1, "probabilities"; "": something else."""
 
     def __init__(self, reduction: str = "mean", **options: Any) -> None:
         super().__init__()
@@ -40,6 +47,8 @@ class MSELoss(Loss):
     tensor(2.)
     """
 
+    target = "values"
+
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
@@ -55,6 +64,8 @@ class L1Loss(Loss):
     >>> nn.L1Loss()([0.5, 2.0], [1.0, 1.0])
     tensor(0.75)
     """
+
+    target = "values"
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -72,6 +83,7 @@ class SmoothL1Loss(Loss):
     tensor(0.8125)
     """
 
+    target = "values"
     constraints = {"beta": number(0)}
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -90,6 +102,7 @@ class HuberLoss(Loss):
     tensor(0.8125)
     """
 
+    target = "values"
     constraints = {"delta": number(0, brackets="()")}
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -112,6 +125,7 @@ class CrossEntropyLoss(Loss):
     tensor(0.41)
     """
 
+    prediction, target = "logits", "labels"
     constraints = {"ignore_index": optional(integer()), "label_smoothing": number(0, 1)}
 
     def __init__(
@@ -145,6 +159,7 @@ class NLLLoss(Loss):
     tensor(1.)
     """
 
+    prediction, target = "log-probabilities", "labels"
     constraints = {"ignore_index": optional(integer())}
 
     def __init__(
@@ -168,6 +183,8 @@ class BCELoss(Loss):
     tensor(1.0397)
     """
 
+    prediction, target = "probabilities", "probabilities"
+
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self._weight("weight", weight)
@@ -187,6 +204,8 @@ class BCEWithLogitsLoss(Loss):
     >>> nn.BCEWithLogitsLoss()([0.0, 2.0], [1.0, 1.0])
     tensor(0.41)
     """
+
+    prediction, target = "logits", "probabilities"
 
     def __init__(
         self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
@@ -228,6 +247,7 @@ class PoissonNLLLoss(Loss):
     tensor(3.2689)
     """
 
+    target = "values"
     constraints = {"eps": number(0, brackets="()")}
 
     def __init__(
@@ -440,6 +460,7 @@ class MultiMarginLoss(Loss):
     tensor(0.9)
     """
 
+    target = "labels"
     constraints = {"margin": number()}
 
     def __init__(
@@ -502,3 +523,30 @@ class CTCLoss(Loss):
             self.reduction,
             self.zero_infinity,
         )
+
+
+FUNCTIONS: dict[Callable[..., Any], type[Loss]] = {
+    F.mse_loss: MSELoss,
+    F.l1_loss: L1Loss,
+    F.cross_entropy: CrossEntropyLoss,
+    F.nll_loss: NLLLoss,
+    F.binary_cross_entropy: BCELoss,
+    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss,
+}
+"""The losses that functions are, for what must be known of them."""
+
+
+def module_of(loss: Any) -> Any:
+    """The module that a loss function is, also with options bound by `functools.partial`; other
+    losses as they are.
+
+    >>> from chainrule.nn import functional as F
+    >>> from chainrule.nn.loss import module_of
+    >>> module_of(F.cross_entropy).target
+    'labels'
+    """
+    if isinstance(loss, functools.partial) and not loss.args and loss.func in FUNCTIONS:
+        kind = FUNCTIONS[loss.func]
+        taken = inspect.signature(kind).parameters
+        return kind(**{k: v for k, v in loss.keywords.items() if k in taken})
+    return FUNCTIONS[loss]() if inspect.isfunction(loss) and loss in FUNCTIONS else loss

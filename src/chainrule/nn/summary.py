@@ -10,8 +10,9 @@ from typing import Any
 from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.create import zeros
-from ..tensor.value import Value, no_grad
+from ..tensor.value import Value
 from .module import Module
 
 

@@ -16,8 +16,9 @@ from ..nn.options import Constraint
 from ..nn.uninitialized import UninitializedParameter
 from ..tensor.capture import depends_on, outside
 from ..tensor.changes import Table, Versioned, changed
+from ..tensor.grad_mode import enable_grad, no_grad
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, enable_grad, no_grad, snapshot, stored
+from ..tensor.value import Value, array_of, snapshot, stored
 from .eager import count_eager
 from .group import RENAMED, ParamGroup, Switches, check_key, check_switches
 

@@ -87,11 +87,19 @@ def check_later(index: Node, low: int, high: int, text: str, ignoring: int | Non
             high,
             text,
             user_line(),
-            g.cast(lowest, dt.int64),
-            g.cast(highest, dt.int64),
+            _signed(lowest),
+            _signed(highest),
             ignoring=ignoring,
         )
     )
+
+
+def _signed(extreme: Node) -> Node:
+    """In int64; what does not fit is the largest of them."""
+    if extreme.dtype == dt.uint64:
+        most = g.full(extreme.shape, np.iinfo(np.int64).max, dt.uint64)
+        extreme = g.min(extreme, most)
+    return g.cast(extreme, dt.int64)
 
 
 def settle(checks: Sequence[RangeCheck], finished: Callable[[list[Node]], Sequence[Node]]) -> None:

@@ -9,6 +9,8 @@ from ..runtime.explain import Explanation, explain_program
 from ..tensor.compiling.compiled import Compiled
 from ..tensor.compiling.trace import Trace, array_of_leaf
 from .alone import alone
+from .rows.dataset import Kind
+from .step.given import training_sets, with_metrics
 from .trainer import Trainer
 
 
@@ -42,13 +44,12 @@ def explain(target: Any, *args: Any, **options: Any) -> Explanation:
 
 def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
     with alone(trainer._modules, "explain"), trainer._mode(True):
-        data = trainer._training_data(x, y, batch_size, True)
-        trainer._use_metrics(trainer.metrics, data)
-        steps = trainer._steps
+        data, _ = training_sets(trainer._steps, x, y, batch_size, True)
+        trainer._compiled = steps = with_metrics(trainer._steps, trainer.metrics, data)
         steps.prepare(data)
         steps.cursor.start(trainer.seed, trainer.epoch)
-        trace, leaves = steps.train._find(steps.train_arguments(data, data.batch), {})
-        return _trace(trace, leaves, "training step")
+        turn = steps.training_turn(data, Kind(data.batch), 1)
+        return _trace(turn.trace, list(turn.leaves), "training step")
 
 
 def _trace(trace: Trace, leaves: list[Any], name: str) -> Explanation:

@@ -20,10 +20,11 @@ from ..nn.linear import Flatten, Identity, Linear
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..optim.sgd import SGD
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
-from ..tensor.value import no_grad
-from .arrays import arrays_of
-from .callbacks import Callback, Logs
+from .listeners.callbacks import Callback, Logs
+from .measure.batch import Batch
+from .rows.arrays import arrays_of
 from .trainer import Trainer
 
 Watch = Callable[[int, int, float], object]  # layer, epoch (both from 1), error of reconstruction
@@ -198,9 +199,9 @@ class Pretrainer(Trainer):
         super().__init__(machine, _unused, optimizer, seed=seed)
         self.k = k
 
-    def training_step(self, x: Any, y: Any) -> Any:
+    def training_step(self, batch: Batch) -> Any:
         """The scalar whose gradient is the rule."""
-        return self.model.contrastive_divergence(x, self.k)
+        return self.model.contrastive_divergence(batch.x, self.k)
 
 
 def _unused(prediction: Any, target: Any) -> Any:

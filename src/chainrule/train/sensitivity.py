@@ -20,7 +20,7 @@ from ..tensor.tensor import Tensor
 from ..tensor.transform import vmap
 from ..tensor.value import array_of, as_tensor, stored
 from .names import loss_of
-from .seeds.nets import first_states, times_gain
+from .seeds.first import first_states, times_gain
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.4, 2.0, 2.8, 4.0)
 

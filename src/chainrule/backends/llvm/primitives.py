@@ -35,8 +35,11 @@ def to_memory(f: Function, value: Value) -> Value:
 def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
     """Indices of rows as i64, clamped to those there are."""
     type_ = vector("i64", number.lanes)
-    wide = f.convert("zext" if dtype.kind == "u" else "sext", number, type_)
     first, last = const(type_, 0), const(type_, rows - 1)
+    if dtype.kind == "u":
+        wide = f.convert("zext", number, type_)
+        return f.select(f.compare("ugt", wide, last), last, wide)
+    wide = f.convert("sext", number, type_)
     low = f.select(f.compare("slt", wide, first), first, wide)
     return f.select(f.compare("sgt", low, last), last, low)
 

@@ -9,10 +9,15 @@ outward instead, over everything that treats elements alike, until another convo
     reduce(permute(a)), pad(permute(a)), … likewise
 
 Each node is taken to (core, axes), its value being permute(core, axes).
+
+Where channels are few, most of a vector of channels would be empty, and the batch is the vector
+(`batch_last`): what convolutions make and read is copied so that its batch lies innermost, a copy
+that the contraction itself writes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -46,12 +51,19 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     found: dict[Node, Laid] = {}
     final = set(roots)
     orders: Orders = {}
+    batches = batch_axes(order)
+    lasts = {
+        x: a for node, axes in batches.items() for x, a in zip(node.inputs, axes, strict=False)
+    }
     heights: dict[Node, int] = {}
     for node in order:
         heights[node] = 1 + max((heights[x] for x in node.inputs), default=0)
     for node in sorted(order, key=heights.__getitem__):  # what is forward before its gradients
         inputs = [found[x] for x in node.inputs]
-        laid = _laid(node, inputs, orders)
+        if node in batches:
+            laid = _batch_last(node, inputs, batches[node])
+        else:
+            laid = _laid(node, inputs, orders, lasts.get(node))
         if node in final and not _is_same(laid.axes):  # a result lies as it is named
             laid = _named(node, inputs)
         if laid.core is not node:
@@ -60,13 +72,88 @@ def layout(roots: Sequence[Node]) -> list[Node]:
     return [found[root].core for root in roots]
 
 
-def _laid(node: Node, inputs: Sequence[Laid], orders: Orders) -> Laid:
-    """A node whose inputs are given."""
+VECTOR = 64  # bytes, about
+MOST_ROWS = 256  # of a batch that lies innermost: rows of more are too far apart
+WORTH_TURNING = 1.25  # times as long, with channels innermost
+NEAR = 512  # terms of a sum whose vectors stay in the first cache from one tile of rows to the next
+FAR_TERMS = 0.4  # the speed of longer ones with the batch innermost, channels innermost being 1
+SUMS_OF_LANES = 0.65  # that of the gradients of weights
+OFTEN = 8  # times that a weight is read: copying it then costs little
+
+
+def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:
+    """For every convolution of a graph, which axes of its inputs are the batch, if the batch should
+    lie innermost; none, if channels should. Decided for all of them together, by their work and
+    the lanes that it would leave empty."""
+    convolutions = [node for node in order if node.op == "conv"]
+    by_image = [node for node in convolutions if not _sums_over_batch(node)]
+    rows = {node.shape[0] for node in by_image}
+    if len(rows) != 1 or not 1 < max(rows) <= MOST_ROWS or _has_pixels_as_rows(order, max(rows)):
+        return {}
+    found: dict[Node, tuple[int, ...]] = {}
+    channels = images = 0.0
+    for node in convolutions:
+        x, w = node.inputs
+        work = math.prod(node.shape) * math.prod(w.shape[:-2])
+        lanes = VECTOR // node.dtype.itemsize
+        sums = _sums_over_batch(node)
+        fast = SUMS_OF_LANES if sums else 1.0 if math.prod(w.shape[:-2]) <= NEAR else FAR_TERMS
+        channels += work / _full(node.shape[-1], lanes)
+        images += work / (_full(max(rows), lanes) * fast)
+        if (x.shape[-1] if sums else x.shape[0]) != max(rows):
+            return {}
+        found[node] = (x.ndim - 1, node.ndim - 3) if sums else (0,)
+    return found if channels > WORTH_TURNING * images else {}
+
+
+def _full(n: int, lanes: int) -> float:
+    """The share of the lanes that hold one of n elements side by side."""
+    return n / (-(-n // lanes) * lanes)
+
+
+def _sums_over_batch(node: Node) -> bool:
+    """Whether a convolution is the gradient of another's weights: its sums are longer than its
+    results are many."""
+    return math.prod(node.inputs[1].shape[:-2]) > math.prod(node.shape[:-1])
+
+
+def _has_pixels_as_rows(order: Sequence[Node], rows: int) -> bool:
+    """Whether a product of matrices treats places of images as rows: they are merged with the
+    batch, which has to lie around them."""
+    return any(n.op == "dot" and n.shape[-2] > rows and n.shape[-2] % rows == 0 for n in order)
+
+
+def _batch_last(node: Node, inputs: Sequence[Laid], axes: Sequence[int]) -> Laid:
+    """A convolution of inputs whose ``axes`` lie innermost, and of a result that does as well."""
+    turned = [_innermost(x, a).value for x, a in zip(inputs, axes, strict=False)]
+    if len(axes) > 1:
+        return Laid(with_inputs(node, tuple(turned)), _same(node.ndim), True)
+    weights = inputs[1].value
+    if weights.size * OFTEN <= node.size:
+        weights = g.copy(weights)  # as the rows of a tile are read
+    conv = with_inputs(node, (*turned, weights))
+    order = [*range(1, node.ndim), 0]
+    return Laid(g.copy(g.permute(conv, order)), _inverse(order), True)
+
+
+def _innermost(x: Laid, axis: int) -> Laid:
+    """The same value with an axis innermost, copied if it did not lie there."""
+    place = x.axes[axis]
+    if all(n == 1 for n in x.core.shape[place + 1 :]):
+        return x
+    order = [*(a for a in range(x.core.ndim) if a != place), place]
+    return Laid(g.copy(g.permute(x.core, order)), tuple(order.index(a) for a in x.axes), x.moves)
+
+
+def _laid(node: Node, inputs: Sequence[Laid], orders: Orders, last: int | None = None) -> Laid:
+    """A node whose inputs are given; ``last``: the axis that would better lie innermost."""
     kind = "elementwise" if node.primitive.kind == "elementwise" else node.op
+    if node.op == "copy" and not inputs[0].moves:  # made to lie as it is named
+        return _named(node, inputs)
     rule = _RULES.get(kind)
     moving = _moving(node, kind, inputs)
     if kind == "pad" and (moving is None or not moving.moves):
-        return _padded(node, inputs[0], orders)
+        return _padded(node, inputs[0], orders, last)
     if moving is not None and rule is not None:
         laid = rule(node, moving, inputs)
         if laid is not None:
@@ -139,10 +226,14 @@ def _broadcast(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
 
 def _pad(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
     low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
-    return Laid(g.pad(x.core, low, high, node.params["value"]), x.axes, x.moves)
+    long = [a for a, n in enumerate(x.core.shape) if n != 1 or low[a] or high[a]]
+    base = g.reshape(x.core, [x.core.shape[a] for a in long])  # equal for all, wherever units lie
+    wide = g.pad(base, [low[a] for a in long], [high[a] for a in long], node.params["value"])
+    shape = [n + low[a] + high[a] for a, n in enumerate(x.core.shape)]
+    return Laid(g.reshape(wide, shape), x.axes, x.moves)
 
 
-def _padded(node: Node, x: Laid, orders: Orders) -> Laid:
+def _padded(node: Node, x: Laid, orders: Orders, last: int | None) -> Laid:
     """What is padded for a convolution lies as the first one reads it, also for the others."""
     units = [a for a, n in enumerate(x.core.shape) if n == 1]
     low, high = (_in_core(node.params[p], x.axes) for p in ("low", "high"))
@@ -152,7 +243,10 @@ def _padded(node: Node, x: Laid, orders: Orders) -> Laid:
     while base.op == "reshape" and _long(base.inputs[0]) == _long(base):
         base = base.inputs[0]
     base = g.reshape(base, _long(base)) if 1 in base.shape else base
-    order = orders.setdefault(base, tuple(axes.index(a) for a in x.axes if a in axes))
+    named = [axes.index(a) for a in x.axes if a in axes]
+    if last is not None and x.axes[last] in axes:
+        named.append(named.pop(named.index(axes.index(x.axes[last]))))
+    order = orders.setdefault(base, tuple(named))
     wide = g.pad(
         _permuted(base, order),
         [low[axes[i]] for i in order],
@@ -184,19 +278,20 @@ def _window(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid:
 
 
 def _reshape(node: Node, x: Laid, inputs: Sequence[Laid]) -> Laid | None:
-    """Axes split, or merged where they lie side by side; those of size 1 last."""
+    """Axes split, or merged where they lie side by side; those of size 1 behind the one before."""
     before = tuple(x.core.shape[a] for a in x.axes)
     groups = axis_groups(before, node.shape) if 0 not in before else []
     where: dict[int, list[int]] = {}  # the new axes of each group, by its place in the core
+    last = [x.core.ndim]
     for left, right in groups:
-        places = [x.axes[a] for a in left]
-        if not left or not right:
+        places = [x.axes[a] for a in left] or last
+        if not right:
             continue
         if places != list(range(places[0], places[0] + len(places))):
             return None
-        where[places[0]] = right
+        where.setdefault(places[0], []).extend(right)
+        last = [places[0]]
     order = [j for place in sorted(where) for j in where[place]]
-    order += [j for left, right in groups if not left for j in right]
     if len(order) != node.ndim:
         return None
     return Laid(g.reshape(x.core, [node.shape[j] for j in order]), _inverse(order), x.moves)

@@ -54,10 +54,12 @@ def _needs_copy(reshape: Node, base: Node) -> bool:
 
 
 def _in_memory(x: Node, user: Node) -> Node:
-    """x, or a copy: contractions follow views of what is in memory, loops another shape of it."""
+    """x, or a copy: contractions follow views of what is in memory, loops and scatters another
+    shape of it."""
     base, views = base_of(x)
     if not (is_buffer(base) or is_computed(base)):
         return g.copy(x)
-    kind = user.primitive.kind
-    followed = kind == "contract" or kind == "control" and all(v.op == "reshape" for v in views)
+    kind, own = user.primitive.kind, user.primitive.own_kernel
+    reshaped = all(v.op == "reshape" for v in views)
+    followed = kind == "contract" or (kind == "control" or own) and reshaped
     return x if followed or not views else g.copy(x)

@@ -246,6 +246,37 @@ def sum_broadcast(node: Node) -> Node | None:
     )
 
 
+def sum_of_scaled(node: Node) -> Node | None:
+    """sum(x * c) = sum(x) * c, where c is the same along the axes summed; in sum(x * c * y) too"""
+    (x,) = node.inputs
+    axes = node.params["axes"]
+    if x.op != "mul" or node.dtype.kind != "f" or 0 in x.shape:
+        return None
+    for a, b in (x.inputs, x.inputs[::-1]):
+        small = _same_along(b, axes)
+        if small is not None:
+            return g.mul(
+                g.sum(a, axes), g.broadcast(g.reshape(small, _without(small, axes)), node.shape)
+            )
+        for c, d in (a.inputs, a.inputs[::-1]) if a.op == "mul" else ():
+            small = _same_along(d, axes)
+            if small is not None:
+                return g.sum(g.mul(g.mul(c, b), d), axes)
+    return None
+
+
+def _same_along(x: Node, axes: Sequence[int]) -> Node | None:
+    """What x repeats along all of these axes."""
+    if x.op != "broadcast" or all(x.shape[a] == 1 for a in axes):
+        return None
+    (small,) = x.inputs
+    return small if all(small.shape[a] == 1 for a in axes) else None
+
+
+def _without(x: Node, axes: Sequence[int]) -> list[int]:
+    return [n for a, n in enumerate(x.shape) if a not in axes]
+
+
 def reduce_units(node: Node) -> Node | None:
     """a reduction over axes of size 1 = reshape"""
     (x,) = node.inputs
@@ -285,7 +316,7 @@ def split_reduction(node: Node) -> Node | None:
     return g.apply(node.op, first, axes=(len(kept),))
 
 
-SPLIT_UNDER = 64  # elements kept: of more, threads share what is kept
+SPLIT_UNDER = 129  # elements kept: of more, threads share what is kept
 LEADING = 8  # long enough an axis for several threads
 
 
@@ -324,7 +355,14 @@ _RULES: dict[str, list[Rule]] = {
         few_rows.permuted_rows,
     ],
     "broadcast": [broadcast_broadcast, merge_axes.over_broadcast],
-    "sum": [reduce_units, sum_broadcast, merge_axes.over_reduce, split_reduction, split_rows],
+    "sum": [
+        reduce_units,
+        sum_broadcast,
+        sum_of_scaled,
+        merge_axes.over_reduce,
+        split_reduction,
+        split_rows,
+    ],
     "reduce_max": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
     "reduce_min": [reduce_units, merge_axes.over_reduce, split_reduction, split_rows],
     "dot": [outer_product, few_rows.product_of_rows],

@@ -117,6 +117,11 @@ def conv_of_nothing(node: Node) -> Node | None:
     return None
 
 
+OFTEN = 8  # times that a weight is read: copying it then costs little
+LONG_SUM = 16384  # terms
+LEADING = 8  # long enough an axis to be summed last
+
+
 def conv_depthwise(node: Node) -> Node | None:
     """one channel in every group, or one output: nothing that a product of matrices would share:
     out[n, t, g, o] = sum_{c, k} window(x)[n, t, g, c, k] w[k, c, g, o]"""
@@ -128,12 +133,23 @@ def conv_depthwise(node: Node) -> Node | None:
     if outputs > 1 and (channels > 1 or outputs > 4):
         return None
     rows = g.window(x, range(1, rank + 1), taps, p["strides"], p["dilation"])  # (N, *T, G, C, *K)
+    if w.size * OFTEN <= node.size and w.op != "copy":
+        w = g.copy(w)  # its channels side by side, as those of x
     weights = g.permute(w, (rank + 1, rank + 2, rank, *range(rank)))  # (G, O, C, *K)
     shape = (*node.shape, channels, *taps)
-    left = g.reshape(rows, (*node.shape[:-1], 1, channels, *taps))
-    right = g.reshape(weights, (*[1] * (rank + 1), *weights.shape))
-    product = g.mul(g.broadcast(left, shape), g.broadcast(right, shape))
-    return g.sum(product, range(node.ndim, len(shape)))
+    left = g.broadcast(g.reshape(rows, (*node.shape[:-1], 1, channels, *taps)), shape)
+    right = g.broadcast(g.reshape(weights, (*[1] * (rank + 1), *weights.shape)), shape)
+    return _sum_of_products(left, right, node.ndim)
+
+
+def _sum_of_products(left: Node, right: Node, kept: int) -> Node:
+    """The sum of left * right over the axes behind those ``kept``; a long one over the first of
+    them last, so that what it reads, again and again where windows overlap, is near."""
+    product = g.mul(left, right)
+    long = math.prod(product.shape[kept:]) >= LONG_SUM and product.shape[kept] >= LEADING
+    if not long or product.ndim == kept + 1:
+        return g.sum(product, range(kept, product.ndim))
+    return g.sum(g.sum(product, range(kept + 1, product.ndim)), [kept])
 
 
 def conv_pointwise(node: Node) -> Node | None:

@@ -68,8 +68,9 @@ def mod(a: Array, b: Array) -> Array:
 
 
 def clamp(index: Array, n: int) -> Array:
-    """Indices moved into range(n); in int64, as n - 1 may not fit the index's own type."""
-    return np.clip(index.astype(np.int64), 0, max(n - 1, 0))
+    """Indices moved into range(n); in 64 bits, as n - 1 may not fit the index's own type."""
+    wide = index.astype(np.uint64 if index.dtype.kind == "u" else np.int64)
+    return np.clip(wide, 0, max(n - 1, 0)).astype(np.int64)
 
 
 def gather(params: Params, x: Array, index: Array) -> Array:

@@ -12,10 +12,11 @@ import numpy as np
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, OptionError, ShapeError
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops.elementwise import float_node
 from ...tensor.ops.reduce import part
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, make, no_grad, use
+from ...tensor.value import Value, make, use
 from ..options import check, integer
 
 
@@ -50,8 +51,8 @@ def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
 
 @dataclass(frozen=True)
 class _StandardizedRule:
-    """x̄ = (h - mean h) / √(σ² + ε) with h = g - y mean(g y), which needs only y and one number a
-    row."""
+    """x̄ = (g - mean g - y mean(g y)) / √(σ² + ε), which needs only y and one number a row: the mean
+    of y is 0."""
 
     axes: tuple[int, ...]
     eps: float
@@ -60,8 +61,9 @@ class _StandardizedRule:
         axes = self.axes
         centred = g.sub(x, _wide(_mean(x, axes), x, axes))
         scale = _inverse_root(_mean(g.mul(centred, centred), axes), self.eps)
-        rest = g.sub(grad, g.mul(y, _wide(_mean(g.mul(grad, y), axes), x, axes)))
-        return [g.mul(_wide(scale, x, axes), g.sub(rest, _wide(_mean(rest, axes), x, axes)))]
+        along, mean = (_wide(_mean(v, axes), x, axes) for v in (g.mul(grad, y), grad))
+        rest = g.sub(g.sub(grad, mean), g.mul(y, along))
+        return [g.mul(_wide(scale, x, axes), rest)]
 
 
 def _affine(y: Node, weight: Any, bias: Any, view: Sequence[int]) -> Node:

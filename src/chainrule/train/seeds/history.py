@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...core.host.whole_file import whole_file
 from ...core.node import Array
 from ...errors import OptionError
-from ...plot import matplotlib_of, save_figure
-from ..history import History
+from ..measure.history import ByEpoch, History
 
 INNER = (10.0, 90.0)
 """The percentiles between which the band of a figure lies."""
 
 
-class SeedHistory:
+class SeedHistory(ByEpoch):
     """Measures by name, an array (epochs, R) each: a column for each seed.
 
     A seed that has stopped has NaN from then on; ``stopped[i]`` says why.
@@ -39,7 +37,7 @@ class SeedHistory:
         self.seeds = list(seeds)
         self.stopped: list[str] = [""] * len(self.seeds)
         """Why each seed ended before the last epoch ("" if it did not)."""
-        self._parts: dict[str, list[Array]] = {}
+        self._columns: dict[str, list[Array]] = {}
         self._length = 0
 
     def extend(self, logs: Mapping[str, Any]) -> None:
@@ -52,8 +50,8 @@ class SeedHistory:
                     f"SeedHistory.extend: {name} has shape {values.shape}, expected is "
                     f"({more}, {len(self.seeds)}): epochs and seeds"
                 )
-        for name in [*self._parts, *(k for k in found if k not in self._parts)]:
-            line = self._parts.setdefault(name, [self._nothing(self._length)])
+        for name in [*self._columns, *(k for k in found if k not in self._columns)]:
+            line = self._columns.setdefault(name, [self._nothing(self._length)])
             line.append(found.get(name, self._nothing(more)))
         self._length += more
 
@@ -67,24 +65,10 @@ class SeedHistory:
         return np.full((epochs, len(self.seeds)), np.nan)
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self._parts:
-            raise OptionError(
-                f"no measure {name!r} in this history; it has {', '.join(self._parts) or 'none'}"
-            )
-        line = self._parts[name]
+        line: list[Array] = self._column(name)
         if len(line) > 1:
             line[:] = [np.concatenate(line)]
         return line[0]
-
-    def keys(self) -> list[str]:
-        """The names of the measures."""
-        return list(self._parts)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._parts
 
     def __len__(self) -> int:
         return self._length
@@ -152,43 +136,21 @@ class SeedHistory:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the numbers as CSV, a line for each seed and epoch (from 1); returns the path."""
-        target = Path(path)
-        lines = [",".join(["seed", "epoch", *self])]
-        for i, seed in enumerate(self.seeds):
-            for epoch in range(len(self)):
-                numbers = (float(self[name][epoch, i]) for name in self)
-                cells = (repr(v) if v == v else "" for v in numbers)
-                lines.append(",".join([str(seed), str(epoch + 1), *cells]))
-        with whole_file(target) as file:
-            file.write(("\n".join(lines) + "\n").encode())
-        return target
+        columns = [self[name] for name in self]
+        rows = (
+            (f"{seed},{epoch + 1}", (float(c[epoch, i]) for c in columns))
+            for i, seed in enumerate(self.seeds)
+            for epoch in range(len(self))
+        )
+        return self._write(path, "seed,epoch", rows)
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending): of each measure
-        the median of the seeds, and the band where eight of ten are. Needs matplotlib."""
-        shown = [n for n in self if not n.startswith("val_") and n != "lr"]
-        size = (5.0 * max(len(shown), 1), 3.6)
-        figure = matplotlib_of().figure.Figure(figsize=size, layout="constrained")
+    def _draw(self, axes: Any, name: str, label: str) -> None:
         epochs = range(1, len(self) + 1)
-        for i, name in enumerate(shown):
-            axes: Any = figure.add_subplot(1, len(shown), i + 1)
-            for part, label in ((name, "training"), (f"val_{name}", "validation")):
-                if part in self:
-                    middle, low, high = self.bands(part)
-                    [line] = axes.plot(epochs, middle, label=f"{label}, median")
-                    axes.fill_between(
-                        epochs,
-                        low,
-                        high,
-                        alpha=0.2,
-                        color=line.get_color(),
-                        linewidth=0,
-                        label=f"{label}, 10 % to 90 %",
-                    )
-            axes.set(xlabel="epoch", ylabel=name, title=f"{len(self.seeds)} seeds")
-            axes.legend(fontsize=8)
-            axes.grid(alpha=0.3)
-        return save_figure(figure, path, dpi=160)
+        middle, low, high = self.bands(name)
+        [line] = axes.plot(epochs, middle, label=f"{label}, median")
+        band = {"alpha": 0.2, "color": line.get_color(), "linewidth": 0}
+        axes.fill_between(epochs, low, high, label=f"{label}, 10 % to 90 %", **band)
+        axes.set_title(f"{len(self.seeds)} seeds")
 
     def __repr__(self) -> str:
         if not len(self):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...core.node import Array
 from ...errors import OptionError
+from ..step.schedules import wants_metric
+from ..task import Task
 from .stack import Stack
-
-if TYPE_CHECKING:
-    from ..trainer import Trainer
 
 _RATES = ("base_lrs", "initial_lrs")
 
@@ -25,9 +23,9 @@ class Rates:
     is measured, each seed has its own.
     """
 
-    def __init__(self, one: Trainer, stack: Stack, varied: Mapping[str, Array]) -> None:
+    def __init__(self, one: Task, stack: Stack, varied: Mapping[str, Array]) -> None:
         self.one, self.stack, self.schedules = one, stack, one.schedulers
-        self.measured = ["metrics" in inspect.signature(s.step).parameters for s in self.schedules]
+        self.measured = [wants_metric(s) for s in self.schedules]
         own = varied.get("lr")
         if own is not None and any(s.sets_rate for s in self.schedules):
             raise OptionError(

@@ -9,6 +9,7 @@ import numpy as np
 from ...core.host.memory import aligned
 from ...core.node import Array
 from ...tensor.value import Value
+from ..kept import write_array
 
 
 class Stack:
@@ -81,4 +82,4 @@ class Stack:
         """Give tensors the numbers of a seed (by its place)."""
         for tensor in tensors.values():
             if tensor in self:
-                np.copyto(tensor._storage_for_update(), self.rows(tensor)[seed])
+                write_array(tensor, self.rows(tensor)[seed])

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.node import Array
 from ...errors import CheckpointError, OptionError
-from ..callbacks import EarlyStopping
+from ..listeners.early_stopping import EarlyStopping
 
 
 class Stopping:
@@ -27,22 +27,14 @@ class Stopping:
         self.best_epoch = np.full(seeds, -1)
         self.waited = np.zeros(seeds, np.int64)
 
-    def _better(self, values: Array, than: Array | float) -> Array:
-        rule = self.rule
-        if rule.mode == "min":
-            found: Array = values < than - rule.min_delta
-        else:
-            found = values > than + rule.min_delta
-        return found
-
     def look(self, values: Array, alive: Array, epochs: Array, epoch: int) -> tuple[Array, Array]:
         """After an epoch: which of the seeds ``alive`` are better than before, and which stop."""
-        improved = (self._better(values, self.best) | np.isnan(self.best)) & ~np.isnan(values)
+        improved = (self.rule._better(values, self.best) | np.isnan(self.best)) & ~np.isnan(values)
         improved &= alive
         self.best[improved] = values[improved]
         self.best_epoch[improved] = epochs[improved] - 1
         base = self.rule.baseline
-        start = improved if base is None else improved & self._better(values, base)
+        start = improved if base is None else improved & self.rule._better(values, base)
         self.waited[start] = 0
         if epoch < self.rule.start_from:
             return improved, np.zeros_like(alive)
@@ -51,11 +43,8 @@ class Stopping:
 
     def reason(self, seed: int) -> str:
         """Why a seed stopped, in the words of one net's."""
-        best = self.best[seed]
-        return (
-            f"{self.monitor} has not improved for {self.waited[seed]} epochs (best: "
-            f"{'none' if np.isnan(best) else f'{best:.5g}'} in epoch {self.best_epoch[seed] + 1})"
-        )
+        best = None if np.isnan(self.best[seed]) else float(self.best[seed])
+        return self.rule._reason(int(self.waited[seed]), best, int(self.best_epoch[seed]))
 
     def state(self) -> dict[str, Array]:
         """The arrays, by name."""

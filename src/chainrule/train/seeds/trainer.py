@@ -9,29 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.host.whole_file import whole_file
 from ...core.node import Array
 from ...errors import OptionError
-from ...nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from ...nn.loss import module_of
 from ...nn.module import Module
-from ...optim.lr_scheduler.base import schedulers
 from ...optim.optimizer import Optimizer
 from ...tensor.ops import random
-from ...tensor.tensor import Tensor
-from ..checkpoint import read_file, to_bytes
-from ..dataset import EVALUATION_BATCH, Dataset
+from ..kept import write_array
+from ..measure.objective import target_of
 from ..names import optimizer_of
-from ..objective import _known
-from ..plan import Plan
-from ..snapshot import tensors_of
+from ..rows.dataset import EVALUATION_BATCH, Dataset
+from ..run import Plan
+from ..state.checkpoint import read_file, save_state
 from ..trainer import BATCH, Trainer
-from .fit import Passes, SeedFit
+from .checkpoints import LOADED, restore, state_of
+from .first import FirstStates, Model, first_states, named_tensors, times_gain
 from .history import SeedHistory
-from .nets import Model, first_states, named_tensors, times_gain
-from .rates import Rates
-from .stack import Stack
+from .loop import SeedLoop
+from .nets import Nets
 from .vary import set_dropout, varied, vary_dropout, vary_optimizer
-from .writing import LOADED, restore, state_of
 
 
 class _One(Trainer):
@@ -41,16 +37,16 @@ class _One(Trainer):
     over: SeedTrainer
 
     def _run(self, plan: Plan) -> Any:
-        return SeedFit(self.over, plan).run()
+        return SeedLoop(self.over, plan).run()
 
-    def _evaluate(self, data: Dataset, prefix: str = "") -> Any:
-        return self.over.passes.evaluate(data, prefix)
+    def _evaluate(self, data: Dataset) -> Any:
+        return self.over.passes.evaluate(data)
 
-    def _predicted(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
+    def _predicted(self, data: Dataset, tensors: Any) -> Any:
         return self.over.passes.predict(data, tensors)
 
 
-class SeedTrainer:
+class SeedTrainer(Nets):
     """Trains the nets of many seeds side by side; ``Trainer(..., seeds=100)`` makes one.
 
     ``seeds``: how many (0, 1, …), or which. Seed s begins with the net of ``manual_seed(s)``: what
@@ -91,11 +87,11 @@ class SeedTrainer:
     ) -> None:
         """``kind``: the class of Trainer that says what a step is. Raises OptionError for arguments
         that do not fit together."""
-        self.seeds = _seeds(seeds)
+        numbers = _seeds(seeds)
         if options.pop("seed", 0):
             raise OptionError("Trainer: give seed= or seeds=, not both; seeds=[7] is one net")
-        self.vary = varied(vary, len(self.seeds))
-        first = first_states("Trainer", model, self.seeds)
+        differing = varied(vary, len(numbers))
+        first = first_states("Trainer", model, numbers)
         net = first.net
         if isinstance(optimizer, Optimizer):
             if not isinstance(model, Module):
@@ -104,7 +100,7 @@ class SeedTrainer:
                     "before; give its name or class, or a function: "
                     "lambda parameters: optim.SGD(parameters, lr=0.1)"
                 )
-            if "dropout" in self.vary:
+            if "dropout" in differing:
                 raise OptionError(
                     "Trainer: vary['dropout'] needs a net of its own; give the optimizer by name, "
                     "class or function"
@@ -115,36 +111,20 @@ class SeedTrainer:
         optimizer = optimizer_of(net, optimizer)
         if _is_function(scheduler):
             scheduler = scheduler(optimizer)
-        self.one: Trainer = type(kind.__name__, (_One, kind), {"over": self})(
+        one = type(kind.__name__, (_One, kind), {"over": self})(
             net, loss, optimizer, scheduler, **options
         )
-        """The trainer of one net that says what a step is."""
-        if "lr" in self.vary and self.one.schedule == "step" and self.one.schedulers:
+        if "lr" in differing and one.schedule == "step" and one.schedulers:
             raise OptionError(
                 "Trainer: vary['lr'] with schedule='step': the rate that the schedule multiplies "
                 "is part of the program; use schedule='epoch'"
             )
-        self._first, self._model = first, model
-        self.history = SeedHistory(self.seeds)
-        self.step = 0
-        """Batches used by each seed that did not stop, over all calls of `fit`."""
-        self.epochs = np.zeros(len(self.seeds), np.int64)
-        """Epochs finished, of each seed."""
-        self.failed = np.zeros(len(self.seeds), bool)
-        """Which seeds had a loss that was NaN or infinite: they are trained no more."""
-        self.has_best = np.zeros(len(self.seeds), bool)
-        self.best_weights: dict[str, Array] = {}
-        self.best_row = np.full(len(self.seeds), -1)
-        """The epoch in the history that each seed went back to; -1: none."""
-        self.rates: Rates | None = None
-        self._stop = ""
-        self.stack = Stack(len(self.seeds))
-        self.passes = Passes(self)
-        self._begin()
+        super().__init__(one, numbers, differing)
+        self._begin(first)
 
-    def _begin(self) -> None:
+    def _begin(self, first: FirstStates) -> None:
         """The rows of all that differs between seeds, or that training changes."""
-        one, stack, first = self.one, self.stack, self._first
+        one, stack = self.one, self.stack
         if "gain" in self.vary:
             names = [name for name, _ in one.model.named_parameters()]
             times_gain(first.tensors, self.vary["gain"], names)
@@ -158,39 +138,6 @@ class SeedTrainer:
             vary_dropout(one.model, stack, self.vary["dropout"])
         for tensor in self.tensors().values():
             stack.add(tensor)
-        del self._first
-
-    # -- what the room around it asks for ----------------------------------------------------------
-    def tensors(self) -> dict[str, Any]:
-        """Every tensor that training changes, by name, but the sums of an epoch."""
-        found = tensors_of(self.one, self.one._steps)
-        if self.one.schedule == "step":
-            for i, schedule in enumerate(schedulers(self.one.optimizer)):
-                held = [schedule._count, *schedule._factors, *schedule._since]
-                found |= {f"schedule.{i}.{k}": t for k, t in enumerate(held)}
-        known = {id(t) for k, t in found.items() if not k.startswith("other.")}
-        return {
-            k: t
-            for k, t in found.items()
-            if not k.startswith(("meter.", "cursor."))
-            and not (k.startswith("other.") and id(t) in known)
-        }
-
-    def rows(self) -> dict[str, Array]:
-        """The numbers of all seeds, (R, …) by name: views."""
-        return {k: self.stack.rows(t) for k, t in self.tensors().items() if t in self.stack}
-
-    def remember_best(self, which: Array) -> None:
-        """Keep a copy of the weights of some seeds."""
-        for name, tensor in self.one.model_tensors().items():
-            if tensor in self.stack:
-                rows = self.stack.rows(tensor)
-                self.best_weights.setdefault(name, rows.copy())[which] = rows[which]
-        self.has_best |= which
-
-    def forget_best(self) -> None:
-        """No weights are kept."""
-        self.best_weights, self.has_best[...] = {}, False
 
     # -- training ----------------------------------------------------------------------------------
     def fit(
@@ -206,10 +153,6 @@ class SeedTrainer:
         """
         found: SeedHistory = self.one.fit(x, y, epochs, batch_size, **options)  # type: ignore[assignment]
         return found
-
-    def stop(self, reason: str = "stopped by a callback") -> None:
-        """End the training of all seeds after this epoch."""
-        self._stop = reason
 
     # -- what they learned -------------------------------------------------------------------------
     def evaluate(
@@ -246,12 +189,13 @@ class SeedTrainer:
         if not (outputs.ndim > 1 and outputs.dtype.kind == "f"):
             return np.moveaxis(outputs, 1, 0)
         used = outputs[:, ~self.failed]
-        losses = {p.key: _known(p.loss) for p in self.one.objective.parts}
+        losses = {p.key: module_of(p.loss) for p in self.one.objective.parts}
         loss = losses.get(key, losses.get(None))
+        logits = "log" in getattr(loss, "prediction", "")  # of classes: log-probabilities, too
         wide = used.astype(np.float64)
-        if isinstance(loss, CrossEntropyLoss | NLLLoss) and outputs.ndim > 2:
+        if logits and target_of(loss) == "labels" and outputs.ndim > 2:
             found = _log_mean(wide - _log_sum(wide, 2), 1)
-        elif isinstance(loss, BCEWithLogitsLoss):
+        elif logits and target_of(loss) == "probabilities":
             found = _log_mean(-np.logaddexp(0, -wide), 1) - _log_mean(-np.logaddexp(0, wide), 1)
         else:
             found = wide.mean(axis=1)
@@ -280,7 +224,7 @@ class SeedTrainer:
         net = copy.deepcopy(self.one.model)
         for name, tensor in named_tensors(net).items():
             held = named_tensors(self.one.model)[name]
-            np.copyto(tensor._storage_for_update(), self.stack.rows(held)[place])
+            write_array(tensor, self.stack.rows(held)[place])
         if "dropout" in self.vary:
             set_dropout(net, float(self.vary["dropout"][place]))
         return net
@@ -288,10 +232,7 @@ class SeedTrainer:
     # -- files -------------------------------------------------------------------------------------
     def save(self, path: str | Path) -> Path:
         """Write the whole state of all seeds into a file; as `Trainer.save`."""
-        target = Path(path)
-        with whole_file(target) as file:
-            file.write(to_bytes(state_of(self)))
-        return target
+        return save_state(path, state_of(self))
 
     def load(self, path: str | Path) -> None:
         """Take back what `save` wrote (or a checkpoint of `fit`), by a trainer made with the same

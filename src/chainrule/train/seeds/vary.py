@@ -9,7 +9,6 @@ import numpy as np
 
 from ...core.node import Array
 from ...errors import OptionError
-from ...nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from ...nn.module import Module
 from ...nn.options import check, number
 from ...optim.optimizer import Optimizer
@@ -19,7 +18,6 @@ from .stack import Stack
 OPTIMIZER = ("lr", "weight_decay", "momentum")
 VARIED = (*OPTIMIZER, "dropout", "gain")
 _OWN = {"dropout": number(0, 1), "gain": number(0, brackets="()")}
-_LAYERS = (Dropout, Dropout1d, Dropout2d, Dropout3d)
 
 
 def varied(given: Any, seeds: int) -> dict[str, Array]:
@@ -88,4 +86,4 @@ def set_dropout(model: Module, p: float) -> None:
 
 
 def _dropout_layers(model: Module) -> list[Any]:
-    return [m for m in model.modules() if isinstance(m, _LAYERS)]
+    return [m for m in model.modules() if getattr(m, "p_varies", False)]

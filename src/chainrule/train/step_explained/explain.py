@@ -18,13 +18,14 @@ from ...nn.trail import headline
 from ...optim.lbfgs import LBFGS
 from ...optim.optimizer import Optimizer
 from ...optim.sgd import SGD
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops.create import asarray
-from ...tensor.value import Value, no_grad
-from ..arrays import arrays_of, check_same_rows
-from ..objective import Objective, is_label_loss, prepare_targets
-from ..snapshot import write_array
+from ...tensor.value import Value
+from ..kept import Kept
+from ..measure.objective import Objective, is_label_loss, loss_name
+from ..measure.targets import prepare_targets
+from ..rows.arrays import arrays_of, check_same_rows
 from .explained import Explained
-from .losses import loss_name
 from .network import layers_of
 from .passes import Run
 from .tape import record
@@ -168,16 +169,13 @@ def _unchanged(model: Module, optimizer: Optimizer) -> Iterator[None]:
     grads = [(p, p._grad) for p in model.parameters()]
     states = {p: dict(entry) for p, entry in optimizer.state.items()}
     own: list[Value] = [*model.parameters(), *model.buffers()]
-    own += [t for entry in states.values() for t in entry.values()]
-    kept = [(t, np.array(t._read())) for t in own]
     sharing = optimizer._sharing
     try:
-        yield
+        with Kept([*own, *(t for entry in states.values() for t in entry.values())]):
+            yield
     finally:
         for p, grad in grads:
             p.grad = grad
         for owner, entry in states.items():
             optimizer.state[owner].update(entry)
         optimizer._sharing = sharing
-        for tensor, array in kept:
-            write_array(tensor, array)

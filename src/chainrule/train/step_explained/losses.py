@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...core.node import Array
-from ...nn import functional as F  # noqa: N812 - PyTorch's name
 from ...nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -18,10 +17,12 @@ from ...nn.loss import (
     L1Loss,
     MSELoss,
     NLLLoss,
+    module_of,
 )
 from ...nn.module import Module
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.create import asarray
+from ..measure.objective import loss_name
 from .records import Equation, sub
 
 
@@ -45,24 +46,9 @@ class Explained:
     upstream: list[list[Equation]]
 
 
-def loss_name(loss: Any) -> str:
-    """How it is called in headings."""
-    return type(loss).__name__ if isinstance(loss, Module) else getattr(loss, "__name__", "loss")
-
-
-_FUNCTIONS: dict[Any, type[Module]] = {
-    F.mse_loss: MSELoss,
-    F.l1_loss: L1Loss,
-    F.binary_cross_entropy: BCELoss,
-    F.binary_cross_entropy_with_logits: BCEWithLogitsLoss,
-    F.cross_entropy: CrossEntropyLoss,
-    F.nll_loss: NLLLoss,
-}
-
-
 def explain_loss(loss: Any, at: Outputs) -> Explained:
     """The formulas of the loss where there are some here; otherwise its numbers."""
-    made = loss if isinstance(loss, Module) or loss not in _FUNCTIONS else _FUNCTIONS[loss]()
+    made = module_of(loss)
     rule = _RULES.get(type(made))
     if rule is None or not _is_plain(made, at):
         return _numbers_only(loss, at)
@@ -74,7 +60,7 @@ def _is_plain(loss: Any, at: Outputs) -> bool:
     options = ("weight", "pos_weight")
     weighted = any(getattr(loss, name, None) is not None for name in options)
     smoothed = bool(getattr(loss, "label_smoothing", 0.0))
-    wants_distribution = isinstance(loss, CrossEntropyLoss | NLLLoss)
+    wants_distribution = getattr(loss, "target", "") == "labels"
     one = not wants_distribution or bool(np.allclose(at.t.sum(axis=1), 1.0, atol=1e-6))
     return not weighted and not smoothed and one
 

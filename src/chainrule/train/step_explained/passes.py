@@ -10,10 +10,11 @@ import numpy as np
 from ...core.node import Array
 from ...errors import OptionError
 from ...nn.module import Module
+from ...tensor.grad_mode import enable_grad, no_grad
 from ...tensor.ops.create import asarray
 from ...tensor.tensor import Tensor
-from ...tensor.value import enable_grad, no_grad
-from ..objective import Objective, is_label_loss, match_target
+from ..measure.batch import Batch
+from ..measure.objective import Objective, is_label_loss, match_target
 from .losses import Outputs
 from .network import Layer
 
@@ -57,7 +58,7 @@ class Run:
         y = asarray(outputs.copy())
         y.requires_grad = True
         with enable_grad():
-            found = self.objective(y, asarray(self.target), len(outputs), None).total
+            found = self.objective(y, Batch(None, asarray(self.target), len(outputs))).total
             if not found.requires_grad:
                 raise OptionError("explain_step: the loss does not depend on the model's output")
             found.backward()

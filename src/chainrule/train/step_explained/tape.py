@@ -16,9 +16,11 @@ from ...errors import OptionError
 from ...nn.module import Module
 from ...nn.trail import headline
 from ...runtime import realize as rt
+from ...tensor.grad_mode import enable_grad
 from ...tensor.ops.create import asarray
-from ...tensor.value import Value, enable_grad
-from ..objective import Objective
+from ...tensor.value import Value
+from ..measure.batch import Batch
+from ..measure.objective import Objective
 
 VIEWS = ("reshape", "permute", "broadcast", "slice", "flip", "window")
 SEEN_THROUGH = ("copy", "stop_gradient", "custom_vjp")
@@ -59,7 +61,7 @@ def record(model: Module, x: Array, objective: Objective, target: Array) -> Tape
         with enable_grad():
             out = model(given)
             prediction = out[0] if isinstance(out, tuple) else out
-            error = objective(prediction, wanted, len(x), None).total.node
+            error = objective(prediction, Batch(None, wanted, len(x))).total.node
     finally:
         for handle in handles:
             handle.remove()

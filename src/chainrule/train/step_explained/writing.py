@@ -10,9 +10,10 @@ from ...core.node import Array
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...tensor.ops.create import asarray
+from ..measure.objective import loss_name
 from . import activations, updates
 from .explained import ExplainedStep
-from .losses import Explained, explain_loss, loss_name
+from .losses import Explained, explain_loss
 from .network import ROWWISE, Layer
 from .passes import Pass, Run, numbers_of
 from .records import Block, Column, Equation, Row, Step, Weight, sub, sum_of_products

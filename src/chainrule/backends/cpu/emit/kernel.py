@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ....compiler.loops import Buffer, Contract, Kernel, Nest, Repeat, Scatter
 from ....errors import InternalError
-from ...llvm.builder import Function, Module, Value, i64
+from ...llvm.builder import Function, Module, Value, i64, vector
 from ...llvm.primitives import row_number
 from ...llvm.types import SCALAR_OF_DTYPE
 from ..machine.target import Target
@@ -79,18 +79,23 @@ def emit_kernel(
     elif isinstance(body, Repeat):
         raise InternalError(f"{kernel.name} is a loop of kernels, not one")
     else:
-        need, serial, note = 0, *_scatter(f, body, pointers, tid, nt)
+        need, serial, note = 0, *_scatter(f, body, target, pointers, tid, nt)
         cycles = 3.0 * body.count * body.row
     f.ret()
     return EmittedKernel(str(module), used, has_queue, need, serial, cycles, note, kept)
 
 
 def _scatter(
-    f: Function, body: Scatter, pointers: dict[int, Value], tid: Value, nt: Value
+    f: Function,
+    body: Scatter,
+    target: Target,
+    pointers: dict[int, Value],
+    tid: Value,
+    nt: Value,
 ) -> tuple[bool, str]:
     """Rows are added, or replaced, in the order of the indices; threads share the columns, so the
     sum's order is fixed."""
-    memory = SCALAR_OF_DTYPE[body.dtype.name]
+    memory, lanes = SCALAR_OF_DTYPE[body.dtype.name], target.lanes(body.dtype.name)
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)
     first, last = part(f, body.row, tid, nt)
@@ -100,13 +105,19 @@ def _scatter(
         at = f.gep(pointers[body.index.buffer], e.address(body.index.address), index_memory)
         raw = f.load(index_memory, at)
         start = f.mul(row_number(f, raw, body.index_dtype, body.rows), i64(body.row))
-        with f.for_range(first, last) as r:
-            e.variables[1] = r
-            place = f.gep(out, f.add(start, r), memory)
-            update = f.load(
-                memory,
-                f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory),
-            )
-            f.store(f.add(f.load(memory, place), update) if body.adds else update, place)
+        e.variables[1] = i64(0)
+        row = f.gep(pointers[body.updates.buffer], e.address(body.updates.address), memory)
+        own = f.gep(out, start, memory)
+
+        def move(r: Value, width: int, row: Value = row, own: Value = own) -> None:
+            place, type_ = f.gep(own, r, memory), vector(memory, width)
+            update = f.load(type_, f.gep(row, r, memory))
+            f.store(f.add(f.load(type_, place), update) if body.adds else update, place)
+
+        whole = f.sub(last, f.srem(f.sub(last, first), i64(lanes)))
+        with f.for_range(first, whole, lanes) as r:
+            move(r, lanes)
+        with f.for_range(whole, last) as r:
+            move(r, 1)
     serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
     return serial, "one thread" if serial else "columns shared"

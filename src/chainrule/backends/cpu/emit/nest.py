@@ -6,9 +6,11 @@ One body is emitted per vector width that a loop needs: the full vectors, then o
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -292,6 +294,14 @@ def _trips(loops: list[Loop], vector_var: Var | None, width: int) -> int:
     return math.prod(-(-x.extent // width) if x.var == vector_var else x.extent for x in loops)
 
 
+class Copy(NamedTuple):
+    """One of the iterations that run side by side: its loop variables, and where each of its
+    accumulations lies."""
+
+    variables: Mapping[Var, Value]
+    cells: Mapping[int, tuple[Value, ...]]
+
+
 class NestEmitter:
     """Emits one nest into a kernel function."""
 
@@ -314,7 +324,8 @@ class NestEmitter:
         for i, (count, dtype) in enumerate(nest.scratch):
             self.e.scratch[i] = f.gep(scratch, offset, "i8")
             offset += -(-count * lanes * dtype.itemsize // 64) * 64
-        self.outer_vars = frozenset(loop.var for loop in schedule.outer)
+        self.jammed = frozenset(loop.var for loop in schedule.jammed)
+        self.outer_vars = self.jammed | {loop.var for loop in schedule.outer}
 
     def emit(self) -> None:
         statements = [s for _, st in self.schedule.stages for s in st.statements]
@@ -378,12 +389,41 @@ class NestEmitter:
     # -- stages -----------------------------------------------------------------------------------
     def _body(self) -> None:
         """One iteration of the outer loops."""
+        if self.jammed:
+            self._side_by_side()
+            return
         self.e.scopes.append({})
         for (loops, stage), var in zip(
             self.schedule.stages, self.schedule.vector_inner, strict=True
         ):
             self._stage(loops, stage, var)
         self.e.scopes.pop()
+
+    def _side_by_side(self) -> None:
+        """One iteration of the outer loops, with all those of the jammed ones."""
+        e = self.e
+        (loops, stage), *others = self.schedule.stages
+        for loop in stage.inner:
+            e.variables.pop(loop.var, None)
+        e.scopes.append({})
+        e.hoist(stage.statements, self.jammed | {loop.var for loop in loops})
+        is_long = _trips(loops, None, 1) > LONG_SUM
+        copies = []
+        for values in itertools.product(*(range(loop.extent) for loop in self.schedule.jammed)):
+            names = (loop.var for loop in self.schedule.jammed)
+            sums = [s for s in stage.statements if isinstance(s, Accumulate)]
+            cells = {id(s): self._start(s, e.lanes, is_long) for s in sums}
+            copies.append(Copy(dict(zip(names, map(i64, values), strict=True)), cells))
+        self._inner(loops, stage, None, 1, copies)
+        for copy in copies:
+            e.variables |= copy.variables
+            e.scopes.append({})
+            for s in sums:
+                self._finish(s, copy.cells[id(s)])
+            for _, after in others:
+                self._statements_once(after)
+            e.scopes.pop()
+        e.scopes.pop()
 
     def _stage(self, loops: list[Loop], stage: Stage, vector_var: Var | None) -> None:
         e = self.e
@@ -410,7 +450,7 @@ class NestEmitter:
         outer_lanes = e.lanes
         is_long = _trips(loops, vector_var, width) > LONG_SUM
         cells = {id(s): self._start(s, max(width, outer_lanes), is_long) for s in sums}
-        self._inner(loops, stage, vector_var, width, cells)
+        self._inner(loops, stage, vector_var, width, [Copy({}, cells)])
         for s in sums:
             self._finish(s, cells[id(s)])
 
@@ -438,35 +478,37 @@ class NestEmitter:
         stage: Stage,
         vector_var: Var | None,
         width: int,
-        cells: Mapping[int, tuple[Value, ...]],
+        copies: Sequence[Copy],
     ) -> None:
         e = self.e
         if not loops:
-            e.scopes.append({})
-            for s in stage.statements:
-                if isinstance(s, Accumulate):
-                    self._accumulate(s, cells[id(s)])
-            e.stores(stage.statements)
-            e.scopes.pop()
+            for copy in copies:
+                e.variables |= copy.variables
+                e.scopes.append({})
+                for s in stage.statements:
+                    if isinstance(s, Accumulate):
+                        self._accumulate(s, copy.cells[id(s)])
+                e.stores(stage.statements)
+                e.scopes.pop()
             return
         loop, rest = loops[0], loops[1:]
         in_a_row = self._in_a_row(loops, stage, vector_var, width)
         if loop.var != vector_var:
-            with self._blocks(loop.extent, 1, in_a_row, stage, cells) as i:
+            with self._blocks(loop.extent, 1, in_a_row, stage, copies) as i:
                 e.variables[loop.var] = i
-                self._inner(rest, stage, vector_var, width, cells)
+                self._inner(rest, stage, vector_var, width, copies)
             return
         full, rest_lanes, left = pieces(loop.extent, width)
         e.vector = loop.var
         if full:
-            with self._blocks(full * width, width, in_a_row, stage, cells) as i:
+            with self._blocks(full * width, width, in_a_row, stage, copies) as i:
                 e.variables[loop.var] = i
                 e.lanes = e.count = width
-                self._inner(rest, stage, vector_var, width, cells)
+                self._inner(rest, stage, vector_var, width, copies)
         if left:
             e.variables[loop.var] = i64(full * width)
             e.lanes, e.count = rest_lanes, left
-            self._inner(rest, stage, vector_var, width, cells)
+            self._inner(rest, stage, vector_var, width, copies)
         e.vector, e.lanes, e.count = None, 1, 1
 
     # -- long sums --------------------------------------------------------------------------------
@@ -490,7 +532,7 @@ class NestEmitter:
         step: int,
         in_a_row: int | None,
         stage: Stage,
-        cells: Mapping[int, tuple[Value, ...]],
+        copies: Sequence[Copy],
     ) -> Iterator[Value]:
         """``for i in range(0, stop, step)``; after each ``in_a_row`` iterations the sums are put
         away, so that they stay small and lose little."""
@@ -506,9 +548,10 @@ class NestEmitter:
                 end = f.select(f.compare("slt", end, i64(stop)), end, i64(stop))
             with f.for_range(start, end, step) as i:
                 yield i
-            for s in stage.statements:
-                if _is_float_sum(s):
-                    self._put_away(cells[id(s)])
+            for copy in copies:
+                for s in stage.statements:
+                    if _is_float_sum(s):
+                        self._put_away(copy.cells[id(s)])
 
     def _put_away(self, cell: tuple[Value, ...]) -> None:
         """Add a cell's sum to what was put away before, and start anew."""

@@ -52,6 +52,43 @@ class Contraction(NamedTuple):
         return bool(self.a.table or self.b.table)
 
 
+class Digit(NamedTuple):
+    """A loop, and what an iteration of it moves on in a and in b, in elements."""
+
+    extent: int
+    a: int
+    b: int
+
+
+class Windowed(NamedTuple):
+    """A contraction over nests of loops; ``batch`` in the order of the places, those that move b
+    first; ``k`` from the outermost to the innermost."""
+
+    batch: tuple[Digit, ...]
+    m: Digit
+    n: Digit
+    k: tuple[Digit, ...]
+    a_offset: int
+    b_offset: int
+    dtype: str
+
+    @property
+    def terms(self) -> int:
+        return prod(d.extent for d in self.k)
+
+    @property
+    def groups(self) -> int:
+        """Places with a b of their own."""
+        return prod(d.extent for d in self.batch if d.b)
+
+    @property
+    def flat(self) -> Contraction:
+        """As a product of matrices of one place: for choosing tiles and panels."""
+        a = Operand(self.m.a, self.k[-1].a)
+        b = Operand(self.k[-1].b, self.n.b)
+        return Contraction(self.m.extent, self.n.extent, self.terms, a, b, self.dtype)
+
+
 class Epilogue(Protocol):
     """What happens to finished sums."""
 
@@ -63,10 +100,13 @@ class Epilogue(Protocol):
 
 
 class Announcement(Protocol):
-    """What happens before sums are computed: a chance to fetch what their epilogue will touch."""
+    """What the epilogue will touch: a chance to fetch it while the sums are computed."""
 
-    def __call__(self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
-        """``count`` sums of row m, from column n, are next."""
+    def __call__(
+        self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
+    ) -> list[tuple[Value, bool]]:
+        """A pointer into each cache line that goes with ``count`` sums of row m, from column n on,
+        and whether it is written; as many for each row."""
 
 
 def batch_indices(f: Function, c: Contraction, batch: Value) -> list[Value]:

@@ -49,6 +49,9 @@ class NestSchedule:
     parallel: Var | None  # the outer loop the threads share
     serial: bool
     cycles: float
+    jammed: tuple[
+        Loop, ...
+    ] = ()  # outer loops whose iterations run side by side, inside all others
 
 
 def affines(statements: list[Statement]) -> Iterator[Affine]:
@@ -161,16 +164,42 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
     for (loops, _), var in zip(stages, vector_inner, strict=True):
         if var is not None:
             loops.sort(key=lambda loop, v=var: loop.var == v)  # type: ignore[misc]
+    parallel = _parallel(outer, vector_outer, lanes)
+    jammed = _jammed(outer, stages, (vector_outer, parallel), target)
+    if jammed:
+        copies = math.prod(loop.extent for loop in jammed)
+        lanes = min(lanes, width * max(1, target.vector_registers * 5 // 8 // copies))
+        outer = [loop for loop in outer if loop not in jammed]
+        parallel = _parallel(outer, vector_outer, lanes)
+    serial = cycles < SERIAL_CYCLES
     return NestSchedule(
-        outer,
-        stages,
-        vector_outer,
-        vector_inner,
-        lanes,
-        _parallel(outer, vector_outer, lanes),
-        cycles < SERIAL_CYCLES,
-        cycles,
+        outer, stages, vector_outer, vector_inner, lanes, parallel, serial, cycles, jammed
     )
+
+
+def _jammed(
+    outer: list[Loop],
+    stages: list[tuple[list[Loop], Stage]],
+    taken: tuple[Var | None, Var | None],
+    target: Target,
+) -> tuple[Loop, ...]:
+    """Short outer loops whose sums read something in common, and fit into registers together: it is
+    read once for all of them."""
+    if taken[0] is None or not stages or not stages[0][0] or any(loops for loops, _ in stages[1:]):
+        return ()
+    statements = stages[0][1].statements
+    if not all(isinstance(s, Accumulate) and s.position is None for s in statements):
+        return ()
+    loads = [e for s in statements for e in walk(s.value) if isinstance(e, (Load, Gather))]
+    free = target.vector_registers * 5 // 8 // len(statements)
+    found: list[Loop] = []
+    for loop in reversed(outer):
+        shared = [e for e in loads if not depends_on(e, loop.var)]
+        if loop.var in taken or loop.extent > free or not 0 < len(shared) < len(loads):
+            continue
+        found.insert(0, loop)
+        free //= loop.extent
+    return tuple(found)
 
 
 def _unroll(

@@ -64,16 +64,19 @@ def emit(
         indices = batch_indices(f, c, batch)
         at_a, at_b = base(f, c, a, c.a, indices), base(f, c, b, c.b, indices)
         # Rows and columns past the end repeat the last one; their sums are not used.
-        rows_at = [_line(f, c, at_a, row, r, c.m, c.a.row_stride, rows) for r in range(rows)]
+        rows_at = [
+            line_at(f, c.scalar, at_a, row, r, c.m, c.a.row_stride, rows) for r in range(rows)
+        ]
         columns_at = [
-            _line(f, c, at_b, column, j, c.n, c.b.col_stride, columns) for j in range(columns)
+            line_at(f, c.scalar, at_b, column, j, c.n, c.b.col_stride, columns)
+            for j in range(columns)
         ]
         sums = _dot_products(f, c, target, rows_at, columns_at)
         if columns == 1:
-            f.store(_sums_of_lanes(f, [s[0] for s in sums]), buffer)
+            f.store(sums_of_lanes(f, [s[0] for s in sums]), buffer)
         else:
             for i, line in enumerate(sums):
-                f.store(_sums_of_lanes(f, line), f.gep(buffer, i * columns, c.scalar))
+                f.store(sums_of_lanes(f, line), f.gep(buffer, i * columns, c.scalar))
         present = rows if c.m % rows == 0 else None
         last = i64(rows) if present else least(f, i64(rows), f.sub(i64(c.m), row))
         with f.for_range(0, last, hint="r") as r:
@@ -91,9 +94,9 @@ def emit(
                     epilogue(f, indices, m, i64(c.n - rest), acc, rest)
 
 
-def _line(
+def line_at(
     f: Function,
-    c: Contraction,
+    scalar: str,
     matrix: Value,
     first: Value,
     index: int,
@@ -105,7 +108,7 @@ def _line(
     at = f.add(first, i64(index)) if index else first
     if extent % block and index:
         at = least(f, at, i64(extent - 1))
-    return f.gep(matrix, scaled(f, at, stride), c.scalar)
+    return f.gep(matrix, scaled(f, at, stride), scalar)
 
 
 def _dot_products(
@@ -169,7 +172,7 @@ def _long_sums(
     return [with_lost(f, *pair) for pair in zip(sums[:count], sums[count:], strict=True)]
 
 
-def _sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:
+def sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:
     """One lane for each vector: the sum of its lanes. Their number is a power of two, at most the
     lanes.
 

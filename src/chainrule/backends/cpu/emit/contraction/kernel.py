@@ -24,11 +24,12 @@ from ....llvm.index import plus, scaled
 from ....llvm.primitives import row_number
 from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
-from ...schedule.contraction import Contraction, Operand
+from ...schedule.contraction import Contraction, Digit, Operand, Windowed
 from ..nest import Emitter
+from . import summed_lanes
 from . import windowed as windows
 from .tiled import Kept, emit_contraction, is_shared, kept_panels, scratch_bytes
-from .windowed import Digit, Windowed, merged
+from .windowed import merged
 
 TABLE_ENTRY = 8  # bytes of an address
 SERIAL_FLOPS = 40_000  # below this, waking the other threads costs more than it gains
@@ -97,9 +98,13 @@ def emit_contract(
     words."""
     batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
-    windowed = _windowed(body) if _is_windowed(body) else None
+    windowed = windows.prepared(_windowed(body), target) if _is_windowed(body) else None
     e = Emitter(f, pointers)
-    need = scratch_bytes(c, target) if windowed is None else windows.scratch_bytes(windowed, target)
+    along = windowed is not None and summed_lanes.suits(windowed, target)
+    if windowed is None:
+        need = scratch_bytes(c, target)
+    else:
+        need = (summed_lanes if along else windows).scratch_bytes(windowed, target)
     operands: list[Value] = []
     for access in (body.a, body.b):
         if access.rows is None:
@@ -127,17 +132,23 @@ def emit_contract(
 
     touched = _matrices(body)
 
-    def announce(f: Function, batch: Sequence[Value], m: Value, n: Value, count: int) -> None:
+    def announce(
+        f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
+    ) -> list[tuple[Value, bool]]:
         e.f = f
         for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
             e.variables[var] = value
+        lines = []
         for (buffer, address), (scalar, written) in touched.items():
             start = f.gep(pointers[buffer], e.address(address), scalar)
             for column in range(0, count, CACHE_LINE // SIZE_OF_SCALAR[scalar]):
-                f.prefetch(f.gep(start, column, scalar), written)
+                lines.append((f.gep(start, column, scalar), written))
+        return lines
 
     if windowed is None:
         emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue, kept)
+    elif along:
+        summed_lanes.emit(f, windowed, target, a, b, scratch, tid, nt, epilogue)
     else:
         windows.emit_windowed(f, windowed, target, a, b, scratch, tid, nt, epilogue, announce)
     elements = c.m * c.n

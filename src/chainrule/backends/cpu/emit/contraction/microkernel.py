@@ -48,6 +48,9 @@ class Tile(NamedTuple):
     packed: bool
     outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
     adds: bool = False  # to what is there
+    parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
+    written: int = 0  # lines for each row that are asked for on the way, to write to them
+    read: int = 0  # and to read
 
     @property
     def scalar(self) -> str:
@@ -65,7 +68,8 @@ class Tile(NamedTuple):
         strides = f"{first}_{self.a_strides[1]}_{self.b_stride}".replace("-", "n")
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
-        adds = "_adds" if self.adds else ""
+        adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
+        adds += f"_w{self.written}r{self.read}" if self.written or self.read else ""
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
 
@@ -76,9 +80,11 @@ def accumulate(
     b: Value,
     at_once: int,
     start: Value,
+    lines: Sequence[tuple[Value, int, bool]] = (),
 ) -> list[list[Value]]:
     """The sums in registers over k from ``start`` on, ``[row][vector]``; ``at_once`` steps of k a
-    turn of the loop."""
+    turn of the loop. ``lines``: addresses that are asked for on the way, how many, and whether to
+    write to them."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
@@ -97,7 +103,14 @@ def accumulate(
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
-    def step(at_a: Value, at_b: Value, *sums: Value) -> list[Value]:
+    # Where a step of k takes each row to the next, LLVM would keep elements for it, in registers
+    # that the sums need; with one vector of columns there are enough of them.
+    meets = tile.rows > 1 and each > 1 and not tile.by_table
+    meets = meets and follows(stride, tile.a_strides[0], tile.rows)
+
+    def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
+        first = number % tile.parts * each * tile.rows
+        sums = every[first : first + each * tile.rows]
         for row in (0, tile.rows - 1) if far else ():
             f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
@@ -106,29 +119,34 @@ def accumulate(
             count = v.lanes if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
         next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
-        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        if meets:
+            next_a = f.opaque(next_a)
+        new = []
         for row in rows:
             x = element(at_a, row)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                after.append(f.multiply_add(f.splat(x, column.lanes), column, old))
-        return after
+                new.append(f.multiply_add(f.splat(x, column.lanes), column, old))
+        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        return [*after, *every[:first], *new, *every[first + len(new) :]]
 
     zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
         if tile.outer and tile.k <= MOST_AT_ONCE:
-            for _ in range(tile.k):
-                values = step(*values)
+            for i in range(tile.k):
+                values = step(i, *values)
             return values
         turns, rest = divmod(tile.k, at_once)
         with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
-            for _ in range(at_once):
-                loop.next = step(*loop.next)
+            for i in range(at_once):
+                for table, count, write in lines:
+                    _ask(f, table, count, write, loop.index, turns, i)
+                loop.next = step(i, *loop.next)
         if rest:
             with f.fold(i64(rest), loop.values) as loop:
-                loop.next = step(*loop.values)
+                loop.next = step(0, *loop.values)
         return loop.values
 
     def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
@@ -141,8 +159,28 @@ def accumulate(
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
-    totals = nest(tile.outer, [begin, b, *zeros * tile.rows])[2:]
+    count = tile.rows * each
+    totals = nest(tile.outer, [begin, b, *zeros * tile.rows * tile.parts])[2:]
+    while len(totals) > count:
+        before, last = totals[-2 * count : -count], totals[-count:]
+        totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
     return [totals[row * each : (row + 1) * each] for row in rows]
+
+
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
+
+
+def _ask(
+    f: Function, table: Value, count: int, write: bool, turn: Value, turns: int, step: int
+) -> None:
+    """Fetch a line of the ``count`` whose addresses are in a table: one in each of the first steps
+    of a turn, so that all of them are asked for in the end."""
+    each = -(-count // turns)
+    if step < each:
+        number = least(f, f.add(f.mul(turn, i64(each)), i64(step)), i64(count - 1))
+        f.prefetch(f.load("ptr", f.gep(table, number, "ptr")), write)
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
@@ -154,7 +192,8 @@ def steps_at_once(multiply_adds: int, k: int) -> int:
 
 
 def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
-    """The name of ``void (a, b, c)``, c being ``rows`` rows of ``panel.width``; made once a module.
+    """The name of ``void (a, b, c, written, read)``, c being ``rows`` rows of ``panel.width``, the
+    last two tables of addresses; made once a module.
 
     A ``rare`` one is kept short, which LLVM takes less time for.
     """
@@ -162,12 +201,17 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
         return tile.name
     at_once = 1 if rare else steps_at_once(tile.multiply_adds, tile.k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
+    args += [("ptr noalias readonly", name) for name in ("written", "read")]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
     if tile.k > LONG_SUM and tile.scalar in ("float", "double") and not (tile.outer or tile.adds):
         _long_sums(f, tile, a, b, c, at_once)
     else:
-        sums = accumulate(f, tile, a, b, at_once, i64(0))
+        asked = [
+            (name, tile.rows * n) for name, n in (("written", tile.written), ("read", tile.read))
+        ]
+        lines = [(f.args[name], count, name == "written") for name, count in asked if count]
+        sums = accumulate(f, tile, a, b, at_once, i64(0), lines)
         for place, value in _places(f, tile, c, sums):
             f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()

@@ -39,7 +39,7 @@ from ...schedule.tiling import Plan, plan_of
 from ..shares import part, pieces
 from . import dot_products as matvec
 from . import unrolled as tiny
-from .microkernel import Tile, micro_kernel
+from .microkernel import LONG_SUM, Tile, micro_kernel
 from .packing import Source, pack
 
 PACKED_A_PAGES = 48  # steps of k, each on another page, packed in one go: the first TLB has more
@@ -48,6 +48,7 @@ WORTH_PACKING = 4  # units that take as long as packing the panels they need
 KEPT_LIMIT = 8 << 20  # bytes of panels that stay packed while a loop turns
 RARE = 1 / 8  # of the tiles: their share of the time hardly counts
 MANY_PANELS = 4  # full ones: beside so many, the time for the rest hardly counts
+FAR = 1 << 16  # bytes of each matrix that an epilogue touches
 FETCHED = 4 * CACHE_LINE  # of a row that lies anywhere, before it is read
 
 
@@ -161,6 +162,7 @@ class TileEmitter:
         self.packed_b = scratch
         self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
         self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
+        self.ahead: dict[Panel, list[tuple[Value, int]]] = {}
         self.packed = f.alloca("i64")  # the last group of panels that was packed
         f.store(i64(-1), self.packed)
 
@@ -316,11 +318,46 @@ class TileEmitter:
                     panel = self._panel_at(group, p)
                     if not plan.pack_b:
                         panel = f.gep(b, scaled(f, column, c.b.col_stride), c.scalar)
-                    if self.announce is not None:
-                        with f.for_range(0, rows, hint="r") as r:
-                            self.announce(f, indices, plus(f, row, r), column, shape.count)
+                    self._fetch(shape, indices, row, rows, column, on_the_way=True)
                     self._multiply(shape, strip, panel, is_tall)
                     self._finish(shape, indices, row, rows, column)
+
+    def _fetch(
+        self,
+        shape: Panel,
+        indices: Sequence[Value],
+        row: Value,
+        rows: Value,
+        column: Value,
+        on_the_way: bool = False,
+    ) -> None:
+        """Ask for what the epilogue of a tile will touch: all of it now, where the lines wait for
+        each other, or ``on_the_way`` of the micro-kernel, if that is long enough and they are so
+        many that they may be far away."""
+        f, plan, k = self.f, self.plan, self.c.k
+        touched = batches(self.c) * self.c.m * self.c.n * self.c.itemsize
+        on_the_way = on_the_way and touched >= FAR
+        if self.announce is None:
+            return
+        with f.for_range(0, rows, hint="r") as r:
+            lines = self.announce(f, indices, plus(f, row, r), column, shape.count)
+            if on_the_way and 2 * plan.rows * len(lines) <= k <= LONG_SUM:
+                self._note(shape, r, lines)
+            else:
+                for at, written in lines:
+                    f.prefetch(at, written)
+
+    def _note(self, shape: Panel, r: Value, lines: Sequence[tuple[Value, bool]]) -> None:
+        """Write row ``r``'s lines down for the micro-kernel."""
+        f, plan = self.f, self.plan
+        kinds = [[at for at, written in lines if written is kind] for kind in (True, False)]
+        if shape not in self.ahead:
+            self.ahead[shape] = [
+                (f.alloca("ptr", max(plan.rows * len(kind), 1)), len(kind)) for kind in kinds
+            ]
+        for (place, count), kind in zip(self.ahead[shape], kinds, strict=True):
+            for i, at in enumerate(kind):
+                f.store(at, f.gep(place, plus(f, scaled(f, r, count), i), "ptr"))
 
     def _fetch_starts(self, table: Value, row: Value, rows: Value) -> None:
         """Ask for the first lines of ``rows`` rows that lie anywhere: the processor, which reads
@@ -446,7 +483,8 @@ class TileEmitter:
                 name = self._kernel(shape, rows, few or tiles < RARE * plan.tiles)
                 kernels.append(Value("ptr", f"@{name}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
-        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer})")
+        written, read = (place for place, _ in self.ahead.get(shape, [(a, 0), (a, 0)]))
+        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, {written}, {read})")
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         """The name of the micro-kernel for tiles of ``rows`` and panels of this shape."""
@@ -455,6 +493,8 @@ class TileEmitter:
         a_strides = (1, plan.strip) if plan.pack_a else (c.a.row_stride, c.a.col_stride)
         by_table = c.a.table == "rows" and not plan.pack_a
         tile = Tile(c.dtype, rows, shape, c.k, a_strides, by_table, b_stride, plan.pack_b)
+        written, read = (count for _, count in self.ahead.get(shape, [(None, 0), (None, 0)]))
+        tile = tile._replace(written=written, read=read)
         return micro_kernel(self.f.module, self.target, tile, rare)
 
     def _finish(

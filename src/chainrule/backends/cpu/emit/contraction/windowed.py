@@ -21,53 +21,19 @@ from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, plus, scaled
 from ...machine.target import Target
-from ...schedule.contraction import Announcement, Contraction, Epilogue, Operand
+from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
 from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import Tile, micro_kernel
+from .microkernel import MOST_AT_ONCE, Tile, follows, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
-
-
-class Digit(NamedTuple):
-    """A loop, and what an iteration of it moves on in a and in b, in elements."""
-
-    extent: int
-    a: int
-    b: int
-
-
-class Windowed(NamedTuple):
-    """A contraction over nests of loops; ``batch`` in the order of the places, those that move b
-    first; ``k`` from the outermost to the innermost."""
-
-    batch: tuple[Digit, ...]
-    m: Digit
-    n: Digit
-    k: tuple[Digit, ...]
-    a_offset: int
-    b_offset: int
-    dtype: str
-
-    @property
-    def terms(self) -> int:
-        return prod(d.extent for d in self.k)
-
-    @property
-    def groups(self) -> int:
-        """Places with a b of their own."""
-        return prod(d.extent for d in self.batch if d.b)
-
-    @property
-    def flat(self) -> Contraction:
-        """As a product of matrices of one place: for choosing tiles and panels."""
-        a = Operand(self.m.a, self.k[-1].a)
-        b = Operand(self.k[-1].b, self.n.b)
-        return Contraction(self.m.extent, self.n.extent, self.terms, a, b, self.dtype)
+WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
+ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
+LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
 def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
@@ -80,6 +46,34 @@ def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
             d = Digit(found.pop().extent * d.extent, d.a, d.b)
         found.append(d)
     return tuple(found) or (k[-1],)
+
+
+def prepared(c: Windowed, target: Target) -> Windowed:
+    """The loops over k as a tile walks them."""
+    return _in_pieces(_overlapping(c, target))
+
+
+def _in_pieces(c: Windowed) -> Windowed:
+    """The innermost loop over k as two, if what one tile reads in it would not stay in the second
+    cache."""
+    last = c.k[-1]
+    size = next(n for n in range(min(last.extent, LONGEST), 0, -1) if last.extent % n == 0)
+    if last.extent <= LONGEST or size < LONGEST // 8 or c.n.b != 1:
+        return c
+    whole = Digit(last.extent // size, size * last.a, size * last.b)
+    return c._replace(k=(*c.k[:-1], whole, last._replace(extent=size)))
+
+
+def _overlapping(c: Windowed, target: Target) -> Windowed:
+    """A short loop over k that leads from row to row goes innermost, where columns are one vector:
+    what a row reads, the one before has read, and it stays in a register."""
+    if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
+        return c
+    rows = plan_of(c.flat, target).rows
+    for i, d in enumerate(c.k):
+        if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
+            return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+    return c
 
 
 class Layout(NamedTuple):
@@ -106,10 +100,12 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     panels = plan.panels + (plan.rest is not None)
     outside, terms = 0, c.terms
     row = plan.width * flat.itemsize
-    while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 2:
+    while outside < len(c.k) - 1 and terms * row > target.l2_bytes // 8:
         terms //= c.k[outside].extent
         outside += 1
-    pack_b = c.n.extent > 1 and (c.n.b != 1 or (panels > 1 and not outside))
+    uses = plan.tiles * prod(d.extent for d in c.batch if not d.b)  # of a panel
+    near = panels > 1 and not outside and uses >= WORTH_PACKING
+    pack_b = c.n.extent > 1 and (c.n.b != 1 or near)
     group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
     places = prod(d.extent for d in c.batch) * plan.tiles
     shares_panels = places < FEWEST_PLACES and panels > 1
@@ -213,7 +209,7 @@ class _Windows(TileEmitter):
         strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
         for shape, each in self._panels(group):
             with each as (p, column):
-                self._announce(shape, indices, row, rows, column)
+                self._fetch(shape, indices, row, rows, column)
                 self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
                 self._finish(shape, indices, row, rows, column)
 
@@ -286,14 +282,6 @@ class _Windows(TileEmitter):
             return self._panel_at(group, p)
         return self.f.gep(at_b, scaled(self.f, column, self.w.n.b), self.c.scalar)
 
-    def _announce(
-        self, shape: Panel, indices: Sequence[Value], row: Value, rows: Value, column: Value
-    ) -> None:
-        f = self.f
-        if self.announce is not None:
-            with f.for_range(0, rows, hint="r") as r:
-                self.announce(f, indices, plus(f, row, r), column, shape.count)
-
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         plan, inside = self.plan, self.inside
         *outer, last = inside
@@ -312,8 +300,16 @@ class _Windows(TileEmitter):
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
+            self._parts,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
+
+    @property
+    def _parts(self) -> int:
+        """How many sums of each element a tile has: enough that the processor need not wait."""
+        panel = self.plan.full or self.plan.rest
+        alone = self.plan.rows * len(panel.vectors) if panel is not None else ENOUGH_SUMS
+        return 4 if 2 * alone < ENOUGH_SUMS else 2 if alone < ENOUGH_SUMS else 1
 
     # -- sums that wait in memory -----------------------------------------------------------------
     def _around_tiles(self, start: Value, stop: Value) -> None:
@@ -371,6 +367,6 @@ class _Windows(TileEmitter):
         row, rows, _ = self._rows(tile)
         for shape, each in self._panels(group):
             with each as (p, column):
-                self._announce(shape, indices, row, rows, column)
+                self._fetch(shape, indices, row, rows, column)
                 self.buffer = self._sums(place, tile, group, p)
                 self._finish(shape, indices, row, rows, column)

@@ -17,6 +17,7 @@ import numpy as np
 from .....core.dtypes import DType, float32
 from .....core.interpret import evaluate
 from .....core.node import Array, Node, Shape, inputs_first, reachable
+from .....core.primitives.meanings import clamp
 from ....llvm import primitives as ops
 from ....llvm.builder import Value, const, vector
 from ....llvm.types import SCALAR_OF_DTYPE
@@ -369,7 +370,7 @@ class Unroller:
         shape = (*at.shape, *rest)
         numbers = [c.number for c in at.reshape(-1)]
         if all(n is not None for n in numbers):
-            picked = np.clip(np.array(numbers, np.int64), 0, max(rows - 1, 0)).reshape(at.shape)
+            picked = clamp(np.array(numbers, index_type), rows).reshape(at.shape)
             return replace(x, cells=x.cells[picked, ...], axis=axis)
         where = np.broadcast_to(at.reshape(at.shape + (1,) * len(rest)), shape)
         if x.table is not None:

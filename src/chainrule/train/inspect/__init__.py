@@ -1,0 +1,1 @@
+"""Looking at a training, with all state put back afterwards."""

@@ -1,0 +1,230 @@
+"""Callbacks: what a training tells those who listen, such as its history and checkpoints."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+from ...errors import OptionError
+
+Logs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Where a training is while Python looks at it, between two native runs."""
+
+    epoch: int
+    """Of this call of `fit`, from 0."""
+    done: float
+    """The share of all its epochs."""
+    per_step: float
+    """Seconds."""
+    logs: Callable[[], dict[str, float]]
+    """The means over the epoch so far."""
+    advance: Callable[[], object] | None = None
+    """Runs one training step (for who puts all state back); None while one is being compiled."""
+
+
+class Callback:
+    """Base of callbacks; a subclass overrides what it needs.
+
+    ``trainer.stop("why")`` ends the training after the method returns. With ``every`` = n,
+    `on_steps` is called after every n steps; the native loop returns to Python there, so let n be
+    large.
+
+    >>> from chainrule.train import Callback
+    >>> class Print(Callback):
+    ...     def on_epoch_end(self, trainer, epoch, logs):
+    ...         print(epoch, logs["loss"])
+    """
+
+    every: int = 0
+    restore_best: bool = False
+    """Whether `on_epoch_end` calls `Trainer.remember_best`."""
+
+    def may_wait(self, epoch: int) -> float:
+        """How many epochs, from number ``epoch`` of this call of `fit` on, may run before
+        `on_epoch_begin` and `on_epoch_end` are called for them, one after the other: epochs in
+        which this callback changes nothing and stops nothing, unless in the last.
+
+        Several epochs together run without Python between them. Here 1: each is reported at once.
+        A callback that only reads ``logs`` may return ``math.inf``. A subclass that overrides
+        `on_epoch_begin` or `on_epoch_end` again says this again.
+        """
+        return 1
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Before the first step."""
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
+        """Before an epoch of this call of `fit` (counted from 0; `trainer.epoch` counts over all
+        calls)."""
+
+    def on_steps(self, trainer: Any, step: int, logs: Logs) -> None:
+        """After every ``every`` steps; ``logs``: the means over the epoch so far."""
+
+    def on_epoch_end(self, trainer: Any, epoch: int, logs: Logs) -> None:
+        """After an epoch and its validation."""
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """After the last step, also where training was stopped, or interrupted by Ctrl-C."""
+
+    def _at_pause(self, trainer: Any, pause: Pause) -> None:
+        """Between two native runs, some 20 times a second."""
+        if self.every > 0 and trainer.step % self.every == 0:
+            self.on_steps(trainer, trainer.step, pause.logs())
+
+    def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
+        """Before a batch of an epoch: the tensors alone say what follows. ``last``: nothing does,
+        unless the run is resumed."""
+
+    def _as_settings(self, trainer: Any) -> dict[str, Any]:
+        """Options by which a run is another run, as JSON values."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a resume, as JSON values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+def waiting(callback: Callback) -> Callable[[int], float]:
+    """What the callback says it `may_wait`, if that was said of its methods as they are."""
+
+    def owner(name: str) -> int:
+        """How far up the class is that defines it."""
+        if name in vars(callback):
+            return -1
+        return next(i for i, kind in enumerate(type(callback).__mro__) if name in vars(kind))
+
+    base = type(callback).__mro__.index(Callback)
+    first = min(owner("on_epoch_begin"), owner("on_epoch_end"))
+    if first == base:
+        return lambda epoch: math.inf
+    return callback.may_wait if owner("may_wait") <= first else lambda epoch: 1
+
+
+def told(listeners: Sequence[Callback], method: str) -> list[Any]:
+    """A method of each listener that has one of its own."""
+    own = [getattr(listener, method) for listener in listeners]
+    return [m for m in own if getattr(m, "__func__", m) is not getattr(Callback, method)]
+
+
+class EpochFunction(Callback):
+    """A plain function as a callback: called as ``f(trainer, epoch, logs)`` after each epoch."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        """Wrap ``function``."""
+        self.function = function
+
+    def on_epoch_end(self, trainer: Any, epoch: int, logs: Logs) -> None:
+        """Call the function."""
+        self.function(trainer, epoch, logs)
+
+
+_CALLED = ("on_fit_begin", "on_epoch_begin", "on_steps", "on_epoch_end", "on_fit_end")
+_ELSEWHERE = {
+    "on_train_begin": "on_fit_begin",
+    "on_train_start": "on_fit_begin",
+    "on_train_end": "on_fit_end",
+    "on_batch_begin": "on_steps, with every = 1",
+    "on_batch_end": "on_steps, with every = 1",
+    "on_train_batch_begin": "on_steps, with every = 1",
+    "on_train_batch_start": "on_steps, with every = 1",
+    "on_train_batch_end": "on_steps, with every = 1",
+    "on_step_end": "on_steps, with every = 1",
+    "on_epoch_start": "on_epoch_begin",
+    "on_train_epoch_start": "on_epoch_begin",
+    "on_train_epoch_end": "on_epoch_end",
+    "on_test_begin": "on_epoch_begin",
+    "on_test_end": "on_epoch_end",
+    "on_validation_end": "on_epoch_end",
+    "on_validation_epoch_end": "on_epoch_end",
+}
+"""What methods of Keras's and Lightning's callbacks are called here."""
+
+
+_CHECKED: WeakSet[type] = WeakSet()
+"""Classes whose methods are as they should be."""
+
+
+def _check_methods(callback: Callback) -> None:
+    """Raise OptionError for a method that would never be called, or not as it expects."""
+    kind = type(callback).__name__
+    own = type(callback)
+    standard = own in _CHECKED and not any(n.startswith("on_") for n in vars(callback))
+    for name in () if standard else dir(own):
+        method = getattr(callback, name, None)
+        if not name.startswith("on_") or not callable(method):
+            continue
+        if name not in _CALLED:
+            close = difflib.get_close_matches(name, _CALLED, 1, 0.7)
+            hint = _ELSEWHERE.get(name, close[0] if close else "")
+            raise OptionError(
+                f"callbacks: {kind} has a method {name}, which is never called"
+                + (f"; write {hint}" if hint else "")
+                + f". There are {', '.join(_CALLED)}; give helpers another name"
+            )
+        wanted = [p for p in inspect.signature(getattr(Callback, name)).parameters if p != "self"]
+        try:
+            inspect.signature(method).bind(*wanted)
+        except TypeError:
+            raise OptionError(
+                f"callbacks: {kind}.{name}{inspect.signature(method)} cannot be called as it is;"
+                f" write def {name}(self, {', '.join(wanted)})"
+            ) from None
+        except ValueError:
+            pass  # no signature is known
+    _CHECKED.add(own)
+    never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
+    if never and own.on_steps is not Callback.on_steps:
+        raise OptionError(
+            f"callbacks: {kind}.on_steps is never called, because every is {callback.every}; set"
+            " every = n for a call after every n steps"
+        )
+
+
+def _check_function(function: Callable[..., object]) -> None:
+    """Raise OptionError for a function that cannot be called as it will be."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # no signature is known
+    try:
+        signature.bind("trainer", 0, {})
+    except TypeError:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise OptionError(
+            f"callbacks: {name}{signature} cannot be called as it is; write"
+            " f(trainer, epoch, logs), a function of three arguments"
+        ) from None
+
+
+def as_callbacks(given: Any) -> list[Callback]:
+    """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch,
+    logs)``."""
+    if given is None:
+        return []
+    items = list(given) if isinstance(given, list | tuple) else [given]
+    found: list[Callback] = []
+    for item in items:
+        if isinstance(item, Callback):
+            _check_methods(item)
+            found.append(item)
+        elif callable(item) and not isinstance(item, type):
+            _check_function(item)
+            found.append(EpochFunction(item))
+        else:
+            raise OptionError(
+                "callbacks: expected Callback objects or functions f(trainer, epoch, logs), got "
+                f"{item!r}" + (" (a class: add parentheses)" if isinstance(item, type) else "")
+            )
+    return found

@@ -1,0 +1,1 @@
+"""What a prediction is worth: losses, metrics, and the history of both."""

@@ -1,0 +1,1 @@
+"""What `fit` is given, as arrays with rows: checked, divided, in batches."""

@@ -1,0 +1,114 @@
+"""Loaders: the rows of a `DataLoader`, ours or PyTorch's, or another source of batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import DataError, DTypeError, OptionError
+from ...habits import user_level
+from ...tensor.value import Value
+from ...utils.data import Subset, _rows_at_once
+
+
+class Rows(NamedTuple):
+    """What a loader reads: inputs, targets (None if it has none), and how it makes batches."""
+
+    x: Any
+    y: Any
+    batch: int | None
+    shuffle: bool
+
+
+def gives_batches(data: Any) -> bool:
+    """Whether ``data`` is a loader, or a data set of another library: rows, but not an array."""
+    arrays = ("__array__", "__array_interface__", "__buffer__", "shape", "dtype")
+    if isinstance(data, list | tuple | Mapping | Iterator) or any(hasattr(data, n) for n in arrays):
+        return False
+    loads = hasattr(data, "batch_size") or hasattr(data, "dataset") or hasattr(data, "take")
+    return loads and (hasattr(data, "__iter__") or hasattr(data, "__getitem__"))
+
+
+def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
+    """All rows of a loader, read once. With ``training``, a UserWarning where each pass over it may
+    give other rows."""
+    kind = type(loader).__name__
+    parts = _at_once(loader)
+    if parts is None:
+        parts = _joined(where, kind, loader)
+        if training:
+            warnings.warn(
+                f"{where}: the rows of the {kind} were read once, and minibatches are drawn from"
+                " these: if its data set changes rows at random, they stay as they were read. Give"
+                " the arrays, fit(x, y), to start at once",
+                UserWarning,
+                stacklevel=user_level(),
+            )
+    x, y = parts if len(parts) == 2 else (parts[0], None)
+    sampler = type(getattr(loader, "sampler", None)).__name__
+    shuffle = bool(getattr(loader, "shuffle", sampler != "SequentialSampler"))
+    batch = getattr(loader, "batch_size", None)
+    return Rows(x, y, batch if isinstance(batch, int) else None, shuffle)
+
+
+def training_rows(loader: Any, y: Any, batch_size: int, default: int, shuffle: bool) -> Rows:
+    """`rows_of` a loader that was given to `fit`, with the options that `fit` got."""
+    if y is not None:
+        raise OptionError(
+            f"fit: x is a {type(loader).__name__}, which has the targets as well; leave y out"
+        )
+    found = rows_of("fit", loader, training=True)
+    if found.y is None:
+        raise DataError(f"fit: the batches of the {type(loader).__name__} are no pairs (x, y)")
+    batch = found.batch or batch_size
+    if batch_size not in (default, batch):
+        raise OptionError(
+            f"fit: batch_size={batch_size}, but the {type(loader).__name__} has batch_size {batch};"
+            " leave one of them out"
+        )
+    return found._replace(batch=batch, shuffle=found.shuffle and shuffle)
+
+
+def _at_once(loader: Any) -> list[Any] | None:
+    """The tensors of a data set that is nothing else, if batches are made of its rows as they
+    are."""
+    dataset = getattr(loader, "dataset", None)
+    collate = getattr(loader, "collate_fn", None)
+    if collate is not None and getattr(collate, "__name__", "") != "default_collate":
+        return None
+    if type(dataset).__name__ == "TensorDataset" and 0 < len(dataset.tensors) <= 2:  # type: ignore[union-attr]
+        return [_array(t) for t in dataset.tensors]  # type: ignore[union-attr]
+    if isinstance(dataset, Subset) and _rows_at_once(dataset):
+        parts = dataset[list(range(len(dataset)))]
+        return [_array(t) for t in parts] if len(parts) <= 2 else None
+    return None
+
+
+def _joined(where: str, kind: str, loader: Any) -> list[Any]:
+    batches = [list(b) if isinstance(b, tuple | list) else [b] for b in loader]
+    if not batches:
+        raise DataError(f"{where}: the {kind} gives no batch; it has no rows")
+    if len({len(b) for b in batches}) > 1 or len(batches[0]) > 2:
+        raise DTypeError(
+            f"{where}: a batch of the {kind} has {len(batches[0])} parts; (x, y) is expected, where"
+            " x and y may be tuples or dicts"
+        )
+    return [_concatenated(list(part)) for part in zip(*batches, strict=True)]
+
+
+def _concatenated(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {k: _concatenated([p[k] for p in parts]) for k in first}
+    if isinstance(first, tuple | list) and first and hasattr(first[0], "shape"):
+        return tuple(_concatenated(list(p)) for p in zip(*parts, strict=True))
+    return np.concatenate([_array(p) for p in parts])
+
+
+def _array(part: Any) -> Any:
+    if isinstance(part, Value):
+        return part._read()
+    return np.asarray(part)

@@ -1,0 +1,1 @@
+"""All that training changes: copies of it, in memory and in files."""
