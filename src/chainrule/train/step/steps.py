@@ -59,6 +59,7 @@ class Steps:
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
         self.schedules = Schedules(task)
+        self.memory: dict[int, Array] = {}  # of the sentinel's copies, by tensor
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
