@@ -27,6 +27,11 @@ from .habits import answers_of as _answers_of
 from .tensor import autograd as autograd
 from .tensor.compiling.compiled import compile as compile
 from .tensor.functions import *
+from .tensor.grad_mode import enable_grad as enable_grad
+from .tensor.grad_mode import inference_mode as inference_mode
+from .tensor.grad_mode import is_grad_enabled as is_grad_enabled
+from .tensor.grad_mode import no_grad as no_grad
+from .tensor.grad_mode import set_grad_enabled as set_grad_enabled
 from .tensor.loops import remat as remat
 from .tensor.loops import scan as scan
 from .tensor.ops import linalg as linalg
@@ -42,11 +47,6 @@ from .tensor.transform import stop_gradient as stop_gradient
 from .tensor.transform import value_and_grad as value_and_grad
 from .tensor.transform import vjp as vjp
 from .tensor.transform import vmap as vmap
-from .tensor.value import enable_grad as enable_grad
-from .tensor.value import inference_mode as inference_mode
-from .tensor.value import is_grad_enabled as is_grad_enabled
-from .tensor.value import no_grad as no_grad
-from .tensor.value import set_grad_enabled as set_grad_enabled
 
 __version__ = "0.2.0.dev0"
 __array_api_version__ = "2024.12"
@@ -56,6 +56,7 @@ newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.
 _LAZY_MODULES = (
+    "callbacks",
     "data",
     "estimators",
     "experiments",
@@ -78,6 +79,7 @@ _LAZY_NAMES: dict[str, str] = {
 _missing = _answers_of(__name__)
 
 if TYPE_CHECKING:
+    from . import callbacks as callbacks
     from . import data as data
     from . import estimators as estimators
     from . import experiments as experiments

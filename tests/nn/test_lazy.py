@@ -130,6 +130,16 @@ def test_a_parameter_that_is_late_begins_at_step_zero() -> None:
     assert steps == [2, 2, 1, 1]
 
 
+def test_an_optimizer_copied_with_its_model_waits_too() -> None:
+    model = nn.LazyLinear(1)
+    optimizer = optim.Adam(model.parameters(), lr=0.5)
+    for m, o in (copy.deepcopy((model, optimizer)), (model, optimizer)):
+        m(cr.ones(1, 2)).sum().backward()
+        before = m.bias.numpy().copy()
+        o.step()
+        np.testing.assert_allclose(m.bias.numpy(), before - 0.5, rtol=1e-5)
+
+
 def test_trainer_and_summary_call_it() -> None:
     model = nn.Sequential(
         nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)

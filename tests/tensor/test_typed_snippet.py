@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,11 @@ def test_every_method_and_function_has_a_text() -> None:
 @pytest.mark.slow
 def test_a_users_snippet(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed: pip install -e '.[dev]'")
-    plain = {"Any", "TYPE_CHECKING", "annotations", "importlib"}
+    plain = {"Any", "TYPE_CHECKING", "annotations"}
     seen = [f"cr.Tensor.{n}" for n in names(cr.Tensor) if n != "name"]
-    seen += [f"cr.{n}" for n in names(cr) if n not in plain]
+    loaded = {n for n, v in vars(cr).items() if isinstance(v, types.ModuleType)}
+    seen += [f"cr.{n}" for n in names(cr) if n not in plain | loaded]
+    seen += [f"cr.{n}" for n in cr._LAZY_MODULES]
     file = tmp_path / "snippet.py"
     file.write_text("\n".join([SNIPPET.strip(), *seen, ""]))
     options = ["--strict", "--hide-error-context", "--no-error-summary", "--cache-dir"]

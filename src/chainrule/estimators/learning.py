@@ -14,8 +14,9 @@ from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn.options import check, integer, number, optional
 from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import default_generator
-from ..tensor.value import no_grad, stored
+from ..tensor.value import stored
 from ..train import EarlyStopping, Trainer
 from ..train.interrupt import INTERRUPTED, Interrupts, interrupts
 from .keywords import Keywords

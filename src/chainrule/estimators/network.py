@@ -16,9 +16,10 @@ from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
-from ..tensor.value import no_grad, stored
+from ..tensor.value import stored
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -9,7 +9,7 @@ import numpy as np
 from .. import nn
 from ..plot import COLOURS, GREY
 from ..tensor import functions as f
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .lstm1997_nets import RULE, net_of
 from .lstm1997_tasks import Task
 from .online import Course

@@ -16,7 +16,7 @@ from ..data import make_copy, make_sums
 from ..models import END, Seq2SeqTransformer, beam_search
 from ..plot import COLOURS
 from ..tensor import functions as f
-from ..tensor.value import no_grad
+from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
 from .seq2seq import Pairs, Teacher, exact, pairs_of
 

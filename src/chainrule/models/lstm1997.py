@@ -11,10 +11,11 @@ from .. import nn
 from ..errors import OptionError, ShapeError
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
+from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
-from ..tensor.value import as_tensor, no_grad
+from ..tensor.value import as_tensor
 
 BIASES = ("none", "gates", "hidden", "all")
 

@@ -15,10 +15,11 @@ from ..errors import DataError, OptionError, ShapeError
 from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
 from ..tensor.ops.random import Generator, exponential
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of, no_grad
+from ..tensor.value import array_of
 
 
 class CharLSTM(nn.Module):

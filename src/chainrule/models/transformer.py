@@ -14,9 +14,10 @@ from ..nn.functional import linear, log_softmax, scaled_dot_product_attention
 from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of, no_grad
+from ..tensor.value import array_of
 
 PAD, START, END = 0, 1, 2
 """The numbers of padding, of the token before the first and of the one behind the last."""

@@ -10,7 +10,8 @@ from ..core.node import Shape
 from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor.ops.create import zeros
 from ..tensor.ops.elementwise import logical_not
-from ..tensor.ops.shape import broadcast_to, concatenate, split
+from ..tensor.ops.joining import concatenate, split
+from ..tensor.ops.shape import broadcast_to
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F  # noqa: N812 - PyTorch's name

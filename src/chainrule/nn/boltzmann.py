@@ -10,10 +10,11 @@ import numpy as np
 from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor import functions as f
+from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
-from ..tensor.value import as_tensor, no_grad, stored
+from ..tensor.value import as_tensor, stored
 from . import functional as F  # noqa: N812 - PyTorch's name
 from . import init, trail
 from .linear import Linear, empty_parameter

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError, ShapeError
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops import random
 from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of, no_grad, stored
+from ..tensor.value import array_of, stored
 from .options import check, choice, number
 
 GAINS = {

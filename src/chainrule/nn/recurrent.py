@@ -10,7 +10,7 @@ from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor.ops.create import arange, zeros
 from ..tensor.ops.elementwise import where
-from ..tensor.ops.shape import concatenate, stack
+from ..tensor.ops.joining import concatenate, stack
 from ..tensor.ranges import check_later
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.loop import Body, family
 from ..core.node import Node, reachable
 from ..errors import OptionError
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.create import zeros
-from ..tensor.value import Value, no_grad
-from .module import Module
+from ..tensor.value import Value
+
+if TYPE_CHECKING:
+    from .module import Module
 
 
 @dataclass

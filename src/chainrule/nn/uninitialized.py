@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
@@ -57,8 +58,8 @@ class Uninitialized(Tensor):
         return type(self), (self._requires_grad, None, self.dtype.name)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        copy = memo[id(self)] = type(self)(self._requires_grad, None, self.dtype)
-        return copy
+        copied = memo[id(self)] = type(self)(self._requires_grad, None, self.dtype)
+        return copied
 
 
 class UninitializedParameter(Uninitialized, Parameter):
@@ -83,6 +84,11 @@ class UninitializedParameter(Uninitialized, Parameter):
     def when_materialized(self, function: Callable[[], object]) -> None:
         """Call ``function`` as soon as the parameter has numbers."""
         self._waiting = (*self._waiting, function)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        copied = super().__deepcopy__(memo)
+        copied._waiting = copy.deepcopy(self._waiting, memo)
+        return copied
 
     def materialize(self, data: Any) -> None:
         """Take shape and numbers of ``data`` (array-like), in the dtype that this has."""

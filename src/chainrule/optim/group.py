@@ -12,8 +12,9 @@ from ..errors import OptionError
 from ..nn.options import Constraint, check, choice
 from ..tensor.capture import active, outside
 from ..tensor.changes import Table, Versioned, changed
+from ..tensor.grad_mode import no_grad
 from ..tensor.tensor import Tensor
-from ..tensor.value import no_grad, stored
+from ..tensor.value import stored
 
 
 def scalar(value: float) -> Tensor:

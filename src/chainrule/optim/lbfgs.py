@@ -11,7 +11,7 @@ from ..core.node import Array
 from ..errors import CompileError, OptionError
 from ..nn.options import choice, integer, number, optional
 from ..tensor.capture import active
-from ..tensor.value import enable_grad, no_grad
+from ..tensor.grad_mode import enable_grad, no_grad
 from .adam import LR
 from .optimizer import Optimizer
 from .wolfe import Point, strong_wolfe

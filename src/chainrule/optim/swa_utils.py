@@ -13,10 +13,11 @@ from ..errors import OptionError
 from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ..nn.module import Module
 from ..nn.options import check, choice, integer, number
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops import elementwise as e
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
-from ..tensor.value import no_grad, stored
+from ..tensor.value import stored
 from .lr_scheduler.base import LRScheduler, Number, of_each_group
 from .optimizer import Optimizer
 

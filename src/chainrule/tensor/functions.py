@@ -9,10 +9,10 @@ from .ops.create import *
 from .ops.cumulative import *
 from .ops.elementwise import *
 from .ops.index import *
+from .ops.joining import *
 from .ops.kinds import *
 from .ops.random import *
 from .ops.reduce import *
-from .ops.sets import *
 from .ops.shape import *
 from .ops.statistics import *
 from .settings import *

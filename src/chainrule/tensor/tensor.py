@@ -17,7 +17,8 @@ from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
-from .ops import bits, contract, create, cumulative, elementwise, index, reduce, shape, statistics
+from .methods import Methods
+from .ops import bits, contract, create, elementwise, index, joining, shape
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order
@@ -54,7 +55,7 @@ def _takes_two_apart(frame: Any) -> bool:
     return bool(code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2)
 
 
-class Tensor(Value):
+class Tensor(Methods):
     """An n-dimensional array of numbers of one dtype, with automatic differentiation.
 
     Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's
@@ -448,22 +449,22 @@ class Tensor(Value):
         """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see
         `cr.repeat`)."""
         if axis is not None:
-            return shape.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
+            return joining.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
         counts = shape.sizes("repeat", repeats)
         if len(counts) < self.ndim or (len(counts) == 1 and self.ndim == 1):
             raise OptionError(
                 "x.repeat is tile in PyTorch and repeats each element in NumPy: write x.tile(...),"
                 " x.repeat_interleave(n, axis) or x.repeat(n, axis=...)"
             )
-        return shape.tile(self, counts)
+        return joining.tile(self, counts)
 
     def split(self, split_size: Any, dim: Any = 0) -> list[Tensor]:
         """Parts of the given length (or lengths) along ``dim``, as in PyTorch."""
-        return shape.split(self, split_size, dim=dim)
+        return joining.split(self, split_size, dim=dim)
 
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """x[start:start + length] along ``dim``, a view."""
-        return shape.narrow(self, dim, start, length)
+        return joining.narrow(self, dim, start, length)
 
     def select(self, dim: Any, index: Any) -> Tensor:
         """x[index] along ``dim``, a view."""
@@ -559,151 +560,6 @@ class Tensor(Value):
     __le__ = _operator(elementwise.less_equal, "<=")[0]
     __gt__ = _operator(elementwise.greater, ">")[0]
     __ge__ = _operator(elementwise.greater_equal, ">=")[0]
-
-    # -- functions as methods: the tensor is their first argument ----------------------------------
-    exp = elementwise.exp
-    expm1 = elementwise.expm1
-    log = elementwise.log
-    log1p = elementwise.log1p
-    log2 = elementwise.log2
-    log10 = elementwise.log10
-    sqrt = elementwise.sqrt
-    rsqrt = elementwise.rsqrt
-    reciprocal = elementwise.reciprocal
-    sin = elementwise.sin
-    cos = elementwise.cos
-    tan = elementwise.tan
-    sinh = elementwise.sinh
-    cosh = elementwise.cosh
-    tanh = elementwise.tanh
-    acos = elementwise.acos
-    acosh = elementwise.acosh
-    arccos = elementwise.arccos
-    arccosh = elementwise.arccosh
-    arcsin = elementwise.arcsin
-    arcsinh = elementwise.arcsinh
-    arctan = elementwise.arctan
-    arctan2 = elementwise.arctan2
-    arctanh = elementwise.arctanh
-    asin = elementwise.asin
-    asinh = elementwise.asinh
-    atan = elementwise.atan
-    atan2 = elementwise.atan2
-    atanh = elementwise.atanh
-    exp2 = elementwise.exp2
-    hypot = elementwise.hypot
-    copysign = elementwise.copysign
-    signbit = elementwise.signbit
-    nextafter = elementwise.nextafter
-    logaddexp = elementwise.logaddexp
-    sigmoid = elementwise.sigmoid
-    softplus = elementwise.softplus
-    erf = elementwise.erf
-    abs = elementwise.abs
-    absolute = elementwise.absolute
-    sign = elementwise.sign
-    square = elementwise.square
-    floor = elementwise.floor
-    ceil = elementwise.ceil
-    trunc = elementwise.trunc
-    round = elementwise.round
-    relu = elementwise.relu
-    isnan = elementwise.isnan
-    isinf = elementwise.isinf
-    isfinite = elementwise.isfinite
-    logical_not = elementwise.logical_not
-    logical_and = elementwise.logical_and
-    logical_or = elementwise.logical_or
-    logical_xor = elementwise.logical_xor
-    maximum = elementwise.maximum
-    minimum = elementwise.minimum
-    nonzero = elementwise.nonzero
-    clip = elementwise.clip
-    lerp = elementwise.lerp
-    allclose = elementwise.allclose
-    mul = elementwise.multiply
-    multiply = elementwise.multiply
-    div = elementwise.divide
-    divide = elementwise.divide
-    true_divide = elementwise.divide
-    floor_divide = elementwise.floor_divide
-    remainder = elementwise.remainder
-    pow = elementwise.power
-    neg = elementwise.negative
-    eq = elementwise.equal
-    ne = elementwise.not_equal
-    lt = elementwise.less
-    le = elementwise.less_equal
-    gt = elementwise.greater
-    ge = elementwise.greater_equal
-    clamp = elementwise.clip
-    sum = reduce.sum
-    mean = reduce.mean
-    var = reduce.var
-    std = reduce.std
-    amax = reduce.amax
-    amin = reduce.amin
-    max = reduce.max
-    min = reduce.min
-    argmax = reduce.argmax
-    argmin = reduce.argmin
-    any = reduce.any
-    all = reduce.all
-    count_nonzero = reduce.count_nonzero
-    prod = reduce.prod
-    diff = reduce.diff
-    cumsum = cumulative.cumsum
-    cumprod = cumulative.cumprod
-    cummax = cumulative.cummax
-    cummin = cumulative.cummin
-    logcumsumexp = cumulative.logcumsumexp
-    logsumexp = reduce.logsumexp
-    softmax = reduce.softmax
-    log_softmax = reduce.log_softmax
-    norm = reduce.norm
-    reshape = shape.reshape
-    flatten = shape.flatten
-    ravel = shape.ravel
-    permute = shape.permute
-    transpose = shape.transpose
-    swapaxes = shape.swapaxes
-    moveaxis = shape.moveaxis
-    movedim = shape.moveaxis  # PyTorch's name
-    squeeze = shape.squeeze
-    unsqueeze = shape.unsqueeze
-    chunk = shape.chunk
-    unbind = shape.unbind
-    tile = shape.tile
-    unfold = shape.unfold
-    repeat_interleave = shape.repeat_interleave
-    flip = shape.flip
-    roll = shape.roll
-    tril = shape.tril
-    triu = shape.triu
-    diagonal = shape.diagonal
-    diag = shape.diag
-    trace = shape.trace
-    expand = shape.broadcast_to
-    broadcast_to = shape.broadcast_to
-    t = shape.transpose
-    take = index.take
-    index_select = index.index_select
-    gather = index.gather
-    scatter = index.scatter
-    scatter_add = index.scatter_add
-    argsort = index.argsort
-    sort = index.sort
-    topk = index.topk
-    matmul = contract.matmul
-    dot = contract.dot
-    outer = contract.outer
-    mm = contract.matmul
-    bmm = contract.matmul
-    addmm = contract.addmm
-    quantile = statistics.quantile
-    median = statistics.median
-    unique = statistics.unique
-    bincount = statistics.bincount
 
 
 def _restore(kind: Any, array: Array, requires_grad: bool, name: str) -> Tensor:

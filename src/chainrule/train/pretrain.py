@@ -20,8 +20,8 @@ from ..nn.linear import Flatten, Identity, Linear
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..optim.sgd import SGD
+from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
-from ..tensor.value import no_grad
 from .listeners.callbacks import Callback, Logs
 from .measure.batch import Batch
 from .rows.arrays import arrays_of

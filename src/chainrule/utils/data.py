@@ -17,8 +17,8 @@ from ..errors import DataError, OptionError
 from ..habits import answers_of as _answers_of
 from ..tensor.ops.create import asarray
 from ..tensor.ops.index import getitem
+from ..tensor.ops.joining import stack
 from ..tensor.ops.random import Generator, randperm
-from ..tensor.ops.shape import stack
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value
 

@@ -16,10 +16,10 @@ from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
+from ...tensor.ops.elementwise import select
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_order, choice, number
-from .known import select
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al., 2017
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -38,7 +38,7 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
     [0.0, 0.0, 2.0]
     """
     node, tensor = e.float_node(x)
-    return make(g.custom_vjp(g.max(node, g.zeros_like(node)), [node], e.relu_rule), tensor)
+    return make(e.relu_node(node), tensor)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
 from ...tensor.ops.elementary import SoftmaxRule
-from ...tensor.ops.shape import repeat
+from ...tensor.ops.joining import repeat
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, number, optional

@@ -13,13 +13,14 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
+from ...tensor.ops.elementwise import select
 from ...tensor.ops.reduce import keep
 from ...tensor.ranges import check_known, check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float, softplus_node
-from .known import known_values, select
+from .known import known_values
 from .targets import check_finite, check_labels, check_range, label_numbers, same_shape
 
 

@@ -11,13 +11,12 @@ from ...core import graph as g
 from ...core.node import Node, Shape
 from ...errors import ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.elementwise import float_node, select
 from ...tensor.ops.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
 from ..options import check, check_order, number
 from .activations import SELU_ALPHA, SELU_SCALE, leaky_relu, softmax
-from .known import select
 
 _OPTIONS = {"p": number(0, 1)}
 

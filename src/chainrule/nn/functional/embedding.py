@@ -10,14 +10,16 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, ShapeError
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
+from ...tensor.ops.elementwise import select
 from ...tensor.ops.index import one_hot as build_one_hot
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, make, no_grad, use
+from ...tensor.value import as_tensor, make, use
 from ..options import check, choice, number, optional
-from .known import known_values, select
+from .known import known_values
 
 _OPTIONS = {
     "max_norm": optional(number(0, brackets="()")),

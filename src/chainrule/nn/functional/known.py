@@ -1,4 +1,4 @@
-"""What can be known about a tensor now, without waiting for a compiled function; and a choice."""
+"""What can be known about a tensor now, without waiting for a compiled function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 from ...core.node import Array
 from ...runtime import realize as rt
 from ...tensor.capture import active
-from ...tensor.ops.elementwise import where
-from ...tensor.tensor import Tensor
 from ...tensor.value import Value, array_of
 
 
@@ -32,9 +30,3 @@ def static_values(x: Any) -> Array | None:
         return None
     array: Array = x.node.params["value"].array
     return array
-
-
-def select(condition: Any, a: Any, b: Any) -> Tensor:
-    """``a`` where ``condition`` holds, else ``b``."""
-    chosen: Tensor = where(condition, a, b)
-    return chosen

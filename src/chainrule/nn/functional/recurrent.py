@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ...tensor.loops import scan
 from ...tensor.ops.create import zeros_like
 from ...tensor.ops.elementwise import where
-from ...tensor.ops.shape import chunk
+from ...tensor.ops.joining import chunk
 from ...tensor.tensor import Tensor
 from .activations import relu, sigmoid, tanh
 from .linear import linear

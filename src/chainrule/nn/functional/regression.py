@@ -8,12 +8,13 @@ from typing import Any
 
 from ...errors import DataError, ShapeError
 from ...tensor.ops import elementwise as e
+from ...tensor.ops.elementwise import select
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float
 from .classification import mean_over, reduced, weighed
-from .known import known_values, select
+from .known import known_values
 from .linear import pairwise_distance
 from .targets import check_finite, same_shape
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from ...core import dtypes as dt
 from ...errors import GradientError
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
 from ...tensor.ops.create import tensor
-from ...tensor.ops.shape import stack
+from ...tensor.ops.joining import stack
 from ...tensor.tensor import Tensor
-from ...tensor.value import Value, no_grad
+from ...tensor.value import Value
 from ..options import check, number
 
 

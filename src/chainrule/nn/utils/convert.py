@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.shape import concat
+from ...tensor.grad_mode import no_grad
+from ...tensor.ops.joining import concat
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, no_grad
+from ...tensor.value import as_tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

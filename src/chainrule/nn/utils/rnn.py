@@ -16,7 +16,7 @@ from ...core.node import Array
 from ...errors import CompileError, DataError, DTypeError, OptionError, ShapeError
 from ...tensor.ops.create import full
 from ...tensor.ops.elementwise import where
-from ...tensor.ops.shape import concatenate, stack, unstack
+from ...tensor.ops.joining import concatenate, stack, unstack
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, stored
 from ..functional.known import static_values

@@ -10,9 +10,10 @@ import numpy as np
 from ...errors import OptionError
 from ...nn.options import Constraint, check, integer
 from ...tensor.capture import active, depends_on, outside
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.tensor import Tensor
-from ...tensor.value import no_grad, stored
+from ...tensor.value import stored
 from ..group import scalar
 from ..optimizer import Optimizer
 

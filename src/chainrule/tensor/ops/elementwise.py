@@ -163,31 +163,22 @@ def _softplus(x: Node) -> Node:
 
 exp = _unary("exp", g.exp, "eˣ", "cr.exp([0.0, 1.0]) -> tensor([1.    , 2.7183])")
 expm1 = _unary(
-    "expm1",
-    g.expm1,
-    "eˣ - 1, exact near 0",
-    example="cr.expm1([0.0, 1.0]) -> tensor([0.    , 1.7183])",
+    "expm1", g.expm1, "eˣ - 1, exact near 0", "cr.expm1([0.0, 1.0]) -> tensor([0.    , 1.7183])"
 )
 log = _unary(
     "log", g.log, "The natural logarithm ln x", "cr.log([1.0, 2.0]) -> tensor([0.    , 0.6931])"
 )
 log1p = _unary(
-    "log1p",
-    g.log1p,
-    "ln(1 + x), exact near 0",
-    example="cr.log1p([0.0, 1.0]) -> tensor([0.    , 0.6931])",
+    "log1p", g.log1p, "ln(1 + x), exact near 0", "cr.log1p([0.0, 1.0]) -> tensor([0.    , 0.6931])"
 )
 log2 = _unary(
-    "log2",
-    g.log2,
-    "log₂ x, exact at powers of two",
-    example="cr.log2([1.0, 8.0]) -> tensor([0., 3.])",
+    "log2", g.log2, "log₂ x, exact at powers of two", "cr.log2([1.0, 8.0]) -> tensor([0., 3.])"
 )
 log10 = _unary(
     "log10",
     g.log10,
     "log₁₀ x, exact at powers of ten",
-    example="cr.log10([1.0, 100.0]) -> tensor([0., 2.])",
+    "cr.log10([1.0, 100.0]) -> tensor([0., 2.])",
 )
 exp2 = _unary("exp2", el.exp2, "2ˣ", "cr.exp2([0.5, 3.0]) -> tensor([1.4142, 8.    ])")
 sqrt = _unary("sqrt", g.sqrt, "√x", "cr.sqrt([4.0, 9.0]) -> tensor([2., 3.])")
@@ -195,16 +186,16 @@ rsqrt = _unary(
     "rsqrt",
     lambda x: g.div(_full(x, 1), g.sqrt(x)),
     "1/√x",
-    example="cr.rsqrt([4.0, 16.0]) -> tensor([0.5 , 0.25])",
+    "cr.rsqrt([4.0, 16.0]) -> tensor([0.5 , 0.25])",
 )
 reciprocal = _unary(
     "reciprocal",
     lambda x: g.div(_full(x, 1), x),
     "1/x",
-    example="cr.reciprocal([2.0, 4.0]) -> tensor([0.5 , 0.25])",
+    "cr.reciprocal([2.0, 4.0]) -> tensor([0.5 , 0.25])",
 )
-sin = _unary("sin", g.sin, "sin x", example="cr.sin([0.0, 1.0]) -> tensor([0.    , 0.8415])")
-cos = _unary("cos", g.cos, "cos x", example="cr.cos([0.0, 1.0]) -> tensor([1.    , 0.5403])")
+sin = _unary("sin", g.sin, "sin x", "cr.sin([0.0, 1.0]) -> tensor([0.    , 0.8415])")
+cos = _unary("cos", g.cos, "cos x", "cr.cos([0.0, 1.0]) -> tensor([1.    , 0.5403])")
 tan = _unary("tan", el.tan, "sin x / cos x")
 asin = arcsin = _unary(
     "asin",
@@ -287,9 +278,7 @@ def _round(x: Node) -> Node:
     return g.where(g.eq(whole, zero), g.mul(x, zero), whole)
 
 
-negative = _any_unary(
-    "negative", g.neg, "-x", example="cr.negative([1.0, -2.0]) -> tensor([-1.,  2.])"
-)
+negative = _any_unary("negative", g.neg, "-x", "cr.negative([1.0, -2.0]) -> tensor([-1.,  2.])")
 positive = _any_unary("positive", lambda x: x, "x itself")
 conj = _any_unary("conj", lambda x: x, "x itself: there are no complex numbers")
 real = _any_unary("real", lambda x: x, "x itself: there are no complex numbers")
@@ -300,20 +289,17 @@ sign = _any_unary(
     "sign",
     g.sign,
     "-1, 0 or 1 as x is negative, zero or positive",
-    example="cr.sign([-2.0, 0.0, 3.0]) -> tensor([-1.,  0.,  1.])",
+    "cr.sign([-2.0, 0.0, 3.0]) -> tensor([-1.,  0.,  1.])",
 )
-square = _any_unary("square", _square, "x²", example="cr.square([-2.0, 3.0]) -> tensor([4., 9.])")
+square = _any_unary("square", _square, "x²", "cr.square([-2.0, 3.0]) -> tensor([4., 9.])")
 floor = _any_unary(
-    "floor",
-    _floor,
-    "The largest integer ≤ x",
-    example="cr.floor([-1.5, 1.5]) -> tensor([-2.,  1.])",
+    "floor", _floor, "The largest integer ≤ x", "cr.floor([-1.5, 1.5]) -> tensor([-2.,  1.])"
 )
 ceil = _any_unary(
-    "ceil", _ceil, "The smallest integer ≥ x", example="cr.ceil([-1.5, 1.5]) -> tensor([-1.,  2.])"
+    "ceil", _ceil, "The smallest integer ≥ x", "cr.ceil([-1.5, 1.5]) -> tensor([-1.,  2.])"
 )
 trunc = _any_unary(
-    "trunc", _trunc, "x without its fraction", example="cr.trunc([-1.5, 1.5]) -> tensor([-1.,  1.])"
+    "trunc", _trunc, "x without its fraction", "cr.trunc([-1.5, 1.5]) -> tensor([-1.,  1.])"
 )
 round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
     "round",
@@ -323,17 +309,17 @@ round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
 )
 
 
-def relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
     """x̄ = g where y > 0, else 0 (as PyTorch at 0); NaN passes. Only the output is needed."""
     return [g.where(g.le(y, g.zeros_like(y)), g.zeros_like(grad), grad)]
 
 
-relu = _any_unary(
-    "relu",
-    lambda x: g.custom_vjp(g.max(x, g.zeros_like(x)), [x], relu_rule),
-    "max(x, 0)",
-    "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])",
-)
+def relu_node(x: Node) -> Node:
+    """max(x, 0)."""
+    return g.custom_vjp(g.max(x, g.zeros_like(x)), [x], _relu_rule)
+
+
+relu = _any_unary("relu", relu_node, "max(x, 0)", "cr.relu([-1.0, 2.0]) -> tensor([0., 2.])")
 
 
 def isnan(x: Any) -> Tensor:
@@ -426,41 +412,33 @@ def _floor_divide(a: Node, b: Node) -> Node:
     return g.floordiv(a, b) if dt.is_float(a.dtype) else g.div(a, b)
 
 
-add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", "iuf")
+add = _binary("add", g.add, "a + b", "cr.add([1, 2], 0.5) -> tensor([1.5, 2.5])", kinds="iuf")
 subtract = _binary(
-    "subtract",
-    g.sub,
-    "a - b",
-    kinds="iuf",
-    example="cr.subtract([3.0, 2.0], 1.0) -> tensor([2., 1.])",
+    "subtract", g.sub, "a - b", "cr.subtract([3.0, 2.0], 1.0) -> tensor([2., 1.])", kinds="iuf"
 )
 multiply = _binary(
-    "multiply",
-    g.mul,
-    "a · b",
-    kinds="iuf",
-    example="cr.multiply([1.0, 2.0], 3.0) -> tensor([3., 6.])",
+    "multiply", g.mul, "a · b", "cr.multiply([1.0, 2.0], 3.0) -> tensor([3., 6.])", kinds="iuf"
 )
 divide = _binary(
     "divide",
     _true_divide,
     "a / b; integers are divided as float32",
     "cr.divide([1, 2], 2) -> tensor([0.5, 1. ])",
-    "f",
+    kinds="f",
 )
 floor_divide = _binary(
     "floor_divide",
     _floor_divide,
     "⌊a / b⌋, so that a = b · (a // b) + a % b; an integer divided by 0 gives 0",
     "cr.floor_divide(-7, 2) -> tensor(-4)",
-    "iuf",
+    kinds="iuf",
 )
 remainder = _binary(
     "remainder",
     g.mod,
     "a - b⌊a / b⌋, with the sign of b",
     "cr.remainder(-7, 3) -> tensor(2)",
-    "iuf",
+    kinds="iuf",
 )
 maximum = _binary(
     "maximum",
@@ -472,56 +450,49 @@ minimum = _binary(
     "minimum",
     g.min,
     "The smaller of a and b; NaN if one is NaN",
-    example="cr.minimum([1.0, 5.0], [4.0, 2.0]) -> tensor([1., 2.])",
+    "cr.minimum([1.0, 5.0], [4.0, 2.0]) -> tensor([1., 2.])",
 )
 logaddexp = _binary(
     "logaddexp",
     el.logaddexp,
     "ln(eᵃ + eᵇ), without overflow",
+    "cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",
     kinds="f",
-    example="cr.logaddexp([0.0, 1000.0], [0.0, 1000.0]) -> tensor([6.9315e-01, 1.0007e+03])",
 )
 atan2 = arctan2 = _binary(
     "atan2",
     el.atan2,
     "The angle of the point (b, a), in [-π, π]",
+    "cr.atan2([1.0, 0.0], [1.0, -1.0]) -> tensor([0.7854, 3.1416])",
     kinds="f",
-    example="cr.atan2([1.0, 0.0], [1.0, -1.0]) -> tensor([0.7854, 3.1416])",
 )
 hypot = _binary(
-    "hypot",
-    el.hypot,
-    "√(a² + b²), without overflow",
-    kinds="f",
-    example="cr.hypot(3.0, 4.0) -> tensor(5.)",
+    "hypot", el.hypot, "√(a² + b²), without overflow", "cr.hypot(3.0, 4.0) -> tensor(5.)", kinds="f"
 )
 copysign = _binary(
     "copysign",
     el.copysign,
     "|a| with the sign of b",
+    "cr.copysign([1.0, 2.0], [-0.0, 3.0]) -> tensor([-1.,  2.])",
     kinds="f",
-    example="cr.copysign([1.0, 2.0], [-0.0, 3.0]) -> tensor([-1.,  2.])",
 )
 nextafter = _binary("nextafter", el.nextafter, "The next float from a towards b", kinds="f")
 equal = _binary("equal", g.eq, "a = b", "cr.equal([1, 2], 2) -> tensor([False,  True])")
 not_equal = _binary(
-    "not_equal",
-    g.ne,
-    "a ≠ b",
-    example="cr.not_equal([1, 2, 3], 2) -> tensor([ True, False,  True])",
+    "not_equal", g.ne, "a ≠ b", "cr.not_equal([1, 2, 3], 2) -> tensor([ True, False,  True])"
 )
 less = _binary("less", g.lt, "a < b")
 less_equal = _binary(
     "less_equal",
     g.le,
     "a ≤ b",
-    example="cr.less_equal([1.0, 2.0, 3.0], 2.0) -> tensor([ True,  True, False])",
+    "cr.less_equal([1.0, 2.0, 3.0], 2.0) -> tensor([ True,  True, False])",
 )
 greater = _binary(
     "greater",
     lambda a, b: g.lt(b, a),
     "a > b",
-    example="cr.greater([1.0, 2.0, 3.0], 2.0) -> tensor([False, False,  True])",
+    "cr.greater([1.0, 2.0, 3.0], 2.0) -> tensor([False, False,  True])",
 )
 greater_equal = _binary("greater_equal", lambda a, b: g.le(b, a), "a ≥ b")
 
@@ -540,19 +511,19 @@ logical_and = _logical(
     "logical_and",
     g.and_,
     "a and b",
-    example="cr.logical_and([True, True], [True, False]) -> tensor([ True, False])",
+    "cr.logical_and([True, True], [True, False]) -> tensor([ True, False])",
 )
 logical_or = _logical(
     "logical_or",
     g.or_,
     "a or b",
-    example="cr.logical_or([True, False], [False, False]) -> tensor([ True, False])",
+    "cr.logical_or([True, False], [False, False]) -> tensor([ True, False])",
 )
 logical_xor = _logical(
     "logical_xor",
     g.ne,
     "Exactly one of a and b",
-    example="cr.logical_xor([True, True], [True, False]) -> tensor([False,  True])",
+    "cr.logical_xor([True, True], [True, False]) -> tensor([False,  True])",
 )
 
 

@@ -26,6 +26,7 @@ __all__ = [  # what `chainrule` offers
 
 
 Axis = int | Sequence[int] | None
+Keep = bool | None
 
 
 class Extreme(NamedTuple):
@@ -56,9 +57,7 @@ def normalize_axes(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
     return axes
 
 
-def pick(
-    name: str, axis: Any, dim: Any, keepdims: bool | None, keepdim: bool | None
-) -> tuple[Any, bool]:
+def pick(name: str, axis: Any, dim: Any, keepdims: Keep, keepdim: Keep) -> tuple[Any, bool]:
     """One of ``axis``/``dim`` and one of ``keepdims``/``keepdim``."""
     if axis is not None and dim is not None:
         raise OptionError(f"{name}: axis and dim are the same argument; give one of them")
@@ -82,8 +81,8 @@ def sum(  # noqa: A001 - NumPy's name
     axis: Axis = None,
     *,
     dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
     dtype: Any = None,
 ) -> Tensor:
     """Σ x over ``axis`` (all axes by default). Bools and integers are summed as int64.
@@ -107,12 +106,7 @@ def number_node(node: Node, dtype: Any) -> Node:
 
 
 def mean(
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Σ x / n over ``axis``. Integers are averaged as float32.
 
@@ -136,8 +130,8 @@ def var(
     axis: Axis = None,
     *,
     dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
     ddof: float = 0,
     correction: float | None = None,
     unbiased: bool | None = None,
@@ -182,8 +176,8 @@ def _extreme(
     x: Any,
     axis: Axis,
     dim: Axis,
-    keepdims: bool | None,
-    keepdim: bool | None,
+    keepdims: Keep,
+    keepdim: Keep,
     reduce: Callable[[Node, Sequence[int]], Node],
 ) -> Tensor:
     axis, keepdims = pick(name, axis, dim, keepdims, keepdim)
@@ -196,12 +190,7 @@ def _extreme(
 
 
 def amax(
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """The largest element over ``axis``; NaN if there is one. Equal maxima share the gradient.
 
@@ -213,12 +202,7 @@ def amax(
 
 
 def amin(
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """The smallest element over ``axis``; NaN if there is one. Equal minima share the gradient.
 
@@ -234,8 +218,8 @@ def max(  # noqa: A001 - NumPy's name
     axis: Axis = None,
     *,
     dim: int | None = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
 ) -> Any:
     """The largest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
     the first of equal maxima has the gradient that they share otherwise.
@@ -262,8 +246,8 @@ def min(  # noqa: A001 - NumPy's name
     axis: Axis = None,
     *,
     dim: int | None = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
 ) -> Any:
     """The smallest element over ``axis``. With ``dim=`` (PyTorch): the pair (values, indices), and
     the first of equal minima has the gradient that they share otherwise.
@@ -288,8 +272,8 @@ def argmax(
     axis: int | None = None,
     *,
     dim: int | None = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
 ) -> Tensor:
     """The position (int64) of the largest element along ``axis``, the first if several; of all if
     None.
@@ -307,8 +291,8 @@ def argmin(
     axis: int | None = None,
     *,
     dim: int | None = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
 ) -> Tensor:
     """The position (int64) of the smallest element along ``axis``, the first if several; of all if
     None.
@@ -360,12 +344,7 @@ def _truth(
 
 
 def any(  # noqa: A001 - NumPy's name
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether one element over ``axis`` is not zero (False if there are none).
 
@@ -378,12 +357,7 @@ def any(  # noqa: A001 - NumPy's name
 
 
 def all(  # noqa: A001 - NumPy's name
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether no element over ``axis`` is zero (True if there are none).
 
@@ -396,12 +370,7 @@ def all(  # noqa: A001 - NumPy's name
 
 
 def count_nonzero(
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """How many elements over ``axis`` are not zero, int64.
 
@@ -418,8 +387,8 @@ def prod(
     axis: Axis = None,
     *,
     dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
     dtype: Any = None,
 ) -> Tensor:
     """Π x over ``axis``, by halving: exact gradients also where elements are zero.
@@ -502,12 +471,7 @@ def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...]
 
 
 def logsumexp(
-    x: Any,
-    axis: Axis = None,
-    *,
-    dim: Axis = None,
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """ln Σ eˣ over ``axis``, without overflow.
 
@@ -553,8 +517,8 @@ def norm(
     *,
     p: float | None = None,
     dim: Axis = None,  # noqa: A002
-    keepdims: bool | None = None,
-    keepdim: bool | None = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
 ) -> Tensor:
     """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0
     is 0. Powers of elements do not overflow: only a norm above the dtype's largest number is inf.

@@ -15,12 +15,13 @@ from ..value import Tensor, array_of, as_tensor, make
 from . import elementwise as e
 from . import reduce as r
 from . import shape as s
-from .index import scatter_add, sort
-from .sets import unique_all
+from .index import scatter_add, sort, take
+from .joining import narrow, stack
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "bincount", "cdist", "median", "quantile", "unique",
+    "bincount", "cdist", "median", "quantile", "unique", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values",
 ]
 # fmt: on
 
@@ -58,7 +59,7 @@ def quantile(
     tensor, along = _sorted("quantile", x, axis if dim is None else dim)
     found = [_between(tensor, float(p) * (tensor.shape[along] - 1), along) for p in shares.flat]
     results = [_kept(f, along, x, axis if dim is None else dim, keep) for f in found]
-    return results[0] if shares.ndim == 0 else s.stack(results)
+    return results[0] if shares.ndim == 0 else stack(results)
 
 
 def median(
@@ -83,7 +84,7 @@ def median(
     ordered = sort(as_tensor(x), dim=dim)
     along = ordered.values.ndim + dim if dim < 0 else dim
     n = ordered.values.shape[along]
-    parts = [s.narrow(part, along, (n - 1) // 2, 1) for part in ordered]
+    parts = [narrow(part, along, (n - 1) // 2, 1) for part in ordered]
     return Middle(*(p if keepdim else s.squeeze(p, along) for p in parts))
 
 
@@ -107,10 +108,10 @@ def _sorted(name: str, x: Any, axis: int | None) -> tuple[Tensor, int]:
 def _between(ordered: Tensor, place: float, along: int) -> Tensor:
     low = math.floor(place)
     share = place - low
-    first = s.narrow(ordered, along, low, 1)
+    first = narrow(ordered, along, low, 1)
     if share == 0:
         return first
-    return e.lerp(first, s.narrow(ordered, along, low + 1, 1), share)
+    return e.lerp(first, narrow(ordered, along, low + 1, 1), share)
 
 
 def _kept(found: Tensor, along: int, x: Any, axis: int | None, keep: bool) -> Tensor:
@@ -183,3 +184,77 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
             f"cdist: rows of equal length are expected, got shapes {a.shape} and {b.shape}"
         )
     return r.norm(s.unsqueeze(a, -2) - s.unsqueeze(b, -3), p, axis=-1)
+
+
+# -- the different elements, by the Array API's four names -----------------------------------------
+class UniqueAll(NamedTuple):
+    """What `unique_all` returns."""
+
+    values: Tensor
+    indices: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` returns."""
+
+    values: Tensor
+    counts: Tensor
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` returns."""
+
+    values: Tensor
+    inverse_indices: Tensor
+
+
+def unique_all(x: Any) -> UniqueAll:
+    """The different elements in ascending order; where each is first; for each element of ``x`` the
+    number of its value; how often each value is there. NaN differs from NaN.
+
+    >>> import chainrule as cr
+    >>> found = cr.unique_all([5, 2, 5])
+    >>> found.values, found.indices, found.inverse_indices, found.counts
+    (tensor([2, 5]), tensor([1, 0]), tensor([1, 0, 1]), tensor([1, 2]))
+    """
+    array = array_of(as_tensor(x))
+    _, first, inverse, counts = np.unique(
+        array, return_index=True, return_inverse=True, return_counts=True, equal_nan=False
+    )
+    where, number, count = (as_tensor(i.astype(np.int64)) for i in (first, inverse, counts))
+    return UniqueAll(take(s.ravel(x), where), where, number.reshape(array.shape), count)
+
+
+def unique_counts(x: Any) -> UniqueCounts:
+    """The different elements in ascending order, and how often each is there.
+
+    >>> import chainrule as cr
+    >>> cr.unique_counts([5, 2, 5]).counts
+    tensor([1, 2])
+    """
+    found = unique_all(x)
+    return UniqueCounts(found.values, found.counts)
+
+
+def unique_inverse(x: Any) -> UniqueInverse:
+    """The different elements in ascending order, and for each element of ``x`` the number of its
+    value.
+
+    >>> import chainrule as cr
+    >>> cr.unique_inverse([5, 2, 5]).inverse_indices
+    tensor([1, 0, 1])
+    """
+    found = unique_all(x)
+    return UniqueInverse(found.values, found.inverse_indices)
+
+
+def unique_values(x: Any) -> Tensor:
+    """The different elements in ascending order.
+
+    >>> import chainrule as cr
+    >>> cr.unique_values([5, 2, 5])
+    tensor([2, 5])
+    """
+    return unique_all(x).values

@@ -80,7 +80,7 @@ class Sentinel:
     def explain(self, last: int, run: Run) -> NonFiniteLossError:
         """The error for a bad loss among the batches before ``last``."""
         kept, steps = self.kept, self.data.steps
-        if kept is not None and steps == 1:
+        if kept is not None and not self.data.keyed:
             kept = self._nearer(kept, last, run)
         if kept is None:
             return NonFiniteLossError(
@@ -156,7 +156,7 @@ class Sentinel:
     def _begin(self, epoch: int) -> None:
         """Order and rates of an epoch of the fit."""
         self.set_rates(epoch)
-        if self.data.steps > 1:
+        if self.data.keyed:
             self.steps.cursor.start(self.task.seed, self.first_epoch + epoch)
 
     def _before(self, bad: int, kept: Held, replay: Callable[[int], None]) -> Array:
@@ -202,7 +202,7 @@ class Sentinel:
         self._begin(kept.batch // self.data.steps)
         kept.copy.put_back()
         self.task.step, self.steps.meter.rows = kept.step, kept.rows
-        if self.data.steps > 1:
+        if self.data.keyed:
             epoch = self.first_epoch + kept.batch // self.data.steps
             self.steps.cursor.arrange(self.task.seed, epoch)
 

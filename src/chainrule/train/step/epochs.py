@@ -63,7 +63,7 @@ class Epochs:
         parts: list[Turn | Copy] = [Copy(rows, t) for t, rows in self._rates]
         turns = [steps.training_turn(data, *turn) for turn in data.turns(task.accumulate)]
         parts += self._pass(steps.meter, steps.cursor, turns, self._trained)
-        if data.steps > 1:
+        if data.keyed:
             parts.insert(0, Copy(self._orders, steps.cursor.order))
         if data.by_length is not None:
             self._row_orders = self._rows(data.by_length.rows)
@@ -101,7 +101,7 @@ class Epochs:
         losses, and their measures."""
         steps, task = self.steps, self.steps.task
         self._first = first
-        if self.data.steps > 1:
+        if self.data.keyed:
             self._orders[:count] = steps.cursor.orders(task.seed, task.epoch, count)
         if self.data.by_length is not None:
             for i in range(count):

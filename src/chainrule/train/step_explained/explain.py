@@ -18,8 +18,9 @@ from ...nn.trail import headline
 from ...optim.lbfgs import LBFGS
 from ...optim.optimizer import Optimizer
 from ...optim.sgd import SGD
+from ...tensor.grad_mode import no_grad
 from ...tensor.ops.create import asarray
-from ...tensor.value import Value, no_grad
+from ...tensor.value import Value
 from ..kept import Kept
 from ..measure.objective import Objective, is_label_loss, loss_name
 from ..measure.targets import prepare_targets

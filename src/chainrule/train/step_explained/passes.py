@@ -10,9 +10,9 @@ import numpy as np
 from ...core.node import Array
 from ...errors import OptionError
 from ...nn.module import Module
+from ...tensor.grad_mode import enable_grad, no_grad
 from ...tensor.ops.create import asarray
 from ...tensor.tensor import Tensor
-from ...tensor.value import enable_grad, no_grad
 from ..measure.batch import Batch
 from ..measure.objective import Objective, is_label_loss, match_target
 from .losses import Outputs

@@ -16,8 +16,9 @@ from ...errors import OptionError
 from ...nn.module import Module
 from ...nn.trail import headline
 from ...runtime import realize as rt
+from ...tensor.grad_mode import enable_grad
 from ...tensor.ops.create import asarray
-from ...tensor.value import Value, enable_grad
+from ...tensor.value import Value
 from ..measure.batch import Batch
 from ..measure.objective import Objective
 

@@ -48,9 +48,9 @@ class Tile(NamedTuple):
     packed: bool
     outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
     adds: bool = False  # to what is there
+    parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
     written: int = 0  # lines for each row that are asked for on the way, to write to them
     read: int = 0  # and to read
-    parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
 
     @property
     def scalar(self) -> str:
@@ -167,6 +167,11 @@ def accumulate(
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
+
+
 def _ask(
     f: Function, table: Value, count: int, write: bool, turn: Value, turns: int, step: int
 ) -> None:
@@ -176,11 +181,6 @@ def _ask(
     if step < each:
         number = least(f, f.add(f.mul(turn, i64(each)), i64(step)), i64(count - 1))
         f.prefetch(f.load("ptr", f.gep(table, number, "ptr")), write)
-
-
-def follows(step: int, row: int, rows: int) -> bool:
-    """Whether a step leads from an element of a row to one of another."""
-    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
