@@ -93,6 +93,7 @@ class Loop(Run):
             if self.batch >= self.data.steps:
                 self._end_epoch()
         self.steps.per_step[self.data.batch] = self.per_step
+        self.sentinel.leave()
         self._mark(task._stop)
 
     def _mark(self, stopped: str) -> None:

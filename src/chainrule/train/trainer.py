@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,11 +27,12 @@ from .alone import one_thread
 from .inspect.diagnosis import Diagnosis, diagnose
 from .inspect.lr_finder import LRSearch, find_lr
 from .interrupt import interruptible
-from .listeners.callbacks import as_callbacks
 from .listeners.early_stopping import EarlyStopping, early_stopping_of
+from .listeners.given import as_callbacks
 from .loop import Loop
 from .measure.history import History
 from .measure.measures import Measures
+from .measure.probabilities import probabilities
 from .rows.dataset import EVALUATION_BATCH, Dataset
 from .rows.loaders import gives_batches, training_rows
 from .run import Plan
@@ -231,6 +233,18 @@ class Trainer(Task):
     def _run(self, plan: Plan) -> Any:
         return Loop(self._steps, plan).run()
 
+    def train_on_batch(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None
+    ) -> dict[str, float]:
+        """One step with these rows; returns loss and metrics, by name. It is an epoch of one step:
+        schedules go on, and the history grows by one. `fit` is the quicker way to many steps.
+        """
+        first = next(iter(x.values())) if isinstance(x, Mapping) else x
+        rows = len(first[0] if isinstance(first, tuple) else first)
+        options = {"sample_weight": sample_weight, "class_weight": class_weight}
+        found = self.fit(x, y, 1, rows, shuffle=False, progress=False, diagnose=False, **options)
+        return Measures({name: values[-1] for name, values in found.items() if values})
+
     # -- evaluation --------------------------------------------------------------------------------
     @knows(EVALUATE, EVALUATE_SYNONYMS)
     @one_thread()
@@ -274,6 +288,17 @@ class Trainer(Task):
         with self._mode(False):
             prediction = given.prediction_of("predict", self._steps, data)
             return outputs_of(data, int(batch_size), prediction, self._predicted)
+
+    @knows(PREDICT, PREDICT_SYNONYMS)
+    def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
+        """Probabilities, as the loss understands the outputs: the softmax of logits over axis 1
+        (``CrossEntropyLoss``), their sigmoid (``BCEWithLogitsLoss``), the exponential of
+        log-probabilities (``NLLLoss``).
+
+        Raises OptionError for another loss, or several.
+        """
+        loss = self.objective.parts[0].loss if self.objective.single else self.loss
+        return probabilities(loss, self.predict(x, batch_size))
 
     def _predicted(self, data: Dataset, tensors: Any) -> Any:
         return self._steps.run_prediction(data, tensors)

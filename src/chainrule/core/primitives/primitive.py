@@ -44,6 +44,7 @@ class Primitive:
     by_parts: bool = False  # a part of the result is one input: it can be computed where it is put
     updates: bool = False  # the first input, some elements changed: it may be written in its place
     chain: bool = False  # one long chain of instructions that wait for each other
+    copies: bool = False  # it is there for a buffer of its own
     traps: bool = False  # divides or branches: it must not see lanes that hold nothing
 
     @property

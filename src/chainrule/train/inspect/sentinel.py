@@ -28,6 +28,8 @@ from .replay import Replay
 
 COST = 0.005
 """The share of the time that copies may take."""
+MEMORY = 64 << 20
+"""The bytes of copies that are kept between two fits, at most."""
 NEAR = 64
 """How many batches are run again one by one, where it can be chosen."""
 
@@ -61,21 +63,34 @@ class Sentinel:
         """The task's count of epochs where this fit began."""
         self.kept: Held | None = None
         self._cost, self._last = 0.0, -math.inf
+        self._memory, steps.memory = steps.memory, {}
 
     def keep(self, batch: int) -> None:
         """Copy the state before ``batch``, unless that was done too short a time ago."""
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
-        copy = Kept(updated_tensors(self.steps.training_traces()))
+        self._take_back()
+        copy = Kept(updated_tensors(self.steps.training_traces()), self._memory)
         self.kept = Held(batch, self.task.step, self.steps.meter.rows, copy)
         self._last = time.perf_counter()
         self._cost = self._last - now
 
     def forget(self) -> None:
         """Something outside the program has changed the state: steps before cannot be run again."""
-        self.kept = None
+        self._take_back()
         self._last = min(self._last, time.perf_counter() - 0.75 * self._cost / COST)
+
+    def leave(self) -> None:
+        """The fit is over. The next one copies into the same memory, if that is little."""
+        self._take_back()
+        if sum(a.nbytes for a in self._memory.values()) <= MEMORY:
+            self.steps.memory = self._memory
+
+    def _take_back(self) -> None:
+        """Take the memory of the copy there is for the next one."""
+        if self.kept is not None:
+            self._memory, self.kept = self.kept.copy.memory, None
 
     def explain(self, last: int, run: Run) -> NonFiniteLossError:
         """The error for a bad loss among the batches before ``last``."""

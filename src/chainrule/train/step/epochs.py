@@ -46,7 +46,7 @@ class Epochs:
         task = steps.task
         self.steps, self.data, self.validation = steps, data, validation
         model = task.model_tensors() if weights else {}
-        kept = sum(t.node.size * t.dtype.itemsize for t in model.values())
+        kept = sum(t.numel() * t.dtype.itemsize for t in model.values())
         kept += data.rows * 4 if data.by_length is not None else 0
         self.most = int(max(1, min(MOST, RECORD_BYTES // max(kept, 1))))
         self._weights = {k: self._rows(t) for k, t in model.items()}

@@ -59,6 +59,7 @@ class Steps:
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
         self.schedules = Schedules(task)
+        self.memory: dict[int, Array] = {}  # of the sentinel's copies, by tensor
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
@@ -383,7 +384,8 @@ class Static:
         x, y = data.x, data.y
         structure = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
         self.kind, self.to_float = kind, data.to_float
-        self.x, self.y = _empty(x), _empty(x if y is None else y)
+        self.x = _empty(x)
+        self.y = self.x if y is None else _empty(y)
         self.augment = data.augment
         self.key = (kind, data.to_float, structure, data.augment)
 

@@ -60,8 +60,8 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def plan_of(c: Contraction, target: Target) -> Plan:
-    """Choose tiles, panels and what is packed."""
+def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
+    """Choose tiles, of ``tallest`` rows at most, panels and what is packed."""
     lanes, size = target.lanes(c.dtype), c.itemsize
     spare = 1 if target.has_fma and "float" in c.dtype else 2  # the broadcast element, the product
     registers = target.vector_registers - spare
@@ -73,7 +73,7 @@ def plan_of(c: Contraction, target: Target) -> Plan:
     elif c.m < 7:
         width = min(vectors, 4, registers // (c.m + 1))
     width = max(width, 1)
-    most = min((registers - width) // width, 14)
+    most = min((registers - width) // width, tallest)
     tiles = -(-c.m // most)
     rows = -(-c.m // tiles)
     tall = c.m - tiles * (rows - 1)

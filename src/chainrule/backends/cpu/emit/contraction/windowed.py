@@ -32,6 +32,7 @@ from .tiled import TileEmitter
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
 FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
+TALLEST = 20  # rows of a tile of one vector
 ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
@@ -69,7 +70,7 @@ def _overlapping(c: Windowed, target: Target) -> Windowed:
     what a row reads, the one before has read, and it stays in a register."""
     if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
         return c
-    rows = plan_of(c.flat, target).rows
+    rows = _plan(c, target).rows
     for i, d in enumerate(c.k):
         if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
             return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
@@ -93,10 +94,15 @@ class Layout(NamedTuple):
         return prod(d.extent for d in c.k[self.outside :])
 
 
+def _plan(c: Windowed, target: Target) -> Plan:
+    """Tiles and panels: where columns are one vector, each of its loads should serve many rows."""
+    one = c.n.extent <= target.lanes(c.dtype)
+    return plan_of(c.flat, target, TALLEST) if one else plan_of(c.flat, target)
+
+
 def layout_of(c: Windowed, target: Target) -> Layout:
     """Tiles and panels, what is packed, and which loops go around the tiles."""
-    flat = c.flat
-    plan = plan_of(flat, target)
+    flat, plan = c.flat, _plan(c, target)
     panels = plan.panels + (plan.rest is not None)
     outside, terms = 0, c.terms
     row = plan.width * flat.itemsize
@@ -300,7 +306,7 @@ class _Windows(TileEmitter):
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
-            self._parts,
+            parts=self._parts,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
 
