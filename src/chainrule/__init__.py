@@ -56,6 +56,7 @@ newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.
 _LAZY_MODULES = (
+    "callbacks",
     "data",
     "estimators",
     "experiments",
@@ -78,6 +79,7 @@ _LAZY_NAMES: dict[str, str] = {
 _missing = _answers_of(__name__)
 
 if TYPE_CHECKING:
+    from . import callbacks as callbacks
     from . import data as data
     from . import estimators as estimators
     from . import experiments as experiments

@@ -163,6 +163,31 @@ def test_a_column_that_gives_the_target_away_is_said():
     assert not any("alone" in n for n in plain.notes)
 
 
+def test_two_columns_that_give_the_target_away_are_said():
+    numbers = {"x": X, "a": RNG.normal(size=N), "b": RNG.normal(size=N) * 1.5 + 7}
+    for target, said in (
+        (numbers["a"] + numbers["b"] - 3, "'a' + 'b' is the target (but for a constant, 100.00%"),
+        (numbers["b"] - numbers["a"], "'b' - 'a' is the target (but for a constant, 100.00%"),
+        (-numbers["a"] - numbers["b"], "-'a' - 'b' is the target (but for a constant, 100.00%"),
+        (3 * numbers["a"] + numbers["x"], ""),
+        (numbers["a"] + RNG.normal(size=N), ""),
+    ):
+        notes = TableModel.fit({**numbers, "n": target}, "n", **QUICK).notes
+        notes = [n for n in notes if "is the target" in n]
+        assert len(notes) == bool(said) and all(n.startswith(said) for n in notes)
+    shop, day = RNG.integers(0, 3, N), RNG.integers(0, 2, N)
+    table = {"x": X, "shop": np.array(list("abc"))[shop], "day": np.array(list("ef"))[day]}
+    y = np.where((shop + day) % 2, "p", "q")
+    notes = TableModel.fit({**table, "y": y}, "y", **QUICK).notes
+    assert [n for n in notes if "together" in n] == [
+        "'shop' and 'day' together are right in 100.0% of the rows; are both known before the "
+        "target is? If not, drop one (--drop shop)"
+    ]
+    y[RNG.permutation(N)[: N // 10]] = "q"
+    notes = TableModel.fit({**table, "y": y}, "y", **QUICK).notes
+    assert not any("together" in n for n in notes)
+
+
 def test_more_columns_than_rows_and_numbers_of_rows_are_said():
     wide = {f"c{i}": RNG.normal(size=20) for i in range(30)} | {"n": RNG.normal(size=20)}
     assert any(

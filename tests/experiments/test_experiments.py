@@ -9,15 +9,25 @@ import numpy as np
 import pytest
 
 from chainrule.errors import DataError, OptionError
-from chainrule.experiments import EXPERIMENTS, family_trees, negation, reproduce, symmetry, t_c, xor
+from chainrule.experiments import (
+    EXPERIMENTS,
+    family_facts,
+    family_trees,
+    negation,
+    reproduce,
+    symmetry,
+    t_c,
+    xor,
+)
 from chainrule.experiments.addition import INPUTS as ADDENDS
 from chainrule.experiments.addition import TARGETS as SUMS
 from chainrule.experiments.addition import handmade
 from chainrule.experiments.base import Lab, bits, run_experiment
 from chainrule.experiments.parity import ideal, parity
-from chainrule.experiments.perceptron import present, separable, sweep, with_bias
+from chainrule.experiments.perceptron import separable
 from chainrule.experiments.replicas import outputs
 from chainrule.experiments.sequence_completion import TEST, TRAIN, cases
+from chainrule.experiments.threshold import present, sweep, with_bias
 
 # Not calibrated before the first run; see docs/experiments.md.
 MISSED = {
@@ -55,8 +65,8 @@ def test_the_handmade_adder_and_the_ideal_thermometer() -> None:
 
 # -- data ------------------------------------------------------------------------------------------
 def test_family_facts() -> None:
-    facts = family_trees.facts()
-    x, d = family_trees.cases()
+    facts = family_facts.facts()
+    x, d = family_facts.cases()
     assert len(facts) == len(x) == 104 and d.sum() == 112
     assert len({tuple(row) for row in x}) == 104 and (x.sum(1) == 2).all()
     known = {(p, r): answers for p, r, answers in facts}
@@ -66,7 +76,7 @@ def test_family_facts() -> None:
     assert known["Margaret", "nephew"] == {"Colin"}
     assert ("Margaret", "father") not in known
     count = {
-        r: sum(1 for _, relation, _ in facts if relation == r) // 2 for r in family_trees.RELATIONS
+        r: sum(1 for _, relation, _ in facts if relation == r) // 2 for r in family_facts.RELATIONS
     }
     assert list(count.values()) == [6, 6, 5, 5, 6, 6, 2, 2, 3, 3, 4, 4]
 

@@ -7,22 +7,22 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import DataError
-from chainrule.experiments import finetuning
+from chainrule.experiments import few_labels, finetuning
 from chainrule.experiments.base import Lab
 
 RNG = np.random.default_rng(0)
 
 
-def small(count: int = 60) -> finetuning.Task:
+def small(count: int = 60) -> few_labels.Task:
     """Words that repeat a syllable, of two classes."""
     kinds = [["".join(RNG.permutation(list("aab"))) * 3 for _ in range(count)],
              ["".join(RNG.permutation(list("abb"))) * 3 for _ in range(count)]]  # fmt: skip
     text = "\n".join(w for pair in zip(*kinds, strict=True) for w in pair)
-    return finetuning.task("small", text, kinds, [k[:20] for k in kinds])
+    return few_labels.task("small", text, kinds, [k[:20] for k in kinds])
 
 
 def test_trigrams_are_those_of_the_formula() -> None:
-    what = finetuning.task("t", "abc", [["abc", "abb"], ["bca"]], [["abc"], ["bca"]])
+    what = few_labels.task("t", "abc", [["abc", "abb"], ["bca"]], [["abc"], ["bca"]])
     rows = np.arange(3)
     for c, row in enumerate(what.x_test):
         likely = []
@@ -32,7 +32,7 @@ def test_trigrams_are_those_of_the_formula() -> None:
             both = sum((r == row).all() for r in own)
             likely.append((both + 0.1) / (count + 0.1 * len(what.corpus.vocabulary)))
         assert np.argmax(likely) == c
-    assert finetuning.trigrams(what, rows) == 1.0
+    assert few_labels.trigrams(what, rows) == 1.0
 
 
 def test_a_net_that_has_read_starts_from_it_and_learns() -> None:
@@ -51,8 +51,8 @@ def test_a_net_that_has_read_starts_from_it_and_learns() -> None:
 
 def test_the_tasks_hold_what_they_say() -> None:
     try:
-        what = finetuning.languages(np.random.default_rng(0))
-        words = finetuning.names_or_words(np.random.default_rng(0))
+        what = few_labels.languages(np.random.default_rng(0))
+        words = few_labels.names_or_words(np.random.default_rng(0))
     except DataError as error:
         pytest.skip(str(error).splitlines()[0])
     assert what.x.shape == (6000, 12) and what.classes == 3 and words.classes == 2

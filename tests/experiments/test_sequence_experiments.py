@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.data import TextCorpus
-from chainrule.experiments import EXPERIMENTS, lstm, reproduce, text
+from chainrule.experiments import EXPERIMENTS, lstm, reber, reproduce, text
 from chainrule.experiments.base import Lab, run_experiment
 
 PLAY = TextCorpus("First Citizen:\nBefore we proceed any further, hear me speak. " * 40)
@@ -15,17 +15,17 @@ PLAY = TextCorpus("First Citizen:\nBefore we proceed any further, hear me speak.
 
 # -- long lags -------------------------------------------------------------------------------------
 def test_a_string_is_legal_if_what_may_follow_is_above_all_else() -> None:
-    x, lengths, y, allowed = lstm.coded(["BTBPVVETE", "BPBTXSEPE"], 10)
+    x, lengths, y, allowed = reber.coded(["BTBPVVETE", "BPBTXSEPE"], 10)
     assert x.shape == (2, 10, 7) and lengths.tolist() == [8, 8]
-    assert "".join(lstm.REBER_SYMBOLS[i] for i in y[0, :8]) == "TBPVVETE" and (y[:, 8:] < 0).all()
+    assert "".join(reber.REBER_SYMBOLS[i] for i in y[0, :8]) == "TBPVVETE" and (y[:, 8:] < 0).all()
     assert (x[0, :8].argmax(-1)[1:] == y[0, :7]).all()
     scores = np.where(allowed, 1.0, 0.0)
     scores[0, 0] += 5  # only the order within a step counts
-    assert lstm.legal(scores, lengths, allowed).all()
+    assert reber.legal(scores, lengths, allowed).all()
     scores[1, 9] = 3.0  # behind the end
-    assert lstm.legal(scores, lengths, allowed).all()
+    assert reber.legal(scores, lengths, allowed).all()
     scores[1, 6] = np.eye(7)[1]  # T where P must come
-    assert lstm.legal(scores, lengths, allowed).tolist() == [True, False]
+    assert reber.legal(scores, lengths, allowed).tolist() == [True, False]
 
 
 def test_states_of_cells_are_those_of_the_layer_step_by_step() -> None:

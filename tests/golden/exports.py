@@ -36,6 +36,7 @@ WITHOUT_CASE = {
     "ParameterList": "computes nothing",
     "ParameterDict": "computes nothing",
     "RBM": "not in PyTorch: exact sums over all states in NumPy, test_boltzmann.py",
+    "Dense": "LazyLinear and an activation, test_keras_words.py",
     "CrossMapLRN2d": "LocalResponseNorm's formula with another first sum, test_lazy.py",
     **{n: "becomes another module, test_lazy.py" for n in MODULES if n.startswith("Lazy")},
 }

@@ -41,7 +41,7 @@ class DataLoader:
 
 
 class OfKeras(Callback):
-    def on_train_begin(self, logs: Any = None) -> None: ...
+    def on_test_begin(self, logs: Any = None) -> None: ...
 
 
 class Misspelled(Callback):
@@ -49,7 +49,7 @@ class Misspelled(Callback):
 
 
 class OtherArguments(Callback):
-    def on_epoch_end(self, epoch, logs=None): ...  # type: ignore[no-untyped-def, override]
+    def on_epoch_end(self, logs): ...  # type: ignore[no-untyped-def, override]
 
 
 class NeverCalled(Callback):
@@ -57,7 +57,7 @@ class NeverCalled(Callback):
 
 
 class EachBatch(Callback):
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any) -> None: ...
 
 
 def of_rows(batch: int) -> data.DataLoader:
@@ -119,9 +119,9 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         lambda: trainer().fit(data.DataLoader(data.TensorDataset(X))), DataError,
         "fit: the batches of the DataLoader are no pairs (x, y)",
     ),
-    "a function of two arguments": (
-        lambda: trainer().fit(X, Y, callbacks=[lambda epoch, logs: None]), OptionError,
-        "callbacks: <lambda>(epoch, logs) cannot be called as it is; write f(trainer, epoch, logs),"
+    "a function of one argument": (
+        lambda: trainer().fit(X, Y, callbacks=[lambda logs: None]), OptionError,
+        "callbacks: <lambda>(logs) cannot be called as it is; write f(trainer, epoch, logs),"
         " a function of three arguments",
     ),
     "save_best_only of a folder": (
@@ -135,18 +135,17 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "nn.Sequential(nn.Linear(...), nn.ReLU())",
     ),
     "a layer of Keras": (
-        lambda: nn.Dense, AttributeError,
-        "module 'chainrule.nn' has no attribute 'Dense'; write nn.Linear(inputs, units), and the "
-        "activation as a layer: nn.ReLU()",
+        lambda: nn.Activation, AttributeError,
+        "module 'chainrule.nn' has no attribute 'Activation'; write the activation itself, as "
+        "nn.ReLU()",
     ),
     "a method of Keras' models": (
         lambda: nn.Linear(3, 2).fit(X, Y), AttributeError,
         "Linear has no attribute 'fit'; write cr.Trainer(model, loss, optimizer).fit(x, y)",
     ),
     "a batch at a time": (
-        lambda: trainer().train_on_batch(X, Y), AttributeError,
-        "a Trainer has no attribute 'train_on_batch'; write trainer.fit(x, y, epochs=1, "
-        "batch_size=len(x), shuffle=False)",
+        lambda: trainer().test_on_batch(X, Y), AttributeError,
+        "a Trainer has no attribute 'test_on_batch'; write trainer.evaluate(x, y)",
     ),
     "a GPU": (
         lambda: cr.zeros(3).cuda(), AttributeError,
@@ -208,7 +207,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     ),
     "a method of Keras": (
         lambda: trainer().fit(X, Y, callbacks=OfKeras()), OptionError,
-        "callbacks: OfKeras has a method on_train_begin, which is never called; write on_fit_begin"
+        "callbacks: OfKeras has a method on_test_begin, which is never called; write on_epoch_begin"
         + _METHODS,
     ),
     "a method of Lightning": (
@@ -223,7 +222,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     ),
     "arguments of Keras": (
         lambda: trainer().fit(X, Y, callbacks=[OtherArguments()]), OptionError,
-        "callbacks: OtherArguments.on_epoch_end(epoch, logs=None) cannot be called as it is; write "
+        "callbacks: OtherArguments.on_epoch_end(logs) cannot be called as it is; write "
         "def on_epoch_end(self, trainer, epoch, logs)",
     ),
     "steps without every": (
@@ -235,6 +234,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         attend, ShapeError,
         "attention: there are no keys to look at: query (1, 2, 4), key (1, 0, 4), value (1, 0, 4);"
         " (..., S, E) needs S of at least 1",
+    ),
+    "an optimizer of nothing": (
+        lambda: optim.SGD(lr=0.1), TypeError,  # type: ignore[call-arg]
+        "SGD needs the parameters it changes; write optim.SGD(model.parameters(), lr=0.1), or "
+        'Trainer(model, loss, "sgd")',
     ),
     "rate as an attribute": (
         lambda: setattr(sgd(), "lr", 0.5), OptionError,

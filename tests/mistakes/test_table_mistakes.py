@@ -471,9 +471,12 @@ def test_a_pipe(here, capsys):
 
 def test_a_table_as_the_model(here, capsys):
     (here / "t.csv").write_text(GOOD)
-    assert message(capsys, 1, "predict", "t.csv", "t.csv").startswith(
-        "error: t.csv: damaged, or not a model file ("
-    )
+    for command in (["predict", "t.csv", "t.csv"], ["inspect", "t.csv"]):
+        assert message(capsys, 1, *command) == (
+            "error: t.csv: a table, and this reads models; tables are read by chainrule train "
+            "t.csv --target COLUMN, which writes a model, and by chainrule.data.open_table in "
+            "Python"
+        )
 
 
 def test_out_is_an_input(here, model, capsys):

@@ -14,8 +14,7 @@ from chainrule import models
 from chainrule.cli.main import main
 from chainrule.errors import CheckpointError, DataError, OptionError
 from chainrule.experiments.base import Lab, bits
-from chainrule.experiments.images import images, mnist
-from chainrule.experiments.lenet import grey
+from chainrule.experiments.images import grey, images, mnist
 from chainrule.experiments.trained import RECIPES, accuracy, build
 from chainrule.models.trained import NETS, SHIPPED, found
 

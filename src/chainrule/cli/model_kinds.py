@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..errors import CheckpointError
 from ..estimators.image_model import ImageModel
 from ..estimators.model_file import kind_of
 from ..estimators.net_model import NetModel
@@ -14,6 +15,8 @@ from ..estimators.sequence_model import SequenceModel
 from ..estimators.table_model import TableModel
 from ..estimators.text_model import TextModel
 
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".pq")
+"""The suffixes of tables."""
 LOADERS: dict[str, type[TableModel] | type[NetModel]] = {
     "table": TableModel,
     "image": ImageModel,
@@ -24,6 +27,11 @@ LOADERS: dict[str, type[TableModel] | type[NetModel]] = {
 
 def loaded(path: Path) -> TableModel | NetModel:
     """The model in a file. Raises CheckpointError for what is no model file, or is damaged."""
+    if path.name.lower().removesuffix(".gz").endswith(TABLES) and path.is_file():
+        raise CheckpointError(
+            f"{path}: a table, and this reads models; tables are read by chainrule train {path} "
+            "--target COLUMN, which writes a model, and by chainrule.data.open_table in Python"
+        )
     return LOADERS[kind_of(path)].load(path)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.arrays_npz import read_npz
 from ..errors import DataError
+from .model_kinds import TABLES
 
 KINDS = {
     "table": "a table: .csv, .tsv, .parquet, .xlsx, .npz; with --target COLUMN",
@@ -18,7 +19,6 @@ KINDS = {
     "text": "a text file; the net writes on: chainrule sample MODEL",
     "sequences": ".ts or .npz: a class or a value of each sequence",
 }
-TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".pq")
 ARRAYS = (".bin", ".idx", ".idx3", ".idx3-ubyte")
 
 

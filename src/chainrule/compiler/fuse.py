@@ -65,7 +65,7 @@ def _in_memory_anyway(
             needed.update(base_of(x)[0] for x in node.inputs)
         if is_merge(node):
             needed.add(node.inputs[0])
-        if node.primitive.lies_as_named and not is_computed(base_of(node.inputs[0])[0]):
+        if node.primitive.copies and not is_computed(base_of(node.inputs[0])[0]):
             needed.add(node)
     return needed - by_rows
 

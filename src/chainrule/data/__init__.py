@@ -14,6 +14,7 @@ from .augment import RandomRotation as RandomRotation
 from .augment import RandomShift as RandomShift
 from .batches import Batches as Batches
 from .batches import TextBatches as TextBatches
+from .categorical import to_categorical as to_categorical
 from .cifar import CIFAR10_CLASSES as CIFAR10_CLASSES
 from .cifar import load_cifar10 as load_cifar10
 from .cifar import read_cifar as read_cifar

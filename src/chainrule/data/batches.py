@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,11 @@ class Batches:
         self._order = stored(np.zeros(2, np.uint32))  # the key of this epoch's order
         self._following = stored(np.zeros(2, np.uint32))  # of the next one's
         self.seek()
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to each example."""
+        return Augmentation(self.augment, self._single_x, self._single_y)
 
     # -- where it is -------------------------------------------------------------------------------
     @property
@@ -236,8 +242,7 @@ class Batches:
             rows = self._rows(index, order)
         x, y = self._read(rows)
         if self.augment:
-            of_rows = g.fold_in(g.expand(keys, (*rows.shape, 2)), rows)
-            x, y = self._augmented(make(of_rows), x, y)
+            x, y = self.augmentation(keys, rows, x, y)
         inputs = x[0] if self._single_x else tuple(x)
         if not y:
             return inputs
@@ -252,14 +257,25 @@ class Batches:
         taken = [[make(g.gather(t.node, rows)) for t in part] for part in (self.x, self.y)]
         return taken[0], taken[1]
 
-    def _augmented(
-        self, keys: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Functions of one example, each with random numbers of its own: a function of (the key of the
+    epoch's order, the row). ``single_x``, ``single_y``: one array, not a tuple of them."""
+
+    functions: tuple[Augment, ...]
+    single_x: bool
+    single_y: bool
+
+    def __call__(
+        self, order: Node, rows: Node, x: Sequence[Tensor], y: Sequence[Tensor]
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Each example through the functions, with random numbers of its own key."""
+        """The examples at ``rows``, of which ``order`` is the key, or one for each."""
+        keys = make(g.fold_in(g.expand(order, (*rows.shape, 2)), rows))
 
         def one(key: Tensor, xs: Any, ys: Any, others: Any) -> Any:
             with drawing_from(key):
-                for f in self.augment:
+                for f in self.functions:
                     xs, ys = self._through(f, xs, ys, others)
             return list(xs), list(ys)
 
@@ -270,8 +286,8 @@ class Batches:
         return found
 
     def _through(self, f: Augment, xs: Any, ys: Any, others: Any) -> tuple[Any, Any]:
-        x = xs[0] if self._single_x else tuple(xs)
-        y = ys[0] if ys and self._single_y else tuple(ys)
+        x = xs[0] if self.single_x else tuple(xs)
+        y = ys[0] if ys and self.single_y else tuple(ys)
         if getattr(f, "mixes", False):
             new = f(x, y, others[0][0], others[1][0] if others[1] else None)
         elif _takes_two(f):
@@ -284,8 +300,8 @@ class Batches:
             raise OptionError(f"Batches: {_name(f)}(x, y) must return x and y")
         new_x, new_y = new
         return (
-            [new_x] if self._single_x else list(new_x),
-            ([new_y] if self._single_y else list(new_y)) if ys else [],
+            [new_x] if self.single_x else list(new_x),
+            ([new_y] if self.single_y else list(new_y)) if ys else [],
         )
 
 

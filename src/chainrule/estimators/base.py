@@ -19,7 +19,7 @@ from ..nn import Module
 from ..nn.options import Constraint, check, choice, integer, number
 from ..train import METRICS, Callback, EarlyStopping, Metric
 from ..train.interrupt import interrupts
-from ..train.listeners.callbacks import as_callbacks
+from ..train.listeners.given import as_callbacks
 from ..train.measure.metrics import as_metric
 from .monitor import Monitor, Rates, Tasks
 from .network import OPTIMIZERS, Spec, Training, check_sizes, outputs

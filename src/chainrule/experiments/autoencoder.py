@@ -20,7 +20,8 @@ from ..plot import COLOURS
 from ..tensor import functions as f
 from ..train import Trainer, pretrain, unroll
 from .base import Experiment, Lab, Report
-from .images import Images, images, stack, start, tiles
+from .components import components, neighbours, principal, squared
+from .images import Images, images, outputs_of, stack, start, tiles
 
 STARTS = {"small random weights": "small", "Glorot's random weights": "glorot", "pre-trained": ""}
 SMALL, PRETRAINED = "small random weights", "pre-trained"
@@ -133,26 +134,7 @@ def fine_tune(lab: Lab, what: str, net: nn.Sequential, data: Images, epochs: int
 
 def rebuilt(net: nn.Sequential, x: Array) -> Array:
     """What comes back of each image."""
-    logits = Trainer(net, nn.BCEWithLogitsLoss(), optim.SGD(net.parameters(), lr=0.1)).predict(x)
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
-
-
-def squared(made: Array, x: Array) -> float:
-    """The squared error, summed over the pixels of an image: the mean over images."""
-    return float(((made - x) ** 2).sum(1, dtype=float).mean())
-
-
-def components(x: Array, x_test: Array, count: int) -> Array:
-    """The test images from ``count`` principal components of the training images."""
-    mean, axes = principal(x, count)
-    return np.asarray((x_test - mean) @ axes @ axes.T + mean)
-
-
-def principal(x: Array, count: int) -> tuple[Array, Array]:
-    """The mean, and the axes of the largest variance, (features, count)."""
-    mean = x.mean(0)
-    values, vectors = np.linalg.eigh(np.cov((x - mean).T))
-    return mean, vectors[:, np.argsort(values)[::-1][:count]].astype(x.dtype)
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * outputs_of(net, x))))
 
 
 # -- a code of two numbers -------------------------------------------------------------------------
@@ -164,17 +146,14 @@ def flat(
     top = stack(plan.layers[-2], FLAT)
     below = data.x
     for machine in machines[:-1]:
-        below = Trainer(machine, nn.MSELoss(), optim.SGD(machine.parameters(), lr=0.1)).predict(
-            below
-        )
+        below = outputs_of(machine, below)
     [last] = pretrain(top, below, epochs=lab.epochs(plan.greedy), linear_lr=0.001, seed=1)
     net = autoencoder(data, plan, FLAT, "", [*machines[:-1], last])
     fine_tune(lab, "two code units", net, data, plan.flat_tuned)
     mean, axes = principal(data.x, FLAT)
-    encoder = Trainer(net[0], nn.MSELoss(), optim.SGD(net[0].parameters(), lr=0.1))
     codes = {
         "two principal components": (data.x_test - mean) @ axes,
-        "two units of a deep autoencoder": encoder.predict(data.x_test),
+        "two units of a deep autoencoder": outputs_of(net[0], data.x_test),
     }
     plain, deep = (neighbours(c, data.y_test) for c in codes.values())
     report.add(
@@ -188,18 +167,6 @@ def flat(
     return codes
 
 
-def neighbours(codes: Array, labels: Array) -> float:
-    """The share of rows, in per cent, whose nearest other row has the same label."""
-    right = 0
-    norms = (codes**2).sum(1)
-    for i in range(0, len(codes), 1000):
-        apart = norms[i : i + 1000, None] - 2 * codes[i : i + 1000] @ codes.T + norms
-        apart[np.arange(len(apart)), np.arange(i, i + len(apart))] = np.inf
-        right += int((labels[apart.argmin(1)] == labels[i : i + 1000]).sum())
-    return 100 * right / len(codes)
-
-
-# -- figure ----------------------------------------------------------------------------------------
 def draw(
     figure: Any,
     data: Images,
@@ -216,9 +183,7 @@ def draw(
     tiles(a, rows, data.side, 10, title, signed=False)
     for (name, errors), colour in zip(curves.items(), COLOURS, strict=False):
         b.plot(np.arange(1, len(errors) + 1), errors, color=colour, label=name, marker=".")
-    b.set_yscale("log")
-    b.set_xlabel("epochs of fine-tuning")
-    b.set_ylabel("squared error an image")
+    b.set(yscale="log", xlabel="epochs of fine-tuning", ylabel="squared error an image")
     b.grid(alpha=0.3, which="both")
     b.legend(fontsize=8)
     for axes, (name, code) in zip((c, d), codes.items(), strict=True):

@@ -9,127 +9,18 @@ taught.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..core.node import Array
-from ..plot import hinton
 from ..tensor import functions as f
 from ..tensor.tensor import Tensor
 from .base import Experiment, Lab, Report, spread
+from .family_codes import draw, representation
+from .family_facts import (
+    cases,
+)
 from .networks import Net, Weights, random_orders
 from .replicas import Replicas, Runs
-
-ENGLISH = (
-    "Christopher Andrew Penelope Christine Victoria James Jennifer Arthur Margaret Charles Colin "
-    "Charlotte"
-).split()
-ITALIAN = (
-    "Roberto Pierro Maria Francesca Lucia Marco Angela Emilio Gina Tomaso Alfonso Sophia".split()
-)
-PEOPLE = ENGLISH + ITALIAN
-RELATIONS = "father mother husband wife son daughter uncle aunt brother sister nephew niece".split()
-
-MARRIED = (
-    "Christopher Penelope",
-    "Andrew Christine",
-    "Arthur Margaret",
-    "James Victoria",
-    "Charles Jennifer",
-)
-CHILDREN = {
-    "Christopher Penelope": "Arthur Victoria",
-    "Andrew Christine": "James Jennifer",
-    "James Victoria": "Colin Charlotte",
-}
-MALE = set("Christopher Andrew James Arthur Charles Colin".split())
-
-NATIONALITY = np.repeat([1.0, -1.0], 12)
-GENERATION = np.tile(
-    [
-        {
-            "Christopher": 1,
-            "Penelope": 1,
-            "Andrew": 1,
-            "Christine": 1,
-            "Colin": 3,
-            "Charlotte": 3,
-        }.get(p, 2)
-        for p in ENGLISH
-    ],
-    2,
-)
-BRANCH = np.tile(
-    [
-        {
-            "Christopher": -1,
-            "Penelope": -1,
-            "Arthur": -1,
-            "Margaret": -1,
-            "Victoria": -1,
-            "Colin": 0,
-            "Charlotte": 0,
-        }.get(p, 1)
-        for p in ENGLISH
-    ],
-    2,
-)
-
-
-def english_facts() -> dict[tuple[str, str], set[str]]:
-    """(person, relation) to the set of answers, for every pair that has an answer: 52."""
-    spouse = {}
-    for couple in MARRIED:
-        a, b = couple.split()
-        spouse[a], spouse[b] = b, a
-    parents = {c: pair.split() for pair, children in CHILDREN.items() for c in children.split()}
-
-    def siblings(p: str) -> list[str]:
-        return [q for q in ENGLISH if q != p and p in parents and parents.get(q) == parents[p]]
-
-    def children(p: str) -> list[str]:
-        return [q for q in ENGLISH if p in parents.get(q, [])]
-
-    found: dict[tuple[str, str], set[str]] = {}
-
-    def add(person: str, male: str, female: str, others: list[str]) -> None:
-        for q in others:
-            found.setdefault((person, male if q in MALE else female), set()).add(q)
-
-    for p in ENGLISH:
-        partner = [spouse[p]] if p in spouse else []
-        of_parents = [q for parent in parents.get(p, []) for q in siblings(parent)]
-        add(p, "husband", "wife", partner)
-        add(p, "father", "mother", parents.get(p, []))
-        add(p, "son", "daughter", children(p))
-        add(p, "brother", "sister", siblings(p))
-        add(p, "uncle", "aunt", of_parents + [spouse[q] for q in of_parents if q in spouse])
-        add(
-            p,
-            "nephew",
-            "niece",
-            [c for q in (p, *partner) for s in siblings(q) for c in children(s)],
-        )
-    return found
-
-
-def facts() -> list[tuple[str, str, set[str]]]:
-    """All 104 facts: person, relation, answers."""
-    translate = dict(zip(ENGLISH, ITALIAN, strict=True))
-    english = [(p, r, answers) for (p, r), answers in english_facts().items()]
-    return english + [
-        (translate[p], r, {translate[q] for q in answers}) for p, r, answers in english
-    ]
-
-
-def cases() -> tuple[Array, Array]:
-    """Inputs (104, 24 + 12), one person and one relation on; targets (104, 24)."""
-    x, d = np.zeros((104, 36)), np.zeros((104, 24))
-    for k, (person, relation, answers) in enumerate(facts()):
-        x[k, PEOPLE.index(person)] = x[k, 24 + RELATIONS.index(relation)] = 1
-        d[k, [PEOPLE.index(a) for a in answers]] = 1
-    return x, d
 
 
 def forward(w: Weights, x: Tensor) -> Tensor:
@@ -281,78 +172,6 @@ def train(
     lab.go_on(f"family trees, {name}", nets, 20, first, 0.5, shrink)
     lab.go_on(f"family trees, {name}", nets, sweeps - 20, second, alpha, shrink)
     return nets.runs()
-
-
-# -- what the six units say about a person ---------------------------------------------------------
-def correlations(codes: Array) -> Array:
-    """|correlation| of each unit's incoming weights (R, 24, 6) with nationality, generation,
-    branch: (R, 3, 6)."""
-    labels = np.stack([NATIONALITY, GENERATION, BRANCH]).astype(float)
-    labels = (labels - labels.mean(1, keepdims=True)) / labels.std(1, keepdims=True)
-    codes = (codes - codes.mean(1, keepdims=True)) / codes.std(1, keepdims=True)
-    return np.asarray(np.abs(np.einsum("lp,rpu->rlu", labels, codes)) / 24)
-
-
-def twin_ratio(codes: Array) -> Array:
-    """Distance of equivalent people's codes over the mean distance, without the nationality unit:
-    (R,)."""
-    unit = correlations(codes)[:, 0].argmax(1)
-    found = []
-    for code, nationality in zip(codes, unit, strict=True):
-        rest = np.delete(code, nationality, axis=1)
-        apart = np.linalg.norm(rest[:, None] - rest, axis=-1)
-        found.append(
-            apart[np.arange(12), np.arange(12) + 12].mean() / apart[np.triu_indices(24, 1)].mean()
-        )
-    return np.array(found)
-
-
-def representation(report: Report, runs: Runs, seeds: int) -> None:
-    """The best unit of each net for nationality, generation and branch."""
-    codes = runs.weights["person"][:seeds].astype(float)
-    best = correlations(codes).max(2).mean(0)
-    report.add(
-        "best |correlation| of a person unit with nationality, generation, branch",
-        ", ".join(f"{b:.2f}" for b in best),
-        bool((best >= (0.6, 0.6, 0.5)).all()),
-        reported="one unit each for nationality, generation and branch",
-        criterion="on average at least 0.6, 0.6, 0.5 (random labels: 0.35)",
-        correlations=best.tolist(),
-    )
-    ratio = twin_ratio(codes)
-    report.add(
-        "distance of equivalent people's codes, over the mean distance",
-        spread(ratio),
-        ratio=float(ratio.mean()),
-    )
-
-
-def draw(figure: Any, runs: Runs) -> None:
-    """The weights from the 24 people to the six units, of the net whose units are the clearest."""
-    codes = runs.weights["person"].astype(float)
-    strength = correlations(codes)
-    seed = int(strength.max(2).sum(1).argmax())
-    figure.set_size_inches(11, 5.2)
-    named = {
-        int(strength[seed, k].argmax()): (what, strength[seed, k].max())
-        for k, what in enumerate(("nationality", "generation", "branch"))
-    }
-    grid = figure.subplots(3, 2, sharex=True)
-    for unit, axes in enumerate(grid.ravel()):
-        code = codes[seed, :, unit].reshape(2, 12)
-        hinton(code, axes, rows=("English", "Italian"), columns=ENGLISH)
-        title = f"unit {unit + 1}"
-        if unit in named:
-            title += f": {named[unit][0]} (|r| = {named[unit][1]:.2f})"
-        axes.set_title(title, fontsize=9)
-    for axes in grid[-1]:
-        both = [f"{e} / {i}" for e, i in zip(ENGLISH, ITALIAN, strict=True)]
-        axes.set_xticks(range(12), both, rotation=50, ha="right", fontsize=7)
-    figure.suptitle(
-        f"Weights from the 24 people to the six person units, seed {seed}"
-        f" (the clearest of {len(codes)} nets)",
-        fontsize=10,
-    )
 
 
 EXPERIMENT = Experiment(

@@ -1,8 +1,7 @@
 """Passengers, sunspots and cold nights: is a net better than to say that all goes on as before?
 
 Two baselines need no net: the last value goes on (naive), and what was a season ago comes again
-(seasonal naive). Errors are in the units of the data, over a part of the series that is later than
-all that was trained on.
+(seasonal naive). Errors are in the data's units, over a part later than all that is trained on.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,11 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..data import load_cifar10, load_digits, load_mnist
+from ..models import ScaledTanh
+from ..models.lenet import BACKGROUND, INK
 from ..plot import tiles as tiles
+from ..tensor import functions as f
+from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.grad_mode import no_grad
 from ..train import Trainer
 from .base import Lab
@@ -83,6 +88,12 @@ def start(net: nn.Module, how: str, generator: Any = None) -> nn.Module:
     return net
 
 
+def outputs_of(net: nn.Module, x: Array) -> Array:
+    """What the net gives for each row of x."""
+    trainer = Trainer(net, nn.MSELoss(), optim.SGD(net.parameters(), lr=0.1))
+    return np.asarray(trainer.predict(x))
+
+
 def fine_tune(
     lab: Lab,
     what: str,
@@ -113,3 +124,36 @@ def fine_tune(
     )
     accuracy = history["val_accuracy"] if often else [trainer.evaluate(*test)["accuracy"]]
     return 100 * (1 - np.asarray(accuracy))
+
+
+def dense(*sizes: int) -> Callable[[], nn.Module]:
+    """A net of full connections for images (N, 1, 28, 28)."""
+    return lambda: nn.Sequential(nn.Flatten(), *stack(*sizes, unit=ScaledTanh))
+
+
+def grey(images: Array) -> Array:
+    """Grey levels (N, 1, side, side) with the paper's background and ink."""
+    side = round(images.shape[1] ** 0.5)
+    scaled = images * np.float32(INK - BACKGROUND) + np.float32(BACKGROUND)
+    return scaled.reshape(-1, 1, side, side)
+
+
+def shifted(images: Array, rng: np.random.Generator, most: int = 2) -> Array:
+    """Each image moved by up to ``most`` pixels in both directions; background comes in."""
+    edges = [(0, 0), (0, 0), (most, most), (most, most)]
+    wide = np.pad(images, edges, constant_values=BACKGROUND)
+    side, found = images.shape[-1], np.empty_like(images)
+    for i, (down, right) in enumerate(rng.integers(0, 2 * most + 1, (len(images), 2))):
+        found[i] = wide[i, :, down : down + side, right : right + side]
+    return found
+
+
+def answers(net: nn.Module, *sets: Array) -> list[Array]:
+    """The class with the largest output for each image of each set."""
+    name = compile_function(lambda images: net(images).argmax(1))
+    found = []
+    for x in sets:
+        parts = np.array_split(x, max(1, len(x) // 500))
+        with no_grad():
+            found.append(np.concatenate([name(f.tensor(part)).numpy() for part in parts]))
+    return found

@@ -165,9 +165,9 @@ def multiplication(length: int, limit: int, share: float | None = None) -> Task:
         0.1,
         draw,
         0.04,
-        (
-            ("fewer than 140 of the last 2,000 wrong", of_the_last(2000, 0.04, 139)),
-            ("fewer than 13 of them", of_the_last(2000, 0.04, 12)),
+        tuple(
+            (f"fewer than {wrong} of the last 2,000 wrong", of_the_last(2000, 0.04, wrong - 1))
+            for wrong in ((140, 13) if length == 100 else (400, 140))
         ),
         limit,
         "482,000; 1,273,000 sequences" if length == 100 else "",

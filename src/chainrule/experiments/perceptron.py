@@ -15,32 +15,10 @@ import numpy as np
 
 from ..core.node import Array
 from ..plot import BLUE, ORANGE
-from .base import Experiment, Lab, Report, bits, spread
-from .networks import random_numbers, random_orders
-
-
-# -- the rule: after each case  w += (d - o) x, o = 1 if w·x > 0 -----------------------------------
-def present(w: Array, x: Array, d: Array) -> Array:
-    """Present a case to each of R perceptrons; returns which of them were wrong and have been
-    corrected.
-
-    Weights (R, m), changed in place; inputs (R, m), a bias being a weight whose input is 1; targets
-    (R,).
-    """
-    change = d - (np.einsum("rm,rm->r", w, x) > 0)
-    w += change[:, None] * x
-    return np.asarray(change != 0)
-
-
-def sweep(w: Array, x: Array, d: Array) -> Array:
-    """Present all cases (R, P, m) with targets (R, P), once; returns how often each was
-    corrected."""
-    return np.asarray(np.sum([present(w, x[:, k], d[:, k]) for k in range(x.shape[1])], axis=0))
-
-
-def with_bias(x: Array) -> Array:
-    """The cases with one more input, always 1."""
-    return np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
+from .base import Experiment, Lab, Report, bits
+from .networks import random_numbers
+from .photo_perceptron import photo
+from .threshold import best_found, cycle, sweep, with_bias
 
 
 def run(lab: Lab) -> Report:
@@ -145,35 +123,7 @@ def boolean(report: Report) -> Array:
     return path
 
 
-def cycle(targets: Array) -> Array:
-    """The weights after each of the last 40 presentations of 1,000 sweeps."""
-    x, w = with_bias(bits(2)), np.zeros((1, 3))
-    path = []
-    for _ in range(1000):
-        for k in range(4):
-            present(w, x[k : k + 1], targets[k : k + 1])
-            path.append(w[0].copy())
-    return np.array(path[-40:])
-
-
 # -- beyond XOR ------------------------------------------------------------------------------------
-def best_found(x: Array, targets: Array, sweeps: int = 100, orders: int = 10) -> Array:
-    """The most cases any unit met during learning got right, for each row of ``targets`` (T, P).
-
-    Every target is learned in ``orders`` orders of the cases; the weights after each case are tried
-    on all.
-    """
-    count, target = len(x), np.repeat(targets, orders, axis=0)
-    best = np.zeros(len(targets))
-    order = random_orders(orders, count, stream=99)
-    shuffled = np.concatenate([x[order]] * len(targets))
-    wanted = np.concatenate([t[order] for t in targets])
-    w = np.zeros((len(shuffled), x.shape[1]))
-    for k in range(sweeps * count):
-        present(w, shuffled[:, k % count], wanted[:, k % count])
-        right = ((w @ x.T > 0) == target).sum(1)
-        best = np.maximum(best, right.reshape(len(targets), orders).max(1))
-    return best
 
 
 def beyond(report: Report) -> None:
@@ -215,69 +165,6 @@ def beyond(report: Report) -> None:
         f"best met: {best:.0f} of 64 (always 0: 56)",
         best=float(best),
     )
-
-
-# -- Rosenblatt's photo-perceptron -----------------------------------------------------------------
-SIDE, UNITS, EXCITING = 20, 256, 10
-
-
-def cards() -> tuple[Array, Array]:
-    """All cards with a 4 x 4 square: retinas (C, 400), and 1 where the square is on the right."""
-    pictures, right = [], []
-    for column in (*range(7), *range(10, 17)):
-        for row in range(17):
-            retina = np.zeros((SIDE, SIDE))
-            retina[row : row + 4, column : column + 4] = 1
-            pictures.append(retina.ravel())
-            right.append(column >= 10)
-    return np.array(pictures), np.array(right, float)
-
-
-def association(seeds: int) -> Array:
-    """The fixed connections (R, 400, A): each unit has 10 points with +1 and 10 with -1."""
-    numbers = random_numbers(seeds, UNITS * SIDE * SIDE, stream=7).reshape(
-        seeds, UNITS, SIDE * SIDE
-    )
-    order = np.argsort(numbers, axis=2)
-    weights = np.zeros((seeds, UNITS, SIDE * SIDE))
-    np.put_along_axis(weights, order[..., :EXCITING], 1.0, axis=2)
-    np.put_along_axis(weights, order[..., EXCITING : 2 * EXCITING], -1.0, axis=2)
-    return weights.swapaxes(1, 2)
-
-
-def photo(report: Report, seeds: int) -> None:
-    """Accuracy on 500 new cards after 50, 200 and 1,000 trials, through the units and straight
-    on."""
-    pictures, right = cards()
-    units = (pictures @ association(seeds) > 0).astype(float)  # (R, C, A)
-    straight = np.broadcast_to(pictures, (seeds, *pictures.shape))
-    drawn = (random_numbers(seeds, 1500, stream=8) * len(right)).astype(int)
-    wanted = {50: 0.80, 200: 0.95, 1000: 0.985}
-    for name, features in (
-        ("photo-perceptron", units),
-        ("a perceptron on the 400 points", straight),
-    ):
-        x = with_bias(features)
-        w = np.zeros((seeds, x.shape[2]))
-        rows = np.arange(seeds)[:, None]
-        test = x[rows, drawn[:, 1000:]]
-        done = 0
-        for trials, least in wanted.items():
-            now = drawn[:, done:trials]
-            sweep(w, x[rows, now], right[now])
-            done = trials
-            accuracy = ((np.einsum("rpm,rm->rp", test, w) > 0) == right[drawn[:, 1000:]]).mean(1)
-            main = name == "photo-perceptron"
-            report.add(
-                f"{name}, {trials:,} trials",
-                f"accuracy {spread(accuracy, 3)} over {seeds} seeds",
-                bool(accuracy.mean() >= least) if main else None,
-                reported="left and right told apart after 50 trials"
-                if main and trials == 50
-                else "",
-                criterion=f"mean at least {least}" if main else "",
-                accuracy=float(accuracy.mean()),
-            )
 
 
 def draw(figure: Any, theorem: list[tuple[Array, Array]], path: Array) -> None:

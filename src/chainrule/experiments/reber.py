@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from .. import nn
 from ..core.node import Array
+from ..data import Batches
 from ..data.generators import REBER_SYMBOLS, make_reber, reber_next
 from ..data.sequences import pad_sequences
+from ..tensor import functions as f
+from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.grad_mode import no_grad
+from .base import Lab
+from .recurrent import Reader, set_gates, trained
 
 
 def strings_of(seed: int, n: int = 256) -> tuple[list[str], list[str]]:
@@ -36,3 +45,34 @@ def legal(scores: Array, lengths: Array, allowed: Array) -> Array:
     most = np.where(allowed, -np.inf, scores).max(-1)
     behind = np.arange(scores.shape[1]) >= lengths[:, None]
     return np.asarray(((least > most) | behind).all(1))
+
+
+def reber(lab: Lab, limit: int, kind: str, seed: int) -> tuple[int | None, float]:
+    """After how many strings all 256 and 256 others are right (None: never), and the share of
+    those others that is right at the end."""
+    f.manual_seed(seed)
+    strings, others = strings_of(seed)
+    longest = max(map(len, strings + others)) - 1
+    net = Reader(kind, 7, 12, 7, each=True)
+    set_gates(net, 1.0)
+    x, lengths, y, allowed = (
+        np.concatenate(parts)
+        for parts in zip(coded(strings, longest), coded(others, longest), strict=True)
+    )
+    half = len(strings)
+    batches = Batches((x[:half], lengths[:half]), y[:half], 16, seed=seed)
+
+    def loss_of(out: Any, y: Any) -> Any:
+        return nn.functional.cross_entropy(out.movedim(-1, 1), y)
+
+    share, sweeps = 0.0, lab.epochs(limit // half)
+    step, answer = trained(net, batches, loss_of, 1e-2, 1.0, 1), compiled(net)
+    for sweep in range(1, sweeps + 1):
+        step.repeat(half // 16)
+        with no_grad():
+            right = legal(answer(x, lengths).numpy(), lengths, allowed)
+        share = 100 * float(right[half:].mean())
+        lab.tell(f"Reber's grammar, {kind}", sweep, sweeps)
+        if right.all():
+            return sweep * half, share
+    return None, share

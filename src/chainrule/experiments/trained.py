@@ -18,9 +18,10 @@ from ..tensor.compiling.compiled import compile as compile_function
 from ..train import pretrain
 from ..utils.files import load as load_file
 from ..utils.files import save as save_file
-from . import lenet, text
+from . import lenet
 from .base import Lab, bits
-from .images import Images, fine_tune, images, mnist, stack, start
+from .images import Images, answers, fine_tune, grey, images, mnist, stack, start
+from .reading import Reader
 
 TABLE = "a truth table; none needed"
 DIGITS = "the 1,797 bundled digits of 8 x 8 pixels, 1,400 of them for training"
@@ -84,8 +85,8 @@ def accuracy(data: Images) -> Callable[[nn.Module], str]:
     """Errors on the test images."""
 
     def score(net: nn.Module) -> str:
-        x = lenet.grey(data.x_test) if data.side == 28 else data.x_test
-        (said,) = lenet.answers(net, x)
+        x = grey(data.x_test) if data.side == 28 else data.x_test
+        (said,) = answers(net, x)
         error = 100 * float((said != data.y_test).mean())
         return f"{error:.2f} % errors on {len(x):,} test images"
 
@@ -126,7 +127,7 @@ def lenet5(seed: int) -> Made:
     """Ten passes over MNIST, as in `reproduce lenet --full`."""
     data, net = mnist(), NETS["lenet5-mnist"]()
     system = lenet.SYSTEMS[lenet.SOFTMAX]
-    lenet.learn(Lab(), "", net, lenet.grey(data.x), data.y, system.full, system, seed)
+    lenet.learn(Lab(), "", net, grey(data.x), data.y, system.full, system, seed)
     said = {
         "net": 'models.LeNet5("softmax")',
         "inputs": "grey levels from -0.1 (background) to 1.175 (ink): (N, 1, 28, 28)",
@@ -143,7 +144,7 @@ def writer(name: str, batch: int, updates: int) -> Callable[[int], Made]:
         corpus = load_tiny_shakespeare()
         parts = corpus.split(0.9)
         net = NETS[name]()
-        text.Reader(net, *parts, batch, updates, seed).step.repeat(updates)
+        Reader(net, *parts, batch, updates, seed).step.repeat(updates)
         said = {
             "net": "models.CharLSTM(65, 128)" if "lstm" in name else "models.GPT, 4 layers of 128",
             "inputs": "tokens, ranks in the vocabulary: (N, T)",
@@ -153,7 +154,7 @@ def writer(name: str, batch: int, updates: int) -> Callable[[int], Made]:
         }
 
         def score(net: nn.Module) -> str:
-            loss = text.Reader(net, *parts, batch, updates, seed).loss(200).mean()
+            loss = Reader(net, *parts, batch, updates, seed).loss(200).mean()
             return f"{loss:.3f} nats a character on the last 10 %"
 
         return net, said, score

@@ -19,8 +19,8 @@ from ..plot import COLOURS
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
 from .base import Experiment, Lab, Report
+from .reading import ngram_loss
 from .seq2seq import Pairs, Teacher, Tokens, pairs_of
-from .text import ngram_loss
 
 SHOWN = 3  # translations in the report
 

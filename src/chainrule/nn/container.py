@@ -120,6 +120,11 @@ class Sequential(_ModuleSequence):
         else:
             self._extend(args)
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "layers":  # as in Keras; below an attribute of a subclass with this name
+            return self._list()
+        return super().__getattr__(name)
+
     def forward(self, x: Any) -> Any:
         """Through all layers."""
         for module in self._list():

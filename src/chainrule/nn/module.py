@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.node import Array
 from ..errors import ChainruleError, CheckpointError, OptionError
 from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
@@ -19,6 +20,7 @@ from ..tensor.value import Value, array_of, snapshot, stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
+from .summary import summary
 from .uninitialized import Uninitialized
 
 
@@ -316,6 +318,45 @@ class Module(Versioned):
         return buffer
 
     # -- numbers in and out ------------------------------------------------------------------------
+    def count_params(self) -> int:
+        """How many numbers the parameters have, frozen ones included.
+
+        >>> from chainrule import nn
+        >>> nn.Linear(3, 2).count_params()
+        8
+        """
+        return sum(p.numel() for p in self.parameters())
+
+    def get_weights(self) -> list[Array]:
+        """Copies of parameters and buffers as NumPy arrays, in the order of the state dict."""
+        return [np.array(tensor.numpy()) for tensor in self.state_dict().values()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take numbers in the order of `get_weights`. Raises CheckpointError if they do not fit."""
+        names = [*self.state_dict()]
+        if len(weights) != len(names):
+            raise CheckpointError(
+                f"set_weights: {type(self).__name__} has {len(names)} arrays, got {len(weights)}"
+            )
+        self.load_state_dict(dict(zip(names, weights, strict=True)))
+
+    def summary(self, input_shape: Any = None) -> None:
+        """Print the table of `nn.summary`. ``input_shape``: see there; without it, one row of the
+        features that the first layer says it has.
+
+        Raises OptionError if the first layer with parameters is none with ``in_features``.
+        """
+        if input_shape is None:
+            first = next((m for m in self.modules() if m._parameters), self)
+            features = getattr(first, "in_features", None)
+            if not isinstance(features, int):
+                raise OptionError(
+                    f"summary: {type(first).__name__}, the first layer, does not say the shape of "
+                    "its input; write model.summary((1, channels, height, width)), or what it takes"
+                )
+            input_shape = (1, features)
+        print(summary(self, input_shape))
+
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
         """Parameters and persistent buffers by dotted name, as they are now (later training leaves
         them).

@@ -211,7 +211,7 @@ class CrossMapLRN2d(Module):
 
     >>> from chainrule import nn
     >>> nn.CrossMapLRN2d(3, alpha=3.0)([[[[1.0]], [[2.0]]]]).flatten()
-    tensor([0.2609, 0.5217])
+    tensor([0.2608, 0.5217])
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.loop import Body, family
 from ..core.node import Node, reachable
@@ -13,7 +13,9 @@ from ..errors import OptionError
 from ..tensor.grad_mode import no_grad
 from ..tensor.ops.create import zeros
 from ..tensor.value import Value
-from .module import Module
+
+if TYPE_CHECKING:
+    from .module import Module
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Unpack
@@ -31,7 +32,23 @@ _SNAPSHOT = (
 )
 
 
-class Optimizer(Versioned):
+class _Asking(type):
+    """Says what to write where an optimizer is made without parameters."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        if not args and "params" not in options:
+            kind: Any = cls
+            if "params" in inspect.signature(kind.__init__).parameters:
+                name = cls.__name__
+                raise TypeError(
+                    f"{name} needs the parameters it changes; write optim.{name}(model.parameters()"
+                    f"{''.join(f', {k}={v!r}' for k, v in options.items())}), or "
+                    f'Trainer(model, loss, "{name.lower()}")'
+                )
+        return super().__call__(*args, **options)
+
+
+class Optimizer(Versioned, metaclass=_Asking):
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
     All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so

@@ -8,6 +8,9 @@ from .inspect.lr_finder import LRSearch as LRSearch
 from .inspect.sentinel import NonFiniteLossError as NonFiniteLossError
 from .listeners.callbacks import Callback as Callback
 from .listeners.early_stopping import EarlyStopping as EarlyStopping
+from .listeners.keras import LambdaCallback as LambdaCallback
+from .listeners.keras import LearningRateScheduler as LearningRateScheduler
+from .listeners.keras import ReduceLROnPlateau as ReduceLROnPlateau
 from .listeners.recording import CSVLogger as CSVLogger
 from .listeners.recording import ModelCheckpoint as ModelCheckpoint
 from .listeners.watch import TrainingWarning as TrainingWarning

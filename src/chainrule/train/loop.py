@@ -57,7 +57,7 @@ class Loop(Run):
         asked for."""
         task, plan, meter = self.task, self.plan, self.steps.meter
         nothing = not (plan.callbacks or plan.validation or meter.metrics or meter.parts)
-        return nothing and self.data.steps == 1 and not task.schedulers and task.accumulate == 1
+        return nothing and not self.data.keyed and not task.schedulers and task.accumulate == 1
 
     # -- the run -----------------------------------------------------------------------------------
     def _prepare(self) -> None:
@@ -93,6 +93,7 @@ class Loop(Run):
             if self.batch >= self.data.steps:
                 self._end_epoch()
         self.steps.per_step[self.data.batch] = self.per_step
+        self.sentinel.leave()
         self._mark(task._stop)
 
     def _mark(self, stopped: str) -> None:
@@ -146,7 +147,7 @@ class Loop(Run):
         self._whole = False
         self.batch = 0
         self.steps.meter.reset()
-        if self.data.steps > 1:
+        if self.data.keyed:
             self.steps.cursor.start(self.task.seed, self.task.epoch)
         if not self._replayable:
             self.sentinel.forget()
@@ -279,7 +280,7 @@ class Loop(Run):
         """One training step, of those that are compiled already; the watch puts all state back."""
         for p in self.task.model.parameters():
             p.grad = None  # as where the steps were compiled
-        if self.data.steps > 1:
+        if self.data.keyed:
             self.steps.cursor.start(self.task.seed, self.task.epoch)
         kind = replace(self._kind(0), update=True)
         self.steps.run_training(self.data, kind, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,11 +27,12 @@ from .alone import one_thread
 from .inspect.diagnosis import Diagnosis, diagnose
 from .inspect.lr_finder import LRSearch, find_lr
 from .interrupt import interruptible
-from .listeners.callbacks import as_callbacks
 from .listeners.early_stopping import EarlyStopping, early_stopping_of
+from .listeners.given import as_callbacks
 from .loop import Loop
 from .measure.history import History
 from .measure.measures import Measures
+from .measure.probabilities import probabilities
 from .rows.dataset import EVALUATION_BATCH, Dataset
 from .rows.loaders import gives_batches, training_rows
 from .run import Plan
@@ -172,7 +174,9 @@ class Trainer(Task):
 
         ``x``, ``y``: arrays, tensors or tables with one row per example; a tuple or dict for
         several inputs or outputs; or ``x`` alone, a `DataLoader` (ours or PyTorch's), whose rows
-        are read once. If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
+        are read once, or `data.Batches`, whose rows, batch size and ``augment`` are taken: each
+        example is changed inside the step, by random numbers of (the Trainer's seed, epoch, row).
+        If the model's forward takes ``lengths``, ``x`` may be a list of sequences of
         unequal length, padded here, and ``y`` a list with a target for each step: padding counts in
         no loss and no metric. ``group_by_length``: batches are of sequences of similar length, and
         no longer than those (up to 8 lengths, a program for each; rows are shuffled among those of
@@ -199,8 +203,10 @@ class Trainer(Task):
         check("fit", _FIT, {name: asked[name] for name in _FIT})
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
+        augment = None
         if gives_batches(x):
-            x, y, batch_size, shuffle = training_rows(x, y, batch_size, BATCH, shuffle)  # type: ignore[assignment]
+            rows = training_rows(x, y, batch_size, BATCH, shuffle)
+            x, y, batch_size, shuffle, augment = rows  # type: ignore[assignment]
         listeners = as_callbacks(callbacks) + early_stopping_of(early_stopping)
         data, validation = given.training_sets(
             self._steps,
@@ -213,6 +219,7 @@ class Trainer(Task):
             sample_weight=sample_weight,
             class_weight=class_weight,
             group_by_length=group_by_length,
+            augment=augment,
         )
         self.has_validation = validation is not None
         with self._mode(True):
@@ -225,6 +232,18 @@ class Trainer(Task):
 
     def _run(self, plan: Plan) -> Any:
         return Loop(self._steps, plan).run()
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None
+    ) -> dict[str, float]:
+        """One step with these rows; returns loss and metrics, by name. It is an epoch of one step:
+        schedules go on, and the history grows by one. `fit` is the quicker way to many steps.
+        """
+        first = next(iter(x.values())) if isinstance(x, Mapping) else x
+        rows = len(first[0] if isinstance(first, tuple) else first)
+        options = {"sample_weight": sample_weight, "class_weight": class_weight}
+        found = self.fit(x, y, 1, rows, shuffle=False, progress=False, diagnose=False, **options)
+        return Measures({name: values[-1] for name, values in found.items() if values})
 
     # -- evaluation --------------------------------------------------------------------------------
     @knows(EVALUATE, EVALUATE_SYNONYMS)
@@ -269,6 +288,17 @@ class Trainer(Task):
         with self._mode(False):
             prediction = given.prediction_of("predict", self._steps, data)
             return outputs_of(data, int(batch_size), prediction, self._predicted)
+
+    @knows(PREDICT, PREDICT_SYNONYMS)
+    def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
+        """Probabilities, as the loss understands the outputs: the softmax of logits over axis 1
+        (``CrossEntropyLoss``), their sigmoid (``BCEWithLogitsLoss``), the exponential of
+        log-probabilities (``NLLLoss``).
+
+        Raises OptionError for another loss, or several.
+        """
+        loss = self.objective.parts[0].loss if self.objective.single else self.loss
+        return probabilities(loss, self.predict(x, batch_size))
 
     def _predicted(self, data: Dataset, tensors: Any) -> Any:
         return self._steps.run_prediction(data, tensors)

@@ -5,6 +5,7 @@ import typing as _typing
 
 import numpy as np
 
+from ..data.categorical import to_categorical as to_categorical
 from ..habits import answers_of as _answers_of
 from ..tensor.ops.random import manual_seed as _manual_seed
 from . import data as data

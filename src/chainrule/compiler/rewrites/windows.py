@@ -133,7 +133,7 @@ def conv_depthwise(node: Node) -> Node | None:
     if outputs > 1 and (channels > 1 or outputs > 4):
         return None
     rows = g.window(x, range(1, rank + 1), taps, p["strides"], p["dilation"])  # (N, *T, G, C, *K)
-    if w.size * OFTEN <= node.size and not w.primitive.lies_as_named:
+    if w.size * OFTEN <= node.size and not w.primitive.copies:
         w = g.copy(w)  # its channels side by side, as those of x
     weights = g.permute(w, (rank + 1, rank + 2, rank, *range(rank)))  # (G, O, C, *K)
     shape = (*node.shape, channels, *taps)

@@ -30,9 +30,9 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
         with io.BufferedWriter(_Output(temporary, path)) as file:
             yield file
             file.flush()
-            with _named(path):
+            with naming(path):
                 os.fsync(file.fileno())
-        with _named(path):
+        with naming(path):
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(temporary, 0o666 & ~mask)
@@ -65,7 +65,7 @@ def check_place(path: Path) -> None:
 @contextmanager
 def _made_beside(path: Path) -> Iterator[str]:
     """An empty file in the same folder, gone at the end unless it was renamed."""
-    with _named(path):
+    with naming(path):
         handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         os.close(handle)
     try:
@@ -83,12 +83,12 @@ class _Output(io.FileIO):
         self.path = path
 
     def write(self, data: Any, /) -> int:
-        with _named(self.path):
+        with naming(self.path):
             return super().write(data)
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """What the system says against writing, with the path the user knows."""
     try:
         yield

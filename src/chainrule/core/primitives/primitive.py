@@ -41,10 +41,10 @@ class Primitive:
     cost: int = 1  # of an element, about, in instructions like an addition
     in_memory: Sequence[int] = ()  # inputs that are read at addresses which are not the output's
     own_kernel: bool = False  # its loops are its own: nothing is computed along with it
-    lies_as_named: bool = False  # its result is wanted in memory, in the order of its axes
     by_parts: bool = False  # a part of the result is one input: it can be computed where it is put
     updates: bool = False  # the first input, some elements changed: it may be written in its place
     chain: bool = False  # one long chain of instructions that wait for each other
+    copies: bool = False  # it is there for a buffer of its own
     traps: bool = False  # divides or branches: it must not see lanes that hold nothing
 
     @property

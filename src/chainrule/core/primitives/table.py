@@ -76,7 +76,7 @@ unary("atan", "f", np.arctan, cost=15)
 unary("abs", "iuf", np.abs)
 unary("sign", "iuf", np.sign)
 unary("floor", "f", np.floor)
-unary("copy", "biuf", np.copy, lies_as_named=True)  # a buffer of its own
+unary("copy", "biuf", np.copy, copies=True)
 unary("not", "b", np.logical_not)
 define("cast", 1, "elementwise", shapes.cast, meanings.cast)
 

@@ -28,6 +28,8 @@ from .replay import Replay
 
 COST = 0.005
 """The share of the time that copies may take."""
+MEMORY = 64 << 20
+"""The bytes of copies that are kept between two fits, at most."""
 NEAR = 64
 """How many batches are run again one by one, where it can be chosen."""
 
@@ -61,26 +63,39 @@ class Sentinel:
         """The task's count of epochs where this fit began."""
         self.kept: Held | None = None
         self._cost, self._last = 0.0, -math.inf
+        self._memory, steps.memory = steps.memory, {}
 
     def keep(self, batch: int) -> None:
         """Copy the state before ``batch``, unless that was done too short a time ago."""
         now = time.perf_counter()
         if now - self._last < self._cost / COST:
             return
-        copy = Kept(updated_tensors(self.steps.training_traces()))
+        self._take_back()
+        copy = Kept(updated_tensors(self.steps.training_traces()), self._memory)
         self.kept = Held(batch, self.task.step, self.steps.meter.rows, copy)
         self._last = time.perf_counter()
         self._cost = self._last - now
 
     def forget(self) -> None:
         """Something outside the program has changed the state: steps before cannot be run again."""
-        self.kept = None
+        self._take_back()
         self._last = min(self._last, time.perf_counter() - 0.75 * self._cost / COST)
+
+    def leave(self) -> None:
+        """The fit is over. The next one copies into the same memory, if that is little."""
+        self._take_back()
+        if sum(a.nbytes for a in self._memory.values()) <= MEMORY:
+            self.steps.memory = self._memory
+
+    def _take_back(self) -> None:
+        """Take the memory of the copy there is for the next one."""
+        if self.kept is not None:
+            self._memory, self.kept = self.kept.copy.memory, None
 
     def explain(self, last: int, run: Run) -> NonFiniteLossError:
         """The error for a bad loss among the batches before ``last``."""
         kept, steps = self.kept, self.data.steps
-        if kept is not None and steps == 1:
+        if kept is not None and not self.data.keyed:
             kept = self._nearer(kept, last, run)
         if kept is None:
             return NonFiniteLossError(
@@ -156,7 +171,7 @@ class Sentinel:
     def _begin(self, epoch: int) -> None:
         """Order and rates of an epoch of the fit."""
         self.set_rates(epoch)
-        if self.data.steps > 1:
+        if self.data.keyed:
             self.steps.cursor.start(self.task.seed, self.first_epoch + epoch)
 
     def _before(self, bad: int, kept: Held, replay: Callable[[int], None]) -> Array:
@@ -202,7 +217,7 @@ class Sentinel:
         self._begin(kept.batch // self.data.steps)
         kept.copy.put_back()
         self.task.step, self.steps.meter.rows = kept.step, kept.rows
-        if self.data.steps > 1:
+        if self.data.keyed:
             epoch = self.first_epoch + kept.batch // self.data.steps
             self.steps.cursor.arrange(self.task.seed, epoch)
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...core.host.whole_file import check_writable
+from ...core.host.whole_file import check_writable, naming
 from ...errors import OptionError
 from ...habits import CHECKPOINT, knows
 from ...utils.files import save
@@ -141,5 +141,5 @@ class CSVLogger(Callback):
         self._write("a", [str(trainer.epoch), *cells])
 
     def _write(self, mode: str, cells: list[str]) -> None:
-        with open(self.path, mode, encoding="utf-8") as file:
+        with naming(Path(self.path)), open(self.path, mode, encoding="utf-8") as file:
             file.write(self.separator.join(cells) + "\n")

@@ -71,7 +71,7 @@ class Watch(Callback):
             for root in task._modules
             for m in root.modules()
         )
-        size = sum(p.node.size for p in task.trained)
+        size = sum(p.numel() for p in task.trained)
         return changed or hooked or size > LARGEST
 
     def _at_pause(self, trainer: Any, pause: Pause) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.dtypes import DType
 from ...core.node import Array
+from ...data.batches import Augmentation
 from ...errors import DataError, OptionError
 from ...tensor.ops.create import asarray
 from ...tensor.value import Value
@@ -43,6 +44,7 @@ class Dataset:
     shuffle: bool
     to_float: tuple[bool, ...] = ()  # which inputs are integers that the model wants as floats
     where: str = "fit"  # who was given them, for messages
+    augment: Augmentation | None = None  # what is done to each example in training
     by_length: ByLength | None = None  # batches of sequences of similar length
     checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
@@ -60,6 +62,11 @@ class Dataset:
     def order(self) -> bool | Value:
         """How rows follow each other: as they are, shuffled, or as this tensor says."""
         return self.shuffle if self.by_length is None else self.by_length.rows
+
+    @property
+    def keyed(self) -> bool:
+        """Whether steps read the key of the epoch: for its order, or what is done to examples."""
+        return self.steps > 1 or self.augment is not None
 
     def group_by_length(self) -> None:
         """Take sequences of similar length in one batch, if there are several batches."""
@@ -118,6 +125,7 @@ def training_data(
     class_weight: Any = None,
     ignore_index: int | None = None,
     group_by_length: bool = False,
+    augment: Augmentation | None = None,
 ) -> tuple[Dataset, Dataset | None]:
     """The data sets for training and for validation that `Trainer.fit` is asked for."""
     if group_by_length and not (isinstance(x, Padded) and shuffle):
@@ -143,7 +151,7 @@ def training_data(
         xs, ys = xs.slice(0, cut), ys.slice(0, cut)
         weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
-    data = Dataset(xs, ys, weights, batch, bool(shuffle))
+    data = Dataset(xs, ys, weights, batch, bool(shuffle), augment=augment)
     if group_by_length:
         data.group_by_length()
     if validation_data is not None:
@@ -178,7 +186,7 @@ def _validation_data(
     assert data.y is not None and found.y is not None
     for own, other, name in ((data.x, found.x, "x"), (data.y, found.y, "y")):
         for a, b, label in zip(own.arrays, other.arrays, other.names, strict=False):
-            if a.shape[1:] != b.shape[1:]:
+            if a.shape[1:] != b.shape[1:] and data.augment is None:
                 raise DataError(
                     f"{where}: {label} has rows of shape {b.shape[1:]}, the training {name} "
                     f"{a.shape[1:]}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...data.batches import Augmentation, Batches, TextBatches
 from ...errors import DataError, DTypeError, OptionError
 from ...habits import user_level
 from ...tensor.value import Value
@@ -21,11 +22,14 @@ class Rows(NamedTuple):
     y: Any
     batch: int | None
     shuffle: bool
+    augment: Augmentation | None = None
 
 
 def gives_batches(data: Any) -> bool:
     """Whether ``data`` is a loader, or a data set of another library: rows, but not an array."""
     arrays = ("__array__", "__array_interface__", "__buffer__", "shape", "dtype")
+    if isinstance(data, Batches):
+        return True
     if isinstance(data, list | tuple | Mapping | Iterator) or any(hasattr(data, n) for n in arrays):
         return False
     loads = hasattr(data, "batch_size") or hasattr(data, "dataset") or hasattr(data, "take")
@@ -36,6 +40,8 @@ def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
     """All rows of a loader, read once. With ``training``, a UserWarning where each pass over it may
     give other rows."""
     kind = type(loader).__name__
+    if isinstance(loader, Batches):
+        return _of_batches(where, loader)
     parts = _at_once(loader)
     if parts is None:
         parts = _joined(where, kind, loader)
@@ -70,6 +76,23 @@ def training_rows(loader: Any, y: Any, batch_size: int, default: int, shuffle: b
             " leave one of them out"
         )
     return found._replace(batch=batch, shuffle=found.shuffle and shuffle)
+
+
+def _of_batches(where: str, batches: Batches) -> Rows:
+    """The arrays of `data.Batches`, not copied, and what it does to each example."""
+    kind = type(batches).__name__
+    if isinstance(batches, TextBatches):
+        raise OptionError(f"{where}: give the windows of a text as arrays, not as {kind}")
+    if batches.of > 1 or batches.drop_last:
+        raise OptionError(
+            f"{where}: of={batches.of} and drop_last={batches.drop_last} of the {kind} are not for "
+            "the Trainer, which takes every row of an epoch, the last ones in a smaller batch"
+        )
+    how = batches.augmentation
+    x, y = ([t._read() for t in part] for part in (batches.x, batches.y))
+    found = x[0] if how.single_x else tuple(x), y[0] if y and how.single_y else tuple(y)
+    augment = how if how.functions else None
+    return Rows(found[0], found[1] if y else None, batches.batch_size, batches.shuffle, augment)
 
 
 def _at_once(loader: Any) -> list[Any] | None:

@@ -46,7 +46,7 @@ class Epochs:
         task = steps.task
         self.steps, self.data, self.validation = steps, data, validation
         model = task.model_tensors() if weights else {}
-        kept = sum(t.node.size * t.dtype.itemsize for t in model.values())
+        kept = sum(t.numel() * t.dtype.itemsize for t in model.values())
         kept += data.rows * 4 if data.by_length is not None else 0
         self.most = int(max(1, min(MOST, RECORD_BYTES // max(kept, 1))))
         self._weights = {k: self._rows(t) for k, t in model.items()}
@@ -63,7 +63,7 @@ class Epochs:
         parts: list[Turn | Copy] = [Copy(rows, t) for t, rows in self._rates]
         turns = [steps.training_turn(data, *turn) for turn in data.turns(task.accumulate)]
         parts += self._pass(steps.meter, steps.cursor, turns, self._trained)
-        if data.steps > 1:
+        if data.keyed:
             parts.insert(0, Copy(self._orders, steps.cursor.order))
         if data.by_length is not None:
             self._row_orders = self._rows(data.by_length.rows)
@@ -101,7 +101,7 @@ class Epochs:
         losses, and their measures."""
         steps, task = self.steps, self.steps.task
         self._first = first
-        if self.data.steps > 1:
+        if self.data.keyed:
             self._orders[:count] = steps.cursor.orders(task.seed, task.epoch, count)
         if self.data.by_length is not None:
             for i in range(count):

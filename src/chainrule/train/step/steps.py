@@ -59,6 +59,7 @@ class Steps:
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
         self.schedules = Schedules(task)
+        self.memory: dict[int, Array] = {}  # of the sentinel's copies, by tensor
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
@@ -80,10 +81,13 @@ class Steps:
         """The next batch that the cursor draws."""
         _given(*parts[:2])
         total, rows, length = parts[0][0].shape[0], how.kind.rows, how.kind.length
+        index = g.iota((rows,), 0, dt.uint32)
         if rows < total:
             index = cursor.rows(rows, total, order)
             parts = [tuple(make(g.gather(use(t), index)) for t in group) for group in parts]
         x, y, w = parts
+        if how.augment is not None:
+            x, y = (tuple(part) for part in how.augment(cursor.order.node, index, x, y))
         if length is not None:
             x = first_steps(x, length)
             y = first_steps(y, length) if how.y.padded else y
@@ -101,6 +105,9 @@ class Steps:
         assert data.y is not None
         arrays = (data.x.arrays, data.y.arrays)
         x, y = (tuple(stored(np.ascontiguousarray(a[rows])) for a in part) for part in arrays)
+        if data.augment is not None:
+            taken = g.constant(np.arange(data.rows, dtype=np.uint32)[rows])
+            x, y = (tuple(part) for part in data.augment(self.cursor.order.node, taken, x, y))
         weights = data.weights if weigh else None
         w = () if weights is None else (stored(np.ascontiguousarray(weights[rows])),)
         return self._as_given((data.x, data.y), x, y, w, len(x[0]), data.to_float)
@@ -319,7 +326,11 @@ class Steps:
             x = [make(_placeholder(a, count)) for a in data.x.arrays]
             y = [make(_placeholder(a, count)) for a in data.y.arrays] if data.y is not None else []
             _given(x, y)
-            prediction = self.task.forward(data.x.build(self._floats(x, data.to_float)))
+            seen = x
+            if data.augment is not None:
+                order, rows = g.input((2,), dt.uint32), g.iota((count,), 0, dt.uint32)
+                seen = list(data.augment(order, rows, x, y)[0])
+            prediction = self.task.forward(data.x.build(self._floats(seen, data.to_float)))
             found = (GivenCheck.of(c, capture.given) for c in capture.checks)
             checks = [c for c in found if c is not None]
             target = data.y.build(y) if data.y is not None else None
@@ -373,8 +384,10 @@ class Static:
         x, y = data.x, data.y
         structure = (x.keys, x.single, None if y is None else (y.keys, y.single, y.padded))
         self.kind, self.to_float = kind, data.to_float
-        self.x, self.y = _empty(x), _empty(x if y is None else y)
-        self.key = (kind, data.to_float, structure)
+        self.x = _empty(x)
+        self.y = self.x if y is None else _empty(y)
+        self.augment = data.augment
+        self.key = (kind, data.to_float, structure, data.augment)
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -306,7 +306,7 @@ class _Windows(TileEmitter):
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
-            self._parts,
+            parts=self._parts,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
 

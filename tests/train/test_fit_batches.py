@@ -1,0 +1,94 @@
+"""`Trainer.fit` takes `data.Batches`: rows, batch size, and what is done to each example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import data, nn, optim
+from chainrule.data import Batches
+from chainrule.errors import OptionError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 6, 6)).astype(np.float32)
+Y = np.arange(50) % 3
+
+
+def trainer(inputs: int = 36, seed: int = 0, **options: object) -> cr.Trainer:
+    cr.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 3))
+    sgd = optim.SGD(net.parameters(), lr=0.1)
+    return cr.Trainer(net, nn.CrossEntropyLoss(), sgd, seed=seed, **options)
+
+
+def weights(t: cr.Trainer) -> np.ndarray:
+    return np.concatenate([p.numpy().ravel() for p in t.model.parameters()])
+
+
+def test_plain_batches_are_their_arrays() -> None:
+    for shuffle in (True, False):
+        one, other = trainer(), trainer()
+        one.fit(Batches(X, Y, 16, shuffle=shuffle), epochs=3, progress=False)
+        other.fit(X, Y, 3, 16, shuffle=shuffle, progress=False)
+        np.testing.assert_array_equal(weights(one), weights(other))
+
+
+def test_examples_are_changed_by_their_row_and_epoch_alone() -> None:
+    """A changed example does not depend on the batch that it is in."""
+    seen: dict[int, np.ndarray] = {}
+    for size in (16, 50):
+        cr.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(36, 1, bias=False))
+        with cr.no_grad():
+            net[1].weight.assign(cr.zeros(1, 36))
+        t = cr.Trainer(net, nn.L1Loss(reduction="sum"), optim.SGD(net.parameters(), lr=1.0), seed=3)
+        far = np.full((50, 1), 1e6, np.float32)  # so the slope of each example is -x
+        batches = Batches(X, far, size, augment=data.RandomNoise(0.5))
+        t.fit(batches, epochs=1, progress=False, diagnose=False)
+        seen[size] = net[1].weight.numpy().ravel()
+    np.testing.assert_allclose(seen[16], seen[50], rtol=1e-4)
+    assert np.abs(seen[50] - X.reshape(50, 36).sum(0)).max() > 0.5
+
+
+def test_pieces_of_images_and_mixed_labels_reach_the_net() -> None:
+    t = trainer(16)
+    batches = Batches(X, Y, 16, augment=[data.RandomMixup(0.2, 3), data.RandomCrop(4)])
+    history = t.fit(
+        batches, epochs=4, validation_data=(X[:9, 1:5, 1:5], Y[:9]), metrics=["accuracy"],
+        progress=False,
+    )  # fmt: skip
+    assert np.isfinite(history["loss"]).all() and len(history["val_accuracy"]) == 4
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> None:
+    def fit(epochs: int, folder: Path | None) -> np.ndarray:
+        t = trainer(seed=5)
+        batches = Batches(X, Y, 16, augment=data.RandomRotation(20))
+        t.fit(batches, epochs=epochs, checkpoint=folder, progress=False)
+        return weights(t)
+
+    fit(2, tmp_path / "run")
+    np.testing.assert_array_equal(fit(5, tmp_path / "run"), fit(5, None))
+
+
+def test_what_the_trainer_does_not_take() -> None:
+    t = trainer()
+    with pytest.raises(OptionError, match="of=2 and drop_last=False of the Batches are not for"):
+        t.fit(Batches(X, Y, 16, of=2), progress=False)
+    with pytest.raises(OptionError, match="of=1 and drop_last=True"):
+        t.fit(Batches(X, Y, 16, drop_last=True), progress=False)
+    with pytest.raises(OptionError, match="give the windows of a text as arrays"):
+        t.fit(data.TextBatches(np.arange(99), 4, 8), progress=False)
+    with pytest.raises(OptionError, match="x is a Batches, which has the targets as well"):
+        t.fit(Batches(X, Y, 16), Y, progress=False)
+
+
+def test_a_loss_that_is_not_finite_is_found_among_changed_examples() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
+    t = cr.Trainer(net, nn.MSELoss(), optim.SGD(net.parameters(), lr=1e3))
+    batches = Batches(X, X.sum((1, 2))[:, None], 16, augment=data.RandomCrop(4))
+    with pytest.raises(cr.train.NonFiniteLossError, match="the loss became"):
+        t.fit(batches, epochs=50, progress=False, diagnose=False)
