@@ -221,7 +221,7 @@ def _report(out: Path, files: list[Path], nets: list[Trained]) -> None:
         )
     console = data()
     console.print(table)
-    console.print(f"\nIn {out.resolve()}:")
+    console.print(f"\nIn {out.resolve()}:", markup=False, soft_wrap=True)
     described = {
         "digits-loss.png": "loss, epoch by epoch, on training and held-out digits",
         "digits-hidden-units.png": "Hinton diagram: what each hidden unit looks for, and what it "
