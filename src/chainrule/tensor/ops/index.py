@@ -24,8 +24,8 @@ from .reduce import normalize_axis, pick
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "argsort", "gather", "index_select", "one_hot", "scatter", "scatter_add", "searchsorted",
-    "sort", "take", "take_along_axis", "topk",
+    "argsort", "gather", "index_select", "masked_select", "one_hot", "searchsorted", "sort", "take",
+    "take_along_axis", "topk",
 ]
 # fmt: on
 
@@ -103,7 +103,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
             return as_tensor(np.zeros(0, np.int64))
-        return _integers("an index", as_tensor(item))
+        return integers_of("an index", as_tensor(item))
     if hasattr(item, "__index__"):
         return int(item.__index__())
     raise DTypeError(
@@ -112,7 +112,7 @@ def _as_index(item: Any) -> Any:
     )
 
 
-def _integers(name: str, tensor: Tensor) -> Tensor:
+def integers_of(name: str, tensor: Tensor) -> Tensor:
     if not dt.is_integer(tensor.dtype):
         raise DTypeError(
             f"{name} is an integer, got a tensor of {tensor.dtype}; convert it with .long()"
@@ -372,7 +372,7 @@ def take(x: Any, indices: Any, axis: int | None = None, *, dim: int | None = Non
     """
     axis, _ = pick("take", axis, dim, None, None)
     tensor = as_tensor(x)
-    index = _integers("an index", as_tensor(indices))
+    index = integers_of("an index", as_tensor(indices))
     node = use(tensor)
     if axis is None:
         node, axis = g.reshape(node, (node.size,)), 0
@@ -392,6 +392,22 @@ def index_select(x: Any, dim: int, index: Any) -> Tensor:
     return take(x, index, dim)
 
 
+def masked_select(x: Any, mask: Any) -> Tensor:
+    """PyTorch's name for ``x[mask]``, with x and mask broadcast to one shape: the elements where
+    ``mask`` holds, (n,). n must be known: not in compiled functions.
+
+    >>> import chainrule as cr
+    >>> cr.masked_select(cr.tensor([[1, 2], [3, 4]]), cr.tensor([True, False]))
+    tensor([1, 3])
+    """
+    tensor, chosen = as_tensor(x), as_tensor(mask)
+    if chosen.dtype != dt.bool_:
+        raise DTypeError(f"masked_select: the mask has bools, got {chosen.dtype}")
+    shape = broadcast_shapes(tensor.shape, chosen.shape, name="masked_select")
+    wide = make(g.expand(use(tensor), shape), tensor)
+    return getitem(wide, make(g.expand(use(chosen), shape)))
+
+
 def _gather(node: Node, index: Node, axis: int) -> Node:
     order = [axis, *(i for i in range(node.ndim) if i != axis)]
     found = g.gather(g.permute(node, order), index)
@@ -408,7 +424,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
             [3]])
     """
     tensor = as_tensor(x)
-    index = _integers("an index", as_tensor(indices))
+    index = integers_of("an index", as_tensor(indices))
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "take_along_axis")
     if index.ndim != tensor.ndim:
         raise ShapeError(
@@ -459,50 +475,6 @@ def gather(x: Any, dim: int, index: Any) -> Tensor:
     return take_along_axis(getitem(tensor, key), positions, along)
 
 
-def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """PyTorch's ``scatter``: a copy of x in which, for dim 0, x[index[i, j], j] = src[i, j]; src is
-    a number or has at least the shape of index. Of equal places the last one counts.
-
-    >>> import chainrule as cr
-    >>> cr.scatter(cr.zeros(2, 3), 1, [[2], [0]], 1.0)
-    tensor([[0., 0., 1.],
-            [1., 0., 0.]])
-    """
-    tensor, positions, new = as_tensor(x), as_tensor(index), as_tensor(src)
-    along = normalize_axis(dim, tensor.ndim, "scatter")
-    if positions.ndim != tensor.ndim or (new.ndim and new.ndim != tensor.ndim):
-        raise ShapeError(
-            f"scatter: x has shape {tensor.shape}, index {positions.shape}, src {new.shape}; equal"
-            " ranks expected"
-        )
-    grid: list[Any] = [
-        np.arange(n).reshape([-1 if a == i else 1 for a in range(tensor.ndim)])
-        for i, n in enumerate(positions.shape)
-    ]
-    grid[along] = positions
-    if new.ndim:
-        new = getitem(new, tuple(slice(0, n) for n in positions.shape))
-    return setitem(tensor, tuple(grid), new)
-
-
-def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
-    """``x`` with ``updates[i…]`` added to x[index[i…]] (the first axis); equal indices add up.
-
-    >>> import chainrule as cr
-    >>> cr.scatter_add(cr.zeros(3), [0, 2, 2], [1.0, 1.0, 1.0])
-    tensor([1., 0., 2.])
-    """
-    tensor, new = as_tensor(x), as_tensor(updates)
-    positions = _integers("an index", as_tensor(index))
-    if tensor.ndim < 1:
-        raise ShapeError("scatter_add needs an axis to add along, got a scalar")
-    shape = positions.shape + tensor.shape[1:]
-    wide = g.expand(use(new, tensor.dtype), shape)
-    return make(
-        g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
-    )
-
-
 def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     """1 at the position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 by
     default.
@@ -512,7 +484,7 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    index = _integers("one_hot: a class", as_tensor(x))
+    index = integers_of("one_hot: a class", as_tensor(x))
     known = _known(index)
     if known is None and num_classes < 0:
         raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")
