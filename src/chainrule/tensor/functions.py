@@ -13,7 +13,6 @@ from .ops.joining import *
 from .ops.kinds import *
 from .ops.random import *
 from .ops.reduce import *
-from .ops.scattering import *
 from .ops.shape import *
 from .ops.statistics import *
 from .settings import *

@@ -9,7 +9,6 @@ from .ops import (
     index,
     joining,
     reduce,
-    scattering,
     shape,
     statistics,
 )
@@ -151,9 +150,9 @@ class Methods(Value):
     index_select = index.index_select
     gather = index.gather
     masked_select = index.masked_select
-    scatter = scattering.scatter
-    scatter_add = scattering.scatter_add
-    index_add = scattering.index_add
+    scatter = index.scatter
+    scatter_add = index.scatter_add
+    index_add = index.index_add
     argsort = index.argsort
     sort = index.sort
     topk = index.topk

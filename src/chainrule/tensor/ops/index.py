@@ -24,8 +24,8 @@ from .reduce import normalize_axis, pick
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "argsort", "gather", "index_select", "masked_select", "one_hot", "searchsorted", "sort", "take",
-    "take_along_axis", "topk",
+    "argsort", "gather", "index_add", "index_select", "masked_select", "one_hot", "scatter",
+    "scatter_add", "searchsorted", "sort", "take", "take_along_axis", "topk",
 ]
 # fmt: on
 
@@ -103,7 +103,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
             return as_tensor(np.zeros(0, np.int64))
-        return integers_of("an index", as_tensor(item))
+        return _integers("an index", as_tensor(item))
     if hasattr(item, "__index__"):
         return int(item.__index__())
     raise DTypeError(
@@ -112,7 +112,7 @@ def _as_index(item: Any) -> Any:
     )
 
 
-def integers_of(name: str, tensor: Tensor) -> Tensor:
+def _integers(name: str, tensor: Tensor) -> Tensor:
     if not dt.is_integer(tensor.dtype):
         raise DTypeError(
             f"{name} is an integer, got a tensor of {tensor.dtype}; convert it with .long()"
@@ -372,7 +372,7 @@ def take(x: Any, indices: Any, axis: int | None = None, *, dim: int | None = Non
     """
     axis, _ = pick("take", axis, dim, None, None)
     tensor = as_tensor(x)
-    index = integers_of("an index", as_tensor(indices))
+    index = _integers("an index", as_tensor(indices))
     node = use(tensor)
     if axis is None:
         node, axis = g.reshape(node, (node.size,)), 0
@@ -424,7 +424,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
             [3]])
     """
     tensor = as_tensor(x)
-    index = integers_of("an index", as_tensor(indices))
+    index = _integers("an index", as_tensor(indices))
     along = normalize_axis(axis if dim is None else dim, tensor.ndim, "take_along_axis")
     if index.ndim != tensor.ndim:
         raise ShapeError(
@@ -475,6 +475,112 @@ def gather(x: Any, dim: int, index: Any) -> Tensor:
     return take_along_axis(getitem(tensor, key), positions, along)
 
 
+def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """PyTorch's ``scatter``: a copy of x in which, for dim 0, x[index[i, j], j] = src[i, j]; src is
+    a number or has at least the shape of index. Of equal places the last one counts.
+
+    >>> import chainrule as cr
+    >>> cr.scatter(cr.zeros(2, 3), 1, [[2], [0]], 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    tensor, positions, new = as_tensor(x), as_tensor(index), as_tensor(src)
+    along = normalize_axis(dim, tensor.ndim, "scatter")
+    _check_ranks("scatter", tensor, positions, new)
+    grid: list[Any] = [
+        np.arange(n).reshape([-1 if a == i else 1 for a in range(tensor.ndim)])
+        for i, n in enumerate(positions.shape)
+    ]
+    grid[along] = positions
+    if new.ndim:
+        new = getitem(new, tuple(slice(0, n) for n in positions.shape))
+    return setitem(tensor, tuple(grid), new)
+
+
+def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """PyTorch's ``scatter_add``: x, to which for dim 0 src[i, j] is added at [index[i, j], j]; src
+    is a number or has at least the shape of index. Equal places add up.
+
+    >>> import chainrule as cr
+    >>> cr.scatter_add(cr.zeros(2, 3), 1, [[2, 2], [0, 1]], cr.tensor([[1.0, 5.0], [3.0, 4.0]]))
+    tensor([[0., 0., 6.],
+            [3., 4., 0.]])
+    """
+    tensor, new = as_tensor(x), as_tensor(src)
+    positions = _integers("an index", as_tensor(index))
+    along = normalize_axis(dim, tensor.ndim, "scatter_add")
+    _check_ranks("scatter_add", tensor, positions, new)
+    shape = positions.shape
+    wrong = [
+        i
+        for i, n in enumerate(shape)
+        if (i != along and n > tensor.shape[i]) or (new.ndim and n > new.shape[i])
+    ]
+    if wrong:
+        raise ShapeError(
+            f"scatter_add: index has length {shape[wrong[0]]} in axis {wrong[0]}, where x has "
+            f"{tensor.shape[wrong[0]]}{f' and src {new.shape[wrong[0]]}' if new.ndim else ''}; an "
+            f"index is no longer than src, and than x except along dim {along}"
+        )
+    if new.ndim:
+        new = getitem(new, tuple(slice(0, n) for n in shape))
+    place = g.full(shape, 0, dt.int64)
+    for axis, n in enumerate(tensor.shape):
+        at = g.iota(shape, axis, dt.int64)
+        if axis == along:
+            at = wrap_index(positions, n, axis)
+        place = g.add(g.mul(place, g.full(shape, n, dt.int64)), at)
+    count = math.prod(shape)
+    added = g.reshape(g.expand(use(new, tensor.dtype), shape), (count,))
+    flat = g.reshape(use(tensor), (math.prod(tensor.shape),))
+    found = g.scatter_add(flat, g.reshape(place, (count,)), added) if count else flat
+    return make(g.reshape(found, tensor.shape), tensor, new)
+
+
+def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
+    """x, to which alpha · source[i] is added at x[index[i]] (for dim 0); index is (n,), equal
+    indices add up. ``source`` broadcasts to the shape of x with n in place of the length of dim.
+
+    >>> import chainrule as cr
+    >>> cr.index_add(cr.zeros(3, 2), 0, [0, 2, 2], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    tensor([[ 1.,  2.],
+            [ 0.,  0.],
+            [ 8., 10.]])
+    """
+    tensor, new = as_tensor(x), as_tensor(source)
+    positions = _integers("an index", as_tensor(index))
+    along = normalize_axis(dim, tensor.ndim, "index_add")
+    if positions.ndim != 1:
+        raise ShapeError(f"index_add: an index of shape (n,) is expected, got {positions.shape}")
+    shape = (*tensor.shape[:along], positions.shape[0], *tensor.shape[along + 1 :])
+    if new.ndim > len(shape) or any(
+        n not in (1, m) for n, m in zip(new.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ShapeError(
+            f"index_add: {positions.shape[0]} positions along axis {along} of x {tensor.shape} need"
+            f" a source of shape {shape}, got {new.shape}"
+        )
+    wide = g.expand(use(new, tensor.dtype), shape)
+    if alpha != 1:
+        wide = g.mul(wide, g.full(shape, alpha, tensor.dtype))
+    front = [along, *(i for i in range(tensor.ndim) if i != along)]
+    back = [front.index(i) for i in range(tensor.ndim)]
+    found = g.scatter_add(
+        g.permute(use(tensor), front),
+        wrap_index(positions, tensor.shape[along], along),
+        g.permute(wide, front),
+    )
+    return make(g.permute(found, back), tensor, new)
+
+
+def _check_ranks(name: str, tensor: Value, index: Value, src: Value) -> None:
+    if index.ndim != tensor.ndim or (src.ndim and src.ndim != tensor.ndim):
+        raise ShapeError(
+            f"{name}: x has shape {tensor.shape}, index {index.shape}, src {src.shape}; equal"
+            " ranks expected"
+        )
+
+
 def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     """1 at the position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 by
     default.
@@ -484,7 +590,7 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    index = integers_of("one_hot: a class", as_tensor(x))
+    index = _integers("one_hot: a class", as_tensor(x))
     known = _known(index)
     if known is None and num_classes < 0:
         raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")

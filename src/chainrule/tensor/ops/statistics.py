@@ -15,9 +15,8 @@ from ..value import Tensor, array_of, as_tensor, make
 from . import elementwise as e
 from . import reduce as r
 from . import shape as s
-from .index import sort, take
+from .index import index_add, sort, take
 from .joining import narrow, stack
-from .scattering import index_add
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
