@@ -148,7 +148,7 @@ def _innermost(x: Laid, axis: int) -> Laid:
 def _laid(node: Node, inputs: Sequence[Laid], orders: Orders, last: int | None = None) -> Laid:
     """A node whose inputs are given; ``last``: the axis that would better lie innermost."""
     kind = "elementwise" if node.primitive.kind == "elementwise" else node.op
-    if node.op == "copy" and not inputs[0].moves:  # made to lie as it is named
+    if node.primitive.copies and not inputs[0].moves:  # made to lie as it is named
         return _named(node, inputs)
     rule = _RULES.get(kind)
     moving = _moving(node, kind, inputs)
