@@ -93,7 +93,8 @@ def no_attribute(what: str, table: str, name: str) -> AttributeError:
     >>> print(no_attribute("a Tensor", "Tensor", "cuda"))
     a Tensor has no attribute 'cuda'; leave it out: there is the CPU only
     """
-    answer = NAMES.get(table, {}).get(name)
+    answers = NAMES.get(table, {})
+    answer = answers.get(name, answers.get(name.removesuffix("_")))
     hint = f"; {_advice(answer)}" if answer else ""
     return AttributeError(f"{what} has no attribute {name!r}{hint}")
 
@@ -188,8 +189,43 @@ STOPPING_SYNONYMS: Synonyms = {
 _MIXED = "float32 or float64: there is no half precision"
 _CPU = "leave it out: there is the CPU only"
 _LINALG = "the function of np.linalg with x.numpy(): decompositions have no gradients here"
+_COMPUTED = {
+    "clamp_min": "cr.clamp(x, min=...)",
+    "clamp_max": "cr.clamp(x, max=...)",
+    "index_fill": "x[index] = value, or x[:, index] = value, on x.clone() to keep x",
+    "index_copy": "x[index] = source, or x[:, index] = source, on x.clone() to keep x",
+    "index_put": "x[i, j] = values, on x.clone() to keep x; x.index_add(dim, index, source) adds",
+    "masked_scatter": "x[mask] = values, on x.clone() to keep x",
+    "scatter_reduce": "x.scatter_add(dim, index, src) for sums",
+    "index_reduce": "x.index_add(dim, index, source) for sums",
+    "take_along_dim": "cr.take_along_axis(x, indices, dim)",
+    "isclose": "cr.abs(a - b) <= atol + rtol * cr.abs(b); cr.allclose(a, b) is one answer",
+    "isin": "(x[..., None] == values).any(-1)",
+    "nansum": "cr.where(cr.isnan(x), 0.0, x).sum()",
+    "nanmean": "cr.where(cr.isnan(x), 0.0, x).sum() / (~cr.isnan(x)).sum()",
+    "nan_to_num": "cr.where(cr.isnan(x), 0.0, x)",
+    "fmod": "x - y * cr.trunc(x / y); cr.remainder has the sign of y, as % in Python",
+    "frac": "x - cr.trunc(x)",
+    "erfc": "1 - cr.erf(x)",
+    "logit": "cr.log(x) - cr.log1p(-x)",
+    "xlogy": "cr.where(x == 0, 0.0, x * cr.log(y))",
+    "mv": "a @ x",
+    "addmv": "b + a @ x",
+    "baddbmm": "c + a @ b",
+    "inner": "(a * b).sum(-1)",
+    "aminmax": "x.amin(), x.amax()",
+    "std_mean": "x.std(), x.mean()",
+    "var_mean": "x.var(), x.mean()",
+    "fliplr": "cr.flip(x, 1)",
+    "flipud": "cr.flip(x, 0)",
+    "diag_embed": "x[..., None] * cr.eye(n)",
+    "column_stack": "cr.stack([a, b], 1)",
+    "argwhere": "cr.stack(cr.nonzero(x), 1)",
+    "histc": "np.histogram(x.numpy(), bins)",
+}
 NAMES: dict[str, dict[str, str]] = {
     "chainrule": {
+        **_COMPUTED,
         "FloatTensor": "cr.tensor(data, dtype=cr.float32)",
         "DoubleTensor": "cr.tensor(data, dtype=cr.float64)",
         "LongTensor": "cr.tensor(data, dtype=cr.int64)",
@@ -213,11 +249,8 @@ NAMES: dict[str, dict[str, str]] = {
         "svd": _LINALG,
         "inverse": _LINALG,
         "det": _LINALG,
-        "histc": "np.histogram(x.numpy(), bins)",
         "mode": "values, counts = cr.unique_counts(x); values[counts.argmax()]",
-        "fmod": "x - y * cr.trunc(x / y); cr.remainder has the sign of y, as % in Python",
         "is_nonzero": "bool(x)",
-        "nan_to_num": "cr.where(cr.isnan(x), 0.0, x)",
         "append": "cr.concatenate([a, b])",
         "array": "cr.tensor(data)",
         "random": "cr.randn, cr.rand, cr.randint, cr.uniform, cr.normal; cr.manual_seed(seed)",
@@ -308,6 +341,7 @@ NAMES: dict[str, dict[str, str]] = {
         ).split()
     },
     "Tensor": {
+        **_COMPUTED,
         "cuda": _CPU,
         "half": _MIXED,
         "bfloat16": _MIXED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,19 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = load_digits()
     hidden = np.tanh(x / 16 @ held["0.weight"].T + held["0.bias"])
     assert ((hidden @ held["2.weight"].T + held["2.bias"]).argmax(1) == y).mean() > 0.94
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_demo_without_matplotlib_keeps_the_nets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["demo", "--out", str(tmp_path), "--epochs", "20"]) == 0
+    captured = capsys.readouterr()
+    said = "no figures: figures need matplotlib: pip install 'chainrule[figures]'"
+    assert said in " ".join(captured.err.split())
+    assert "digits.safetensors, xor.safetensors" in captured.out and ".png" not in captured.out
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["digits.safetensors", "xor.safetensors"]
 
 
 def test_a_demo_that_did_not_learn_fails(

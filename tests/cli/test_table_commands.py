@@ -226,6 +226,26 @@ def test_numbers_as_categories_in_any_writing(folder, capsys):
     assert err == "note: 'zip': 1 rows with categories that have no input ('3'): all zeros\n"
 
 
+def test_a_name_with_a_comma_stands_in_quotes(folder, capsys):
+    path = folder / "z.csv"
+    path.write_text('"price, net",b,y\n' + "1,5,p\n2,6,q\n" * 30)
+    options = ["--categorical", '"price, net",b', "--target", "y", "--epochs", "1", "--no-figure"]
+    assert run(capsys, "train", path, *options)[0] == 0
+    assert "price, net: 2 categories" in run(capsys, "inspect", folder / "z.safetensors")[1]
+    (folder / "z.toml").write_text('target = "y"\ncategorical = ["price, net", "b"]\nepochs = 1\n')
+    given = run(
+        capsys,
+        "train",
+        path,
+        "--config",
+        folder / "z.toml",
+        "--no-figure",
+        "--out",
+        path.with_suffix(".m"),
+    )
+    assert given[0] == 0
+
+
 def test_a_row_without_values_has_its_answer(folder, capsys):
     """As many lines come out as went in, but for blank lines."""
     run(capsys, "train", folder / "t.csv", "--target", "label", "--no-figure", *QUICK)

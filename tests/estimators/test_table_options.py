@@ -70,6 +70,12 @@ def test_classes_are_spread_over_the_parts():
             "least 5",
         ),
         (
+            {"test": "last:999"},
+            DataError,
+            "the table: 100 rows, 999 of them for the test: 0 are too few to learn from; give at "
+            "least 5",
+        ),
+        (
             {"split": "time:w"},
             DataError,
             "the table: split: column 'w' holds words; dates or numbers are expected",

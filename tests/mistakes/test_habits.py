@@ -105,7 +105,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     ),
     "an empty loader": (
         lambda: trainer().fit(DataLoader()), DataError,
-        "fit: the DataLoader gives no batch; it has no rows",
+        "fit: the DataLoader gives no batch: it has no rows",
     ),
     "a loader and targets": (
         lambda: trainer().fit(DataLoader(), Y), OptionError,

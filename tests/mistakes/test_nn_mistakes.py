@@ -182,7 +182,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "unflatten": (
         lambda: nn.Unflatten(1, (2, 4))(z(2, 6)),
         "ShapeError",
-        "Unflatten: axis 1 has length 6, which is not the product of (2, 4)\n    in Unflatten "
+        "unflatten: axis 1 has length 6, which is not the product of (2, 4)\n    in Unflatten "
         "(file:line), called with float32[2, 6]",
     ),
     "prelu": (

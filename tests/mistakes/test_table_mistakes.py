@@ -73,6 +73,13 @@ FILES = {
         "t.csv: several columns are named 'a'; names must differ",
     ),
     "open quote": ("t.csv", b'a,y\n"1,2\n3,4\n', "t.csv, after line 1: unexpected end of data"),
+    "a remark first": (
+        "t.csv",
+        b"# of 2024\na,y\n1,2\n",
+        "t.csv, line 2: 2 values, the first line has 1; every line needs one value per column "
+        "(separator ','); is the first one a remark? Delete it",
+    ),
+    "one row": ("t.csv", b"a,y\n1,2.5\n", "t.csv: 1 row is too few; give at least 5"),
     "all missing": (
         "t.csv",
         b"a,b,y\n,1,p\n,2,q\n?,3,p\n,1,p\n,2,q\n?,3,p\n",
@@ -251,6 +258,12 @@ def test_files(name, content, text, here, capsys):
 OPTIONS = {
     "no file": (1, ["nope.csv", "--target", "y"], "error: nope.csv: no such file"),
     "a folder": (1, [".", "--target", "y"], "error: .: a folder; a table file is expected"),
+    "dates in another order": (
+        1,
+        ["days.csv", "--target", "y", "--dates", "day:dmy"],
+        "error: days.csv: no row of column 'day' has a date; drop it, or say how its dates are "
+        "written: --dates day:dmy (:mdy, :ymd)",
+    ),
     "drop": (
         1,
         ["t.csv", "--target", "y", "--drop", "zz"],
@@ -388,6 +401,7 @@ def test_options(code, arguments, text, here, capsys):
     (here / "t.csv").write_text(GOOD)
     (here / "c.toml").write_text("epoch = 3\n")
     (here / "bad.toml").write_text("a = \n")
+    (here / "days.csv").write_text("day,y\n" + "2024-01-31,p\n2024-02-28,q\n" * 9)
     (here / "many.toml").write_text('epochs = "many"\n')
     assert message(capsys, code, "train", *arguments).splitlines()[-1] == text
 

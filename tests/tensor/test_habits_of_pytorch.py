@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.errors import SlowLoopWarning
+from chainrule.errors import DTypeError, ShapeError, SlowLoopWarning
 from chainrule.optim import eager
 
 X = np.random.default_rng(0).normal(size=(4, 5))
@@ -158,3 +158,104 @@ def test_how_tensors_are_shown_is_a_choice() -> None:
     finally:
         cr.set_printoptions(profile="default")
     assert repr(cr.tensor([0.12, 3.0])) == "tensor([0.12, 3.  ])"
+
+
+# -- positions given by an index -------------------------------------------------------------------
+def added_at(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> np.ndarray:
+    """PyTorch's definition of scatter_add, element by element."""
+    found = x.copy()
+    for place in np.ndindex(*index.shape):
+        at = list(place)
+        at[dim] = index[place]
+        found[tuple(at)] += src[place]
+    return found
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_scatter_add_and_index_add_are_what_pytorch_defines(dim: int, compiled: bool) -> None:
+    rng = np.random.default_rng(dim)
+    x, src = rng.normal(size=(3, 4, 2)), rng.normal(size=(5, 5, 5))
+    shape = tuple(5 if i == dim else n for i, n in enumerate((2, 3, 2)))
+    index = rng.integers(0, x.shape[dim], shape)
+    wrapped = (lambda f: cr.compile(f)) if compiled else (lambda f: f)
+    found = wrapped(lambda x, i, s: x.scatter_add(dim=dim, index=i, src=s))(
+        *map(cr.tensor, (x, index, src))
+    )
+    np.testing.assert_allclose(found.numpy(), added_at(x, dim, index, src), rtol=1e-12)
+    rows = rng.integers(0, x.shape[dim], 5)
+    source = rng.normal(size=tuple(5 if i == dim else n for i, n in enumerate(x.shape)))
+    found = wrapped(lambda x, i, s: cr.index_add(x, dim, i, s, alpha=2))(
+        *map(cr.tensor, (x, rows, source))
+    )
+    wide = np.broadcast_to(np.expand_dims(rows, [i for i in range(3) if i != dim]), source.shape)
+    np.testing.assert_allclose(found.numpy(), added_at(x, dim, wide, 2 * source), rtol=1e-12)
+
+
+def test_the_same_in_place_and_with_nothing_to_add() -> None:
+    x = cr.zeros(2, 3)
+    assert x.index_add_(1, cr.tensor([2, 2]), cr.ones(2, 2)) is x
+    assert x.scatter_add_(1, cr.tensor([[0], [-1]]), cr.ones(2, 1)).tolist() == [
+        [1, 0, 2],
+        [0, 0, 3],
+    ]
+    assert (x.index_add(0, cr.zeros(0, dtype="int64"), cr.zeros(0, 3)) == x).all()
+
+
+def test_clamp_unflatten_and_masked_select() -> None:
+    x = cr.tensor(X)
+    np.testing.assert_array_equal(cr.clamp(x, -0.5, max=0.5).numpy(), X.clip(-0.5, 0.5))
+    np.testing.assert_array_equal(cr.clamp(x, min=cr.zeros(5)).numpy(), X.clip(0))
+    assert x.unflatten(-1, (5, 1)).shape == (4, 5, 1) and x.unflatten(0, [-1, 2]).shape == (2, 2, 5)
+    np.testing.assert_array_equal(x.masked_select(x > 0).numpy(), X[X > 0])
+    column = np.array([[True], [False], [True], [False]])
+    np.testing.assert_array_equal(x.masked_select(column).numpy(), X[::2].ravel())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (
+            lambda x: x.scatter_add(0, [[0, 1, 2]], cr.ones(2, 2)),
+            ShapeError,
+            "scatter_add: index has length 3 in axis 1, where x has 2 and src 2; an index is no"
+            " longer than src, and than x except along dim 0",
+        ),
+        (
+            lambda x: x.scatter_add(0, [0, 1], cr.ones(2)),
+            ShapeError,
+            "scatter_add: x has shape (2, 2), index (2,), src (2,); equal ranks expected",
+        ),
+        (
+            lambda x: x.index_add(1, [0, 1, 1], cr.ones(2, 2)),
+            ShapeError,
+            "index_add: 3 positions along axis 1 of x (2, 2) need a source of shape (2, 3), got"
+            " (2, 2)",
+        ),
+        (
+            lambda x: x.index_add(0, [2], cr.ones(1, 2)),
+            IndexError,
+            "index 2 is outside axis 0 of length 2",
+        ),
+        (
+            lambda x: x.masked_select(x),
+            DTypeError,
+            "masked_select: the mask has bools, got float32",
+        ),
+        (
+            lambda x: x.unflatten(1, (3, -1)),
+            ShapeError,
+            "unflatten: axis 1 has length 2, which is not the product of (3, -1)",
+        ),
+        (
+            lambda x: x.index_put_((0,), 1.0),
+            AttributeError,
+            "a Tensor has no attribute 'index_put_'; write x[i, j] = values, on x.clone() to keep"
+            " x; x.index_add(dim, index, source) adds",
+        ),
+    ],
+)
+def test_what_is_said_of_wrong_indices(make: Any, error: Any, text: str) -> None:
+    with pytest.raises(error) as found:
+        make(cr.ones(2, 2))
+    assert str(found.value).splitlines()[0] == text

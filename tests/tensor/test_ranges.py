@@ -24,7 +24,7 @@ LOOKUPS: dict[str, Callable[[Any], Any]] = {
     "index_select": lambda i: cr.index_select(M, 1, i),
     "take_along_axis": lambda i: cr.take_along_axis(X, i, 0),
     "gather": lambda i: cr.gather(X, 0, i),
-    "scatter_add": lambda i: cr.scatter_add(X, i, cr.ones(3)),
+    "scatter_add": lambda i: cr.index_add(X, 0, i, cr.ones(3)),
     "gradient": lambda i: cr.grad(lambda x: (x[i] ** 2).sum())(X),
 }
 WAYS: dict[str, Callable[[Any, Any], Any]] = {
@@ -190,7 +190,7 @@ def test_a_rule_of_the_users_is_checked_under_vmap_too() -> None:
 
     pick.defvjp(
         lambda x, i: (x[i.long()], (x, i)),
-        lambda kept, g: (cr.scatter_add(kept[0] * 0, kept[1].long(), g), None),
+        lambda kept, g: (cr.index_add(kept[0] * 0, 0, kept[1].long(), g), None),
     )
     gradient = cr.compile(cr.vmap(cr.grad(lambda x, i: pick(x, i).sum()), (None, 0)))
     assert gradient(X, cr.tensor([[1.0, 2.0]])).tolist() == [[0, 1, 1, 0, 0]]

@@ -162,7 +162,7 @@ def test_topk() -> None:
     check(cr.topk([3.0, 1.0, 2.0], 2, largest=False).values, [1.0, 2.0])
 
 
-def test_one_hot_searchsorted_scatter_add() -> None:
+def test_one_hot_searchsorted_index_add() -> None:
     check(cr.one_hot([1, 0, 3]), np.eye(4, dtype=int)[[1, 0, 3]])
     check(cr.one_hot([[1], [0]], 2, dtype="float32"), np.eye(2)[[[1], [0]]])
     edges, x = np.array([0.0, 1.0, 2.0]), np.array([[-1.0, 0.0, 0.5], [1.0, 2.0, 3.0]])
@@ -170,7 +170,7 @@ def test_one_hot_searchsorted_scatter_add() -> None:
         check(cr.searchsorted(edges, x, side=side), np.searchsorted(edges, x, side=side))
     base = np.zeros((4, 2))
     np.add.at(base, [1, 1, -1], 2.0)
-    check(cr.scatter_add(cr.zeros(4, 2, dtype="float64"), [1, 1, -1], 2.0), base)
+    check(cr.index_add(cr.zeros(4, 2, dtype="float64"), 0, [1, 1, -1], 2.0), base)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,12 @@ def test_one_hot_searchsorted_scatter_add() -> None:
         lambda x: cr.take_along_axis(x, cr.argsort(x, 1), 1),
         lambda x: cr.sort(x, axis=0),
         lambda x: cr.take(x, [0, 5, 5]),
-        lambda x: cr.scatter_add(x, [0, 0], x[1:] * 2),
+        lambda x: cr.index_add(x, 0, [0, 0], x[1:] * 2),
+        lambda x: cr.index_add(x, 1, [3, 0, 3], x[:, 1:], alpha=0.5),
+        lambda x: cr.scatter_add(x, 0, [[2, 0, 2], [2, 1, 0]], x[1:] * x[:2]),
+        lambda x: cr.scatter_add(x, -1, [[3, 3], [0, -1]], x),
+        lambda x: cr.masked_select(x, np.array([True, False, True, True])),
+        lambda x: cr.unflatten(x, 1, (2, -1)),
     ],
 )
 def test_gradients(f) -> None:

@@ -10,7 +10,8 @@ import pytest
 import chainrule as cr
 from chainrule import data, nn, optim
 from chainrule.data import Batches
-from chainrule.errors import OptionError
+from chainrule.errors import DataError, OptionError
+from chainrule.utils.data import DataLoader, TensorDataset
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 6, 6)).astype(np.float32)
@@ -74,12 +75,62 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fit(5, tmp_path / "run"), fit(5, None))
 
 
+# -- drop_last -------------------------------------------------------------------------------------
+def loaders(rows: int, size: int, shuffle: bool) -> list[object]:
+    x, y = X[:rows], Y[:rows]
+    pairs = list(zip(x, y, strict=True))
+    return [
+        DataLoader(TensorDataset(cr.tensor(x), cr.tensor(y)), size, shuffle, drop_last=True),
+        Batches(x, y, size, shuffle=shuffle, drop_last=True),
+        DataLoader(pairs, size, shuffle, drop_last=True),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:fit. the rows of the DataLoader were read once")
+def test_drop_last_leaves_out_the_rows_that_do_not_fill_a_batch() -> None:
+    wanted = trainer()
+    history = wanted.fit(X[:48], Y[:48], 30, 16, shuffle=False, progress=False)
+    for loader in loaders(50, 16, False):
+        t = trainer()
+        found = t.fit(loader, epochs=30, progress=False)
+        np.testing.assert_array_equal(weights(t), weights(wanted))
+        np.testing.assert_array_equal(found["loss"], history["loss"])
+        assert t.step == 90
+
+
+def test_drop_last_leaves_out_other_rows_in_each_epoch_of_a_shuffled_fit() -> None:
+    """The mean slope over many epochs is that of all rows."""
+    net = nn.Sequential(nn.Linear(4, 1, bias=False))
+    t = cr.Trainer(net, nn.L1Loss(reduction="sum"), optim.SGD(net.parameters(), lr=1.0))
+    before, x = net[0].weight.numpy().copy(), np.repeat(np.eye(4, dtype=np.float32), 5, 0)[:18]
+    far = np.full((18, 1), 1e7, np.float32)
+    t.fit(Batches(x, far, 4, shuffle=True, drop_last=True), epochs=90, progress=False)
+    counts = (net[0].weight.numpy() - before).ravel()
+    assert counts.sum() == 90 * 16
+    np.testing.assert_allclose(counts / 80, [5, 5, 5, 3], atol=0.4)
+
+
+@pytest.mark.filterwarnings("ignore:fit. the rows of the DataLoader were read once")
+def test_fewer_rows_than_a_batch_that_must_be_full_are_no_training() -> None:
+    x, y = cr.tensor(X[:5]), cr.tensor(Y[:5])
+    with pytest.raises(DataError) as error:
+        trainer().fit(DataLoader(TensorDataset(x, y), 8, drop_last=True), progress=False)
+    assert str(error.value) == (
+        "fit: 5 training rows do not fill one batch of batch_size=8, and drop_last=True leaves out "
+        "what does not: choose batch_size up to 5, or drop_last=False"
+    )
+    items = DataLoader(list(zip(X[:5], Y[:5], strict=True)), 8, drop_last=True)
+    with pytest.raises(DataError, match="no batch: drop_last=True, and its rows do not fill one"):
+        trainer().fit(items, progress=False)
+    with pytest.raises(DataError, match="fit: 5 training rows do not fill"):  # 3 are held out
+        batches = Batches(X[:8], Y[:8], 8, drop_last=True)
+        trainer().fit(batches, validation_split=0.4, progress=False)
+
+
 def test_what_the_trainer_does_not_take() -> None:
     t = trainer()
-    with pytest.raises(OptionError, match="of=2 and drop_last=False of the Batches are not for"):
+    with pytest.raises(OptionError, match="of=2 of the Batches is not for the Trainer"):
         t.fit(Batches(X, Y, 16, of=2), progress=False)
-    with pytest.raises(OptionError, match="of=1 and drop_last=True"):
-        t.fit(Batches(X, Y, 16, drop_last=True), progress=False)
     with pytest.raises(OptionError, match="give the windows of a text as arrays"):
         t.fit(data.TextBatches(np.arange(99), 4, 8), progress=False)
     with pytest.raises(OptionError, match="x is a Batches, which has the targets as well"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ READING = ("encoding", "decimal", "thousands", "missing", "categorical", "text",
 
 
 def names(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
-    """A list of words, separated by commas."""
-    return tuple(n.strip() for n in text.split(",") if n.strip()) if text else ()
+    """A list of words, separated by commas; one with a comma stands in quotes, as in a table."""
+    found = next(csv.reader([text], skipinitialspace=True)) if text else []
+    return tuple(n.strip() for n in found if n.strip())
 
 
 def table_options(function: Callable[..., Any]) -> Callable[..., Any]:

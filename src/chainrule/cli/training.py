@@ -53,7 +53,7 @@ def configure(context: click.Context, parameter: click.Parameter, path: Path | N
         if isinstance(value, dict):
             options[name] = ",".join(f"{k}:{v}" for k, v in value.items())
         if isinstance(value, list):
-            options[name] = ",".join(str(v) for v in value)
+            options[name] = ",".join(f'"{v}"' if "," in str(v) else str(v) for v in value)
     context.default_map = options
 
 

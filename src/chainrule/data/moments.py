@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from .notes import Notes, no_values
+from ..errors import DataError
+from .notes import Notes
 from .tables import Table
 from .written import ORDERS, Kind
 
@@ -154,7 +155,10 @@ class DateStatistics:
     def column(self, source: str, notes: list[str]) -> DateColumn:
         """What was learned; DataError if there was no value."""
         if self._origin is None:
-            raise no_values(source, self.name)
+            raise DataError(
+                f"{source}: no row of column {self.name!r} has a date; drop it, or say how its "
+                f"dates are written: --dates {self.name}:dmy (:mdy, :ymd)"
+            )
         d, dd, y, yy = self._sums / self.count
         std, year_std = math.sqrt(max(dd - d * d, 0)), math.sqrt(max(yy - y * y, 0))
         return DateColumn(

@@ -153,7 +153,7 @@ def _regression(source: Understood, names: Sequence[str], values: Array) -> Answ
         raise DataError(f"{source.name}: the target {names[0]!r} has no values in any row")
     kept = values[known]
     for name, least, most in zip(names, kept.min(0), kept.max(0), strict=True):
-        if least == most:
+        if least == most and len(kept) > 1:
             raise DataError(
                 f"{source.name}: the target {name!r} has the same value in all rows; nothing can "
                 "be learned"

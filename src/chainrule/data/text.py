@@ -429,10 +429,11 @@ class TextSource(Source):
 
     def _check_width(self, line: int, width: int) -> None:
         if width != len(self.columns):
+            remark = self.columns[0].startswith("#") and "; is the first one a remark? Delete it"
             raise DataError(
                 f"{self.name}, line {line}: {width} {'value' if width == 1 else 'values'}, the "
                 f"first line has {len(self.columns)}; every line needs one value per column "
-                f"(separator {self._separator!r})"
+                f"(separator {self._separator!r}){remark or ''}"
             )
 
 

@@ -43,8 +43,8 @@ def parts_of(
     held = last if last else min(max(round(n * share), 1), n) if share else 0
     if n - held < 5:
         raise DataError(
-            f"{source.name}: {n} rows, {held} of them for the test: {n - held} are too few to "
-            "learn from; give at least 5"
+            f"{source.name}: {n} rows, {held} of them for the test: {max(n - held, 0)} are too few"
+            " to learn from; give at least 5"
         )
     if split != "random" or last:
         rest, tested = order[: n - held], order[n - held :]

@@ -74,7 +74,8 @@ def train_table(
     if len(known) < source.rows:
         notes.append(f"{source.rows - len(known)} rows without a target are left out")
     if len(known) < 5:
-        raise DataError(f"{source.name}: {len(known)} rows are too few; give at least 5")
+        few = "1 row is" if len(known) == 1 else f"{len(known)} rows are"
+        raise DataError(f"{source.name}: {few} too few; give at least 5")
     classes = answers.values[known] if answers.classes else None
     parts = parts_of(
         source, known, options.validation, options.test, options.split, training.seed, classes

@@ -239,19 +239,7 @@ class Unflatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         """X (..., n, ...) -> (..., *unflattened_size, ...)."""
-        x = tensor = as_tensor(x)
-        axis = self.dim % x.ndim if -x.ndim <= self.dim < x.ndim else -1
-        if axis < 0:
-            raise ShapeError(f"Unflatten: no axis {self.dim} in an input of shape {x.shape}")
-        known = math.prod(n for n in self.unflattened_size if n != -1)
-        length = x.shape[axis]
-        if (known == 0 or length % known) if -1 in self.unflattened_size else known != length:
-            raise ShapeError(
-                f"Unflatten: axis {self.dim} has length {length},"
-                f" which is not the product of {self.unflattened_size}"
-            )
-        sizes = [length // known if n == -1 else n for n in self.unflattened_size]
-        return tensor.reshape((*x.shape[:axis], *sizes, *x.shape[axis + 1 :]))
+        return as_tensor(x).unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from .ops import contract, cumulative, elementwise, index, joining, reduce, shape, statistics
+from .ops import (
+    contract,
+    cumulative,
+    elementwise,
+    index,
+    joining,
+    reduce,
+    shape,
+    statistics,
+)
 from .value import Value
 
 
@@ -86,7 +95,7 @@ class Methods(Value):
     le = elementwise.less_equal
     gt = elementwise.greater
     ge = elementwise.greater_equal
-    clamp = elementwise.clip
+    clamp = elementwise.clamp
     sum = reduce.sum
     mean = reduce.mean
     var = reduce.var
@@ -113,6 +122,7 @@ class Methods(Value):
     norm = reduce.norm
     reshape = shape.reshape
     flatten = shape.flatten
+    unflatten = shape.unflatten
     ravel = shape.ravel
     permute = shape.permute
     transpose = shape.transpose
@@ -139,8 +149,10 @@ class Methods(Value):
     take = index.take
     index_select = index.index_select
     gather = index.gather
+    masked_select = index.masked_select
     scatter = index.scatter
     scatter_add = index.scatter_add
+    index_add = index.index_add
     argsort = index.argsort
     sort = index.sort
     topk = index.topk

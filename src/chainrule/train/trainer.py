@@ -203,10 +203,10 @@ class Trainer(Task):
         check("fit", _FIT, {name: asked[name] for name in _FIT})
         if active.capture is not None:
             raise OptionError("fit: call it outside of compiled functions")
-        augment = None
+        augment, drop_last = None, False
         if gives_batches(x):
             rows = training_rows(x, y, batch_size, BATCH, shuffle)
-            x, y, batch_size, shuffle, augment = rows  # type: ignore[assignment]
+            x, y, batch_size, shuffle, augment, drop_last = rows  # type: ignore[assignment]
         listeners = as_callbacks(callbacks) + early_stopping_of(early_stopping)
         data, validation = given.training_sets(
             self._steps,
@@ -220,6 +220,7 @@ class Trainer(Task):
             class_weight=class_weight,
             group_by_length=group_by_length,
             augment=augment,
+            drop_last=drop_last,
         )
         self.has_validation = validation is not None
         with self._mode(True):

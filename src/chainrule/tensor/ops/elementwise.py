@@ -26,13 +26,14 @@ from . import elementary as el
 __all__ = [  # what `chainrule` offers
     "abs", "absolute", "acos", "acosh", "add", "allclose", "arccos", "arccosh", "arcsin", "arcsinh",
     "arctan", "arctan2", "arctanh", "array_equal", "asin", "asinh", "atan", "atan2", "atanh",
-    "broadcast_shapes", "ceil", "clip", "conj", "copysign", "cos", "cosh", "divide", "equal", "erf",
-    "exp", "exp2", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot", "imag",
-    "isfinite", "isinf", "isnan", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
-    "multiply", "negative", "nextafter", "nonzero", "not_equal", "positive", "pow", "power", "real",
-    "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "signbit", "sin",
-    "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
+    "broadcast_shapes", "ceil", "clamp", "clip", "conj", "copysign", "cos", "cosh", "divide",
+    "equal", "erf", "exp", "exp2", "expm1", "floor", "floor_divide", "greater", "greater_equal",
+    "hypot", "imag", "isfinite", "isinf", "isnan", "lerp", "less", "less_equal", "log", "log10",
+    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "maximum", "minimum", "multiply", "negative", "nextafter", "nonzero", "not_equal", "positive",
+    "pow", "power", "real", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign",
+    "signbit", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+    "where",
 ]
 # fmt: on
 
@@ -649,6 +650,9 @@ def clip(
         None if high is None else limits[-1],
     )
     return finish(found, (x, *bounds), tensors)
+
+
+clamp = clip  # PyTorch's name
 
 
 def lerp(a: Any, b: Any, weight: Any) -> Tensor:

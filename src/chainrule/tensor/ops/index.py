@@ -24,8 +24,8 @@ from .reduce import normalize_axis, pick
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "argsort", "gather", "index_select", "one_hot", "scatter", "scatter_add", "searchsorted",
-    "sort", "take", "take_along_axis", "topk",
+    "argsort", "gather", "index_add", "index_select", "masked_select", "one_hot", "scatter",
+    "scatter_add", "searchsorted", "sort", "take", "take_along_axis", "topk",
 ]
 # fmt: on
 
@@ -392,6 +392,22 @@ def index_select(x: Any, dim: int, index: Any) -> Tensor:
     return take(x, index, dim)
 
 
+def masked_select(x: Any, mask: Any) -> Tensor:
+    """PyTorch's name for ``x[mask]``, with x and mask broadcast to one shape: the elements where
+    ``mask`` holds, (n,). n must be known: not in compiled functions.
+
+    >>> import chainrule as cr
+    >>> cr.masked_select(cr.tensor([[1, 2], [3, 4]]), cr.tensor([True, False]))
+    tensor([1, 3])
+    """
+    tensor, chosen = as_tensor(x), as_tensor(mask)
+    if chosen.dtype != dt.bool_:
+        raise DTypeError(f"masked_select: the mask has bools, got {chosen.dtype}")
+    shape = broadcast_shapes(tensor.shape, chosen.shape, name="masked_select")
+    wide = make(g.expand(use(tensor), shape), tensor)
+    return getitem(wide, make(g.expand(use(chosen), shape)))
+
+
 def _gather(node: Node, index: Node, axis: int) -> Node:
     order = [axis, *(i for i in range(node.ndim) if i != axis)]
     found = g.gather(g.permute(node, order), index)
@@ -470,11 +486,7 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
     """
     tensor, positions, new = as_tensor(x), as_tensor(index), as_tensor(src)
     along = normalize_axis(dim, tensor.ndim, "scatter")
-    if positions.ndim != tensor.ndim or (new.ndim and new.ndim != tensor.ndim):
-        raise ShapeError(
-            f"scatter: x has shape {tensor.shape}, index {positions.shape}, src {new.shape}; equal"
-            " ranks expected"
-        )
+    _check_ranks("scatter", tensor, positions, new)
     grid: list[Any] = [
         np.arange(n).reshape([-1 if a == i else 1 for a in range(tensor.ndim)])
         for i, n in enumerate(positions.shape)
@@ -485,22 +497,88 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
     return setitem(tensor, tuple(grid), new)
 
 
-def scatter_add(x: Any, index: Any, updates: Any) -> Tensor:
-    """``x`` with ``updates[i…]`` added to x[index[i…]] (the first axis); equal indices add up.
+def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """PyTorch's ``scatter_add``: x, to which for dim 0 src[i, j] is added at [index[i, j], j]; src
+    is a number or has at least the shape of index. Equal places add up.
 
     >>> import chainrule as cr
-    >>> cr.scatter_add(cr.zeros(3), [0, 2, 2], [1.0, 1.0, 1.0])
-    tensor([1., 0., 2.])
+    >>> cr.scatter_add(cr.zeros(2, 3), 1, [[2, 2], [0, 1]], cr.tensor([[1.0, 5.0], [3.0, 4.0]]))
+    tensor([[0., 0., 6.],
+            [3., 4., 0.]])
     """
-    tensor, new = as_tensor(x), as_tensor(updates)
+    tensor, new = as_tensor(x), as_tensor(src)
     positions = _integers("an index", as_tensor(index))
-    if tensor.ndim < 1:
-        raise ShapeError("scatter_add needs an axis to add along, got a scalar")
-    shape = positions.shape + tensor.shape[1:]
+    along = normalize_axis(dim, tensor.ndim, "scatter_add")
+    _check_ranks("scatter_add", tensor, positions, new)
+    shape = positions.shape
+    wrong = [
+        i
+        for i, n in enumerate(shape)
+        if (i != along and n > tensor.shape[i]) or (new.ndim and n > new.shape[i])
+    ]
+    if wrong:
+        raise ShapeError(
+            f"scatter_add: index has length {shape[wrong[0]]} in axis {wrong[0]}, where x has "
+            f"{tensor.shape[wrong[0]]}{f' and src {new.shape[wrong[0]]}' if new.ndim else ''}; an "
+            f"index is no longer than src, and than x except along dim {along}"
+        )
+    if new.ndim:
+        new = getitem(new, tuple(slice(0, n) for n in shape))
+    place = g.full(shape, 0, dt.int64)
+    for axis, n in enumerate(tensor.shape):
+        at = g.iota(shape, axis, dt.int64)
+        if axis == along:
+            at = wrap_index(positions, n, axis)
+        place = g.add(g.mul(place, g.full(shape, n, dt.int64)), at)
+    count = math.prod(shape)
+    added = g.reshape(g.expand(use(new, tensor.dtype), shape), (count,))
+    flat = g.reshape(use(tensor), (math.prod(tensor.shape),))
+    found = g.scatter_add(flat, g.reshape(place, (count,)), added) if count else flat
+    return make(g.reshape(found, tensor.shape), tensor, new)
+
+
+def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
+    """x, to which alpha · source[i] is added at x[index[i]] (for dim 0); index is (n,), equal
+    indices add up. ``source`` broadcasts to the shape of x with n in place of the length of dim.
+
+    >>> import chainrule as cr
+    >>> cr.index_add(cr.zeros(3, 2), 0, [0, 2, 2], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    tensor([[ 1.,  2.],
+            [ 0.,  0.],
+            [ 8., 10.]])
+    """
+    tensor, new = as_tensor(x), as_tensor(source)
+    positions = _integers("an index", as_tensor(index))
+    along = normalize_axis(dim, tensor.ndim, "index_add")
+    if positions.ndim != 1:
+        raise ShapeError(f"index_add: an index of shape (n,) is expected, got {positions.shape}")
+    shape = (*tensor.shape[:along], positions.shape[0], *tensor.shape[along + 1 :])
+    if new.ndim > len(shape) or any(
+        n not in (1, m) for n, m in zip(new.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ShapeError(
+            f"index_add: {positions.shape[0]} positions along axis {along} of x {tensor.shape} need"
+            f" a source of shape {shape}, got {new.shape}"
+        )
     wide = g.expand(use(new, tensor.dtype), shape)
-    return make(
-        g.scatter_add(use(tensor), wrap_index(positions, tensor.shape[0], 0), wide), tensor, new
+    if alpha != 1:
+        wide = g.mul(wide, g.full(shape, alpha, tensor.dtype))
+    front = [along, *(i for i in range(tensor.ndim) if i != along)]
+    back = [front.index(i) for i in range(tensor.ndim)]
+    found = g.scatter_add(
+        g.permute(use(tensor), front),
+        wrap_index(positions, tensor.shape[along], along),
+        g.permute(wide, front),
     )
+    return make(g.permute(found, back), tensor, new)
+
+
+def _check_ranks(name: str, tensor: Value, index: Value, src: Value) -> None:
+    if index.ndim != tensor.ndim or (src.ndim and src.ndim != tensor.ndim):
+        raise ShapeError(
+            f"{name}: x has shape {tensor.shape}, index {index.shape}, src {src.shape}; equal"
+            " ranks expected"
+        )
 
 
 def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:

@@ -21,7 +21,8 @@ from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
 __all__ = [  # what `chainrule` offers
     "broadcast_arrays", "broadcast_tensors", "broadcast_to", "diag", "diagonal", "expand_dims",
     "flatten", "flip", "matrix_transpose", "moveaxis", "pad", "permute", "permute_dims", "ravel",
-    "reshape", "roll", "squeeze", "swapaxes", "trace", "transpose", "tril", "triu", "unsqueeze",
+    "reshape", "roll", "squeeze", "swapaxes", "trace", "transpose", "tril", "triu", "unflatten",
+    "unsqueeze",
 ]
 # fmt: on
 
@@ -102,6 +103,28 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     s = tensor.shape
     return reshape(tensor, (*s[:first], math.prod(s[first : last + 1]), *s[last + 1 :]))
+
+
+def unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Tensor:
+    """The axis ``dim`` split into axes of these lengths; one of them may be -1.
+
+    >>> import chainrule as cr
+    >>> cr.unflatten(cr.zeros(5, 6), 1, (2, -1)).shape
+    (5, 2, 3)
+    """
+    tensor = as_tensor(x)
+    axis, listed = normalize_axis(dim, tensor.ndim, "unflatten"), tuple(sizes)
+    known = math.prod(n for n in listed if n != -1)
+    length = tensor.shape[axis]
+    fits = known == length
+    if listed.count(-1) == 1:
+        fits = known > 0 and length % known == 0
+    if not listed or not fits:
+        raise ShapeError(
+            f"unflatten: axis {dim} has length {length}, which is not the product of {listed}"
+        )
+    split = [length // known if n == -1 else n for n in listed]
+    return reshape(tensor, (*tensor.shape[:axis], *split, *tensor.shape[axis + 1 :]))
 
 
 def ravel(x: Any) -> Tensor:

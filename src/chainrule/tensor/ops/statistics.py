@@ -15,7 +15,7 @@ from ..value import Tensor, array_of, as_tensor, make
 from . import elementwise as e
 from . import reduce as r
 from . import shape as s
-from .index import scatter_add, sort, take
+from .index import index_add, sort, take
 from .joining import narrow, stack
 
 # fmt: off
@@ -142,7 +142,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     added = as_tensor(weights)
     if added.shape != tensor.shape:
         raise ShapeError(f"bincount: x has shape {tensor.shape}, weights {added.shape}")
-    return scatter_add(make(g.expand(_zero(added), (length,))), tensor, added)
+    return index_add(make(g.expand(_zero(added), (length,))), 0, tensor, added)
 
 
 def _zero(like: Tensor) -> Node:

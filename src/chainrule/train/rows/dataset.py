@@ -46,12 +46,15 @@ class Dataset:
     where: str = "fit"  # who was given them, for messages
     augment: Augmentation | None = None  # what is done to each example in training
     by_length: ByLength | None = None  # batches of sequences of similar length
+    drop_last: bool = False  # leave out the rows of an epoch that do not fill a batch
     checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
         self.rows = self.x.rows
         self.batch = min(self.batch, self.rows)
         self.full, self.rest = divmod(self.rows, self.batch)
+        self.rest = 0 if self.drop_last else self.rest
+        self.taken = self.full * self.batch + self.rest  # rows of an epoch
         self.steps = self.full + (self.rest > 0)
         tensors = [tuple(asarray(a) for a in self.x.arrays)]
         tensors.append(tuple(asarray(a) for a in self.y.arrays) if self.y is not None else ())
@@ -126,6 +129,7 @@ def training_data(
     ignore_index: int | None = None,
     group_by_length: bool = False,
     augment: Augmentation | None = None,
+    drop_last: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """The data sets for training and for validation that `Trainer.fit` is asked for."""
     if group_by_length and not (isinstance(x, Padded) and shuffle):
@@ -151,7 +155,13 @@ def training_data(
         xs, ys = xs.slice(0, cut), ys.slice(0, cut)
         weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
-    data = Dataset(xs, ys, weights, batch, bool(shuffle), augment=augment)
+    if drop_last and xs.rows < batch:
+        raise DataError(
+            f"fit: {xs.rows} training rows do not fill one batch of batch_size={batch}, and "
+            f"drop_last=True leaves out what does not: choose batch_size up to {xs.rows}, or "
+            "drop_last=False"
+        )
+    data = Dataset(xs, ys, weights, batch, bool(shuffle), augment=augment, drop_last=drop_last)
     if group_by_length:
         data.group_by_length()
     if validation_data is not None:

@@ -23,6 +23,7 @@ class Rows(NamedTuple):
     batch: int | None
     shuffle: bool
     augment: Augmentation | None = None
+    drop_last: bool = False
 
 
 def gives_batches(data: Any) -> bool:
@@ -57,7 +58,8 @@ def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
     sampler = type(getattr(loader, "sampler", None)).__name__
     shuffle = bool(getattr(loader, "shuffle", sampler != "SequentialSampler"))
     batch = getattr(loader, "batch_size", None)
-    return Rows(x, y, batch if isinstance(batch, int) else None, shuffle)
+    drop_last = bool(getattr(loader, "drop_last", False))
+    return Rows(x, y, batch if isinstance(batch, int) else None, shuffle, None, drop_last)
 
 
 def training_rows(loader: Any, y: Any, batch_size: int, default: int, shuffle: bool) -> Rows:
@@ -83,16 +85,18 @@ def _of_batches(where: str, batches: Batches) -> Rows:
     kind = type(batches).__name__
     if isinstance(batches, TextBatches):
         raise OptionError(f"{where}: give the windows of a text as arrays, not as {kind}")
-    if batches.of > 1 or batches.drop_last:
+    if batches.of > 1:
         raise OptionError(
-            f"{where}: of={batches.of} and drop_last={batches.drop_last} of the {kind} are not for "
-            "the Trainer, which takes every row of an epoch, the last ones in a smaller batch"
+            f"{where}: of={batches.of} of the {kind} is not for the Trainer, which takes every row"
+            " of an epoch"
         )
     how = batches.augmentation
     x, y = ([t._read() for t in part] for part in (batches.x, batches.y))
     found = x[0] if how.single_x else tuple(x), y[0] if y and how.single_y else tuple(y)
     augment = how if how.functions else None
-    return Rows(found[0], found[1] if y else None, batches.batch_size, batches.shuffle, augment)
+    targets = found[1] if y else None
+    shuffle, drop_last = batches.shuffle, batches.drop_last
+    return Rows(found[0], targets, batches.batch_size, shuffle, augment, drop_last)
 
 
 def _at_once(loader: Any) -> list[Any] | None:
@@ -113,7 +117,9 @@ def _at_once(loader: Any) -> list[Any] | None:
 def _joined(where: str, kind: str, loader: Any) -> list[Any]:
     batches = [list(b) if isinstance(b, tuple | list) else [b] for b in loader]
     if not batches:
-        raise DataError(f"{where}: the {kind} gives no batch; it has no rows")
+        few = getattr(loader, "drop_last", False)
+        why = f"drop_last=True, and its rows do not fill one of batch_size={loader.batch_size}"
+        raise DataError(f"{where}: the {kind} gives no batch: {why if few else 'it has no rows'}")
     if len({len(b) for b in batches}) > 1 or len(batches[0]) > 2:
         raise DTypeError(
             f"{where}: a batch of the {kind} has {len(batches[0])} parts; (x, y) is expected, where"

@@ -80,6 +80,7 @@ def data_of(data: Dataset, validation: Dataset | None) -> Settings:
         "batch_size": data.batch,
         "shuffle": data.shuffle,
         **({"group_by_length": True} if data.by_length is not None else {}),
+        **({"drop_last": True} if data.drop_last else {}),
         "data": checksum(data),
         "validation data": None if validation is None else checksum(validation),
     }

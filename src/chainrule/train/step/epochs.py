@@ -108,7 +108,7 @@ class Epochs:
                 self._row_orders[i] = self.data.by_length.order(task.seed, task.epoch + i)
         self._foresee(count)
         self._rounds.run(count)
-        steps.meter.rows = self.data.rows
+        steps.meter.rows = self.data.taken
         measures = steps.meter.columns({k: v[:count] for k, v in self._trained.items()})
         if self.validation is not None:
             steps.eval_meter.rows = self.validation.rows
