@@ -33,9 +33,8 @@ NAMES = {"cr": cr, "F": F, "math": math, "inf": math.inf}
 
 
 def gradient_of(function: str) -> Callable[[cr.Tensor], cr.Tensor]:
-    found: Callable[[cr.Tensor], cr.Tensor] = cr.grad(
-        lambda x: eval(function, {**NAMES, "x": x}).sum()
-    )
+    written = eval(f"lambda x: ({function}).sum()", NAMES)
+    found: Callable[[cr.Tensor], cr.Tensor] = cr.grad(written)
     return found
 
 

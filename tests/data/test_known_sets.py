@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> Any:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr(known_files.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
 
 
 def test_mnist() -> None:
@@ -214,9 +215,7 @@ def test_a_file_is_fetched_when_told_to(tmp_path: Path, monkeypatch: pytest.Monk
     urls = ("https://one.invalid/", "https://two.invalid/")
     known = known_files.KnownSet("letters", ("letters",), (file,), "nowhere", "none", urls)
     answers = {"https://one.invalid/a.txt": b"abd", "https://two.invalid/a.txt": b"abc"}
-    monkeypatch.setattr(
-        known_files.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(answers[url])
-    )
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(answers[url]))
     assert known.read(file, None, True) == b"abc"  # the first is another file
     kept = known_files.users_folder() / "data/letters/a.txt"
     assert kept.read_bytes() == b"abc"

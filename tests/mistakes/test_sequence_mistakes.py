@@ -294,16 +294,11 @@ def test_message(mistake: str) -> None:
     assert re.sub(r"\(\w+\.py:\d+\)", "(file:line)", str(caught.value)) == message
 
 
-@pytest.mark.parametrize("lengths", [[9, 2], [3, 0]])
-def test_lengths_that_are_traced_are_refused_as_well(lengths: list[int]) -> None:
+@pytest.mark.parametrize("length", [9, 0])
+def test_lengths_that_are_traced_are_checked_when_the_program_has_run(length: int) -> None:
     call = cr.compile(lambda x, n: gru(x, lengths=n)[0])
-    x = cr.ones(2, 3, 5)
-    assert call(x, cr.tensor([3, 2])).shape == (2, 3, 8)
-    wrong = max(lengths) if max(lengths) > 3 else 0
-    with pytest.raises(
-        errors.OutOfRangeError, match=f"length {wrong} of a sequence is not in 1 … 3"
-    ):
-        call(x, cr.tensor(lengths))
+    with pytest.raises(errors.OutOfRangeError, match=f"length {length} of a sequence is not in 1"):
+        call(cr.ones(2, 3, 5), cr.tensor([length, 2]))
 
 
 class Tagger(nn.Module):

@@ -32,7 +32,8 @@ def test_import_is_light() -> None:
 
 
 def test_training_loads_nothing_of_tables() -> None:
-    heavy = ["chainrule.data", "chainrule.compiler.loops", "llvmlite", "subprocess", "socket"]
+    heavy = ["chainrule.data.reading", "chainrule.compiler.loops", "llvmlite"]
+    heavy += ["subprocess", "socket"]
     code = f"import chainrule.train, sys; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
@@ -64,3 +65,18 @@ def test_type_checkers_and_editors_see_names_and_mistakes() -> None:
     text = "\n".join(ast.unparse(n) for n in listed if isinstance(n, ast.If))
     for name in (*cr._LAZY_MODULES, *cr._LAZY_NAMES):
         assert f" {name} as {name}" in text
+
+
+def test_the_names_of_data_are_those_that_are_loaded_late() -> None:
+    shown = ast.parse(Path(cr.data.__file__).read_text())
+    listed = {
+        (node.module, node.names[0].name)
+        for part in shown.body
+        if isinstance(part, ast.If)
+        for node in part.body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert listed == {(file, name) for name, file in cr.data._FILE_OF.items()}
+    files = {p.stem for p in Path(cr.data.__file__).parent.glob("*.py")}
+    assert not files & set(cr.data.__all__), "the name of a file would hide it"
+    assert all(getattr(cr.data, name) is not None for name in cr.data.__all__)

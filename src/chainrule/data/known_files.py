@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +124,8 @@ def _body(url: str, limit: int) -> bytes:
     """What is at ``url``, over https only, and no more than it should be."""
     if not url.startswith("https://"):
         raise DataError(f"{url}: only https is fetched")
+    import urllib.request  # half of the time that importing this file would take
+
     with urllib.request.urlopen(url, timeout=60) as response:
         data: bytes = response.read(limit + 1)
     if len(data) > limit:

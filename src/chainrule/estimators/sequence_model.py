@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Sequences, load_sequences, pad_sequences
-from ..data.load_sequences import labels_of, sequences_of
+from ..data.sequence_files import labels_of, sequences_of
 from ..data.split import split_rows
 from ..errors import DataError, OptionError
 from ..nn import CrossEntropyLoss, MSELoss
