@@ -135,18 +135,17 @@ class Session:
             "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
         }
         shown = []
-        for line in text.splitlines():
-            if line.startswith("$ "):
-                done = subprocess.run(
-                    line[2:],
-                    shell=True,
-                    cwd=self.folder,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                )
-                assert done.returncode == 0, f"{line}\n{done.stderr}"
-                shown += [line, *(x.rstrip() for x in done.stdout.splitlines())]
+        for command in re.findall(r"^\$ (.*(?:(?<=\\)\n> .*)*)", text, re.MULTILINE):
+            done = subprocess.run(
+                command.replace("\\\n> ", "\\\n"),
+                shell=True,
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, f"$ {command}\n{done.stderr}"
+            shown += [f"$ {command}", *(x.rstrip() for x in done.stdout.splitlines())]
         return "\n".join(shown) + "\n"
 
 
@@ -209,6 +208,10 @@ def test_fences_are_understood() -> None:
     [
         ("```python\nprint(1 + 1)\n```\n```text\n3\n```\n", (["3\n", "2\n"])),
         ("```console\n$ echo hello\nbye\n```\n", ["$ echo hello\nbye\n", "$ echo hello\nhello\n"]),
+        (
+            "```console\n$ echo a \\\n>   b\n$ echo c\nd\n```\n",
+            ["$ echo a \\\n>   b\n$ echo c\nd\n", "$ echo a \\\n>   b\na b\n$ echo c\nc\n"],
+        ),
     ],
 )
 def test_a_wrong_output_is_seen(text: str, complaint: list[str], tmp_path: Path) -> None:

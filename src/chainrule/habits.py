@@ -278,6 +278,7 @@ NAMES: dict[str, dict[str, str]] = {
         "MaxPooling2D": "nn.MaxPool2d(kernel_size)",
         "AveragePooling2D": "nn.AvgPool2d(kernel_size)",
         "GlobalAveragePooling2D": "nn.AdaptiveAvgPool2d(1), nn.Flatten()",
+        "Masking": "lengths=, as in nn.LSTM(8, 16)(x, lengths=n)",
         "DataParallel": "the model alone: a program uses all cores",
         "SyncBatchNorm": "nn.BatchNorm1d",
     },
