@@ -31,7 +31,9 @@ def suits(c: Windowed, target: Target) -> bool:
 
 
 def block_of(c: Windowed, target: Target) -> tuple[int, int]:
-    """Rows and columns of a block: those that take the least cycles for all."""
+    """Rows and columns of a block: those that take the least cycles for all. The sums of a row's
+    columns end up in the lanes of one vector."""
+    lanes = target.lanes(c.dtype)
     sums = target.vector_registers * 3 // 4 if target.has_fma else target.vector_registers // 2
     free = target.vector_registers - 1
 
@@ -44,7 +46,7 @@ def block_of(c: Windowed, target: Target) -> tuple[int, int]:
     fitting = [
         (r, q)
         for r in sides
-        for q in sides
+        for q in sides[:lanes]
         if r * q <= sums and r * q + min(r, q) + 1 <= free and r <= c.m.extent and q <= c.n.extent
     ]
     return min(fitting, key=cycles)
