@@ -17,7 +17,7 @@ from chainrule.core import graph as g
 from chainrule.core.node import Node, reachable
 from chainrule.core.signature import Signature
 
-F32 = np.dtype(np.float32)
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def two_layers(
@@ -29,15 +29,16 @@ def two_layers(
     low: int = 0,
     hole: int = 1,
     dilation: int = 1,
+    dtype: np.dtype = F32,
 ) -> Signature:
     """tanh(conv(tanh(conv(x)))) and its gradients; x is (N, C, *S)."""
     rank = len(shape) - 2
-    x = g.input(shape, F32)
+    x = g.input(shape, dtype)
     weights = []
     value, channels = g.permute(x, (0, *range(2, rank + 2), 1)), shape[1]
     for layer, out in enumerate(outputs):
         g_ = groups if layer else 1
-        w = g.input((out, channels // g_, *[taps] * rank), F32)
+        w = g.input((out, channels // g_, *[taps] * rank), dtype)
         weights.append(w)
         value = g.reshape(value, (*value.shape[:-1], g_, channels // g_))
         kernel = g.reshape(w, (g_, out // g_, *w.shape[1:]))
@@ -68,6 +69,7 @@ CASES = {
     "hole": two_layers((16, 1, 6, 7), 3, (2, 3), hole=2, low=1),
     "groups": two_layers((40, 2, 8, 8), 3, (4, 6), groups=2, low=1),
     "one axis": two_layers((33, 4, 30), 5, (7, 6)),
+    "float64": two_layers((17, 5, 33), 3, (8, 8), dtype=F64),
     "three axes": two_layers((17, 1, 5, 6, 5), 2, (3, 2), low=1),
 }
 
@@ -76,14 +78,14 @@ def roots(signature: Signature) -> list[Node]:
     return reachable(rewritten(signature).roots)
 
 
-@pytest.mark.parametrize("target", ["avx512", "avx2"])
+@pytest.mark.parametrize("target", ["avx512", "avx2", "sse2"])
 @pytest.mark.parametrize("name", CASES)
 def test_few_channels(name: str, target: str) -> None:
     if not runs_here(preset(target)):
         pytest.skip(f"this processor has no {target}")
     signature = CASES[name]
     rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=x.shape).astype(np.float32) / 2 for x in signature.inputs]
+    inputs = [rng.normal(size=x.shape).astype(x.dtype) / 2 for x in signature.inputs]
     expected = InterpretedProgram(signature).run(inputs, [])
     one, two = (compiled(signature, inputs, target, n) for n in (1, 2))
     for a, b, wanted in zip(one, two, expected, strict=True):
