@@ -67,7 +67,7 @@ class SeedLoop(Run):
         self.noted: Noted | None = None
         quick = not (self.stops or self.callbacks or self.plan.validation)
         epochly = one.epochly
-        if quick and len(self.turns) == 1 and self.data.steps == 1 and not epochly:
+        if quick and len(self.turns) == 1 and not self.data.keyed and not epochly:
             self.noted = self.passes.noted(self.turns[0][0], self.steps.meter)
         if one.schedulers:
             nets.rates = self.rates = nets.rates or Rates(one, stack, nets.vary)
@@ -156,11 +156,11 @@ class SeedLoop(Run):
         """One epoch of all groups: what it measured, (1, R)."""
         steps, data, validation = self.steps, self.data, self.plan.validation
         self.passes.begin(steps.meter)
-        if data.steps > 1:
+        if data.keyed:
             self.stack.put(steps.cursor.order, order_keys(self.nets.seeds, self.nets.epochs))
         for number in range(self.stack.groups):
             self.passes.run(self.turns, steps.cursor.position, number)
-        logs = self.passes.logs(steps.meter, data.rows)
+        logs = self.passes.logs(steps.meter, data.taken)
         if validation is not None:
             logs |= self.passes.evaluate(validation, "val_")
         return {k: v[None] for k, v in logs.items()}
