@@ -58,14 +58,6 @@ class Nets:
         """The numbers of all seeds, (R, …) by name: views."""
         return {k: self.stack.rows(t) for k, t in self.tensors().items() if t in self.stack}
 
-    def remember_best(self, which: Array) -> None:
-        """Keep a copy of the weights of some seeds."""
-        for name, tensor in self.one.model_tensors().items():
-            if tensor in self.stack:
-                rows = self.stack.rows(tensor)
-                self.best_weights.setdefault(name, rows.copy())[which] = rows[which]
-        self.has_best |= which
-
     def forget_best(self) -> None:
         """No weights are kept."""
         self.best_weights, self.has_best[...] = {}, False

@@ -42,10 +42,10 @@ class Passes:
             found = self._programs[trace] = Mapped(trace, self.stack, self.shared())
         return found
 
-    def noted(self, mapped: Mapped, meter: Meter) -> Noted:
-        """Epochs of one step."""
-        if self._noted is None or self._noted.mapped is not mapped:
-            self._noted = Noted(mapped, meter.beginning())
+    def noted(self, mapped: Mapped, meter: Meter, most: int) -> Noted:
+        """Epochs of one step, so many in one run."""
+        if self._noted is None or (self._noted.mapped, self._noted.most) != (mapped, most):
+            self._noted = Noted(mapped, meter.beginning(), most)
         return self._noted
 
     def begin(self, meter: Meter) -> None:
