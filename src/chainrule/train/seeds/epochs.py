@@ -76,6 +76,7 @@ class SeedEpochs:
         self._positions: list[Array] = []
         self._per_step: dict[int, float] = {}  # seconds, by the program
         self.per_group = 0.0  # seconds of an epoch of a group
+        self.key = tuple((mapped, n) for p in self._passes for mapped, _, n in p.turns)
 
     # -- what an epoch is --------------------------------------------------------------------------
     def _parts_of(self, number: int) -> list[base.Run | base.Copy]:

@@ -88,6 +88,7 @@ class SeedLoop(Run):
         changing = {k: t for k, t in nets.tensors().items() if id(t) in updated}
         self.changing = {k: t for k, t in changing.items() if t in stack}
         self.epochs = SeedEpochs(nets, self.plan, self.turns)
+        self.per_epoch = self.passes.seconds.get(self.epochs.key, 0.0)
 
     def _listening(self, display: Progress) -> list[Callback]:
         self.display = display  # it shows medians
@@ -107,10 +108,9 @@ class SeedLoop(Run):
     def _end(self, stopped: str) -> None:
         """Give the seeds that stopped what they had then, or their best weights."""
         nets, history = self.nets, self.nets.history
-        for name, tensor in nets.tensors().items():
-            if name in self.frozen and tensor in self.stack:
-                done = ~self.alive & ~nets.failed
-                self.stack.rows(tensor)[done] = self.frozen[name][done]
+        for name, rows in self.frozen.items():
+            done = ~self.alive & ~nets.failed
+            self.stack.rows(self.changing[name])[done] = rows[done]
         for name, tensor in nets.one.model_tensors().items():
             if name in nets.best_weights:
                 kept = nets.has_best & ~nets.failed
@@ -163,7 +163,7 @@ class SeedLoop(Run):
             alive.resize(self.stack.groups * self.stack.group)
             groups = np.flatnonzero(alive.reshape(self.stack.groups, -1).any(axis=1)).tolist()
             logs = self.epochs.run(n, groups, look)
-        self.per_epoch = (time.perf_counter() - start) / n
+        self.per_epoch = self.passes.seconds[self.epochs.key] = (time.perf_counter() - start) / n
         n = self._note(logs)
         last = {k: v[n - 1] for k, v in logs.items()}  # those of seeds that ended, too
         with warnings.catch_warnings():
@@ -201,10 +201,11 @@ class SeedLoop(Run):
         tell of them. Returns how many they are, up to the one in which the last seed ended."""
         nets, loss = self.nets, logs["loss"]
         n = len(loss)
-        bad = ~np.isfinite(loss)
+        bad = np.isfinite(loss)
+        np.logical_not(bad, out=bad)
         failed = bad.any(axis=0) & self.alive
-        ends = np.where(failed, bad.argmax(axis=0) + 1, n)  # how many epochs each seed has
-        ends[~self.alive] = 0
+        ends = np.where(self.alive, n, 0)  # how many of these epochs each seed has
+        ends[failed] = bad[:, failed].argmax(axis=0) + 1
         stopped = self._look_at(logs, bad, ends)
         failed &= ~stopped
         for i in np.flatnonzero(failed).tolist():
@@ -215,10 +216,10 @@ class SeedLoop(Run):
         n = n if self.alive.any() else int(ends.max())
         if self._epochly and self.rates is not None:
             self.rates.close(n, logs.get("val_loss", loss)[-1])
-        there = np.arange(n)[:, None] < ends
-        whole = there.all()
-        shown = {k: v[:n] if whole else np.where(there, v[:n], math.nan) for k, v in logs.items()}
-        self._tell(shown, n, ends)
+        if (ends < n).any():
+            there = np.arange(n)[:, None] < ends
+            logs = {k: np.where(there, v[:n], math.nan) for k, v in logs.items()}
+        self._tell(logs, n, ends)
         return n
 
     def _look_at(self, logs: Columns, bad: Array, ends: Array) -> Array:

@@ -15,8 +15,7 @@ class Record:
 
     def __init__(self, stack: Stack, tensor: Value, most: int) -> None:
         self.stack, self.shape = stack, tensor.shape
-        shape = (most, *stack.lead, *tensor.shape)
-        self.of_group = [np.empty(shape, tensor.dtype) for _ in range(stack.groups)]
+        self.of_group = stack.memory_of(tensor, most)
 
     def read(self, count: int) -> Array:
         """The rows of the first ``count`` epochs, (count, R, *shape)."""

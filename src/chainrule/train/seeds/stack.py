@@ -22,6 +22,7 @@ class Stack:
         self._arrays: dict[int, Array] = {}
         self._tensors: dict[int, Value] = {}
         self._views: dict[tuple[int, int], Array] = {}
+        self._memory: dict[int, list[Array]] = {}
 
     @property
     def groups(self) -> int:
@@ -34,6 +35,7 @@ class Stack:
         self.group = -(-self.seeds // count)
         self._arrays = {k: self._padded(a[: self.seeds]) for k, a in self._arrays.items()}
         self._views.clear()
+        self._memory.clear()
 
     @property
     def lead(self) -> tuple[int, ...]:
@@ -83,6 +85,15 @@ class Stack:
             found = self._arrays[id(tensor)][first : first + self.group]
             self._views[key] = found.reshape((*self.lead, *tensor.shape))
         return self._views[key]
+
+    def memory_of(self, tensor: Value, most: int) -> list[Array]:
+        """Arrays (most, group, *shape) for each group, to be written to: those of the last time,
+        where they fit, for fresh pages take longer than the numbers."""
+        shape, held = (most, *self.lead, *tensor.shape), self._memory.get(id(tensor))
+        if held is None or (held[0].shape, held[0].dtype) != (shape, tensor.dtype):
+            held = [np.empty(shape, tensor.dtype) for _ in range(self.groups)]
+            self._memory[id(tensor)] = held
+        return held
 
     def copy_of(self, tensors: Mapping[str, Value]) -> dict[str, Array]:
         """Copies of the rows of those of some tensors that have rows, by name."""
