@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ..tensor.tensor import Tensor
 from . import functional as F  # noqa: N812 - PyTorch's name
@@ -11,9 +11,6 @@ from .options import check, number
 
 
 class _Dropout(Module):
-    p_varies: ClassVar[bool] = True
-    """Whether ``p`` may be a tensor, a number of its own for each of several nets."""
-
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         check(type(self).__name__, {"p": number(0, 1)}, {"p": p})
@@ -96,8 +93,6 @@ class AlphaDropout(_Dropout):
     tensor([1., 2.])
     """
 
-    p_varies = False
-
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
         return F.alpha_dropout(x, self.p, self.training)
@@ -110,8 +105,6 @@ class FeatureAlphaDropout(_Dropout):
     >>> nn.FeatureAlphaDropout(0.25).eval()([[1.0, 2.0]])
     tensor([[1., 2.]])
     """
-
-    p_varies = False
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,10 @@ class Task:
         of weights)."""
 
     # -- what the rooms ask of it ------------------------------------------------------------------
+    def while_traced(self) -> contextlib.AbstractContextManager[None]:
+        """Is entered while a step is traced."""
+        return contextlib.nullcontext()
+
     def loss_of(self, batch: Batch) -> tuple[BatchLoss, Any]:
         """The loss of a batch as `training_step` says, and the prediction (None: it gave none)."""
         result = self.training_step(batch)
@@ -260,7 +264,7 @@ class Task:
             return dt.float64 if p.dtype == dt.float64 else dt.float32
         return dt.float32
 
-    @contextmanager
+    @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
         in eval)."""

@@ -7,6 +7,8 @@ where early stopping may go back to it.
 
 from __future__ import annotations
 
+import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -56,7 +58,11 @@ class SeedEpochs:
         groups = task.optimizer.param_groups
         shown = [groups[0]._tensors["lr"]] if task.schedulers else []
         recorded = [*rates, *shown, *kept, *(t for p in self._passes for t in p.changed.values())]
-        bytes_ = sum(t.numel() * t.dtype.itemsize for t in recorded) * stack.group * stack.groups
+        bytes_ = (
+            sum(math.prod(t.shape) * t.dtype.itemsize for t in recorded)
+            * stack.group
+            * stack.groups
+        )
         self.most = max(RECORD_BYTES // max(bytes_, 1), 1)
         plain = not (kept or shown or plan.data.keyed or plan.validation or plan.data.steps > 1)
         self.noted: Noted | None = None
@@ -128,7 +134,7 @@ class SeedEpochs:
             nets.rates.foresee(count, self._note_rates)
         for done, number in enumerate(groups):
             start = time.perf_counter()
-            self._run_group(number, count, lambda x, i=done: look((i + x) / len(groups)))
+            self._run_group(number, count, functools.partial(_within, look, done, len(groups)))
             self.per_group = (time.perf_counter() - start) / count
             for one in self._passes:
                 for mapped, _, _ in one.turns:
@@ -180,7 +186,9 @@ class SeedEpochs:
             for name, column in one.meter.columns(one.numbers(count, seeds), one.prefix).items():
                 own = column if column.flags.owndata else column.copy()  # not the records
                 found[name] = own.reshape(count, seeds)
-        return found | {"lr": record.read(count).copy() for _, record in self._shown}
+        for _, record in self._shown:
+            found["lr"] = record.read(count).copy()
+        return found
 
     def state_at(self, tensor: Value, epochs: Array, seeds: Array) -> Array:
         """What a tensor was for some seeds (by their places), each after an epoch of the last run;
@@ -189,6 +197,11 @@ class SeedEpochs:
             return self._kept[id(tensor)][1].rows_at(epochs, seeds)
         found: Array = self.stack.rows(tensor)[seeds]
         return found
+
+
+def _within(look: Look, done: int, groups: int, share: float) -> None:
+    """Look, where a share of a group is done, and some groups before it."""
+    look((done + share) / groups)
 
 
 class _Pass:

@@ -28,7 +28,6 @@ from .nets import Nets
 from .rates import Rates
 from .stopping import Stopping
 
-
 COPIED_SECONDS = 5e-3
 """A longer epoch is not copied after each for early stopping: it is run by itself."""
 
@@ -76,8 +75,9 @@ class SeedLoop(Run):
         for p in one.model.parameters():
             p.grad = None
         self.turns = self.passes.training(self.data)
+        nets.varied.check_read(mapped.trace for mapped, _, _ in self.turns)
         if one.schedulers:
-            nets.rates = self.rates = nets.rates or Rates(one, stack, nets.vary)
+            nets.rates = self.rates = nets.rates or Rates(one, stack, nets.varied)
         before, nets.history = nets.history, nets.history.copy()
         for i in np.flatnonzero(nets.failed):
             nets.history.stopped[i] = before.stopped[i]

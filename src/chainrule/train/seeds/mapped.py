@@ -83,8 +83,7 @@ class Mapped:
         for tensor, updated in zip(trace.state, trace.updated, strict=True):
             if updated and id(tensor) not in alone:
                 stack.add(tensor)
-        updated = zip(trace.state, trace.updated, strict=True)
-        self.changed = [tensor for tensor, changes in updated if changes]
+        self.changed = [t for t, changes in zip(trace.state, trace.updated, strict=True) if changes]
         nodes = trace.signature.state
         self.wide = [t in stack for t in trace.state]
         own = [s for s, wide in zip(nodes, self.wide, strict=False) if wide]
@@ -129,9 +128,7 @@ class Noted:
     """Up to ``most`` steps of a group, with what each of them leaves in the meter, which begins
     anew before each: epochs of one step. All of it is one program."""
 
-    def __init__(
-        self, mapped: Mapped, beginning: Sequence[tuple[Value, Array]], most: int
-    ) -> None:
+    def __init__(self, mapped: Mapped, beginning: Sequence[tuple[Value, Array]], most: int) -> None:
         self.mapped, self.most = mapped, most
         first = {id(t): value for t, value in beginning}
         places = [i for i, t in enumerate(mapped.trace.state) if id(t) in first]
@@ -159,9 +156,7 @@ class Noted:
         found = {id(t): k for k, t in tensors.items()}
         return [found[id(t)] for t in self.tensors]
 
-    def run(
-        self, leaves: Sequence[Any], number: int, steps: int, records: Sequence[Array]
-    ) -> None:
+    def run(self, leaves: Sequence[Any], number: int, steps: int, records: Sequence[Array]) -> None:
         """``steps`` steps of a group; what they leave of each tensor goes into ``records``, (most,
         group, *shape) each."""
         state = self.mapped.state(number)

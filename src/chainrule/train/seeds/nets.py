@@ -15,6 +15,7 @@ from .history import SeedHistory
 from .passes import Passes
 from .rates import Rates
 from .stack import Stack
+from .vary import Vary
 
 
 class Nets:
@@ -37,6 +38,7 @@ class Nets:
         self.rates: Rates | None = None
         self._stop = ""
         self.stack = Stack(len(self.seeds))
+        self.varied = Vary(one, self.stack, vary)
         self.passes = Passes(one, self.stack)
 
     def tensors(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ...tensor.tensor import Tensor
 from ..step.schedules import wants_metric
 from ..task import Task
 from .stack import Stack
+from .vary import Vary
 
 _RATES = ("base_lrs", "initial_lrs")
 
@@ -24,16 +25,15 @@ class Rates:
     is measured, each seed has its own.
     """
 
-    def __init__(self, one: Task, stack: Stack, varied: Mapping[str, Array]) -> None:
+    def __init__(self, one: Task, stack: Stack, varied: Vary) -> None:
         self.one, self.stack, self.schedules = one, stack, one.schedulers
         self.measured = [wants_metric(s) for s in self.schedules]
-        own = varied.get("lr")
+        own = varied.values.get("lr")
         if own is not None and any(s.sets_rate for s in self.schedules):
             raise OptionError(
                 "Trainer: vary['lr']: the schedule brings its rate with it; vary the rate of a "
                 "schedule that multiplies it, such as CosineAnnealingLR"
             )
-        self.apart = {k for k in varied if k != "lr"}
         rates = np.zeros(stack.seeds) if own is None else own
         self.of = np.arange(stack.seeds)
         if not any(self.measured):
@@ -55,10 +55,9 @@ class Rates:
         """The options of the groups as they are now, for the seeds of this number."""
         seeds = self.of == number
         for group in self.one.optimizer.param_groups:
-            for name, tensor in group._tensors.items():
-                if name not in self.apart:
-                    self.stack.add(tensor)
-                    self.stack.rows(tensor)[seeds] = tensor._read()
+            for tensor in group._tensors.values():
+                self.stack.add(tensor)
+                self.stack.rows(tensor)[seeds] = tensor._read()
 
     def foresee(self, count: int, note: Callable[[int], object]) -> None:
         """Step to the last of the next ``count`` epochs; ``note`` is called in each, when its rates
