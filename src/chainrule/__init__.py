@@ -1,5 +1,4 @@
-"""Chainrule: neural networks trained by back-propagation, the whole training loop one native
-program."""
+"""Chainrule: neural networks trained by back-propagation, the training loop one native program."""
 
 from __future__ import annotations
 

@@ -246,8 +246,7 @@ def _clamped(index: Node, n: int) -> Node:
 
 
 def _into_stack(index: Node, n: int) -> Node:
-    """Indices into R tables of n rows, as indices into their stack; clamped first, as gather
-    would."""
+    """Indices into R tables of n rows, as indices into their stack; clamped, as gather does."""
     inside = _clamped(index, n)
     if index.size == 0:
         return inside
@@ -294,8 +293,7 @@ def _shuffle(node: Node, b: Batch) -> Node:
 
 # -- a rule of the user's, for one example, becomes a rule for R -----------------------------------
 class BatchedRule(NamedTuple):
-    """``rule`` (g, out, *args) mapped; what is shared by all examples gets the sum of its
-    cotangents.
+    """``rule`` (g, out, *args) mapped; what all examples share gets the sum of its cotangents.
 
     A dataclass and not a closure: two equal ones make the same node.
     """

@@ -1,5 +1,4 @@
-"""Back-propagation: the sweep from the outputs back to the inputs (Rumelhart, Hinton & Williams,
-1986).
+"""Back-propagation: the sweep from outputs back to inputs (Rumelhart, Hinton & Williams, 1986).
 
 Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. Going through the nodes in
 reverse topological order, when y's turn comes all its users have added their share to g; y's rule
@@ -155,8 +154,7 @@ def _check(y: Node, g: Node) -> None:
 def jvp(
     outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node]
 ) -> list[Node | None]:
-    """Forward mode: the derivative of each output along ``tangents``, a change of each node of
-    ``wrt``.
+    """Forward mode: the derivative of each output along ``tangents``, one of each node of ``wrt``.
 
     By the reverse sweep, twice: ū ↦ Jᵀū is linear in ū with matrix Jᵀ, so its own gradient is v ↦ J
     v. ``None`` where an output does not depend on any node of ``wrt``.

@@ -160,8 +160,7 @@ def _swap(x: Node) -> Node:
 
 
 def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
-    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule
-    too."""
+    """The user's rule. Its output is y itself, so second derivatives obey the rule too."""
     rule = y.params["rule"]
     cotangents = list(rule(g, y, *args))
     name = getattr(rule, "__name__", repr(rule))

@@ -56,8 +56,7 @@ class Trained:
 def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
     """Train XOR and handwritten digits; draw what the nets learned.
 
-    The data come with the package; figures need matplotlib. Exit code 1 if a net did not learn its
-    task.
+    Data come with the package; figures need matplotlib. Exit code 1 if a net did not learn.
     """
     out.mkdir(parents=True, exist_ok=True)
     check_writable(out / "weights")

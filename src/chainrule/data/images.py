@@ -83,8 +83,7 @@ def load_images(
 def load_image_files(
     paths: str | Path | Sequence[str | Path], size: Size, mode: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """Images without classes: ``x`` uint8 (N, channels, height, width) scaled to ``size``, and the
-    name of each.
+    """Images without classes: uint8 (N, channels, height, width) scaled to ``size``; and names.
 
     ``paths``: pictures, folders (all pictures in them, at any depth), .zip files, or arrays as in
     `load_images`, of that size. Raises DataError for a file that is none, and where there are none.

@@ -211,8 +211,7 @@ class Preprocessor:
         return np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
 
     def targets(self, data: Any) -> Array:
-        """int64 (rows,) class numbers, or float32 (rows, targets) standardised; no value may be
-        missing."""
+        """int64 (rows,) classes, or float32 (rows, targets) standardised; none may be missing."""
         source, names = self.read(data), self.target_names
         for name in names:
             if name not in source.columns:

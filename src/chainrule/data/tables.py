@@ -120,8 +120,7 @@ class Table:
         return words_array(words)
 
     def moments(self, name: str) -> Array:
-        """datetime64[us] (rows,): a column as dates; DataError names the first value that is
-        none."""
+        """datetime64[us] (rows,): a column as dates; DataError names the first that is none."""
         values = self.columns[name]
         if self.is_date(name):
             return values
@@ -188,8 +187,7 @@ def too_many_columns(source: str, count: int) -> DataError:
 def words_of(column: Any, source: str, name: str, first_row: int = 0) -> Array:
     """object (n,): a polars or narwhals Series of strings; equal long ones are one object.
 
-    A file may say a long word once and use it in every row: then the words are made a few at a
-    time.
+    A file may say a long word once and use it in every row: words are made a few at a time.
     """
     lengths = column.str.len_chars()
     longest = lengths.max() or 0

@@ -81,8 +81,7 @@ class NetModel(ABC):
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file whose metadata describe the model; the file is whole or not
-        there."""
+        """Write a safetensors file whose metadata describe the model; it is whole or not there."""
         return write_model(path, self.kind, self.describe(), self.weights)
 
     @classmethod

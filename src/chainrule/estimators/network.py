@@ -65,8 +65,7 @@ def check_sizes(name: str, sizes: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class Spec:
-    """The architecture: layer sizes, activation of the hidden layers, dropout after each, and the
-    loss.
+    """The architecture: layer sizes, hidden layers' activation, dropout after each, and the loss.
 
     ``activation`` and ``dropout``: one for all hidden layers, or a tuple with one for each.
     """

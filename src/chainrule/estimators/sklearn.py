@@ -1,5 +1,4 @@
-"""Estimators for scikit-learn: `BackpropClassifier` and `BackpropRegressor`, trained by the
-Trainer."""
+"""Estimators for scikit-learn, `BackpropClassifier` and `BackpropRegressor`, on the Trainer."""
 
 from __future__ import annotations
 
@@ -143,8 +142,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
         ``X`` (rows, features); ``y`` (rows,) classes, (rows, labels) of 0 and 1, or (rows, targets)
-        of classes; ``sample_weight`` (rows,). Raises OptionError, or DataError (ValueErrors both),
-        before any training.
+        of classes; ``sample_weight`` (rows,). Raises OptionError or DataError before training.
         """
         self._check_options()
         with self._task(as_given(X, y, sample_weight)) as given:
@@ -333,8 +331,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
 
 
 class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
-    """A feed-forward regressor of one or several targets, trained by back-propagation in one native
-    program.
+    """A feed-forward regressor of one or several targets, back-propagation in one native program.
 
     With z the net's outputs for a row, t its targets and t' = (t - mean) / std over the rows of the
     first `fit`, the loss of the row is

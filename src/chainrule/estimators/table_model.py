@@ -106,8 +106,7 @@ class TableModel:
         callbacks: Any,
         checkpoint: Any,
     ) -> TableModel:
-        """Train on a table: a path, a Source, a DataFrame, a dict of columns (see
-        `data.source_of`).
+        """Train on a table: a path, Source, DataFrame or dict of columns (see `data.source_of`).
 
         ``target``: the column to predict, or several; of ``TableModel(...)`` also the values
         themselves. The other options, with their defaults, are those of `TableOptions`. A share
@@ -115,8 +114,7 @@ class TableModel:
         ``split="time:COLUMN"``); training stops when their loss has not improved for ``patience``
         epochs, and the best weights are kept. As these rows chose the epoch, their measures are a
         little too good; ``test`` (a share, "last:N", another table) holds out rows that choose
-        nothing. The table is read three times, in pieces; what is held in memory is its encoded
-        rows.
+        nothing. The table is read three times, in pieces; its encoded rows are held in memory.
 
         ``checkpoint``: a folder (or a `Checkpoint`) that the state of the training is written into;
         a run found there is continued, to the same bits. Ctrl-C ends the training, with a warning:
@@ -346,8 +344,7 @@ class TableModel:
         return {"metrics": self.test_metrics, "baseline": self.test_baseline}
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file whose metadata describe the model; the file is whole or not
-        there."""
+        """Write a safetensors file whose metadata describe the model; it is whole or not there."""
         return write_model(path, "table", self.describe(), self.weights)
 
     @classmethod

@@ -391,9 +391,8 @@ def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
 
 
 def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
-    """The same of the text that is held out, side by side; of a long one as many as are measured
-    after each epoch. A text that is shorter than a row is filled up with labels that do not
-    count."""
+    """The same of the text that is held out, side by side; of a long one as many as each epoch
+    measures. A text that is shorter than a row is filled up with labels that do not count."""
     count = max(min((len(tokens) - 1) // length, MEASURED // length), 1)
     last = max(len(tokens) - 1 - length, 0)
     starts = np.linspace(0, last, count).astype(np.int64)

@@ -87,8 +87,7 @@ def ideal(n: int) -> Array:
 
 
 def activity_by_count(runs: Runs) -> tuple[Array, Array]:
-    """Mean and standard deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1,
-    H)."""
+    """Mean and deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1, H)."""
     h = hidden_activities(runs.weights, runs.inputs)
     count = runs.inputs.sum(1)
     groups = [h[:, count == k] for k in range(runs.inputs.shape[1] + 1)]

@@ -62,8 +62,7 @@ class Convolutions(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A GRU in both directions, the mean of its outputs, linear scores: x (N, T, channels) -> (N,
-    classes)."""
+    """A GRU both ways, its mean output, linear scores: x (N, T, channels) -> (N, classes)."""
 
     def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()

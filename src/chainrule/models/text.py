@@ -227,8 +227,7 @@ class GPT(nn.Module):
     # -- one token at a time, for `generate` -------------------------------------------------------
     def begin(self, tokens: Any, taken: Any = None) -> Any:
         """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
-        N, heads, length, width / heads), and how many places are taken: T, or the first ``taken``
-        of them."""
+        N, heads, length, width / heads), and how many places are taken: T, or ``taken``."""
         tokens = f.asarray(tokens)
         rows, steps = tokens.shape
         taken = f.tensor(steps) if taken is None else taken

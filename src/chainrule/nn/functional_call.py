@@ -140,8 +140,7 @@ def stack_module_state(
     (parameters, buffers), dicts by dotted name: with `functional_call` and `vmap` one call runs all
     the modules. The tensors are copies; parameters require gradients as the modules' do. Raises
     OptionError unless the modules are of one class and one mode and all have the same names,
-    ShapeError unless the shapes are equal. Meaning and name are those of
-    ``torch.func.stack_module_state``.
+    ShapeError unless the shapes are equal. As ``torch.func.stack_module_state``.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -33,8 +33,7 @@ _MODE = {"mode": choice("fan_in", "fan_out")}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through a nonlinearity; ``param``: the slope of
-    leaky_relu.
+    """The factor that keeps variance through a nonlinearity; ``param``: the slope of leaky_relu.
 
     >>> from chainrule.nn import init
     >>> round(init.calculate_gain("leaky_relu", 0.2), 4)

@@ -78,8 +78,7 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
 
     ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
     pass: 2 for each product in a product of matrices or a convolution, 1 for each element otherwise
-    (for each element of a window in pooling), a loop's as often as it runs. Memory is that of the
-    outputs.
+    (for each element of a window in pooling), a loop's as often as it runs. Memory: of the outputs.
 
     >>> from chainrule import nn
     >>> print(nn.summary(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), (2, 4)))

@@ -110,8 +110,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter,
-    2019).
+    """Adam, decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter, 2019).
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])

@@ -1,5 +1,4 @@
-"""Rules with a rate for each weight: from sums or means of squared gradients, or from their
-signs."""
+"""Rules with a rate for each weight: from sums or means of squared gradients, or signs."""
 
 from __future__ import annotations
 

@@ -34,11 +34,10 @@ def orthogonalized(
 class Muon(Optimizer):
     """b ← μ b + (1 - μ) g;  p ← p (1 - lr λ) - lr' O(μ b + (1 - μ) g), O making it orthogonal.
 
-    For the matrices of hidden layers; give embeddings, biases and the last layer to AdamW.
-    ``adjust_lr_fn``: "original" (None): lr' = lr √max(1, rows/columns); "match_rms_adamw":
-    lr' = 0.2 lr √max(rows, columns). Computed in the parameters' own precision.
-    Source: Jordan, "Muon: an optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second
-    rate).
+    For hidden layers' matrices; give embeddings, biases and the last layer to AdamW.
+    ``adjust_lr_fn``: "original" (None): lr' = lr √max(1, rows/columns); "match_rms_adamw": lr' =
+    0.2 lr √max(rows, columns). Computed in the parameters' own precision. Source: Jordan, "Muon: an
+    optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second rate).
 
     >>> from chainrule import nn, optim
     >>> layer = nn.Linear(3, 2, bias=False)

@@ -15,8 +15,7 @@ from .optimizer import Optimizer, State, require, zeros
 
 
 class SGD(Optimizer):
-    """b ← μ b + (1 - τ) g;  p ← p - lr b, with g = ∂L/∂p + λ p, momentum μ, dampening τ,
-    weight_decay λ.
+    """b ← μ b + (1 - τ) g; p ← p - lr b, g = ∂L/∂p + λ p, momentum μ, dampening τ, weight_decay λ.
 
     The first b is g itself. Nesterov: p ← p - lr (g + μ b). Without momentum: p ← p - lr g.
 

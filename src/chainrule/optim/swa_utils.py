@@ -123,8 +123,7 @@ class AveragedModel(Module):
 
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
-    """Measure the running means of batch norms anew, over the batches of ``loader``, with these
-    weights.
+    """Measure the running means of batch norms over the batches of ``loader``, with these weights.
 
     >>> import chainrule as cr
     >>> from chainrule import nn, optim

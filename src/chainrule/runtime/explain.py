@@ -1,5 +1,4 @@
-"""What a program consists of and where its time goes: passes, kernels as loops, rates, machine
-code."""
+"""What a program is and where its time goes: passes, kernels as loops, rates, machine code."""
 
 from __future__ import annotations
 
@@ -88,8 +87,7 @@ class Explanation:
         }
 
     def table(self) -> str:
-        """One line a kernel, in the order they run; a rule where all threads wait for each
-        other."""
+        """One line a kernel, in the order they run; a rule where threads wait for each other."""
         lines = [
             f"{self.name}: {self.microseconds:.4g} µs a step, "
             f"{_plural(len(self.kernels), 'kernel')},"

@@ -1,5 +1,4 @@
-"""Realize: from nodes to numbers, at once, with the interpreter. Plain expressions never wait for a
-compiler.
+"""Realize: from nodes to numbers with the interpreter. Plain expressions wait for no compiler.
 
 A leaf is an input node with an array. Arrays that are writeable belong to exactly one leaf (a
 compiled program may update them in place); everything computed here is read-only and shares memory
@@ -86,8 +85,7 @@ def has_value(nodes: Sequence[Node]) -> bool:
 
 
 def _needed(nodes: Sequence[Node]) -> tuple[dict[Node, Array], list[Node]]:
-    """Known values the nodes depend on, and the nodes that are neither known nor behind a known
-    one."""
+    """Known values the nodes depend on, and nodes that are neither known nor behind a known one."""
     known: dict[Node, Array] = {}
 
     def inputs_of(node: Node) -> tuple[Node, ...]:

@@ -295,8 +295,7 @@ class Value:
         """Give this tensor a new value (same shape and dtype); expressions made before keep the old
         one.
 
-        No gradient flows through an assignment. Inside a compiled function it becomes an update of
-        state.
+        No gradient flows through an assignment. In compiled functions it updates state.
         """
         value = as_tensor(new, self.dtype)
         if value.shape != self.shape:
@@ -387,8 +386,7 @@ class Value:
     # -- gradients ---------------------------------------------------------------------------------
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user, and not computed from tensors that require a
-        gradient."""
+        """Whether it was made by the user, not computed from tensors that require a gradient."""
         if not self._requires_grad or self._array is not None:
             return True
         owner = _owners.get(self._node) if self._node is not None else None
@@ -562,8 +560,7 @@ if not TYPE_CHECKING:
 
 
 def _instead(what: str) -> str:
-    """What to write in place of the in-place change ``what``: an operator, a method or an
-    assignment."""
+    """What to write in place of the in-place change ``what``: an operator, method or assignment."""
     if what.endswith("=") or what in ("zero_", "fill_", "copy_"):
         return "change a copy: y = x.clone()"
     return f"write x = x.{what[:-1]}(...)" if what.endswith("_") else f"write x = x {what} y"
@@ -593,8 +590,7 @@ def _no_value_message(purpose: str) -> str:
 
 
 def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Tensor:
-    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and gradients are
-    on)."""
+    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and grad mode)."""
     tensor = object.__new__(Value.kind)
     tensor._node, tensor._array, tensor._grad = node, None, None
     if requires_grad is None:
@@ -630,8 +626,7 @@ def snapshot(x: Value, refuses: str) -> Tensor:
 
 
 def stored(array: Array) -> Tensor:
-    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written
-    to)."""
+    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written)."""
     if active.capture is not None:
         return make(g.constant(array))
     tensor = object.__new__(Value.kind)

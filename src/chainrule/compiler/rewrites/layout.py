@@ -43,8 +43,7 @@ Orders = dict[Node, tuple[int, ...]]
 
 
 def layout(roots: Sequence[Node]) -> list[Node]:
-    """The roots, with the permutes of what convolutions make behind what follows element by
-    element."""
+    """The roots, with convolutions' permutes behind what follows element by element."""
     order = reachable(roots)
     if not any(node.op == "conv" for node in order):
         return list(roots)

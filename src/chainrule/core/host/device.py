@@ -40,8 +40,7 @@ class device(str):  # noqa: N801 - PyTorch's name
 
 
 class Absent:
-    """A kind of device that is not there: what asks for it is told so, what sets it up does
-    nothing."""
+    """A kind of device that is not there: what asks is told so, what sets it up does nothing."""
 
     def __init__(self, name: str) -> None:
         """``name``: for messages."""

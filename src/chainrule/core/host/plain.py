@@ -1,5 +1,4 @@
-"""Plain: array-likes of every kind as arrays of numbers in this machine's byte order, or refused by
-name.
+"""Array-likes of every kind as arrays of numbers in this machine's byte order, or refused by name.
 
 Refused: masked elements, fields of records, objects that are no numbers, integers that no dtype
 holds. Objects that are numbers (``Decimal``, integers beside None) become the dtype that tells them

@@ -38,8 +38,7 @@ def dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """In training: 0 with probability p, otherwise x / (1 - p), so that the mean stays (Hinton et
-    al., 2012).
+    """In training: 0 with probability p, else x / (1 - p): the mean stays (Hinton et al., 2012).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

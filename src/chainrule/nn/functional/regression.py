@@ -198,8 +198,7 @@ def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or
-    (D,).
+    """1 - cos(x1, x2) if target = 1, max(0, cos(x1, x2) - margin) if target = -1; x (N, D) or (D,).
 
     >>> from chainrule.nn import functional as F
     >>> F.cosine_embedding_loss([[1.0, 0.0]], [[3.0, 4.0]], [1.0])

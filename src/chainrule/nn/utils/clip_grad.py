@@ -66,8 +66,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
 def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm
-    before.
+    """Scale gradients together so that their norm is at most ``max_norm``; returns the norm before.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -37,8 +37,7 @@ def set_momentum(group: ParamGroup, momentum: Number) -> None:
 
 
 class OneCycleLR(LRScheduler):
-    """Up to max_lr and down to almost 0 in total_steps, and momentum the other way (Smith & Topin,
-    2017).
+    """Up to max_lr, down to almost 0 in total_steps; momentum the other way (Smith & Topin, 2017).
 
     lr starts at max_lr / div_factor, is max_lr after ``pct_start`` of the steps, and ends at
     initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and

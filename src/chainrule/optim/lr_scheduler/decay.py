@@ -252,8 +252,7 @@ class PolynomialLR(LRScheduler):
 
 
 class NoamLR(LRScheduler):
-    """lr = initial · d_model^-½ · min(t^-½, t · warmup_steps^-3/2), t from 1 (Vaswani et al.,
-    2017).
+    """lr = initial · d_model^-½ · min(t^-½, t warmup_steps^-3/2), t from 1 (Vaswani et al., 2017).
 
     Give the optimizer lr=1.0 (or the factor wanted).
 

@@ -1,5 +1,4 @@
-"""Names: what a code object can read from outside of itself, found in its instructions; and whose
-code it is."""
+"""Names: what a code object can read from outside, by its instructions; and whose code it is."""
 
 from __future__ import annotations
 

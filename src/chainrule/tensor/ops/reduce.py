@@ -136,8 +136,7 @@ def var(
     correction: float | None = None,
     unbiased: bool | None = None,
 ) -> Tensor:
-    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless you say
-    otherwise.
+    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless given.
 
     ``correction`` is the Array API's name of ``ddof``; ``unbiased=True`` is PyTorch's ``ddof=1``.
 
@@ -275,8 +274,7 @@ def argmax(
     keepdims: Keep = None,
     keepdim: Keep = None,
 ) -> Tensor:
-    """The position (int64) of the largest element along ``axis``, the first if several; of all if
-    None.
+    """Position (int64) of the largest element along ``axis``, the first of several; of all if None.
 
     >>> import chainrule as cr
     >>> cr.argmax([[1, 7], [5, 2]], axis=1)
@@ -458,8 +456,7 @@ def diff(
 
 # -- of exponentials -------------------------------------------------------------------------------
 def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...], Tensor]:
-    """x minus its maximum m over the axes, and m (without gradient: it cancels); nothing
-    overflows."""
+    """x minus its maximum m over the axes, and m (without gradient: it cancels)."""
     node, tensor = float_node(x)
     over = normalize_axes(axes, node.ndim, name)
     if not node.size:

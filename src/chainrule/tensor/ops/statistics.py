@@ -171,8 +171,7 @@ def unique(
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
-    """The distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of all pairs of rows: (..., n, d) and (..., m, d) to
-    (..., n, m).
+    """Distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of pairs of rows: (..., n, d) and (..., m, d) to (..., n, m).
 
     >>> import chainrule as cr
     >>> cr.cdist([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]])
@@ -239,8 +238,7 @@ def unique_counts(x: Any) -> UniqueCounts:
 
 
 def unique_inverse(x: Any) -> UniqueInverse:
-    """The different elements in ascending order, and for each element of ``x`` the number of its
-    value.
+    """The different elements in ascending order, and for each of ``x`` its value's number.
 
     >>> import chainrule as cr
     >>> cr.unique_inverse([5, 2, 5]).inverse_indices

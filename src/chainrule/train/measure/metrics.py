@@ -315,8 +315,7 @@ def _difference(name: str, prediction: Tensor, target: Tensor) -> Tensor:
 class R2(Metric):
     """The share of the target's variance that is explained: 1 - Σ(t - p)² / Σ(t - mean t)².
 
-    The mean over the outputs. Sums are about the first row's target, so a large mean costs no
-    digits.
+    The mean over the outputs. Sums are about the first row's target, so large means cost no digits.
 
     >>> from chainrule.train import R2
     >>> R2()([1.0, 2.0], [1.0, 3.0])

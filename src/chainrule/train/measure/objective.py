@@ -163,8 +163,7 @@ def loss_name(loss: Any) -> str:
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
-    """The target with the axis of length 1 that the loss expects, or without the one it does
-    not."""
+    """The target with the axis of length 1 that the loss expects, or without one it does not."""
     if not isinstance(prediction, Tensor) or not isinstance(y, Tensor):
         return y
     if is_label_loss(loss):

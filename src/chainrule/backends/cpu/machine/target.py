@@ -46,8 +46,7 @@ def runs_here(target: Target) -> bool:
 
 
 def preset(name: str) -> Target:
-    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this
-    machine."""
+    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set; ``"host"``: this machine."""
     if name == "host":
         return host()
     return {
