@@ -1,8 +1,7 @@
 """vmap: from a computation on one example to the same computation on R of them, at once.
 
 One rule per primitive. A mapped node carries a leading axis of R examples; a rule makes the mapped
-output from inputs of which some, never none, are mapped. What depends on no mapped node is computed
-once and shared.
+output from inputs, some of them mapped. What depends on no mapped node is computed once.
 """
 
 from __future__ import annotations

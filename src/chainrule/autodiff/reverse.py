@@ -1,9 +1,8 @@
 """Back-propagation: the sweep from outputs back to inputs (Rumelhart, Hinton & Williams, 1986).
 
-Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. Going through the nodes in
-reverse topological order, when y's turn comes all its users have added their share to g; y's rule
-in `vjps.py` then hands shares on to y's own inputs. At the end the nodes asked for hold their
-gradients.
+Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. In reverse topological order,
+when y's turn comes all its users have added their share to g; y's rule in `vjps.py` then hands
+shares on to y's own inputs. At the end the nodes asked for hold their gradients.
 """
 
 from __future__ import annotations

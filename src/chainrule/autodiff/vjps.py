@@ -69,8 +69,7 @@ def _broadcast(g: Node, y: Node, x: Node) -> Node:
 
 
 def _slice(g: Node, y: Node, x: Node) -> Node:
-    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros first go behind each
-    element."""
+    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros follow each element."""
     starts, steps = y.params["starts"], y.params["steps"]
     if any(s > 1 for s in steps):
         spread = [n for count in g.shape for n in (count, 1)]

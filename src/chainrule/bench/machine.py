@@ -142,8 +142,7 @@ def speed() -> dict[str, Any]:
 def barrier_ns(
     threads: int | None = None, calls: int = 8, steps: int = 2000, repeats: int = 7
 ) -> float | None:
-    """Nanoseconds from one barrier to the next, with so many ``threads`` (default: all in use);
-    None with one thread."""
+    """Nanoseconds from barrier to barrier of so many ``threads`` (default: all); None for one."""
     from ..backends.cpu.machine.target import host  # llvmlite may be missing
     from ..backends.cpu.program.step_loop import Call, Schedule, StepLoop, program_objects
 

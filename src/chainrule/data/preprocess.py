@@ -70,8 +70,7 @@ class Preprocessor:
         reading: Reading | None = None,
         link: str = "",
     ) -> Preprocessor:
-        """Learn from a table; ``task``: "binary", "multiclass", "regression", or "auto" (by the
-        target).
+        """Learn from a table; ``task``: "binary", "multiclass", "regression", "auto" (by target).
 
         Several targets are several numbers to predict. Columns named in ``categorical`` are
         categories even where they are numbers; ``reading``: what else is known of how cells are to
@@ -124,9 +123,8 @@ class Preprocessor:
     def pieces(
         self, data: Any, targets: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[tuple[Array, Table]]:
-        """The network's inputs, float32 (some rows, width), piece by piece, each with the columns
-        it was made of; ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes`
-        at the end.
+        """The network's inputs, float32 (some rows, width), piece by piece, each with its columns;
+        ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes` at the end.
 
         Raises DataError naming missing columns, and columns that hold words where numbers were.
         """

@@ -19,8 +19,7 @@ from ..tensor.value import Value
 def split_rows(
     rows: int, fraction: float, seed: int, classes: Array | None = None
 ) -> tuple[Array, Array]:
-    """Sorted row numbers (kept, held); of every class about ``fraction`` is held, and one row at
-    least kept.
+    """Sorted row numbers (kept, held); ``fraction`` of every class is held, one row at least kept.
 
     >>> import numpy as np
     >>> from chainrule.data.split import split_rows

@@ -110,8 +110,7 @@ class Table:
         return words_array([None if v != v else word_of(v) for v in different])[index]
 
     def shown(self, name: str) -> Array:
-        """object (rows,): a column for people: words, numbers without a needless ``.0``, dates;
-        "" where missing."""
+        """object (rows,), for people: words, numbers without ``.0``, dates; "" where missing."""
         words = [("" if w is None else w) for w in self.words(name).tolist()]
         if self.is_date(name):  # no time of the day, if there is none in the column
             words = [w.removesuffix(".000000") for w in words]

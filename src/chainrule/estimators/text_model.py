@@ -267,8 +267,7 @@ class TextModel(NetModel):
         return self._measures(_text_as(text, self.corpus))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw the course of the training, what the net writes and, of a GPT, where it looks.
-        Needs matplotlib."""
+        """Draw the course of training, what the net writes, where a GPT looks. Needs matplotlib."""
         self._needs_history()
         sample = self.sample(length=400)
         return draw(path, self.net, self.history, self.corpus, sample, self.baseline["loss"])

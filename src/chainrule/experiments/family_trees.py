@@ -153,8 +153,7 @@ def train(
     shrink: float,
     sweeps: int,
 ) -> Runs:
-    """20 sweeps with α 0.5 and the first ε, the others with the second ε and α; weights shrink all
-    the time."""
+    """20 sweeps with α 0.5 and the first ε, then the second ε and α; weights always shrink."""
     nets = Replicas(
         NET,
         x,

@@ -80,8 +80,7 @@ def logistic(x: Array) -> Array:
 
 # -- what a seed decides ---------------------------------------------------------------------------
 def initial_weights(net: Net, seeds: int, init: float, dtype: str = "float32") -> dict[str, Array]:
-    """Weights and biases uniform in (-init, init): arrays (R, *shape), row s depends on the seed s
-    alone."""
+    """Weights and biases uniform in (-init, init): arrays (R, *shape), row s of seed s alone."""
     numbers = random_numbers(seeds, net.parameters, stream=0).astype(dtype)
     found, at = {}, 0
     for name, shape in net.shapes.items():

@@ -87,8 +87,7 @@ def scaled(train: Sequences, test: Sequences) -> tuple[list[Array], list[Array]]
 
 
 def nearest(x: list[Array], y: Array, x_test: list[Array]) -> Array:
-    """The class of the training sequence with the least squared distance a step, over the steps
-    that both have."""
+    """The class of the training sequence at the least squared distance a step, of common steps."""
 
     def distance(a: Array, b: Array) -> float:
         n = min(len(a), len(b))

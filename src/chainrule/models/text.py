@@ -90,8 +90,7 @@ class Block(nn.Module):
         self.hidden = nn.Buffer(f.tensor(hidden), persistent=False)
 
     def attended(self, x: Any, weights: bool = False) -> tuple[Tensor, Any]:
-        """What attention adds to x; and with ``weights`` how much each place looks at each, (N,
-        heads, T, T)."""
+        """What attention adds to x; with ``weights`` also where places look, (N, heads, T, T)."""
         t, read = x.shape[1], self.norm1(x)
         found: tuple[Tensor, Any] = self.attention(
             read,

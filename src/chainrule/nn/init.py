@@ -200,8 +200,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -> Tensor:
-    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r =
-    0.3.
+    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r = 0.3.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import init
@@ -275,8 +274,7 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of
-    leaky_relu.
+    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of leaky_relu.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import init

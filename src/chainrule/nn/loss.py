@@ -537,8 +537,7 @@ FUNCTIONS: dict[Callable[..., Any], type[Loss]] = {
 
 
 def module_of(loss: Any) -> Any:
-    """The module that a loss function is, also with options bound by `functools.partial`; other
-    losses as they are.
+    """The module of a loss function, also of a `functools.partial` of one; others as they are.
 
     >>> from chainrule.nn import functional as F
     >>> from chainrule.nn.loss import module_of

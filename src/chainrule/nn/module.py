@@ -565,8 +565,7 @@ class Module(Versioned):
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after ``forward``; its result replaces the output.
 
-        ``with_kwargs``: it is called with (module, args, kwargs, output). ``prepend``: before the
-        hooks there are.
+        ``with_kwargs``: called with (module, args, kwargs, output). ``prepend``: as the first.
 
         >>> import chainrule as cr
         >>> from chainrule import nn
@@ -583,10 +582,9 @@ class Module(Versioned):
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when gradients pass the module.
 
-        The gradients are tuples: one entry for each argument, one for each output, None where
-        there is no gradient. The hook sees them while the graph of gradients is built; inside a
-        compiled function they have no numbers yet. What it returns (unless None) replaces
-        ``grad_input``.
+        The gradients are tuples: one entry for each argument, one for each output, None where there
+        is no gradient. The hook sees them while the graph of gradients is built; inside a compiled
+        function they have no numbers yet. What it returns (unless None) replaces ``grad_input``.
 
         >>> import chainrule as cr
         >>> from chainrule import nn

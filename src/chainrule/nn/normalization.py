@@ -27,8 +27,7 @@ def filled(shape: Any, value: float, device: Any, dtype: Any) -> Parameter:
 
 
 class LayerNorm(Module):
-    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their
-    shape.
+    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their shape.
 
     >>> from chainrule import nn
     >>> nn.LayerNorm(2)([[1.0, 3.0]]).detach()

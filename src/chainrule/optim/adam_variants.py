@@ -17,8 +17,7 @@ from .optimizer import Optimizer, State, zeros
 class Adamax(Optimizer):
     """m ← β₁ m + (1 - β₁) g;  u ← max(β₂ u, |g| + eps);  p ← p - lr / (1 - β₁ᵗ) · m / u.
 
-    Adam with the largest gradient in place of the mean square. Source: Kingma & Ba, 2015, algorithm
-    2.
+    Adam with the largest gradient, not the mean square. Source: Kingma & Ba, 2015, algorithm 2.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])

@@ -52,8 +52,7 @@ class Optimizer(Versioned, metaclass=_Asking):
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
     All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so
-    the same code runs at once and inside a compiled function. A parameter without gradient is left
-    alone.
+    the code runs at once and in compiled functions. A parameter without gradient is left alone.
 
     A subclass says which tensors each parameter needs (``new_state``), and how one is changed
     (``update``). What is common to the parameters of a group is computed once, in ``prepare``;
@@ -195,8 +194,7 @@ class Optimizer(Versioned, metaclass=_Asking):
 
     # -- a step ------------------------------------------------------------------------------------
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient. ``closure`` (optional) computes the loss
-        anew."""
+        """Change all parameters with a gradient. ``closure`` (optional) computes the loss anew."""
         loss = None
         count_eager()
         if closure is not None:

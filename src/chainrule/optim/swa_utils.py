@@ -59,8 +59,7 @@ def get_swa_multi_avg_fn() -> MultiAverage:
 
 
 class AveragedModel(Module):
-    """A copy of a model whose parameters are averages of the model's; call ``update_parameters`` to
-    add one.
+    """A model whose parameters are averages of another's; ``update_parameters`` adds one.
 
     The first call copies. ``avg_fn``: `get_swa_avg_fn` (default) or `get_ema_avg_fn`; or
     ``multi_avg_fn``, which changes all averages at once. ``use_buffers`` averages float buffers

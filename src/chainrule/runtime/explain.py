@@ -173,8 +173,7 @@ def explain_program(
 
 @functools.cache
 def peak_flops(dtype: str = "float32") -> float:
-    """Floating-point operations a second of one core, a multiply-add counted as two: the best of
-    many runs."""
+    """Floating-point operations a second of one core (2 a multiply-add): the best of many runs."""
     return backend_named("cpu").peak(dtype)
 
 

@@ -1,5 +1,4 @@
-"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node not
-computed yet."""
+"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node."""
 
 from __future__ import annotations
 
@@ -260,8 +259,7 @@ class Value:
             active.changed.append(self)
 
     def _without_tracers(self, replace: Callable[[Sequence[Node]], Sequence[Node]]) -> None:
-        """The function that changed this tensor has returned: ``replace`` puts its arguments in the
-        place of its tracers."""
+        """The function that changed this tensor is over: ``replace`` puts arguments for tracers."""
         capture = active.capture
         if capture is not None and self._is_outside():
             slot = capture.slots[id(self)]

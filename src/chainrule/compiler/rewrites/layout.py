@@ -111,8 +111,7 @@ def _full(n: int, lanes: int) -> float:
 
 
 def _sums_over_batch(node: Node) -> bool:
-    """Whether a convolution is the gradient of another's weights: its sums are longer than its
-    results are many."""
+    """Whether it is the gradient of another's weights: longer sums than it has results."""
     return math.prod(node.inputs[1].shape[:-2]) > math.prod(node.shape[:-1])
 
 

@@ -153,8 +153,7 @@ def batch_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy,
-    2015).
+    """(x - μ) / √(σ² + ε) · w + b per channel (axis 1), over other axes (Ioffe & Szegedy, 2015).
 
     In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1)
     move by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a

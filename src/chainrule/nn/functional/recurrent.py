@@ -32,8 +32,7 @@ class Weights(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A formula: ``step(W_ih x + b, state, weights)`` is the next state; its first part is the
-    output."""
+    """A formula: ``step(W_ih x + b, state, weights)`` is the next state, first the output."""
 
     gates: int
     states: int

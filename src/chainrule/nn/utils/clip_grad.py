@@ -28,8 +28,7 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all elements of all tensors as one vector.
 
-    Raises GradientError for NaN or infinity with ``error_if_nonfinite`` (not inside compiled
-    functions).
+    Raises GradientError for NaN or infinity if ``error_if_nonfinite`` (not in compiled functions).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -40,8 +40,7 @@ class OneCycleLR(LRScheduler):
     """Up to max_lr, down to almost 0 in total_steps; momentum the other way (Smith & Topin, 2017).
 
     lr starts at max_lr / div_factor, is max_lr after ``pct_start`` of the steps, and ends at
-    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and
-    base_momentum.
+    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) the other way.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)

@@ -184,8 +184,7 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a
-    warm-up.
+    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a warm-up.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)

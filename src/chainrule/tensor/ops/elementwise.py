@@ -69,8 +69,7 @@ def broadcast_shapes(*shapes: Shape | int, name: str = "broadcast_shapes") -> Sh
 
 
 def is_number(x: Any) -> bool:
-    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's
-    dtype."""
+    """A Python or NumPy scalar, or a tensor made of one: it takes the other operand's dtype."""
     if isinstance(x, Value):
         return x._weak
     return isinstance(x, bool | int | float | np.generic) and not isinstance(
@@ -622,8 +621,7 @@ def select(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the
-    values.
+    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the values.
 
     >>> import chainrule as cr
     >>> cr.nonzero(cr.tensor([0, 3, 5]))

@@ -1,5 +1,4 @@
-"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors, bool masks; and its
-relatives."""
+"""Indexing: x[...] by integers, slices, None, Ellipsis, tensors, bool masks; and its relatives."""
 
 from __future__ import annotations
 
@@ -73,8 +72,7 @@ class Advanced(NamedTuple):
 
 
 def _expand(shape: Shape, key: Any) -> list[Any]:
-    """One item per axis (and None for each new axis): the ellipsis filled in, masks made
-    positions."""
+    """One item per axis (None for new ones): the ellipsis filled in, masks made positions."""
     listed = list(key) if isinstance(key, tuple) else [key]
     items: list[Any] = []
     for item in listed:

@@ -1,5 +1,4 @@
-"""Random tensors. A Generator is a key and a counter; each draw is a function of both, so it can be
-replayed.
+"""Random tensors. A Generator is a key and a counter; draws are functions of both, to be replayed.
 
 The same code runs at once and in a compiled function, where key and counter are its state.
 """
@@ -241,8 +240,7 @@ def normal(
     dtype: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and
-    std.
+    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and std.
 
     >>> import chainrule as cr
     >>> _ = cr.manual_seed(0)
@@ -277,8 +275,7 @@ def randint(
     dtype: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Integers from ``low`` up to, not including, ``high`` (from 0 if only one is given), int64 by
-    default.
+    """Integers from ``low`` to ``high`` exclusive (from 0 if only one is given), int64 by default.
 
     >>> import chainrule as cr
     >>> bool((cr.randint(0, 10, (100,)) < 10).all())

@@ -157,8 +157,7 @@ permute = permute_dims
 
 
 def transpose(x: Any, *order: Any, axes: Any = None) -> Tensor:
-    """All axes reversed; with two axes, these change places (PyTorch); otherwise as
-    `permute_dims`.
+    """All axes reversed; with two axes, these change places (PyTorch); otherwise as `permute_dims`.
 
     >>> import chainrule as cr
     >>> cr.transpose([[1, 2], [3, 4]])
@@ -216,8 +215,7 @@ def matrix_transpose(x: Any) -> Tensor:
 
 
 def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """Without axes of length 1 (all of them, or those named; a named axis of another length
-    stays).
+    """Without axes of length 1 (all of them, or those named; a named axis of another length stays).
 
     >>> import chainrule as cr
     >>> cr.squeeze(cr.ones(2, 1, 3)).shape

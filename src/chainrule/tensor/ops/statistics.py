@@ -45,8 +45,7 @@ def quantile(
     """The value below which a share ``q`` in [0, 1] of the elements lies, along an axis or of all.
 
     Between the sorted elements i and i + 1, i = ⌊q (n - 1)⌋, linearly. A list of q puts an axis of
-    its length first. NaN where there is a NaN. Sorts, and so needs the values: not for compiled
-    functions.
+    its length first. NaN where there is a NaN. Sorts, so not for compiled functions.
 
     >>> import chainrule as cr
     >>> cr.quantile([1.0, 2.0, 3.0, 4.0], 0.5), cr.quantile([1.0, 2.0, 3.0], [0.0, 0.75])

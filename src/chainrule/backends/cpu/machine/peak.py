@@ -48,8 +48,7 @@ def _run(dtype: str, target: Target) -> tuple[Callable[[], None], float]:
 
 
 def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: int = 20) -> float:
-    """Floating-point operations a second of one core (a multiply-add counts two): the best of
-    ``repeats``.
+    """Floating-point operations a second of one core (2 a multiply-add): the best of ``repeats``.
 
     The most that any kernel of this ``dtype`` can reach; benchmarks give figures as shares of it.
     """

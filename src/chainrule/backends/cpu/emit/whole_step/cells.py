@@ -98,8 +98,7 @@ class Arithmetic:
 
 
 class Lanes(Arithmetic):
-    """One operation an element; what all replicas share stays scalar until it meets what they do
-    not."""
+    """One operation an element; shared by all replicas, it is scalar until it meets what is not."""
 
     def _apply(
         self, operation: Operation, columns: list[list[Cell]], whole: bool
