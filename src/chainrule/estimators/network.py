@@ -15,7 +15,7 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor

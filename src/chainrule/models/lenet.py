@@ -16,7 +16,7 @@ import numpy as np
 from .. import nn
 from ..core.node import Array
 from ..errors import OptionError, ShapeError
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
 from ..tensor.ops.random import Generator

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ShapeError
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init
 from .functional.embedding import check_embedding
 from .linear import empty_parameter

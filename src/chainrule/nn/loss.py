@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from .module import Module
 from .options import REDUCTIONS, Constraint, check, check_reduction, integer, number, optional
 
@@ -52,7 +52,7 @@ class MSELoss(Loss):
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.mse_loss(input, target, reduction=self.reduction)
 
@@ -70,7 +70,7 @@ class L1Loss(Loss):
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.l1_loss(input, target, reduction=self.reduction)
 
@@ -89,7 +89,7 @@ class SmoothL1Loss(Loss):
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction, beta=beta)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
@@ -108,7 +108,7 @@ class HuberLoss(Loss):
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction, delta=delta)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
@@ -139,7 +139,7 @@ class CrossEntropyLoss(Loss):
         super().__init__(reduction, ignore_index=ignore_index, label_smoothing=label_smoothing)
         self._weight("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Logits (N, C, ...), target (N, ...) or (N, C, ...)."""
         return F.cross_entropy(
             input,
@@ -168,7 +168,7 @@ class NLLLoss(Loss):
         super().__init__(reduction, ignore_index=ignore_index)
         self._weight("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Log-probabilities (N, C, ...), labels (N, ...)."""
         return F.nll_loss(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
@@ -189,7 +189,7 @@ class BCELoss(Loss):
         super().__init__(reduction)
         self._weight("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape, in [0, 1]."""
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
@@ -214,7 +214,7 @@ class BCEWithLogitsLoss(Loss):
         self._weight("weight", weight)
         self._weight("pos_weight", pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Logits and targets of one shape."""
         return F.binary_cross_entropy_with_logits(
             input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
@@ -234,7 +234,7 @@ class KLDivLoss(Loss):
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction, log_target=log_target)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
@@ -260,7 +260,7 @@ class PoissonNLLLoss(Loss):
     ) -> None:
         super().__init__(reduction, log_input=log_input, full=full, eps=eps)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.poisson_nll_loss(
             input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction
@@ -280,7 +280,7 @@ class GaussianNLLLoss(Loss):
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction, full=full, eps=eps)
 
-    def forward(self, input: Any, target: Any, var: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any, var: Any) -> Tensor:
         """Input and target of one shape; var of that shape, or with 1 or nothing as last axis."""
         return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
 
@@ -414,7 +414,7 @@ class HingeEmbeddingLoss(Loss):
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction, margin=margin)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
 
@@ -430,7 +430,7 @@ class SoftMarginLoss(Loss):
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Input and target of one shape."""
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
@@ -447,7 +447,7 @@ class MultiLabelSoftMarginLoss(Loss):
         super().__init__(reduction)
         self._weight("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Logits and targets (N, C) of 0 and 1."""
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
@@ -469,7 +469,7 @@ class MultiMarginLoss(Loss):
         super().__init__(reduction, p=p, margin=margin)
         self._weight("weight", weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Scores (N, C), labels (N,)."""
         return F.multi_margin_loss(
             input, target, self.p, self.margin, self.weight, reduction=self.reduction
@@ -487,7 +487,7 @@ class MultiLabelMarginLoss(Loss):
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any) -> Tensor:
         """Scores and labels (N, C)."""
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 

@@ -11,7 +11,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .module import Module
 from .options import check, integer, number, optional

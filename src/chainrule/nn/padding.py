@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import OptionError, ShapeError
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .module import Module
 from .options import integer

@@ -423,12 +423,12 @@ class Tensor(Methods):
 
     # -- shape with PyTorch's argument habits ------------------------------------------------------
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         """All axes reversed."""
         return shape.transpose(self)
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """The last two axes change places."""
         return shape.matrix_transpose(self)
 

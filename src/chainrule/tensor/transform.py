@@ -504,7 +504,7 @@ class _Rule:
         return result
 
 
-class custom_vjp:  # noqa: N801 - a decorator
+class custom_vjp:
     """Decorator: a function of tensors, which returns one tensor, with a gradient rule of your own.
 
     ``defvjp(forward, backward)``: ``forward(*args)`` returns ``(result, residuals)``;

@@ -150,7 +150,7 @@ def cross_entropy(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -224,7 +224,7 @@ def nll_loss(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
 ) -> Tensor:
     """-z[label] for log-probabilities z (N, C, ...), labels (N, ...); as `cross_entropy`.
@@ -267,7 +267,7 @@ def _bounded_log(x: Node) -> Node:
 
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Tensor:  # noqa: A002
+) -> Tensor:
     """-t ln x - (1 - t) ln(1 - x) for probabilities x, targets t in [0, 1]; logarithms end at -100.
 
     ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
@@ -309,7 +309,7 @@ def binary_cross_entropy_with_logits(
     weight: Any = None,
     *,
     reduction: str = "mean",
-    pos_weight: Any = None,  # noqa: A002
+    pos_weight: Any = None,
 ) -> Tensor:
     """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, w the weight of positives.
 
@@ -377,7 +377,7 @@ def multilabel_soft_margin_loss(
     target: Any,
     weight: Any = None,
     *,
-    reduction: str = "mean",  # noqa: A002
+    reduction: str = "mean",
 ) -> Tensor:
     """The mean over classes of binary cross-entropy of logits x (N, C), targets t (N, C).
 
@@ -399,7 +399,7 @@ def multi_margin_loss(
     margin: float = 1.0,
     weight: Any = None,
     *,
-    reduction: str = "mean",  # noqa: A002
+    reduction: str = "mean",
 ) -> Tensor:
     """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,).
 

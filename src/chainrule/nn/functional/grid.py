@@ -69,7 +69,7 @@ def _centres(n: int, corners: bool) -> Array:
 
 
 def grid_sample(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     grid: Any,
     mode: str = "bilinear",
     padding_mode: str = "zeros",

@@ -16,7 +16,7 @@ MODES = ("constant", "reflect", "replicate", "circular")
 
 
 def pad(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     pad: Sequence[int],
     mode: str = "constant",
     value: float | None = None,

@@ -22,7 +22,7 @@ from .pooled import (
 
 # -- max -------------------------------------------------------------------------------------------
 def max_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -55,7 +55,7 @@ def max_pool1d(
 
 
 def max_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -83,7 +83,7 @@ def max_pool2d(
 
 
 def max_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -113,7 +113,7 @@ def max_pool3d(
 
 # -- average ---------------------------------------------------------------------------------------
 def avg_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -143,7 +143,7 @@ def avg_pool1d(
 
 
 def avg_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -171,7 +171,7 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -201,7 +201,7 @@ def avg_pool3d(
 
 # -- as many windows as asked for ------------------------------------------------------------------
 def adaptive_avg_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
 ) -> Tensor:
     """Means of ``output_size`` windows of x (N, C, L): from ⌊i L / T⌋ up to ⌈(i + 1) L / T⌉.
@@ -216,7 +216,7 @@ def adaptive_avg_pool1d(
 
 
 def adaptive_max_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
     return_indices: bool = False,
 ) -> Any:
@@ -230,7 +230,7 @@ def adaptive_max_pool1d(
 
 
 def adaptive_avg_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
 ) -> Tensor:
     """`adaptive_avg_pool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
@@ -244,7 +244,7 @@ def adaptive_avg_pool2d(
 
 
 def adaptive_max_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
     return_indices: bool = False,
 ) -> Any:
@@ -259,7 +259,7 @@ def adaptive_max_pool2d(
 
 
 def adaptive_avg_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
 ) -> Tensor:
     """`adaptive_avg_pool1d` over three positions, (N, C, D, H, W).
@@ -273,7 +273,7 @@ def adaptive_avg_pool3d(
 
 
 def adaptive_max_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Any,
     return_indices: bool = False,
 ) -> Any:
@@ -289,7 +289,7 @@ def adaptive_max_pool3d(
 
 # -- powers, and the way back ----------------------------------------------------------------------
 def lp_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -306,7 +306,7 @@ def lp_pool1d(
 
 
 def lp_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -322,7 +322,7 @@ def lp_pool2d(
 
 
 def lp_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -339,7 +339,7 @@ def lp_pool3d(
 
 
 def max_unpool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -359,7 +359,7 @@ def max_unpool1d(
 
 
 def max_unpool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -377,7 +377,7 @@ def max_unpool2d(
 
 
 def max_unpool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,

@@ -42,7 +42,7 @@ def _counts(owner: str, shape: tuple[int, ...], options: Options) -> tuple[int, 
 
 
 def unfold(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     dilation: Sizes = 1,
     padding: Sizes = 0,
@@ -80,7 +80,7 @@ def unfolded(
 
 
 def fold(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Sizes,
     kernel_size: Sizes,
     dilation: Sizes = 1,
@@ -129,7 +129,7 @@ def folded(
 
 
 def pixel_shuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     upscale_factor: int,
 ) -> Tensor:
     """(*, C r², H, W) -> (*, C, r H, r W): channels become pixels (Shi et al., 2016).
@@ -152,7 +152,7 @@ def pixel_shuffle(
 
 
 def pixel_unshuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     downscale_factor: int,
 ) -> Tensor:
     """(*, C, r H, r W) -> (*, C r², H, W): the inverse of `pixel_shuffle`.
@@ -175,7 +175,7 @@ def pixel_unshuffle(
 
 
 def channel_shuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     groups: int,
 ) -> Tensor:
     """Channels of (N, C, *) dealt round the groups: 0, C/g, 2 C/g, …, 1, … (Zhang et al., 2018).

@@ -107,7 +107,7 @@ def _indices(array: Array) -> Tensor:
 
 
 def pack_padded_sequence(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     lengths: Any,
     batch_first: bool = False,
     enforce_sorted: bool = True,

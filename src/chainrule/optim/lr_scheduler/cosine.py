@@ -31,7 +31,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:  # noqa: N803
+    ) -> None:
         super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
@@ -61,7 +61,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         T_0: int,
         T_mult: int = 1,
         eta_min: float = 0.0,
-        last_epoch: int = -1,  # noqa: N803
+        last_epoch: int = -1,
     ) -> None:
         super().__init__(optimizer, last_epoch, T_0=T_0, T_mult=T_mult, eta_min=eta_min)
 

@@ -76,7 +76,7 @@ def _batched(x: Node, y: Node) -> Node:
 mm = bmm = matmul
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · mat1 @ mat2.
 
     >>> import chainrule as cr

@@ -76,7 +76,7 @@ def _reduced(
     return keep(result, x, axes) if keepdims else result
 
 
-def sum(  # noqa: A001 - NumPy's name
+def sum(
     x: Any,
     axis: Axis = None,
     *,
@@ -212,7 +212,7 @@ def amin(
     return _extreme("min", x, axis, dim, keepdims, keepdim, g.reduce_min)
 
 
-def max(  # noqa: A001 - NumPy's name
+def max(
     x: Any,
     axis: Axis = None,
     *,
@@ -240,7 +240,7 @@ def max(  # noqa: A001 - NumPy's name
     return Extreme(values, argmax(x, dim, keepdims=keepdims))
 
 
-def min(  # noqa: A001 - NumPy's name
+def min(
     x: Any,
     axis: Axis = None,
     *,
@@ -341,7 +341,7 @@ def _truth(
     return make(_reduced(node, axes, keepdims, reduce_or_empty))
 
 
-def any(  # noqa: A001 - NumPy's name
+def any(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether one element over ``axis`` is not zero (False if there are none).
@@ -354,7 +354,7 @@ def any(  # noqa: A001 - NumPy's name
     return _truth("any", x, axis, keepdims, g.reduce_max, False)
 
 
-def all(  # noqa: A001 - NumPy's name
+def all(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether no element over ``axis`` is zero (True if there are none).
@@ -513,7 +513,7 @@ def norm(
     axis: Axis = None,
     *,
     p: float | None = None,
-    dim: Axis = None,  # noqa: A002
+    dim: Axis = None,
     keepdims: Keep = None,
     keepdim: Keep = None,
 ) -> Tensor:

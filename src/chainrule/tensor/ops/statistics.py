@@ -154,7 +154,7 @@ def unique(
     return_inverse: bool = False,
     return_counts: bool = False,
     *,
-    sorted: bool = True,  # noqa: A002 - PyTorch's name
+    sorted: bool = True,
 ) -> Any:
     """The different elements in ascending order, and as many of `unique_all`'s other answers as are
     asked for: a tuple, in the order of the arguments.

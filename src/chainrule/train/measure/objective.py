@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core import dtypes as dt
 from ...errors import OptionError, ShapeError
-from ...nn import functional as F  # noqa: N812 - PyTorch's name
+from ...nn import functional as F
 from ...nn.loss import Loss, module_of
 from ...nn.module import Module
 from ...tensor.ops import elementwise as e
