@@ -16,10 +16,7 @@ MODES = ("constant", "reflect", "replicate", "circular")
 
 
 def pad(
-    input: Any,
-    pad: Sequence[int],
-    mode: str = "constant",
-    value: float | None = None,
+    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
     """x with elements before and after its last axes: ``pad`` = (before, after) of the last axis,
     then of the one before it, and so on; less than 0 cuts off.

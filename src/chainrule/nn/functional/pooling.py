@@ -200,10 +200,7 @@ def avg_pool3d(
 
 
 # -- as many windows as asked for ------------------------------------------------------------------
-def adaptive_avg_pool1d(
-    input: Any,
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """Means of ``output_size`` windows of x (N, C, L): from ⌊i L / T⌋ up to ⌈(i + 1) L / T⌉.
 
     None: as many as x has positions.
@@ -215,11 +212,7 @@ def adaptive_avg_pool1d(
     return adaptive_avg_pool("adaptive_avg_pool1d", input, 1, output_size)
 
 
-def adaptive_max_pool1d(
-    input: Any,
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of the windows of `adaptive_avg_pool1d`; with ``return_indices`` also where they are.
 
     >>> from chainrule.nn import functional as F
@@ -229,10 +222,7 @@ def adaptive_max_pool1d(
     return adaptive_max_pool("adaptive_max_pool1d", input, 1, output_size, return_indices)
 
 
-def adaptive_avg_pool2d(
-    input: Any,
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     """`adaptive_avg_pool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
 
     >>> import chainrule as cr
@@ -243,11 +233,7 @@ def adaptive_avg_pool2d(
     return adaptive_avg_pool("adaptive_avg_pool2d", input, 2, output_size)
 
 
-def adaptive_max_pool2d(
-    input: Any,
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """`adaptive_max_pool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
@@ -258,10 +244,7 @@ def adaptive_max_pool2d(
     return adaptive_max_pool("adaptive_max_pool2d", input, 2, output_size, return_indices)
 
 
-def adaptive_avg_pool3d(
-    input: Any,
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     """`adaptive_avg_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
@@ -272,11 +255,7 @@ def adaptive_avg_pool3d(
     return adaptive_avg_pool("adaptive_avg_pool3d", input, 3, output_size)
 
 
-def adaptive_max_pool3d(
-    input: Any,
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """`adaptive_max_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
