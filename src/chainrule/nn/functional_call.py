@@ -132,9 +132,7 @@ def _tied(places: Places, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def stack_module_state(
-    models: Sequence[Module],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Parameters and buffers of equal modules, each stacked along a new first axis.
 
     (parameters, buffers), dicts by dotted name: with `functional_call` and `vmap` one call runs all

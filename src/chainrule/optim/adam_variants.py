@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number
+from ..nn.options import number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, decayed, moments
@@ -31,6 +31,7 @@ class Adamax(Optimizer):
 
     constraints = COMMON
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -41,18 +42,7 @@ class Adamax(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean, and the decaying maximum."""
@@ -90,6 +80,7 @@ class NAdam(Optimizer):
     constraints = {**COMMON, "momentum_decay": number(0)}
     shared = {"step": np.zeros((), np.int64), "mu_product": np.ones((), np.float64)}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -102,20 +93,7 @@ class NAdam(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""
@@ -159,6 +137,7 @@ class RAdam(Optimizer):
 
     constraints = COMMON
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -170,19 +149,7 @@ class RAdam(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..nn.options import choice, integer, number
+from ..nn.options import choice, integer, number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import LR
@@ -56,6 +56,7 @@ class Muon(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -67,20 +68,7 @@ class Muon(Optimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "nesterov": nesterov,
-                "ns_coefficients": tuple(ns_coefficients),
-                "eps": eps,
-                "ns_steps": ns_steps,
-                "adjust_lr_fn": adjust_lr_fn,
-            },
-        )
+    ) -> None: ...
 
     def check_group(self, group: ParamGroup) -> None:
         """Only matrices."""

@@ -89,6 +89,10 @@ class Optimizer(Versioned, metaclass=_Asking):
         for group in self._groups(params):
             self.add_param_group(group)
 
+    def _take(self, options: dict[str, Any], **switches: Any) -> None:
+        """What `takes_options` finds in a constructor's arguments."""
+        Optimizer.__init__(self, options.pop("params"), options, **switches)
+
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)
         if kind.__module__.startswith(_PACKAGE) and {name, RENAMED.get(name)} & {

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number
+from ..nn.options import number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
@@ -36,6 +36,7 @@ class SGD(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -47,19 +48,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def check_group(self, group: ParamGroup) -> None:
         """Nesterov's rule needs momentum and no dampening."""
@@ -119,6 +108,7 @@ class ASGD(Optimizer):
         "weight_decay": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -130,19 +120,7 @@ class ASGD(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lambd": lambd,
-                "alpha": alpha,
-                "t0": t0,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The average, and the rates of the next step."""
@@ -184,8 +162,8 @@ class Backprop1986(Optimizer):
     constraints = {"lr": number(0, brackets="[)"), "momentum": number(0, 1, "[)")}
     shared = {}
 
-    def __init__(self, params: Any, lr: Any = 0.1, momentum: float = 0.9) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    @takes_options
+    def __init__(self, params: Any, lr: Any = 0.1, momentum: float = 0.9) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last change."""
