@@ -94,10 +94,7 @@ class Session:
         self.start(weights, training)
 
     def start(
-        self,
-        weights: Mapping[str, Array],
-        training: Training,
-        progress: Progress | None = None,
+        self, weights: Mapping[str, Array], training: Training, progress: Progress | None = None
     ) -> None:
         """Take weights and, to go on where a net was left, its progress."""
         self.training = training

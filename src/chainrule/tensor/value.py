@@ -470,10 +470,7 @@ class Value:
             self._grad = value
 
     def backward(
-        self,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
     ) -> None:
         """Back-propagate: add d self / d leaf to ``.grad`` of every leaf that requires a gradient.
 

@@ -70,12 +70,7 @@ def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generat
 
 
 def _drop_channels(
-    name: str,
-    x: Any,
-    p: float,
-    training: bool,
-    generator: Generator | None,
-    ranks: dict[int, int],
+    name: str, x: Any, p: float, training: bool, generator: Generator | None, ranks: dict[int, int]
 ) -> Tensor:
     """Drop whole channels; ``ranks``: for each number of axes, how many come before the pixels."""
     check(name, _OPTIONS, {"p": p})

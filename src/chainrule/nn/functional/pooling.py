@@ -42,15 +42,7 @@ def max_pool1d(
     (tensor([[5., 4.]]), tensor([[1, 3]]))
     """
     return max_pool(
-        "max_pool1d",
-        input,
-        1,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool1d", input, 1, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
@@ -70,15 +62,7 @@ def max_pool2d(
     tensor([[[5.]]])
     """
     return max_pool(
-        "max_pool2d",
-        input,
-        2,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool2d", input, 2, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
@@ -99,15 +83,7 @@ def max_pool3d(
     (1, 2, 2, 2, 2)
     """
     return max_pool(
-        "max_pool3d",
-        input,
-        3,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool3d", input, 3, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
@@ -130,15 +106,7 @@ def avg_pool1d(
     tensor([[3., 3.]])
     """
     return avg_pool(
-        "avg_pool1d",
-        input,
-        1,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        None,
+        "avg_pool1d", input, 1, kernel_size, stride, padding, ceil_mode, count_include_pad, None
     )
 
 

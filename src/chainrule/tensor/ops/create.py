@@ -176,11 +176,7 @@ empty = zeros
 
 
 def full(
-    shape: Any,
-    fill_value: Any,
-    dtype: Any = None,
-    requires_grad: bool = False,
-    device: Any = None,
+    shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
     """All elements ``fill_value``, whose dtype is taken unless one is given.
 
@@ -239,11 +235,7 @@ empty_like = zeros_like
 
 
 def arange(
-    start: float,
-    stop: float | None = None,
-    step: float = 1,
-    dtype: Any = None,
-    device: Any = None,
+    start: float, stop: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
 ) -> Tensor:
     """start, start + step, … up to, not including, ``stop``; int64 of integers, else float32.
 

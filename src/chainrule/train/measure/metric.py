@@ -76,11 +76,7 @@ class Metric:
         return found
 
     def without_padding(
-        self,
-        state: Mapping[str, Tensor],
-        prediction: Tensor,
-        target: Tensor,
-        steps: Tensor | None,
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor, steps: Tensor | None
     ) -> dict[str, Tensor]:
         """`update` with a batch of targets (N, T, *); ``steps`` (N, T): which are no padding.
 

@@ -85,12 +85,7 @@ def emit_kernel(
 
 
 def _scatter(
-    f: Function,
-    body: Scatter,
-    target: Target,
-    pointers: dict[int, Value],
-    tid: Value,
-    nt: Value,
+    f: Function, body: Scatter, target: Target, pointers: dict[int, Value], tid: Value, nt: Value
 ) -> tuple[bool, str]:
     """Rows are added or replaced in the order of the indices; threads share the columns."""
     memory, lanes = SCALAR_OF_DTYPE[body.dtype.name], target.lanes(body.dtype.name)

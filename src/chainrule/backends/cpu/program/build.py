@@ -125,11 +125,7 @@ class _Scheduler:
         self.at = 0  # the next kernel
 
     def add(
-        self,
-        program: LoopProgram,
-        places: Sequence[int] | None,
-        depth: int,
-        alone: int | None,
+        self, program: LoopProgram, places: Sequence[int] | None, depth: int, alone: int | None
     ) -> None:
         """The calls of a program; that of a loop numbers its buffers in another way than outside.
         ``alone``: the one thread that runs all of the loop."""
