@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from ..train import History
 from .as_estimator import Labels, estimator_tags, joined
 from .drawing import draw
 from .importance import ROWS, importances
-from .measure import ClassScores, NumberScores, Scores
+from .measure import scores_of
 from .model_file import (
     DAMAGE,
     VERSION,
     damaged,
+    misfit,
     numbers_in,
     options_in,
     read_model,
@@ -29,7 +29,7 @@ from .model_file import (
 )
 from .network import Spec, outputs
 from .said import shown
-from .session import INTERRUPTION
+from .session import warn_interrupted
 from .table_fit import Trained, train_table
 from .table_options import DEFAULTS, TableOptions
 
@@ -133,13 +133,7 @@ class TableModel:
             self.test_baseline = self._measure(other, found.constant)[0]
             self.notes = found.notes
         if self.interrupted:
-            run, best = len(self.history), chosen.patience and len(self.history)
-            warnings.warn(
-                f"{INTERRUPTION}, after {run} of {self.training['epochs']} epochs: the model is "
-                + ("that of the best of them" if best else "as it was then"),
-                UserWarning,
-                stacklevel=3,
-            )
+            warn_interrupted(self.history, self.training["epochs"], chosen.patience)
         return self
 
     def _take(self, found: Trained) -> None:
@@ -290,7 +284,7 @@ class TableModel:
     ) -> tuple[dict[str, float], Array, Array]:
         """Measures of the net, or of always saying ``constant``; the truth, and what was said."""
         p = self.preprocessor
-        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+        scores = scores_of(len(p.classes))
         left_out, truth, said = 0, [], []
         for x, table in p.pieces(data, targets=True):
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
@@ -374,21 +368,12 @@ class TableModel:
 
     def _check(self, path: Path) -> None:
         """Weights, network and preprocessing belong together."""
-        expected, found = self.spec.shapes(), {k: v.shape for k, v in self.weights.items()}
-        if expected != found:
-            odd = sorted(
-                k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
-            )
-            k = odd[0]
-            raise CheckpointError(
-                f"{path}: the weights do not fit the network: {k} is {found.get(k, 'missing')}, "
-                "expected"
-                f" {expected.get(k, 'none')}"
-            )
+        odd = misfit(self.spec.shapes(), {k: v.shape for k, v in self.weights.items()})
+        if odd:
+            raise CheckpointError(f"{path}: the weights do not fit the network: {odd}")
         p, s = self.preprocessor, self.spec
         if (p.width, p.outputs) != (s.inputs, s.outputs):
             raise CheckpointError(
                 f"{path}: preprocessing makes {p.width} inputs and {p.outputs} outputs, the "
-                f"network has {s.inputs}"
-                f" and {s.outputs}"
+                f"network has {s.inputs} and {s.outputs}"
             )
