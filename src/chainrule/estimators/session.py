@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -94,10 +95,7 @@ class Session:
         self.start(weights, training)
 
     def start(
-        self,
-        weights: Mapping[str, Array],
-        training: Training,
-        progress: Progress | None = None,
+        self, weights: Mapping[str, Array], training: Training, progress: Progress | None = None
     ) -> None:
         """Take weights and, to go on where a net was left, its progress."""
         self.training = training
@@ -240,3 +238,13 @@ def _take(key: Any) -> Session | None:
             if _idle[i][0] == key:
                 return _idle.pop(i)[1]
     return None
+
+
+def warn_interrupted(history: History, epochs: int, patience: int | None) -> None:
+    """Say that Ctrl-C ended a `fit` of the user's, and what the model is."""
+    state = "that of the best of them" if patience and len(history) else "as it was then"
+    warnings.warn(
+        f"{INTERRUPTION}, after {len(history)} of {epochs} epochs: the model is {state}",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -267,8 +267,7 @@ class TextModel(NetModel):
         return self._measures(_text_as(text, self.corpus))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw the course of the training, what the net writes and, of a GPT, where it looks.
-        Needs matplotlib."""
+        """Draw the course of training, what the net writes, where a GPT looks. Needs matplotlib."""
         self._needs_history()
         sample = self.sample(length=400)
         return draw(path, self.net, self.history, self.corpus, sample, self.baseline["loss"])
@@ -391,9 +390,8 @@ def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
 
 
 def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
-    """The same of the text that is held out, side by side; of a long one as many as are measured
-    after each epoch. A text that is shorter than a row is filled up with labels that do not
-    count."""
+    """The same of the text that is held out, side by side; of a long one as many as each epoch
+    measures. A text that is shorter than a row is filled up with labels that do not count."""
     count = max(min((len(tokens) - 1) // length, MEASURED // length), 1)
     last = max(len(tokens) - 1 - length, 0)
     starts = np.linspace(0, last, count).astype(np.int64)

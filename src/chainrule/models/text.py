@@ -90,8 +90,7 @@ class Block(nn.Module):
         self.hidden = nn.Buffer(f.tensor(hidden), persistent=False)
 
     def attended(self, x: Any, weights: bool = False) -> tuple[Tensor, Any]:
-        """What attention adds to x; and with ``weights`` how much each place looks at each, (N,
-        heads, T, T)."""
+        """What attention adds to x; with ``weights`` also where places look, (N, heads, T, T)."""
         t, read = x.shape[1], self.norm1(x)
         found: tuple[Tensor, Any] = self.attention(
             read,
@@ -227,8 +226,7 @@ class GPT(nn.Module):
     # -- one token at a time, for `generate` -------------------------------------------------------
     def begin(self, tokens: Any, taken: Any = None) -> Any:
         """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
-        N, heads, length, width / heads), and how many places are taken: T, or the first ``taken``
-        of them."""
+        N, heads, length, width / heads), and how many places are taken: T, or ``taken``."""
         tokens = f.asarray(tokens)
         rows, steps = tokens.shape
         taken = f.tensor(steps) if taken is None else taken

@@ -1,11 +1,10 @@
-"""Rules with a rate for each weight: from sums or means of squared gradients, or from their
-signs."""
+"""Rules with a rate for each weight: from sums or means of squared gradients, or signs."""
 
 from __future__ import annotations
 
 from typing import Any, Unpack
 
-from ..nn.options import Constraint, number, pair
+from ..nn.options import Constraint, number, pair, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, LR, decayed
@@ -39,6 +38,7 @@ class RMSprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -51,20 +51,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradient (and of the gradient), and the momentum."""
@@ -113,6 +100,7 @@ class Adagrad(Optimizer):
         "eps": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -124,19 +112,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The sum of squared gradients."""
@@ -172,6 +148,7 @@ class Adadelta(Optimizer):
     constraints = {"lr": LR, "rho": number(0, 1), "eps": number(0), "weight_decay": number(0)}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -182,12 +159,7 @@ class Adadelta(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradients and of the squared changes."""
@@ -231,6 +203,7 @@ class Rprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -240,12 +213,7 @@ class Rprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last gradient, and the size of the step of each weight."""
@@ -282,6 +250,7 @@ class Lion(Optimizer):
     constraints = {k: v for k, v in COMMON.items() if k != "eps"}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -290,10 +259,7 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean of the gradient."""

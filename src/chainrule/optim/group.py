@@ -46,8 +46,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         self.track("lr")
 
     def track(self, name: str) -> None:
-        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
-        it."""
+        """Keep a number (of a pair: the first) as a tensor from now on: a schedule changes it."""
         if name in self._tensors:
             return
         value = self._options.pop(name)

@@ -168,8 +168,7 @@ def _frozen(state: Any) -> Any:
 
 
 class Watch:
-    """All that a captured function named from outside, as it was; ``told``: in modules and
-    optimizers."""
+    """What a captured function named outside, as it was; ``told``: in modules and optimizers."""
 
     def __init__(
         self,

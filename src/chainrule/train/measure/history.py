@@ -101,8 +101,7 @@ class History(ByEpoch):
         """Of the last call of `fit`: "epochs" asked for, "steps" in one."""
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
-        number."""
+        """Add one epoch. A measure that is new (or missing) has NaN where it has no number."""
         self._begin(logs)
         for name, column in self._columns.items():
             column.append(float(logs.get(name, math.nan)))
