@@ -72,3 +72,13 @@ def test_whole_numbers_are_values_for_a_model_of_values(tmp_path):
     assert model.evaluate(x, y) == model.evaluate(x, y.astype(float))
     np.savez(tmp_path / "s.npz", x=np.stack(x), y=y)
     assert load_sequences(tmp_path / "s.npz").classes[:2] == ("10", "11")
+
+
+def test_labels_that_are_not_asked_for_may_be_anything(tmp_path):
+    x = np.random.default_rng(0).normal(size=(24, 6))
+    model = SequenceModel.fit(list(x), ["a", "b"] * 12, epochs=1, width=2, layers=1)
+    np.savez(tmp_path / "s.npz", x=x, y=["?"] * 24)
+    assert model.predict(tmp_path / "s.npz").tolist() == model.predict(list(x)).tolist()
+    head, line = "@classLabel true 1 2\n@data\n", "1,2,3,4,5,6:2\n"
+    (tmp_path / "s.ts").write_text(head + line)
+    assert model.predict(tmp_path / "s.ts").shape == (1,)

@@ -29,7 +29,7 @@ def load_sequences(
     are no padding (all, if there are none), and ``y`` (N,) are classes (words or whole numbers) or
     values to be predicted (floats). Arrays may be named ``x_train``, ``x_test`` and so on:
     ``part`` says which. ``classes``: names in the order of their numbers, as those of a model.
-    ``labels``: whether there must be some. Raises DataError for what is none of this.
+    ``labels``: whether they are asked for. Raises DataError for what is none of this.
 
     >>> import tempfile
     >>> import numpy as np
@@ -45,7 +45,7 @@ def load_sequences(
         raise OptionError(f'load_sequences: part is "train" or "test", got {part!r}')
     path = Path(path)
     if path.name.lower().removesuffix(".gz").endswith(".ts"):
-        found = read_ts(path, classes)
+        found = read_ts(path, classes if labels else None)
         if labels and not len(found.y):
             raise DataError(f"{path}: its sequences have neither a class nor a value")
         return found
@@ -59,7 +59,7 @@ def load_sequences(
             "y_train)"
         )
     x = sequences_of(arrays["x"], arrays["lengths"], str(path))
-    if arrays["y"] is None:
+    if not labels or arrays["y"] is None:
         return Sequences(x, np.zeros(0), tuple(classes or ()), path.name)
     y, named = labels_of(arrays["y"], len(x), classes, str(path))
     return Sequences(x, y, named, path.name)
