@@ -77,6 +77,7 @@ class Task:
         self.first_loss: float | None = None
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
+        self._modes: list[tuple[Module, bool]] = []
         self.weights_of_epoch: Callable[[], dict[str, Array]] | None = None
         """While callbacks are told late of an epoch: the weights after it."""
         self._stop = ""
@@ -265,6 +266,12 @@ class Task:
             return dt.float64 if p.dtype == dt.float64 else dt.float32
         return dt.float32
 
+    def back_to_training(self) -> None:
+        """Where a callback has called ``model.eval()``: all modules as when the training began."""
+        if not self.model._training:
+            for module, mode in self._modes:
+                module.training = mode
+
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
@@ -274,6 +281,8 @@ class Task:
             if not training or not self.model._training:
                 for root in self._modules:
                     root.train(training)
+            if training:
+                self._modes = [(m, m._training) for root in self._modules for m in root.modules()]
             yield
         finally:
             for module, mode in before:
