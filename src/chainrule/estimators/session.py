@@ -22,7 +22,8 @@ from .. import nn
 from ..core.host.forking import free_in_child
 from ..core.node import Array
 from ..runtime.threads import shared_cores
-from ..tensor.value import Value, stored
+from ..tensor.tensor import Tensor
+from ..tensor.value import stored
 from ..train import Batch, EarlyStopping, History, Trainer
 from ..train.interrupt import Interrupts
 from ..train.kept import write_array
@@ -124,7 +125,7 @@ class Session:
             write_array(trainer.alpha, np.asarray(training.l2, trainer.alpha.dtype))
 
     @functools.cached_property
-    def _first_state(self) -> list[tuple[Value, Array]]:
+    def _first_state(self) -> list[tuple[Tensor, Array]]:
         """All of the optimizer's state, and what it is before the first step."""
         optimizer, found = self.trainer.optimizer, []
         for group in optimizer.param_groups:

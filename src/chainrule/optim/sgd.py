@@ -6,11 +6,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number, takes_options
+from ..nn.options import number, takes_options, used
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
-from .group import ParamGroup, Switches, cast, scalar, used
+from .group import ParamGroup, Switches, cast, scalar
 from .optimizer import Optimizer, State, require, zeros
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,10 @@ class Task:
         of weights)."""
 
     # -- what the rooms ask of it ------------------------------------------------------------------
+    def while_traced(self) -> contextlib.AbstractContextManager[None]:
+        """Is entered while a step is traced."""
+        return contextlib.nullcontext()
+
     def loss_of(self, batch: Batch) -> tuple[BatchLoss, Any]:
         """The loss of a batch as `training_step` says, and the prediction (None: it gave none)."""
         result = self.training_step(batch)
@@ -272,7 +276,7 @@ class Task:
             for module, mode in self._modes:
                 module.training = mode
 
-    @contextmanager
+    @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
         in eval)."""
