@@ -141,6 +141,8 @@ def accumulate(
         with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
             for i in range(at_once):
+                if i:  # the columns of two steps at once would take registers from the sums
+                    f.in_order()
                 for table, count, write in lines:
                     _ask(f, table, count, write, loop.index, turns, i)
                 loop.next = step(i, *loop.next)

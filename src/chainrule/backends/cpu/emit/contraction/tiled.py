@@ -81,8 +81,10 @@ def _a_bytes(c: Contraction, plan: Plan) -> int:
 
 def kept_panels(c: Contraction, target: Target) -> int:
     """Bytes of all panels of b, if they are packed and may be kept from call to call; else 0."""
-    if 0 in (c.m, c.n, *c.batch) or batches(c) > 1 or _variant(c, target) is not None:
+    if 0 in (c.m, c.n, *c.batch) or batches(c) > 1:
         return 0
+    if _variant(c, target) not in ((None, matvec.emit) if c.n >= target.lanes(c.dtype) else (None,)):
+        return 0  # panels need no sums across lanes, and here no packing either
     size = _b_bytes(c, plan_of(c, target)._replace(keeps_b=True))
     return -(-size // (2 * CACHE_LINE)) * 2 * CACHE_LINE if size <= KEPT_LIMIT else 0
 
@@ -117,7 +119,7 @@ def emit_contraction(
     """
     if 0 in (c.m, c.n, *c.batch):
         return
-    variant = _variant(c, target)
+    variant = _variant(c, target) if kept is None else None
     if variant is not None:
         variant(f, c, target, a, b, tid, nt, epilogue)
         return
