@@ -315,10 +315,6 @@ class Function:
             return base
         return self.emit("ptr", f"getelementptr inbounds {scalar}, ptr {base.text}, {at}")
 
-    def opaque(self, pointer: Value) -> Value:
-        """The same address, of which LLVM knows nothing."""
-        return self.emit("ptr", f'call ptr asm "", "=r,0"(ptr {pointer.text})')
-
     def in_order(self) -> None:
         """What is loaded behind this is not loaded before it."""
         self.line('call void asm sideeffect "", "~{memory}"()')

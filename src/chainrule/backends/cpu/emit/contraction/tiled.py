@@ -83,8 +83,9 @@ def kept_panels(c: Contraction, target: Target) -> int:
     """Bytes of all panels of b, if they are packed and may be kept from call to call; else 0."""
     if 0 in (c.m, c.n, *c.batch) or batches(c) > 1:
         return 0
-    if _variant(c, target) not in ((None, matvec.emit) if c.n >= target.lanes(c.dtype) else (None,)):
-        return 0  # panels need no sums across lanes, and here no packing either
+    variant = _variant(c, target)
+    if variant is not None and (variant != matvec.emit or c.n < target.lanes(c.dtype)):
+        return 0  # a vector of columns from a packed panel needs no sum across lanes
     size = _b_bytes(c, plan_of(c, target)._replace(keeps_b=True))
     return -(-size // (2 * CACHE_LINE)) * 2 * CACHE_LINE if size <= KEPT_LIMIT else 0
 

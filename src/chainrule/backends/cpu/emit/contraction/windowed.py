@@ -25,7 +25,7 @@ from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
 from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import MOST_AT_ONCE, Tile, follows, micro_kernel
+from .microkernel import MOST_AT_ONCE, Tile, follows, met_again, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
@@ -68,13 +68,25 @@ def _in_pieces(c: Windowed) -> Windowed:
 def _overlapping(c: Windowed, target: Target) -> Windowed:
     """A short loop over k that leads from row to row goes innermost, where columns are one vector:
     what a row reads, the one before has read, and it stays in a register."""
-    if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
+    if target.vector_registers < 32:
         return c
-    rows = _plan(c, target).rows
     for i, d in enumerate(c.k):
-        if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
-            return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        turned = c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        if _rows_that_share(turned, target):
+            return turned
     return c
+
+
+def _rows_that_share(c: Windowed, target: Target) -> int:
+    """Rows of a tile of one vector that leave registers for what they meet again in the innermost
+    loop over k; 0: none would be met again, or so few rows would wait for themselves."""
+    last = c.k[-1]
+    if c.n.extent > target.lanes(c.dtype) or not 1 < last.extent <= MOST_AT_ONCE:
+        return 0
+    if not follows(last.a, c.m.a, c.m.extent):
+        return 0
+    rows = (target.vector_registers - 1 - met_again(last.extent, last.a, c.m.a)) // 2
+    return rows if rows >= ENOUGH_SUMS and follows(last.a, c.m.a, rows) else 0
 
 
 class Layout(NamedTuple):
@@ -96,8 +108,9 @@ class Layout(NamedTuple):
 
 def _plan(c: Windowed, target: Target) -> Plan:
     """Tiles and panels: where columns are one vector, each of its loads should serve many rows."""
-    one = c.n.extent <= target.lanes(c.dtype)
-    return plan_of(c.flat, target, TALLEST) if one else plan_of(c.flat, target)
+    if c.n.extent > target.lanes(c.dtype):
+        return plan_of(c.flat, target)
+    return plan_of(c.flat, target, _rows_that_share(c, target) or TALLEST)
 
 
 def layout_of(c: Windowed, target: Target) -> Layout:
