@@ -56,7 +56,7 @@ class Tile(NamedTuple):
     by_table: bool
     b_stride: int
     packed: bool
-    outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
+    outer: tuple[tuple[int, int, int], ...] = ()  # loops around: count (0: told), step of a, of b
     adds: bool = False  # to what is there
     parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
     written: int = 0  # lines for each row that are asked for on the way, to write to them
@@ -101,10 +101,12 @@ def accumulate(
     start: Value,
     registers: int,
     lines: Sequence[tuple[Value, int, bool]] = (),
+    counts: Sequence[Value] = (),
 ) -> list[list[Value]]:
     """The sums in registers, of which the machine has ``registers``, over k from ``start`` on,
     ``[row][vector]``; ``at_once`` steps of k a turn of the loop. ``lines``: addresses that are
-    asked for on the way, how many, and whether to write to them."""
+    asked for on the way, how many, and whether to write to them. ``counts``: of the loops that are
+    told how often they turn."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
@@ -169,18 +171,21 @@ def accumulate(
                 loop.next = step(0, *loop.values)
         return loop.values
 
-    def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
+    def nest(
+        loops: Sequence[tuple[int, int, int]], told: Sequence[Value], values: list[Value]
+    ) -> list[Value]:
         if not loops:
             return terms(values)
         (count, a_step, b_step), *inner = loops
-        with f.fold(i64(count), values) as loop:
+        turns, told = (i64(count), told) if count else (told[0], told[1:])
+        with f.fold(turns, values) as loop:
             at_a, at_b = loop.values[:2]
-            sums = nest(inner, loop.values)[2:]
+            sums = nest(inner, told, loop.values)[2:]
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
     count = tile.rows * each
-    totals = nest(tile.outer, [begin, b, *zeros * tile.rows * tile.parts])[2:]
+    totals = nest(tile.outer, counts, [begin, b, *zeros * tile.rows * tile.parts])[2:]
     while len(totals) > count:
         before, last = totals[-2 * count : -count], totals[-count:]
         totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
@@ -207,8 +212,8 @@ def steps_at_once(multiply_adds: int, k: int) -> int:
 
 
 def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
-    """The name of ``void (a, b, c, written, read)``, c being ``rows`` rows of ``panel.width``, the
-    last two tables of addresses; made once a module.
+    """The name of ``void (a, b, c, written, read, counts…)``, c being ``rows`` rows of
+    ``panel.width``, the next two tables of addresses; made once a module.
 
     A ``rare`` one is kept short, which LLVM takes less time for.
     """
@@ -217,6 +222,8 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     at_once = 1 if rare else steps_at_once(tile.multiply_adds, tile.k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     args += [("ptr noalias readonly", name) for name in ("written", "read")]
+    told = [f"count{i}" for i, (count, _, _) in enumerate(tile.outer) if not count]
+    args += [("i64", name) for name in told]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
     registers = target.vector_registers
@@ -227,7 +234,9 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
             (name, tile.rows * n) for name, n in (("written", tile.written), ("read", tile.read))
         ]
         lines = [(f.args[name], count, name == "written") for name, count in asked if count]
-        sums = accumulate(f, tile, a, b, at_once, i64(0), registers, lines)
+        sums = accumulate(
+            f, tile, a, b, at_once, i64(0), registers, lines, [f.args[n] for n in told]
+        )
         for place, value in _places(f, tile, c, sums):
             f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()

@@ -166,6 +166,7 @@ class TileEmitter:
         self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
         self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
         self.ahead: dict[Panel, list[tuple[Value, int]]] = {}
+        self.counts: list[Value] = []  # what the micro-kernel is told besides
         self.packed = f.alloca("i64")  # the last group of panels that was packed
         f.store(i64(-1), self.packed)
 
@@ -487,7 +488,8 @@ class TileEmitter:
                 kernels.append(Value("ptr", f"@{name}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
         written, read = (place for place, _ in self.ahead.get(shape, [(a, 0), (a, 0)]))
-        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, {written}, {read})")
+        args = (a, b, self.buffer, written, read, *self.counts)
+        f.line(f"call void {kernel.text}({', '.join(map(str, args))})")
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         """The name of the micro-kernel for tiles of ``rows`` and panels of this shape."""
