@@ -34,7 +34,7 @@ FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
 TALLEST = 20  # rows of a tile of one vector
 ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
-WORTH_LEAVING_OUT = 16  # terms
+WORTH_LEAVING_OUT = 8  # terms
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
