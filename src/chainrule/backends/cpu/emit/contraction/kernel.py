@@ -26,7 +26,7 @@ from ....llvm.primitives import row_number
 from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
 from ...schedule.contraction import Bounds, Contraction, Digit, Operand, Windowed
-from ..nest import Emitter
+from ..expression import Emitter
 from . import summed_lanes
 from . import windowed as windows
 from .tiled import Kept, emit_contraction, is_shared, kept_panels, scratch_bytes
