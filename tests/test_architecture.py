@@ -219,7 +219,7 @@ PLACES = {
     "compiler/rewrites/legalize.py",
     "compiler/gathered.py",
     "compiler/lower.py",
-    "backends/cpu/emit/nest.py",  # sums are added in blocks
+    "backends/cpu/emit/reduction.py",  # sums are added in blocks
     "backends/llvm/primitives.py",
     "backends/llvm/elementary/__init__.py",
     "backends/cpu/emit/whole_step/primitives.py",
