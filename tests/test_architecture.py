@@ -215,6 +215,7 @@ PLACES = {
     "compiler/rewrites/merge_axes.py",
     "compiler/rewrites/layout.py",
     "compiler/rewrites/few_rows.py",
+    "compiler/rewrites/matrices.py",  # how each solution and decomposition is written out
     "compiler/views.py",
     "compiler/rewrites/legalize.py",
     "compiler/gathered.py",
