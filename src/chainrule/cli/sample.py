@@ -29,12 +29,7 @@ from .printable import write_text
     "--seed", type=click.IntRange(0, 2**63 - 1), help="The same text again (default: another)."
 )
 def command(
-    model: Path,
-    prompt: str,
-    length: int,
-    temperature: float,
-    top_k: int | None,
-    seed: int | None,
+    model: Path, prompt: str, length: int, temperature: float, top_k: int | None, seed: int | None
 ) -> int:
     """Write on with MODEL, trained on a text by `chainrule train`; each token is shown at once."""
     net = TextModel.load(model)

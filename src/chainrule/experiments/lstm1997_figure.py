@@ -16,8 +16,7 @@ from .online import Course
 
 
 def draw(figure: Any, tasks: list[Task], seen: dict[str, dict[str, Course]]) -> None:
-    """Errors by sequences learned; states and gates of a net while it tells an order; gradients by
-    lag."""
+    """Errors by sequences learned; states and gates while it tells an order; gradients by lag."""
     figure.set_size_inches(16, 8)
     axes = figure.subplots(2, 5).ravel()
     for ax, task in zip(axes, tasks, strict=False):

@@ -120,8 +120,7 @@ class Teacher(Trainer):
     def learn(
         self, lab: Lab, what: str, train: Pairs, val: Pairs, epochs: int, checkpoint: Any = None
     ) -> None:
-        """Batches of 64. ``checkpoint``: a folder; a run that was cut off there goes on with the
-        same bits."""
+        """Batches of 64. ``checkpoint``: a folder; a run cut off goes on with the same bits."""
         epochs = lab.epochs(epochs)
         self.fit(
             train.x,

@@ -11,7 +11,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .module import Module
 from .options import check, integer, number, optional
@@ -27,8 +27,7 @@ def filled(shape: Any, value: float, device: Any, dtype: Any) -> Parameter:
 
 
 class LayerNorm(Module):
-    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their
-    shape.
+    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their shape.
 
     >>> from chainrule import nn
     >>> nn.LayerNorm(2)([[1.0, 3.0]]).detach()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import OptionError
 from ..tensor.value import Value
+
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,34 @@ def check_order(owner: str, low: str, a: Any, high: str, b: Any) -> None:
     """Raise OptionError unless the option ``low``, a, is at most the option ``high``, b."""
     if not (isinstance(a, Value) or isinstance(b, Value)) and not a <= b:
         raise OptionError(f"{owner}: {low} must be at most {high}, got {a} and {b}")
+
+
+def takes_options(init: Init) -> Init:
+    """Makes a constructor whose signature is the table of its options: they go, by name and with
+    their defaults, to ``self._take(options, **others)``; then its body runs.
+
+    >>> class Scale:
+    ...     def _take(self, options):
+    ...         self.__dict__.update(options)
+    ...     @takes_options
+    ...     def __init__(self, factor: float = 2.0) -> None: ...
+    >>> Scale().factor, Scale(3.0).factor
+    (2.0, 3.0)
+    """
+    signature = inspect.signature(init)
+    others = next((n for n, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), "")
+
+    @functools.wraps(init)
+    def taking(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError:
+            init(self, *args, **kwargs)  # says what is wrong in Python's own words
+            raise
+        bound.apply_defaults()
+        _, *options = bound.arguments.items()
+        self._take({k: v for k, v in options if k != others}, **bound.arguments.get(others, {}))
+        init(self, *args, **kwargs)
+
+    taking.options = {*signature.parameters}  # type: ignore[attr-defined]
+    return taking  # type: ignore[return-value]

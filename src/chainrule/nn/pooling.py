@@ -232,8 +232,7 @@ class _LPPool(_Pool):
 
 
 class LPPool1d(_LPPool):
-    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``: 1 the sum, ∞ nearly the
-    maximum.
+    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``: 1 the sum, ∞ the maximum.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -486,8 +485,7 @@ class _FractionalMaxPool(Module):
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):
-    """The largest element of each of T windows that begin at random places: (N, C, H, W) to
-    (N, C, T, T').
+    """The largest element of each of T windows at random places: (N, C, H, W) to (N, C, T, T').
 
     Window i begins at ⌊(i + u) α⌋ - ⌊u α⌋, α = (S - K) / (T - 1), the last one at S - K; u uniform
     on [0, 1) for each example, channel and axis, also in evaluation. One of ``output_size`` T and

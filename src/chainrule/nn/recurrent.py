@@ -126,7 +126,7 @@ class _Recurrent(Module):
             init.uniform_(p, -bound, bound)
 
     # -- calling -----------------------------------------------------------------------------------
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Any, Any]:  # noqa: A002
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Any, Any]:
         """The outputs of the last layer at all steps, and the last state of all layers.
 
         ``hx``: the first state, zeros if None. ``lengths`` (N,): how many steps of each sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
-from typing import Any, TypedDict
+from typing import Any, ClassVar, Protocol, TypedDict
 
 import numpy as np
 
@@ -22,6 +22,12 @@ def scalar(value: float) -> Tensor:
     return stored(np.array(value, np.float64))
 
 
+class Constrained(Protocol):
+    """A kind of optimizer: it says what its options must be."""
+
+    constraints: ClassVar[dict[str, Constraint]]
+
+
 class ParamGroup(MutableMapping[str, Any], Versioned):
     """A dictionary of options, as ``optimizer.param_groups[0]``.
 
@@ -30,12 +36,10 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
     a Python float; inside, a tensor.
     """
 
-    _unwatched_ = ("_owner", "_constraints", "by_hand")
+    _unwatched_ = ("_kind", "by_hand")
 
-    def __init__(
-        self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
-    ) -> None:
-        self._owner, self._constraints = owner, constraints
+    def __init__(self, kind: type[Constrained], options: Mapping[str, Any]) -> None:
+        self._kind = kind
         self.by_hand = False
         """Whether the rate was set by hand since a schedule last looked."""
         self._options: dict[str, Any] = Table()
@@ -47,8 +51,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         self.track("lr")
 
     def track(self, name: str) -> None:
-        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
-        it."""
+        """Keep a number (of a pair: the first) as a tensor from now on: a schedule changes it."""
         if name in self._tensors:
             return
         value = self._options.pop(name)
@@ -95,7 +98,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._options and name not in self._tensors:
-            check_key(self._owner, name, self)
+            check_key(self._kind.__name__, name, self)
         self.put(name, value)
         if name == "lr" and active.capture is None and not self.by_hand:
             self.by_hand = True
@@ -104,9 +107,10 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
     def put(self, name: str, value: Any) -> None:
         """Set an option. Schedules, and those who put a rate back, set it so; not users."""
         value = tuple(value) if isinstance(value, list) and name != "params" else value
-        if active.capture is None and name in self._constraints:
+        constraints = self._kind.constraints
+        if active.capture is None and name in constraints:
             value = value.item() if isinstance(value, Tensor) else value
-            check(self._owner, self._constraints, {name: value})
+            check(self._kind.__name__, constraints, {name: value})
         if name in self._numbers:
             values = value if isinstance(value, tuple) else (value,)
             for tensor, one in zip(self._numbers[name], values, strict=True):

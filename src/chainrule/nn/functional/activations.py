@@ -259,8 +259,7 @@ def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def selu(x: Any, inplace: bool = False) -> Tensor:
-    """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al.,
-    2017).
+    """scale · elu(x, alpha), with constants that keep mean 0, variance 1 (Klambauer et al., 2017).
 
     >>> from chainrule.nn import functional as F
     >>> F.selu([-2.0, 0.0, 2.0])
@@ -283,8 +282,7 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(x: Any, approximate: str = "none") -> Tensor:
-    """x Φ(x), with Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel,
-    2016.
+    """x Φ(x), Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel, 2016.
 
     >>> from chainrule.nn import functional as F
     >>> F.gelu([-1.0, 0.0, 1.0])

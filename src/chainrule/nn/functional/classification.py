@@ -1,5 +1,4 @@
-"""Losses of classifiers: cross-entropy, negative log-likelihood, binary cross-entropy,
-divergence."""
+"""Classifiers' losses: cross-entropy, negative log-likelihood, binary cross-entropy, divergence."""
 
 from __future__ import annotations
 
@@ -77,8 +76,7 @@ def _log_sum_exp(x: Node, axis: int) -> tuple[Node, Node]:
 
 
 def _picked(x: Node, label: Node, axis: int) -> Node:
-    """x[label] along ``axis``, by comparison: no gather, so gradient and loss are one pass over
-    x."""
+    """x[label] along ``axis`` by comparison, no gather: gradient and loss are one pass over x."""
     wide = g.broadcast(keep(label, x, [axis]), x.shape)
     return g.sum(g.where(g.eq(g.iota(x.shape, axis, dt.int32), wide), x, g.zeros_like(x)), [axis])
 
@@ -114,8 +112,7 @@ def _over_rows(
     ignore_index: int | None,
     reduction: str,
 ) -> Node:
-    """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the
-    others.
+    """Reduce the loss of each row; ignored rows count 0, the mean divides by the others' weights.
 
     A label outside the classes makes its row NaN (it is refused as well: before, or in compiled
     functions when they have run).
@@ -150,12 +147,11 @@ def cross_entropy(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), and q the one-hot of a label or
-    probabilities.
+    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), q the one-hot of a label or probabilities.
 
     ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,)
     weighs the classes, and the mean divides by the sum of the weights of the rows. Rows with the
@@ -225,11 +221,10 @@ def nll_loss(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in
-    `cross_entropy`.
+    """-z[label] for log-probabilities z (N, C, ...), labels (N, ...); as `cross_entropy`.
 
     >>> from chainrule.nn import functional as F
     >>> F.nll_loss([[-0.5, -1.0]], [1])
@@ -269,9 +264,8 @@ def _bounded_log(x: Node) -> Node:
 
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Tensor:  # noqa: A002
-    """-t ln x - (1 - t) ln(1 - x) for probabilities x and targets t in [0, 1]; logarithms end at
-    -100.
+) -> Tensor:
+    """-t ln x - (1 - t) ln(1 - x) for probabilities x, targets t in [0, 1]; logarithms end at -100.
 
     ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
 
@@ -307,15 +301,9 @@ def _plain_bce_logits_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node |
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    *,
-    reduction: str = "mean",
-    pos_weight: Any = None,  # noqa: A002
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
-    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, and w the weight of
-    positives.
+    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, w the weight of positives.
 
     ``weight`` multiplies the loss of each element; ``pos_weight`` is broadcast to the input.
 
@@ -350,8 +338,7 @@ def binary_cross_entropy_with_logits(
 
 # -- distributions ---------------------------------------------------------------------------------
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """t (ln t - x) for log-probabilities x and probabilities t (their logarithms with
-    ``log_target``).
+    """t (ln t - x) for log-probabilities x and probabilities t (logarithms with ``log_target``).
 
     ``reduction="batchmean"`` divides the sum by the batch: the divergence itself.
 
@@ -378,14 +365,9 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
 
 def multilabel_soft_margin_loss(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    *,
-    reduction: str = "mean",  # noqa: A002
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
 ) -> Tensor:
-    """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0
-    and 1.
+    """The mean over classes of binary cross-entropy of logits x (N, C), targets t (N, C).
 
     >>> from chainrule.nn import functional as F
     >>> F.multilabel_soft_margin_loss([[0.0, 2.0]], [[1.0, 0.0]])
@@ -405,7 +387,7 @@ def multi_margin_loss(
     margin: float = 1.0,
     weight: Any = None,
     *,
-    reduction: str = "mean",  # noqa: A002
+    reduction: str = "mean",
 ) -> Tensor:
     """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,).
 

@@ -39,8 +39,7 @@ def dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """In training: 0 with probability p, otherwise x / (1 - p), so that the mean stays (Hinton et
-    al., 2012).
+    """In training: 0 with probability p, else x / (1 - p): the mean stays (Hinton et al., 2012).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -72,12 +71,7 @@ def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generat
 
 
 def _drop_channels(
-    name: str,
-    x: Any,
-    p: float,
-    training: bool,
-    generator: Generator | None,
-    ranks: dict[int, int],
+    name: str, x: Any, p: float, training: bool, generator: Generator | None, ranks: dict[int, int]
 ) -> Tensor:
     """Drop whole channels; ``ranks``: for each number of axes, how many come before the pixels."""
     check(name, _OPTIONS, {"p": p})

@@ -48,8 +48,7 @@ def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
 
 @dataclass(frozen=True)
 class _StandardizedRule:
-    """x̄ = (g - mean g - y mean(g y)) / √(σ² + ε), which needs only y and one number a row: the mean
-    of y is 0."""
+    """x̄ = (g - mean g - y mean(g y)) / √(σ² + ε), which needs only y and a number a row."""
 
     axes: tuple[int, ...]
     eps: float | Node
@@ -102,8 +101,7 @@ def layer_norm(
 def rms_norm(
     x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Tensor:
-    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if
-    None.
+    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε None: the dtype's.
 
     >>> from chainrule.nn import functional as F
     >>> F.rms_norm([[3.0, 4.0]], (2,))
@@ -120,8 +118,7 @@ def rms_norm(
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
-    """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He,
-    2018).
+    """Channels (axis 1) in groups; mean and variance of each group and later axes (Wu & He, 2018).
 
     >>> from chainrule.nn import functional as F
     >>> F.group_norm([[1.0, 3.0, 5.0, 5.5]], 2)
@@ -153,8 +150,7 @@ def batch_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy,
-    2015).
+    """(x - μ) / √(σ² + ε) · w + b per channel (axis 1), over other axes (Ioffe & Szegedy, 2015).
 
     In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1)
     move by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a

@@ -244,6 +244,12 @@ class SeedTrainer(Nets):
                 )
             raise AttributeError(f"a SeedTrainer has no attribute {name!r}")
 
+    def __getstate__(self) -> Any:
+        raise TypeError(
+            "a SeedTrainer cannot be copied or pickled; write save(path), and load(path) of one "
+            "made with the same arguments, or copy the net of one seed: model_of(seed)"
+        )
+
     def __repr__(self) -> str:
         return (
             f"SeedTrainer({type(self.one.model).__name__}, {type(self.one.optimizer).__name__}, "

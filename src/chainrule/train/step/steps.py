@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -409,7 +409,8 @@ class Static:
 
 def _empty(arrays: Arrays) -> Arrays:
     """The structure alone: a trace must not keep the user's data alive."""
-    return replace(arrays, arrays=(), lengths=np.empty(0) if arrays.padded else None)
+    lengths = np.empty(0) if arrays.padded else None
+    return Arrays(arrays.names, (), arrays.keys, arrays.single, lengths)
 
 
 def updated_tensors(traces: list[Trace]) -> list[Value]:
