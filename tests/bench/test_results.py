@@ -211,7 +211,8 @@ def test_tables_are_written_between_the_marks(tmp_path: Path, performance: Modul
 
 
 def test_nets_that_were_drawn_are_one_sample(tmp_path: Path, performance: ModuleType) -> None:
-    page = f"{performance.SAMPLE}\n\n{performance.SAMPLE_END}\n"
+    marks = (performance.BEGIN, performance.END, performance.SAMPLE, performance.SAMPLE_END)
+    page = "\n\n".join(marks)
     for at, name in enumerate(("1: LSTM 2-12, batch 13", "1: GRU 3-5, batch 2")):
         drawn = results([2.0], peer=8.0)
         drawn.comparisons[0].workload = replace(WORKLOADS["xor"], name=name)

@@ -74,7 +74,7 @@ def test_npz_files(tmp_path: Path) -> None:
     for arrays, said in (
         ({"a": X}, "it holds a; expected are x and y"),
         ({"x": X, "y": Y[:2]}, "6 images and labels of the shape \\(2,\\)"),
-        ({"x": X, "y": Y / 2}, "labels are whole numbers or words, got float64"),
+        ({"x": X, "y": Y / 2}, "labels are words or whole numbers, got float64"),
         ({"x": X / 2, "y": Y}, "pixels are whole numbers from 0 to 255"),
     ):
         np.savez(path, **arrays)

@@ -327,7 +327,8 @@ def _custom_vjp(node: Node, b: Batch) -> Node:
     )
 
 
-RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == "elementwise"} | {
+_AGAIN = ("elementwise", "matrix")  # kinds to which one more leading axis is nothing new
+RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind in _AGAIN} | {
     # Leaves; those without inputs are never mapped.
     "random_bits": _same,
     "fold_in": _same,

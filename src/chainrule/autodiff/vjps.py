@@ -26,6 +26,7 @@ from ..core import graph as op
 from ..core.dtypes import is_float
 from ..core.node import Node
 from ..errors import GradientError
+from . import matrices
 
 PerInput = Callable[..., Node]
 AllInputs = Callable[..., Sequence[Node | None]]
@@ -268,6 +269,13 @@ VJPS: dict[str, Rule] = {
         lambda g, y, a, b: op.dot(_swap(a), g),
     ),
     "conv": (_conv_input, _conv_weights),  # two more convolutions
+    # Solutions and decompositions: see `matrices`.
+    "solve": matrices.solve,
+    "slogdet": (matrices.slogdet,),
+    "cholesky": (matrices.cholesky,),
+    "qr": (matrices.qr,),
+    "eigh": (matrices.eigh,),
+    "svd": (matrices.svd,),
     # Positions as data.
     "gather": (lambda g, y, x, i: op.scatter_add(op.zeros_like(x), i, g), None),  # x̄[i] += g
     "scatter_add": (

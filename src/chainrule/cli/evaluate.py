@@ -36,10 +36,13 @@ def command(model: Path, file: Path, figure: Path | None, as_json: bool, **optio
         found = {"rows": table.rows}
         if figure is not None:
             net.draw(figure, table)
+    elif isinstance(net, TextModel):
+        refuse_options(net, "encoding", "as_json", "figure")
+        if figure is not None:
+            raise OptionError("--figure: of a text model only `chainrule train` draws one")
+        metrics, found = net.evaluate(file, encoding=options["encoding"]), {}
     else:
         refuse_options(net, "figure", "as_json")
-        if isinstance(net, TextModel) and figure is not None:
-            raise OptionError("--figure: of a text model only `chainrule train` draws one")
         metrics, found = net.evaluate(file), {}
         if figure is not None:
             net.draw(figure)

@@ -214,6 +214,32 @@ def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
 
 
+# -- solutions and decompositions ------------------------------------------------------------------
+def solve(a: Node, b: Node, triangular: str | None = None) -> Node:
+    """x with a x = b; of a only the triangle "lower" or "upper" if one is named."""
+    return apply("solve", a, b, triangular=triangular)
+
+
+def slogdet(a: Node) -> Node:
+    return apply("slogdet", a)
+
+
+def cholesky(a: Node) -> Node:
+    return apply("cholesky", a)
+
+
+def qr(a: Node, complete: bool = False) -> Node:
+    return apply("qr", a, complete=complete)
+
+
+def eigh(a: Node) -> Node:
+    return apply("eigh", a)
+
+
+def svd(a: Node) -> Node:
+    return apply("svd", a)
+
+
 # -- control -------------------------------------------------------------------------------------
 def scan(inputs: Sequence[Node], body: Body, result: int | Node) -> Node:
     """One result of a loop: the last value of carry number ``result``, or ``result``, a node of the

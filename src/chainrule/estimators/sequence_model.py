@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Sequences, load_sequences, pad_sequences
+from ..data.labels import labels_in
 from ..data.sequence_files import labels_of, sequences_of
 from ..data.split import split_rows
 from ..errors import DataError, OptionError
@@ -277,6 +278,8 @@ def _given(data: Data, labels: Any, classes: Sequence[str] | None) -> Sequences:
     if labels is None:
         raise OptionError("give the labels of the sequences: fit(x, labels)")
     x = sequences_of(data)
+    if classes is not None and not classes and labels_in(labels).dtype.kind in "iu":
+        labels = labels_in(labels).astype(np.float32)  # whole numbers are values where values are
     y, named = labels_of(labels, len(x), classes or None, "labels")
     return Sequences(x, y, named, "x")
 

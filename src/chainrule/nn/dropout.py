@@ -13,8 +13,6 @@ from .options import check, number
 
 class _Dropout(Module):
     function: ClassVar[Callable[..., Tensor]]
-    p_varies: ClassVar[bool] = True
-    """Whether ``p`` may be a tensor, a number of its own for each of several nets."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
@@ -94,7 +92,6 @@ class AlphaDropout(_Dropout):
     tensor([1., 2.])
     """
 
-    p_varies = False
     function = F.alpha_dropout
 
 
@@ -106,5 +103,4 @@ class FeatureAlphaDropout(_Dropout):
     tensor([[1., 2.]])
     """
 
-    p_varies = False
     function = F.feature_alpha_dropout

@@ -426,19 +426,18 @@ class Module(Versioned):
 
     @training.setter
     def training(self, mode: bool) -> None:
-        if bool(mode) != self._training:
-            object.__setattr__(self, "_training", bool(mode))
-            changed()
+        self._set_mode(bool(mode))
+
+    def _set_mode(self, mode: bool) -> None:
+        """Of this module alone. Steps that read it look at it themselves: no change is told."""
+        object.__setattr__(self, "_training", mode)
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
         if not isinstance(mode, bool | np.bool_):
             raise OptionError(f"train(mode) expects True or False, got {mode!r}")
-        switched = [m for m in self.modules() if m._training is not bool(mode)]
-        for module in switched:
-            object.__setattr__(module, "_training", bool(mode))
-        if switched:
-            changed()
+        for module in self.modules():
+            module._set_mode(bool(mode))
         return self
 
     def eval(self) -> Self:

@@ -95,6 +95,11 @@ def pair(each: Constraint) -> Constraint:
     return Constraint(holds, f"a pair, each {each.words}")
 
 
+def used(value: Any) -> bool:
+    """Whether an option does anything: it is not 0, or a tensor, whose number nobody knows."""
+    return isinstance(value, Value) or bool(value)
+
+
 def optional(inner: Constraint) -> Constraint:
     """None, or what ``inner`` says."""
     return Constraint(lambda x: x is None or inner.holds(x), f"{inner.words}, or None")
@@ -118,7 +123,7 @@ def check_reduction(owner: str, reduction: str, allowed: Iterable[str] = REDUCTI
 
 def check_order(owner: str, low: str, a: Any, high: str, b: Any) -> None:
     """Raise OptionError unless the option ``low``, a, is at most the option ``high``, b."""
-    if not a <= b:
+    if not (isinstance(a, Value) or isinstance(b, Value)) and not a <= b:
         raise OptionError(f"{owner}: {low} must be at most {high}, got {a} and {b}")
 
 

@@ -20,7 +20,7 @@ from .functional.known import known_values
 from .functional.recurrent import CELLS, Cell, State, Weights, run
 from .linear import empty_parameter, single_tensor
 from .module import Module
-from .options import check, choice, integer, number
+from .options import check, choice, integer, number, used
 from .parameter import Parameter
 from .utils.rnn import (
     PackedSequence,
@@ -166,7 +166,7 @@ class _Recurrent(Module):
         if alive is not None:  # what is in the padding is nobody's business, NaN included
             x = where(alive, x, zeros((), dtype=x.dtype))
         for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
+            if layer and used(self.dropout) and self.training:
                 x = dropout(x, self.dropout)
             outputs = []
             for direction, suffix in enumerate(self._suffixes(layer)):

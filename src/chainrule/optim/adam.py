@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Unpack
 
-from ..nn.options import number, pair, takes_options
+from ..nn.options import number, pair, takes_options, used
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
-from .group import ParamGroup, Switches, cast, used
+from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
 LR = number(0, brackets="[)")

@@ -11,6 +11,8 @@ from .adam import COMMON, LR, decayed
 from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
+_NOT_BEGUN = -1.0  # the size of a weight's step before its first one
+
 
 class RMSprop(Optimizer):
     """v ← α v + (1 - α) g²;  p ← p - lr g / (√v + eps).
@@ -180,8 +182,8 @@ class Rprop(Optimizer):
     """p ← p - s sign(g), with a size s of its own for each weight.
 
     s ← η⁺ s where the sign of g stays and s ← η⁻ s where it changes (there the weight waits for one
-    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺), the first s is lr. For full batches.
-    Source: Riedmiller & Braun, 1993.
+    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺). The first s is lr, which is not
+    read after the first step. For full batches. Source: Riedmiller & Braun, 1993.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])
@@ -217,14 +219,17 @@ class Rprop(Optimizer):
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last gradient, and the size of the step of each weight."""
-        return {"prev": zeros(p), "step_size": zeros(p, group["lr"])}
+        return {"prev": zeros(p), "step_size": zeros(p, _NOT_BEGUN)}
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
         (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
         before, size = state["prev"], state["step_size"]
+        start = e.where(size == _NOT_BEGUN, cast(group["lr"], p), size)
         agreement = grad * before
-        changed = e.where(agreement > 0, size * grow, e.where(agreement < 0, size * shrink, size))
+        changed = e.where(
+            agreement > 0, start * grow, e.where(agreement < 0, start * shrink, start)
+        )
         size.assign(e.clip(changed, low, high))
         grad = e.where(agreement < 0, 0.0, grad)
         p.assign(p - e.sign(grad) * size)

@@ -158,7 +158,7 @@ class Optimizer(Versioned, metaclass=_Asking):
         for key in own.keys() - self.defaults.keys():
             check_key(name, key, self.defaults)
         options = {**self.defaults, **own}
-        group = ParamGroup(name, self.constraints, {"params": params, **options})
+        group = ParamGroup(type(self), {"params": params, **options})
         if names:
             group["param_names"] = tuple(names)
         self.check_group(group)

@@ -6,11 +6,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number, takes_options
+from ..nn.options import number, takes_options, used
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
-from .group import ParamGroup, Switches, cast, scalar, used
+from .group import ParamGroup, Switches, cast, scalar
 from .optimizer import Optimizer, State, require, zeros
 
 
@@ -124,22 +124,24 @@ class ASGD(Optimizer):
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The average, and the rates of the next step."""
-        return {"eta": scalar(group["lr"]), "mu": scalar(1.0), "ax": zeros(p)}
+        return {"eta": scalar(0.0), "mu": scalar(1.0), "ax": zeros(p)}
 
     def prepare(self, group: ParamGroup, scalars: State) -> Any:
-        """The rates η and μ of the step after this one."""
+        """Whether this is the first step, and the rates η and μ of the one after it."""
         t, lr = scalars["step"].double(), group["lr"]
         eta = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
-        return eta, 1 / e.maximum(t - group["t0"], 1.0)
+        return t == 1, eta, 1 / e.maximum(t - group["t0"], 1.0)
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter, and the average."""
         if used(group["weight_decay"]):
             grad = grad + cast(group["weight_decay"], p) * p
-        eta, mu, average = cast(state["eta"], p), cast(state["mu"], p), state["ax"]
+        first, *rates = common
+        eta = cast(e.where(first, group["lr"], state["eta"]), p)
+        mu, average = cast(state["mu"], p), state["ax"]
         p.assign(p * (1 - group["lambd"] * eta) - eta * grad)
         average.assign(e.where(mu == 1, p, average + mu * (p - average)))
-        for name, value in zip(("eta", "mu"), common, strict=True):
+        for name, value in zip(("eta", "mu"), rates, strict=True):
             state[name].assign(value)
 
 

@@ -536,7 +536,7 @@ class Tensor(Methods):
         return bits.bitwise_invert(self)
 
     def __round__(self, ndigits: Any = None) -> Tensor:
-        return elementwise.round(self)
+        return elementwise.round(self, ndigits or 0)
 
     # -- operators with two operands ----------------------------------------
     __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")

@@ -599,6 +599,13 @@ def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Ten
     return tensor
 
 
+def as_number(x: Value) -> Tensor:
+    """A float64 of no axes, to be used as a Python number is: it widens nothing."""
+    found = make(x._exact_node, requires_grad=False)
+    found._weak = True
+    return found
+
+
 def view_of(x: Value, *steps: Step, refuses: str = "") -> Tensor:
     """A view of ``x``: it sees later changes of x, and a change of the view changes x."""
     node, before = x.node, x._view

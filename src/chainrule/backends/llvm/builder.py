@@ -310,9 +310,9 @@ class Function:
             return base
         return self.emit("ptr", f"getelementptr inbounds {scalar}, ptr {base.text}, {at}")
 
-    def opaque(self, pointer: Value) -> Value:
-        """The same address, of which LLVM knows nothing."""
-        return self.emit("ptr", f'call ptr asm "", "=r,0"(ptr {pointer.text})')
+    def in_order(self) -> None:
+        """What is loaded behind this is not loaded before it."""
+        self.line('call void asm sideeffect "", "~{memory}"()')
 
     def load(self, type_: str, pointer: Value, align: int | None = None) -> Value:
         """Load a scalar or vector; alignment is the element's unless given."""

@@ -17,9 +17,10 @@ from ...tensor.ops.reduce import keep
 from ...tensor.ranges import check_known, check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
-from ..options import check, check_reduction, number
+from ..options import check, check_reduction, number, used
 from .activations import require_float, softplus_node
 from .known import known_values
+from .numbers import full
 from .targets import check_finite, check_labels, check_range, label_numbers, same_shape
 
 
@@ -30,17 +31,13 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _full(x: Node, value: float) -> Node:
-    return g.full(x.shape, value, x.dtype)
-
-
 def times(factor: Node, x: Node) -> Node:
     """factor · x, where 0 · ±∞ is 0: what counts nothing adds nothing, however wrong it is.
 
     As p ln p is 0 at p = 0. The infinity is taken out before the product, so gradients of both are
     finite there as well. 0 · NaN stays NaN.
     """
-    nothing = g.and_(g.eq(factor, _full(factor, 0)), g.eq(g.abs(x), _full(x, math.inf)))
+    nothing = g.and_(g.eq(factor, full(factor, 0)), g.eq(g.abs(x), full(x, math.inf)))
     return g.mul(factor, g.where(nothing, g.zeros_like(x), x))
 
 
@@ -53,7 +50,7 @@ def weighed(loss: Tensor, weight: Tensor) -> Tensor:
 
 def mean_over(total: Node, count: Node) -> Node:
     """total / count; 0, with gradient 0, where nothing counts."""
-    some = g.ne(count, _full(count, 0))
+    some = g.ne(count, full(count, 0))
     return g.div(
         g.where(some, total, g.zeros_like(total)), g.where(some, count, g.ones_like(count))
     )
@@ -73,7 +70,7 @@ def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node |
 def _log_sum_exp(x: Node, axis: int) -> tuple[Node, Node]:
     """x - max x, and ln Σ exp(x - max x), along ``axis``. Its gradient is softmax(x)."""
     m = g.stop_gradient(g.reduce_max(x, [axis]))
-    m = g.where(g.lt(g.abs(m), _full(m, math.inf)), m, g.zeros_like(m))
+    m = g.where(g.lt(g.abs(m), full(m, math.inf)), m, g.zeros_like(m))
     shifted = g.sub(x, g.broadcast(keep(m, x, [axis]), x.shape))
     return shifted, g.log(g.sum(g.exp(shifted), [axis]))
 
@@ -90,7 +87,7 @@ def label_weights(
     """How much each label counts in a mean: its class's weight, 0 if it is ignored. None: all 1."""
     if ignore_index is None:
         return None if weight is None else g.gather(weight, label)
-    counted = g.ne(label, _full(label, ignore_index))
+    counted = g.ne(label, full(label, ignore_index))
     if weight is None:
         ones = g.full(label.shape, 1, dtype)
     else:
@@ -120,18 +117,18 @@ def _over_rows(
     A label outside the classes makes its row NaN (it is refused as well: before, or in compiled
     functions when they have run).
     """
-    inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
-    rows = g.where(inside, rows, _full(rows, math.nan))
+    inside = g.and_(g.le(full(label, 0), label), g.lt(label, full(label, classes)))
+    rows = g.where(inside, rows, full(rows, math.nan))
     w = label_weights(label, weight, ignore_index, rows.dtype)
     if ignore_index is not None:
-        rows = g.where(g.ne(label, _full(label, ignore_index)), rows, g.zeros_like(rows))
+        rows = g.where(g.ne(label, full(label, ignore_index)), rows, g.zeros_like(rows))
     if reduction == "none":
         return rows
     total = g.sum(rows, range(rows.ndim))
     if reduction == "sum":
         return total
     if w is None:
-        return g.div(total, _full(total, rows.size))
+        return g.div(total, full(total, rows.size))
     return mean_over(total, g.sum(w, range(rows.ndim)))
 
 
@@ -183,20 +180,20 @@ def cross_entropy(
     rows = g.sub(log_sum, _picked(shifted, label, axis))
     if w is not None:
         rows = times(_row_weight(w, label, classes), rows)
-    if label_smoothing:
+    if used(label_smoothing):
         # ε/C Σ_c w_c (ln Σ e^z - z_c), a second term beside the label's own.
         by_class = g.ones_like(shifted) if w is None else _along(w, shifted, axis)
         spread = times(
             by_class, g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted)
         )
-        smooth = g.mul(g.sum(spread, [axis]), _full(rows, label_smoothing / classes))
-        rows = g.add(times(_full(rows, 1 - label_smoothing), rows), smooth)
+        smooth = g.mul(g.sum(spread, [axis]), full(rows, label_smoothing / classes))
+        rows = g.add(times(full(rows, 1 - label_smoothing), rows), smooth)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
 
 
 def _row_weight(w: Node, label: Node, classes: int) -> Node:
     """w[label]; of a label that is no class (ignored, or NaN later) that of the nearest class."""
-    inside = g.min(g.max(label, _full(label, 0)), _full(label, classes - 1))
+    inside = g.min(g.max(label, full(label, 0)), full(label, classes - 1))
     return g.gather(w, inside)
 
 
@@ -209,8 +206,8 @@ def _soft_cross_entropy(
 ) -> Tensor:
     check_finite("cross_entropy", target)
     q = use(target, x.dtype)
-    if smoothing:
-        q = g.add(g.mul(q, _full(q, 1 - smoothing)), _full(q, smoothing / x.shape[axis]))
+    if used(smoothing):
+        q = g.add(g.mul(q, full(q, 1 - smoothing)), full(q, smoothing / x.shape[axis]))
     if weight is not None:
         q = g.mul(q, _along(weight, q, axis))
     shifted, log_sum = _log_sum_exp(use(x), axis)
@@ -255,14 +252,14 @@ def _binary_target(name: str, x: Tensor, target: Any) -> Tensor:
 
 def _bce_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
     """x̄ = g (x - t) / max(x (1 - x), 1e-12), t̄ = g (ln(1 - x) - ln x), as PyTorch bounds them."""
-    one = _full(x, 1)
-    spread = g.max(g.mul(x, g.sub(one, x)), _full(x, 1e-12))
+    one = full(x, 1)
+    spread = g.max(g.mul(x, g.sub(one, x)), full(x, 1e-12))
     odds = g.sub(_bounded_log(g.sub(one, x)), _bounded_log(x))
     return [g.div(g.mul(grad, g.sub(x, t)), spread), g.mul(grad, odds)]
 
 
 def _bounded_log(x: Node) -> Node:
-    return g.max(g.log(x), _full(x, -100))
+    return g.max(g.log(x), full(x, -100))
 
 
 def binary_cross_entropy(
@@ -284,7 +281,7 @@ def binary_cross_entropy(
     check_range(name, x, 0, 1, "input", hint)
     check_range(name, t, 0, 1, "target", "targets are 0, 1 or a probability")
     p, q = use(x), use(t)
-    one = _full(p, 1)
+    one = full(p, 1)
     y = g.neg(g.add(g.mul(q, _bounded_log(p)), g.mul(g.sub(one, q), _bounded_log(g.sub(one, p)))))
     loss = make(g.custom_vjp(y, [p, q], _bce_rule), x, t)
     return reduced(loss if weight is None else weighed(loss, as_tensor(weight)), reduction)
@@ -292,7 +289,7 @@ def binary_cross_entropy(
 
 def _bce_logits_rule(grad: Node, y: Node, x: Node, t: Node, w: Node) -> list[Node | None]:
     """x̄ = g ((w t + 1 - t) σ(x) - w t), t̄ = g ((w - 1) ln(1 + e⁻ˣ) - x)."""
-    one, wt = _full(x, 1), g.mul(w, t)
+    one, wt = full(x, 1), g.mul(w, t)
     slope = g.sub(g.mul(g.sub(g.add(wt, one), t), g.sigmoid(x)), wt)
     by_target = g.sub(g.mul(g.sub(w, one), softplus_node(g.neg(x))), x)
     return [g.mul(grad, slope), times(grad, by_target), None]
@@ -320,7 +317,7 @@ def binary_cross_entropy_with_logits(
     x = require_float(name, as_tensor(input))
     t = _binary_target(name, x, target)
     z, q = use(x), use(t)
-    one = _full(z, 1)
+    one = full(z, 1)
     # As f |x| + (1 + (w - 1) t) ln(1 + e^-|x|), with f = 1 - t where x > 0 and w t elsewhere: only
     # |x| can be infinite, and on the right side f is 0, so the term is. NaN stays in the logarithm.
     size, none = g.abs(z), g.zeros_like(z)

@@ -10,7 +10,7 @@ from ...errors import DataError, ShapeError
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.elementwise import select
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, make, use
+from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float
 from .classification import mean_over, reduced, weighed
@@ -93,7 +93,7 @@ def smooth_l1_loss(
     """
     x, t = _pair("smooth_l1_loss", input, target, reduction)
     check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
-    if beta == 0:
+    if not isinstance(beta, Value) and beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return reduced(_quadratic_below(beta, x - t) * (1 / beta), reduction)
 

@@ -105,6 +105,10 @@ class Compiled:
         """The trace for these arguments (``.signature``, ``.program``), without running it."""
         return self._find(args, options)[0]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The function without its programs: a copy makes its own."""
+        return {**self.__dict__, "traces": {}, "_made": 0}
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method, with ``self`` as a plain first argument."""
         return self if instance is None else BoundCompiled(self, instance)

@@ -6,6 +6,7 @@ numbers never widen, and float functions take integers as float32.
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -301,12 +302,26 @@ ceil = _any_unary(
 trunc = _any_unary(
     "trunc", _trunc, "x without its fraction", "cr.trunc([-1.5, 1.5]) -> tensor([-1.,  1.])"
 )
-round = _any_unary(
-    "round",
-    _round,
-    "The nearest integer, halves to the even one",
-    "cr.round([0.5, 1.5, -0.7]) -> tensor([ 0.,  2., -1.])",
-)
+_to_integer = _any_unary("round", _round, "The nearest integer, halves to the even one")
+
+
+def round(x: Any, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's and PyTorch's name
+    """x rounded to so many decimals, elementwise; halves to the even digit. Integers stay as they
+    are.
+
+    >>> import chainrule as cr
+    >>> cr.round([0.5, 1.5, -0.7]), cr.round([1.234, -5.678], 1)
+    (tensor([ 0.,  2., -1.]), tensor([ 1.2, -5.7]))
+    """
+    tensor = as_tensor(x)
+    if decimals == 0 or not dt.is_float(tensor.dtype):
+        if decimals < 0:
+            raise DTypeError("round: decimals < 0 takes floats; convert with .float() or .double()")
+        return _to_integer(x)
+    scale = 10.0 ** builtins.abs(decimals)
+    if decimals < 0:
+        return multiply(_to_integer(divide(tensor, scale)), scale)
+    return divide(_to_integer(multiply(tensor, scale)), scale)
 
 
 def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:

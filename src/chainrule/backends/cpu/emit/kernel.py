@@ -15,7 +15,8 @@ from ..schedule.nest import SERIAL_CYCLES, plan_nest
 from ..threads.step_loop_ir import ITERATION
 from .contraction.kernel import emit_contract, kept_bytes, takes_queue
 from .contraction.tiled import Kept
-from .nest import Emitter, emit_nest, scratch_bytes
+from .expression import Emitter
+from .nest import emit_nest, scratch_bytes
 from .shares import part
 
 
