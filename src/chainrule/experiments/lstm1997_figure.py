@@ -15,9 +15,7 @@ from .lstm1997_tasks import Task
 from .online import Course, with_weights
 
 
-def draw(
-    figure: Any, tasks: list[Task], seen: dict[str, dict[str, Course]], reader: Any
-) -> None:
+def draw(figure: Any, tasks: list[Task], seen: dict[str, dict[str, Course]], reader: Any) -> None:
     """Errors by sequences learned; gradients by lag; states and gates of nets while they tell an
     order, read a string of the grammar, and add."""
     figure.set_size_inches(18, 14)
