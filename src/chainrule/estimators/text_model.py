@@ -219,19 +219,21 @@ class TextModel(NetModel):
         *,
         temperature: float = 0.8,
         top_k: int | None = None,
+        top_p: float | None = None,
         seed: int | None = 0,
     ) -> Iterator[str]:
         """What the net writes behind the prompt, ``length`` tokens, each when it is drawn.
 
         Without a prompt it begins a line. ``temperature`` 0 takes the best token always; ``top_k``:
-        only among the k best. ``seed``: None draws another one each time. Raises DataError for a
-        prompt with characters that the model has never read.
+        only among the k best; ``top_p``: only among the fewest that have this probability.
+        ``seed``: None draws another one each time. Raises DataError for a prompt with characters
+        that the model has never read.
         """
         tokens = self._prompt(prompt)
-        key = (temperature > 0, top_k)
+        key = (temperature > 0, top_k, top_p)
         generator = f.Generator(seed)
         if key not in self._writers:
-            self._writers[key] = Writer(self.net, temperature, top_k, f.Generator(0))
+            self._writers[key] = Writer(self.net, temperature, top_k, f.Generator(0), top_p)
         writer = self._writers[key]
         writer.temperature = float(temperature)
         writer.generator.set_state(generator.get_state())  # type: ignore[union-attr]

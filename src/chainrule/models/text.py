@@ -282,16 +282,22 @@ class Writer:
         temperature: float = 1.0,
         top_k: int | None = None,
         generator: Generator | None = None,
+        top_p: float | None = None,
     ) -> None:
-        limits = {"temperature": number(0), "top_k": optional(integer(1))}
-        check("generate", limits, {"temperature": temperature, "top_k": top_k})
+        limits = {
+            "temperature": number(0),
+            "top_k": optional(integer(1)),
+            "top_p": optional(number(0, 1, "(]")),
+        }
+        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        check("generate", limits, given)
         if not (hasattr(model, "begin") and hasattr(model, "advance")):
             raise OptionError(
                 "generate: the model is a CharLSTM, a GPT, or a module with their methods "
                 f"begin(tokens) and advance(token, state); got {type(model).__name__}"
             )
         self.model, self.temperature = model, float(temperature)
-        self.top_k, self.generator = top_k, generator
+        self.top_k, self.top_p, self.generator = top_k, top_p, generator
         self._write = compiled(self._draw)
         self._begin = compiled(lambda tokens, taken: model.begin(tokens, taken))
 
@@ -349,8 +355,11 @@ class Writer:
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
         if self.temperature:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            noise = exponential(1.0, scores.shape, scores.dtype, self.generator)
-            scores = scores / warmth - f.log(noise)
+            least = f.finfo("float32").smallest_normal
+            scores = (scores - scores.max(-1, keepdim=True)) / f.maximum(warmth, least)
+            if self.top_p is not None and self.top_p < 1:
+                scores = _nucleus(scores, self.top_p)
+            scores = scores - f.log(exponential(1.0, scores.shape, scores.dtype, self.generator))
         return scores.argmax(-1), state
 
 
@@ -361,12 +370,15 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     generator: Generator | None = None,
+    top_p: float | None = None,
 ) -> Tensor:
     """``count`` tokens that the model writes behind the prompt: (T,) -> (T + count,), or each of
     (N, T) -> (N, T + count), int64.
 
     A token is drawn with probability softmax(scores / temperature), after ``top_k`` only among the
-    k best; temperature 0 takes the best one always. ``generator``: where random numbers come from
+    k best, after ``top_p`` (Holtzman et al., 2020) only among the fewest best ones whose
+    probabilities add up to p; temperature 0 takes the best one always. ``generator``: where random
+    numbers come from
     (None: `cr.manual_seed`). The model is a `CharLSTM`, a `GPT`, or another module with their
     methods ``begin`` and ``advance``; it runs as in ``eval()``. One token is one call of a program
     that is compiled once, and computes what is new: keys and values of a GPT are kept. A window of
@@ -380,7 +392,7 @@ def generate(
     (12,)
     """
     given = array_of(prompt)
-    write = Writer(model, temperature, top_k, generator)
+    write = Writer(model, temperature, top_k, generator, top_p)
     tokens = [np.atleast_2d(given).astype(np.int64)] if given.dtype.kind in "iu" else []
     tokens += [token[:, None] for token in write(given, count)]
     whole = f.tensor(np.concatenate(tokens, axis=1))
@@ -398,6 +410,17 @@ def _best(scores: Tensor, k: int) -> Tensor:
     others, _ = scan(without_best, scores, length=k)
     best: Tensor = f.where(others == -math.inf, scores, -math.inf)
     return best
+
+
+def _nucleus(scores: Tensor, p: float) -> Tensor:
+    """Scores (N, V) with -∞ for all but the fewest best of each row that have the probability p
+    (of equal ones the first)."""
+    places, shares = f.arange(scores.shape[-1]), f.softmax(scores, -1)
+    one, other = shares.unsqueeze(-1), shares.unsqueeze(-2)
+    ahead = (other > one) | ((other == one) & (places < places.unsqueeze(-1)))
+    before = f.where(ahead, other, 0).sum(-1)
+    kept: Tensor = f.where(before < p, scores, -math.inf)
+    return kept
 
 
 def _tokens(where: str, tokens: Any) -> Tensor:
