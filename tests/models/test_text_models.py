@@ -270,3 +270,20 @@ def test_mistakes() -> None:
             models.generate(model, prompt, 2)
     with pytest.raises(ImportError, match=re.escape("write nn.Sequential")):
         from chainrule.models import Sequential  # noqa: F401
+
+
+def test_writers_side_by_side_write_as_alone():
+    write = models.Writer(gpt())
+
+    def begin(seed, temperature=1.0):
+        return write.like(temperature, cr.Generator(seed))([1, 2], 12)
+
+    alone = [[int(token) for (token,) in begin(seed)] for seed in (1, 2)]
+    assert alone[0] != alone[1]
+    first, second = begin(1), begin(2)
+    assert [(int(a), int(b)) for (a,), (b,) in zip(first, second, strict=True)] == list(
+        zip(*alone, strict=True)
+    )
+    late = begin(1)
+    begin(2, temperature=9.0)
+    assert [int(token) for (token,) in late] == alone[0]

@@ -57,9 +57,9 @@ def memory(axes: Any, net: Any, x: Array, at: Array) -> None:
         ("states of the cells", "input gates", "output gates"),
         strict=True,
     ):
+        size = lines.shape[1] // b  # of a block: its cells, or its gate
         for i, line in enumerate(lines.T):
-            block = i // net.size if len(lines.T) > b else i
-            ax.plot(line, color=COLOURS[block], lw=1, ls="-" if i % net.size == 0 else ":")
+            ax.plot(line, color=COLOURS[i // size], lw=1, ls=":" if i % size else "-")
         for t in at:
             ax.axvline(t, color=GREY, lw=0.8, ls="--")
         ax.set(title=title)

@@ -1,7 +1,6 @@
-"""Sequences learned one at a time, as in 1997: each seed its own net and its own sequences, all in
-one program.
+"""Sequences learned one at a time, as in 1997: each seed its own net and sequences, in one program.
 
-    w ← w - ε ∂E/∂w after every sequence,    E = ½ Σ (y - d)² over the steps that have a target,
+w ← w - ε ∂E/∂w after every sequence,    E = ½ Σ (y - d)² over the steps that have a target,
 
 or as the rule ``learn`` says.
 """
@@ -28,8 +27,7 @@ from .base import Lab
 
 @dataclass(frozen=True)
 class Given:
-    """Sequences x (n, T, inputs), targets d (n, 1 or T, outputs), and at which steps they count
-    (n, T)."""
+    """Sequences x (n, T, inputs), targets d (n, 1 or T, outputs), which steps count (n, T)."""
 
     x: Array
     d: Array
@@ -82,8 +80,7 @@ class Online:
         return worst.numpy(), squared.numpy()
 
     def outputs(self, x: Array) -> Array:
-        """(seeds, n, T, outputs) of sequences (n, T, inputs), or (seeds, n, T, inputs) of each
-        its own."""
+        """(seeds, n, T, outputs) of sequences (n, T, inputs), or (seeds, n, T, inputs): its own."""
         answer = self._common if x.ndim == 3 else self._own
         out: Array = answer(self.weights, f.tensor(np.swapaxes(x, -3, -2))).numpy()
         return out.swapaxes(1, 2)
