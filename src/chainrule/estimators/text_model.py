@@ -141,7 +141,7 @@ class TextModel(NetModel):
         super().__init__()
         self.shape, self.corpus = dict(shape), corpus
         self.net = _net_of(self.shape, len(corpus.vocabulary)).eval()
-        self._writers: dict[int | None, Writer] = {}  # by top_k
+        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k
         self._losses = Answers(self.net, self._losses_of)
 
     @classmethod
