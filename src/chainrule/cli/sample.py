@@ -28,7 +28,7 @@ from .printable import write_text
 @click.option(
     "--top-p",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Only among the fewest best tokens that have this probability.",
+    help="Only among the fewest best tokens that have this probability together.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="The same text again (default: another)."

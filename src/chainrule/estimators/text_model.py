@@ -141,7 +141,7 @@ class TextModel(NetModel):
         super().__init__()
         self.shape, self.corpus = dict(shape), corpus
         self.net = _net_of(self.shape, len(corpus.vocabulary)).eval()
-        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k
+        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k, top_p
         self._losses = Answers(self.net, self._losses_of)
 
     @classmethod
@@ -227,9 +227,9 @@ class TextModel(NetModel):
         """What the net writes behind the prompt, ``length`` tokens, each when it is drawn.
 
         Without a prompt it begins a line. ``temperature`` 0 takes the best token always; ``top_k``:
-        only among the k best; ``top_p``: only among the fewest that have this probability.
-        ``seed``: None draws another one each time. Raises DataError for a prompt with characters
-        that the model has never read.
+        only among the k best; ``top_p``: only among the fewest of the most probable that together
+        have this probability. ``seed``: None draws another one each time. Raises DataError for a
+        prompt with characters that the model has never read.
         """
         tokens = self._prompt(prompt)
         if (top_k, top_p) not in self._writers:

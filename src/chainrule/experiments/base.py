@@ -286,7 +286,8 @@ def run_experiment(
         experiment.source,
         tuple(report.measurements),
         full,
-        *spent,
+        spent[0],
+        spent[1],
         report.figures,
     )
 

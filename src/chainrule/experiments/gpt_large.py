@@ -59,8 +59,7 @@ def reader_of(dropout: float) -> Reader:
     """The net before training, and its programs, with the rates of 5,000 updates."""
     train, test = (corpus := load_tiny_shakespeare()).split(0.9)
     f.manual_seed(0)
-    sizes = {"heads": HEADS, "layers": LAYERS, "dropout": dropout, "tie": True}
-    model = GPT(len(corpus.vocabulary), LENGTH, WIDTH, **sizes)
+    model = GPT(len(corpus.vocabulary), LENGTH, WIDTH, HEADS, LAYERS, dropout, tie=True)
     return Reader(model, train, test, BATCH, UPDATES, 0, LENGTH)
 
 

@@ -21,7 +21,8 @@ from ..utils.files import load as load_file
 from ..utils.files import save as save_file
 from . import autoencoder, dbn, lenet
 from .base import Lab, bits
-from .images import Images, answers, fine_tune, grey, images, mnist, start
+from .components import squared
+from .images import Images, answers, fine_tune, grey, images, mnist, stack, start
 from .reading import Reader, ngram_loss
 
 TABLE = "a truth table; none needed"
@@ -115,7 +116,8 @@ def belief_net(name: str, full: bool) -> Callable[[int], Made]:
 
     def make(seed: int) -> Made:
         lab, plan = Lab(full=full), dbn.FULL if full else dbn.QUICK
-        data, net = images(lab), NETS[name]()
+        data = images(lab)
+        net = stack(data.side**2, *plan.layers, 10)
         start(net, "small", f.Generator(seed))
         pretrain(net[:-1], data.x, epochs=plan.greedy, seed=seed)
         test = data.x_test, data.y_test
@@ -148,7 +150,7 @@ def code30(seed: int) -> Made:
     }
 
     def score(net: Any) -> str:
-        error = autoencoder.squared(autoencoder.rebuilt(net, data.x_test), data.x_test)
+        error = squared(autoencoder.rebuilt(net, data.x_test), data.x_test)
         return f"squared error {error:.2f} an image on 10,000 test images"
 
     return net, said, score

@@ -360,8 +360,8 @@ class Writer:
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
         if key is not None:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            least = f.finfo("float32").smallest_normal
-            scores = (scores - scores.max(-1, keepdim=True)) / f.maximum(warmth, least)
+            warmth = f.maximum(warmth, f.finfo("float32").smallest_normal)
+            scores = (scores - scores.max(-1, keepdim=True)) / warmth
             if self.top_p is not None and self.top_p < 1:
                 scores = _nucleus(scores, self.top_p)
             with drawing_from(key):
@@ -383,9 +383,9 @@ def generate(
     (N, T) -> (N, T + count), int64.
 
     A token is drawn with probability softmax(scores / temperature), after ``top_k`` only among the
-    k best, after ``top_p`` (Holtzman et al., 2020) only among the fewest best ones whose
-    probabilities add up to p; temperature 0 takes the best one always. ``generator``: where random
-    numbers come from
+    k best, after ``top_p`` only among the fewest of the most probable that together have this
+    probability (the nucleus: Holtzman et al. 2020; looked for among the k best);
+    temperature 0 takes the best one always. ``generator``: where random numbers come from
     (None: `cr.manual_seed`). The model is a `CharLSTM`, a `GPT`, or another module with their
     methods ``begin`` and ``advance``; it runs as in ``eval()``. One token is one call of a program
     that is compiled once, and computes what is new: keys and values of a GPT are kept. A window of
@@ -419,14 +419,26 @@ def _best(scores: Tensor, k: int) -> Tensor:
     return best
 
 
+HALVINGS = 40  # of the interval in which the least probability of a nucleus lies
+
+
 def _nucleus(scores: Tensor, p: float) -> Tensor:
-    """Scores (N, V) with -∞ for all but the fewest best of each row that have the probability p
-    (of equal ones the first)."""
-    places, shares = f.arange(scores.shape[-1]), f.softmax(scores, -1)
-    one, other = shares.unsqueeze(-1), shares.unsqueeze(-2)
-    ahead = (other > one) | ((other == one) & (places < places.unsqueeze(-1)))
-    before = f.where(ahead, other, 0).sum(-1)
-    kept: Tensor = f.where(before < p, scores, -math.inf)
+    """Scores (N, V) with -∞ for all but the fewest of the most probable whose probabilities sum to
+    p at least (of equal ones the first): those before which less than p lies."""
+    share = f.softmax(scores, -1)
+
+    def halved(bounds: Any, _: Any) -> Any:
+        low, high = bounds
+        middle = (low + high) / 2
+        enough = f.where(share > middle, share, 0.0).sum(-1, keepdims=True) >= p
+        return (f.where(enough, middle, low), f.where(enough, high, middle)), None
+
+    column = f.zeros((scores.shape[0], 1), dtype=scores.dtype)
+    (low, high), _ = scan(halved, (column, column + 1), length=HALVINGS)
+    sure = share > high
+    near = f.where((share > low) & ~sure, share, 0.0)
+    before = f.where(sure, share, 0.0).sum(-1, keepdims=True) + near.cumsum(-1) - near
+    kept: Tensor = f.where(sure | ((near > 0) & (before < p)), scores, -math.inf)
     return kept
 
 
