@@ -222,63 +222,19 @@ def test_of_equal_scores_top_k_keeps_k() -> None:
     assert sorted(set(drawn.ravel().tolist())) == [0, 1]
 
 
-class Scored(nn.Module):
-    """Scores that are always the same, as `generate` asks for them."""
-
-    def __init__(self, scores: list[float]) -> None:
-        super().__init__()
-        self.scores = cr.tensor(scores, dtype="float32")
-
-    def begin(self, tokens):
-        return cr.zeros(len(tokens))
-
-    def advance(self, token, state):
-        return self.scores.expand(len(token), len(self.scores)), state
-
-
-def drawn(scores: list[float], **options) -> list[int]:
-    """Which tokens are drawn of 2,000."""
-    found = models.generate(Scored(scores), [[0]] * 2000, 1, generator=cr.Generator(0), **options)
-    return sorted(set(found.numpy()[:, 1].tolist()))
-
-
-@pytest.mark.parametrize(
-    ("shares", "p", "kept"),
-    [
-        ([0.5, 0.25, 0.125, 0.125], 0.6, 2),
-        ([0.5, 0.25, 0.125, 0.125], 0.7499, 2),
-        ([0.5, 0.25, 0.125, 0.125], 0.7501, 3),
-        ([0.5, 0.25, 0.125, 0.125], 1e-9, 1),
-        ([0.5, 0.25, 0.125, 0.125], 1.0, 4),
-        ([0.4, 0.2, 0.2, 0.2], 0.5, 2),
-    ],
-)
-def test_top_p_keeps_the_fewest_that_reach_it(shares: list[float], p: float, kept: int) -> None:
-    order = [3, 1, 0, 2]  # the best is not the first
-    scores = np.log(np.array(shares))[np.argsort(order)].tolist()
-    wanted = sorted(range(4), key=lambda token: -scores[token])[:kept]
-    assert drawn(scores, top_p=p) == sorted(wanted)
-
-
-def test_top_p_counts_what_the_temperature_makes_likely() -> None:
-    scores = np.log([0.5, 0.25, 0.125, 0.125]).tolist()  # at 0.5: 0.727, 0.182, 0.045, 0.045
-    assert drawn(scores, top_p=0.7) == [0, 1]
-    assert drawn(scores, top_p=0.7, temperature=0.5) == [0]
-
-
 def test_temperatures_that_are_tiny_or_huge() -> None:
+    def drawn(scores: list[float], **options) -> list[int]:
+        model = Fixed(scores)
+        found = models.generate(model, [[0]] * 500, 1, generator=cr.Generator(0), **options)
+        return sorted(set(found.numpy()[:, 1].tolist()))
+
     for scores, best in (([1000.0, 999.0, -np.inf], 0), ([999.0, 1000.0, -np.inf], 1)):
         for t in (0.0, 1e-45, 1e-37, 1e-3):
             assert drawn(scores, temperature=t) == [best]
         assert drawn(scores, temperature=1e30) == [0, 1]
         assert drawn(scores, temperature=1e30, top_k=9) == [0, 1]
-    for options, message in (
-        ({"temperature": -1}, "temperature"),
-        ({"top_k": 0}, "top_k"),
-        ({"top_p": 0.0}, "top_p"),
-        ({"top_p": 1.5}, "top_p"),
-    ):
-        with pytest.raises(OptionError, match=message):
+    for options in ({"temperature": -1}, {"top_k": 0}):
+        with pytest.raises(OptionError, match=next(iter(options))):
             drawn([1.0, 2.0], **options)
 
 

@@ -360,8 +360,8 @@ class Writer:
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
         if key is not None:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            least = f.finfo("float32").smallest_normal
-            scores = (scores - scores.max(-1, keepdim=True)) / f.maximum(warmth, least)
+            warmth = f.maximum(warmth, f.finfo("float32").smallest_normal)
+            scores = (scores - scores.max(-1, keepdim=True)) / warmth
             if self.top_p is not None and self.top_p < 1:
                 scores = _nucleus(scores, self.top_p)
             with drawing_from(key):
