@@ -215,11 +215,12 @@ PLACES = {
     "compiler/rewrites/merge_axes.py",
     "compiler/rewrites/layout.py",
     "compiler/rewrites/few_rows.py",
+    "compiler/rewrites/matrices.py",  # how each solution and decomposition is written out
     "compiler/views.py",
     "compiler/rewrites/legalize.py",
     "compiler/gathered.py",
     "compiler/lower.py",
-    "backends/cpu/emit/nest.py",  # sums are added in blocks
+    "backends/cpu/emit/reduction.py",  # sums are added in blocks
     "backends/llvm/primitives.py",
     "backends/llvm/elementary/__init__.py",
     "backends/cpu/emit/whole_step/primitives.py",

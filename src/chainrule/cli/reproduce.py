@@ -1,5 +1,4 @@
-"""``chainrule reproduce``: the experiments of the literature, over many seeds, reported beside
-measured."""
+"""``chainrule reproduce``: experiments of the literature, many seeds, reported beside measured."""
 
 from __future__ import annotations
 

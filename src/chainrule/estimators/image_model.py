@@ -21,7 +21,7 @@ from ..data.augment import (
     RandomShift,
 )
 from ..data.image_folder import ImageFolder
-from ..data.images import as_images
+from ..data.images import as_images, images_of
 from ..data.split import split_rows
 from ..errors import DataError, OptionError
 from ..nn import CrossEntropyLoss
@@ -287,15 +287,7 @@ def _given(
         return load_images(data, part, size=size, mode=mode, classes=classes)
     if labels is None:
         raise OptionError("give the labels of the images: fit(x, labels)")
-    x, words = as_images(data), np.asarray(labels).astype(str)
-    if words.shape != (len(x),):
-        raise DataError(f"{len(x)} images and labels of the shape {words.shape}")
-    named = tuple(np.unique(words).tolist()) if classes is None else tuple(classes)
-    unknown = sorted(set(words.tolist()) - set(named))
-    if unknown:
-        raise DataError(f"the class {unknown[0]!r} is none of {', '.join(named)}")
-    y = np.array([named.index(w) for w in words.tolist()], np.int64)
-    return ImageFolder(x, y, named, tuple(f"row {i + 1}" for i in range(len(x))))
+    return images_of(data, labels, None, classes, "fit" if classes is None else "evaluate")
 
 
 def _moments(x: Array) -> tuple[Array, Array]:

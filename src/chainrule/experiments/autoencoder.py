@@ -115,8 +115,7 @@ def autoencoder(
 
 
 def fine_tune(lab: Lab, what: str, net: nn.Sequential, data: Images, epochs: int) -> Array:
-    """Adam at a rate that falls from 0.001, batches of 100; the squared error of the test images
-    after each epoch."""
+    """Adam, rate falling from 0.001, batches of 100; the test images' squared error each epoch."""
     epochs = lab.epochs(epochs)
     adam = optim.Adam(net.parameters(), lr=1e-3)
     falling = optim.lr_scheduler.LinearLR(adam, 1.0, 0.1, epochs)

@@ -1,5 +1,4 @@
-"""What every experiment is made of: a run, its measurements beside what was reported, and its
-figures."""
+"""What every experiment is made of: a run, its measurements beside those reported, its figures."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ Watch = Callable[
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the results: a system, what was reported of it, the criterion, and what was
-    measured.
+    """One line of the results: a system, what was reported, the criterion, what was measured.
 
     ``passed`` is None where there is no criterion.
     """
@@ -77,8 +75,7 @@ class Report:
         median: tuple[float, float] | None = None,
         reported: str = "",
     ) -> None:
-        """How many seeds solved the task within ``limit`` sweeps, of which at least ``share``
-        must."""
+        """How many seeds solved the task within ``limit`` sweeps, at least ``share`` must."""
         s = runs.statistics(limit)
         wanted, passed = [], None
         if share is not None:
@@ -175,8 +172,7 @@ class Lab:
         freeze: bool = True,
         own_cases: bool = False,
     ) -> Runs:
-        """Train ``net`` from ``seeds`` (or as many as were asked for) different weights; see
-        `Replicas`."""
+        """Train ``net`` from ``seeds`` (or as asked) different weights; see `Replicas`."""
         nets = Replicas(
             net,
             inputs,
@@ -240,8 +236,7 @@ class Result:
         return [draw_to(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the figures, of which it has the names, and with what it was made, ready
-        for JSON."""
+        """All but the figures (their names instead), and with what it was made, ready for JSON."""
         return {
             "name": self.name,
             "title": self.title,

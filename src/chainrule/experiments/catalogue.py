@@ -82,8 +82,7 @@ def reproduce(
     checkpoint: str | Path | None = None,
     minutes: float | None = None,
 ) -> Result:
-    """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was
-    reported.
+    """Repeat the experiment ``name`` over many seeds, at once, and compare with what was reported.
 
     ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
     seeds)`` is told of the progress. ``full``: experiments on images take MNIST (see

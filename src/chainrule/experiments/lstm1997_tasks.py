@@ -22,9 +22,8 @@ TESTED = 2560
 @dataclass(frozen=True)
 class Task:
     """A net (options of `models.LSTM1997`), what it learns, and when it has: the criteria with
-    their words, the first of which ``share`` of the seeds must meet within ``limit`` sequences;
-    the test errors that are allowed then. ``constant``: the squared error of the best answer that
-    is always the same."""
+    their words, the first of which ``share`` of the seeds must meet within ``limit`` sequences; the
+    test errors allowed then. ``constant``: the squared error of the best constant."""
 
     title: str
     net: dict[str, Any]

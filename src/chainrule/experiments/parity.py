@@ -87,8 +87,7 @@ def ideal(n: int) -> Array:
 
 
 def activity_by_count(runs: Runs) -> tuple[Array, Array]:
-    """Mean and standard deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1,
-    H)."""
+    """Mean and deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1, H)."""
     h = hidden_activities(runs.weights, runs.inputs)
     count = runs.inputs.sum(1)
     groups = [h[:, count == k] for k in range(runs.inputs.shape[1] + 1)]
@@ -96,8 +95,7 @@ def activity_by_count(runs: Runs) -> tuple[Array, Array]:
 
 
 def thermometers(runs: Runs) -> Array:
-    """Which nets are solved, with hidden units that depend on the number of ones only, and
-    monotonely."""
+    """Which nets are solved by hidden units that depend monotonely on the number of ones alone."""
     mean, deviation = activity_by_count(runs)
     steps = np.diff(mean, axis=1)
     monotone = np.all(steps >= -1e-3, axis=1) | np.all(steps <= 1e-3, axis=1)

@@ -26,9 +26,8 @@ def grad(
     """d (Σ outputs · grad_outputs) / d inputs, a tuple of one tensor for each of ``inputs``.
 
     ``.grad`` stays as it is. ``grad_outputs`` is needed for what is no scalar. With
-    ``create_graph`` the gradients can be differentiated again. An input that the outputs do not
-    depend on is a GradientError, or None with ``allow_unused``. For a function rather than tensors,
-    see `cr.grad`.
+    ``create_graph`` the gradients can be differentiated again. An unused input is a GradientError,
+    or None with ``allow_unused``. For a function rather than tensors, see `cr.grad`.
 
     >>> import chainrule as cr
     >>> x = cr.tensor(3.0, requires_grad=True)

@@ -178,7 +178,7 @@ def _placeholder(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return make(rt.placeholder(shape, x.dtype, "cr.scan"), x)
 
 
-class _in_step:  # noqa: N801 - a context manager
+class _in_step:
     """Random numbers drawn inside are functions of the step."""
 
     def __init__(self, step: Node) -> None:

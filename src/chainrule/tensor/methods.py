@@ -8,6 +8,7 @@ from .ops import (
     elementwise,
     index,
     joining,
+    linalg,
     reduce,
     shape,
     statistics,
@@ -96,6 +97,11 @@ class Methods(Value):
     gt = elementwise.greater
     ge = elementwise.greater_equal
     clamp = elementwise.clamp
+    det = linalg.det
+    inverse = linalg.inv
+    logdet = linalg.solving.logdet
+    slogdet = linalg.slogdet
+    pinverse = linalg.solving.pinverse
     sum = reduce.sum
     mean = reduce.mean
     var = reduce.var

@@ -1,5 +1,4 @@
-"""Transformations of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, vmap,
-custom_vjp.
+"""Transformations: grad, value_and_grad, vjp, jvp, jacobian, hessian, vmap, custom_vjp.
 
 A function is run on tracers, tensors with fresh input nodes; what it returns is a graph, which is
 transformed; then the tracers are replaced by the arguments. So transformations nest in any order.
@@ -95,8 +94,7 @@ class Tracers:
                 )
 
     def finish(self, nodes: Sequence[Node], now: bool = True) -> list[Tensor]:
-        """Tensors of ``nodes`` with the tracers replaced; computed at once if they need no
-        gradient."""
+        """Tensors of ``nodes`` with the tracers replaced; computed at once if without gradient."""
         nodes = self.replace(nodes)
         if active.capture is not None:
             active.capture.settle(dict(zip(self.nodes, self.given, strict=True)))
@@ -218,12 +216,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """The gradient of a scalar function: a function with the same arguments that returns
-    ∂f/∂args[argnums].
+    """The gradient of a scalar function: a function of its arguments that gives ∂f/∂args[argnums].
 
     ``argnums`` is one position or several (then a tuple of gradients). With ``has_aux`` the
-    function returns ``(loss, aux)`` and the result is ``(gradient, aux)``. Apply it again for
-    higher orders.
+    function returns ``(loss, aux)`` and the result is ``(gradient, aux)``. Again for higher orders.
 
     >>> import chainrule as cr
     >>> f = lambda x: x ** 3
@@ -251,8 +247,7 @@ def _outputs(out: Any, name: str) -> tuple[list[Tensor], Any]:
 
 
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
-    """``f(*primals)`` and the function v ↦ vᵀJ: cotangents of the result to cotangents of the
-    arguments.
+    """``f(*primals)`` and the function v ↦ vᵀJ: the result's cotangents to the arguments'.
 
     >>> import chainrule as cr
     >>> y, pull = cr.vjp(cr.sin, cr.tensor(0.0))
@@ -305,8 +300,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
-    """All derivatives of ``f``, which returns one tensor: shape (*out.shape, *arg.shape) for each
-    argument.
+    """All derivatives of ``f``, which returns one tensor: (*out.shape, *arg.shape) for each.
 
     >>> import chainrule as cr
     >>> cr.jacobian(lambda x: x * x)(cr.tensor([1.0, 2.0]))
@@ -510,7 +504,7 @@ class _Rule:
         return result
 
 
-class custom_vjp:  # noqa: N801 - a decorator
+class custom_vjp:
     """Decorator: a function of tensors, which returns one tensor, with a gradient rule of your own.
 
     ``defvjp(forward, backward)``: ``forward(*args)`` returns ``(result, residuals)``;
@@ -566,8 +560,7 @@ class custom_vjp:  # noqa: N801 - a decorator
 
 # -- checks ----------------------------------------------------------------------------------------
 def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any) -> None:
-    """Compare the gradients of ``f(*args)`` with finite differences, in float64; see
-    `autodiff.check`.
+    """Compare gradients of ``f(*args)`` with finite differences, in float64; see `autodiff.check`.
 
     Float arguments are converted to float64. Raises GradientError with the elements that differ.
 

@@ -1,5 +1,4 @@
-"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node not
-computed yet."""
+"""Value: what a Tensor is, without operators and methods: a buffer of numbers, or a node."""
 
 from __future__ import annotations
 
@@ -260,8 +259,7 @@ class Value:
             active.changed.append(self)
 
     def _without_tracers(self, replace: Callable[[Sequence[Node]], Sequence[Node]]) -> None:
-        """The function that changed this tensor has returned: ``replace`` puts its arguments in the
-        place of its tracers."""
+        """The function that changed this tensor is over: ``replace`` puts arguments for tracers."""
         capture = active.capture
         if capture is not None and self._is_outside():
             slot = capture.slots[id(self)]
@@ -295,8 +293,7 @@ class Value:
         """Give this tensor a new value (same shape and dtype); expressions made before keep the old
         one.
 
-        No gradient flows through an assignment. Inside a compiled function it becomes an update of
-        state.
+        No gradient flows through an assignment. In compiled functions it updates state.
         """
         value = as_tensor(new, self.dtype)
         if value.shape != self.shape:
@@ -387,8 +384,7 @@ class Value:
     # -- gradients ---------------------------------------------------------------------------------
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user, and not computed from tensors that require a
-        gradient."""
+        """Whether it was made by the user, not computed from tensors that require a gradient."""
         if not self._requires_grad or self._array is not None:
             return True
         owner = _owners.get(self._node) if self._node is not None else None
@@ -474,10 +470,7 @@ class Value:
             self._grad = value
 
     def backward(
-        self,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
     ) -> None:
         """Back-propagate: add d self / d leaf to ``.grad`` of every leaf that requires a gradient.
 
@@ -562,8 +555,7 @@ if not TYPE_CHECKING:
 
 
 def _instead(what: str) -> str:
-    """What to write in place of the in-place change ``what``: an operator, a method or an
-    assignment."""
+    """What to write in place of the in-place change ``what``: an operator, method or assignment."""
     if what.endswith("=") or what in ("zero_", "fill_", "copy_"):
         return "change a copy: y = x.clone()"
     return f"write x = x.{what[:-1]}(...)" if what.endswith("_") else f"write x = x {what} y"
@@ -593,8 +585,7 @@ def _no_value_message(purpose: str) -> str:
 
 
 def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Tensor:
-    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and gradients are
-    on)."""
+    """A tensor for ``node``; requires a gradient if one of ``operands`` does (and grad mode)."""
     tensor = object.__new__(Value.kind)
     tensor._node, tensor._array, tensor._grad = node, None, None
     if requires_grad is None:
@@ -606,6 +597,13 @@ def make(node: Node, *operands: Value, requires_grad: bool | None = None) -> Ten
     tensor.name = ""
     _held[node.id] = tensor
     return tensor
+
+
+def as_number(x: Value) -> Tensor:
+    """A float64 of no axes, to be used as a Python number is: it widens nothing."""
+    found = make(x._exact_node, requires_grad=False)
+    found._weak = True
+    return found
 
 
 def view_of(x: Value, *steps: Step, refuses: str = "") -> Tensor:
@@ -630,8 +628,7 @@ def snapshot(x: Value, refuses: str) -> Tensor:
 
 
 def stored(array: Array) -> Tensor:
-    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written
-    to)."""
+    """A tensor with ``array`` as its storage (not copied; read-only arrays are never written)."""
     if active.capture is not None:
         return make(g.constant(array))
     tensor = object.__new__(Value.kind)
