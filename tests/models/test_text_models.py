@@ -146,11 +146,11 @@ def test_tokens_are_drawn_as_the_scores_say(make) -> None:
 
 
 class Fixed(nn.Module):
-    """Whatever was read, the next token has these probabilities."""
+    """Whatever was read, the next token has these scores."""
 
-    def __init__(self, probabilities) -> None:
+    def __init__(self, scores) -> None:
         super().__init__()
-        self.scores = np.log(np.asarray(probabilities, "float32"))
+        self.scores = np.asarray(scores, "float32")
 
     def begin(self, tokens, taken=None):
         return cr.tensor(0)
@@ -161,7 +161,11 @@ class Fixed(nn.Module):
 
 def drawn_shares(probabilities, rows: int = 20_000, **options) -> np.ndarray:
     drawn = models.generate(
-        Fixed(probabilities), np.zeros((rows, 1), int), 1, generator=cr.Generator(2), **options
+        Fixed(np.log(probabilities)),
+        np.zeros((rows, 1), int),
+        1,
+        generator=cr.Generator(2),
+        **options,
     )
     return np.bincount(drawn.numpy()[:, 1], minlength=len(probabilities)) / rows
 

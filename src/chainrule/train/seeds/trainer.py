@@ -146,8 +146,8 @@ class SeedTrainer(Nets):
         whose loss becomes NaN or infinite is left out from then on, with a `TrainingWarning`
         (`NonFiniteLossError` if that happens to all). Callbacks are called once an epoch with this
         trainer and arrays (R,) in ``logs``; `stop` ends all seeds. Checkpoints are written after
-        epochs, and a run found in the folder is continued. Ctrl-C is answered soon: all seeds are then
-        as after the last whole epoch.
+        epochs, and a run found in the folder is continued. Ctrl-C is answered soon: all seeds are
+        then as after the last whole epoch.
         """
         found: SeedHistory = self.one.fit(x, y, epochs, batch_size, **options)  # type: ignore[assignment]
         return found
