@@ -10,6 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim
+from chainrule.errors import DataError
 
 RNG = np.random.default_rng(0)
 X = [RNG.normal(size=(n, 2)).astype("float32") for n in [5, 1, 3, 7, 2, 7, 4, 1]]
@@ -50,3 +51,26 @@ def test_a_recurrent_net_among_many_is_the_one_alone(each: bool) -> None:
     found = many.model_of(5).state_dict()
     for name, w in net.state_dict().items():
         np.testing.assert_allclose(found[name], w, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("each", "count"), [(True, 3), (False, 8)])
+def test_the_longest_sequence_to_validate_may_have_another_length(each: bool, count: int) -> None:
+    """What is measured is what `evaluate` says, shorter and longer than what is learned."""
+    y = EACH if each else CLASSES
+    cr.manual_seed(0)
+    net = Reader(each)
+    trainer = cr.Trainer(net, "mse" if each else "cross_entropy", optim.SGD(net.parameters(), 0.01))
+    learned = slice(3, 8) if count == 3 else slice(0, 3)
+    history = trainer.fit(
+        X[learned], y[learned], epochs=1, batch_size=4, progress=False,
+        validation_data=(X[:count], y[:count]),
+    )  # fmt: skip
+    wanted = trainer.evaluate(X[:count], y[:count])["loss"]
+    assert history["val_loss"][0] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_validation_sequences_of_other_features_are_refused() -> None:
+    net = Reader(False)
+    trainer = cr.Trainer(net, "cross_entropy", optim.SGD(net.parameters(), 0.01))
+    with pytest.raises(DataError, match=r"validation_data: x\['x'\] has rows of shape \(7, 1\)"):
+        trainer.fit(X, CLASSES, validation_data=([x[:, :1] for x in X], CLASSES), progress=False)
