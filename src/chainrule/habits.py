@@ -1,8 +1,7 @@
 """Habits from PyTorch, Keras, Lightning and NumPy: what works under another name here, and what a
 name or a keyword that does not exist is answered with.
 
-All answers are in the tables of this file. "write" is put before an answer, unless that says "leave
-it out".
+All answers are in the tables of this file. "write" goes before an answer but "leave it out".
 """
 
 from __future__ import annotations

@@ -146,11 +146,11 @@ def test_tokens_are_drawn_as_the_scores_say(make) -> None:
 
 
 class Fixed(nn.Module):
-    """Whatever was read, the next token has these probabilities."""
+    """Whatever was read, the next token has these scores."""
 
-    def __init__(self, probabilities) -> None:
+    def __init__(self, scores) -> None:
         super().__init__()
-        self.scores = np.log(np.asarray(probabilities, "float32"))
+        self.scores = np.asarray(scores, "float32")
 
     def begin(self, tokens, taken=None):
         return cr.tensor(0)
@@ -161,7 +161,11 @@ class Fixed(nn.Module):
 
 def drawn_shares(probabilities, rows: int = 20_000, **options) -> np.ndarray:
     drawn = models.generate(
-        Fixed(probabilities), np.zeros((rows, 1), int), 1, generator=cr.Generator(2), **options
+        Fixed(np.log(probabilities)),
+        np.zeros((rows, 1), int),
+        1,
+        generator=cr.Generator(2),
+        **options,
     )
     return np.bincount(drawn.numpy()[:, 1], minlength=len(probabilities)) / rows
 
@@ -220,6 +224,23 @@ def test_of_equal_scores_top_k_keeps_k() -> None:
     nn.init.zeros_(model.head.weight)
     drawn = models.generate(model, [[1]] * 200, 2, top_k=2).numpy()[:, 1:]
     assert sorted(set(drawn.ravel().tolist())) == [0, 1]
+
+
+def test_temperatures_that_are_tiny_or_huge() -> None:
+    def drawn(scores: list[float], **options) -> list[int]:
+        model = Fixed([1.0])
+        model.scores = np.array(scores, "float32")
+        found = models.generate(model, [[0]] * 500, 1, generator=cr.Generator(0), **options)
+        return sorted(set(found.numpy()[:, 1].tolist()))
+
+    for scores, best in (([1000.0, 999.0, -np.inf], 0), ([999.0, 1000.0, -np.inf], 1)):
+        for t in (0.0, 1e-45, 1e-37, 1e-3):
+            assert drawn(scores, temperature=t) == [best]
+        assert drawn(scores, temperature=1e30) == [0, 1]
+        assert drawn(scores, temperature=1e30, top_k=9) == [0, 1]
+    for options in ({"temperature": -1}, {"top_k": 0}):
+        with pytest.raises(OptionError, match=next(iter(options))):
+            drawn([1.0, 2.0], **options)
 
 
 def test_a_generator_is_a_text_and_the_mode_stays() -> None:
@@ -283,3 +304,20 @@ def test_mistakes() -> None:
             models.generate(model, prompt, 2)
     with pytest.raises(ImportError, match=re.escape("write nn.Sequential")):
         from chainrule.models import Sequential  # noqa: F401
+
+
+def test_writers_side_by_side_write_as_alone():
+    write = models.Writer(gpt())
+
+    def begin(seed, temperature=1.0):
+        return write.like(temperature, cr.Generator(seed))([1, 2], 12)
+
+    alone = [[int(token) for (token,) in begin(seed)] for seed in (1, 2)]
+    assert alone[0] != alone[1]
+    first, second = begin(1), begin(2)
+    assert [(int(a), int(b)) for (a,), (b,) in zip(first, second, strict=True)] == list(
+        zip(*alone, strict=True)
+    )
+    late = begin(1)
+    begin(2, temperature=9.0)
+    assert [int(token) for (token,) in late] == alone[0]

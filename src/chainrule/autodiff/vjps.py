@@ -70,8 +70,7 @@ def _broadcast(g: Node, y: Node, x: Node) -> Node:
 
 
 def _slice(g: Node, y: Node, x: Node) -> Node:
-    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros first go behind each
-    element."""
+    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros follow each element."""
     starts, steps = y.params["starts"], y.params["steps"]
     if any(s > 1 for s in steps):
         spread = [n for count in g.shape for n in (count, 1)]
@@ -161,8 +160,7 @@ def _swap(x: Node) -> Node:
 
 
 def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
-    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule
-    too."""
+    """The user's rule. Its output is y itself, so second derivatives obey the rule too."""
     rule = y.params["rule"]
     cotangents = list(rule(g, y, *args))
     name = getattr(rule, "__name__", repr(rule))

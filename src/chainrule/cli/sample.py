@@ -44,8 +44,9 @@ def command(
 ) -> int:
     """Write on with MODEL, trained on a text by `chainrule train`; each token is shown at once."""
     net = TextModel.load(model)
-    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    pieces = net.stream(prompt, length, **drawn)
+    pieces = net.stream(
+        prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
     write_text(prompt)
     for text in pieces:
         write_text(text)

@@ -24,7 +24,7 @@ from .share_rows import share_rows
 See = Callable[[str, Any], None]
 
 
-def compile(signature: Signature, see: See = lambda name, value: None) -> LoopProgram:  # noqa: A001
+def compile(signature: Signature, see: See = lambda name, value: None) -> LoopProgram:
     """The loop program of a signature."""
     return to_loops(rewritten(signature, see), see)
 

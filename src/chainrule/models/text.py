@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +18,9 @@ from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
-from ..tensor.ops.random import Generator, exponential
+from ..tensor.ops.random import Generator, drawing_from, exponential, next_key
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of
+from ..tensor.value import array_of, make
 
 
 class CharLSTM(nn.Module):
@@ -90,8 +91,7 @@ class Block(nn.Module):
         self.hidden = nn.Buffer(f.tensor(hidden), persistent=False)
 
     def attended(self, x: Any, weights: bool = False) -> tuple[Tensor, Any]:
-        """What attention adds to x; and with ``weights`` how much each place looks at each, (N,
-        heads, T, T)."""
+        """What attention adds to x; with ``weights`` also where places look, (N, heads, T, T)."""
         t, read = x.shape[1], self.norm1(x)
         found: tuple[Tensor, Any] = self.attention(
             read,
@@ -227,8 +227,7 @@ class GPT(nn.Module):
     # -- one token at a time, for `generate` -------------------------------------------------------
     def begin(self, tokens: Any, taken: Any = None) -> Any:
         """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
-        N, heads, length, width / heads), and how many places are taken: T, or the first ``taken``
-        of them."""
+        N, heads, length, width / heads), and how many places are taken: T, or ``taken``."""
         tokens = f.asarray(tokens)
         rows, steps = tokens.shape
         taken = f.tensor(steps) if taken is None else taken
@@ -284,22 +283,27 @@ class Writer:
         generator: Generator | None = None,
         top_p: float | None = None,
     ) -> None:
-        limits = {
-            "temperature": number(0),
-            "top_k": optional(integer(1)),
-            "top_p": optional(number(0, 1, "(]")),
-        }
-        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        check("generate", limits, given)
+        limits = {"top_k": optional(integer(1)), "top_p": optional(number(0, 1, "(]"))}
+        check("generate", limits, {"top_k": top_k, "top_p": top_p})
         if not (hasattr(model, "begin") and hasattr(model, "advance")):
             raise OptionError(
                 "generate: the model is a CharLSTM, a GPT, or a module with their methods "
                 f"begin(tokens) and advance(token, state); got {type(model).__name__}"
             )
-        self.model, self.temperature = model, float(temperature)
-        self.top_k, self.top_p, self.generator = top_k, top_p, generator
+        self.model, self.top_k, self.top_p = model, top_k, top_p
+        self._say(temperature, generator)
         self._write = compiled(self._draw)
         self._begin = compiled(lambda tokens, taken: model.begin(tokens, taken))
+
+    def _say(self, temperature: float, generator: Generator | None) -> None:
+        check("generate", {"temperature": number(0)}, {"temperature": temperature})
+        self.temperature, self.generator = float(temperature), generator
+
+    def like(self, temperature: float = 1.0, generator: Generator | None = None) -> Writer:
+        """Another one with the same programs, which may write side by side with this one."""
+        other = copy.copy(self)
+        other._say(temperature, generator)
+        return other
 
     def __call__(self, prompt: Any, count: int) -> Iterator[Array]:
         """``count`` tokens, one after the other, int64 (N,), behind the prompt (T,) or (N, T)."""
@@ -321,9 +325,8 @@ class Writer:
         for _ in range(count):
             if state is None:
                 state = self._quietly(self._start, window[:, :-1])
-            token, state = self._quietly(
-                self._write, f.tensor(window[:, -1]), state, self.temperature
-            )
+            draw = (self.temperature, make(next_key(self.generator))) if self.temperature else ()
+            token, state = self._quietly(self._write, f.tensor(window[:, -1]), state, *draw)
             new = array_of(token)
             if length is not None:
                 if window.shape[1] == length:
@@ -350,15 +353,20 @@ class Writer:
         finally:
             self.model.train(was_training)
 
-    def _draw(self, token: Any, state: Any, warmth: Any) -> Any:
+    def _draw(self, token: Any, state: Any, warmth: Any = None, key: Any = None) -> Any:
+        """The next token; without a ``key``, of which its random numbers are a function, the best
+        one."""
         scores, state = self.model.advance(token, state)
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
-        if self.temperature:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            scores = scores / warmth
+        if key is not None:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
+            warmth = f.maximum(warmth, f.finfo("float32").smallest_normal)
+            scores = (scores - scores.max(-1, keepdim=True)) / warmth
             if self.top_p is not None and self.top_p < 1:
                 scores = _nucleus(scores, self.top_p)
-            scores = scores - f.log(exponential(1.0, scores.shape, scores.dtype, self.generator))
+            with drawing_from(key):
+                noise = exponential(1.0, scores.shape, scores.dtype)
+            scores = scores - f.log(noise)
         return scores.argmax(-1), state
 
 

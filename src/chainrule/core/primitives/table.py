@@ -1,10 +1,8 @@
-"""The primitives: one table. Everything else (softmax, an LSTM cell, attention) is composed of
-them.
+"""The primitives: one table. All else (softmax, an LSTM cell, attention) is composed of them.
 
-A row is all that the compiler and the backends may know of a primitive beside its shape rule and
-its meaning; `Primitive` says what its columns mean. A primitive also has a derivative and a
-batching rule in `autodiff` and, unless it is elementwise, a view or a reduction, its loops in
-`compiler.lower`.
+A row is all that compiler and backends may know of a primitive beside its shape rule and meaning;
+`Primitive` says what its columns mean. A primitive also has a derivative and a batching rule in
+`autodiff` and, unless it is elementwise, a view or a reduction, its loops in `compiler.lower`.
 """
 
 from __future__ import annotations

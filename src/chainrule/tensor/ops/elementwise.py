@@ -70,8 +70,7 @@ def broadcast_shapes(*shapes: Shape | int, name: str = "broadcast_shapes") -> Sh
 
 
 def is_number(x: Any) -> bool:
-    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's
-    dtype."""
+    """A Python or NumPy scalar, or a tensor made of one: it takes the other operand's dtype."""
     if isinstance(x, Value):
         return x._weak
     return isinstance(x, bool | int | float | np.generic) and not isinstance(
@@ -286,7 +285,7 @@ conj = _any_unary("conj", lambda x: x, "x itself: there are no complex numbers")
 real = _any_unary("real", lambda x: x, "x itself: there are no complex numbers")
 imag = _any_unary("imag", g.zeros_like, "0: there are no complex numbers")
 absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
-abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
+abs = absolute
 sign = _any_unary(
     "sign",
     g.sign,
@@ -600,7 +599,7 @@ def _forbid_negative(exponent: Node) -> None:
             )
 
 
-pow = power  # noqa: A001 - the Array API's and PyTorch's name
+pow = power
 
 
 def _repeated_product(x: Node, exponent: int) -> Node:
@@ -637,8 +636,7 @@ def select(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the
-    values.
+    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the values.
 
     >>> import chainrule as cr
     >>> cr.nonzero(cr.tensor([0, 3, 5]))
@@ -649,7 +647,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 
 def clip(
     x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
-) -> Tensor:  # noqa: A002
+) -> Tensor:
     """x, but at least ``min`` and at most ``max``. At a bound the gradient is that of x.
 
     >>> import chainrule as cr

@@ -120,8 +120,7 @@ def _of_batches(where: str, batches: Batches) -> Rows:
 
 
 def _at_once(loader: Any) -> list[Any] | None:
-    """The tensors of a data set that is nothing else, if batches are made of its rows as they
-    are."""
+    """The tensors of a data set that is nothing else, if batches are of its rows as they are."""
     dataset = getattr(loader, "dataset", None)
     collate = getattr(loader, "collate_fn", None)
     if collate is not None and getattr(collate, "__name__", "") != "default_collate":
