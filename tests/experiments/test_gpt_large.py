@@ -37,18 +37,18 @@ def weights(reader: gpt_large.Reader) -> list[np.ndarray]:
 @pytest.mark.usefixtures("small")
 def test_a_run_in_parts_has_the_same_bits(tmp_path: Path) -> None:
     straight = gpt_large.reader_of(0.2)
-    course = gpt_large.learn(Lab(), straight, 15, 1, None)
+    course = gpt_large.learn(Lab(), "", straight, 15, 1, None)
     parts = []
     for minutes in (1e-9, 1e-9, None):
         cr.manual_seed(7)  # whatever was drawn before
         reader = gpt_large.reader_of(0.2)
-        parts.append(gpt_large.learn(Lab(minutes=minutes), reader, 15, 1, tmp_path))
+        parts.append(gpt_large.learn(Lab(minutes=minutes), "", reader, 15, 1, tmp_path))
     assert [p.updates for p in parts] == [5, 10, 15]
     assert parts[-1].losses == course.losses
     assert all((a == b).all() for a, b in zip(weights(reader), weights(straight), strict=True))
     assert [n for n, _ in parts[-1].validated] == [0, 15]
     with pytest.raises(cr.errors.CheckpointError, match="no state of a training of 16 updates"):
-        gpt_large.learn(Lab(), gpt_large.reader_of(0.2), 16, 1, tmp_path)
+        gpt_large.learn(Lab(), "", gpt_large.reader_of(0.2), 16, 1, tmp_path)
 
 
 @pytest.mark.usefixtures("small")

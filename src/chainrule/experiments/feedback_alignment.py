@@ -161,7 +161,7 @@ def draw(figure: Any, found: dict[str, tuple[Curves, Curves]]) -> None:
             axes.locator_params(axis="x", integer=True)
             axes.grid(alpha=0.3, which="both")
         left.legend(fontsize=7)
-        right.legend(fontsize=6, loc="lower center", ncols=3)
+        right.legend(fontsize=6, loc="lower center", ncols=3, columnspacing=1)
 
 
 EXPERIMENT = Experiment(

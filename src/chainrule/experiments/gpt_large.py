@@ -9,8 +9,6 @@ losses stand beside those of PyTorch from the same weights, on the same pieces
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +16,17 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import load_tiny_shakespeare
-from ..errors import CheckpointError
 from ..models import GPT
 from ..plot import COLOURS
 from ..tensor import functions as f
-from ..train.interrupt import interrupts
-from ..utils.files import load, save
 from .base import Experiment, Lab, Report
+from .long_course import Course, learn
 from .reading import Reader
 
 LENGTH, WIDTH, HEADS, LAYERS, BATCH, UPDATES = 256, 384, 6, 6, 64, 5000
 NAME = f"GPT, {LAYERS} layers of {WIDTH}"
 QUICK_UPDATES = 10
-STRIDE = 5  # updates between two looks at the clock
-VALIDATED = 250  # updates between two looks at other text
-KEPT = 300.0  # seconds between two states that are written
 THEIRS = Path(__file__).with_name("gpt_large_pytorch.json")
-
-
-@dataclass
-class Course:
-    """What was measured: the loss of each update, and of other text before and after some."""
-
-    losses: list[float] = field(default_factory=list)
-    validated: list[tuple[int, float]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def updates(self) -> int:
-        """How many are done."""
-        return len(self.losses)
-
-    @property
-    def best(self) -> tuple[int, float]:
-        """The least loss on other text, and after how many updates."""
-        return min(self.validated, key=lambda pair: pair[1])
 
 
 def reader_of(dropout: float) -> Reader:
@@ -63,65 +37,14 @@ def reader_of(dropout: float) -> Reader:
     return Reader(model, train, test, BATCH, UPDATES, 0, LENGTH)
 
 
-def learn(lab: Lab, reader: Reader, updates: int, batches: int, folder: Path | None) -> Course:
-    """Train from where the folder's state is, to the end or as long as the lab has time."""
-    course, file = Course(), None if folder is None else folder / "state.safetensors"
-    if file is not None and file.exists():
-        course = resumed(file, reader, updates)
-    start = written = time.perf_counter()
-    before = course.seconds
-
-    def look() -> None:
-        if not course.validated or course.validated[-1][0] < course.updates:
-            course.validated.append((course.updates, float(reader.loss(batches).mean())))
-
-    with interrupts() as presses:
-        presses.deferred = True  # Ctrl-C: after the updates that run
-        if not course.updates:
-            look()
-        while course.updates < updates and not presses.waiting:
-            n = min(STRIDE, updates - course.updates)
-            course.losses += reader.step.repeat(n, record=1).numpy().tolist()
-            course.seconds = before + time.perf_counter() - start
-            lab.tell(NAME, course.updates, updates)
-            if course.updates % VALIDATED == 0:
-                look()
-            over = lab.seconds is not None and time.perf_counter() - start > lab.seconds
-            last = over or presses.waiting or course.updates == updates
-            if last or time.perf_counter() - written > KEPT:
-                written = time.perf_counter()
-                keep(file, reader, course, updates)
-            if over:
-                break
-        presses.answer()
-    look()
-    return course
-
-
-def keep(file: Path | None, reader: Reader, course: Course, updates: int) -> None:
-    """Write all that goes on from here."""
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        held = {**vars(course), "losses": np.array(course.losses), "updates": updates}
-        save({**held, "reader": reader.state_dict()}, file)
-
-
-def resumed(file: Path, reader: Reader, updates: int) -> Course:
-    """The course that was kept there; the reader goes on where it was."""
-    held = load(file)
-    if not isinstance(held, dict) or held.get("updates") != updates:
-        raise CheckpointError(f"{file} is no state of a training of {updates:,} updates")
-    reader.load_state_dict(held["reader"])
-    return Course(held["losses"].numpy().tolist(), held["validated"], held["seconds"])
-
-
 def run(lab: Lab) -> Report:
     """By default ten updates without dropout; in full, nanoGPT's training."""
     report, theirs = Report(), json.loads(THEIRS.read_text("utf-8"))
     updates = lab.epochs(UPDATES if lab.full else QUICK_UPDATES)
     reader = reader_of(0.2 if lab.full else 0.0)
     batches = 50 if lab.full else 5
-    course = learn(lab, reader, updates, batches, lab.folder("gpt-large") if lab.full else None)
+    folder = lab.folder("gpt-large") if lab.full else None
+    course = learn(lab, NAME, reader, updates, batches, folder)
     size = reader.model.head.weight.shape[0]
     start = course.validated[0][1]
     weights = sum(p.numel() for p in reader.model.parameters())
