@@ -141,7 +141,7 @@ class TextModel(NetModel):
         super().__init__()
         self.shape, self.corpus = dict(shape), corpus
         self.net = _net_of(self.shape, len(corpus.vocabulary)).eval()
-        self._writers: dict[int | None, Writer] = {}  # by top_k
+        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k, top_p
         self._losses = Answers(self.net, self._losses_of)
 
     @classmethod
@@ -221,18 +221,20 @@ class TextModel(NetModel):
         *,
         temperature: float = 0.8,
         top_k: int | None = None,
+        top_p: float | None = None,
         seed: int | None = 0,
     ) -> Iterator[str]:
         """What the net writes behind the prompt, ``length`` tokens, each when it is drawn.
 
         Without a prompt it begins a line. ``temperature`` 0 takes the best token always; ``top_k``:
-        only among the k best. ``seed``: None draws another one each time. Raises DataError for a
+        only among the k best; ``top_p``: only among the fewest of the most probable that together
+        have this probability. ``seed``: None draws another one each time. Raises DataError for a
         prompt with characters that the model has never read.
         """
         tokens = self._prompt(prompt)
-        if top_k not in self._writers:
-            self._writers[top_k] = Writer(self.net, top_k=top_k)
-        writer = self._writers[top_k].like(temperature, f.Generator(seed))
+        if (top_k, top_p) not in self._writers:
+            self._writers[top_k, top_p] = Writer(self.net, top_k=top_k, top_p=top_p)
+        writer = self._writers[top_k, top_p].like(temperature, f.Generator(seed))
         return self._pieces(tokens, writer, length)
 
     def _pieces(self, tokens: Array, writer: Writer, length: int) -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +121,8 @@ class Lab:
 
     ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things
     out). ``full``: the sizes of the paper, on MNIST, where an experiment has a smaller one.
-    ``checkpoint``: the folder where trainings of minutes keep their state, to be continued.
+    ``checkpoint``: the folder where trainings of minutes keep their state, to be continued;
+    ``minutes``: how long each of them may last in this run.
     """
 
     def __init__(
@@ -129,8 +132,10 @@ class Lab:
         sweeps: int | None = None,
         full: bool = False,
         checkpoint: str | Path | None = None,
+        minutes: float | None = None,
     ) -> None:
         self._seeds, self._watch, self._sweeps, self.full = seeds, watch, sweeps, full
+        self.seconds = None if minutes is None else 60 * minutes
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
 
     def folder(self, name: str) -> Path | None:
@@ -265,22 +270,42 @@ def run_experiment(
     sweeps: int | None = None,
     full: bool = False,
     checkpoint: str | Path | None = None,
+    minutes: float | None = None,
 ) -> Result:
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
-    start, worked = time.perf_counter(), time.process_time()
-    report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint))
+    if minutes is not None and not minutes > 0:
+        raise OptionError(f"reproduce: minutes is a number above 0, got {minutes!r}")
+    name = f"{experiment.name}{'-full' if full else ''}-time.json"
+    with _clock(None if checkpoint is None else Path(checkpoint) / name) as spent:
+        report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint, minutes))
     return Result(
         experiment.name,
         experiment.title,
         experiment.source,
         tuple(report.measurements),
         full,
-        time.perf_counter() - start,
-        time.process_time() - worked,
+        spent[0],
+        spent[1],
         report.figures,
     )
+
+
+@contextmanager
+def _clock(file: Path | None) -> Iterator[list[float]]:
+    """Seconds, and those of the processor, of this block; with a file, of all runs that it was kept
+    for, also those that were cut off by Ctrl-C."""
+    spent = json.loads(file.read_text()) if file is not None and file.exists() else [0.0, 0.0]
+    start, worked = time.perf_counter(), time.process_time()
+    try:
+        yield spent
+    finally:
+        spent[0] += time.perf_counter() - start
+        spent[1] += time.process_time() - worked
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(spent))
 
 
 def made_with() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,38 +13,18 @@ from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
 from . import functional as F
 from .module import Module
+from .of_function import OfFunction
 from .options import Constraint, check, check_order, choice, integer, number, takes_options
 from .parameter import Parameter
 
 
-class Activation(Module):
-    """A function without parameters; its options are checked once, when it is made."""
+class Activation(OfFunction):
+    """A function of each element, or along an axis."""
 
-    constraints: ClassVar[dict[str, Constraint]] = {}
-    function: ClassVar[Callable[..., Tensor]]
     saturates: ClassVar[tuple[float, float] | None] = None
     """Its bounds, where both of its ends are flat."""
     dies: ClassVar[bool] = False
     """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._options: dict[str, Any] = {}
-
-    def _take(self, options: dict[str, Any]) -> None:
-        super().__init__()
-        options.pop("inplace", None)
-        check(type(self).__name__, self.constraints, options)
-        self.__dict__.update(options)
-        self._options = options
-
-    def forward(self, x: Any) -> Tensor:
-        """The function of ``x``; the same shape."""
-        return type(self).function(x, *(getattr(self, name) for name in self._options))
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return ", ".join(f"{k}={v!r}" for k, v in self._options.items())
 
 
 class _InPlace(Activation):

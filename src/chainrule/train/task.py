@@ -25,6 +25,7 @@ from .measure.batch import Batch, BatchLoss
 from .measure.history import History
 from .measure.objective import Objective
 from .names import optimizer_of
+from .rows.columns import Columns
 
 _OPTIONS: dict[str, Constraint] = {
     "accumulate": integer(1),
@@ -77,6 +78,8 @@ class Task:
         self.first_loss: float | None = None
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
+        self.columns: Columns = None
+        """The names of the columns, where a table was trained on."""
         self._modes: list[tuple[Module, bool]] = []
         self.weights_of_epoch: Callable[[], dict[str, Array]] | None = None
         """While callbacks are told late of an epoch: the weights after it."""

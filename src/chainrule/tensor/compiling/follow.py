@@ -100,7 +100,7 @@ class _Walk:
     def visit(self, value: Any, name: str | None = None) -> None:
         """Note what the names in code can reach from ``value``, which is called ``name``."""
         kind = type(value)
-        if isinstance(value, PLAIN):
+        if isinstance(value, (*PLAIN, Watch)):  # what was noted is nothing to note
             return
         if isinstance(value, Value):
             for attribute in ("_requires_grad", "dtype"):

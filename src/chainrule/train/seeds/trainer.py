@@ -58,9 +58,10 @@ class SeedTrainer(Nets):
     parts; its rows come in the order of ``Trainer(seed=s)``. So each net becomes what it would
     become alone. ``optimizer``: a name, a class, an optimizer of the module's parameters, or a
     function that makes one of a list of parameters; ``scheduler`` may be a function of the
-    optimizer. ``vary``: hyper-parameters with a number for each seed: "lr", "weight_decay",
-    "momentum" (of the optimizer), "dropout" (the probability of all dropout layers), "gain" (which
-    multiplies the first weights of two or more axes).
+    optimizer. ``vary``: numbers that differ, one for each seed (of "betas" a pair): options of the
+    optimizer, "clip_norm" and "clip_value", options of the loss, of all layers that have one of
+    this name, or of one ("1.momentum", "encoder.norm.eps"); "dropout" (the probability of all
+    dropout layers) and "gain" (which multiplies the first weights of two or more axes).
 
     All else is as for `Trainer`: any layers, loss, optimizer, metrics. Small nets are the lanes of
     one program; large ones are trained one after another, an epoch each.
@@ -145,7 +146,8 @@ class SeedTrainer(Nets):
         whose loss becomes NaN or infinite is left out from then on, with a `TrainingWarning`
         (`NonFiniteLossError` if that happens to all). Callbacks are called once an epoch with this
         trainer and arrays (R,) in ``logs``; `stop` ends all seeds. Checkpoints are written after
-        epochs, and a run found in the folder is continued. Ctrl-C is answered after an epoch.
+        epochs, and a run found in the folder is continued. Ctrl-C is answered soon: all seeds are
+        then as after the last whole epoch.
         """
         found: SeedHistory = self.one.fit(x, y, epochs, batch_size, **options)  # type: ignore[assignment]
         return found
