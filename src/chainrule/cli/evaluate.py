@@ -25,13 +25,7 @@ from .tables import opened, table_options
     help="Draw answers beside the truth there, and what matters (needs matplotlib).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(
-    model: Path,
-    file: Path,
-    figure: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> int:
+def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Measure MODEL on FILE: a table with the target's column, images in folders of classes,
     sequences with labels (of IDX, CIFAR and NPZ files in two parts, those for tests), or a text."""
     net = loaded(model)

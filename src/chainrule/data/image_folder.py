@@ -69,9 +69,8 @@ def load_image_folder(
     ``channels="last"``: (N, height, width, channels). Needs Pillow:
     ``pip install 'chainrule[images]'``.
 
-    Raises DataError for a class without images, a class that is not in ``classes``, a damaged
-    image, images of unequal size or of more than 64 million pixels, and names that lead out of an
-    archive.
+    Raises DataError for a class without images, one not in ``classes``, a damaged image, images of
+    unequal size or of more than 64 million pixels, and names that lead out of an archive.
     """
     if mode not in ("RGB", "L"):
         raise OptionError(f'load_image_folder: mode is "RGB" or "L", got {mode!r}')

@@ -42,10 +42,9 @@ def load_images(
     width), labels ``y`` (N,), the names of the classes, and those of the files (or "row 1", ...).
 
     ``path``: a folder (or .zip file) of one folder a class; a folder with the IDX files of MNIST's
-    family or the binary files of CIFAR-10, or one of these files (IDX: that of the images; its
-    labels lie beside it); an NPZ file with ``x`` and ``y``, or ``x_train``, ``y_train``,
-    ``x_test``, ``y_test`` (uint8, channels first or last, or none). ``part``: "train" or "test",
-    where there are two.
+    family or CIFAR-10's, or one of these files (IDX: that of the images; its labels lie beside it);
+    an NPZ file with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test`` (uint8,
+    channels first or last, or none). ``part``: "train" or "test", where there are two.
 
     Pictures are scaled to ``size`` (height, width); without it they keep the size they have, or, if
     that differs or is more than 64 x 64, are scaled to no more than this. ``mode``: "L" (grey) or
@@ -84,8 +83,7 @@ def load_images(
 def load_image_files(
     paths: str | Path | Sequence[str | Path], size: Size, mode: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """Images without classes: ``x`` uint8 (N, channels, height, width) scaled to ``size``, and the
-    name of each.
+    """Images without classes: uint8 (N, channels, height, width) scaled to ``size``; and names.
 
     ``paths``: pictures, folders (all pictures in them, at any depth), .zip files, or arrays as in
     `load_images`, of that size. Raises DataError for a file that is none, and where there are none.

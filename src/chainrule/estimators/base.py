@@ -128,7 +128,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     # -- options -----------------------------------------------------------------------------------
     def _check_options(self) -> None:
-        check(type(self).__name__, CONSTRAINTS, self.get_params(deep=False))
+        check(type(self).__name__, CONSTRAINTS, vars(self))
         known = self.loss in self.losses if isinstance(self.loss, str) else callable(self.loss)
         if not known or isinstance(self.loss, type):
             hint = f"; add parentheses: {self.loss.__name__}()" if known else ""

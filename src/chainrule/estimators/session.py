@@ -7,8 +7,10 @@ plain arrays, and the next net of the same structure can be trained by the same 
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from .. import nn
 from ..core.host.forking import free_in_child
 from ..core.node import Array
 from ..runtime.threads import shared_cores
+from ..tensor.tensor import Tensor
 from ..tensor.value import stored
 from ..train import Batch, EarlyStopping, History, Trainer
 from ..train.interrupt import Interrupts
@@ -94,10 +97,7 @@ class Session:
         self.start(weights, training)
 
     def start(
-        self,
-        weights: Mapping[str, Array],
-        training: Training,
-        progress: Progress | None = None,
+        self, weights: Mapping[str, Array], training: Training, progress: Progress | None = None
     ) -> None:
         """Take weights and, to go on where a net was left, its progress."""
         self.training = training
@@ -108,7 +108,8 @@ class Session:
         trainer.seed = training.seed
         for i, drop in enumerate(self._drops()):
             drop.generator.manual_seed(training.seed + i)
-        self._reset_optimizer()
+        for tensor, value in self._first_state:
+            write_array(tensor, value)
         trainer.epoch = trainer.step = 0
         trainer.history = History()
         if progress is not None and progress.solver == training.optimizer:
@@ -123,15 +124,16 @@ class Session:
         if isinstance(trainer, _Regularized):
             write_array(trainer.alpha, np.asarray(training.l2, trainer.alpha.dtype))
 
-    def _reset_optimizer(self) -> None:
-        """All of the optimizer's state as before its first step."""
-        optimizer = self.trainer.optimizer
+    @functools.cached_property
+    def _first_state(self) -> list[tuple[Tensor, Array]]:
+        """All of the optimizer's state, and what it is before the first step."""
+        optimizer, found = self.trainer.optimizer, []
         for group in optimizer.param_groups:
             for p in group["params"]:
                 fresh = {k: np.asarray(v) for k, v in optimizer.shared.items()}
                 fresh |= {k: v.numpy() for k, v in optimizer.new_state(group, p).items()}
-                for name, value in fresh.items():
-                    write_array(optimizer.state[p][name], value)
+                found += [(optimizer.state[p][name], value) for name, value in fresh.items()]
+        return found
 
     def _drops(self) -> list[Any]:
         return list(self.model.drops)
@@ -240,3 +242,13 @@ def _take(key: Any) -> Session | None:
             if _idle[i][0] == key:
                 return _idle.pop(i)[1]
     return None
+
+
+def warn_interrupted(history: History, epochs: int, patience: int | None) -> None:
+    """Say that Ctrl-C ended a `fit` of the user's, and what the model is."""
+    state = "that of the best of them" if patience and len(history) else "as it was then"
+    warnings.warn(
+        f"{INTERRUPTION}, after {len(history)} of {epochs} epochs: the model is {state}",
+        UserWarning,
+        stacklevel=4,
+    )

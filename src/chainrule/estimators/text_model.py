@@ -141,7 +141,7 @@ class TextModel(NetModel):
         super().__init__()
         self.shape, self.corpus = dict(shape), corpus
         self.net = _net_of(self.shape, len(corpus.vocabulary)).eval()
-        self._writers: dict[int | None, Writer] = {}  # by top_k
+        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k, top_p
         self._losses = Answers(self.net, self._losses_of)
 
     @classmethod
@@ -221,18 +221,20 @@ class TextModel(NetModel):
         *,
         temperature: float = 0.8,
         top_k: int | None = None,
+        top_p: float | None = None,
         seed: int | None = 0,
     ) -> Iterator[str]:
         """What the net writes behind the prompt, ``length`` tokens, each when it is drawn.
 
         Without a prompt it begins a line. ``temperature`` 0 takes the best token always; ``top_k``:
-        only among the k best. ``seed``: None draws another one each time. Raises DataError for a
+        only among the k best; ``top_p``: only among the fewest of the most probable that together
+        have this probability. ``seed``: None draws another one each time. Raises DataError for a
         prompt with characters that the model has never read.
         """
         tokens = self._prompt(prompt)
-        if top_k not in self._writers:
-            self._writers[top_k] = Writer(self.net, top_k=top_k)
-        writer = self._writers[top_k].like(temperature, f.Generator(seed))
+        if (top_k, top_p) not in self._writers:
+            self._writers[top_k, top_p] = Writer(self.net, top_k=top_k, top_p=top_p)
+        writer = self._writers[top_k, top_p].like(temperature, f.Generator(seed))
         return self._pieces(tokens, writer, length)
 
     def _pieces(self, tokens: Array, writer: Writer, length: int) -> Iterator[str]:
@@ -270,8 +272,7 @@ class TextModel(NetModel):
         return self._measures(_read(text, like.unit, encoding, vocabulary=like.vocabulary))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw the course of the training, what the net writes and, of a GPT, where it looks.
-        Needs matplotlib."""
+        """Draw the course of training, what the net writes, where a GPT looks. Needs matplotlib."""
         self._needs_history()
         sample = self.sample(length=400)
         return draw(path, self.net, self.history, self.corpus, sample, self.baseline["loss"])
@@ -400,9 +401,8 @@ def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
 
 
 def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
-    """The same of the text that is held out, side by side; of a long one as many as are measured
-    after each epoch. A text that is shorter than a row is filled up with labels that do not
-    count."""
+    """The same of the text that is held out, side by side; of a long one as many as each epoch
+    measures. A text that is shorter than a row is filled up with labels that do not count."""
     count = max(min((len(tokens) - 1) // length, MEASURED // length), 1)
     last = max(len(tokens) - 1 - length, 0)
     starts = np.linspace(0, last, count).astype(np.int64)

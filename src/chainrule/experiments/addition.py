@@ -76,8 +76,7 @@ def run(lab: Lab) -> Report:
 
 
 def handmade(x: Array) -> Array:
-    """Hidden R: both low bits on; hidden L: two of high, high and R; outputs: carry, middle,
-    low."""
+    """Hidden R: both low bits; hidden L: two of high, high and R; outputs: carry, middle, low."""
     high, low = x[:, 0] + x[:, 2], x[:, 1] + x[:, 3]
     r = (low - 1.5 > 0).astype(float)
     left = (high + r - 1.5 > 0).astype(float)

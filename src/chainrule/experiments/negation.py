@@ -79,8 +79,7 @@ def run(lab: Lab) -> Report:
 
 
 def dedicated(runs: Runs) -> Array:
-    """Which hidden units (R, 3) have, among the three other bits, one weight over twice the
-    next."""
+    """Which hidden units (R, 3) have one weight of the three other bits over twice the next."""
     sizes = np.sort(np.abs(runs.weights["W1"][:, 1:]), axis=1)
     return np.asarray(sizes[:, 1] < 0.5 * sizes[:, 2])
 

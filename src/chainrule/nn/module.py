@@ -158,8 +158,7 @@ class Module(Versioned):
                 self.__dict__[table].pop(name, None)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None: a place without one (``bias=False``), which has no key in the
-        state dict."""
+        """Add a parameter; None: a place without one (``bias=False``), no key in the state dict."""
         self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -170,8 +169,7 @@ class Module(Versioned):
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but not trained (running means); in the state dict if
-        persistent."""
+        """Add a tensor that is state but not trained (running means); saved if persistent."""
         self._check_name(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
@@ -358,8 +356,7 @@ class Module(Versioned):
         print(summary(self, input_shape))
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, as they are now (later training leaves
-        them).
+        """Parameters and persistent buffers by dotted name, as now (later training leaves them).
 
         To change one in place would not change the module, so it is refused: load a changed dict,
         or ask with ``keep_vars`` for the module's own tensors.
@@ -423,26 +420,24 @@ class Module(Versioned):
     # -- modes -------------------------------------------------------------------------------------
     @property
     def training(self) -> bool:
-        """Whether dropout drops and batch norm measures; a compiled function that read it minds a
-        change."""
+        """Whether dropout drops and batch norm measures; compiled functions notice a change."""
         depends_on(self, "_training")
         return self._training
 
     @training.setter
     def training(self, mode: bool) -> None:
-        if bool(mode) != self._training:
-            object.__setattr__(self, "_training", bool(mode))
-            changed()
+        self._set_mode(bool(mode))
+
+    def _set_mode(self, mode: bool) -> None:
+        """Of this module alone. Steps that read it look at it themselves: no change is told."""
+        object.__setattr__(self, "_training", mode)
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all within it to training mode (or, with False, to evaluation)."""
         if not isinstance(mode, bool | np.bool_):
             raise OptionError(f"train(mode) expects True or False, got {mode!r}")
-        switched = [m for m in self.modules() if m._training is not bool(mode)]
-        for module in switched:
-            object.__setattr__(module, "_training", bool(mode))
-        if switched:
-            changed()
+        for module in self.modules():
+            module._set_mode(bool(mode))
         return self
 
     def eval(self) -> Self:
@@ -473,8 +468,7 @@ class Module(Versioned):
     ) -> Self:
         """Convert all float parameters and buffers to a float dtype, in place (integers stay).
 
-        The dtype, or that of a tensor. The device "cpu" is accepted and does nothing; others are
-        refused.
+        The dtype, or that of a tensor. The device "cpu" does nothing; others are refused.
         """
         for arg in args:
             if isinstance(arg, Value):
@@ -558,8 +552,7 @@ class Module(Versioned):
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces
-        args.
+        """Call ``hook(module, args)`` before ``forward``; its result (unless None) replaces args.
 
         ``with_kwargs``: it is called with (module, args, kwargs) and returns (args, kwargs) or
         None. ``prepend``: before the hooks there are.
@@ -569,11 +562,9 @@ class Module(Versioned):
     def register_forward_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the
-        output.
+        """Call ``hook(module, args, output)`` after ``forward``; its result replaces the output.
 
-        ``with_kwargs``: it is called with (module, args, kwargs, output). ``prepend``: before the
-        hooks there are.
+        ``with_kwargs``: called with (module, args, kwargs, output). ``prepend``: as the first.
 
         >>> import chainrule as cr
         >>> from chainrule import nn
@@ -590,10 +581,9 @@ class Module(Versioned):
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when gradients pass the module.
 
-        The gradients are tuples: one entry for each argument, one for each output, None where
-        there is no gradient. The hook sees them while the graph of gradients is built; inside a
-        compiled function they have no numbers yet. What it returns (unless None) replaces
-        ``grad_input``.
+        The gradients are tuples: one entry for each argument, one for each output, None where there
+        is no gradient. The hook sees them while the graph of gradients is built; inside a compiled
+        function they have no numbers yet. What it returns (unless None) replaces ``grad_input``.
 
         >>> import chainrule as cr
         >>> from chainrule import nn

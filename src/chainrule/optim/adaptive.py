@@ -1,11 +1,10 @@
-"""Rules with a rate for each weight: from sums or means of squared gradients, or from their
-signs."""
+"""Rules with a rate for each weight: from sums or means of squared gradients, or signs."""
 
 from __future__ import annotations
 
 from typing import Any, Unpack
 
-from ..nn.options import Constraint, number, pair
+from ..nn.options import Constraint, number, pair, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, LR, decayed
@@ -41,6 +40,7 @@ class RMSprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -53,20 +53,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradient (and of the gradient), and the momentum."""
@@ -115,6 +102,7 @@ class Adagrad(Optimizer):
         "eps": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -126,19 +114,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The sum of squared gradients."""
@@ -174,6 +150,7 @@ class Adadelta(Optimizer):
     constraints = {"lr": LR, "rho": number(0, 1), "eps": number(0), "weight_decay": number(0)}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -184,12 +161,7 @@ class Adadelta(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradients and of the squared changes."""
@@ -233,6 +205,7 @@ class Rprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -242,12 +215,7 @@ class Rprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last gradient, and the size of the step of each weight."""
@@ -287,6 +255,7 @@ class Lion(Optimizer):
     constraints = {k: v for k, v in COMMON.items() if k != "eps"}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -295,10 +264,7 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean of the gradient."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
 from ..optim.optimizer import Optimizer
+from ..tensor.changes import Changes
 from ..tensor.tensor import Tensor
 from .kept import write_array
 from .measure.batch import Batch, BatchLoss
@@ -64,6 +66,7 @@ class Task:
         self.schedulers = _schedulers(scheduler, used)
         self._loss, self._loss_weights = loss, loss_weights
         self.objective, self.seed = Objective(loss, loss_weights), int(seed)
+        self._listed: _Parts | None = None
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
         self._check_parts(False)
         self.history = History()
@@ -133,9 +136,8 @@ class Task:
         each training, for they may have been replaced."""
         _check_kinds(self.model, self.optimizer)
         _schedulers(self.schedulers, self.optimizer)
-        own = {id(p) for m in self._modules for p in m.parameters()}
         used = [p for group in self.optimizer.param_groups for p in group["params"]]
-        strangers = [p for p in used if id(p) not in own]
+        strangers = [p for p in used if id(p) not in self._known.parameters]
         if strangers:
             shapes = ", ".join(str(p.shape) for p in strangers[:4])
             shapes += ", ..." if len(strangers) > 4 else ""
@@ -190,6 +192,10 @@ class Task:
         of weights)."""
 
     # -- what the rooms ask of it ------------------------------------------------------------------
+    def while_traced(self) -> contextlib.AbstractContextManager[None]:
+        """Is entered while a step is traced."""
+        return contextlib.nullcontext()
+
     def loss_of(self, batch: Batch) -> tuple[BatchLoss, Any]:
         """The loss of a batch as `training_step` says, and the prediction (None: it gave none)."""
         result = self.training_step(batch)
@@ -233,12 +239,15 @@ class Task:
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Parameters and buffers of the model (and of losses that have some), by name."""
-        found: dict[str, Tensor] = {}
-        for i, module in enumerate(self._modules):
-            prefix = "" if i == 0 else f"loss{i - 1}."
-            found |= {prefix + k: p for k, p in module.named_parameters()}
-            found |= {prefix + k: b for k, b in module.named_buffers()}
-        return found
+        return self._known.tensors
+
+    @property
+    def _known(self) -> _Parts:
+        """What the model and the losses are made of, listed anew only where a module changed."""
+        key = Changes.now, self.model, self.objective
+        if self._listed is None or not all(map(operator.is_, key, self._listed.key)):
+            self._listed = _Parts(key, self._modules)
+        return self._listed
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End the training after the callback that calls this."""
@@ -270,11 +279,11 @@ class Task:
             for module, mode in self._modes:
                 module.training = mode
 
-    @contextmanager
+    @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
         in eval)."""
-        before = [(m, m._training) for root in self._modules for m in root.modules()]
+        before = [(m, m._training) for m in self._known.modules]
         try:
             if not training or not self.model._training:
                 for root in self._modules:
@@ -284,7 +293,21 @@ class Task:
             yield
         finally:
             for module, mode in before:
-                module.training = mode
+                module._set_mode(mode)
+
+
+class _Parts:
+    """What some modules are made of; ``key``: what that follows from."""
+
+    def __init__(self, key: tuple[object, ...], roots: list[Module]) -> None:
+        self.key = key
+        self.modules = list({id(m): m for root in roots for m in root.modules()}.values())
+        self.parameters = {id(p) for root in roots for p in root.parameters()}
+        self.tensors: dict[str, Tensor] = {}
+        for i, root in enumerate(roots):
+            prefix = "" if i == 0 else f"loss{i - 1}."
+            self.tensors |= {prefix + k: p for k, p in root.named_parameters()}
+            self.tensors |= {prefix + k: b for k, b in root.named_buffers()}
 
 
 def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:

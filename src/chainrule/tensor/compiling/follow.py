@@ -2,8 +2,7 @@
 
 The code says it: globals, cells, defaults, attributes. `follow` goes after these names through
 functions, modules, optimizers, objects and containers, and notes what it finds there, to be
-watched. That is more than was read, never less, but for what no name leads to (see
-`docs/guide/compile.md`).
+watched. That is more than was read, less only where no name leads (see `docs/guide/compile.md`).
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ class _Walk:
     def visit(self, value: Any, name: str | None = None) -> None:
         """Note what the names in code can reach from ``value``, which is called ``name``."""
         kind = type(value)
-        if isinstance(value, PLAIN):
+        if isinstance(value, (*PLAIN, Watch)):  # what was noted is nothing to note
             return
         if isinstance(value, Value):
             for attribute in ("_requires_grad", "dtype"):

@@ -1,5 +1,4 @@
-"""Names: what a code object can read from outside of itself, found in its instructions; and whose
-code it is."""
+"""Names: what a code object can read from outside, by its instructions; and whose code it is."""
 
 from __future__ import annotations
 
@@ -178,12 +177,12 @@ def library_names(cls: Any) -> set[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _read_by(kind: Any) -> set[str]:
-    """The attributes read by the code of one class."""
+    """The attributes read by the code of one class, and the options its constructor keeps."""
     found: set[str] = set()
     for value in kind.__dict__.values():
         function = value.fget if isinstance(value, property) else value
         if isinstance(function, types.FunctionType):
-            found |= attributes_in(function.__code__)
+            found |= attributes_in(function.__code__) | getattr(function, "options", set())
     return found
 
 

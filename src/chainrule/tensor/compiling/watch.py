@@ -170,8 +170,7 @@ def _frozen(state: Any) -> Any:
 
 
 class Watch:
-    """All that a captured function named from outside, as it was; ``told``: in modules and
-    optimizers."""
+    """What a captured function named outside, as it was; ``told``: in modules and optimizers."""
 
     def __init__(
         self,
@@ -197,7 +196,9 @@ class Watch:
         for owner, name, value in guards:
             if (id(owner), name) not in known:
                 known.add((id(owner), name))
-                noted = self.told if isinstance(owner, Versioned | Value) else self.found
+                apart = getattr(type(owner), "_unwatched_", ())  # what changes all the time
+                told = isinstance(owner, Versioned | Value) and name not in apart
+                noted = self.told if told else self.found
                 noted.value(operator.attrgetter(name), owner, value, (id(owner), name), name)
         return self
 
@@ -238,8 +239,7 @@ class Watch:
     def unchanged(self) -> bool:
         """Whether all is as it was."""
         now = Changes.now
-        told = () if now is self._seen else self.told.differing()
-        for _ in chain(self.found.differing(), told):
+        for _ in self.differing():
             return False
         self._seen = now
         return True
@@ -268,4 +268,5 @@ class Watch:
 
     def differing(self) -> Iterator[tuple[Place, str]]:
         """The places of what is another now, and its name."""
-        return chain(self.found.differing(), self.told.differing())
+        told = () if Changes.now is self._seen else self.told.differing()
+        return chain(self.found.differing(), told)

@@ -34,16 +34,34 @@ _ELSEWHERE = {
 """What methods of Keras's and Lightning's callbacks are called here."""
 
 
-_CHECKED: WeakSet[type] = WeakSet()
-"""Classes whose methods are as they should be."""
+_STANDARD: WeakSet[type] = WeakSet()
+"""Classes all of whose methods are a `Callback`'s."""
+
+
+def _as_callback(callback: Callback) -> Callback:
+    """The callback after a look at its methods."""
+    own, alone = type(callback), any(n.startswith("on_") for n in vars(callback))
+    standard = own in _STANDARD and not alone
+    if not standard:
+        _check_methods(callback)
+    never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
+    if never and own.on_steps is not Callback.on_steps:
+        raise OptionError(
+            f"callbacks: {own.__name__}.on_steps is never called, because every is "
+            f"{callback.every}; set every = n for a call after every n steps"
+        )
+    if not standard and _has_of_keras(callback):
+        return Translated(callback)
+    if not alone:
+        _STANDARD.add(own)
+    return callback
 
 
 def _check_methods(callback: Callback) -> None:
     """Raise OptionError for a method that would never be called, or not as it expects."""
-    kind = type(callback).__name__
     own = type(callback)
-    standard = own in _CHECKED and not any(n.startswith("on_") for n in vars(callback))
-    for name in () if standard else dir(own):
+    kind = own.__name__
+    for name in dir(own):
         method = getattr(callback, name, None)
         if not name.startswith("on_") or not callable(method):
             continue
@@ -67,13 +85,6 @@ def _check_methods(callback: Callback) -> None:
             ) from None
         except ValueError:
             pass  # no signature is known
-    _CHECKED.add(own)
-    never = callback.every < 1 and own.on_fit_begin is Callback.on_fit_begin  # which may set it
-    if never and own.on_steps is not Callback.on_steps:
-        raise OptionError(
-            f"callbacks: {kind}.on_steps is never called, because every is {callback.every}; set"
-            " every = n for a call after every n steps"
-        )
 
 
 def _has_of_keras(callback: Callback) -> bool:
@@ -106,8 +117,7 @@ def as_callbacks(given: Any) -> list[Callback]:
     found: list[Callback] = []
     for item in items:
         if isinstance(item, Callback):
-            _check_methods(item)
-            found.append(Translated(item) if _has_of_keras(item) else item)
+            found.append(_as_callback(item))
         elif callable(item) and not isinstance(item, type):
             if takes(item, "epoch", "logs") and not takes(item, "trainer", "epoch", "logs"):
                 found.append(Translated(LambdaCallback(on_epoch_end=item)))

@@ -66,11 +66,7 @@ class Watch(Callback):
         """Whether code of the user's would notice a look, or memory would."""
         task = self.task
         changed = task.own_step
-        hooked = any(
-            m._forward_hooks or m._forward_pre_hooks
-            for root in task._modules
-            for m in root.modules()
-        )
+        hooked = any(m._forward_hooks or m._forward_pre_hooks for m in task._known.modules)
         size = sum(p.numel() for p in task.trained)
         return changed or hooked or size > LARGEST
 

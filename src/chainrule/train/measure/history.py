@@ -69,6 +69,7 @@ class ByEpoch:
             if len(axes.get_legend_handles_labels()[0]) > 1:
                 axes.legend(fontsize=8)
             axes.set(xlabel="epoch", ylabel=name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
         return save_figure(figure, path, dpi=160)
 
@@ -101,11 +102,11 @@ class History(ByEpoch):
         """Of the last call of `fit`: "epochs" asked for, "steps" in one."""
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
-        number."""
-        self._begin(logs)
+        """Add one epoch. A measure that is new (or missing) has NaN where it has no number."""
+        if logs.keys() != self._columns.keys():
+            self._begin(logs)
         for name, column in self._columns.items():
-            column.append(float(logs.get(name, math.nan)))
+            column.append(logs.get(name, math.nan))
 
     def extend(self, logs: Mapping[str, Sequence[float] | Array]) -> None:
         """Add several epochs: as many numbers of each measure. Raises OptionError if these differ.

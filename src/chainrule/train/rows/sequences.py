@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -34,14 +35,23 @@ class StepTargets:
     lengths: Array
 
 
+_TAKE_LENGTHS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""Of the functions behind methods: to ask for a signature takes a tenth of a short `fit`."""
+
+
 def takes_lengths(model: Module) -> bool:
     """Whether the model's forward has an argument ``lengths``."""
-    return "lengths" in inspect.signature(model.forward).parameters
+    forward = model.forward
+    function = getattr(forward, "__func__", None)
+    if function is None:
+        return "lengths" in inspect.signature(forward).parameters
+    if function not in _TAKE_LENGTHS:
+        _TAKE_LENGTHS[function] = "lengths" in inspect.signature(function).parameters
+    return _TAKE_LENGTHS[function]
 
 
 def padded_data(where: str, model: Module, label: int | None, x: Any, y: Any) -> tuple[Any, Any]:
-    """``x`` and ``y`` with lists of sequences padded, if the model takes lengths; else as they
-    are.
+    """``x`` and ``y`` with lists of sequences padded, if the model takes lengths; else as they are.
 
     ``label``: of padded steps; None: ``y`` is no list of targets.
     """

@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64
-from ....llvm.index import divide, plus, scaled
+from ....llvm.index import divide, divide_up, least, minus, plus, scaled
 from ...machine.target import Target
-from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
+from ...schedule.contraction import Announcement, Bounds, Digit, Epilogue, Windowed
 from ...schedule.panels import Panel
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import MOST_AT_ONCE, Tile, follows, micro_kernel
+from .microkernel import MOST_AT_ONCE, Tile, follows, met_again, micro_kernel
 from .packing import Source, pack
 from .tiled import TileEmitter
 
@@ -34,16 +34,26 @@ FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
 TALLEST = 20  # rows of a tile of one vector
 ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
+WORTH_LEAVING_OUT = 8  # terms
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
 def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
-    """Loops that together are one: the outer goes on where the inner ends, in both operands."""
+    """Loops that together are one: the outer goes on where the inner ends, in both operands. Bounds
+    stay where leaving terms out is worth more than a longer loop."""
+    k = [
+        d if prod(e.extent for e in k[i + 1 :]) >= WORTH_LEAVING_OUT else d._replace(bounds=None)
+        for i, d in enumerate(k)
+    ]
     found: list[Digit] = []
     for d in k:
         if d.extent == 1 and len(k) > 1:
             continue
-        if found and (found[-1].a, found[-1].b) == (d.extent * d.a, d.extent * d.b):
+        if (
+            found
+            and found[-1].bounds is None
+            and (found[-1].a, found[-1].b) == (d.extent * d.a, d.extent * d.b)
+        ):
             d = Digit(found.pop().extent * d.extent, d.a, d.b)
         found.append(d)
     return tuple(found) or (k[-1],)
@@ -68,13 +78,25 @@ def _in_pieces(c: Windowed) -> Windowed:
 def _overlapping(c: Windowed, target: Target) -> Windowed:
     """A short loop over k that leads from row to row goes innermost, where columns are one vector:
     what a row reads, the one before has read, and it stays in a register."""
-    if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
+    if target.vector_registers < 32:
         return c
-    rows = _plan(c, target).rows
     for i, d in enumerate(c.k):
-        if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
-            return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        turned = c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        if d.bounds is None and _rows_that_share(turned, target):
+            return turned
     return c
+
+
+def _rows_that_share(c: Windowed, target: Target) -> int:
+    """Rows of a tile of one vector that leave registers for what they meet again in the innermost
+    loop over k; 0: none would be met again, or so few rows would wait for themselves."""
+    last = c.k[-1]
+    if c.n.extent > target.lanes(c.dtype) or not 1 < last.extent <= MOST_AT_ONCE:
+        return 0
+    if not follows(last.a, c.m.a, c.m.extent):
+        return 0
+    rows = (target.vector_registers - 1 - met_again(last.extent, last.a, c.m.a)) // 2
+    return rows if rows >= ENOUGH_SUMS and follows(last.a, c.m.a, rows) else 0
 
 
 class Layout(NamedTuple):
@@ -96,8 +118,9 @@ class Layout(NamedTuple):
 
 def _plan(c: Windowed, target: Target) -> Plan:
     """Tiles and panels: where columns are one vector, each of its loads should serve many rows."""
-    one = c.n.extent <= target.lanes(c.dtype)
-    return plan_of(c.flat, target, TALLEST) if one else plan_of(c.flat, target)
+    if c.n.extent > target.lanes(c.dtype):
+        return plan_of(c.flat, target)
+    return plan_of(c.flat, target, _rows_that_share(c, target) or TALLEST)
 
 
 def layout_of(c: Windowed, target: Target) -> Layout:
@@ -120,6 +143,11 @@ def layout_of(c: Windowed, target: Target) -> Layout:
         pack_a=False, pack_b=pack_b, group=group, by_rows=False, keeps_b=False, shared=False
     )
     return Layout(plan, outside, shares_panels)
+
+
+def _count(f: Function, value: Value) -> Value:
+    """None where it is less."""
+    return minus(f, value, least(f, value, 0))
 
 
 def scratch_bytes(c: Windowed, target: Target) -> int:
@@ -182,6 +210,9 @@ class _Windows(TileEmitter):
         self.place: Value | None = None  # of the loops outside
         self.places = prod(d.extent for d in c.batch)
         self.inside = c.k[self.layout.outside :]
+        self.skipped: list[
+            Value
+        ] = []  # iterations of the inner loops in front of those that matter
 
     def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
@@ -213,10 +244,11 @@ class _Windows(TileEmitter):
             self._packed(at_b, indices, group)
         row, rows, is_tall = self._rows(tile)
         strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
+        strip = self._limited(strip, indices)
         for shape, each in self._panels(group):
             with each as (p, column):
                 self._fetch(shape, indices, row, rows, column)
-                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+                self._multiply(shape, strip, self._columns(shape, at_b, p, column), is_tall)
                 self._finish(shape, indices, row, rows, column)
 
     def _place(self, unit: Value) -> tuple[Value, Value, Value | None]:
@@ -282,19 +314,53 @@ class _Windows(TileEmitter):
         size = self.layout.inside(self.w) * self.plan.width
         return self.f.gep(self.packed_b, scaled(self.f, p, size), self.c.scalar)
 
-    def _columns(self, at_b: Value, group: Value, p: Value, column: Value) -> Value:
+    def _columns(self, shape: Panel, at_b: Value, p: Value, column: Value) -> Value:
         """Where the micro-kernel reads a panel."""
+        f, scalar = self.f, self.c.scalar
         if self.plan.pack_b:
-            return self._panel_at(group, p)
-        return self.f.gep(at_b, scaled(self.f, column, self.w.n.b), self.c.scalar)
+            at, steps = self._panel_at(i64(0), p), self._packed_steps(shape)
+        else:
+            at = f.gep(at_b, scaled(f, column, self.w.n.b), scalar)
+            steps = [d.b for d in self.inside]
+        for first, step in zip(self.skipped, steps, strict=True):
+            at = f.gep(at, scaled(f, first, step), scalar)
+        return at
+
+    def _packed_steps(self, shape: Panel) -> list[int]:
+        """How far apart iterations of the inner loops lie in a packed panel."""
+        extents = [d.extent for d in self.inside]
+        return [prod(extents[i + 1 :]) * shape.width for i in range(len(extents))]
+
+    def _limited(self, strip: Value, indices: Sequence[Value]) -> Value:
+        """Where rows of a begin, from the first iteration of each inner loop that matters on; how
+        often the micro-kernel's loops turn is noted."""
+        f = self.f
+        self.skipped, self.counts = [], []
+        for d in self.inside:
+            first = i64(0)
+            if d.bounds is not None:
+                first, last = self._range(d, d.bounds, indices)
+                self.counts.append(_count(f, minus(f, last, first)))
+                strip = f.gep(strip, scaled(f, first, d.a), self.c.scalar)
+            self.skipped.append(first)
+        return strip
+
+    def _range(self, d: Digit, bounds: Bounds, indices: Sequence[Value]) -> tuple[Value, Value]:
+        """The first iteration of a loop that matters, and the first after them."""
+        f, place = self.f, i64(bounds.constant)
+        for index, step in zip(indices, bounds.of_batch, strict=True):
+            place = plus(f, place, scaled(f, index, step))
+        first, last = (
+            divide_up(f, _count(f, minus(f, end, place)), bounds.step)
+            for end in (bounds.low, bounds.high)
+        )
+        return least(f, first, d.extent), least(f, last, d.extent)
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         plan, inside = self.plan, self.inside
         *outer, last = inside
-        steps = []
-        for i, d in enumerate(outer):
-            terms = prod(e.extent for e in inside[i + 1 :])
-            steps.append((d.extent, d.a, terms * shape.width if plan.pack_b else d.b))
+        of_b = self._packed_steps(shape) if plan.pack_b else [d.b for d in inside]
+        steps = [(0 if d.bounds else d.extent, d.a, b) for d, b in zip(outer, of_b, strict=False)]
         tile = Tile(
             self.w.dtype,
             rows,
@@ -362,11 +428,11 @@ class _Windows(TileEmitter):
         if self.plan.pack_b:
             self._packed(at_b, indices, group)
         row, _, is_tall = self._rows(tile)
-        strip = f.gep(at_a, scaled(f, row, self.w.m.a), scalar)
+        strip = self._limited(f.gep(at_a, scaled(f, row, self.w.m.a), scalar), indices)
         for shape, each in self._panels(group):
             with each as (p, column):
                 self.buffer = self._sums(place, tile, group, p)
-                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+                self._multiply(shape, strip, self._columns(shape, at_b, p, column), is_tall)
 
     def _finish_sums(self, place: Value, tile: Value, group: Value) -> None:
         indices = self._indices(place)
