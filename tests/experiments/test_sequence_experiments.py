@@ -84,6 +84,7 @@ def test_a_course_learns_and_measures_the_same_pieces() -> None:
 
 
 # -- both ------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(("name", "least"), [("lstm", 6), ("text", 9)])
 def test_small_runs_measure_everything_and_draw(
     name: str, least: int, monkeypatch: pytest.MonkeyPatch
