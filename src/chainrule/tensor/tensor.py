@@ -149,7 +149,11 @@ class Tensor(Methods):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        given = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+        given: dict[str, Any] = {
+            "max_version": max_version,
+            "dl_device": dl_device,
+            "copy": copy,
+        }
         asked = {name: value for name, value in given.items() if value is not None}
         return self.numpy().__dlpack__(stream=stream, **asked)
 
