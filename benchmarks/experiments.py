@@ -140,49 +140,11 @@ def their_lenet(torch: Any, held: Arrays) -> tuple[Any, Any, Any]:
 
 
 def their_gpt(torch: Any, held: Arrays) -> tuple[Any, Any, Any]:
+    from torch_gpt import GPT, adam_of
+
     nn, F = torch.nn, torch.nn.functional
-
-    class Attention(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.in_proj_weight = nn.Parameter(torch.zeros(384, 128))
-            self.out_proj = nn.Linear(128, 128, bias=False)
-
-        def forward(self, x: Any) -> Any:
-            n, t, _ = x.shape
-            parts = F.linear(x, self.in_proj_weight).view(n, t, 3, 4, 32).permute(2, 0, 3, 1, 4)
-            seen = F.scaled_dot_product_attention(*parts, is_causal=True)
-            return self.out_proj(seen.transpose(1, 2).reshape(n, t, 128))
-
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm1, self.norm2 = (nn.LayerNorm(128, bias=False) for _ in range(2))
-            self.attention = Attention()
-            self.up, self.down = nn.Linear(128, 512, bias=False), nn.Linear(512, 128, bias=False)
-
-        def forward(self, x: Any) -> Any:
-            x = x + self.attention(self.norm1(x))
-            return x + self.down(F.gelu(self.up(self.norm2(x))))
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding, self.position = nn.Embedding(65, 128), nn.Embedding(LENGTH, 128)
-            self.blocks = nn.ModuleList([Block() for _ in range(4)])
-            self.norm, self.head = nn.LayerNorm(128, bias=False), nn.Linear(128, 65, bias=False)
-            self.head.weight = self.embedding.weight
-
-        def forward(self, tokens: Any) -> Any:
-            x = self.embedding(tokens) + self.position.weight[: tokens.shape[1]]
-            for block in self.blocks:
-                x = block(x)
-            return self.head(self.norm(x))
-
-    net, tokens = Net(), torch.tensor(held["x"])
-    groups: list[dict[str, Any]] = [{"params": [p for p in net.parameters() if p.ndim == 2]}]
-    groups.append({"params": [p for p in net.parameters() if p.ndim < 2], "weight_decay": 0.0})
-    adam = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    net, tokens = GPT(65, LENGTH, 128, heads=4, layers=4), torch.tensor(held["x"])
+    adam = adam_of(net)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 2000, 1e-4)
     places = torch.arange(LENGTH)
 

@@ -5,8 +5,10 @@ the short one of README.md and docs/index.md.
     python benchmarks/performance.py bench.json
 
 A file is kept as benchmarks/results/MACHINE/VERSION.json; runs of one machine and version become
-one file, of each workload the last one that was measured. The page has the tables of each machine's
-newest version. Without files the pages are written anew from what is kept.
+one file, of each workload the last one that was measured. Nets that were drawn (`chainrule bench
+--random`) are one sample: they are kept together, as drawn.json beside it, instead of the sample
+before. The page has the tables of each machine's newest version, and the sample of the first.
+Without files the pages are written anew from what is kept.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import re
 import sys
 from pathlib import Path
 
-from chainrule.bench.report import NAMES, markdown, number
+from chainrule.bench.compare import Comparison, Spread
+from chainrule.bench.report import NAMES, markdown, markdown_head, markdown_row, number, spread_text
 from chainrule.bench.results import Results
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- tables: written by benchmarks/performance.py -->", "<!-- end of tables -->"
 SHORT, SHORT_END = "<!-- speed: written by benchmarks/performance.py -->", "<!-- end of speed -->"
+SAMPLE, SAMPLE_END = "<!-- drawn: written by benchmarks/performance.py -->", "<!-- end of drawn -->"
 PAGES = [ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "docs" / "index.md"]
 SHOWN = {
     "xor": "2-2-1 (XOR), batch 4",
@@ -41,14 +45,20 @@ SHOWN = {
 def place(results: Results, folder: Path) -> Path:
     """Where the results of this machine and version are kept."""
     name = f"{results.machine['processor']} {results.machine['threads']} threads"
-    return folder / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") / f"{results.version}.json"
+    file = "drawn" if all(map(_is_drawn, results.comparisons)) else results.version
+    return folder / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") / f"{file}.json"
+
+
+def _is_drawn(comparison: Comparison) -> bool:
+    """Its name begins with its number in the sample."""
+    return re.match(r"\d+: ", comparison.workload.name) is not None
 
 
 def keep(path: Path, folder: Path = KEPT) -> Path:
     """Keep a file of results, beside the other workloads of the same machine and version."""
     results = Results.read(path)
     target = place(results, folder)
-    if target.exists():
+    if target.exists() and target.stem != "drawn":
         new = {c.workload.name: c for c in results.comparisons}
         old = [new.pop(c.workload.name, c) for c in Results.read(target).comparisons]
         results.comparisons = [*old, *new.values()]
@@ -63,8 +73,8 @@ def newest(folder: Path = KEPT) -> list[Results]:
     def version(path: Path) -> list[int]:
         return [int(n) for n in re.findall(r"\d+", path.stem)]
 
-    machines = sorted(p for p in folder.glob("*") if p.is_dir())
-    return [Results.read(max(m.glob("*.json"), key=version)) for m in machines]
+    kept = [list(m.glob("[0-9]*.json")) for m in sorted(folder.glob("*/"))]
+    return [Results.read(max(files, key=version)) for files in kept if files]
 
 
 def written(page: str, folder: Path = KEPT) -> str:
@@ -75,7 +85,10 @@ def written(page: str, folder: Path = KEPT) -> str:
     if not found:
         return page
     full = "\n\n".join(f"{r.about}\n\n{markdown(r.comparisons)}" for r in found)
-    return _filled(_filled(page, BEGIN, END, full), SHORT, SHORT_END, short(found[0]))
+    page = _filled(_filled(page, BEGIN, END, full), SHORT, SHORT_END, short(found[0]))
+    for drawn in sorted(folder.glob("*/drawn.json"))[:1]:
+        page = _filled(page, SAMPLE, SAMPLE_END, sample(Results.read(drawn)))
+    return page
 
 
 def _filled(page: str, begin: str, end: str, text: str) -> str:
@@ -101,6 +114,13 @@ def short(results: Results) -> str:
             f"| {about} | {ours} | {other} | {NAMES[c.best_peer.mode]} | {number(c.speedup)} |"
         )
     return "\n".join([*rows, "", results.about])
+
+
+def sample(results: Results) -> str:
+    """Nets that were drawn: the spread of the ratios, and each of them."""
+    spread = Spread.of(results.comparisons)
+    rows = [markdown_head(), *map(markdown_row, results.comparisons)]
+    return "\n\n".join([spread_text(spread) if spread else "", "\n".join(rows), results.about])
 
 
 def main(paths: list[str]) -> None:

@@ -1,5 +1,4 @@
-"""Chainrule: neural networks trained by back-propagation, the whole training loop one native
-program."""
+"""Chainrule: neural networks trained by back-propagation, the training loop one native program."""
 
 from __future__ import annotations
 
@@ -50,8 +49,8 @@ from .tensor.transform import vmap as vmap
 
 __version__ = "0.2.0.dev0"
 __array_api_version__ = "2024.12"
-bool, float, double = bool_, float32, float64  # noqa: A001 - PyTorch's names of dtypes
-short, int, long = int16, int32, int64  # noqa: A001
+bool, float, double = bool_, float32, float64
+short, int, long = int16, int32, int64
 newaxis = None  # x[:, newaxis]: a new axis, as in NumPy
 
 # Loaded when first used: `import chainrule` stays quick. Type checkers and editors see them below.

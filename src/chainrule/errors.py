@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class ChainruleError(Exception):
     """Base of all errors raised by Chainrule."""
@@ -30,6 +32,10 @@ class OutOfRangeError(DataError, IndexError):
     """Where among the indices the first one outside is, and their shape, where that is known."""
     after_run = False
     """Whether a program had run before it was found."""
+
+
+class LinAlgError(ChainruleError, np.linalg.LinAlgError):
+    """A matrix for which there is no answer: it is singular, or not positive definite."""
 
 
 class OptionError(ChainruleError, ValueError):

@@ -1,8 +1,7 @@
 """Habits from PyTorch, Keras, Lightning and NumPy: what works under another name here, and what a
 name or a keyword that does not exist is answered with.
 
-All answers are in the tables of this file. "write" is put before an answer, unless that says "leave
-it out".
+All answers are in the tables of this file. "write" goes before an answer but "leave it out".
 """
 
 from __future__ import annotations
@@ -188,7 +187,28 @@ STOPPING_SYNONYMS: Synonyms = {
 
 _MIXED = "float32 or float64: there is no half precision"
 _CPU = "leave it out: there is the CPU only"
-_LINALG = "the function of np.linalg with x.numpy(): decompositions have no gradients here"
+_EIG = (
+    "cr.linalg.eigh for symmetric matrices; np.linalg.eig(x.numpy()) for others, whose eigenvalues"
+    " may be complex"
+)
+_FACTORS = {
+    "svd": "cr.linalg.svd(x), which gives Vᵀ in place of V",
+    "qr": "cr.linalg.qr(x)",
+    "cholesky": "cr.linalg.cholesky(x)",
+    "cholesky_solve": "cr.linalg.solve_triangular twice: with L, then with L.mT",
+    "cholesky_inverse": "cr.linalg.inv(L @ L.mT)",
+    "lstsq": "cr.linalg.lstsq(a, b)",
+    "solve": "cr.linalg.solve(a, b)",
+    "symeig": "cr.linalg.eigh(x)",
+    "eig": _EIG,
+    "matrix_rank": "cr.linalg.matrix_rank(x)",
+    "matrix_power": "cr.linalg.matrix_power(x, n)",
+    "chain_matmul": "cr.linalg.multi_dot([a, b, c])",
+    "inv": "cr.linalg.inv(x)",
+    "pinv": "cr.linalg.pinv(x)",
+    "eigh": "cr.linalg.eigh(x)",
+    "triangular_solve": "cr.linalg.solve_triangular(a, b, upper=...)",
+}
 _COMPUTED = {
     "clamp_min": "cr.clamp(x, min=...)",
     "clamp_max": "cr.clamp(x, max=...)",
@@ -226,6 +246,7 @@ _COMPUTED = {
 NAMES: dict[str, dict[str, str]] = {
     "chainrule": {
         **_COMPUTED,
+        **_FACTORS,
         "FloatTensor": "cr.tensor(data, dtype=cr.float32)",
         "DoubleTensor": "cr.tensor(data, dtype=cr.float64)",
         "LongTensor": "cr.tensor(data, dtype=cr.int64)",
@@ -246,9 +267,6 @@ NAMES: dict[str, dict[str, str]] = {
         "sparse": "dense tensors",
         "distributed": "one process: a program uses all cores (cr.set_num_threads)",
         "multiprocessing": "Python's multiprocessing, with NumPy arrays",
-        "svd": _LINALG,
-        "inverse": _LINALG,
-        "det": _LINALG,
         "mode": "values, counts = cr.unique_counts(x); values[counts.argmax()]",
         "is_nonzero": "bool(x)",
         "append": "cr.concatenate([a, b])",
@@ -335,14 +353,24 @@ NAMES: dict[str, dict[str, str]] = {
         "profiler": "cr.explain(step, x, y), or chainrule explain on the command line",
     },
     "linalg": {
-        n: _LINALG
-        for n in (
-            "svd svdvals inv pinv det slogdet solve eig eigh eigvals eigvalsh cholesky qr lstsq"
-            " matrix_rank cond"
-        ).split()
+        "eig": _EIG,
+        "eigvals": _EIG,
+        "lu": "cr.linalg.solve, which eliminates with pivots; or scipy.linalg.lu(x.numpy())",
+        "lu_factor": "cr.linalg.solve(a, b), with all right sides as columns of b",
+        "inv_ex": "cr.linalg.inv, which raises LinAlgError",
+        "cholesky_ex": "cr.linalg.cholesky, which raises LinAlgError",
+        "matrix_exp": "scipy.linalg.expm(x.numpy()); for symmetric matrices (V * cr.exp(w)) @ V.T"
+        " with w, V = cr.linalg.eigh(x)",
+        "tensorinv": "cr.linalg.inv(x.reshape(n, n))",
+        "tensorsolve": "cr.linalg.solve(a.reshape(n, n), b.reshape(n))",
+        "vander": "x[:, None] ** cr.arange(n)",
+        "einsum": "cr.einsum",
+        "dot": "cr.dot",
+        "inner": "cr.linalg.vecdot",
     },
     "Tensor": {
         **_COMPUTED,
+        **_FACTORS,
         "cuda": _CPU,
         "half": _MIXED,
         "bfloat16": _MIXED,
@@ -357,9 +385,6 @@ NAMES: dict[str, dict[str, str]] = {
         "grad_fn": "cr.explain(function, x) to see the graph",
         "share_memory_": "x.numpy(): an array is what processes can share",
         "to_sparse": "dense tensors",
-        "svd": _LINALG,
-        "inverse": _LINALG,
-        "det": _LINALG,
         "values": "x itself",
         "eval": "x.numpy()",
         "item_": "x.item()",

@@ -171,6 +171,48 @@ def nested(h: Node, xs: Node, w: Node) -> Node:
     return op.add(outer.carries[0], op.sum(outer.stacked[0], [0]))
 
 
+def apart(x: Node) -> Node:
+    """x / 4 plus 1, 2, 3, ... on the diagonal: what is decomposed is far from having equal
+    values."""
+    diagonal = np.eye(*x.shape[-2:], dtype=x.dtype) * np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    quarter = op.mul(x, op.full(x.shape, 0.25, x.dtype))
+    return op.add(quarter, op.expand(op.constant(diagonal), x.shape))
+
+
+def symmetric(x: Node) -> Node:
+    swapped = op.permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return op.add(apart(x), apart(swapped))
+
+
+def definite(x: Node) -> Node:
+    swapped = op.permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return op.dot(apart(x), apart(swapped))
+
+
+def _matrix_cases(dtype: DType) -> list[tuple[object, ...]]:
+    result: list[tuple[object, ...]] = []
+    for shape in ((3, 3), (2, 2, 2), (1, 1)):
+        x, b = reals(shape, dtype), reals((*shape[:-1], 2), dtype)
+        for part in (None, "lower", "upper"):
+            name = f"{shape}-{part or 'general'}"
+            solve = lambda a, b, part=part: op.solve(apart(a), b, part)  # noqa: E731
+            result.append(("solve", name, solve, x, b))
+        for f, prepare in (
+            (op.slogdet, apart),
+            (op.cholesky, definite),
+            (op.eigh, symmetric),
+            (op.qr, apart),
+            (op.svd, apart),
+        ):
+            build = lambda a, f=f, prepare=prepare: f(prepare(a))  # noqa: E731
+            result.append((f.__name__, str(shape), build, x))
+    tall, wide = reals((4, 2), dtype), reals((2, 4), dtype)
+    result.append(("qr", "tall", lambda a: op.qr(apart(a)), tall))
+    result.append(("svd", "tall", lambda a: op.svd(apart(a)), tall))
+    result.append(("svd", "wide", lambda a: op.svd(apart(a)), wide))
+    return result
+
+
 def _cases(dtype: DType) -> list[Case]:
     result: list[Case] = []
 
@@ -286,6 +328,8 @@ def _cases(dtype: DType) -> list[Case]:
         at = lambda n=number: op.constant(n, dt.int32)  # noqa: E731
         x, row = reals(shape, dtype), reals(shape[1:], dtype)
         case("put", f"{shape}", lambda x, v, at=at: op.put(x, at(), v), x, row)
+    for primitive, name, build, *draw in _matrix_cases(dtype):
+        case(primitive, name, build, *draw)  # type: ignore[arg-type]
     case("gather", "uint8", op.gather, reals((300,), dtype), integers((4,), 0, 255, dt.uint8))
     return result
 

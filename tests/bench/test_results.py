@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -216,6 +217,22 @@ def test_tables_are_written_between_the_marks(tmp_path: Path, performance: Modul
     assert performance.written(new, tmp_path / "kept") == new
     with pytest.raises(SystemExit, match="the page lacks the line"):
         performance.written("a page", tmp_path)
+
+
+def test_nets_that_were_drawn_are_one_sample(tmp_path: Path, performance: ModuleType) -> None:
+    marks = (performance.BEGIN, performance.END, performance.SAMPLE, performance.SAMPLE_END)
+    page = "\n\n".join(marks)
+    for at, name in enumerate(("1: LSTM 2-12, batch 13", "1: GRU 3-5, batch 2")):
+        drawn = results([2.0], peer=8.0)
+        drawn.comparisons[0].workload = replace(WORKLOADS["xor"], name=name)
+        (tmp_path / f"{at}.json").write_text(json.dumps(drawn.to_dict()))
+        kept = performance.keep(tmp_path / f"{at}.json", tmp_path / "kept")
+    assert kept.name == "drawn.json"
+    assert performance.newest(tmp_path / "kept") == []
+    (tmp_path / "bench.json").write_text(json.dumps(results([2.0]).to_dict()))
+    performance.keep(tmp_path / "bench.json", tmp_path / "kept")
+    new = performance.written(page, tmp_path / "kept")
+    assert "| 1: GRU 3-5, batch 2 | 2 | 1 | 2 | NumPy | 8 | 4 |" in new and "LSTM" not in new
 
 
 def test_the_pages_agree_with_what_is_kept(performance: ModuleType) -> None:

@@ -402,8 +402,8 @@ def test_other_tokens(tokens: str, tmp_path: Path) -> None:
         **size,
     )
     again = TextModel.load(model.save(tmp_path / "m"))
-    whole = "".join(again.stream("", 30, temperature=0.2))
-    assert whole == model.sample(length=30, temperature=0.2) and isinstance(whole, str)
+    whole = "".join(again.stream("", 60, temperature=0.2))
+    assert whole == model.sample(length=60, temperature=0.2) and isinstance(whole, str)
     assert ("bits_per_character" in model.metrics) == (tokens != "words")
     if tokens == "words":
         assert again.corpus.decode(again.corpus.encode("tier der zebra")) == "tier der <unk>"

@@ -10,9 +10,17 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.experiments import EXPERIMENTS, autoencoder, dbn, feedback_alignment, reproduce
+from chainrule.experiments import (
+    EXPERIMENTS,
+    autoencoder,
+    belief,
+    dbn,
+    feedback_alignment,
+    reproduce,
+)
 from chainrule.experiments.base import Lab, run_experiment
-from chainrule.experiments.images import images, stack, start
+from chainrule.experiments.images import Images, images, stack, start
+from chainrule.train import unroll
 
 NAMES = ("dbn", "autoencoder", "feedback-alignment")
 
@@ -132,10 +140,26 @@ def test_principal_components_and_neighbours() -> None:
     assert autoencoder.neighbours(codes, np.array([1, 2, 2, 2])) == 50
 
 
+def test_up_down_teaches_the_way_down_what_was_below() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((6, 3)).astype("float32"), np.arange(6)
+    up, down = stack(3, 2, last=True), unroll([nn.RBM(3, 2)])
+    with cr.no_grad():
+        up[0].weight.assign(cr.zeros(2, 3))
+        up[0].bias.assign(cr.tensor([60.0, -60.0]))  # the first unit is on, the second off
+    net = belief.BeliefNet(up, nn.RBM(12, 4, labels=10), down)
+    weight, bias = (p.numpy().copy() for p in down.parameters())
+    belief.up_down(Lab(), net, Images("six", 0, x, y, x, y), 1, 0.1, k=1)
+    slope = 0.1 * (x - 1 / (1 + np.exp(-weight[:, 0] - bias))).mean(0)
+    np.testing.assert_allclose(down[0].weight.numpy()[:, 0], weight[:, 0] + slope, rtol=1e-5)
+    np.testing.assert_allclose(down[0].bias.numpy(), bias + slope, rtol=1e-5, atol=1e-7)
+    assert (down[0].weight.numpy()[:, 1] == weight[:, 1]).all()
+
+
 def test_pretraining_is_ahead_where_small_random_weights_stay_on_the_plateau() -> None:
     """One criterion of the belief net, in little: all but a tenth against a fifth."""
     lab, data = Lab(), images(Lab())
-    plan = dbn.Plan((60, 60), 8, 5, 0, 0, 0, 0.1, 0, 0, 0, 0, 0)
+    plan = dbn.Plan((60, 60), 8, 0, 5, 0, 0, 0, 0.1, 0, 0, 0, 0, 0, 0)
     machines = dbn.pretrain(stack(64, *plan.layers, last=True), data.x, epochs=8, batch_size=50)
     rows = np.arange(len(data.y))
     curves, _ = dbn.tuned(lab, plan, machines, data, rows, plan.tuned)

@@ -7,9 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chainrule import nn
-from chainrule.experiments import lstm1997, reproduce
-from chainrule.experiments.base import Lab
+from chainrule import data, nn
+from chainrule.experiments import (
+    guessing,
+    lstm1997,
+    lstm1997_figure,
+    lstm1997_first,
+    lstm1997_reber,
+    lstm1997_tasks,
+    reproduce,
+)
+from chainrule.experiments.base import Lab, Report
 from chainrule.experiments.lstm1997_nets import FULL_GRADIENT, PLAIN, RULE, net_of
 from chainrule.experiments.lstm1997_tasks import adding, long_lag, multiplication, noise, order
 from chainrule.experiments.online import Given, Online, at_the_end, course, of_others, of_the_last
@@ -93,13 +101,38 @@ def test_a_lag_of_ten_is_bridged_by_the_rule_of_1997() -> None:
 
 def test_a_small_run_measures_everything_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = pytest.importorskip("matplotlib.figure")
-    monkeypatch.setattr(lstm1997, "TESTED", 20)
+    monkeypatch.setattr(lstm1997_tasks, "TESTED", 20)
+    monkeypatch.setattr(lstm1997_reber, "KINDS", {RULE: "rule of 1997"})
     tasks = [order(2, 500, 0.5)]
     report = lstm1997.study(Lab(1, sweeps=1), tasks, 256)
-    assert len(report.measurements) == 2 + 3
+    assert len(report.measurements) == 1 + 3
     canvas = figure.Figure(layout="constrained")
     report.figures["lstm-1997"](canvas)
-    assert len(canvas.axes) == 10
+    assert len(canvas.axes) == 20
+    axes = figure.Figure().subplots(1, 5)
+    lstm1997_figure.marks(axes, adding(100, 9), net_of(adding(100, 9), RULE, 0), slice(0, 2), "+")
+    assert [len(ax.lines) for ax in axes] == [2, 6, 4, 4, 2]
+
+
+def test_two_units_are_guessed_that_tell_two_short_sequences_apart() -> None:
+    task = replace(noise("a", 9), draw=lambda n, seed: short(n, seed))
+    report = Report()
+    guessing.study(Lab(2), report, task)
+    guesses, wrong = (report.measurements[0].numbers[k] for k in ("guesses", "wrong"))
+    assert all(0 < n < 20_000 for n in guesses) and max(wrong) < 5
+
+
+def short(n: int, seed: int) -> Given:
+    made = data.make_two_sequences(n, 10, 3, False, seed)
+    return at_the_end(*made.padded(length=11), made.y[:, None])
+
+
+def test_a_cell_that_is_added_tells_the_first_symbol_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Experiment 2a over 10 steps: both sequences within 0.25, the criterion of the paper."""
+    monkeypatch.setattr(lstm1997_first, "LAG", 10)
+    report = Report()
+    lstm1997_first.study(Lab(2), report)
+    assert all(report.measurements[0].numbers["took"]), report.measurements[0].measured
 
 
 @pytest.mark.slow

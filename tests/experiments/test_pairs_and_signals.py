@@ -122,12 +122,13 @@ def test_tasks() -> None:
 TINY = translation.Plan(16, 1, 32, 3, 40, 20, 2, None, size=300, tested=4)
 LETTERS = translation.Plan(16, 1, 32, 2, 40, 20, 1, None, tested=4)
 CUT_OFF = """
-import sys
+import dataclasses, sys
 sys.path.insert(0, {tests!r})
 from test_pairs_and_signals import TINY, sentences, translation, Lab
 translation.load_multi30k = sentences
 lab = Lab(checkpoint={folder!r})
-teacher, *_ = translation.translator(lab, translation.BYTE_PAIRS, TINY)
+plan = dataclasses.replace(TINY, epochs=60)
+teacher, *_ = translation.translator(lab, translation.BYTE_PAIRS, plan)
 open({out!r}, "wb").write(b"".join(p.numpy().tobytes() for p in teacher.model.parameters()))
 """
 

@@ -83,6 +83,16 @@ def test_a_course_learns_and_measures_the_same_pieces() -> None:
     assert (found.reader.loss(3) == found.reader.loss(3)).all()
 
 
+def test_a_gpt_reads_more_than_the_characters_before() -> None:
+    """The criterion of the text experiment in little: below what counts of pairs give."""
+    cr.manual_seed(0)
+    train, test = PLAY.split()
+    size = len(PLAY.vocabulary)
+    model = text.GPT(size, text.LENGTH, 64, heads=2, layers=1, tie=True)
+    found = text.course(Lab(sweeps=130), "GPT", model, (train, test), 130, 0)
+    assert found.losses[-1] < text.ngram_loss(train.tokens, test.tokens, 2, size)
+
+
 # -- both ------------------------------------------------------------------------------------------
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(("name", "least"), [("lstm", 6), ("text", 9)])

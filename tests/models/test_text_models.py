@@ -11,6 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule import models, nn
 from chainrule.errors import DataError, OptionError, ShapeError
+from chainrule.models.text import _nucleus
 
 
 def gpt(**options: object) -> models.GPT:
@@ -144,11 +145,102 @@ def test_tokens_are_drawn_as_the_scores_say(make) -> None:
         assert not share[wanted == 0].any()
 
 
+class Fixed(nn.Module):
+    """Whatever was read, the next token has these scores."""
+
+    def __init__(self, scores) -> None:
+        super().__init__()
+        self.scores = np.asarray(scores, "float32")
+
+    def begin(self, tokens, taken=None):
+        return cr.tensor(0)
+
+    def advance(self, token, state):
+        return cr.asarray(self.scores).expand(token.shape[0], len(self.scores)), state
+
+
+def drawn_shares(probabilities, rows: int = 20_000, **options) -> np.ndarray:
+    drawn = models.generate(
+        Fixed(np.log(probabilities)),
+        np.zeros((rows, 1), int),
+        1,
+        generator=cr.Generator(2),
+        **options,
+    )
+    return np.bincount(drawn.numpy()[:, 1], minlength=len(probabilities)) / rows
+
+
+@pytest.mark.parametrize(
+    ("p", "kept"),
+    [
+        (0.2, [0]),
+        (0.39, [0]),
+        (0.41, [0, 2]),
+        (0.65, [0, 2, 3]),
+        (0.75, [0, 2, 3]),
+        (0.95, [0, 1, 2, 3, 4]),
+        (1.0, range(6)),
+    ],
+)
+def test_top_p_draws_from_the_fewest_that_have_this_probability(p: float, kept) -> None:
+    given = np.array([0.4, 0.1, 0.2, 0.2, 0.06, 0.04])
+    expected = np.zeros(6)
+    expected[list(kept)] = given[list(kept)]
+    expected /= expected.sum()
+    shares = drawn_shares(given, top_p=p)
+    assert not shares[expected == 0].any()
+    assert np.abs(shares - expected).max() < 0.015
+
+
+def test_top_p_looks_at_what_temperature_and_top_k_have_made() -> None:
+    given = np.array([0.5, 0.3, 0.1, 0.1])
+    for options, kept in (
+        ({"top_p": 0.7, "temperature": 0.5}, [0, 1]),  # 0.25 of 0.36: 0.694
+        ({"top_p": 0.6, "temperature": 0.5}, [0]),
+        ({"top_p": 0.55, "top_k": 2}, [0]),  # 0.625 of the two best
+        ({"top_p": 0.55}, [0, 1]),
+        ({"top_p": 0.5, "temperature": 1000.0}, [0, 1]),
+        ({"top_p": 1e-6}, [0]),
+    ):
+        shares = drawn_shares(given, 2000, **options)
+        assert np.flatnonzero(shares).tolist() == kept, options
+
+
+@pytest.mark.parametrize("p", [0.3, 0.9, 0.999])
+def test_the_nucleus_of_many_tokens_is_that_of_sorting(p: float) -> None:
+    scores = np.random.default_rng(3).normal(0, 3, size=(5, 1000))
+    scores[0, :500] = 1.0  # equal ones
+    kept = np.isfinite(cr.compile(lambda x: _nucleus(x, p))(cr.tensor(scores)).numpy())
+    for row, found in zip(scores, kept, strict=True):
+        share = np.exp(row - row.max())
+        share /= share.sum()
+        order = np.argsort(-share, kind="stable")
+        before = np.cumsum(share[order]) - share[order]
+        assert np.flatnonzero(found).tolist() == sorted(order[before < p].tolist())
+
+
 def test_of_equal_scores_top_k_keeps_k() -> None:
     model = gpt()
     nn.init.zeros_(model.head.weight)
     drawn = models.generate(model, [[1]] * 200, 2, top_k=2).numpy()[:, 1:]
     assert sorted(set(drawn.ravel().tolist())) == [0, 1]
+
+
+def test_temperatures_that_are_tiny_or_huge() -> None:
+    def drawn(scores: list[float], **options) -> list[int]:
+        model = Fixed([1.0])
+        model.scores = np.array(scores, "float32")
+        found = models.generate(model, [[0]] * 500, 1, generator=cr.Generator(0), **options)
+        return sorted(set(found.numpy()[:, 1].tolist()))
+
+    for scores, best in (([1000.0, 999.0, -np.inf], 0), ([999.0, 1000.0, -np.inf], 1)):
+        for t in (0.0, 1e-45, 1e-37, 1e-3):
+            assert drawn(scores, temperature=t) == [best]
+        assert drawn(scores, temperature=1e30) == [0, 1]
+        assert drawn(scores, temperature=1e30, top_k=9) == [0, 1]
+    for options in ({"temperature": -1}, {"top_k": 0}):
+        with pytest.raises(OptionError, match=next(iter(options))):
+            drawn([1.0, 2.0], **options)
 
 
 def test_a_generator_is_a_text_and_the_mode_stays() -> None:
@@ -202,6 +294,8 @@ def test_mistakes() -> None:
         (lambda: gpt(heads=3), OptionError, "GPT: width=8 is no multiple of heads=3"),
         (lambda: models.generate(model, [1], 3, temperature=-1), OptionError, "temperature"),
         (lambda: models.generate(model, [1], 3, top_k=0), OptionError, "top_k"),
+        (lambda: models.generate(model, [1], 3, top_p=0), OptionError, "top_p"),
+        (lambda: models.generate(model, [1], 3, top_p=1.2), OptionError, "top_p"),
     ):
         with pytest.raises(error, match=re.escape(text)):
             call()
@@ -210,3 +304,20 @@ def test_mistakes() -> None:
             models.generate(model, prompt, 2)
     with pytest.raises(ImportError, match=re.escape("write nn.Sequential")):
         from chainrule.models import Sequential  # noqa: F401
+
+
+def test_writers_side_by_side_write_as_alone():
+    write = models.Writer(gpt())
+
+    def begin(seed, temperature=1.0):
+        return write.like(temperature, cr.Generator(seed))([1, 2], 12)
+
+    alone = [[int(token) for (token,) in begin(seed)] for seed in (1, 2)]
+    assert alone[0] != alone[1]
+    first, second = begin(1), begin(2)
+    assert [(int(a), int(b)) for (a,), (b,) in zip(first, second, strict=True)] == list(
+        zip(*alone, strict=True)
+    )
+    late = begin(1)
+    begin(2, temperature=9.0)
+    assert [int(token) for (token,) in late] == alone[0]

@@ -29,9 +29,11 @@ def test_every_net_has_a_recipe_and_the_small_ones_are_shipped() -> None:
         "digits",
         "dbn-digits",
         "lenet5-mnist",
+        "char-lstm-names",
         "char-lstm-shakespeare",
+        "gpt-shakespeare",
     } <= set(NAMES)
-    assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < 1_000_000
+    assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < 3_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)

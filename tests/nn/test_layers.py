@@ -268,3 +268,12 @@ def test_adaptive_softmax_predicts_its_most_probable_class() -> None:
     layer.register_full_backward_hook(lambda m, grad_in, grad_out: None)
     x.requires_grad_()
     assert layer(x, layer.predict(x)).loss.ndim == 0
+
+
+def test_a_causal_mask_begins_at_the_first_key_whatever_the_lengths() -> None:
+    """PyTorch's top left corner; no row is without a key."""
+    v = cr.tensor([[1.0], [2.0], [3.0], [4.0]])
+    for queries, keys, wanted in ((1, 4, [1.0]), (4, 2, [1.0, 1.5, 1.5, 1.5])):
+        q, k = cr.zeros(queries, 1), cr.zeros(keys, 1)
+        found = F.scaled_dot_product_attention(q, k, v[:keys], is_causal=True)
+        assert found.ravel().tolist() == wanted

@@ -577,6 +577,44 @@ def _conv(b: Builder) -> None:
     b.put(op.conv(image, w, strides, low, high, hole, dilation), -most, most, False)
 
 
+def _matrices(name: str) -> Step:
+    """Of matrices whose eigenvalues lie apart from each other and from zero: 6, 12, … and a matrix
+    of numbers up to 1/2. Vectors are squared, as their sign is free."""
+
+    def step(b: Builder) -> None:
+        if b.special:  # LAPACK says nothing of what comes of NaN
+            return
+        x = b.within(b.floating(rank=2), 1)
+        n = min(*x.shape[-2:], 5)
+        if n == 0:
+            return
+        x = op.slice(x, [0] * x.ndim, [*x.shape[:-2], n, n], [1] * x.ndim)
+        if name in ("cholesky", "eigh"):
+            axes = [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2]
+            x = op.mul(op.add(x, op.permute(x, axes)), op.full(x.shape, 0.5, x.dtype))
+        apart = op.expand(op.constant(np.diag(np.arange(6, 6 * n + 1, 6)), x.dtype), x.shape)
+        x = op.add(op.mul(x, op.full(x.shape, 0.5, x.dtype)), apart)
+        if name == "solve":
+            right = b.like(x)
+            b.put(op.solve(x, right), *(edge / 3 for edge in _around(b, right)), False)
+        elif name == "slogdet":
+            b.put(op.slogdet(x), -1, 4 * n, False)
+        elif name == "cholesky":
+            b.put(op.cholesky(x), -6, 6, False)
+        elif name == "qr":
+            b.put(op.qr(x), -1, 1, False)
+        else:
+            y = op.eigh(x) if name == "eigh" else op.svd(x)
+            b.put(op.mul(y, y), 0, 1200, False)
+
+    return step
+
+
+def _around(b: Builder, x: Node) -> tuple[float, float]:
+    most = max(map(abs, b.range[x]))
+    return -most, most
+
+
 def op_size(x: Node, w: Node, *params: Sequence[int]) -> int:
     """Elements of a convolution that need not be made for it."""
     sizes = map(output_size, x.shape[1:-2], w.shape[:-3], *params)
@@ -805,6 +843,12 @@ STEPS: dict[str, Step] = {
     "argmax": _argmax,
     "dot": _dot,
     "conv": _conv,
+    "solve": _matrices("solve"),
+    "slogdet": _matrices("slogdet"),
+    "cholesky": _matrices("cholesky"),
+    "qr": _matrices("qr"),
+    "eigh": _matrices("eigh"),
+    "svd": _matrices("svd"),
     "scan": _scan,
     "gather": _gather,
     "minibatch": _minibatch,

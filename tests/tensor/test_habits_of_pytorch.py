@@ -259,3 +259,13 @@ def test_what_is_said_of_wrong_indices(make: Any, error: Any, text: str) -> None
     with pytest.raises(error) as found:
         make(cr.ones(2, 2))
     assert str(found.value).splitlines()[0] == text
+
+
+def test_rounding_to_decimals() -> None:
+    x = np.array([1.25, -2.567, 1234.5])
+    for decimals in (0, 1, 2, -2):
+        np.testing.assert_allclose(cr.round(x, decimals).numpy(), np.round(x, decimals))
+    assert round(cr.tensor(x), 1).tolist() == np.round(x, 1).tolist()
+    assert cr.tensor([15]).round(decimals=1).tolist() == [15]
+    with pytest.raises(DTypeError, match=r"round: decimals < 0 takes floats; convert with"):
+        cr.round([15], -1)

@@ -620,3 +620,24 @@ def test_equal_plain_values_are_the_same_and_others_are_not() -> None:
     assert [same(a, b) for a, b in equal] == [True, True, True, False]
     other = [(1, True), (1, 1.0), (0.0, -0.0), ([1], [1]), ((1, [2]), (1, [2]))]
     assert not any(same(a, b) for a, b in other)
+
+
+@pytest.mark.parametrize(
+    "module, name, value",
+    [
+        (nn.Hardtanh(), "max_val", 0.25),
+        (nn.SmoothL1Loss(), "beta", 3.0),
+        (nn.MSELoss(), "reduction", "sum"),
+        (nn.BCEWithLogitsLoss(), "pos_weight", cr.tensor([3.0, 2.0, 1.0])),
+    ],
+    ids=lambda case: getattr(case, "_get_name", lambda: None)(),
+)
+def test_options_that_a_constructor_keeps(module: Any, name: str, value: Any) -> None:
+    inputs = [cr.tensor(X), cr.ones(X.shape)][: 1 + hasattr(module, "reduction")]
+    module(*inputs)
+    compiled = cr.compile(lambda *inputs: module(*inputs))
+    before = compiled(*inputs).numpy().copy()
+    setattr(module, name, value)
+    after = compiled(*inputs).numpy()
+    np.testing.assert_allclose(after, module(*inputs).numpy(), rtol=1e-5)
+    assert not np.allclose(before, after)

@@ -297,11 +297,36 @@ Moment = Callable[["subprocess.Popen[bytes]", Path], object]
 """Waits until it is time to kill a process that writes checkpoints into a folder."""
 
 
-def killed_and_continued(folder: Path, moments: list[Moment], epochs: int) -> tuple[bytes, int]:
+SEEDS = """
+    import sys, numpy as np, chainrule as cr
+    sys.path.insert(0, {tests!r})
+    from test_resume import seeds_trained
+    from chainrule.train import Checkpoint
+    print("ready", flush=True)
+    found = seeds_trained({epochs}, checkpoint=Checkpoint({folder!r}, every_steps=7))
+    open({out!r}, "wb").write(found)
+"""
+
+
+def seeds_trained(epochs: int, **options: Any) -> bytes:
+    """Everything that training has left of three seeds, of which some stop early."""
+    net = lambda: nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.2), nn.Linear(8, 3))  # noqa: E731
+    vary = {"lr": [0.001, 0.01, 0.1]}
+    trainer: Any = cr.Trainer(net, "cross_entropy", "adam", seeds=3, vary=vary)
+    stop = cr.train.EarlyStopping("val_loss", patience=epochs // 4)
+    how = {"batch_size": 32, "progress": False, "validation_split": 0.2, "early_stopping": stop}
+    history = trainer.fit(X, Y, epochs, **how, **options)
+    arrays = {**trainer.rows(), **{k: history[k] for k in history}}
+    return b"".join(np.ascontiguousarray(arrays[k]).tobytes() for k in sorted(arrays))
+
+
+def killed_and_continued(
+    folder: Path, moments: list[Moment], epochs: int, script: str = SCRIPT
+) -> tuple[bytes, int]:
     """Start the script and kill it, at each moment, then let it finish; its weights, and the
     kills."""
     out, run = folder / "weights", folder / "run"
-    text = SCRIPT.format(
+    text = script.format(
         tests=str(Path(__file__).parent), epochs=epochs, folder=str(run), out=str(out)
     )
     kills = 0
@@ -368,6 +393,21 @@ def test_killed_fifty_times_at_random(tmp_path: Path) -> None:
         kills += count
         runs += 1
     print(json.dumps({"kills": kills, "runs": runs}))
+
+
+@pytest.mark.slow
+def test_seeds_killed_at_random_and_continued(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kills = runs = 0
+    expected = seeds_trained(1500)
+    while kills < 20:
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        moments = [later(seconds) for seconds in rng.uniform(0.05, 1.5, 12)]
+        found, count = killed_and_continued(folder, moments, 1500, SEEDS)
+        assert found == expected
+        kills += count
+        runs += 1
 
 
 def test_a_history_of_millions_of_epochs_is_saved(tmp_path: Path) -> None:

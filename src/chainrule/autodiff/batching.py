@@ -1,8 +1,7 @@
 """vmap: from a computation on one example to the same computation on R of them, at once.
 
 One rule per primitive. A mapped node carries a leading axis of R examples; a rule makes the mapped
-output from inputs of which some, never none, are mapped. What depends on no mapped node is computed
-once and shared.
+output from inputs, some of them mapped. What depends on no mapped node is computed once.
 """
 
 from __future__ import annotations
@@ -246,8 +245,7 @@ def _clamped(index: Node, n: int) -> Node:
 
 
 def _into_stack(index: Node, n: int) -> Node:
-    """Indices into R tables of n rows, as indices into their stack; clamped first, as gather
-    would."""
+    """Indices into R tables of n rows, as indices into their stack; clamped, as gather does."""
     inside = _clamped(index, n)
     if index.size == 0:
         return inside
@@ -294,8 +292,7 @@ def _shuffle(node: Node, b: Batch) -> Node:
 
 # -- a rule of the user's, for one example, becomes a rule for R -----------------------------------
 class BatchedRule(NamedTuple):
-    """``rule`` (g, out, *args) mapped; what is shared by all examples gets the sum of its
-    cotangents.
+    """``rule`` (g, out, *args) mapped; what all examples share gets the sum of its cotangents.
 
     A dataclass and not a closure: two equal ones make the same node.
     """
@@ -330,7 +327,8 @@ def _custom_vjp(node: Node, b: Batch) -> Node:
     )
 
 
-RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind == "elementwise"} | {
+_AGAIN = ("elementwise", "matrix")  # kinds to which one more leading axis is nothing new
+RULES: dict[str, Rule] = {name: _same for name, p in TABLE.items() if p.kind in _AGAIN} | {
     # Leaves; those without inputs are never mapped.
     "random_bits": _same,
     "fold_in": _same,

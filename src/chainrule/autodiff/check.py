@@ -42,8 +42,7 @@ def check_gradients(
     with ``directions=k`` all elements are varied together along k random directions, which is
     cheaper for large arrays. A pair a, n agrees if ``|a - n| <= atol + rtol · (|n| + mean |n|)``.
 
-    Raises GradientError with the arguments and elements that differ, DTypeError unless all is
-    float64.
+    Raises GradientError with arguments and elements that differ, DTypeError unless all is float64.
     """
     wrt = [x for x in values if x.dtype == float64] if wrt is None else list(wrt)
     for node in (*wrt, *outputs):

@@ -1,10 +1,8 @@
-"""Back-propagation: the sweep from the outputs back to the inputs (Rumelhart, Hinton & Williams,
-1986).
+"""Back-propagation: the sweep from outputs back to inputs (Rumelhart, Hinton & Williams, 1986).
 
-Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. Going through the nodes in
-reverse topological order, when y's turn comes all its users have added their share to g; y's rule
-in `vjps.py` then hands shares on to y's own inputs. At the end the nodes asked for hold their
-gradients.
+Let L be the final scalar. The cotangent of a node y is g = ∂L/∂y. In reverse topological order,
+when y's turn comes all its users have added their share to g; y's rule in `vjps.py` then hands
+shares on to y's own inputs. At the end the nodes asked for hold their gradients.
 """
 
 from __future__ import annotations
@@ -155,8 +153,7 @@ def _check(y: Node, g: Node) -> None:
 def jvp(
     outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node]
 ) -> list[Node | None]:
-    """Forward mode: the derivative of each output along ``tangents``, a change of each node of
-    ``wrt``.
+    """Forward mode: the derivative of each output along ``tangents``, one of each node of ``wrt``.
 
     By the reverse sweep, twice: ū ↦ Jᵀū is linear in ū with matrix Jᵀ, so its own gradient is v ↦ J
     v. ``None`` where an output does not depend on any node of ``wrt``.

@@ -26,6 +26,7 @@ from ..core import graph as op
 from ..core.dtypes import is_float
 from ..core.node import Node
 from ..errors import GradientError
+from . import matrices
 
 PerInput = Callable[..., Node]
 AllInputs = Callable[..., Sequence[Node | None]]
@@ -69,8 +70,7 @@ def _broadcast(g: Node, y: Node, x: Node) -> Node:
 
 
 def _slice(g: Node, y: Node, x: Node) -> Node:
-    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros first go behind each
-    element."""
+    """Put g back in its places, zeros elsewhere. At a step s, s - 1 zeros follow each element."""
     starts, steps = y.params["starts"], y.params["steps"]
     if any(s > 1 for s in steps):
         spread = [n for count in g.shape for n in (count, 1)]
@@ -160,8 +160,7 @@ def _swap(x: Node) -> Node:
 
 
 def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
-    """The user's rule. It is given y itself as its output, so that second derivatives obey the rule
-    too."""
+    """The user's rule. Its output is y itself, so second derivatives obey the rule too."""
     rule = y.params["rule"]
     cotangents = list(rule(g, y, *args))
     name = getattr(rule, "__name__", repr(rule))
@@ -270,6 +269,13 @@ VJPS: dict[str, Rule] = {
         lambda g, y, a, b: op.dot(_swap(a), g),
     ),
     "conv": (_conv_input, _conv_weights),  # two more convolutions
+    # Solutions and decompositions: see `matrices`.
+    "solve": matrices.solve,
+    "slogdet": (matrices.slogdet,),
+    "cholesky": (matrices.cholesky,),
+    "qr": (matrices.qr,),
+    "eigh": (matrices.eigh,),
+    "svd": (matrices.svd,),
     # Positions as data.
     "gather": (lambda g, y, x, i: op.scatter_add(op.zeros_like(x), i, g), None),  # x̄[i] += g
     "scatter_add": (

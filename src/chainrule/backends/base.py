@@ -17,8 +17,7 @@ class Program(Protocol):
     """A signature that can be run."""
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        """Run ``steps`` steps with the same inputs; returns the outputs of the last step (fresh
-        arrays).
+        """Run ``steps`` steps with the same inputs; returns the last step's outputs (fresh arrays).
 
         The ``state`` arrays (C-contiguous, of the signature's dtypes) are updated in place. All
         updates of a step read the state as it was when the step began.
@@ -109,8 +108,7 @@ class Backend(Protocol):
         ...
 
     def peak(self, dtype: str, threads: int | None = None) -> float:
-        """Floating-point operations a second of one core, or of that many at once; a multiply-add
-        counts as two."""
+        """Floating-point operations a second of so many cores; a multiply-add counts as two."""
         ...
 
     def facts(self) -> Mapping[str, Any]:

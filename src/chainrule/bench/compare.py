@@ -230,8 +230,7 @@ def _first_steps(
 
 
 def _first(process: Process) -> float:
-    """Seconds of the first step: those of the first ``steps`` steps, less the others' at their
-    later pace."""
+    """Seconds of the first step: of ``steps`` steps, less the others' at their later pace."""
     first = process.ask("first")
     if first["steps"] == 1:
         return float(first["seconds"])

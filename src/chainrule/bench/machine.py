@@ -1,5 +1,4 @@
-"""What this machine offers: versions, processor, caches, cores, measured speed, the state of the
-disk cache."""
+"""What this machine offers: versions, processor, caches, cores, speed, the disk cache."""
 
 from __future__ import annotations
 
@@ -27,8 +26,7 @@ from ..runtime.threads import get_num_threads
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold for Chainrule to work; ``detail`` says what was found and what to
-    do."""
+    """One thing that must hold for Chainrule to work; ``detail``: what was found, what to do."""
 
     name: str
     ok: bool
@@ -116,8 +114,7 @@ def processor() -> dict[str, Any]:
 
 
 def caches(cpu: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[str, int]:
-    """Bytes of each data cache, ``{"l1d_bytes": 32768, ...}``; empty where the system does not
-    say."""
+    """Bytes of each data cache, ``{"l1d_bytes": 32768, ...}``; empty if the system does not say."""
     sizes: dict[str, int] = {}
     for index in sorted(cpu.glob("index*")):
         try:
@@ -145,8 +142,7 @@ def speed() -> dict[str, Any]:
 def barrier_ns(
     threads: int | None = None, calls: int = 8, steps: int = 2000, repeats: int = 7
 ) -> float | None:
-    """Nanoseconds from one barrier to the next, with so many ``threads`` (default: all in use);
-    None with one thread."""
+    """Nanoseconds from barrier to barrier of so many ``threads`` (default: all); None for one."""
     from ..backends.cpu.machine.target import host  # llvmlite may be missing
     from ..backends.cpu.program.step_loop import Call, Schedule, StepLoop, program_objects
 

@@ -43,8 +43,7 @@ class WorkerError(ChainruleError, RuntimeError):
 
 
 def choose(peers: str) -> list[str]:
-    """Modes of peers from the text "all", "none", or names with commas: a library or one of its
-    modes."""
+    """Peers' modes from the text "all", "none", or names with commas: libraries or their modes."""
     known = [m for m in NEEDS if not m.startswith("chainrule")]
     if peers == "all":
         return known

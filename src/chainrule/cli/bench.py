@@ -109,14 +109,12 @@ def command(
     as_markdown: bool,
     **net: Any,
 ) -> int:
-    """Time a training step of this library and, where installed, of PyTorch, JAX, scikit-learn and
-    NumPy.
+    """Time a training step here and, where installed, in PyTorch, JAX, scikit-learn and NumPy.
 
     WORKLOADS: xor, digits, tabular, mnist, wide; lenet, cifar, residual-16, residual-64, separable,
     signal; lstm-text, lstm, gru; gpt, gpt-large; or all (default: digits, mnist, lenet, lstm, gpt);
     a net of your own by --sizes; nets that nobody chose by --random. Every mode is a process; they
-    are timed in turns, with the same threads, weights and arithmetic. Ctrl-C ends with what is
-    measured.
+    are timed in turns, with equal threads, weights and arithmetic. Ctrl-C shows what is measured.
     """
     chosen = drawn(count, seed) if count is not None else []
     if workloads or any(net.values()) or not chosen:

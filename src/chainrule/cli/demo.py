@@ -1,5 +1,4 @@
-"""``chainrule demo``: XOR and handwritten digits, trained from data in the package, and what the
-nets learned."""
+"""``chainrule demo``: XOR and handwritten digits, from data in the package; what nets learn."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ class Trained:
 def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
     """Train XOR and handwritten digits; draw what the nets learned.
 
-    The data come with the package; figures need matplotlib. Exit code 1 if a net did not learn its
-    task.
+    Data come with the package; figures need matplotlib. Exit code 1 if a net did not learn.
     """
     out.mkdir(parents=True, exist_ok=True)
     check_writable(out / "weights")
@@ -96,8 +94,7 @@ def command(out: Path, epochs: int, seed: int, as_json: bool) -> int:
 
 
 def train_xor(seed: int) -> Trained:
-    """The net of Rumelhart, Hinton & Williams: two hidden units. Some starts end in a local
-    minimum; then again."""
+    """The net of Rumelhart, Hinton & Williams: two hidden units. After a local minimum, again."""
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     y = np.array([[0], [1], [1], [0]], np.float32)
     start = time.perf_counter()

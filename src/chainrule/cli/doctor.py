@@ -1,5 +1,4 @@
-"""``chainrule doctor``: what the machine offers, what is missing, whether everything essential
-works."""
+"""``chainrule doctor``: what the machine offers, what is missing, whether the essential works."""
 
 from __future__ import annotations
 

@@ -25,27 +25,24 @@ from .tables import opened, table_options
     help="Draw answers beside the truth there, and what matters (needs matplotlib).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def command(
-    model: Path,
-    file: Path,
-    figure: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> int:
+def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Measure MODEL on FILE: a table with the target's column, images in folders of classes,
     sequences with labels (of IDX, CIFAR and NPZ files in two parts, those for tests), or a text."""
     net = loaded(model)
     found: dict[str, Any]
     if isinstance(net, TableModel):
         table = opened(file, options)
-        metrics = net.measure(table)
+        metrics = net.evaluate(table)
         found = {"rows": table.rows}
         if figure is not None:
             net.draw(figure, table)
+    elif isinstance(net, TextModel):
+        refuse_options(net, "encoding", "as_json", "figure")
+        if figure is not None:
+            raise OptionError("--figure: of a text model only `chainrule train` draws one")
+        metrics, found = net.evaluate(file, encoding=options["encoding"]), {}
     else:
         refuse_options(net, "figure", "as_json")
-        if isinstance(net, TextModel) and figure is not None:
-            raise OptionError("--figure: of a text model only `chainrule train` draws one")
         metrics, found = net.evaluate(file), {}
         if figure is not None:
             net.draw(figure)

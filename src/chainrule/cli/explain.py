@@ -31,8 +31,7 @@ def command(
     as_json: bool,
     **net: Any,
 ) -> None:
-    """Show the program of a training step: kernels with their loops, time, GFLOP/s, GB/s, share of
-    peak.
+    """Show a training step's program: kernels with loops, time, GFLOP/s, GB/s, share of peak.
 
     WORKLOADS: those of `chainrule bench`, or a net of your own by --sizes.
     """

@@ -1,7 +1,6 @@
 """The main command: options that all commands share, and errors as one message.
 
-Data go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
-130 interrupted.
+Data go to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations

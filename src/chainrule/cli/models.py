@@ -25,10 +25,12 @@ from .output import data, print_json, progress
 def command(
     names: tuple[str, ...], build_them: bool, out: Path | None, seed: int, as_json: bool
 ) -> int:
-    """List the trained nets; with NAME, show its card: data, licence, seed, score.
+    """List the trained nets; with NAME ("all": every one), show its card: data, licence, seed,
+    score.
 
     `chainrule.models.load(NAME)` loads one.
     """
+    names = tuple(NETS) if "all" in names else names
     unknown = [n for n in names if n not in NETS]
     if unknown:
         raise click.UsageError(f"no trained net {unknown[0]!r}; there are {', '.join(NETS)}")

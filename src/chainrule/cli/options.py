@@ -44,8 +44,7 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workloads_of(names: tuple[str, ...], given: dict[str, Any]) -> list[Workload]:
-    """The workloads that the arguments and options of a command mean; none named and no sizes: the
-    usual ones."""
+    """The workloads that a command's arguments mean; none named and no sizes: the usual ones."""
     sizes = given.pop("sizes")
     options = {k: v for k, v in given.items() if v is not None}
     dtype = options.get("dtype", "float32")

@@ -1,16 +1,23 @@
-"""``chainrule reproduce``: the experiments of the literature, over many seeds, reported beside
-measured."""
+"""``chainrule reproduce``: experiments of the literature, many seeds, reported beside measured."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +25,11 @@ from ..core.host.whole_file import check_writable
 from ..errors import DataError, OptionError
 from ..experiments import EXPERIMENTS, Result
 from ..experiments import reproduce as run_experiment
-from ..experiments.page import update_page
+from ..experiments.page import duration, update_page
 from .output import data, print_json, progress
 
 Watch = Callable[[str, int, int, int, int], None]
+EVERY = 60.0  # seconds between two lines, where there is no live display
 VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", "")}
 
 
@@ -46,6 +54,11 @@ VERDICT = {True: ("pass", "green"), False: ("missed", "bold red"), None: ("", ""
     help="Where trainings of many minutes keep their state: run again, they go on.",
 )
 @click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --checkpoint: each such training ends after so many, and is measured as it is then.",
+)
+@click.option(
     "--page",
     type=click.Path(dir_okay=False, path_type=Path),
     hidden=True,
@@ -59,6 +72,7 @@ def command(
     as_json: bool,
     out: Path | None,
     checkpoint: Path | None,
+    minutes: float | None,
     page: Path | None,
 ) -> int:
     """Repeat the experiment NAME ("all": every one) over many seeds, which train all at once.
@@ -88,7 +102,7 @@ def command(
     for name in chosen:
         try:
             with _watching() as watch:
-                result = run_experiment(name, seeds, watch, full, checkpoint)
+                result = run_experiment(name, seeds, watch, full, checkpoint, minutes)
         except DataError as error:
             if "all" not in names:
                 raise
@@ -140,24 +154,55 @@ def _print(result: Result) -> None:
 
 
 @contextmanager
-def _watching() -> Iterator[Watch | None]:
-    """A live display on stderr, where that is a terminal."""
+def _watching() -> Iterator[Watch]:
+    """A live display on stderr or, where that is no terminal, a line now and then."""
     console = progress()
     if not console.is_terminal:
-        yield None
+        yield _Lines(console)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, state="")
+        shown = ""
 
         def watch(what: str, done: int, total: int, solved: int, seeds: int) -> None:
-            state = f"{done:,} of {total:,} sweeps"
-            state += f", {solved} of {seeds} seeds solved" if seeds else ""
+            nonlocal shown
+            if what != shown:
+                bar.reset(task)
+                shown = what
+            state = _state(done, total, solved, seeds)
             bar.update(task, description=escape(what), completed=done, total=total, state=state)
 
         yield watch
+
+
+def _state(done: int, total: int, solved: int, seeds: int) -> str:
+    state = f"{done:,} of {total:,}"
+    return f"{state} sweeps, {solved} of {seeds} seeds solved" if seeds else state
+
+
+class _Lines:
+    """Watches by a line a minute, with the time that is left of this training."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.printed = console, time.perf_counter()
+        self.what, self.first, self.since = "", 0, self.printed
+
+    def __call__(self, what: str, done: int, total: int, solved: int, seeds: int) -> None:
+        now = time.perf_counter()
+        if what != self.what:
+            self.what, self.first, self.since = what, done, now
+        if now - self.printed < EVERY:
+            return
+        self.printed = now
+        left = (total - done) * (now - self.since) / max(done - self.first, 1)
+        line = f"{what}: {_state(done, total, solved, seeds)}"
+        line += f", {duration(left)} left" if done > self.first else ""
+        self.console.print(line, soft_wrap=True, markup=False)

@@ -26,6 +26,11 @@ from .printable import write_text
 )
 @click.option("--top-k", type=click.IntRange(1), help="Only among the K best tokens.")
 @click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Only among the fewest best tokens that have this probability together.",
+)
+@click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="The same text again (default: another)."
 )
 def command(
@@ -34,11 +39,14 @@ def command(
     length: int,
     temperature: float,
     top_k: int | None,
+    top_p: float | None,
     seed: int | None,
 ) -> int:
     """Write on with MODEL, trained on a text by `chainrule train`; each token is shown at once."""
     net = TextModel.load(model)
-    pieces = net.stream(prompt, length, temperature=temperature, top_k=top_k, seed=seed)
+    pieces = net.stream(
+        prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
     write_text(prompt)
     for text in pieces:
         write_text(text)

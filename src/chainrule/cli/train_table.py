@@ -223,9 +223,8 @@ def command(
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
     Metrics are of the validation rows, by which the epoch was chosen (and with --test of rows that
-    chose nothing), beside always answering the most frequent class or the mean.
-    Ctrl-C ends the training and keeps what was learned: the model file is written, and the exit
-    code is 130.
+    chose nothing), beside always answering the most frequent class or the mean. Ctrl-C ends the
+    training and keeps what was learned: the model file is written, and the exit code is 130.
     """
     if not target:
         raise click.UsageError("--target: name a column")

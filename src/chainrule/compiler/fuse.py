@@ -71,8 +71,7 @@ def _in_memory_anyway(
 
 
 def _inlined(order: Sequence[Node], needed: set[Node]) -> set[Node]:
-    """Cheap formulas of leaves only (a one-hot, a cast): every kernel that needs one computes it
-    itself."""
+    """Cheap formulas of leaves only (a one-hot, a cast): each kernel computes its own."""
     result: set[Node] = set()
     for node in order:
         if node.primitive.is_cheap and node not in needed:
@@ -131,8 +130,7 @@ class _Fuser:
             )
 
         def chain(node: Node, moved: set[Node]) -> set[Node] | None:
-            """``moved`` and ``node`` and what only they use, if all of it can be computed
-            elsewhere."""
+            """``moved`` and ``node`` and what only they use, if it can be computed elsewhere."""
             group = self.of[node]
             if not node.primitive.is_cheap or node in self.needed or node is group.head:
                 return None
@@ -285,8 +283,7 @@ class _Fuser:
         )
 
     def _note_readers(self, order: Sequence[Node]) -> None:
-        """For every state that is updated: its readers, each with all it depends on as a bit
-        set."""
+        """For every state that is updated: its readers, and all that each depends on (bit sets)."""
         self.position = {node: i for i, node in enumerate(order)}
         above: dict[Node, int] = {}
         self.readers: dict[Node, list[tuple[Node, int]]] = {s: [] for s in self.updates.values()}
@@ -385,8 +382,7 @@ def _reduced_axes(node: Node) -> tuple[int, ...]:
 
 
 def in_order(groups: Sequence[Group], waits: Mapping[int, int] | None = None) -> list[Group]:
-    """The groups so that each comes after those it waits for (as bit sets by number, if not their
-    own)."""
+    """The groups, each after those it waits for (bit sets by number, if not their own)."""
     if waits is None:
         waits = {group.number: group.waits_for for group in groups}
     done = 0

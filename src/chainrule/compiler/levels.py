@@ -56,8 +56,7 @@ class _Levels:
         self.gone: set[int] = set()
 
     def add(self, kernel: Kernel) -> None:
-        """The next kernel: in the first level after all that it must wait for, or with one of
-        those."""
+        """The next kernel: in the first level after all it must wait for, or with one of them."""
         before = self._waits_for(kernel)
         level = max((self.levels[n] + 1 for n in before), default=0)
         extents = _independent(kernel)
@@ -139,8 +138,7 @@ def _independent(kernel: Kernel) -> tuple[int, ...] | None:
 
 
 def _joined(first: Kernel, second: Kernel, anyway: bool) -> Kernel | None:
-    """Both in one, or None where that would not mean the same, or gains nothing and is not wanted
-    ``anyway``."""
+    """Both in one, or None if the meaning changes, or nothing is gained (unless ``anyway``)."""
     shared = first.reads & second.reads | first.writes & (second.reads | second.writes)
     buffers = first.reads | first.writes | second.reads | second.writes
     if not (shared or anyway) or len(buffers) > MOST_BUFFERS:

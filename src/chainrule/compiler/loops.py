@@ -25,8 +25,9 @@ iterations are shared among threads is not said here: that is the backend's sche
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -215,6 +216,27 @@ class OperandAccess:
     rows: Rows | None = None
 
 
+@dataclass(frozen=True)
+class Valid:
+    """Terms of a loop over k that may be other than zero: those for which ``low <= place < high``.
+    The others read what was padded with zeros."""
+
+    var: Var
+    place: Affine  # in that variable, and in those of the batch
+    low: int
+    high: int
+
+    def share(self, extents: Mapping[Var, int]) -> float:
+        """How many of all terms these are."""
+        own = [range(extents[v]) for v, _ in self.place.terms]
+        steps = [c for _, c in self.place.terms]
+        places = [
+            self.place.constant + sum(i * c for i, c in zip(at, steps, strict=True))
+            for at in itertools.product(*own)
+        ]
+        return sum(self.low <= p < self.high for p in places) / max(len(places), 1)
+
+
 @dataclass
 class Contract:
     batch: tuple[Loop, ...]
@@ -226,6 +248,7 @@ class Contract:
     dtype: DType
     statements: list[Statement]  # of the accumulated sum, which is the local 0
     outer_k: tuple[Loop, ...] = ()  # the sum runs over these loops too, around that of k
+    valid: tuple[Valid, ...] = ()  # what these loops need not run over
 
     @property
     def terms(self) -> int:
@@ -351,7 +374,9 @@ def kernel_of(name: str, body: Body) -> Kernel:
     )
     if isinstance(body, Contract):
         reads |= body.operand_buffers
-        flops += 2.0 * outer * body.terms
+        extents = {x.var: x.extent for x in (*body.batch, *body.outer_k, body.k)}
+        shares = math.prod(v.share(extents) for v in body.valid)
+        flops += 2.0 * outer * body.terms * shares
         size = body.dtype.itemsize
         batch = math.prod(loop.extent for loop in body.batch)
         bytes_ += batch * body.terms * (body.m.extent + body.n.extent) * size

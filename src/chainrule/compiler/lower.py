@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..core.dtypes import DType
@@ -37,6 +38,7 @@ from .loops import (
     Stage,
     Statement,
     Store,
+    Valid,
     key,
     strides_of,
     variable,
@@ -391,7 +393,8 @@ def _conv(
             index[1:], taps, node.params["strides"], node.params["dilation"], strict=False
         )
     ]
-    a = of.access(x, (index[0], *at, index[-2], taps[-1]))
+    place = (index[0], *at, index[-2], taps[-1])
+    a = of.access(x, place)
     b = of.access(w, (*taps, *index[-2:]))
     terms = [t for t in terms if t.extent > 1] or terms[-1:]
     *others, n = loops
@@ -399,7 +402,8 @@ def _conv(
         a, b, others, n = b, a, [*others[1:], n], others[0]
         terms.sort(key=lambda t: -_step(b, t))
         batch = sorted(others[:-1], key=lambda loop: -_step(b, loop))
-        return _contract(batch, others[-1], n, terms, a, b, node, statements)
+        contract = _contract(batch, others[-1], n, terms, a, b, node, statements)
+        return replace(contract, valid=_valid(x, place, contract))
     rows = math.prod(loop.extent for loop in others)
     lasting = rows >= math.prod(t.extent for t in terms)  # b is small, and read in any order
 
@@ -418,7 +422,25 @@ def _conv(
         (loop for loop in others if loop is not m),
         key=lambda loop: (not _step(b, loop), -_step(a, loop)),
     )
-    return _contract(batch, m, n, terms, a, b, node, statements)
+    contract = _contract(batch, m, n, terms, a, b, node, statements)
+    return replace(contract, valid=_valid(x, place, contract))
+
+
+def _valid(x: Node, index: Index, contract: Contract) -> tuple[Valid, ...]:
+    """The terms outside of what x pads with zeros, where all rows and columns have the same."""
+    padded, views = base_of(x)
+    if padded.op != "pad" or padded.params["value"] or any(map(is_merge, views)):
+        return ()
+    for view in reversed(views):
+        index = through(view, index)
+    batch = {loop.var for loop in contract.batch}
+    found: list[Valid] = []
+    for place, low, inside in zip(index, padded.params["low"], padded.inputs[0].shape, strict=True):
+        own = [loop.var for loop in contract.outer_k if place.coefficient(loop.var) > 0]
+        others = {var for var, _ in place.terms}.difference(own)
+        if len(own) == 1 and others and others <= batch:
+            found.append(Valid(own[0], place, low, low + inside))
+    return tuple(found)
 
 
 def _step(operand: OperandAccess, loop: Loop) -> int:

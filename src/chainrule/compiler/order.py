@@ -1,5 +1,4 @@
-"""When kernels run, and which temporaries share memory: these have one arena, planned from their
-lifetimes."""
+"""When kernels run, and which temporaries share memory: one arena, planned from lifetimes."""
 
 from __future__ import annotations
 

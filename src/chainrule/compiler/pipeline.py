@@ -17,20 +17,21 @@ from .order import order
 from .place import place
 from .rewrites.layout import layout
 from .rewrites.legalize import legalize
+from .rewrites.matrices import written_out
 from .rewrites.simplify import simplify
 from .share_rows import share_rows
 
 See = Callable[[str, Any], None]
 
 
-def compile(signature: Signature, see: See = lambda name, value: None) -> LoopProgram:  # noqa: A001
+def compile(signature: Signature, see: See = lambda name, value: None) -> LoopProgram:
     """The loop program of a signature."""
     return to_loops(rewritten(signature, see), see)
 
 
 def rewritten(signature: Signature, see: See = lambda name, value: None) -> Signature:
     """Another graph of the same meaning, with less to do."""
-    graph = signature.rewritten(simplify)
+    graph = signature.rewritten(written_out).rewritten(simplify)
     see("simplify", graph)
     laid_out = graph.rewritten(layout)
     if laid_out.roots != graph.roots:

@@ -80,7 +80,8 @@ def show(kernel: Kernel) -> str:
         terms = (*body.outer_k, body.k)
         shape = " x ".join(str(loop.extent) for loop in (*body.batch, body.m, body.n, *terms))
         a, b = map(show_operand, (body.a, body.b))
-        over = ", ".join(f"i{loop.var}" for loop in terms)
+        where = {v.var: f" where {v.low} <= {v.place} < {v.high}" for v in body.valid}
+        over = ", ".join(f"i{loop.var}{where.get(loop.var, '')}" for loop in terms)
         lines.append(f"  acc0 = sum over {over} of {a} * {b}  # {shape}")
         statements(body.statements, "  ")
     elif isinstance(body, Repeat):

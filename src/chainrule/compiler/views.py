@@ -138,8 +138,7 @@ Bind = tuple[
 
 
 def push_bind(view: Node, bind: Bind) -> Bind | None:
-    """Through which outer loops the axes of a view run, given those of its input; None: not row by
-    row."""
+    """The outer loops that a view's axes run through, given its input's; None: not row by row."""
     (x,) = view.inputs
     match view.op:
         case "permute":

@@ -1,5 +1,4 @@
-"""Random numbers by counter: element i of step t is a function of (key, i), so any step can be
-replayed.
+"""Random numbers by counter: element i of step t is a function of (key, i), to be replayed.
 
 `philox` is Philox2x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2,
 3", SC 2011). `swap_or_not` is the shuffle of Hoang, Morris & Rogaway (CRYPTO 2012): a permutation
@@ -44,16 +43,14 @@ def hash32(x: UInt32) -> UInt32:
 
 
 def shuffle_rounds(n: int) -> int:
-    """Rounds of `swap_or_not` for a shuffle of n that statistical tests cannot tell from a random
-    one."""
+    """Rounds of `swap_or_not` for a shuffle of n that tests cannot tell from a random one."""
     return 8 + 4 * max(n - 1, 1).bit_length()
 
 
 def swap_or_not(position: UInt32, word: UInt32, key: UInt32, n: int) -> UInt32:
     """Where a random permutation of range(n), chosen by (word, key), sends ``position``.
 
-    Round r: partner = (K_r - x) mod n; x and its partner change places if a hash of the larger says
-    so.
+    Round r: partner = (K_r - x) mod n; they change places if a hash of the larger says so.
     """
     x = np.asarray(position, np.uint32)
     if n <= 1:

@@ -27,7 +27,7 @@ def apply(op: str, *inputs: Node, **params: Any) -> Node:
 
 
 # -- leaves --------------------------------------------------------------------------------------
-def input(shape: Shape, dtype: DType, name: str = "") -> Node:  # noqa: A001 - the primitive's name
+def input(shape: Shape, dtype: DType, name: str = "") -> Node:
     """A new input: every call makes a different one."""
     return apply("input", id=next(_input_ids), name=name, shape=tuple(shape), dtype=dtype)
 
@@ -73,9 +73,9 @@ def _binary(op: str) -> Callable[[Node, Node], Node]:
 neg, exp, log, log1p, expm1, sqrt = map(_unary, ("neg", "exp", "log", "log1p", "expm1", "sqrt"))
 log2, log10, atan = map(_unary, ("log2", "log10", "atan"))
 tanh, sigmoid, sin, cos, erf = map(_unary, ("tanh", "sigmoid", "sin", "cos", "erf"))
-abs, sign, floor, not_ = map(_unary, ("abs", "sign", "floor", "not"))  # noqa: A001
-add, sub, mul, div, pow = map(_binary, ("add", "sub", "mul", "div", "pow"))  # noqa: A001
-max, min, mod, floordiv = map(_binary, ("max", "min", "mod", "floordiv"))  # noqa: A001
+abs, sign, floor, not_ = map(_unary, ("abs", "sign", "floor", "not"))
+add, sub, mul, div, pow = map(_binary, ("add", "sub", "mul", "div", "pow"))
+max, min, mod, floordiv = map(_binary, ("max", "min", "mod", "floordiv"))
 eq, ne, lt, le, and_, or_ = map(_binary, ("eq", "ne", "lt", "le", "and", "or"))
 
 
@@ -163,7 +163,7 @@ def concat(inputs: Sequence[Node], axis: int) -> Node:
 
 
 # -- reduce, contract, index ---------------------------------------------------------------------
-def sum(x: Node, axes: Sequence[int]) -> Node:  # noqa: A001
+def sum(x: Node, axes: Sequence[int]) -> Node:
     return apply("sum", x, axes=tuple(sorted(axes))) if axes else x
 
 
@@ -212,6 +212,32 @@ def put(x: Node, index: Node, value: Node) -> Node:
 
 def shuffle(position: Node, key: Node, n: int) -> Node:
     return apply("shuffle", position, key, n=n)
+
+
+# -- solutions and decompositions ------------------------------------------------------------------
+def solve(a: Node, b: Node, triangular: str | None = None) -> Node:
+    """x with a x = b; of a only the triangle "lower" or "upper" if one is named."""
+    return apply("solve", a, b, triangular=triangular)
+
+
+def slogdet(a: Node) -> Node:
+    return apply("slogdet", a)
+
+
+def cholesky(a: Node) -> Node:
+    return apply("cholesky", a)
+
+
+def qr(a: Node, complete: bool = False) -> Node:
+    return apply("qr", a, complete=complete)
+
+
+def eigh(a: Node) -> Node:
+    return apply("eigh", a)
+
+
+def svd(a: Node) -> Node:
+    return apply("svd", a)
 
 
 # -- control -------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
-"""The interpreter: evaluates a graph node by node with NumPy. It is the definition of what a graph
-means."""
+"""The interpreter: evaluates a graph node by node, with NumPy: the definition of its meaning."""
 
 from __future__ import annotations
 

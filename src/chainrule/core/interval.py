@@ -20,8 +20,7 @@ _KEEP = ("reshape", "permute", "broadcast", "slice", "flip", "reduce_max", "redu
 
 
 def interval(node: Node, depth: int = DEPTH) -> Interval:
-    """The bounds of an integer or bool node, both included; those of its dtype where nothing more
-    is known."""
+    """The bounds of an integer or bool node, included; those of its dtype if no more is known."""
     whole = _of_dtype(node.dtype)
     if not node.size or not depth:
         return whole

@@ -6,9 +6,8 @@
 Nodes have one value, a loop has many: each result is a node of its own, `scan(*inputs; body,
 result)`, where inputs are the first carries, the stacked arrays (length, ...) and the fixed values.
 ``result`` is the number of a carry (its value after the last step) or a node of the body (its
-values at all steps, stacked). Nodes with equal inputs and the same body are a *family*: they are
-computed by one loop, so a gradient gets what it needs from the forward loop by asking for more
-results of it.
+values at all steps, stacked). Nodes with equal inputs and the same body are a *family*: one loop
+computes them, and a gradient gets what it needs by asking for more results of it.
 """
 
 from __future__ import annotations

@@ -91,8 +91,7 @@ _blamed: ContextVar[tuple[str, int] | None] = ContextVar("blamed", default=None)
 
 
 def intern(primitive: Primitive, inputs: tuple[Node, ...], params: dict[str, Any]) -> Node:
-    """The node for ``primitive(*inputs, **params)``; its shape and dtype come from the primitive's
-    rule."""
+    """The node for ``primitive(*inputs, **params)``; shape and dtype from the primitive's rule."""
     key = (primitive.name, tuple(i.id for i in inputs), tuple(params.items()))
     found = _interned.get(key)
     if found is not None:

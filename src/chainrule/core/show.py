@@ -21,8 +21,7 @@ _COMMENT_COLUMN = 72
 
 
 def show(outputs: Sequence[Node], *, lines: bool = True) -> str:
-    """The text of all nodes the outputs depend on; with ``lines``, each with the user's source
-    line."""
+    """The text of all nodes the outputs depend on; with ``lines``: and the user's lines."""
     order = by_structure(outputs)
     number = {node: i for i, node in enumerate(order)}
     text = [_line(node, number, lines) for node in order]

@@ -1,5 +1,4 @@
-"""Checks a graph: every node is what its primitive says it is. Run after every pass in the
-tests."""
+"""Checks a graph: every node is what its primitive says. Run after every pass in the tests."""
 
 from __future__ import annotations
 

@@ -17,9 +17,8 @@ LIMIT = 1 << 32
 def read_npz(path: str | Path, limit: int = LIMIT) -> dict[str, Array]:
     """The arrays in an NPZ file, by name, each with its own dtype.
 
-    Raises DataError for Python objects (they are pickles, which can run code), for a damaged file,
-    and if the arrays have more than ``limit`` bytes together (4 GB): a small file can unpack to
-    very many.
+    Raises DataError for Python objects (they are pickles, which can run code), a damaged file, and
+    more than ``limit`` bytes of arrays (4 GB): a small file can unpack to very many.
 
     >>> import tempfile
     >>> import numpy as np

@@ -1,8 +1,7 @@
 """Augmentations: functions of one example, for ``Batches(augment=...)``.
 
 They are tensor code like any other and run inside the program. What they draw is a function of the
-seed, the epoch and the row. uint8 stays uint8: what leaves 0 ... 255 is cut off, and halves are
-rounded to even.
+seed, the epoch and the row. uint8 stays uint8: clipped to 0 ... 255, halves rounded to even.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ Range = float | tuple[float, float]
 
 
 class RandomFlip:
-    """An image (..., H, W) mirrored along ``axis`` with probability ``p``: left and right change
-    places.
+    """An image (..., H, W) mirrored along ``axis`` with probability ``p``: left and right swap.
 
     ``both``: x and y, which is a picture too (a mask), alike.
 
@@ -52,9 +50,8 @@ class RandomFlip:
 class RandomCrop:
     """A piece of ``size`` (height, width) of an image (..., H, W); each place in it is alike.
 
-    ``padding``: so many pixels of ``fill`` are put around it on all four sides first. A size of
-    None is that of the image, which is then moved by up to ``padding`` pixels. ``both``: the same
-    piece of y.
+    ``padding``: first so many pixels of ``fill`` are put on all four sides. Without a size it is
+    the image's, which is then moved by up to ``padding`` pixels. ``both``: the same piece of y.
 
     >>> import chainrule as cr
     >>> from chainrule.data import RandomCrop
@@ -202,8 +199,7 @@ class RandomBrightness:
 
 
 class RandomContrast:
-    """m + (x - m) · ``factor``, with m the mean of the image; of a pair (low, high) a factor
-    between is drawn.
+    """m + (x - m) · ``factor``, m the image's mean; of a pair (low, high) a factor is drawn.
 
     >>> import chainrule as cr
     >>> from chainrule.data import RandomContrast

@@ -42,8 +42,7 @@ class Batches:
     to the same, or several; what it draws (`cr.rand`, ...) is a function of (seed, epoch, row).
     ``rank``, ``of``: this process draws its part of batches of ``of`` times ``batch_size`` rows.
 
-    Raises DataError for arrays of unequal length or without rows, NaN, and if the rows are fewer
-    than a batch.
+    Raises DataError for arrays of unequal length or without rows, NaN, fewer rows than a batch.
 
     >>> import chainrule as cr
     >>> from chainrule.data import Batches

@@ -81,8 +81,7 @@ def _ranked(pair: Pair, count: int) -> tuple[int, tuple[int, ...], Pair]:
 
 
 class BytePairs:
-    """Splits text into entries of a vocabulary; of two pairs that could be joined, that of the
-    earlier entry is."""
+    """Splits text into entries of a vocabulary, joining pairs in the order of their entries."""
 
     def __init__(self, vocabulary: Sequence[bytes]) -> None:
         self.number = {entry: i for i, entry in enumerate(vocabulary)}

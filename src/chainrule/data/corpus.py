@@ -13,7 +13,7 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from .byte_pairs import SIZE, BytePairs, learn_byte_pairs
-from .known_files import KnownFile, KnownSet
+from .known_files import KnownSet, files_of
 from .unpacking import unpacked
 
 UNITS = ("bytes", "characters", "words", "pairs")
@@ -25,13 +25,7 @@ _BOM = b"\xef\xbb\xbf"
 _SHAKESPEARE = KnownSet(
     "Tiny Shakespeare",
     ("tinyshakespeare",),
-    (
-        KnownFile(
-            "input.txt",
-            1_115_394,
-            "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        ),
-    ),
+    files_of("input.txt 1115394 86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"),
     "https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt",
     "the text is in the public domain; the repository is MIT",
     ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",),
@@ -39,11 +33,7 @@ _SHAKESPEARE = KnownSet(
 _NAMES = KnownSet(
     "first names (makemore)",
     ("names",),
-    (
-        KnownFile(
-            "names.txt", 228_145, "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
-        ),
-    ),
+    files_of("names.txt 228145 0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"),
     "https://github.com/karpathy/makemore, names.txt",
     "MIT; the names are from public lists of the US Social Security Administration",
     ("https://raw.githubusercontent.com/karpathy/makemore/master/",),

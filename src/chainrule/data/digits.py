@@ -10,8 +10,7 @@ from ..core.node import Array
 
 
 def load_digits() -> tuple[Array, Array]:
-    """1797 handwritten digits of 8 × 8 pixels: images float32 (1797, 64), 0 to 16; labels int64
-    (1797,).
+    """1797 handwritten digits of 8 × 8 pixels: float32 (1797, 64), 0 to 16; labels int64 (1797,).
 
     The same numbers in the same order as ``sklearn.datasets.load_digits(return_X_y=True)``.
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (test part), UCI

@@ -47,8 +47,7 @@ def make_spirals(
     int64 (2n,).
 
     Point i of the first is r (sin a, cos a), with a = π i / 16 and r = 6.5 (104 - i) / 104 for i
-    from 0 to 96; the second is its mirror image through 0. ``noise``: the standard deviation of
-    what is added.
+    from 0 to 96; the second is its mirror image through 0. ``noise``: a standard deviation.
 
     >>> from chainrule.data import make_spirals
     >>> x, y = make_spirals()
@@ -142,8 +141,7 @@ def make_sums(
     """Sums to be written: "12+7=" and "91", the digits of 19 with the least first; both numbers
     have 1 to ``digits`` digits.
 
-    5 % of all pairs of numbers, the same ones always, are ``held_out``; the others are for
-    training.
+    5 % of all pairs of numbers, always the same, are ``held_out``; the others are for training.
 
     >>> from chainrule.data import make_sums
     >>> make_sums(2, digits=2)

@@ -17,7 +17,19 @@ from ..core.node import Array
 from ..errors import DataError, MissingExtraError, OptionError
 from .unpacking import check_member
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+)
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 1 << 26
 """The most pixels of one image: a small file can unpack to very many."""
@@ -52,13 +64,13 @@ def load_image_folder(
     Classes are the folders' names, sorted as words ("10" before "2"): ``classes`` of the result
     says which has which number. Give the training set's to a validation folder, so that labels go
     by name although a class is missing there. Names that begin with a dot, and files that are no
-    images, are left out. ``size``: (height, width) all images are scaled to; without it they must
-    be equal. ``mode``: "RGB", or "L" for grey; ``channels="last"``: (N, height, width, channels).
-    Needs Pillow: ``pip install 'chainrule[images]'``.
+    images, are left out. What is transparent is white. ``size``: (height, width) all images are
+    scaled to; without it they must be equal. ``mode``: "RGB", or "L" for grey;
+    ``channels="last"``: (N, height, width, channels). Needs Pillow:
+    ``pip install 'chainrule[images]'``.
 
-    Raises DataError for a class without images, a class that is not in ``classes``, a damaged
-    image, images of unequal size or of more than 64 million pixels, and names that lead out of an
-    archive.
+    Raises DataError for a class without images, one not in ``classes``, a damaged image, images of
+    unequal size or of more than 64 million pixels, and names that lead out of an archive.
     """
     if mode not in ("RGB", "L"):
         raise OptionError(f'load_image_folder: mode is "RGB" or "L", got {mode!r}')
@@ -193,6 +205,14 @@ def _pillow() -> Any:
     return Image
 
 
+def _on_white(image: Any) -> Any:
+    """What is transparent has a colour too, often black as the strokes; nobody sees it."""
+    if not image.has_transparency_data:
+        return image
+    white = _pillow().new("RGBA", image.size, "white")
+    return _pillow().alpha_composite(white, image.convert("RGBA"))
+
+
 def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) -> Array:
     """An image (height, width, channels), uint8."""
     image_of = _pillow()
@@ -212,7 +232,7 @@ def _decoded(data: bytes, name: str, mode: str, size: tuple[int, int] | None) ->
                     raise DataError(
                         f"{name}: more than 8 bits a channel (mode {opened.mode}); save it with 8"
                     )
-                image: Any = ImageOps.exif_transpose(opened).convert(mode)
+                image: Any = _on_white(ImageOps.exif_transpose(opened)).convert(mode)
                 if size is not None:
                     image = image.resize((size[1], size[0]), image_of.Resampling.BILINEAR)
     except DataError:

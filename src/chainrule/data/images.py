@@ -21,6 +21,7 @@ from .image_folder import (
     load_image_folder,
     sizes_of,
 )
+from .labels import class_numbers, labels_in
 
 Size = int | tuple[int, int]
 LIMIT = 64
@@ -41,10 +42,9 @@ def load_images(
     width), labels ``y`` (N,), the names of the classes, and those of the files (or "row 1", ...).
 
     ``path``: a folder (or .zip file) of one folder a class; a folder with the IDX files of MNIST's
-    family or the binary files of CIFAR-10, or one of these files (IDX: that of the images; its
-    labels lie beside it); an NPZ file with ``x`` and ``y``, or ``x_train``, ``y_train``,
-    ``x_test``, ``y_test`` (uint8, channels first or last, or none). ``part``: "train" or "test",
-    where there are two.
+    family or CIFAR-10's, or one of these files (IDX: that of the images; its labels lie beside it);
+    an NPZ file with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test`` (uint8,
+    channels first or last, or none). ``part``: "train" or "test", where there are two.
 
     Pictures are scaled to ``size`` (height, width); without it they keep the size they have, or, if
     that differs or is more than 64 x 64, are scaled to no more than this. ``mode``: "L" (grey) or
@@ -70,7 +70,7 @@ def load_images(
     if arrays is None:
         found = _pictures(path, size, mode, classes)
     else:
-        found = _of_arrays(path, *arrays, classes)
+        found = images_of(*arrays, classes, str(path))
         if mode is not None and found.x.shape[1] != {"L": 1, "RGB": 3}[mode]:
             raise DataError(f"{path}: images of {found.x.shape[1]} channels; the mode is {mode}")
         if size is not None and found.x.shape[2:] != as_size(size):
@@ -83,8 +83,7 @@ def load_images(
 def load_image_files(
     paths: str | Path | Sequence[str | Path], size: Size, mode: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """Images without classes: ``x`` uint8 (N, channels, height, width) scaled to ``size``, and the
-    name of each.
+    """Images without classes: uint8 (N, channels, height, width) scaled to ``size``; and names.
 
     ``paths``: pictures, folders (all pictures in them, at any depth), .zip files, or arrays as in
     `load_images`, of that size. Raises DataError for a file that is none, and where there are none.
@@ -180,33 +179,23 @@ def _pictures(
     return found._replace(x=np.ascontiguousarray(found.x[:, :1])) if not mode and grey else found
 
 
-def _of_arrays(
-    path: Path, x: Any, y: Any, named: Sequence[str] | None, classes: Sequence[str] | None
+def images_of(
+    x: Any, y: Any, named: Sequence[str] | None, classes: Sequence[str] | None, name: str
 ) -> ImageFolder:
-    images, labels = as_images(x, str(path)), np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or len(labels) != len(images):
-        raise DataError(f"{path}: {len(images)} images and labels of the shape {labels.shape}")
-    if named is not None:
-        words = np.array([str(named[int(i)]) for i in labels])
-    else:
-        words = labels.astype(str) if labels.dtype.kind in "iubUS" else np.array([])
-        if labels.dtype.kind not in "iubUS":
-            raise DataError(f"{path}: labels are whole numbers or words, got {labels.dtype}")
-    if classes is None:
-        listed = list(map(str, named)) if named is not None else np.unique(words).tolist()
-        if labels.dtype.kind in "iub" and named is None:
-            listed = [str(i) for i in np.unique(labels)]
-        classes = listed
-    number = {name: i for i, name in enumerate(classes)}
-    unknown = sorted(set(words.tolist()) - set(number))
-    if unknown:
-        raise DataError(f"{path}: the class {unknown[0]!r} is none of {', '.join(classes)}")
-    files = tuple(f"row {i + 1}" for i in range(len(images)))
-    return ImageFolder(
-        images, np.array([number[w] for w in words], np.int64), tuple(classes), files
-    )
+    """Arrays of images and labels as a folder of them. ``named``: what the numbers in ``y`` mean;
+    ``classes``: names in the order of their numbers, as those of a model."""
+    images, labels = as_images(x, name), labels_in(y)
+    if named is not None and labels.dtype.kind in "iu":
+        outside = labels[(labels < 0) | (labels >= len(named))]
+        if len(outside):
+            raise DataError(
+                f"{name}: the label {outside[0]} is no number of the {len(named)} classes; they "
+                f"are 0 to {len(named) - 1}"
+            )
+        labels = np.array(named)[labels]
+    known = classes if classes is not None else named
+    numbers, found = class_numbers(labels, len(images), known, name, "images")
+    return ImageFolder(images, numbers, found, tuple(f"row {i + 1}" for i in range(len(images))))
 
 
 def _arrays(

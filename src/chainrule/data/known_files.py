@@ -46,6 +46,16 @@ class KnownFile:
             )
 
 
+def files_of(table: str, inner: bool = False) -> tuple[KnownFile, ...]:
+    """The files of a table, in each line a name, a size and a checksum.
+
+    >>> files_of("names.txt 12 0a30", inner=True)
+    (KnownFile(name='names.txt', size=12, checksum='0a30', inner=True),)
+    """
+    rows = map(str.split, table.strip().splitlines())
+    return tuple(KnownFile(name, int(size), checksum, inner) for name, size, checksum in rows)
+
+
 @dataclass(frozen=True)
 class KnownSet:
     """A data set: the folders it may be in, its files, and where they come from."""

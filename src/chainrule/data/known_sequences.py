@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import OptionError
-from .known_files import KnownFile, KnownSet
+from .known_files import KnownSet, files_of
 from .sequences import Sequences, read_ts
 
 SEQUENCES = ("BasicMotions", "JapaneseVowels", "ItalyPowerDemand", "GunPoint")
@@ -17,82 +17,32 @@ SERIES = {
     "sunspots": "monthly-sunspots.csv",
     "temperatures": "daily-min-temperatures.csv",
 }
+_SEQUENCE_FILES = """
+BasicMotions_TRAIN.ts.gz 227790 8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6
+BasicMotions_TEST.ts.gz 227713 79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc
+JapaneseVowels_TRAIN.ts.gz 487971 68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd
+JapaneseVowels_TEST.ts.gz 649132 b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462
+ItalyPowerDemand_TRAIN.ts.gz 18300 341269cb7e6cef96846b30e774580beec79addb93848ba360145219115a74b7c
+ItalyPowerDemand_TEST.ts.gz 274054 26122451f87dd0387ef90b18bc8a86c041371b8a1c068004922b939971247144
+GunPoint_TRAIN.ts.gz 84188 f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5
+GunPoint_TEST.ts.gz 252305 79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e
+"""
 _SEQUENCES = KnownSet(
     "sequences of the UCR and UEA archives",
     ("sequence_classification",),
-    (
-        KnownFile(
-            "BasicMotions_TRAIN.ts.gz",
-            227_790,
-            "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6",
-            inner=True,
-        ),
-        KnownFile(
-            "BasicMotions_TEST.ts.gz",
-            227_713,
-            "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc",
-            inner=True,
-        ),
-        KnownFile(
-            "JapaneseVowels_TRAIN.ts.gz",
-            487_971,
-            "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
-            inner=True,
-        ),
-        KnownFile(
-            "JapaneseVowels_TEST.ts.gz",
-            649_132,
-            "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
-            inner=True,
-        ),
-        KnownFile(
-            "ItalyPowerDemand_TRAIN.ts.gz",
-            18_300,
-            "341269cb7e6cef96846b30e774580beec79addb93848ba360145219115a74b7c",
-            inner=True,
-        ),
-        KnownFile(
-            "ItalyPowerDemand_TEST.ts.gz",
-            274_054,
-            "26122451f87dd0387ef90b18bc8a86c041371b8a1c068004922b939971247144",
-            inner=True,
-        ),
-        KnownFile(
-            "GunPoint_TRAIN.ts.gz",
-            84_188,
-            "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5",
-            inner=True,
-        ),
-        KnownFile(
-            "GunPoint_TEST.ts.gz",
-            252_305,
-            "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e",
-            inner=True,
-        ),
-    ),
+    files_of(_SEQUENCE_FILES, inner=True),
     "https://github.com/aeon-toolkit/aeon, aeon/datasets/data",
     "data of the UCR and UEA archives, for research",
 )
+_SERIES_FILES = """
+monthly-airline-passengers.csv 2180 8cb51be753a718d9be5d76d7e238cc224792754676adc21faa59e954b0201621
+monthly-sunspots.csv 45039 c4ec8cc57d9f6fb6ecdb3e1f37f25b6f4badd5124c55931052b0cd2fc3bc71f3
+daily-min-temperatures.csv 67921 8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da
+"""
 _SERIES = KnownSet(
     "small time series",
     ("timeseries",),
-    (
-        KnownFile(
-            "monthly-airline-passengers.csv",
-            2_180,
-            "8cb51be753a718d9be5d76d7e238cc224792754676adc21faa59e954b0201621",
-        ),
-        KnownFile(
-            "monthly-sunspots.csv",
-            45_039,
-            "c4ec8cc57d9f6fb6ecdb3e1f37f25b6f4badd5124c55931052b0cd2fc3bc71f3",
-        ),
-        KnownFile(
-            "daily-min-temperatures.csv",
-            67_921,
-            "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da",
-        ),
-    ),
+    files_of(_SERIES_FILES),
     "https://github.com/jbrownlee/Datasets",
     "public collections of time series",
 )

@@ -1,5 +1,4 @@
-"""Sequences whose answer lies far back (Hochreiter & Schmidhuber, 1997), each a function of a
-seed."""
+"""Sequences whose answer lies far back (Hochreiter & Schmidhuber, 1997), functions of a seed."""
 
 from __future__ import annotations
 

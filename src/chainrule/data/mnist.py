@@ -9,34 +9,27 @@ import numpy as np
 
 from ..core.node import Array
 from .idx import idx_of
-from .known_files import KnownFile, KnownSet
+from .known_files import KnownSet, files_of
 from .unpacking import unpacked
 
 Part = tuple[Array, Array]
 _SIZES = (47_040_016, 60_008, 7_840_016, 10_008)
-_NAMES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
+_FILES = """
+train-images-idx3-ubyte.gz 47040016 ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
+train-labels-idx1-ubyte.gz 60008 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5
+t10k-images-idx3-ubyte.gz 7840016 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
+t10k-labels-idx1-ubyte.gz 10008 ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
+"""
+_FASHION_FILES = """
+train-images-idx3-ubyte.gz 26421880 8d4fb7e6c68d591d4c3dfef9ec88bf0d
+train-labels-idx1-ubyte.gz 29515 25c81989df183df01b3e8a0aad5dffbe
+t10k-images-idx3-ubyte.gz 4422102 bef4ecab320f06d8554ea6380940ec79
+t10k-labels-idx1-ubyte.gz 5148 bb300cfdad3c16e7a12a480ee83cd310
+"""
 _MNIST = KnownSet(
     "MNIST",
     ("mnist", "MNIST/raw"),
-    tuple(
-        KnownFile(name, size, checksum, inner=True)
-        for name, size, checksum in zip(
-            _NAMES,
-            _SIZES,
-            (
-                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            ),
-            strict=True,
-        )
-    ),
+    files_of(_FILES, inner=True),
     "http://yann.lecun.com/exdb/mnist",
     "Y. LeCun, C. Cortes and C. Burges; commonly given as CC BY-SA 3.0",
     (
@@ -47,20 +40,7 @@ _MNIST = KnownSet(
 _FASHION = KnownSet(
     "Fashion-MNIST",
     ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
-    tuple(
-        KnownFile(name, size, checksum)
-        for name, size, checksum in zip(
-            _NAMES,
-            (26_421_880, 29_515, 4_422_102, 5_148),
-            (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "bef4ecab320f06d8554ea6380940ec79",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-            ),
-            strict=True,
-        )
-    ),
+    files_of(_FASHION_FILES),
     "https://github.com/zalandoresearch/fashion-mnist",
     "MIT, Zalando SE",
     ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",),

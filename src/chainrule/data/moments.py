@@ -81,8 +81,7 @@ class DateColumn:
 
     @classmethod
     def from_json(cls, c: Mapping[str, Any]) -> DateColumn:
-        """What the JSON of a model says. Raises KeyError, TypeError or ValueError if it is
-        damaged."""
+        """What the JSON of a model says. Raises KeyError, TypeError or ValueError if damaged."""
         names = ("first", "mean", "std", "year_mean", "year_std")
         numbers = {k: float(c[k]) for k in names}
         parts, order = tuple(c["parts"]), c["order"]

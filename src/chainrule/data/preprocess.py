@@ -70,8 +70,7 @@ class Preprocessor:
         reading: Reading | None = None,
         link: str = "",
     ) -> Preprocessor:
-        """Learn from a table; ``task``: "binary", "multiclass", "regression", or "auto" (by the
-        target).
+        """Learn from a table; ``task``: "binary", "multiclass", "regression", "auto" (by target).
 
         Several targets are several numbers to predict. Columns named in ``categorical`` are
         categories even where they are numbers; ``reading``: what else is known of how cells are to
@@ -124,9 +123,8 @@ class Preprocessor:
     def pieces(
         self, data: Any, targets: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[tuple[Array, Table]]:
-        """The network's inputs, float32 (some rows, width), piece by piece, each with the columns
-        it was made of; ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes`
-        at the end.
+        """The network's inputs, float32 (some rows, width), piece by piece, each with its columns;
+        ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes` at the end.
 
         Raises DataError naming missing columns, and columns that hold words where numbers were.
         """
@@ -211,8 +209,7 @@ class Preprocessor:
         return np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
 
     def targets(self, data: Any) -> Array:
-        """int64 (rows,) class numbers, or float32 (rows, targets) standardised; no value may be
-        missing."""
+        """int64 (rows,) classes, or float32 (rows, targets) standardised; none may be missing."""
         source, names = self.read(data), self.target_names
         for name in names:
             if name not in source.columns:

@@ -106,8 +106,7 @@ def read_table(path: str | Path, header: bool = True, **options: Any) -> Table:
 def source_of(data: Any, name: str = "the table") -> Understood:
     """A Source of a Source, a path, a Table, a dict of columns, or a DataFrame of any kind.
 
-    Frames are read through narwhals (pandas, polars, pyarrow, ...), or the Arrow interface
-    (``__arrow_c_stream__``).
+    Frames are read through narwhals (pandas, polars, ...) or Arrow (``__arrow_c_stream__``).
 
     >>> from chainrule.data import source_of
     >>> s = source_of({"size": [1.5, None], "colour": ["red", "blue"]})
@@ -146,8 +145,7 @@ def _raw(data: Any, name: str) -> Source:
 
 
 def column_names(names: Any) -> list[str]:
-    """Columns as the user names them, one or several, by their text: a DataFrame may number its
-    columns."""
+    """Columns as the user names them, by their text: a DataFrame may number its columns."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         return [str(names)]
     return [str(n) for n in names]

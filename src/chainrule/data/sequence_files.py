@@ -11,6 +11,7 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from .arrays_npz import read_npz
+from .labels import class_numbers, labels_in
 from .sequences import Sequences, read_ts
 
 
@@ -28,7 +29,7 @@ def load_sequences(
     are no padding (all, if there are none), and ``y`` (N,) are classes (words or whole numbers) or
     values to be predicted (floats). Arrays may be named ``x_train``, ``x_test`` and so on:
     ``part`` says which. ``classes``: names in the order of their numbers, as those of a model.
-    ``labels``: whether there must be some. Raises DataError for what is none of this.
+    ``labels``: whether they are asked for. Raises DataError for what is none of this.
 
     >>> import tempfile
     >>> import numpy as np
@@ -44,7 +45,7 @@ def load_sequences(
         raise OptionError(f'load_sequences: part is "train" or "test", got {part!r}')
     path = Path(path)
     if path.name.lower().removesuffix(".gz").endswith(".ts"):
-        found = read_ts(path, classes)
+        found = read_ts(path, classes if labels else None)
         if labels and not len(found.y):
             raise DataError(f"{path}: its sequences have neither a class nor a value")
         return found
@@ -58,7 +59,7 @@ def load_sequences(
             "y_train)"
         )
     x = sequences_of(arrays["x"], arrays["lengths"], str(path))
-    if arrays["y"] is None:
+    if not labels or arrays["y"] is None:
         return Sequences(x, np.zeros(0), tuple(classes or ()), path.name)
     y, named = labels_of(arrays["y"], len(x), classes, str(path))
     return Sequences(x, y, named, path.name)
@@ -107,26 +108,14 @@ def labels_of(
     y: Any, rows: int, classes: Sequence[str] | None, name: str
 ) -> tuple[Array, tuple[str, ...]]:
     """Numbers of classes and their names; or values, float32 (N,), and no names."""
-    labels = np.asarray(y)
-    if labels.shape != (rows,):
-        raise DataError(f"{name}: {rows} sequences and labels of the shape {labels.shape}")
-    if labels.dtype.kind == "f":
-        if classes:
-            raise DataError(f"{name}: the labels are values, the model knows classes")
-        if not np.isfinite(labels).all():
-            raise DataError(
-                f"{name}: label {int((~np.isfinite(labels)).argmax()) + 1} is no number"
-            )
-        return labels.astype(np.float32), ()
-    if labels.dtype.kind not in "iubUS":
-        raise DataError(f"{name}: labels are words or numbers, got {labels.dtype}")
-    named = tuple(str(c) for c in np.unique(labels)) if classes is None else tuple(classes)
-    number = {c: i for i, c in enumerate(named)}
-    words = [str(c) for c in labels.tolist()]
-    unknown = sorted(set(words) - set(number))
-    if unknown:
-        raise DataError(f"{name}: the class {unknown[0]!r} is none of {', '.join(named)}")
-    return np.array([number[w] for w in words], np.int64), named
+    labels = labels_in(y)
+    if labels.dtype.kind != "f" or labels.shape != (rows,):
+        return class_numbers(labels, rows, classes, name, "sequences")
+    if classes:
+        raise DataError(f"{name}: the labels are values, the model knows classes")
+    if not np.isfinite(labels).all():
+        raise DataError(f"{name}: label {int((~np.isfinite(labels)).argmax()) + 1} is no number")
+    return labels.astype(np.float32), ()
 
 
 def _named(held: dict[str, Array], name: str, part: str) -> Array | None:

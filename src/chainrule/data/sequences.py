@@ -47,9 +47,8 @@ def pad_sequences(
     """Sequences (T, ...) of unequal length as one array (N, T, ...), and their lengths, int64 (N,).
 
     What is beyond the end of each is ``value``: 0 for floats; for integers -100, which losses and
-    metrics leave out (``ignore_index``), since 0 is a class. Raises DataError for no sequences, for
-    one without elements, for shapes that differ in more than the length, and for one longer than
-    ``length``.
+    metrics leave out (``ignore_index``), since 0 is a class. Raises DataError for no sequences, one
+    without elements or longer than ``length``, and shapes that differ in more than the length.
 
     >>> from chainrule.data import pad_sequences
     >>> pad_sequences([[1, 2, 3], [4]])

@@ -19,8 +19,7 @@ from ..tensor.value import Value
 def split_rows(
     rows: int, fraction: float, seed: int, classes: Array | None = None
 ) -> tuple[Array, Array]:
-    """Sorted row numbers (kept, held); of every class about ``fraction`` is held, and one row at
-    least kept.
+    """Sorted row numbers (kept, held); ``fraction`` of every class is held, one row at least kept.
 
     >>> import numpy as np
     >>> from chainrule.data.split import split_rows
@@ -59,12 +58,11 @@ def train_test_split(
 ) -> list[Any]:
     """Each array (rows first) in two parts: ``x_train, x_test, y_train, y_test``, of the same rows.
 
-    ``test_size``, ``train_size``: a fraction of the rows or their number; a quarter is for the
-    test if neither is given. ``stratify``: one label a row, of which both parts have equal shares.
+    ``test_size``, ``train_size``: a fraction of the rows or their number; a quarter is for the test
+    if neither is given. ``stratify``: one label a row, of which both parts have equal shares.
     ``groups``: one name a row; all rows of a group are in one part. ``shuffle=False``: the last
-    rows are the test, as for rows in the order of time. ``random_state``: a seed; None: another
-    split each time. Raises DataError for arrays of unequal length, classes of one row, and parts
-    without rows.
+    rows are the test, for rows in order of time. ``random_state``: a seed; None: another split each
+    time. Raises DataError for arrays of unequal length, classes of one row, parts without rows.
 
     >>> import numpy as np
     >>> from chainrule.data import train_test_split
@@ -204,8 +202,7 @@ class KFold:
     KFold(5).split(x):`` gives sorted row numbers.
 
     The folds are pieces of the rows in their order, or of a random one if ``shuffle``. With
-    ``stratify`` each has equal shares of the classes ``y``, with ``groups`` all rows of a group
-    are in one fold.
+    ``stratify`` each has equal shares of the classes ``y``, with ``groups`` a group is in one fold.
 
     >>> from chainrule.data import KFold
     >>> [test.tolist() for _, test in KFold(2).split([1, 2, 3, 4])]

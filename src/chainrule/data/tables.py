@@ -110,8 +110,7 @@ class Table:
         return words_array([None if v != v else word_of(v) for v in different])[index]
 
     def shown(self, name: str) -> Array:
-        """object (rows,): a column for people: words, numbers without a needless ``.0``, dates;
-        "" where missing."""
+        """object (rows,), for people: words, numbers without ``.0``, dates; "" where missing."""
         words = [("" if w is None else w) for w in self.words(name).tolist()]
         if self.is_date(name):  # no time of the day, if there is none in the column
             words = [w.removesuffix(".000000") for w in words]
@@ -120,8 +119,7 @@ class Table:
         return words_array(words)
 
     def moments(self, name: str) -> Array:
-        """datetime64[us] (rows,): a column as dates; DataError names the first value that is
-        none."""
+        """datetime64[us] (rows,): a column as dates; DataError names the first that is none."""
         values = self.columns[name]
         if self.is_date(name):
             return values
@@ -188,8 +186,7 @@ def too_many_columns(source: str, count: int) -> DataError:
 def words_of(column: Any, source: str, name: str, first_row: int = 0) -> Array:
     """object (n,): a polars or narwhals Series of strings; equal long ones are one object.
 
-    A file may say a long word once and use it in every row: then the words are made a few at a
-    time.
+    A file may say a long word once and use it in every row: words are made a few at a time.
     """
     lengths = column.str.len_chars()
     longest = lengths.max() or 0

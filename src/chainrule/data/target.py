@@ -41,8 +41,7 @@ class Answers:
         return np.asarray(self.values >= 0)
 
     def scale(self, kept: Array, link: str = "") -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of the ``kept`` rows' numbers (or of their logarithms); none
-        of classes."""
+        """Mean and standard deviation of the ``kept`` numbers (or logarithms); not of classes."""
         if self.task != "regression":
             return [], []
         values = np.log1p(self.values[kept]) if link == "log1p" else self.values[kept]
@@ -55,8 +54,7 @@ class Answers:
 def learn_answers(source: Understood, names: Sequence[str], task: str) -> Answers:
     """Read the target's columns once; ``task`` "auto": by their values.
 
-    Raises DataError where nothing can be learned from them, OptionError for a task that does not
-    fit.
+    Raises DataError if nothing can be learned from them, OptionError for a task that does not fit.
     """
     if task not in ("auto", *TASKS):
         raise OptionError(f'task is "auto", "binary", "multiclass" or "regression", got {task!r}')

@@ -69,8 +69,7 @@ class TextSource(Source):
         encoding: str | None = None,
         name: str = "",
     ) -> None:
-        """Read the whole file once; ``name``: what messages call it. Raises DataError with the line
-        of what is wrong."""
+        """Read the whole file once; ``name``: of it in messages. Raises DataError with the line."""
         self.name, self.path, self.header = name or str(path), path, header
         self._polars = extra("polars", f"reading {path.name}")
         said: list[str] = []

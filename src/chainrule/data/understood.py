@@ -49,11 +49,10 @@ _ASKED = tuple(range(len(KINDS)))
 class Reading:
     """What the user says about how cells are to be read, and what a model knows.
 
-    ``decimal``, ``thousands``: the signs in numbers; ``missing``: words that mean that there is no
-    value, besides the usual ones; ``words``: columns of categories, even if they are numbers;
-    ``text``: columns to be taken as they are written, where only an empty cell has no value;
-    ``dates``: columns of dates, each with its order (see `ORDERS`) or ""; ``known``: the kinds of a
-    model's columns.
+    ``decimal``, ``thousands``: the signs in numbers; ``missing``: more words for no value;
+    ``words``: columns of categories, even if they are numbers; ``text``: columns to be taken as
+    they are written, where only an empty cell has no value; ``dates``: columns of dates, each with
+    its order (see `ORDERS`) or ""; ``known``: the kinds of a model's columns.
     """
 
     decimal: str | None = None

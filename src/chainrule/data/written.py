@@ -223,8 +223,7 @@ def moment_of_number(value: float) -> float:
 
 @lru_cache(maxsize=1 << 14)
 def ways_of(word: str, asked: tuple[int, ...] = tuple(range(len(KINDS)))) -> tuple[int, ...]:
-    """The places in `KINDS`, of those ``asked``, of the ways in which a word is a number or a
-    date."""
+    """Places in `KINDS`, of those ``asked``, of the ways in which a word is a number or a date."""
     if len(word) > LONGEST_CELL:
         return ()
     if not any(c.isdigit() for c in word):

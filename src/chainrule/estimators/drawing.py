@@ -1,5 +1,4 @@
-"""Figures of a model of a table: its learning curve, what it says beside the truth, and which
-columns matter."""
+"""Figures of a model of a table: its learning curve, answers beside truth, which columns matter."""
 
 from __future__ import annotations
 

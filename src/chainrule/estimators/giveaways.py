@@ -118,8 +118,7 @@ def cells_of(part: Array) -> Array:
 
 
 def told(cells: Array, y: Array, classes: int) -> tuple[float, float]:
-    """How many rows the most frequent class of each cell tells right, and the most frequent class
-    of all."""
+    """How many rows the most frequent class of each cell tells right, and that of all."""
     counts = np.zeros((int(cells.max()) + 1, classes), np.int64)
     np.add.at(counts, (cells, y), 1)
     return float(counts.max(1).sum() / len(y)), float(np.bincount(y).max() / len(y))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from ..core.node import Array
-from ..data import load_image_files, load_images
+from ..data import Batches, load_image_files, load_images
 from ..data.augment import (
     RandomBrightness,
     RandomContrast,
@@ -21,13 +21,12 @@ from ..data.augment import (
     RandomShift,
 )
 from ..data.image_folder import ImageFolder
-from ..data.images import as_images
+from ..data.images import as_images, images_of
 from ..data.split import split_rows
 from ..errors import DataError, OptionError
-from ..nn import CrossEntropyLoss, Module
+from ..nn import CrossEntropyLoss
 from ..nn.options import check, choice, number
-from ..tensor.transform import vmap
-from ..train import Batch, Trainer
+from ..train import Trainer
 from .image_drawing import draw
 from .image_nets import net_of, pixels_of
 from .learning import (
@@ -105,27 +104,6 @@ def augmentations(names: Sequence[str], classes: int = 1) -> list[Any]:
     return found
 
 
-class _Augmented(Trainer):
-    """Trains on images that are changed at random, each in another way each time."""
-
-    def __init__(self, net: Module, augment: Sequence[Any], **options: Any) -> None:
-        super().__init__(net, **options)
-        self.augment = tuple(augment)
-
-    def training_step(self, batch: Batch) -> Any:
-        """The loss, of changed images in training."""
-        if self.model.training:
-            x, y = batch
-            for change in self.augment:
-                drawn = vmap(change, randomness="different")
-                if getattr(change, "mixes", False):
-                    x, y = drawn(x, y, x.flip(0), y.flip(0))
-                else:
-                    x = drawn(x)
-            batch = batch.replace(x, y)
-        return super().training_step(batch)
-
-
 class ImageModel(NetModel):
     """A trained net for images, with their size, colours and classes.
 
@@ -183,16 +161,18 @@ class ImageModel(NetModel):
         with seeded(chosen.seed):
             pixels = pixels_of(chosen.model, *_moments(x))
             model._make(chosen.dropout, pixels)
-            trainer = _Augmented(
+            trainer = Trainer(
                 model.net,
-                augmentations(chosen.augment, len(found.classes)),
                 loss=CrossEntropyLoss(),
                 optimizer=chosen.make_optimizer(model.net),
                 metrics=["accuracy"],
                 seed=chosen.seed,
             )
+            augment = augmentations(chosen.augment, len(found.classes))
+            chosen = replace(chosen, batch_size=min(chosen.batch_size, len(x)))
+            batches = Batches(x, y, chosen.batch_size, augment=augment)
             interrupted = learn(
-                trainer, chosen, (x, y), (found.x[held], found.y[held]),
+                trainer, chosen, (batches, None), (found.x[held], found.y[held]),
                 progress=progress, callbacks=callbacks, checkpoint=checkpoint,
             )  # fmt: skip
         z = model._scores(found.x[held])
@@ -307,15 +287,7 @@ def _given(
         return load_images(data, part, size=size, mode=mode, classes=classes)
     if labels is None:
         raise OptionError("give the labels of the images: fit(x, labels)")
-    x, words = as_images(data), np.asarray(labels).astype(str)
-    if words.shape != (len(x),):
-        raise DataError(f"{len(x)} images and labels of the shape {words.shape}")
-    named = tuple(np.unique(words).tolist()) if classes is None else tuple(classes)
-    unknown = sorted(set(words.tolist()) - set(named))
-    if unknown:
-        raise DataError(f"the class {unknown[0]!r} is none of {', '.join(named)}")
-    y = np.array([named.index(w) for w in words.tolist()], np.int64)
-    return ImageFolder(x, y, named, tuple(f"row {i + 1}" for i in range(len(x))))
+    return images_of(data, labels, None, classes, "fit" if classes is None else "evaluate")
 
 
 def _moments(x: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Preprocessor
-from .measure import ClassScores, NumberScores, Scores
+from .measure import scores_of
 from .network import Spec, outputs
 from .said import shown
 
@@ -31,7 +31,7 @@ def importances(
     x, y = np.array(x[chosen]), y[chosen]
 
     def error() -> float:
-        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+        scores = scores_of(len(p.classes))
         scores.add(y, shown(p, outputs(spec, weights, x)))
         found = scores.result()
         return -found["accuracy"] if p.classes else found["rmse"]

@@ -31,8 +31,7 @@ ROWS = 256
 @dataclass(frozen=True)
 class LearningOptions(Keywords):
     """How to train: ``validation``, the share of the examples by which the epoch is chosen;
-    ``patience``: epochs without progress before it stops (None: never, and the last epoch is
-    kept)."""
+    ``patience``: epochs without progress before it stops (None: never; the last is kept)."""
 
     validation: float = 0.1
     patience: int | None = 5
@@ -84,8 +83,7 @@ class LearningOptions(Keywords):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The default generator starts from ``seed`` in this block, and goes on afterwards where it
-    was before."""
+    """The default generator starts from ``seed`` in this block, and afterwards where it was."""
     before = default_generator.get_state()
     default_generator.manual_seed(seed)
     try:
@@ -137,8 +135,7 @@ def learn(
 
 
 class Answers:
-    """The outputs of a net for many examples, some at a time, by one compiled program for each
-    size."""
+    """The outputs of a net for many examples, some at a time, by one program for each size."""
 
     def __init__(self, net: nn.Module, f: Callable[..., Any] | None = None) -> None:
         """``f``: what to compute with the net; by default ``net`` itself."""

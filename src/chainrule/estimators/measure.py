@@ -1,37 +1,25 @@
-"""Measures of predictions, gathered piece by piece."""
+"""Measures of predictions, gathered piece by piece (`add`), exact: each AUC is that of all pairs.
+
+What a program sums up while it trains is in `train.measure`.
+"""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 
 import numpy as np
 
 from ..core.node import Array
 
 
-class Scores(ABC):
-    """How good predictions are; `add` pieces, then `result`."""
-
-    rows = 0
-
-    @abstractmethod
-    def add(self, y: Array, prediction: Array) -> None:
-        """Truth and prediction of some rows."""
-
-    @abstractmethod
-    def result(self) -> dict[str, float]:
-        """The measures by name."""
-
-
-class ClassScores(Scores):
+class ClassScores:
     """Accuracy, log loss and F1 (of class 1, or the mean over classes); AUC of two classes.
 
     ``y`` int (rows,) class numbers, ``prediction`` (rows, classes) probabilities.
     """
 
     def __init__(self, classes: int) -> None:
-        self.classes = classes
+        self.rows, self.classes = 0, classes
         self._right = np.zeros(classes, np.int64)  # of each class
         self._total = np.zeros(classes, np.int64)  # true ones + predicted ones
         self._log_loss = 0.0
@@ -64,10 +52,11 @@ class ClassScores(Scores):
         return found | {"macro_f1": float(f1[self._total > 0].mean())}
 
 
-class NumberScores(Scores):
+class NumberScores:
     """RMSE, MAE and R² over all targets, in their unit; both arrays (rows, targets)."""
 
     def __init__(self) -> None:
+        self.rows = 0
         self._squares = self._absolute = self._spread = 0.0
         self._mean: Array = np.zeros(1)
 
@@ -92,6 +81,11 @@ class NumberScores(Scores):
             "mae": self._absolute / numbers,
             "r2": 1 - self._squares / self._spread if self._spread else 0.0,
         }
+
+
+def scores_of(classes: int) -> ClassScores | NumberScores:
+    """Those of so many classes, or (0) of numbers."""
+    return ClassScores(classes) if classes else NumberScores()
 
 
 def auc(y: Array, score: Array) -> float:

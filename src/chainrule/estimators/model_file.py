@@ -163,3 +163,11 @@ def _checksum(text: str, weights: Mapping[str, Array]) -> str:
         digest.update(f"{name} {a.dtype.name} {a.shape}".encode())
         digest.update(np.ascontiguousarray(a).tobytes())
     return digest.hexdigest()
+
+
+def misfit(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The first name whose shapes differ, and how; "" if there is none."""
+    for k in sorted(expected.keys() | found.keys()):
+        if expected.get(k) != found.get(k):
+            return f"{k} is {found.get(k, 'missing')}, expected {expected.get(k, 'none')}"
+    return ""

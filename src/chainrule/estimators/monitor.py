@@ -120,8 +120,7 @@ class Tasks(Callback):
         data: Mapping[str, Any],
         attributes: Callable[[int], dict[str, Any]],
     ) -> None:
-        """``data``: X, y and metadata; ``attributes(epoch)``: those of an estimator fitted so
-        far."""
+        """``data``: X, y, metadata; ``attributes(epoch)``: those of an estimator fitted so far."""
         self.estimator, self.context = estimator, context
         self.data, self.attributes = data, attributes
         self.task: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +19,13 @@ from .model_file import (
     DAMAGE,
     VERSION,
     damaged,
+    misfit,
     numbers_in,
     options_in,
     read_model,
     write_model,
 )
-from .session import INTERRUPTION
+from .session import warn_interrupted
 
 
 class NetModel(ABC):
@@ -81,8 +81,7 @@ class NetModel(ABC):
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file whose metadata describe the model; the file is whole or not
-        there."""
+        """Write a safetensors file whose metadata describe the model; it is whole or not there."""
         return write_model(path, self.kind, self.describe(), self.weights)
 
     @classmethod
@@ -111,13 +110,7 @@ class NetModel(ABC):
         self.net.eval()
         self.training = options.described() | {"epochs_run": len(trainer.history)}
         if interrupted:
-            best = options.patience and len(self.history)
-            warnings.warn(
-                f"{INTERRUPTION}, after {len(self.history)} of {options.epochs} epochs: the model "
-                + ("is that of the best of them" if best else "is as it was then"),
-                UserWarning,
-                stacklevel=3,
-            )
+            warn_interrupted(self.history, options.epochs, options.patience)
 
     def _needs_history(self) -> None:
         if not len(self.history):
@@ -131,13 +124,9 @@ def _take(net: nn.Module, weights: Mapping[str, Array]) -> None:
     """The weights, all of them and no others, each of the shape that the net has."""
     own = {k: v.shape for k, v in net.state_dict().items()}
     found = {k: v.shape for k, v in weights.items()}
-    odd = sorted(k for k in own.keys() | found.keys() if own.get(k) != found.get(k))
+    odd = misfit(own, found)
     if odd:
-        k = odd[0]
-        raise DataError(
-            f"the weights do not fit the net: {k} is {found.get(k, 'missing')}, expected "
-            f"{own.get(k, 'none')}"
-        )
+        raise DataError(f"the weights do not fit the net: {odd}")
     net.load_state_dict(dict(weights))
 
 

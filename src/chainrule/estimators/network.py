@@ -15,7 +15,7 @@ import numpy as np
 from .. import nn, optim
 from ..core.node import Array
 from ..errors import DataError, OptionError
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..tensor.grad_mode import no_grad
 from ..tensor.ops.random import Generator
 from ..tensor.tensor import Tensor
@@ -65,8 +65,7 @@ def check_sizes(name: str, sizes: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class Spec:
-    """The architecture: layer sizes, activation of the hidden layers, dropout after each, and the
-    loss.
+    """The architecture: layer sizes, hidden layers' activation, dropout after each, and the loss.
 
     ``activation`` and ``dropout``: one for all hidden layers, or a tuple with one for each.
     """

@@ -18,8 +18,7 @@ SHOWN = 6
 
 
 def draw(path: str | Path, found: Sequences, said: Array, rows: str, history: History) -> Path:
-    """Panels in one file; ``said``: probabilities, or values (N, 1); ``rows``: what to call
-    them."""
+    """Panels in one file; ``said``: probabilities, or values (N, 1); ``rows``: their name."""
     panels: list[Any] = []
     if len(history):
         what = "cross entropy" if found.classes else "squared error, standardized"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import Sequences, load_sequences, pad_sequences
+from ..data.labels import labels_in
 from ..data.sequence_files import labels_of, sequences_of
 from ..data.split import split_rows
 from ..errors import DataError, OptionError
@@ -176,8 +177,7 @@ class SequenceModel(NetModel):
         return np.asarray(np.array(self.classes)[said.argmax(1)] if self.classes else said[:, 0])
 
     def predict_proba(self, data: Data) -> Array:
-        """The probability of each class, float64 (N, classes). Raises OptionError where values are
-        predicted."""
+        """Class probabilities, float64 (N, classes). Raises OptionError if it predicts values."""
         if not self.classes:
             raise OptionError("probabilities need classes; this model predicts values")
         return np.asarray(self._said(self._read(data)))
@@ -188,9 +188,8 @@ class SequenceModel(NetModel):
         return self._measured(_given(data, labels, self.classes))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw into a file what people look at: the course of the training, answers beside the
-        truth, and sequences with the worst answers, of the validation sequences or those of the
-        last `evaluate`. Needs matplotlib."""
+        """Draw into a file the course of the training, answers beside the truth, and the worst
+        answers of the validation sequences or those of the last `evaluate`. Needs matplotlib."""
         if self._last is None:
             raise OptionError("draw: a model that was loaded needs sequences: call evaluate first")
         return draw(path, *self._last, self.history)
@@ -279,6 +278,8 @@ def _given(data: Data, labels: Any, classes: Sequence[str] | None) -> Sequences:
     if labels is None:
         raise OptionError("give the labels of the sequences: fit(x, labels)")
     x = sequences_of(data)
+    if classes is not None and not classes and labels_in(labels).dtype.kind in "iu":
+        labels = labels_in(labels).astype(np.float32)  # whole numbers are values where values are
     y, named = labels_of(labels, len(x), classes or None, "labels")
     return Sequences(x, y, named, "x")
 

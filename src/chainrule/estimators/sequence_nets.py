@@ -13,8 +13,7 @@ from ..tensor.value import stored
 
 
 class Recurrent(nn.Module):
-    """Layers of a GRU or LSTM; the mean of what they say over the steps, and what they say last,
-    make the scores."""
+    """Layers of a GRU or LSTM; the scores are made of the mean of their outputs and the last."""
 
     def __init__(
         self, kind: type[Any], channels: int, outputs: int, width: int, layers: int, dropout: float

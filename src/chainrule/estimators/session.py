@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from .. import nn
 from ..core.host.forking import free_in_child
 from ..core.node import Array
 from ..runtime.threads import shared_cores
-from ..tensor.value import Value, stored
+from ..tensor.tensor import Tensor
+from ..tensor.value import stored
 from ..train import Batch, EarlyStopping, History, Trainer
 from ..train.interrupt import Interrupts
 from ..train.kept import write_array
@@ -95,10 +97,7 @@ class Session:
         self.start(weights, training)
 
     def start(
-        self,
-        weights: Mapping[str, Array],
-        training: Training,
-        progress: Progress | None = None,
+        self, weights: Mapping[str, Array], training: Training, progress: Progress | None = None
     ) -> None:
         """Take weights and, to go on where a net was left, its progress."""
         self.training = training
@@ -126,7 +125,7 @@ class Session:
             write_array(trainer.alpha, np.asarray(training.l2, trainer.alpha.dtype))
 
     @functools.cached_property
-    def _first_state(self) -> list[tuple[Value, Array]]:
+    def _first_state(self) -> list[tuple[Tensor, Array]]:
         """All of the optimizer's state, and what it is before the first step."""
         optimizer, found = self.trainer.optimizer, []
         for group in optimizer.param_groups:
@@ -243,3 +242,13 @@ def _take(key: Any) -> Session | None:
             if _idle[i][0] == key:
                 return _idle.pop(i)[1]
     return None
+
+
+def warn_interrupted(history: History, epochs: int, patience: int | None) -> None:
+    """Say that Ctrl-C ended a `fit` of the user's, and what the model is."""
+    state = "that of the best of them" if patience and len(history) else "as it was then"
+    warnings.warn(
+        f"{INTERRUPTION}, after {len(history)} of {epochs} epochs: the model is {state}",
+        UserWarning,
+        stacklevel=4,
+    )

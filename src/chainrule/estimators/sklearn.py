@@ -1,5 +1,4 @@
-"""Estimators for scikit-learn: `BackpropClassifier` and `BackpropRegressor`, trained by the
-Trainer."""
+"""Estimators for scikit-learn, `BackpropClassifier` and `BackpropRegressor`, on the Trainer."""
 
 from __future__ import annotations
 
@@ -139,12 +138,11 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         return tags
 
     @telling_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803 - scikit-learn's names
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
         ``X`` (rows, features); ``y`` (rows,) classes, (rows, labels) of 0 and 1, or (rows, targets)
-        of classes; ``sample_weight`` (rows,). Raises OptionError, or DataError (ValueErrors both),
-        before any training.
+        of classes; ``sample_weight`` (rows,). Raises OptionError or DataError before training.
         """
         self._check_options()
         with self._task(as_given(X, y, sample_weight)) as given:
@@ -165,7 +163,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
             weights = self._weigh(y, row_weights(x, sample_weight))
             return self._learn(given, x, y, weights, first)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """One more epoch over these rows, with the optimizer as it was left.
 
         The first call must name all ``classes``; for several targets it is a list with the classes
@@ -284,7 +282,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         """The outputs of each target."""
         return np.split(z, np.cumsum([len(c) for c in self.classes_])[:-1], axis=1)
 
-    def decision_function(self, X: Any) -> Any:  # noqa: N803
+    def decision_function(self, X: Any) -> Any:
         """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels); a
         list for several targets."""
         z = self._outputs(X)
@@ -294,7 +292,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
             return z
         return z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
 
-    def predict_proba(self, X: Any) -> Any:  # noqa: N803
+    def predict_proba(self, X: Any) -> Any:
         """(rows, classes): the probability of each class; or (rows, labels) of each label; for
         several targets a list of the first."""
         z = self._outputs(X)
@@ -304,13 +302,13 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
             return expit(z)
         return np.hstack([expit(-z), expit(z)]) if z.shape[1] == 1 else softmax(z)
 
-    def predict_log_proba(self, X: Any) -> Any:  # noqa: N803
+    def predict_log_proba(self, X: Any) -> Any:
         """The logarithm of `predict_proba`."""
         found = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """(rows,): the most probable class; (rows, labels) of 0 and 1; or (rows, targets)."""
         z = self._outputs(X)
         if self._kind == MULTILABEL:
@@ -321,7 +319,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         index = (z[:, 0] > 0).astype(int) if z.shape[1] == 1 else z.argmax(axis=1)
         return np.asarray(self.classes_[index])
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of rows that are right, for several labels or targets in all of them."""
         if self._kind_or_none() != MULTIOUTPUT:
             return float(super().score(X, y, sample_weight))
@@ -333,8 +331,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
 
 
 class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
-    """A feed-forward regressor of one or several targets, trained by back-propagation in one native
-    program.
+    """A feed-forward regressor of one or several targets, back-propagation in one native program.
 
     With z the net's outputs for a row, t its targets and t' = (t - mean) / std over the rows of the
     first `fit`, the loss of the row is
@@ -401,7 +398,7 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
         return tags
 
     @telling_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from new weights, or with ``warm_start`` from those of the last call.
 
         ``X`` (rows, features), ``y`` (rows,) or (rows, targets), ``sample_weight`` (rows,). Raises
@@ -413,7 +410,7 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
             x, y = self._checked(X, y, first)
             return self._learn(given, x, y, row_weights(x, sample_weight), first)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """One more epoch over these rows, with the optimizer as it was left.
 
         Mean and size of the target are learned in the first call.
@@ -471,7 +468,7 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
         return "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
 
     # -- using -------------------------------------------------------------------------------------
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """(rows,) or (rows, targets)."""
         z = self._outputs(X)
         y = np.exp(z) if self.out_activation_ == "exp" else z * self._std + self._mean

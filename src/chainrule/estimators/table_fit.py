@@ -19,7 +19,7 @@ from ..train import EarlyStopping, History
 from ..train.interrupt import interrupts
 from .doubts import doubts
 from .importance import ROWS
-from .measure import ClassScores, NumberScores, Scores
+from .measure import scores_of
 from .network import Spec, outputs
 from .parts import parts_of
 from .said import shown
@@ -191,7 +191,7 @@ def measured(
 ) -> tuple[dict[str, float], Array]:
     """The measures of the net on rows of the table, and what it says of them."""
     said = shown(p, outputs(spec, weights, x))
-    scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+    scores = scores_of(len(p.classes))
     scores.add(answers.values[rows], said)
     return scores.result(), said
 
@@ -225,6 +225,6 @@ def _constant(answers: Answers, kept: Array) -> Array:
 def _baseline(answers: Answers, constant: Array, rows: Array) -> dict[str, float]:
     """The measures of always answering the most frequent class and the shares, or the mean."""
     asked = answers.values[rows]
-    scores: Scores = ClassScores(len(constant)) if answers.classes else NumberScores()
+    scores = scores_of(len(answers.classes))
     scores.add(asked, np.broadcast_to(constant, (len(asked), len(constant))))
     return scores.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from ..train import History
 from .as_estimator import Labels, estimator_tags, joined
 from .drawing import draw
 from .importance import ROWS, importances
-from .measure import ClassScores, NumberScores, Scores
+from .measure import scores_of
 from .model_file import (
     DAMAGE,
     VERSION,
     damaged,
+    misfit,
     numbers_in,
     options_in,
     read_model,
@@ -29,7 +29,7 @@ from .model_file import (
 )
 from .network import Spec, outputs
 from .said import shown
-from .session import INTERRUPTION
+from .session import warn_interrupted
 from .table_fit import Trained, train_table
 from .table_options import DEFAULTS, TableOptions
 
@@ -106,8 +106,7 @@ class TableModel:
         callbacks: Any,
         checkpoint: Any,
     ) -> TableModel:
-        """Train on a table: a path, a Source, a DataFrame, a dict of columns (see
-        `data.source_of`).
+        """Train on a table: a path, Source, DataFrame or dict of columns (see `data.source_of`).
 
         ``target``: the column to predict, or several; of ``TableModel(...)`` also the values
         themselves. The other options, with their defaults, are those of `TableOptions`. A share
@@ -115,8 +114,7 @@ class TableModel:
         ``split="time:COLUMN"``); training stops when their loss has not improved for ``patience``
         epochs, and the best weights are kept. As these rows chose the epoch, their measures are a
         little too good; ``test`` (a share, "last:N", another table) holds out rows that choose
-        nothing. The table is read three times, in pieces; what is held in memory is its encoded
-        rows.
+        nothing. The table is read three times, in pieces; its encoded rows are held in memory.
 
         ``checkpoint``: a folder (or a `Checkpoint`) that the state of the training is written into;
         a run found there is continued, to the same bits. Ctrl-C ends the training, with a warning:
@@ -131,17 +129,11 @@ class TableModel:
         self._take(found)
         other = chosen.test if found.other else None
         if other is not None:
-            self.test_metrics = self.measure(other)
+            self.test_metrics = self.evaluate(other)
             self.test_baseline = self._measure(other, found.constant)[0]
             self.notes = found.notes
         if self.interrupted:
-            run, best = len(self.history), chosen.patience and len(self.history)
-            warnings.warn(
-                f"{INTERRUPTION}, after {run} of {self.training['epochs']} epochs: the model is "
-                + ("that of the best of them" if best else "as it was then"),
-                UserWarning,
-                stacklevel=3,
-            )
+            warn_interrupted(self.history, self.training["epochs"], chosen.patience)
         return self
 
     def _take(self, found: Trained) -> None:
@@ -178,7 +170,7 @@ class TableModel:
         """Accuracy, or R²; ``target``: its values, where they are no column of ``data``."""
         if Labels.are(target, data):
             data, _, _ = joined(data, target, self.preprocessor.target_names[0])
-        measures = self.measure(data)
+        measures = self.evaluate(data)
         return measures["accuracy" if self.preprocessor.classes else "r2"]
 
     @property
@@ -244,10 +236,13 @@ class TableModel:
         parts = list(self.predictions(source, proba))
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
-    def measure(self, data: Any) -> dict[str, float]:
+    def evaluate(self, data: Any) -> dict[str, float]:
         """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
         unit. Rows without a target are left out."""
         return self._measure(data)[0]
+
+    measure = evaluate
+    """The same: what `evaluate` was called before."""
 
     def importances(self, data: Any) -> dict[str, float]:
         """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if the
@@ -292,7 +287,7 @@ class TableModel:
     ) -> tuple[dict[str, float], Array, Array]:
         """Measures of the net, or of always saying ``constant``; the truth, and what was said."""
         p = self.preprocessor
-        scores: Scores = ClassScores(len(p.classes)) if p.classes else NumberScores()
+        scores = scores_of(len(p.classes))
         left_out, truth, said = 0, [], []
         for x, table in p.pieces(data, targets=True):
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
@@ -346,8 +341,7 @@ class TableModel:
         return {"metrics": self.test_metrics, "baseline": self.test_baseline}
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file whose metadata describe the model; the file is whole or not
-        there."""
+        """Write a safetensors file whose metadata describe the model; it is whole or not there."""
         return write_model(path, "table", self.describe(), self.weights)
 
     @classmethod
@@ -377,21 +371,12 @@ class TableModel:
 
     def _check(self, path: Path) -> None:
         """Weights, network and preprocessing belong together."""
-        expected, found = self.spec.shapes(), {k: v.shape for k, v in self.weights.items()}
-        if expected != found:
-            odd = sorted(
-                k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
-            )
-            k = odd[0]
-            raise CheckpointError(
-                f"{path}: the weights do not fit the network: {k} is {found.get(k, 'missing')}, "
-                "expected"
-                f" {expected.get(k, 'none')}"
-            )
+        odd = misfit(self.spec.shapes(), {k: v.shape for k, v in self.weights.items()})
+        if odd:
+            raise CheckpointError(f"{path}: the weights do not fit the network: {odd}")
         p, s = self.preprocessor, self.spec
         if (p.width, p.outputs) != (s.inputs, s.outputs):
             raise CheckpointError(
                 f"{path}: preprocessing makes {p.width} inputs and {p.outputs} outputs, the "
-                f"network has {s.inputs}"
-                f" and {s.outputs}"
+                f"network has {s.inputs} and {s.outputs}"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +36,7 @@ UPDATES = 2000
 LEAST = 100
 MEASURED = 1 << 16
 """Tokens that are looked at after each epoch; `evaluate` looks at all."""
+LONGEST_NAME = 256
 RATES = {"gpt": 1e-3, "lstm": 4e-3}
 
 
@@ -138,8 +140,8 @@ class TextModel(NetModel):
         """A model without weights; `fit` and `load` make one that has some."""
         super().__init__()
         self.shape, self.corpus = dict(shape), corpus
-        self.net = _net_of(self.shape, len(corpus.vocabulary))
-        self._writers: dict[Any, Writer] = {}
+        self.net = _net_of(self.shape, len(corpus.vocabulary)).eval()
+        self._writers: dict[tuple[int | None, float | None], Writer] = {}  # by top_k, top_p
         self._losses = Answers(self.net, self._losses_of)
 
     @classmethod
@@ -219,22 +221,20 @@ class TextModel(NetModel):
         *,
         temperature: float = 0.8,
         top_k: int | None = None,
+        top_p: float | None = None,
         seed: int | None = 0,
     ) -> Iterator[str]:
         """What the net writes behind the prompt, ``length`` tokens, each when it is drawn.
 
         Without a prompt it begins a line. ``temperature`` 0 takes the best token always; ``top_k``:
-        only among the k best. ``seed``: None draws another one each time. Raises DataError for a
+        only among the k best; ``top_p``: only among the fewest of the most probable that together
+        have this probability. ``seed``: None draws another one each time. Raises DataError for a
         prompt with characters that the model has never read.
         """
         tokens = self._prompt(prompt)
-        key = (temperature > 0, top_k)
-        generator = f.Generator(seed)
-        if key not in self._writers:
-            self._writers[key] = Writer(self.net, temperature, top_k, f.Generator(0))
-        writer = self._writers[key]
-        writer.temperature = float(temperature)
-        writer.generator.set_state(generator.get_state())  # type: ignore[union-attr]
+        if (top_k, top_p) not in self._writers:
+            self._writers[top_k, top_p] = Writer(self.net, top_k=top_k, top_p=top_p)
+        writer = self._writers[top_k, top_p].like(temperature, f.Generator(seed))
         return self._pieces(tokens, writer, length)
 
     def _pieces(self, tokens: Array, writer: Writer, length: int) -> Iterator[str]:
@@ -257,18 +257,22 @@ class TextModel(NetModel):
         """What the net writes behind the prompt; options as of `stream`."""
         return "".join(self.stream(prompt, length, **options))
 
-    def evaluate(self, text: str | bytes | Path) -> dict[str, float]:
+    def evaluate(
+        self, text: str | bytes | Path, *, encoding: str | None = None
+    ) -> dict[str, float]:
         """How well each token is foretold: ``loss``, the mean of -ln p in nats a token;
-        ``bits_per_character`` (not of words), and the ``perplexity`` exp(loss).
+        ``bits_per_character`` (not of words), and the ``perplexity`` exp(loss). ``encoding``: of a
+        file; None: that of the file that was trained on.
 
         Pieces of ``length`` tokens are read, each token once; characters that were never read raise
         a DataError, unknown words are ``<unk>``. Each token is counted but the first.
         """
-        return self._measures(_text_as(text, self.corpus))
+        encoding = encoding or str(self.training.get("encoding", "utf-8"))
+        like = self.corpus
+        return self._measures(_read(text, like.unit, encoding, vocabulary=like.vocabulary))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw the course of the training, what the net writes and, of a GPT, where it looks.
-        Needs matplotlib."""
+        """Draw the course of training, what the net writes, where a GPT looks. Needs matplotlib."""
         self._needs_history()
         sample = self.sample(length=400)
         return draw(path, self.net, self.history, self.corpus, sample, self.baseline["loss"])
@@ -354,15 +358,21 @@ def _corpus(text: str | bytes | Path, options: TextOptions) -> TextCorpus:
     if size is not None and options.tokens not in ("words", "bpe"):
         raise OptionError(f"vocabulary is for words and bpe; {options.tokens} are as many as occur")
     size = WORDS if options.tokens == "words" and size is None else size
-    if isinstance(text, Path):
-        return load_text(text, unit, encoding=options.encoding, size=size)
-    return TextCorpus(text, unit, size=size)
+    return _read(text, unit, options.encoding, size=size)
 
 
-def _text_as(text: str | bytes | Path, like: TextCorpus) -> TextCorpus:
+def _read(text: str | bytes | Path, unit: str, encoding: str, **options: Any) -> TextCorpus:
     if isinstance(text, Path):
-        return load_text(text, like.unit, vocabulary=like.vocabulary)
-    return TextCorpus(text, like.unit, vocabulary=like.vocabulary)
+        return load_text(text, unit, encoding=encoding, **options)
+    if isinstance(text, str) and _names_file(text):
+        raise DataError(f"the text {text!r} is the name of a file; write Path({text!r})")
+    return TextCorpus(text, unit, **options)
+
+
+def _names_file(text: str) -> bool:
+    with suppress(OSError, ValueError):
+        return len(text) < LONGEST_NAME and Path(text).is_file()
+    return False
 
 
 def _vocabulary_of(corpus: TextCorpus) -> TextCorpus:
@@ -391,9 +401,8 @@ def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
 
 
 def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
-    """The same of the text that is held out, side by side; of a long one as many as are measured
-    after each epoch. A text that is shorter than a row is filled up with labels that do not
-    count."""
+    """The same of the text that is held out, side by side; of a long one as many as each epoch
+    measures. A text that is shorter than a row is filled up with labels that do not count."""
     count = max(min((len(tokens) - 1) // length, MEASURED // length), 1)
     last = max(len(tokens) - 1 - length, 0)
     starts = np.linspace(0, last, count).astype(np.int64)

@@ -1,12 +1,13 @@
-"""What every experiment is made of: a run, its measurements beside what was reported, and its
-figures."""
+"""What every experiment is made of: a run, its measurements beside those reported, its figures."""
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,7 @@ Watch = Callable[
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the results: a system, what was reported of it, the criterion, and what was
-    measured.
+    """One line of the results: a system, what was reported, the criterion, what was measured.
 
     ``passed`` is None where there is no criterion.
     """
@@ -75,8 +75,7 @@ class Report:
         median: tuple[float, float] | None = None,
         reported: str = "",
     ) -> None:
-        """How many seeds solved the task within ``limit`` sweeps, of which at least ``share``
-        must."""
+        """How many seeds solved the task within ``limit`` sweeps, at least ``share`` must."""
         s = runs.statistics(limit)
         wanted, passed = [], None
         if share is not None:
@@ -122,7 +121,8 @@ class Lab:
 
     ``seeds`` None: as many as the experiment wants. ``sweeps`` limits all training (to try things
     out). ``full``: the sizes of the paper, on MNIST, where an experiment has a smaller one.
-    ``checkpoint``: the folder where trainings of minutes keep their state, to be continued.
+    ``checkpoint``: the folder where trainings of minutes keep their state, to be continued;
+    ``minutes``: how long each of them may last in this run.
     """
 
     def __init__(
@@ -132,8 +132,10 @@ class Lab:
         sweeps: int | None = None,
         full: bool = False,
         checkpoint: str | Path | None = None,
+        minutes: float | None = None,
     ) -> None:
         self._seeds, self._watch, self._sweeps, self.full = seeds, watch, sweeps, full
+        self.seconds = None if minutes is None else 60 * minutes
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
 
     def folder(self, name: str) -> Path | None:
@@ -170,8 +172,7 @@ class Lab:
         freeze: bool = True,
         own_cases: bool = False,
     ) -> Runs:
-        """Train ``net`` from ``seeds`` (or as many as were asked for) different weights; see
-        `Replicas`."""
+        """Train ``net`` from ``seeds`` (or as asked) different weights; see `Replicas`."""
         nets = Replicas(
             net,
             inputs,
@@ -235,8 +236,7 @@ class Result:
         return [draw_to(draw, target / f"{name}.png") for name, draw in self.drawings.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the figures, of which it has the names, and with what it was made, ready
-        for JSON."""
+        """All but the figures (their names instead), and with what it was made, ready for JSON."""
         return {
             "name": self.name,
             "title": self.title,
@@ -270,22 +270,42 @@ def run_experiment(
     sweeps: int | None = None,
     full: bool = False,
     checkpoint: str | Path | None = None,
+    minutes: float | None = None,
 ) -> Result:
     """Run ``experiment`` once, with the clock on."""
     if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
         raise OptionError(f"reproduce: the number of seeds is a positive integer, got {seeds!r}")
-    start, worked = time.perf_counter(), time.process_time()
-    report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint))
+    if minutes is not None and not minutes > 0:
+        raise OptionError(f"reproduce: minutes is a number above 0, got {minutes!r}")
+    name = f"{experiment.name}{'-full' if full else ''}-time.json"
+    with _clock(None if checkpoint is None else Path(checkpoint) / name) as spent:
+        report = experiment.run(Lab(seeds, watch, sweeps, full, checkpoint, minutes))
     return Result(
         experiment.name,
         experiment.title,
         experiment.source,
         tuple(report.measurements),
         full,
-        time.perf_counter() - start,
-        time.process_time() - worked,
+        spent[0],
+        spent[1],
         report.figures,
     )
+
+
+@contextmanager
+def _clock(file: Path | None) -> Iterator[list[float]]:
+    """Seconds, and those of the processor, of this block; with a file, of all runs that it was kept
+    for, also those that were cut off by Ctrl-C."""
+    spent = json.loads(file.read_text()) if file is not None and file.exists() else [0.0, 0.0]
+    start, worked = time.perf_counter(), time.process_time()
+    try:
+        yield spent
+    finally:
+        spent[0] += time.perf_counter() - start
+        spent[1] += time.process_time() - worked
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(spent))
 
 
 def made_with() -> dict[str, Any]:

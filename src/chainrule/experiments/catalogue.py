@@ -15,6 +15,7 @@ from . import (
     feedback_alignment,
     finetuning,
     forecasting,
+    gpt_large,
     initialization,
     intermediate_values,
     iterative_nets,
@@ -62,6 +63,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         lstm,
         lstm1997,
         text,
+        gpt_large,
         finetuning,
         transformer,
         translation,
@@ -78,14 +80,16 @@ def reproduce(
     watch: Watch | None = None,
     full: bool = False,
     checkpoint: str | Path | None = None,
+    minutes: float | None = None,
 ) -> Result:
-    """Repeat the experiment ``name`` over many seeds, trained at once, and compare with what was
-    reported.
+    """Repeat the experiment ``name`` over many seeds, at once, and compare with what was reported.
 
     ``seeds``: how many (None: as many as its criteria speak of). ``watch(what, sweeps, of, solved,
     seeds)`` is told of the progress. ``full``: experiments on images take MNIST (see
     `data.load_mnist`) and the paper's sizes, not the bundled digits: minutes.
-    ``checkpoint``: a folder where `translation` keeps its state: a run that was cut off goes on.
+    ``checkpoint``: a folder where ``translation`` and ``gpt-large`` keep their state: a run that
+    was cut off goes on. ``minutes``: each of their trainings ends after so many, and is measured as
+    far as it came; run again with the same folder, it goes on.
 
     >>> from chainrule.experiments import reproduce
     >>> result = reproduce("intermediate-values", seeds=10)
@@ -96,4 +100,4 @@ def reproduce(
     """
     if name not in EXPERIMENTS:
         raise OptionError(f"reproduce: no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return run_experiment(EXPERIMENTS[name], seeds, watch, full=full, checkpoint=checkpoint)
+    return run_experiment(EXPERIMENTS[name], seeds, watch, None, full, checkpoint, minutes)

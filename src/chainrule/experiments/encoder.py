@@ -76,8 +76,7 @@ def codes(report: Report, name: str, runs: Runs) -> None:
 
 
 def draw(figure: Any, runs: dict[str, Runs]) -> None:
-    """The code of two 8-3-8 nets: a binary one, and one with values between; and who is through
-    when."""
+    """The code of two 8-3-8 nets: a binary one, one with values between; who is through when."""
     figure.set_size_inches(9, 4.4)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 2.2))
     r = runs["8-3-8, ε 0.1"]

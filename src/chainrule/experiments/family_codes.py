@@ -29,8 +29,7 @@ def correlations(codes: Array) -> Array:
 
 
 def twin_ratio(codes: Array) -> Array:
-    """Distance of equivalent people's codes over the mean distance, without the nationality unit:
-    (R,)."""
+    """Distance of equivalent people's codes over the mean, without the nationality unit: (R,)."""
     unit = correlations(codes)[:, 0].argmax(1)
     found = []
     for code, nationality in zip(codes, unit, strict=True):

@@ -24,8 +24,7 @@ from .replicas import Replicas, Runs
 
 
 def forward(w: Weights, x: Tensor) -> Tensor:
-    """24 people to 6 units, 12 relations to 6 others; both to 12, these to 6, these to 24
-    people."""
+    """24 people to 6 units, 12 relations to 6 others; both to 12, those to 6 and to 24 people."""
     person = f.sigmoid(x[:, :24] @ w["person"] + w["person bias"])
     relation = f.sigmoid(x[:, 24:] @ w["relation"] + w["relation bias"])
     central = f.sigmoid(f.concat([person, relation], 1) @ w["central"] + w["central bias"])
@@ -51,8 +50,7 @@ NET = Net(
 
 
 def error(y: Tensor, d: Tensor) -> Tensor:
-    """½ Σ (y - d)², without the outputs that are above 0.8 and should be on, or below 0.2 and
-    off."""
+    """½ Σ (y - d)², without outputs above 0.8 that should be on, or below 0.2 and off."""
     counts = f.where(d > 0.5, y < 0.8, y > 0.2)
     e: Tensor = 0.5 * f.where(counts, (y - d) ** 2, 0.0).sum()
     return e
@@ -155,8 +153,7 @@ def train(
     shrink: float,
     sweeps: int,
 ) -> Runs:
-    """20 sweeps with α 0.5 and the first ε, the others with the second ε and α; weights shrink all
-    the time."""
+    """20 sweeps with α 0.5 and the first ε, then the second ε and α; weights always shrink."""
     nets = Replicas(
         NET,
         x,

@@ -158,8 +158,10 @@ def draw(figure: Any, found: dict[str, tuple[Curves, Curves]]) -> None:
         for axes in (left, right):
             axes.set_title(name, fontsize=9)
             axes.set_xlabel("epochs")
+            axes.locator_params(axis="x", integer=True)
             axes.grid(alpha=0.3, which="both")
-            axes.legend(fontsize=7)
+        left.legend(fontsize=7)
+        right.legend(fontsize=6, loc="lower center", ncols=3, columnspacing=1)
 
 
 EXPERIMENT = Experiment(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..data import load_digits
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor

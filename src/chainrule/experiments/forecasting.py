@@ -69,8 +69,7 @@ class Split:
 
 
 def split(values: Array, series: Series) -> Split:
-    """Later windows for testing, those just before for validation; the scale is that of the part
-    for training."""
+    """Later windows for testing, those just before for validation; the training part's scale."""
     used = np.log(values) if series.log else values
     cut = len(values) - series.tested
     before = cut - max(series.tested // 3, 2 * series.ahead)
@@ -122,8 +121,7 @@ def forecast(lab: Lab, name: str, parts: Split, passes: int, seed: int) -> Array
 
 @dataclass
 class Forecast:
-    """Of the test windows: what came (N, ahead), and what each way of forecasting said, in the
-    units of the data."""
+    """Of the test windows: what came (N, ahead) and each forecast, in the units of the data."""
 
     values: Array
     start: Array

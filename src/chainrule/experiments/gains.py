@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..tensor.tensor import Tensor
@@ -54,8 +54,7 @@ FULL = Plan(4, (1, 2, 5, 10, 20), 20, 1000, 20)
 def trained(
     plan: Plan, seeds: int, steps: int, depth: int, activation: str, norm: bool
 ) -> tuple[Array, Array]:
-    """Share of the seeds that learn the images, and median loss in the end, (gains,); momentum
-    0.9."""
+    """Share of seeds that learn the images, and median loss in the end, (gains,); momentum 0.9."""
     images, labels = digits()
     x, y = f.tensor(images.astype(np.float32)), f.tensor(labels)
 

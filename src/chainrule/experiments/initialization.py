@@ -150,6 +150,7 @@ def draw(figure: Any, plan: Plan, ratios: Maps, learned: Maps, losses: Maps) -> 
         line = [edge(gains, wanted[:, k]) for k in range(1, plan.layers)]
         axes.plot(line, range(2, plan.layers + 1), "k-", lw=1.5, label="edge, mean field")
         axes.legend(fontsize=7, loc="upper right")
+        axes.set_yticks(range(5, plan.layers + 1, 5))
         axes.set_ylabel("layer l")
         axes.set_title(f"{a}: log₁₀ |δ of layer 1| / |δ of layer l| at the start", fontsize=8)
         figure.colorbar(image, ax=axes, extend="both")
@@ -186,7 +187,9 @@ def gain_axis(axes: Any, marks: dict[str, float]) -> None:
     axes.set_xticks(octaves, [f"{g:g}" for g in octaves])
     for name, gain in marks.items():
         axes.axvline(gain, color="#444444", lw=0.8, ls="--")
-        axes.text(gain, axes.get_ylim()[1], name, rotation=90, fontsize=6, va="top", ha="right")
+        place = {"rotation": 90, "fontsize": 6, "va": "top", "ha": "center"}
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(gain, axes.get_ylim()[1], name, **place, bbox=paper)
 
 
 EXPERIMENT = Experiment(

@@ -73,8 +73,7 @@ def run(lab: Lab) -> Report:
 
 
 def differences(n: int, steps: int) -> tuple[float, float]:
-    """The largest difference of outputs and of gradients, in float64; also checks both by finite
-    differences."""
+    """The largest difference of outputs and gradients (float64); also by finite differences."""
     numbers = 2 * random_numbers(1, n * n + n + 3 * n, stream=100 * n + steps)[0] - 1
     w, b, state = (f.tensor(part) for part in _parts(numbers, n))
     several_w, several_b = f.stack([w] * steps), f.stack([b] * steps)

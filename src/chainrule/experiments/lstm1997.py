@@ -2,7 +2,7 @@
 
 One sequence at a time, plain gradient descent, errors that flow back through the states of the
 cells only; beside it the full gradient of the same cell, and a plain recurrent net of as many
-units, by the same rule.
+units, by the same rule; and weights that are guessed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import math
 
 import numpy as np
 
-from .. import models
 from ..core.node import Array
-from ..tensor import functions as f
+from . import guessing, lstm1997_first, lstm1997_reber
 from .base import Experiment, Lab, Report
 from .lstm1997_figure import draw
-from .lstm1997_nets import FULL_GRADIENT, KINDS, PLAIN, RULE, net_of
+from .lstm1997_nets import KINDS, PLAIN, RULE, net_of
 from .lstm1997_tasks import TESTED, Task, adding, long_lag, multiplication, noise, order
-from .online import Course, Given, Online, course
-from .reber import coded, legal, strings_of
+from .online import Course, Online, course
 
 
 def quick_tasks() -> list[Task]:
@@ -40,24 +38,30 @@ def full_tasks() -> list[Task]:
         noise("a", 150_000, 0.8, 10),
         adding(100, 300_000, 0.8),
         order(2, 100_000, 0.8, 10),
-        multiplication(100, 1_300_000),
-        long_lag(100, 10_000, 150_000, 0.8),
         noise("b", 150_000),
+        long_lag(100, 10_000, 150_000, 0.8),
         noise("c", 400_000),
         order(3, 1_500_000, 0.6),
         adding(500, 400_000),
+        multiplication(100, 1_300_000),
     ]
 
 
 def run(lab: Lab) -> Report:
     """Reber's grammar, and the tasks that need long lags."""
-    return study(lab, full_tasks() if lab.full else quick_tasks(), 60_000 if lab.full else 30_000)
+    tasks = full_tasks() if lab.full else quick_tasks()
+    report = study(lab, tasks, 60_000 if lab.full else 30_000)
+    if lab.full:
+        lstm1997_first.study(lab, report)
+        for kind in "ab":
+            guessing.study(lab, report, noise(kind, 0))
+    return report
 
 
 def study(lab: Lab, tasks: list[Task], strings: int) -> Report:
     """Each task by the rule of 1997; the first five, which are drawn, by the two others too."""
     report, seen = Report(), {task.title: dict[str, Course]() for task in tasks}
-    grammar(lab, report, strings)
+    reader = lstm1997_reber.study(lab, report, strings)
     for task in tasks:
         for kind in KINDS if task in tasks[:5] else (RULE,):
             rule = kind == RULE
@@ -65,58 +69,11 @@ def study(lab: Lab, tasks: list[Task], strings: int) -> Report:
             nets = Online([net_of(task, kind, s) for s in range(seeds)], task.of_seed, task.rate)
             limit = task.limit if rule else int(seen[task.title][RULE].seen[-1])
             criteria = [met for _, met in task.criteria]
-            test = task.draw(TESTED, 777_777)
-            found = course(lab, f"{task.title}, {kind}", nets, criteria, test, limit)
+            found = course(lab, f"{task.title}, {kind}", nets, criteria, task.test(), limit)
             seen[task.title][kind] = found
             compare(report, task, kind, found)
-    report.figures["lstm-1997"] = lambda figure: draw(figure, tasks[:5], seen)
+    report.figures["lstm-1997"] = lambda figure: draw(figure, tasks[:5], seen, reader)
     return report
-
-
-def grammar(lab: Lab, report: Report, limit: int) -> None:
-    """Experiment 1: whether all of 256 strings and 256 others are right, after each 256."""
-    seeds, sweeps = lab.seeds(10), lab.epochs(limit // 256)
-    strings = [[*strings_of(s)[0], *strings_of(s)[1]] for s in range(seeds)]
-    longest = max(len(t) for own in strings for t in own) - 1
-    x, lengths, y, allowed = (
-        np.stack(a) for a in zip(*map(coded, strings, [longest] * seeds), strict=True)
-    )
-    counts = (np.arange(longest) < lengths[..., None]).astype(np.float32)
-
-    def drawn(n: int, seed: int, chunk: int) -> Given:
-        rows = np.random.default_rng((seed, chunk)).integers(0, 256, n)
-        return Given(
-            x[seed, rows],
-            np.eye(7, dtype=np.float32)[np.maximum(y[seed, rows], 0)],
-            counts[seed, rows],
-        )
-
-    for kind in (RULE, FULL_GRADIENT):
-        cells = [reber_net(kind, s) for s in range(seeds)]
-        nets, took = Online(cells, drawn, 0.5, 256), np.zeros(seeds, int)
-        for sweep in range(sweeps):
-            nets.learn()
-            scores = nets.outputs(x)
-            right = np.array([legal(*a) for a in zip(scores, lengths, allowed, strict=True)])
-            took[right.all(1) & (took == 0)] = nets.seen
-            lab.tell(f"Reber's grammar, {kind}", sweep + 1, sweeps)
-        needed, judged = math.ceil(0.2 * seeds - 1e-9), lab.full and kind == RULE
-        report.add(
-            f"embedded Reber grammar, 3 blocks of 2 (1), {kind}",
-            f"{(took > 0).sum()} of {seeds} seeds{after(took, 'strings')}; "
-            f"{100 * right[:, 256:].mean():.1f} % of the other strings right after {nets.seen:,}",
-            bool((took > 0).sum() >= needed) if judged else None,
-            criterion=f"{needed} of {seeds} within {limit:,} strings" if judged else "",
-            reported="100 % of trials, 8,440 strings" if kind == RULE else "",
-            took=took.tolist(),
-        )
-
-
-def reber_net(kind: str, seed: int) -> models.LSTM1997:
-    """3 blocks of 2 cells, with the published biases."""
-    f.manual_seed(seed)
-    gates = (-1.0, -2.0, -3.0)
-    return models.LSTM1997(7, 3, 2, 7, "gates", kind == RULE, init=0.2, output_gates=gates)
 
 
 def compare(report: Report, task: Task, kind: str, found: Course) -> None:

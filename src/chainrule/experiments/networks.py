@@ -1,5 +1,4 @@
-"""Small nets of logistic units, written for one seed: the shapes of the weights, and the forward
-pass."""
+"""Small nets of logistic units, written for one seed: shapes of weights, and the forward pass."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Net:
-    """``forward(weights, inputs)`` gives the outputs (P, m) for P cases; ``shapes``: of the
-    weights."""
+    """``forward(weights, inputs)`` gives outputs (P, m) for P cases; ``shapes``: of the weights."""
 
     shapes: Mapping[str, tuple[int, ...]]
     forward: Callable[[Weights, Tensor], Tensor]
@@ -32,8 +30,7 @@ class Net:
 
 
 def layered(*sizes: int, shortcuts: bool = False, cascade: bool = False) -> Net:
-    """Layers of ``sizes``, each joined to the next: y = σ(x W + b), σ(x) = 1/(1+e⁻ˣ), weights W1 b1
-    W2 b2 …
+    """Layers of ``sizes``, joined in a row: y = σ(x W + b), σ(x) = 1/(1+e⁻ˣ), weights W1 b1 W2 b2 …
 
     ``shortcuts``: the inputs are also joined to the outputs (weights S). ``cascade``: each unit of
     the hidden layer is also joined to the later ones of it (weights C, above the diagonal).
@@ -72,8 +69,7 @@ def layered(*sizes: int, shortcuts: bool = False, cascade: bool = False) -> Net:
 
 
 def hidden_activities(weights: Mapping[str, Array], inputs: Array) -> Array:
-    """Activities (R, P, H) of the first hidden layer of R nets made by `layered`, without
-    cascade."""
+    """First hidden activities (R, P, H) of R nets made by `layered`, without cascade."""
     return logistic(inputs @ weights["W1"] + weights["b1"][:, None, :])
 
 
@@ -84,8 +80,7 @@ def logistic(x: Array) -> Array:
 
 # -- what a seed decides ---------------------------------------------------------------------------
 def initial_weights(net: Net, seeds: int, init: float, dtype: str = "float32") -> dict[str, Array]:
-    """Weights and biases uniform in (-init, init): arrays (R, *shape), row s depends on the seed s
-    alone."""
+    """Weights and biases uniform in (-init, init): arrays (R, *shape), row s of seed s alone."""
     numbers = random_numbers(seeds, net.parameters, stream=0).astype(dtype)
     found, at = {}, 0
     for name, shape in net.shapes.items():

@@ -1,12 +1,14 @@
-"""Sequences learned one at a time, as in 1997: each seed its own net and its own sequences, all in
-one program.
+"""Sequences learned one at a time, as in 1997: each seed its own net and sequences, in one program.
 
-    w ← w - ε ∂E/∂w after every sequence,    E = ½ Σ (y - d)² over the steps that have a target.
+w ← w - ε ∂E/∂w after every sequence,    E = ½ Σ (y - d)² over the steps that have a target,
+
+or as the rule ``learn`` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from ..func import functional_call, stack_module_state
 from ..nn import Module
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
+from ..tensor.grad_mode import no_grad
 from ..tensor.tensor import Tensor
 from ..tensor.transform import value_and_grad, vmap
 from .base import Lab
@@ -24,8 +27,7 @@ from .base import Lab
 
 @dataclass(frozen=True)
 class Given:
-    """Sequences x (n, T, inputs), targets d (n, 1 or T, outputs), and at which steps they count
-    (n, T)."""
+    """Sequences x (n, T, inputs), targets d (n, 1 or T, outputs), which steps count (n, T)."""
 
     x: Array
     d: Array
@@ -39,16 +41,27 @@ def at_the_end(x: Array, lengths: Array, d: Array) -> Given:
 
 
 Draw = Callable[[int, int, int], Given]  # how many, the seed, which chunk of its sequences
+Learn = Callable[
+    [Any, Any, Any, Any], Any
+]  # weights, x, d, counts of one sequence -> weights, the largest error, squared errors
 
 
 class Online:
     """Nets of modules that map (T, inputs) to (T, outputs), one a seed."""
 
-    def __init__(self, nets: Sequence[Module], draw: Draw, rate: float, chunk: int = 500) -> None:
+    def __init__(
+        self,
+        nets: Sequence[Module],
+        draw: Draw,
+        rate: float,
+        chunk: int = 500,
+        learn: Learn | None = None,
+    ) -> None:
         self.seeds, self.chunk, self.draw, self.seen = len(nets), chunk, draw, 0
+        self._one = nets[0]
         self.weights, _ = stack_module_state(nets)
         self._row = f.zeros((), dtype="int64")
-        self._step = program(nets[0], self.weights, rate, self._row)
+        self._step = program(learn or by_gradient(nets[0], rate), self.weights, self._row)
 
         def answer(w: Any, x: Any) -> Any:
             return functional_call(nets[0], w, x)
@@ -67,11 +80,14 @@ class Online:
         return worst.numpy(), squared.numpy()
 
     def outputs(self, x: Array) -> Array:
-        """(seeds, n, T, outputs) of sequences (n, T, inputs), or (seeds, n, T, inputs) of each
-        its own."""
+        """(seeds, n, T, outputs) of sequences (n, T, inputs), or (seeds, n, T, inputs): its own."""
         answer = self._common if x.ndim == 3 else self._own
         out: Array = answer(self.weights, f.tensor(np.swapaxes(x, -3, -2))).numpy()
         return out.swapaxes(1, 2)
+
+    def net(self, seed: int) -> Module:
+        """A net of its own with the weights of a seed."""
+        return with_weights(deepcopy(self._one), {k: w[seed] for k, w in self.weights.items()})
 
     def errors(self, test: Given) -> tuple[Array, Array]:
         """What `learn` returns, of the sequences ``test``, without learning: (n, seeds)."""
@@ -79,10 +95,18 @@ class Online:
         return np.abs(off).max((2, 3)).T, (off**2).sum((2, 3)).T
 
 
-def program(net: Module, weights: dict[str, Tensor], rate: float, row: Tensor) -> Any:
-    """A step that learns one sequence, that of ``row``, with each of the stacked weights."""
+def with_weights(net: Module, weights: dict[str, Any]) -> Module:
+    """The net, with these weights in it."""
+    with no_grad():
+        for name, p in net.named_parameters():
+            p.assign(f.tensor(weights[name]))
+    return net
 
-    def one(w: Any, x: Any, d: Any, counts: Any) -> Any:
+
+def by_gradient(net: Module, rate: float) -> Learn:
+    """Learns a sequence by the gradient of all its errors."""
+
+    def learn(w: Any, x: Any, d: Any, counts: Any) -> Any:
         def error(w: Any) -> Any:
             off = (functional_call(net, w, x) - d) * counts.unsqueeze(-1)
             return 0.5 * (off**2).sum(), off
@@ -90,9 +114,15 @@ def program(net: Module, weights: dict[str, Tensor], rate: float, row: Tensor) -
         (_, off), slopes = value_and_grad(error, has_aux=True)(w)
         return {k: w[k] - rate * slopes[k] for k in w}, f.abs(off).max(), (off**2).sum()
 
+    return learn
+
+
+def program(learn: Learn, weights: dict[str, Tensor], row: Tensor) -> Any:
+    """A step that learns one sequence, that of ``row``, with each of the stacked weights."""
+
     @compiled
     def step(x: Any, d: Any, counts: Any) -> Any:
-        new, worst, squared = vmap(one)(weights, x[row], d[row], counts[row])
+        new, worst, squared = vmap(learn)(weights, x[row], d[row], counts[row])
         for name, w in weights.items():
             w.assign(new[name])
         row.assign(row + 1)

@@ -1,5 +1,4 @@
-"""The results page: what was stored of every run, put into a Markdown page between the words
-around it."""
+"""The results page: what was stored of every run, as Markdown between the words around it."""
 
 from __future__ import annotations
 

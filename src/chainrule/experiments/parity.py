@@ -87,8 +87,7 @@ def ideal(n: int) -> Array:
 
 
 def activity_by_count(runs: Runs) -> tuple[Array, Array]:
-    """Mean and standard deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1,
-    H)."""
+    """Mean and deviation of each hidden unit over the cases with 0 … n ones: (R, n + 1, H)."""
     h = hidden_activities(runs.weights, runs.inputs)
     count = runs.inputs.sum(1)
     groups = [h[:, count == k] for k in range(runs.inputs.shape[1] + 1)]
@@ -96,8 +95,7 @@ def activity_by_count(runs: Runs) -> tuple[Array, Array]:
 
 
 def thermometers(runs: Runs) -> Array:
-    """Which nets are solved, with hidden units that depend on the number of ones only, and
-    monotonely."""
+    """Which nets are solved by hidden units that depend monotonely on the number of ones alone."""
     mean, deviation = activity_by_count(runs)
     steps = np.diff(mean, axis=1)
     monotone = np.all(steps >= -1e-3, axis=1) | np.all(steps <= 1e-3, axis=1)
@@ -106,7 +104,7 @@ def thermometers(runs: Runs) -> Array:
 
 def draw(figure: Any, runs: dict[str, Runs]) -> None:
     """A thermometer found by a 4-4-1 net (or the nearest to one), and who is through when."""
-    figure.set_size_inches(11, 3.4)
+    figure.set_size_inches(11, 3.8)
     *left, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
     for axes, name in zip(left, ("3-3-1", "4-4-1"), strict=True):
         r = runs[name]
@@ -129,7 +127,7 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
         axes.set_ylabel("activity (mean and deviation)")
         kind = "a thermometer" if thermometers(r)[seed] else "the nearest to one"
         axes.set_title(f"hidden units of {name}, seed {seed}: {kind}", fontsize=9)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         axes.grid(alpha=0.3)
     solved_curves(right, runs, 8000)
 

@@ -22,8 +22,7 @@ from .threshold import best_found, cycle, sweep, with_bias
 
 
 def run(lab: Lab) -> Report:
-    """The convergence theorem, the sixteen functions, what lies beyond, and the
-    photo-perceptron."""
+    """The convergence theorem, the sixteen functions, what lies beyond, the photo-perceptron."""
     report = Report()
     theorem = convergence(report, lab.seeds(100))
     path = boolean(report)
@@ -127,8 +126,7 @@ def boolean(report: Report) -> Array:
 
 
 def beyond(report: Report) -> None:
-    """Parity of more inputs, parity of products (its order), and mirror symmetry without hidden
-    units."""
+    """Parity of more inputs, of products (its order), and mirror symmetry without hidden units."""
     shares, limits = [], []
     for n in range(3, 9):
         x = bits(n)

@@ -37,8 +37,7 @@ def association(seeds: int) -> Array:
 
 
 def photo(report: Report, seeds: int) -> None:
-    """Accuracy on 500 new cards after 50, 200 and 1,000 trials, through the units and straight
-    on."""
+    """Accuracy on 500 new cards after 50, 200 and 1,000 trials, by units and straight on."""
     pictures, right = cards()
     units = (pictures @ association(seeds) > 0).astype(float)  # (R, C, A)
     straight = np.broadcast_to(pictures, (seeds, *pictures.shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from ..models import GPT, generate
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
+from ..tensor.ops.random import default_generator
 
 LENGTH = 64
-
-
 PROMPT = "\n"
+PARTS = ("model", "optimizer", "schedule", "pieces")  # of a `Reader`, that training changes
 
 
 def ngram_loss(train: Array, test: Array, n: int, size: int, smoothing: float = 0.05) -> float:
@@ -38,12 +39,19 @@ def ngram_loss(train: Array, test: Array, n: int, size: int, smoothing: float = 
 
 
 class Reader:
-    """A model and the programs that train it and measure it."""
+    """A model and the programs that train it and measure it, on pieces of ``length`` characters."""
 
     def __init__(
-        self, model: Any, train: TextCorpus, test: TextCorpus, batch: int, updates: int, seed: int
+        self,
+        model: Any,
+        train: TextCorpus,
+        test: TextCorpus,
+        batch: int,
+        updates: int,
+        seed: int,
+        length: int = LENGTH,
     ) -> None:
-        self.model, self.corpus = model, train
+        self.model, self.corpus, self.length = model, train, length
         matrices = [p for p in model.parameters() if p.ndim == 2]
         others = [p for p in model.parameters() if p.ndim < 2]
         groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
@@ -52,8 +60,8 @@ class Reader:
         schedule = optim.lr_scheduler.WarmupCosineLR(
             adam, warm, max(updates, warm + 1), self.rate / 10
         )
-        pieces = TextBatches(train, LENGTH, batch, seed=seed)
-        others_pieces = TextBatches(test, LENGTH, 12, seed=1)
+        pieces = TextBatches(train, length, batch, seed=seed)
+        others_pieces = TextBatches(test, length, 12, seed=1)
 
         def losses(x: Any, y: Any) -> Any:
             scores = model(x).movedim(-1, 1)
@@ -74,6 +82,18 @@ class Reader:
             return total + losses(*others_pieces.next()).mean(0)
 
         self.step, self._measure, self._pieces = step, measure, others_pieces
+        self.pieces, self.optimizer, self.schedule = pieces, adam, schedule
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changes, for `load_state_dict`."""
+        parts = {k: getattr(self, k).state_dict() for k in PARTS}
+        return {**parts, "random": default_generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was called, with the same bits."""
+        for k in PARTS:
+            getattr(self, k).load_state_dict(state[k])
+        default_generator.set_state(state["random"])
 
     @property
     def rate(self) -> float:
@@ -85,7 +105,7 @@ class Reader:
         self._pieces.seek()
         self.model.eval()
         with no_grad():
-            total = f.zeros(LENGTH)
+            total = f.zeros(self.length)
             for _ in range(batches):
                 total = self._measure(total)
         self.model.train()

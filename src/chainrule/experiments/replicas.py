@@ -1,7 +1,6 @@
 """All seeds of an experiment trained side by side, by one program.
 
-A net is written for one seed and mapped over the seeds with `vmap`; a step is one sweep through the
-cases,
+A net is written for one seed and mapped over seeds by `vmap`; a step is a sweep through the cases,
 
     Δw(t) = -ε ∂E/∂w + α Δw(t-1),    E = ½ Σ (y - d)²  summed over cases and outputs,
 
@@ -120,12 +119,10 @@ def _tensors(arrays: dict[str, Array]) -> dict[str, Tensor]:
 
 
 class Replicas:
-    """R copies of ``net``, one for each seed 0 … R-1, each with weights uniform in (-init, init) at
-    first.
+    """R copies of ``net``, of seeds 0 … R-1, each with weights uniform in (-init, init) at first.
 
     ``inputs`` (P, n) and ``targets`` (P, m) are the cases; with ``own_cases`` every seed has its
-    own, (R, P, n) and (R, P, m). ``freeze``: a net that has solved its task keeps its weights from
-    then on.
+    own, (R, P, n) and (R, P, m). ``freeze``: a net that has solved its task keeps its weights.
     """
 
     def __init__(
@@ -179,8 +176,7 @@ class Replicas:
         alpha: float,
         keep: float | None,
     ) -> tuple[Weights, Weights, Tensor, Tensor]:
-        """One sweep of one net; ``keep`` is what a weight shrinks to after each change, if it
-        does."""
+        """One sweep of one net; ``keep`` is what a weight shrinks to after a change, or None."""
 
         def error(w: Weights) -> tuple[Tensor, Tensor]:
             y = self.net.forward(w, x)

@@ -40,8 +40,7 @@ QUICK, FULL = Plan(8, 8, 1), Plan(20, 12, 1)
 
 @dataclass(frozen=True)
 class Images:
-    """Images (N, 3, 32, 32) less the mean of their channel, in units of its deviation, and labels
-    (N,)."""
+    """Images (N, 3, 32, 32) less their channel's mean, in units of its deviation; labels (N,)."""
 
     x: Array
     y: Array

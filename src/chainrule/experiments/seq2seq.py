@@ -13,7 +13,7 @@ from ..core.node import Array
 from ..data import TextCorpus, pad_sequences
 from ..models import END, PAD, START, Seq2SeqTransformer
 from ..nn.functional import cross_entropy
-from ..train import Metric, Trainer
+from ..train import Callback, Metric, Trainer
 from .base import Lab
 
 
@@ -89,6 +89,23 @@ class Nats(Metric):
         return {"sum": state["sum"] + lost.double(), "count": state["count"] + there.double()}
 
 
+class Told(Callback):
+    """Tells who watches a lab how many updates are done."""
+
+    every = 20
+
+    def __init__(self, lab: Lab, what: str, updates: int) -> None:
+        self.lab, self.what, self.updates = lab, what, updates
+
+    def on_steps(self, trainer: Any, step: int, logs: Any) -> None:
+        """Tell."""
+        self.lab.tell(self.what, step, self.updates)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, logs: Any) -> None:
+        """Tell."""
+        self.lab.tell(self.what, trainer.step, self.updates)
+
+
 class Teacher(Trainer):
     """Trains by teacher forcing: each token is asked for behind the true ones before it.
 
@@ -119,18 +136,21 @@ class Teacher(Trainer):
 
     def learn(
         self, lab: Lab, what: str, train: Pairs, val: Pairs, epochs: int, checkpoint: Any = None
-    ) -> None:
-        """Batches of 64. ``checkpoint``: a folder; a run that was cut off there goes on with the
-        same bits."""
-        epochs = lab.epochs(epochs)
+    ) -> float:
+        """Batches of 64; returns how many epochs it came. ``checkpoint``: a folder; a run that was
+        cut off there goes on with the same bits."""
+        epochs, batch = lab.epochs(epochs), min(64, len(train.source))
+        steps = -(-len(train.source) // batch)
         self.fit(
             train.x,
             train.y,
             epochs,
-            min(64, len(train.source)),
+            batch,
             validation_data=(val.x, val.y),
             checkpoint=checkpoint,
             progress=False,
             diagnose=False,
-            callbacks=lambda trainer, epoch, logs: lab.tell(what, epoch + 1, epochs),
+            max_seconds=lab.seconds,
+            callbacks=Told(lab, what, epochs * steps),
         )
+        return self.step / steps

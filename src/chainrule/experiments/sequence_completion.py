@@ -26,8 +26,7 @@ HIDDEN, START = 30, 0.2
 
 
 def cases(pairs: tuple[str, ...]) -> tuple[Array, Array]:
-    """Letters at the first two steps (P, 2, 5); the right digits at steps 3 to 6, one-hot (P, 4,
-    3)."""
+    """Letters at the first two steps (P, 2, 5); digits at steps 3 to 6, one-hot (P, 4, 3)."""
     x = np.array([[np.eye(5)["ABCDE".index(letter)] for letter in pair] for pair in pairs])
     d = np.array(
         [[np.eye(3)[int(digit) - 1] for a in pair for digit in CODES[a]] for pair in pairs]

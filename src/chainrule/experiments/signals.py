@@ -62,8 +62,7 @@ class Convolutions(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A GRU in both directions, the mean of its outputs, linear scores: x (N, T, channels) -> (N,
-    classes)."""
+    """A GRU both ways, its mean output, linear scores: x (N, T, channels) -> (N, classes)."""
 
     def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()
@@ -88,8 +87,7 @@ def scaled(train: Sequences, test: Sequences) -> tuple[list[Array], list[Array]]
 
 
 def nearest(x: list[Array], y: Array, x_test: list[Array]) -> Array:
-    """The class of the training sequence with the least squared distance a step, over the steps
-    that both have."""
+    """The class of the training sequence at the least squared distance a step, of common steps."""
 
     def distance(a: Array, b: Array) -> float:
         n = min(len(a), len(b))

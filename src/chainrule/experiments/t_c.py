@@ -155,7 +155,8 @@ def draw(figure: Any, fields: Array, seeds: Array) -> None:
     columns = 8
     shown = fields[: 3 * columns]
     rows = max(1, -(-len(shown) // columns))
-    figure.set_size_inches(9, 1.45 * rows)
+    figure.set_size_inches(9, 1.45 * rows + 0.3)
+    figure.suptitle("the field that each seed learned, and what it is called", fontsize=9)
     grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axes in grid:
         axes.set_axis_off()

@@ -10,11 +10,9 @@ from .networks import random_orders
 
 
 def present(w: Array, x: Array, d: Array) -> Array:
-    """Present a case to each of R perceptrons; returns which of them were wrong and have been
-    corrected.
+    """Present a case to each of R perceptrons; returns which were wrong and have been corrected.
 
-    Weights (R, m), changed in place; inputs (R, m), a bias being a weight whose input is 1; targets
-    (R,).
+    Weights (R, m), changed in place; inputs (R, m), a bias having the input 1; targets (R,).
     """
     change = d - (np.einsum("rm,rm->r", w, x) > 0)
     w += change[:, None] * x
@@ -22,8 +20,7 @@ def present(w: Array, x: Array, d: Array) -> Array:
 
 
 def sweep(w: Array, x: Array, d: Array) -> Array:
-    """Present all cases (R, P, m) with targets (R, P), once; returns how often each was
-    corrected."""
+    """Present all cases (R, P, m) with targets (R, P); returns how often each was corrected."""
     return np.asarray(np.sum([present(w, x[:, k], d[:, k]) for k in range(x.shape[1])], axis=0))
 
 
@@ -35,8 +32,7 @@ def with_bias(x: Array) -> Array:
 def best_found(x: Array, targets: Array, sweeps: int = 100, orders: int = 10) -> Array:
     """The most cases any unit met during learning got right, for each row of ``targets`` (T, P).
 
-    Every target is learned in ``orders`` orders of the cases; the weights after each case are tried
-    on all.
+    Every target is learned in ``orders`` orders of the cases; weights after each are tried on all.
     """
     count, target = len(x), np.repeat(targets, orders, axis=0)
     best = np.zeros(len(targets))

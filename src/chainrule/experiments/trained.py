@@ -10,23 +10,26 @@ import numpy as np
 
 from .. import __version__, nn, optim
 from ..core.node import Array
-from ..data import load_tiny_shakespeare
+from ..data import TextCorpus, load_names, load_tiny_shakespeare
 from ..errors import OptionError
+from ..models import CharLSTM
 from ..models.trained import NETS, Card
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compile_function
 from ..train import pretrain
 from ..utils.files import load as load_file
 from ..utils.files import save as save_file
-from . import lenet
+from . import autoencoder, dbn, lenet
 from .base import Lab, bits
+from .components import squared
 from .images import Images, answers, fine_tune, grey, images, mnist, stack, start
-from .reading import Reader
+from .reading import Reader, ngram_loss
 
 TABLE = "a truth table; none needed"
 DIGITS = "the 1,797 bundled digits of 8 x 8 pixels, 1,400 of them for training"
 OPTDIGITS = "E. Alpaydin and C. Kaynak, UCI; as distributed with scikit-learn (BSD 3-clause)"
 MNIST = "Y. LeCun, C. Cortes and C. Burges; commonly given as CC BY-SA 3.0"
+MAKEMORE = "A. Karpathy, makemore (MIT); names from the US Social Security Administration"
 PUBLIC = "public domain (W. Shakespeare); the file's repository is MIT"
 
 Made = tuple[nn.Module, dict[str, Any], Callable[[nn.Module], str]]
@@ -107,20 +110,50 @@ def digits(seed: int) -> Made:
     return net, said, accuracy(data)
 
 
-def dbn_digits(seed: int) -> Made:
-    """Pre-trained as a stack of restricted Boltzmann machines, then back-propagation."""
-    data, net = images(Lab()), stack(64, 100, 100, 200, 10)
-    start(net, "small", f.Generator(seed))
-    pretrain(net[:-1], data.x, epochs=30, seed=seed)
-    test = data.x_test, data.y_test
-    fine_tune(Lab(), "dbn", net, data.x, data.y, test, 15, 0.1, seed)
+def belief_net(name: str, full: bool) -> Callable[[int], Made]:
+    """A recipe of a net that is pre-trained as a stack of restricted Boltzmann machines, then
+    learns by back-propagation, as in `reproduce dbn`."""
+
+    def make(seed: int) -> Made:
+        lab, plan = Lab(full=full), dbn.FULL if full else dbn.QUICK
+        data = images(lab)
+        net = stack(data.side**2, *plan.layers, 10)
+        start(net, "small", f.Generator(seed))
+        pretrain(net[:-1], data.x, epochs=plan.greedy, seed=seed)
+        test = data.x_test, data.y_test
+        fine_tune(lab, name, net, data.x, data.y, test, plan.tuned, plan.rate, seed)
+        sizes = "-".join(map(str, (data.side**2, *plan.layers, 10)))
+        said = {
+            "net": f"{sizes}, logistic units, pre-trained as RBMs",
+            "inputs": f"grey levels / {255 if full else 16}: (N, {data.side**2})",
+            "data": "MNIST, 60,000 training images" if full else DIGITS,
+            "licence": MNIST if full else OPTDIGITS,
+        }
+        return net, said, accuracy(data)
+
+    return make
+
+
+def code30(seed: int) -> Made:
+    """An image through 30 numbers and back, as in `reproduce autoencoder --full`."""
+    lab, plan = Lab(full=True), autoencoder.FULL
+    data, code = images(lab), plan.layers[-1]
+    machines = autoencoder.machines_of(lab, plan, data, code, seed)
+    net = autoencoder.autoencoder(data, plan, code, "", machines)
+    autoencoder.fine_tune(lab, "", net, data, plan.tuned)
+    sizes = "-".join(map(str, (784, *plan.layers)))
     said = {
-        "net": "64-100-100-200-10, logistic units, pre-trained as RBMs",
-        "inputs": "grey levels / 16: (N, 64)",
-        "data": DIGITS,
-        "licence": OPTDIGITS,
+        "net": f"{sizes} and back, logistic units, 30 linear ones; pre-trained as RBMs",
+        "inputs": "grey levels / 255: (N, 784); outputs are logits of pixels",
+        "data": "MNIST, 60,000 training images",
+        "licence": MNIST,
     }
-    return net, said, accuracy(data)
+
+    def score(net: Any) -> str:
+        error = squared(autoencoder.rebuilt(net, data.x_test), data.x_test)
+        return f"squared error {error:.2f} an image on 10,000 test images"
+
+    return net, said, score
 
 
 def lenet5(seed: int) -> Made:
@@ -137,39 +170,55 @@ def lenet5(seed: int) -> Made:
     return net, said, accuracy(data)
 
 
-def writer(name: str, batch: int, updates: int) -> Callable[[int], Made]:
-    """A recipe of a net that reads Shakespeare."""
+def names() -> TextCorpus:
+    """Distinct first names in an order drawn once, one a line: the last are not in the first."""
+    found = sorted(set(load_names()))
+    np.random.default_rng(0).shuffle(found)
+    return TextCorpus("\n".join(found) + "\n")
+
+
+def writer(
+    name: str, read: Callable[[], TextCorpus], what: str, licence: str, batch: int, updates: int
+) -> Callable[[int], Made]:
+    """A recipe of a net that reads a text."""
 
     def make(seed: int) -> Made:
-        corpus = load_tiny_shakespeare()
-        parts = corpus.split(0.9)
-        net = NETS[name]()
+        corpus, net = read(), NETS[name]()
+        parts, size = corpus.split(0.9), len(corpus.vocabulary)
         Reader(net, *parts, batch, updates, seed).step.repeat(updates)
+        width = net.embedding.weight.shape[1]
+        lstm = f"models.CharLSTM({size}, {width})"
         said = {
-            "net": "models.CharLSTM(65, 128)" if "lstm" in name else "models.GPT, 4 layers of 128",
+            "net": lstm if isinstance(net, CharLSTM) else f"models.GPT, 4 layers of {width}",
             "inputs": "tokens, ranks in the vocabulary: (N, T)",
-            "data": f"Tiny Shakespeare, the first 90 %; {updates:,} updates of {batch} x 64",
-            "licence": PUBLIC,
+            "data": f"{what}, the first 90 %; {updates:,} updates of {batch} x 64",
+            "licence": licence,
             "vocabulary": "".join(corpus.vocabulary),
         }
+        pairs = ngram_loss(parts[0].tokens, parts[1].tokens, 2, size)
 
         def score(net: nn.Module) -> str:
             loss = Reader(net, *parts, batch, updates, seed).loss(200).mean()
-            return f"{loss:.3f} nats a character on the last 10 %"
+            return f"{loss:.3f} nats a character on the last 10 % (counts of pairs: {pairs:.3f})"
 
         return net, said, score
 
     return make
 
 
+PLAYS = load_tiny_shakespeare, "Tiny Shakespeare", PUBLIC
+FIRST_NAMES = names, "29,494 first names", MAKEMORE
 RECIPES: Mapping[str, Callable[[int], Made]] = {
     "xor": xor,
     "symmetry": symmetry,
     "digits": digits,
-    "dbn-digits": dbn_digits,
+    "dbn-digits": belief_net("dbn-digits", False),
+    "dbn-mnist": belief_net("dbn-mnist", True),
+    "autoencoder-mnist": code30,
     "lenet5-mnist": lenet5,
-    "char-lstm-shakespeare": writer("char-lstm-shakespeare", 32, 2000),
-    "gpt-shakespeare": writer("gpt-shakespeare", 12, 2000),
+    "char-lstm-names": writer("char-lstm-names", *FIRST_NAMES, 32, 1000),
+    "char-lstm-shakespeare": writer("char-lstm-shakespeare", *PLAYS, 32, 2000),
+    "gpt-shakespeare": writer("gpt-shakespeare", *PLAYS, 12, 2000),
 }
 
 

@@ -174,8 +174,8 @@ def draw(figure: Any, courses: dict[str, list[Course]]) -> None:
     for (task, found), colour in zip(courses.items(), COLOURS, strict=False):
         for k, c in enumerate(found):
             left.plot(c.updates, c.right, ".-", color=colour, label=None if k else task)
-    left.set(xlabel="updates", ylabel="exact sequences, %")
-    left.grid(alpha=0.3)
+    left.set(xlabel="updates", ylabel="exact sequences, %", xscale="log")
+    left.grid(alpha=0.3, which="both")
     left.legend(fontsize=8)
     for axes, task in zip(maps, (COPY, REVERSE), strict=True):
         heads = looks(courses[task][0].model, courses[task][0].tests)

@@ -162,8 +162,7 @@ def widths(report: Report, lab: Lab) -> None:
 
 
 def draw(figure: Any, one: Runs, two: Runs) -> None:
-    """The published 2-1-1 net beside the first one learned here, and how many seeds are through
-    when."""
+    """The published 2-1-1 net beside one learned here, and how many seeds are through when."""
     figure.set_size_inches(9, 3.2)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.9))
     found = np.flatnonzero(one.solved)

@@ -16,7 +16,7 @@ import numpy as np
 from .. import nn
 from ..core.node import Array
 from ..errors import OptionError, ShapeError
-from ..nn import functional as F  # noqa: N812 - PyTorch's name
+from ..nn import functional as F
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
 from ..tensor.ops.random import Generator
@@ -163,8 +163,7 @@ class Subsampling(nn.Module):
     """y[n, c] = coefficient[c] · (sum of each 2 x 2 pixels of x[n, c]) + bias[c].
 
     x (N, C, H, W), or (C, H, W), y (N, C, H / 2, W / 2); each map of x makes ``copies`` maps of y.
-    The coefficients start at 1/4, the mean, the biases at 0. Raises ShapeError for another number
-    of maps.
+    The coefficients start at 1/4, the mean, the biases at 0. ShapeError for other numbers of maps.
 
     >>> import chainrule as cr
     >>> from chainrule import models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +18,9 @@ from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
 from ..tensor.loops import scan
-from ..tensor.ops.random import Generator, exponential
+from ..tensor.ops.random import Generator, drawing_from, exponential, next_key
 from ..tensor.tensor import Tensor
-from ..tensor.value import array_of
+from ..tensor.value import array_of, make
 
 
 class CharLSTM(nn.Module):
@@ -90,8 +91,7 @@ class Block(nn.Module):
         self.hidden = nn.Buffer(f.tensor(hidden), persistent=False)
 
     def attended(self, x: Any, weights: bool = False) -> tuple[Tensor, Any]:
-        """What attention adds to x; and with ``weights`` how much each place looks at each, (N,
-        heads, T, T)."""
+        """What attention adds to x; with ``weights`` also where places look, (N, heads, T, T)."""
         t, read = x.shape[1], self.norm1(x)
         found: tuple[Tensor, Any] = self.attention(
             read,
@@ -227,8 +227,7 @@ class GPT(nn.Module):
     # -- one token at a time, for `generate` -------------------------------------------------------
     def begin(self, tokens: Any, taken: Any = None) -> Any:
         """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
-        N, heads, length, width / heads), and how many places are taken: T, or the first ``taken``
-        of them."""
+        N, heads, length, width / heads), and how many places are taken: T, or ``taken``."""
         tokens = f.asarray(tokens)
         rows, steps = tokens.shape
         taken = f.tensor(steps) if taken is None else taken
@@ -282,18 +281,29 @@ class Writer:
         temperature: float = 1.0,
         top_k: int | None = None,
         generator: Generator | None = None,
+        top_p: float | None = None,
     ) -> None:
-        limits = {"temperature": number(0), "top_k": optional(integer(1))}
-        check("generate", limits, {"temperature": temperature, "top_k": top_k})
+        limits = {"top_k": optional(integer(1)), "top_p": optional(number(0, 1, "(]"))}
+        check("generate", limits, {"top_k": top_k, "top_p": top_p})
         if not (hasattr(model, "begin") and hasattr(model, "advance")):
             raise OptionError(
                 "generate: the model is a CharLSTM, a GPT, or a module with their methods "
                 f"begin(tokens) and advance(token, state); got {type(model).__name__}"
             )
-        self.model, self.temperature = model, float(temperature)
-        self.top_k, self.generator = top_k, generator
+        self.model, self.top_k, self.top_p = model, top_k, top_p
+        self._say(temperature, generator)
         self._write = compiled(self._draw)
         self._begin = compiled(lambda tokens, taken: model.begin(tokens, taken))
+
+    def _say(self, temperature: float, generator: Generator | None) -> None:
+        check("generate", {"temperature": number(0)}, {"temperature": temperature})
+        self.temperature, self.generator = float(temperature), generator
+
+    def like(self, temperature: float = 1.0, generator: Generator | None = None) -> Writer:
+        """Another one with the same programs, which may write side by side with this one."""
+        other = copy.copy(self)
+        other._say(temperature, generator)
+        return other
 
     def __call__(self, prompt: Any, count: int) -> Iterator[Array]:
         """``count`` tokens, one after the other, int64 (N,), behind the prompt (T,) or (N, T)."""
@@ -315,9 +325,8 @@ class Writer:
         for _ in range(count):
             if state is None:
                 state = self._quietly(self._start, window[:, :-1])
-            token, state = self._quietly(
-                self._write, f.tensor(window[:, -1]), state, self.temperature
-            )
+            draw = (self.temperature, make(next_key(self.generator))) if self.temperature else ()
+            token, state = self._quietly(self._write, f.tensor(window[:, -1]), state, *draw)
             new = array_of(token)
             if length is not None:
                 if window.shape[1] == length:
@@ -344,13 +353,20 @@ class Writer:
         finally:
             self.model.train(was_training)
 
-    def _draw(self, token: Any, state: Any, warmth: Any) -> Any:
+    def _draw(self, token: Any, state: Any, warmth: Any = None, key: Any = None) -> Any:
+        """The next token; without a ``key``, of which its random numbers are a function, the best
+        one."""
         scores, state = self.model.advance(token, state)
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
-        if self.temperature:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
-            noise = exponential(1.0, scores.shape, scores.dtype, self.generator)
-            scores = scores / warmth - f.log(noise)
+        if key is not None:  # the largest of scores / t - ln(-ln u) is a draw from their softmax
+            warmth = f.maximum(warmth, f.finfo("float32").smallest_normal)
+            scores = (scores - scores.max(-1, keepdim=True)) / warmth
+            if self.top_p is not None and self.top_p < 1:
+                scores = _nucleus(scores, self.top_p)
+            with drawing_from(key):
+                noise = exponential(1.0, scores.shape, scores.dtype)
+            scores = scores - f.log(noise)
         return scores.argmax(-1), state
 
 
@@ -361,12 +377,15 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     generator: Generator | None = None,
+    top_p: float | None = None,
 ) -> Tensor:
     """``count`` tokens that the model writes behind the prompt: (T,) -> (T + count,), or each of
     (N, T) -> (N, T + count), int64.
 
     A token is drawn with probability softmax(scores / temperature), after ``top_k`` only among the
-    k best; temperature 0 takes the best one always. ``generator``: where random numbers come from
+    k best, after ``top_p`` only among the fewest of the most probable that together have this
+    probability (the nucleus: Holtzman et al. 2020; looked for among the k best);
+    temperature 0 takes the best one always. ``generator``: where random numbers come from
     (None: `cr.manual_seed`). The model is a `CharLSTM`, a `GPT`, or another module with their
     methods ``begin`` and ``advance``; it runs as in ``eval()``. One token is one call of a program
     that is compiled once, and computes what is new: keys and values of a GPT are kept. A window of
@@ -380,7 +399,7 @@ def generate(
     (12,)
     """
     given = array_of(prompt)
-    write = Writer(model, temperature, top_k, generator)
+    write = Writer(model, temperature, top_k, generator, top_p)
     tokens = [np.atleast_2d(given).astype(np.int64)] if given.dtype.kind in "iu" else []
     tokens += [token[:, None] for token in write(given, count)]
     whole = f.tensor(np.concatenate(tokens, axis=1))
@@ -398,6 +417,29 @@ def _best(scores: Tensor, k: int) -> Tensor:
     others, _ = scan(without_best, scores, length=k)
     best: Tensor = f.where(others == -math.inf, scores, -math.inf)
     return best
+
+
+HALVINGS = 40  # of the interval in which the least probability of a nucleus lies
+
+
+def _nucleus(scores: Tensor, p: float) -> Tensor:
+    """Scores (N, V) with -∞ for all but the fewest of the most probable whose probabilities sum to
+    p at least (of equal ones the first): those before which less than p lies."""
+    share = f.softmax(scores, -1)
+
+    def halved(bounds: Any, _: Any) -> Any:
+        low, high = bounds
+        middle = (low + high) / 2
+        enough = f.where(share > middle, share, 0.0).sum(-1, keepdims=True) >= p
+        return (f.where(enough, middle, low), f.where(enough, high, middle)), None
+
+    column = f.zeros((scores.shape[0], 1), dtype=scores.dtype)
+    (low, high), _ = scan(halved, (column, column + 1), length=HALVINGS)
+    sure = share > high
+    near = f.where((share > low) & ~sure, share, 0.0)
+    before = f.where(sure, share, 0.0).sum(-1, keepdims=True) + near.cumsum(-1) - near
+    kept: Tensor = f.where(sure | ((near > 0) & (before < p)), scores, -math.inf)
+    return kept
 
 
 def _tokens(where: str, tokens: Any) -> Tensor:

@@ -54,7 +54,12 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "symmetry": lambda: _logistic(6, 2, 1),
     "digits": lambda: nn.Sequential(nn.Linear(64, 30), nn.Tanh(), nn.Linear(30, 10)),
     "dbn-digits": lambda: _logistic(64, 100, 100, 200, 10)[:-1],
+    "dbn-mnist": lambda: _logistic(784, 500, 500, 2000, 10)[:-1],
+    "autoencoder-mnist": lambda: nn.Sequential(
+        _logistic(784, 1000, 500, 250, 30)[:-1], _logistic(30, 250, 500, 1000, 784)[:-1]
+    ),
     "lenet5-mnist": lambda: LeNet5("softmax"),
+    "char-lstm-names": lambda: CharLSTM(27, 64),  # a to z, and the end of a line
     "char-lstm-shakespeare": lambda: CharLSTM(LETTERS, 128),
     "gpt-shakespeare": lambda: GPT(LETTERS, 64, 128, heads=4, layers=4, tie=True),
 }

@@ -217,9 +217,8 @@ def beam_search(
     the largest log P / ((5 + n) / 6)^``length_penalty``, n its tokens (Wu et al., 2016, equation
     14). One beam is the greedy choice of the most probable token. Keys and values of what is
     written are kept, so a token costs one row of each product; one token of all is one call of a
-    program that is compiled once. The model runs as in ``eval()``. It ends early where all have
-    ended. Raises ShapeError for other than tokens (N, S), OptionError for a model that cannot
-    write.
+    compiled program. The model runs as in ``eval()``. It ends early where all have ended. Raises
+    ShapeError for other than tokens (N, S), OptionError for a model that cannot write.
 
     >>> import chainrule as cr
     >>> from chainrule import models

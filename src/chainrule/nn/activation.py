@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,53 +11,27 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from .module import Module
-from .options import Constraint, check, check_order, choice, integer, number
+from .of_function import OfFunction
+from .options import Constraint, check, check_order, choice, integer, number, takes_options
 from .parameter import Parameter
 
 
-class Activation(Module):
-    """A function without parameters; its options are checked once, when it is made."""
+class Activation(OfFunction):
+    """A function of each element, or along an axis."""
 
-    constraints: ClassVar[dict[str, Constraint]] = {}
     saturates: ClassVar[tuple[float, float] | None] = None
     """Its bounds, where both of its ends are flat."""
     dies: ClassVar[bool] = False
     """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._options: dict[str, Any] = {}
 
-    def _take(self, **options: Any) -> None:
-        self._check(options)
-        self.__dict__.update(options)
-        self._options = options
-
-    def _check(self, options: dict[str, Any]) -> None:
-        check(type(self).__name__, self.constraints, options)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return ", ".join(f"{k}={v!r}" for k, v in self._options.items())
-
-
-class _Plain(Activation):
-    """An activation without options."""
-
-    function: ClassVar[Callable[[Any], Tensor]]
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return type(self).function(x)
-
-
-class _InPlace(_Plain):
+class _InPlace(Activation):
     """One that takes PyTorch's ``inplace``, and does nothing with it."""
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
+    @takes_options
+    def __init__(self, inplace: bool = False) -> None: ...
 
 
 class ReLU(_InPlace):
@@ -94,14 +67,10 @@ class LeakyReLU(Activation):
     """
 
     constraints = {"negative_slope": number()}
+    function = F.leaky_relu
 
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(negative_slope=negative_slope)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.leaky_relu(x, self.negative_slope)
+    @takes_options
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None: ...
 
 
 class PReLU(Module):
@@ -150,13 +119,9 @@ class RReLU(Activation):
 
     constraints = {"lower": number(), "upper": number()}
 
+    @takes_options
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(lower=lower, upper=upper)
-
-    def _check(self, options: dict[str, Any]) -> None:
-        super()._check(options)
-        check_order("RReLU", "lower", options["lower"], "upper", options["upper"])
+        check_order("RReLU", "lower", lower, "upper", upper)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -172,14 +137,10 @@ class ELU(Activation):
     """
 
     constraints = {"alpha": number()}
+    function = F.elu
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(alpha=alpha)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.elu(x, self.alpha)
+    @takes_options
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None: ...
 
 
 class SELU(_InPlace):
@@ -206,14 +167,10 @@ class CELU(Activation):
     constraints = {
         "alpha": Constraint(lambda a: number().holds(a) and a != 0, "a number that is not 0")
     }
+    function = F.celu
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(alpha=alpha)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.celu(x, self.alpha)
+    @takes_options
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None: ...
 
 
 class GELU(Activation):
@@ -225,14 +182,10 @@ class GELU(Activation):
     """
 
     constraints = {"approximate": choice("none", "tanh")}
+    function = F.gelu
 
-    def __init__(self, approximate: str = "none") -> None:
-        super().__init__()
-        self._take(approximate=approximate)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.gelu(x, self.approximate)
+    @takes_options
+    def __init__(self, approximate: str = "none") -> None: ...
 
 
 class SiLU(_InPlace):
@@ -257,7 +210,7 @@ class Mish(_InPlace):
     function = F.mish
 
 
-class Sigmoid(_Plain):
+class Sigmoid(Activation):
     """1 / (1 + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -269,7 +222,7 @@ class Sigmoid(_Plain):
     function = F.sigmoid
 
 
-class LogSigmoid(_Plain):
+class LogSigmoid(Activation):
     """ln(1 / (1 + e⁻ˣ)).
 
     >>> from chainrule import nn
@@ -313,21 +266,17 @@ class Hardtanh(Activation):
 
     saturates = (-1.0, 1.0)
     constraints = {"min_val": number(), "max_val": number()}
+    function = F.hardtanh
 
+    @takes_options
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(min_val=min_val, max_val=max_val)
         if not min_val < max_val:
             raise OptionError(
                 f"Hardtanh: min_val must be below max_val, got {min_val!r} and {max_val!r}"
             )
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardtanh(x, self.min_val, self.max_val)
 
-
-class Tanh(_Plain):
+class Tanh(Activation):
     """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).
 
     >>> from chainrule import nn
@@ -339,7 +288,7 @@ class Tanh(_Plain):
     function = F.tanh
 
 
-class Tanhshrink(_Plain):
+class Tanhshrink(Activation):
     """x - tanh(x).
 
     >>> from chainrule import nn
@@ -359,17 +308,13 @@ class Softplus(Activation):
     """
 
     constraints = {"beta": number(0, brackets="()"), "threshold": number()}
+    function = F.softplus
 
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__()
-        self._take(beta=beta, threshold=threshold)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softplus(x, self.beta, self.threshold)
+    @takes_options
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None: ...
 
 
-class Softsign(_Plain):
+class Softsign(Activation):
     """x / (1 + |x|).
 
     >>> from chainrule import nn
@@ -390,14 +335,10 @@ class Softshrink(Activation):
     """
 
     constraints = {"lambd": number(0)}
+    function = F.softshrink
 
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self._take(lambd=lambd)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softshrink(x, self.lambd)
+    @takes_options
+    def __init__(self, lambd: float = 0.5) -> None: ...
 
 
 class Hardshrink(Activation):
@@ -409,14 +350,10 @@ class Hardshrink(Activation):
     """
 
     constraints = {"lambd": number()}
+    function = F.hardshrink
 
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self._take(lambd=lambd)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.hardshrink(x, self.lambd)
+    @takes_options
+    def __init__(self, lambd: float = 0.5) -> None: ...
 
 
 class Threshold(Activation):
@@ -428,14 +365,10 @@ class Threshold(Activation):
     """
 
     constraints = {"threshold": number(), "value": number()}
+    function = F.threshold
 
-    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__()
-        self._take(threshold=threshold, value=value)
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.threshold(x, self.threshold, self.value)
+    @takes_options
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None: ...
 
 
 class GLU(Activation):
@@ -447,14 +380,10 @@ class GLU(Activation):
     """
 
     constraints = {"dim": integer()}
+    function = F.glu
 
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self._take(dim=dim)
-
-    def forward(self, x: Any) -> Tensor:
-        """Half as long along ``dim``."""
-        return F.glu(x, self.dim)
+    @takes_options
+    def __init__(self, dim: int = -1) -> None: ...
 
 
 class Softmax(Activation):
@@ -465,13 +394,10 @@ class Softmax(Activation):
     tensor([0.2689, 0.7311])
     """
 
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self._take(dim=dim)
+    function = F.softmax
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softmax(x, self.dim)
+    @takes_options
+    def __init__(self, dim: int | None = None) -> None: ...
 
 
 class LogSoftmax(Activation):
@@ -482,13 +408,10 @@ class LogSoftmax(Activation):
     tensor([-1.3133, -0.3133])
     """
 
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self._take(dim=dim)
+    function = F.log_softmax
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.log_softmax(x, self.dim)
+    @takes_options
+    def __init__(self, dim: int | None = None) -> None: ...
 
 
 class Softmin(Activation):
@@ -499,13 +422,10 @@ class Softmin(Activation):
     tensor([0.7311, 0.2689])
     """
 
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self._take(dim=dim)
+    function = F.softmin
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.softmin(x, self.dim)
+    @takes_options
+    def __init__(self, dim: int | None = None) -> None: ...
 
 
 class Softmax2d(Activation):

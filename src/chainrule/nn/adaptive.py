@@ -9,7 +9,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.joining import concat
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .container import ModuleList, Sequential
 from .linear import Linear

@@ -14,7 +14,7 @@ from ..tensor.ops.joining import concatenate, split
 from ..tensor.ops.shape import broadcast_to
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init
 from .functional.attention import additive, attention
 from .linear import Linear, empty_parameter

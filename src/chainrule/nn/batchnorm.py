@@ -10,7 +10,7 @@ from ..core import dtypes as dt
 from ..errors import ShapeError
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor, stored
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init, trail
 from .module import Module
 from .normalization import filled

@@ -15,7 +15,7 @@ from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
 from ..tensor.value import as_tensor, stored
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init, trail
 from .linear import Linear, empty_parameter
 from .module import Module

@@ -268,8 +268,7 @@ class _ConvTranspose(_Convolution):
         self.output_padding = more
 
     def forward(self, x: Any, output_size: Any = None) -> Tensor:
-        """The transposed convolution; ``output_size``: the positions of y, where stride leaves a
-        choice."""
+        """Transposed convolution; ``output_size``: positions of y, where stride leaves a choice."""
         x = self._checked(x)
         more = self.output_padding if output_size is None else self._missing(x, output_size)
         return transposed_convolution(

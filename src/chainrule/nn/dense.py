@@ -34,8 +34,7 @@ class Dense(Sequential):
     activation behind it, as Keras's `Dense`.
 
     ``activation``: a name of ``relu``, ``tanh``, ``sigmoid``, ``softmax``, ``gelu``, …, a module,
-    or None. The number of inputs is that of the first batch. Losses that take logits want none
-    behind the last layer.
+    or None. The number of inputs is that of the first batch. Losses of logits want none at the end.
 
     Raises OptionError for an unknown activation.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor.tensor import Tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from .module import Module
 from .options import check, integer, number
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..tensor.tensor import Tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from .module import Module
 from .options import check, number
 
 
 class _Dropout(Module):
-    p_varies: ClassVar[bool] = True
-    """Whether ``p`` may be a tensor, a number of its own for each of several nets."""
+    function: ClassVar[Callable[..., Tensor]]
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         check(type(self).__name__, {"p": number(0, 1)}, {"p": p})
         self.p = p
+
+    def forward(self, x: Any) -> Tensor:
+        """The same shape."""
+        return type(self).function(x, self.p, self.training)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -38,9 +42,7 @@ class Dropout(_Dropout):
     tensor([1., 2.])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.dropout(x, self.p, self.training)
+    function = F.dropout
 
 
 class Dropout1d(_Dropout):
@@ -52,9 +54,7 @@ class Dropout1d(_Dropout):
     (8, 5)
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.dropout1d(x, self.p, self.training)
+    function = F.dropout1d
 
 
 class Dropout2d(_Dropout):
@@ -66,9 +66,7 @@ class Dropout2d(_Dropout):
     (2, 8, 3, 3)
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.dropout2d(x, self.p, self.training)
+    function = F.dropout2d
 
 
 class Dropout3d(_Dropout):
@@ -80,9 +78,7 @@ class Dropout3d(_Dropout):
     (8, 3, 3, 3)
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.dropout3d(x, self.p, self.training)
+    function = F.dropout3d
 
 
 class AlphaDropout(_Dropout):
@@ -96,11 +92,7 @@ class AlphaDropout(_Dropout):
     tensor([1., 2.])
     """
 
-    p_varies = False
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.alpha_dropout(x, self.p, self.training)
+    function = F.alpha_dropout
 
 
 class FeatureAlphaDropout(_Dropout):
@@ -111,8 +103,4 @@ class FeatureAlphaDropout(_Dropout):
     tensor([[1., 2.]])
     """
 
-    p_varies = False
-
-    def forward(self, x: Any) -> Tensor:
-        """The same shape."""
-        return F.feature_alpha_dropout(x, self.p, self.training)
+    function = F.feature_alpha_dropout

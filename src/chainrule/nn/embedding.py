@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ShapeError
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init
 from .functional.embedding import check_embedding
 from .linear import empty_parameter
@@ -42,10 +42,9 @@ def _options(layer: Any, **defaults: Any) -> str:
 class Embedding(Module):
     """A table of vectors: index (...) -> (..., embedding_dim).
 
-    weight (num_embeddings, embedding_dim) starts normal(0, 1); the row ``padding_idx`` starts 0 and
-    gets no gradient. ``max_norm``, ``norm_type`` and ``scale_grad_by_freq`` as in
-    `nn.functional.embedding`; ``sparse=True`` is refused. Raises DataError for an index outside the
-    table.
+    weight (num_embeddings, embedding_dim) starts normal(0, 1); row ``padding_idx`` starts 0, with
+    no gradient. ``max_norm``, ``norm_type`` and ``scale_grad_by_freq`` as in
+    `nn.functional.embedding`; ``sparse=True`` is refused. DataError for an index outside.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -132,16 +132,13 @@ def _tied(places: Places, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def stack_module_state(
-    models: Sequence[Module],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Parameters and buffers of equal modules, each stacked along a new first axis.
 
     (parameters, buffers), dicts by dotted name: with `functional_call` and `vmap` one call runs all
     the modules. The tensors are copies; parameters require gradients as the modules' do. Raises
     OptionError unless the modules are of one class and one mode and all have the same names,
-    ShapeError unless the shapes are equal. Meaning and name are those of
-    ``torch.func.stack_module_state``.
+    ShapeError unless the shapes are equal. As ``torch.func.stack_module_state``.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

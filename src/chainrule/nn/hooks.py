@@ -21,8 +21,7 @@ _ids = itertools.count()
 
 
 class RemovableHandle:
-    """What a ``register_…_hook`` returns: ``remove()`` takes the hook away; also a context
-    manager."""
+    """What a ``register_…_hook`` returns: ``remove()`` takes it away; also a context manager."""
 
     def __init__(self, table: Hooks, hook: Hook, with_kwargs: bool, prepend: bool) -> None:
         self.id = next(_ids)
@@ -45,8 +44,7 @@ class RemovableHandle:
 
 
 class GradientWatch:
-    """One call of a module with backward hooks: identities around it whose gradient rules call
-    them.
+    """A call of a module with backward hooks: identities around it; their gradient rules call them.
 
     Back-propagation meets the output first, so ``grad_output`` is known when the inputs' rule runs.
     """

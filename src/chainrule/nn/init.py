@@ -33,8 +33,7 @@ _MODE = {"mode": choice("fan_in", "fan_out")}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through a nonlinearity; ``param``: the slope of
-    leaky_relu.
+    """The factor that keeps variance through a nonlinearity; ``param``: the slope of leaky_relu.
 
     >>> from chainrule.nn import init
     >>> round(init.calculate_gain("leaky_relu", 0.2), 4)
@@ -201,8 +200,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def paper_(tensor: Tensor, r: float = 0.3, generator: Generator | None = None) -> Tensor:
-    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r =
-    0.3.
+    """Uniform on [-r, r): the small random weights of Rumelhart, Hinton & Williams (1986), r = 0.3.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import init
@@ -276,8 +274,7 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of
-    leaky_relu.
+    """Normal with standard deviation gain / √fan (He et al., 2015); ``a``: the slope of leaky_relu.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import init

@@ -27,6 +27,7 @@ from .convolution import (
 from .functional.convolution import Sizes
 from .linear import Linear
 from .module import Module
+from .options import takes_options
 from .uninitialized import Uninitialized, UninitializedBuffer, UninitializedParameter
 
 
@@ -42,7 +43,7 @@ class LazyModule(Module):
     """The argument that follows from the input."""
     _arguments: dict[str, Any]
 
-    def _wait(self, **arguments: Any) -> None:
+    def _take(self, arguments: dict[str, Any]) -> None:
         """Check the arguments and forget the numbers."""
         groups = arguments.get("groups", 1)
         least = groups if isinstance(groups, int) else 1
@@ -121,10 +122,10 @@ class LazyLinear(LazyModule, Linear):
     becomes = Linear
     inferred = "in_features"
 
+    @takes_options
     def __init__(
         self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
-        self._wait(out_features=out_features, bias=bias, device=device, dtype=dtype)
+    ) -> None: ...
 
     def _axis(self, ndim: int) -> int | None:
         return -1 if ndim else None
@@ -140,6 +141,7 @@ class _LazyConv(LazyModule):
     transposed: bool
     weight: Any
 
+    @takes_options
     def __init__(
         self,
         out_channels: int,
@@ -152,19 +154,7 @@ class _LazyConv(LazyModule):
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
-    ) -> None:
-        self._wait(
-            out_channels=out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-            padding_mode=padding_mode,
-            device=device,
-            dtype=dtype,
-        )
+    ) -> None: ...
 
     def _axis(self, ndim: int) -> int | None:
         return -self.rank - 1 if ndim in (self.rank + 1, self.rank + 2) else None
@@ -177,6 +167,7 @@ class _LazyConv(LazyModule):
 
 
 class _LazyConvTranspose(_LazyConv):
+    @takes_options
     def __init__(
         self,
         out_channels: int,
@@ -190,20 +181,7 @@ class _LazyConvTranspose(_LazyConv):
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
-    ) -> None:
-        self._wait(
-            out_channels=out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            output_padding=output_padding,
-            groups=groups,
-            bias=bias,
-            dilation=dilation,
-            padding_mode=padding_mode,
-            device=device,
-            dtype=dtype,
-        )
+    ) -> None: ...
 
 
 class LazyConv1d(_LazyConv, Conv1d):
@@ -285,6 +263,7 @@ class _LazyNorm(LazyModule):
     inferred = "num_features"
     ranks: Any
 
+    @takes_options
     def __init__(
         self,
         eps: float = 1e-5,
@@ -295,16 +274,7 @@ class _LazyNorm(LazyModule):
         dtype: Any = None,
         *,
         bias: bool = True,
-    ) -> None:
-        self._wait(
-            eps=eps,
-            momentum=momentum,
-            affine=affine,
-            track_running_stats=track_running_stats,
-            device=device,
-            dtype=dtype,
-            bias=bias,
-        )
+    ) -> None: ...
 
     def _axis(self, ndim: int) -> int | None:
         return 1 if ndim in self.ranks else None

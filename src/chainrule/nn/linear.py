@@ -11,7 +11,7 @@ from ..habits import LINEAR, knows
 from ..tensor.ops.create import check_device, zeros
 from ..tensor.tensor import Tensor
 from ..tensor.value import Value, as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init, trail
 from .module import Module
 from .options import check, integer

@@ -9,14 +9,24 @@ from typing import Any, ClassVar
 
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from .module import Module
-from .options import REDUCTIONS, Constraint, check, check_reduction, integer, number, optional
+from .options import (
+    REDUCTIONS,
+    Constraint,
+    check,
+    check_reduction,
+    integer,
+    number,
+    optional,
+    takes_options,
+)
 
 
 class Loss(Module):
     """Base of the losses: options, and ``reduction`` "none", "mean" or "sum"."""
 
+    function: ClassVar[Callable[..., Tensor]]
     constraints: ClassVar[dict[str, Constraint]] = {}
     reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
     prediction: ClassVar[str] = ""
@@ -31,14 +41,27 @@ class Loss(Module):
         check_reduction(name, reduction, self.reductions)
         check(name, self.constraints, options)
         self.reduction = reduction
-        self.__dict__.update(options)
+        for option, value in options.items():
+            setattr(self, option, value)
 
-    def _weight(self, name: str, value: Any) -> None:
-        """A tensor of weights, as a buffer that moves with ``to``."""
-        self.register_buffer(name, None if value is None else as_tensor(value).detach())
+    def _take(self, options: dict[str, Any]) -> None:
+        self._options = tuple(options)
+        weights = {k: options.pop(k) for k in ("weight", "pos_weight") if k in options}
+        Loss.__init__(self, **options)
+        for name, value in weights.items():  # buffers, which move with `to`
+            self.register_buffer(name, None if value is None else as_tensor(value).detach())
+
+    def _loss(self, *given: Any) -> Tensor:
+        return type(self).function(*given, **{k: getattr(self, k) for k in self._options})
 
 
-class MSELoss(Loss):
+class _Compared(Loss):
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """Input and target, of one shape unless the class says otherwise."""
+        return self._loss(input, target)
+
+
+class MSELoss(_Compared):
     """(x - t)²; the shapes must be equal.
 
     >>> import chainrule as cr
@@ -48,16 +71,13 @@ class MSELoss(Loss):
     """
 
     target = "values"
+    function = F.mse_loss
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.mse_loss(input, target, reduction=self.reduction)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean") -> None: ...
 
 
-class L1Loss(Loss):
+class L1Loss(_Compared):
     """|x - t|.
 
     >>> from chainrule import nn
@@ -66,16 +86,13 @@ class L1Loss(Loss):
     """
 
     target = "values"
+    function = F.l1_loss
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.l1_loss(input, target, reduction=self.reduction)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean") -> None: ...
 
 
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(_Compared):
     """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2.
 
     >>> from chainrule import nn
@@ -85,16 +102,13 @@ class SmoothL1Loss(Loss):
 
     target = "values"
     constraints = {"beta": number(0)}
+    function = F.smooth_l1_loss
 
-    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction, beta=beta)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None: ...
 
 
-class HuberLoss(Loss):
+class HuberLoss(_Compared):
     """(x - t)² / 2 where |x - t| ≤ delta, else delta (|x - t| - delta/2).
 
     >>> from chainrule import nn
@@ -104,18 +118,14 @@ class HuberLoss(Loss):
 
     target = "values"
     constraints = {"delta": number(0, brackets="()")}
+    function = F.huber_loss
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction, delta=delta)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
+    @takes_options
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None: ...
 
 
-class CrossEntropyLoss(Loss):
-    """-Σ_c q_c ln softmax(z)_c of logits (N, C, ...); labels (N, ...), or probabilities (N, C,
-    ...).
+class CrossEntropyLoss(_Compared):
+    """-Σ_c q_c ln softmax(z)_c of logits z (N, C, ...); q: labels (N, ...) or probabilities.
 
     Takes logits: no softmax before it. See `nn.functional.cross_entropy`.
 
@@ -127,7 +137,9 @@ class CrossEntropyLoss(Loss):
 
     prediction, target = "logits", "labels"
     constraints = {"ignore_index": optional(integer()), "label_smoothing": number(0, 1)}
+    function = F.cross_entropy
 
+    @takes_options
     def __init__(
         self,
         weight: Any = None,
@@ -135,24 +147,11 @@ class CrossEntropyLoss(Loss):
         ignore_index: int | None = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(reduction, ignore_index=ignore_index, label_smoothing=label_smoothing)
-        self._weight("weight", weight)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Logits (N, C, ...), target (N, ...) or (N, C, ...)."""
-        return F.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
+    ) -> None: ...
 
 
-class NLLLoss(Loss):
-    """-z[label] of log-probabilities z (N, C, ...); after LogSoftmax.
+class NLLLoss(_Compared):
+    """-z[label] of log-probabilities z (N, C, ...), labels (N, ...); after LogSoftmax.
 
     >>> from chainrule import nn
     >>> nn.NLLLoss()([[-0.5, -1.0]], [1])
@@ -161,22 +160,16 @@ class NLLLoss(Loss):
 
     prediction, target = "log-probabilities", "labels"
     constraints = {"ignore_index": optional(integer())}
+    function = F.nll_loss
 
+    @takes_options
     def __init__(
         self, weight: Any = None, *, ignore_index: int | None = -100, reduction: str = "mean"
-    ) -> None:
-        super().__init__(reduction, ignore_index=ignore_index)
-        self._weight("weight", weight)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Log-probabilities (N, C, ...), labels (N, ...)."""
-        return F.nll_loss(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
+    ) -> None: ...
 
 
-class BCELoss(Loss):
-    """-t ln x - (1 - t) ln(1 - x) of probabilities x.
+class BCELoss(_Compared):
+    """-t ln x - (1 - t) ln(1 - x) of probabilities x and targets t in [0, 1].
 
     >>> from chainrule import nn
     >>> nn.BCELoss()([0.5, 0.75], [1.0, 0.0])
@@ -184,17 +177,13 @@ class BCELoss(Loss):
     """
 
     prediction, target = "probabilities", "probabilities"
+    function = F.binary_cross_entropy
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self._weight("weight", weight)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape, in [0, 1]."""
-        return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
+    @takes_options
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None: ...
 
 
-class BCEWithLogitsLoss(Loss):
+class BCEWithLogitsLoss(_Compared):
     """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) of logits x and targets t in [0, 1].
 
     The binary cross-entropy of sigmoid(x): no sigmoid before it. ``pos_weight`` w (1 by default, or
@@ -206,22 +195,15 @@ class BCEWithLogitsLoss(Loss):
     """
 
     prediction, target = "logits", "probabilities"
+    function = F.binary_cross_entropy_with_logits
 
+    @takes_options
     def __init__(
         self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-    ) -> None:
-        super().__init__(reduction)
-        self._weight("weight", weight)
-        self._weight("pos_weight", pos_weight)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Logits and targets of one shape."""
-        return F.binary_cross_entropy_with_logits(
-            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
-        )
+    ) -> None: ...
 
 
-class KLDivLoss(Loss):
+class KLDivLoss(_Compared):
     """t (ln t - x) of log-probabilities x; use ``reduction="batchmean"`` for the divergence.
 
     >>> from chainrule import nn
@@ -230,16 +212,13 @@ class KLDivLoss(Loss):
     """
 
     reductions = (*REDUCTIONS, "batchmean")
+    function = F.kl_div
 
-    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction, log_target=log_target)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None: ...
 
 
-class PoissonNLLLoss(Loss):
+class PoissonNLLLoss(_Compared):
     """eˣ - t x for the logarithm x of a rate and counts t.
 
     >>> from chainrule import nn
@@ -249,7 +228,9 @@ class PoissonNLLLoss(Loss):
 
     target = "values"
     constraints = {"eps": number(0, brackets="()")}
+    function = F.poisson_nll_loss
 
+    @takes_options
     def __init__(
         self,
         log_input: bool = True,
@@ -257,14 +238,7 @@ class PoissonNLLLoss(Loss):
         *,
         eps: float = 1e-8,
         reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction, log_input=log_input, full=full, eps=eps)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.poisson_nll_loss(
-            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction
-        )
+    ) -> None: ...
 
 
 class GaussianNLLLoss(Loss):
@@ -276,13 +250,16 @@ class GaussianNLLLoss(Loss):
     """
 
     constraints = {"eps": number(0, brackets="()")}
+    function = F.gaussian_nll_loss
 
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(reduction, full=full, eps=eps)
+    @takes_options
+    def __init__(
+        self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    ) -> None: ...
 
-    def forward(self, input: Any, target: Any, var: Any) -> Tensor:  # noqa: A002
+    def forward(self, input: Any, target: Any, var: Any) -> Tensor:
         """Input and target of one shape; var of that shape, or with 1 or nothing as last axis."""
-        return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
+        return self._loss(input, target, var)
 
 
 class CosineEmbeddingLoss(Loss):
@@ -294,15 +271,14 @@ class CosineEmbeddingLoss(Loss):
     """
 
     constraints = {"margin": number()}
+    function = F.cosine_embedding_loss
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction, margin=margin)
+    @takes_options
+    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None: ...
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
         """Inputs (N, D), target (N,) of 1 and -1."""
-        return F.cosine_embedding_loss(
-            input1, input2, target, self.margin, reduction=self.reduction
-        )
+        return self._loss(input1, input2, target)
 
 
 class TripletMarginLoss(Loss):
@@ -318,7 +294,9 @@ class TripletMarginLoss(Loss):
         "p": number(0, brackets="()"),
         "eps": number(0),
     }
+    function = F.triplet_margin_loss
 
+    @takes_options
     def __init__(
         self,
         margin: float = 1.0,
@@ -327,21 +305,11 @@ class TripletMarginLoss(Loss):
         swap: bool = False,
         *,
         reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction, margin=margin, p=p, eps=eps, swap=swap)
+    ) -> None: ...
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         """All of one shape (N, D)."""
-        return F.triplet_margin_loss(
-            anchor,
-            positive,
-            negative,
-            self.margin,
-            self.p,
-            self.eps,
-            self.swap,
-            reduction=self.reduction,
-        )
+        return self._loss(anchor, positive, negative)
 
 
 class TripletMarginWithDistanceLoss(Loss):
@@ -358,7 +326,9 @@ class TripletMarginWithDistanceLoss(Loss):
     """
 
     constraints = {"margin": number(0, brackets="()")}
+    function = F.triplet_margin_with_distance_loss
 
+    @takes_options
     def __init__(
         self,
         *,
@@ -366,21 +336,11 @@ class TripletMarginWithDistanceLoss(Loss):
         margin: float = 1.0,
         swap: bool = False,
         reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction, margin=margin, swap=swap)
-        self.distance_function = distance_function
+    ) -> None: ...
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         """All of one shape (N, D)."""
-        return F.triplet_margin_with_distance_loss(
-            anchor,
-            positive,
-            negative,
-            distance_function=self.distance_function,
-            margin=self.margin,
-            swap=self.swap,
-            reduction=self.reduction,
-        )
+        return self._loss(anchor, positive, negative)
 
 
 class MarginRankingLoss(Loss):
@@ -392,16 +352,17 @@ class MarginRankingLoss(Loss):
     """
 
     constraints = {"margin": number()}
+    function = F.margin_ranking_loss
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction, margin=margin)
+    @takes_options
+    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None: ...
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
         """All of one shape."""
-        return F.margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction)
+        return self._loss(input1, input2, target)
 
 
-class HingeEmbeddingLoss(Loss):
+class HingeEmbeddingLoss(_Compared):
     """x where target = 1, max(0, margin - x) where it is -1.
 
     >>> from chainrule import nn
@@ -410,16 +371,13 @@ class HingeEmbeddingLoss(Loss):
     """
 
     constraints = {"margin": number()}
+    function = F.hinge_embedding_loss
 
-    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction, margin=margin)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
+    @takes_options
+    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None: ...
 
 
-class SoftMarginLoss(Loss):
+class SoftMarginLoss(_Compared):
     """ln(1 + e^(-y x)) for y = 1 or -1.
 
     >>> from chainrule import nn
@@ -427,33 +385,28 @@ class SoftMarginLoss(Loss):
     tensor(0.3005)
     """
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    function = F.soft_margin_loss
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Input and target of one shape."""
-        return F.soft_margin_loss(input, target, reduction=self.reduction)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean") -> None: ...
 
 
-class MultiLabelSoftMarginLoss(Loss):
-    """Binary cross-entropy of logits (N, C), averaged over the classes.
+class MultiLabelSoftMarginLoss(_Compared):
+    """Binary cross-entropy of logits and targets (N, C) of 0 and 1, averaged over the classes.
 
     >>> from chainrule import nn
     >>> nn.MultiLabelSoftMarginLoss()([[0.0, 2.0]], [[1.0, 0.0]])
     tensor(1.41)
     """
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self._weight("weight", weight)
+    function = F.multilabel_soft_margin_loss
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Logits and targets (N, C) of 0 and 1."""
-        return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
+    @takes_options
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None: ...
 
 
-class MultiMarginLoss(Loss):
-    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C.
+class MultiMarginLoss(_Compared):
+    """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C of scores x (N, C), labels y (N,).
 
     >>> from chainrule import nn
     >>> nn.MultiMarginLoss()([[0.1, 0.9]], [0])
@@ -462,34 +415,26 @@ class MultiMarginLoss(Loss):
 
     target = "labels"
     constraints = {"margin": number()}
+    function = F.multi_margin_loss
 
+    @takes_options
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean"
-    ) -> None:
-        super().__init__(reduction, p=p, margin=margin)
-        self._weight("weight", weight)
-
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Scores (N, C), labels (N,)."""
-        return F.multi_margin_loss(
-            input, target, self.p, self.margin, self.weight, reduction=self.reduction
-        )
+    ) -> None: ...
 
 
-class MultiLabelMarginLoss(Loss):
-    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C; labels of a row end with -1.
+class MultiLabelMarginLoss(_Compared):
+    """Σ_j Σ_{i not a label} max(0, 1 - (x_{y_j} - x_i)) / C; labels y (N, C) of a row end with -1.
 
     >>> from chainrule import nn
     >>> nn.MultiLabelMarginLoss()([0.1, 0.2, 0.4, 0.8], [3, 0, -1, 1])
     tensor(0.85)
     """
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    function = F.multilabel_margin_loss
 
-    def forward(self, input: Any, target: Any) -> Tensor:  # noqa: A002
-        """Scores and labels (N, C)."""
-        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+    @takes_options
+    def __init__(self, *, reduction: str = "mean") -> None: ...
 
 
 class CTCLoss(Loss):
@@ -504,25 +449,18 @@ class CTCLoss(Loss):
     """
 
     constraints = {"blank": integer(0)}
+    function = F.ctc_loss
 
+    @takes_options
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
-    ) -> None:
-        super().__init__(reduction, blank=blank, zero_infinity=bool(zero_infinity))
+    ) -> None: ...
 
     def forward(
         self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any
     ) -> Tensor:
         """log_probs (T, N, C) or (T, C), targets, and how many steps and labels count."""
-        return F.ctc_loss(
-            log_probs,
-            targets,
-            input_lengths,
-            target_lengths,
-            self.blank,
-            self.reduction,
-            self.zero_infinity,
-        )
+        return self._loss(log_probs, targets, input_lengths, target_lengths)
 
 
 FUNCTIONS: dict[Callable[..., Any], type[Loss]] = {
@@ -537,8 +475,7 @@ FUNCTIONS: dict[Callable[..., Any], type[Loss]] = {
 
 
 def module_of(loss: Any) -> Any:
-    """The module that a loss function is, also with options bound by `functools.partial`; other
-    losses as they are.
+    """The module of a loss function, also of a `functools.partial` of one; others as they are.
 
     >>> from chainrule.nn import functional as F
     >>> from chainrule.nn.loss import module_of

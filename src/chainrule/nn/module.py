@@ -158,8 +158,7 @@ class Module(Versioned):
                 self.__dict__[table].pop(name, None)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None: a place without one (``bias=False``), which has no key in the
-        state dict."""
+        """Add a parameter; None: a place without one (``bias=False``), no key in the state dict."""
         self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -170,8 +169,7 @@ class Module(Versioned):
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but not trained (running means); in the state dict if
-        persistent."""
+        """Add a tensor that is state but not trained (running means); saved if persistent."""
         self._check_name(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
@@ -358,8 +356,7 @@ class Module(Versioned):
         print(summary(self, input_shape))
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, as they are now (later training leaves
-        them).
+        """Parameters and persistent buffers by dotted name, as now (later training leaves them).
 
         To change one in place would not change the module, so it is refused: load a changed dict,
         or ask with ``keep_vars`` for the module's own tensors.
@@ -423,8 +420,7 @@ class Module(Versioned):
     # -- modes -------------------------------------------------------------------------------------
     @property
     def training(self) -> bool:
-        """Whether dropout drops and batch norm measures; a compiled function that read it minds a
-        change."""
+        """Whether dropout drops and batch norm measures; compiled functions notice a change."""
         depends_on(self, "_training")
         return self._training
 
@@ -472,8 +468,7 @@ class Module(Versioned):
     ) -> Self:
         """Convert all float parameters and buffers to a float dtype, in place (integers stay).
 
-        The dtype, or that of a tensor. The device "cpu" is accepted and does nothing; others are
-        refused.
+        The dtype, or that of a tensor. The device "cpu" does nothing; others are refused.
         """
         for arg in args:
             if isinstance(arg, Value):
@@ -557,8 +552,7 @@ class Module(Versioned):
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns (unless None) replaces
-        args.
+        """Call ``hook(module, args)`` before ``forward``; its result (unless None) replaces args.
 
         ``with_kwargs``: it is called with (module, args, kwargs) and returns (args, kwargs) or
         None. ``prepend``: before the hooks there are.
@@ -568,11 +562,9 @@ class Module(Versioned):
     def register_forward_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after ``forward``; what it returns replaces the
-        output.
+        """Call ``hook(module, args, output)`` after ``forward``; its result replaces the output.
 
-        ``with_kwargs``: it is called with (module, args, kwargs, output). ``prepend``: before the
-        hooks there are.
+        ``with_kwargs``: called with (module, args, kwargs, output). ``prepend``: as the first.
 
         >>> import chainrule as cr
         >>> from chainrule import nn
@@ -589,10 +581,9 @@ class Module(Versioned):
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when gradients pass the module.
 
-        The gradients are tuples: one entry for each argument, one for each output, None where
-        there is no gradient. The hook sees them while the graph of gradients is built; inside a
-        compiled function they have no numbers yet. What it returns (unless None) replaces
-        ``grad_input``.
+        The gradients are tuples: one entry for each argument, one for each output, None where there
+        is no gradient. The hook sees them while the graph of gradients is built; inside a compiled
+        function they have no numbers yet. What it returns (unless None) replaces ``grad_input``.
 
         >>> import chainrule as cr
         >>> from chainrule import nn

@@ -11,10 +11,11 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .module import Module
-from .options import check, integer, number, optional
+from .of_function import OfFunction
+from .options import check, integer, number, optional, takes_options
 from .parameter import Parameter
 
 _EPS = number(0)
@@ -27,8 +28,7 @@ def filled(shape: Any, value: float, device: Any, dtype: Any) -> Parameter:
 
 
 class LayerNorm(Module):
-    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their
-    shape.
+    """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their shape.
 
     >>> from chainrule import nn
     >>> nn.LayerNorm(2)([[1.0, 3.0]]).detach()
@@ -176,7 +176,7 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
-class LocalResponseNorm(Module):
+class LocalResponseNorm(OfFunction):
     """x / (k + alpha m)^beta, m the mean of x² over ``size`` channels around each.
 
     Source: Krizhevsky, Sutskever & Hinton, 2012.
@@ -187,22 +187,20 @@ class LocalResponseNorm(Module):
              [0.7816]]])
     """
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        super().__init__()
-        table = {"size": integer(1), "alpha": number(), "beta": number(), "k": number()}
-        check("LocalResponseNorm", table, {"size": size, "alpha": alpha, "beta": beta, "k": k})
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+    constraints = {"size": integer(1), "alpha": number(), "beta": number(), "k": number()}
+    function = F.local_response_norm
 
-    def forward(self, x: Any) -> Tensor:
-        """(N, C, ...) of the same shape."""
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+    @takes_options
+    def __init__(
+        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    ) -> None: ...
 
     def extra_repr(self) -> str:
         """The arguments."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class CrossMapLRN2d(Module):
+class CrossMapLRN2d(LocalResponseNorm):
     """x / (k + alpha / size Σ x²)^beta over the channel and (size - 1) // 2 before and behind it.
 
     For an odd ``size`` it is `LocalResponseNorm`, of images (N, C, H, W) alone. PyTorch's keeps the
@@ -214,12 +212,6 @@ class CrossMapLRN2d(Module):
     tensor([0.2608, 0.5217])
     """
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        super().__init__()
-        table = {"size": integer(1), "alpha": number(), "beta": number(), "k": number()}
-        check("CrossMapLRN2d", table, {"size": size, "alpha": alpha, "beta": beta, "k": k})
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-
     def forward(self, x: Any) -> Tensor:
         """(N, C, H, W) of the same shape."""
         x = as_tensor(x)
@@ -228,7 +220,3 @@ class CrossMapLRN2d(Module):
         window = (self.size - 1) // 2 * 2 + 1
         alpha = self.alpha * window / self.size
         return F.local_response_norm(x, window, alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import OptionError
 from ..tensor.value import Value
+
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ def pair(each: Constraint) -> Constraint:
     return Constraint(holds, f"a pair, each {each.words}")
 
 
+def used(value: Any) -> bool:
+    """Whether an option does anything: it is not 0, or a tensor, whose number nobody knows."""
+    return isinstance(value, Value) or bool(value)
+
+
 def optional(inner: Constraint) -> Constraint:
     """None, or what ``inner`` says."""
     return Constraint(lambda x: x is None or inner.holds(x), f"{inner.words}, or None")
@@ -114,5 +123,36 @@ def check_reduction(owner: str, reduction: str, allowed: Iterable[str] = REDUCTI
 
 def check_order(owner: str, low: str, a: Any, high: str, b: Any) -> None:
     """Raise OptionError unless the option ``low``, a, is at most the option ``high``, b."""
-    if not a <= b:
+    if not (isinstance(a, Value) or isinstance(b, Value)) and not a <= b:
         raise OptionError(f"{owner}: {low} must be at most {high}, got {a} and {b}")
+
+
+def takes_options(init: Init) -> Init:
+    """Makes a constructor whose signature is the table of its options: they go, by name and with
+    their defaults, to ``self._take(options, **others)``; then its body runs.
+
+    >>> class Scale:
+    ...     def _take(self, options):
+    ...         self.__dict__.update(options)
+    ...     @takes_options
+    ...     def __init__(self, factor: float = 2.0) -> None: ...
+    >>> Scale().factor, Scale(3.0).factor
+    (2.0, 3.0)
+    """
+    signature = inspect.signature(init)
+    others = next((n for n, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), "")
+
+    @functools.wraps(init)
+    def taking(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError:
+            init(self, *args, **kwargs)  # says what is wrong in Python's own words
+            raise
+        bound.apply_defaults()
+        _, *options = bound.arguments.items()
+        self._take({k: v for k, v in options if k != others}, **bound.arguments.get(others, {}))
+        init(self, *args, **kwargs)
+
+    taking.options = {*signature.parameters}  # type: ignore[attr-defined]
+    return taking  # type: ignore[return-value]

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import OptionError, ShapeError
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .module import Module
 from .options import integer
@@ -157,8 +157,7 @@ class ReflectionPad1d(_Pad):
 
 
 class ReflectionPad2d(_Pad):
-    """`ReflectionPad1d` for (N, C, H, W): ``padding`` is a number, or
-    (left, right, top, bottom).
+    """`ReflectionPad1d` for (N, C, H, W): ``padding`` is a number, or (left, right, top, bottom).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -200,8 +199,7 @@ class ReplicationPad1d(_Pad):
 
 
 class ReplicationPad2d(_Pad):
-    """`ReplicationPad1d` for (N, C, H, W): ``padding`` is a number, or
-    (left, right, top, bottom).
+    """`ReplicationPad1d` for (N, C, H, W): ``padding`` is a number, or (left, right, top, bottom).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

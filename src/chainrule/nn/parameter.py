@@ -16,8 +16,7 @@ from ..tensor.value import array_of
 class Parameter(Tensor):
     """A tensor that is a module's parameter as soon as it is assigned to one of its attributes.
 
-    ``data`` (array-like) is copied. Raises GradientError if it is not of a float type and
-    ``requires_grad`` is true.
+    ``data`` (array-like) is copied. Raises GradientError if it is no float and ``requires_grad``.
 
     >>> from chainrule import nn
     >>> p = nn.Parameter([1.0, 2.0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
@@ -12,13 +13,15 @@ from .functional.convolution import Sizes
 from .functional.fractional import check_fractional, fractional_max_pool
 from .functional.windows import check_adaptive, check_regular
 from .module import Module
-from .options import check, integer, number, optional
+from .options import Constraint, check, integer, number, optional, takes_options
 
 
-class _Pool(Module):
+class _Windows(Module):
     """What all of them have: options, which are checked and shown."""
 
     rank: int
+    function: ClassVar[Callable[..., Any]]
+    constraints: ClassVar[dict[str, Constraint]] = {}
     defaults: tuple[tuple[str, Any], ...] = ()  # not shown where they are not changed
 
     def headline(self) -> str:
@@ -33,17 +36,32 @@ class _Pool(Module):
         stride = [f"stride={self.stride!r}"] if self.stride != self.kernel_size else []
         return ", ".join([*first, f"kernel_size={self.kernel_size!r}", *stride, *parts])
 
-    def _windows(
-        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes = 0, dilation: Sizes = 1
-    ) -> None:
-        check_regular(type(self).__name__, self.rank, kernel_size, stride, padding, dilation)
-        self.kernel_size: Any = kernel_size
-        self.stride: Any = kernel_size if stride is None else stride
+    def _take(self, options: dict[str, Any]) -> None:
+        super().__init__()
+        check(type(self).__name__, self.constraints, options)
+        names = options.keys() & {"kernel_size", "stride", "padding", "dilation"}
+        check_regular(type(self).__name__, self.rank, **{k: options[k] for k in names})
+        if options["stride"] is None:
+            options["stride"] = options["kernel_size"]
+        self._options = tuple(options)
+        self.__dict__.update(options)
+
+    def _pooled(self, *inputs: Any, **more: Any) -> Any:
+        options = {k: getattr(self, k) for k in self._options}
+        return type(self).function(trail.headline(self), *inputs, self.rank, **options, **more)
+
+
+class _Pool(_Windows):
+    def forward(self, x: Any) -> Any:
+        """Of each window of x (N, C, *S), or of one example (C, *S)."""
+        return self._pooled(x)
 
 
 class _MaxPool(_Pool):
     defaults = (("padding", 0), ("dilation", 1), ("return_indices", False), ("ceil_mode", False))
+    function = pooled.max_pool
 
+    @takes_options
     def __init__(
         self,
         kernel_size: Sizes,
@@ -52,25 +70,7 @@ class _MaxPool(_Pool):
         dilation: Sizes = 1,
         return_indices: bool = False,
         ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        self._windows(kernel_size, stride, padding, dilation)
-        self.padding, self.dilation = padding, dilation
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
-
-    def forward(self, x: Any) -> Any:
-        """The largest element of each window of x (N, C, *S), or of one example (C, *S)."""
-        return pooled.max_pool(
-            trail.headline(self),
-            x,
-            self.rank,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
-        )
+    ) -> None: ...
 
 
 class MaxPool1d(_MaxPool):
@@ -128,13 +128,14 @@ class AvgPool1d(_Pool):
     """
 
     rank = 1
-    divisor_override: int | None = None
     defaults: tuple[tuple[str, Any], ...] = (
         ("padding", 0),
         ("ceil_mode", False),
         ("count_include_pad", True),
     )
+    function = pooled.avg_pool
 
+    @takes_options
     def __init__(
         self,
         kernel_size: Sizes,
@@ -142,25 +143,7 @@ class AvgPool1d(_Pool):
         padding: Sizes = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self._windows(kernel_size, stride, padding)
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad = count_include_pad
-
-    def forward(self, x: Any) -> Tensor:
-        """The mean of each window of x (N, C, *S), or of one example (C, *S)."""
-        return pooled.avg_pool(
-            trail.headline(self),
-            x,
-            self.rank,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+    ) -> None: ...
 
 
 class AvgPool2d(AvgPool1d):
@@ -174,7 +157,9 @@ class AvgPool2d(AvgPool1d):
 
     rank = 2
     defaults = (*AvgPool1d.defaults, ("divisor_override", None))
+    constraints = {"divisor_override": optional(integer())}
 
+    @takes_options
     def __init__(
         self,
         kernel_size: Sizes,
@@ -183,11 +168,7 @@ class AvgPool2d(AvgPool1d):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
-    ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
-        table = {"divisor_override": optional(integer())}
-        check(type(self).__name__, table, {"divisor_override": divisor_override})
-        self.divisor_override = divisor_override
+    ) -> None: ...
 
 
 class AvgPool3d(AvgPool2d):
@@ -204,36 +185,21 @@ class AvgPool3d(AvgPool2d):
 
 class _LPPool(_Pool):
     defaults = (("ceil_mode", False),)
+    constraints = {"norm_type": number(0, brackets="()")}
+    function = pooled.lp_pool
 
+    @takes_options
     def __init__(
         self,
         norm_type: float,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        positive = number(0, brackets="()")
-        check(type(self).__name__, {"norm_type": positive}, {"norm_type": norm_type})
-        self._windows(kernel_size, stride)
-        self.norm_type, self.ceil_mode = norm_type, ceil_mode
-
-    def forward(self, x: Any) -> Tensor:
-        """(Σ xᵖ)^(1/p) of each window of x (N, C, *S), or of one example (C, *S)."""
-        return pooled.lp_pool(
-            trail.headline(self),
-            x,
-            self.rank,
-            self.norm_type,
-            self.kernel_size,
-            self.stride,
-            self.ceil_mode,
-        )
+    ) -> None: ...
 
 
 class LPPool1d(_LPPool):
-    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``: 1 the sum, ∞ nearly the
-    maximum.
+    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``: 1 the sum, ∞ the maximum.
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -378,27 +344,19 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     rank = 3
 
 
-class _MaxUnpool(_Pool):
+class _MaxUnpool(_Windows):
     defaults = (("padding", 0),)
+    function = pooled.max_unpool
 
-    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
-        super().__init__()
-        self._windows(kernel_size, stride, padding)
-        self.padding = padding
+    @takes_options
+    def __init__(
+        self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0
+    ) -> None: ...
 
-    def forward(self, x: Any, indices: Any, output_size: Any = None) -> Tensor:
+    def forward(self, x: Any, indices: Any, output_size: Any = None) -> Any:
         """X's elements at ``indices``, zeros elsewhere; ``output_size``: the positions before the
         pooling, where several give the same result."""
-        return pooled.max_unpool(
-            trail.headline(self),
-            x,
-            indices,
-            self.rank,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            output_size,
-        )
+        return self._pooled(x, indices, output_size=output_size)
 
 
 class MaxUnpool1d(_MaxUnpool):
@@ -486,8 +444,7 @@ class _FractionalMaxPool(Module):
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):
-    """The largest element of each of T windows that begin at random places: (N, C, H, W) to
-    (N, C, T, T').
+    """The largest element of each of T windows at random places: (N, C, H, W) to (N, C, T, T').
 
     Window i begins at ⌊(i + u) α⌋ - ⌊u α⌋, α = (S - K) / (T - 1), the last one at S - K; u uniform
     on [0, 1) for each example, channel and axis, also in evaluation. One of ``output_size`` T and

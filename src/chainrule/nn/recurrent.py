@@ -20,7 +20,7 @@ from .functional.known import known_values
 from .functional.recurrent import CELLS, Cell, State, Weights, run
 from .linear import empty_parameter, single_tensor
 from .module import Module
-from .options import check, choice, integer, number
+from .options import check, choice, integer, number, used
 from .parameter import Parameter
 from .utils.rnn import (
     PackedSequence,
@@ -126,7 +126,7 @@ class _Recurrent(Module):
             init.uniform_(p, -bound, bound)
 
     # -- calling -----------------------------------------------------------------------------------
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Any, Any]:  # noqa: A002
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Any, Any]:
         """The outputs of the last layer at all steps, and the last state of all layers.
 
         ``hx``: the first state, zeros if None. ``lengths`` (N,): how many steps of each sequence
@@ -166,7 +166,7 @@ class _Recurrent(Module):
         if alive is not None:  # what is in the padding is nobody's business, NaN included
             x = where(alive, x, zeros((), dtype=x.dtype))
         for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
+            if layer and used(self.dropout) and self.training:
                 x = dropout(x, self.dropout)
             outputs = []
             for direction, suffix in enumerate(self._suffixes(layer)):

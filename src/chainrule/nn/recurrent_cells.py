@@ -52,7 +52,7 @@ class _Cell(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002 - PyTorch's name
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """The next state from x (N, I), or one row (I,), and the state before; zeros if None."""
         x = self._checked_input(input)
         state = self._checked_state(hx, x)

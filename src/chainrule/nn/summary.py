@@ -73,13 +73,11 @@ class Summary:
 
 
 def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summary:
-    """A table of the layers as they are called for an input of ``input_shape`` (batch included; it
-    may be None).
+    """A table of the layers as called for an input of ``input_shape`` (with a batch, or None).
 
     ``input_shape`` is a tuple, or a list of tuples for several inputs. Operations of the forward
     pass: 2 for each product in a product of matrices or a convolution, 1 for each element otherwise
-    (for each element of a window in pooling), a loop's as often as it runs. Memory is that of the
-    outputs.
+    (for each element of a window in pooling), a loop's as often as it runs. Memory: of the outputs.
 
     >>> from chainrule import nn
     >>> print(nn.summary(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), (2, 4)))

@@ -71,8 +71,7 @@ def _user_frame() -> Any:
 
 
 def title(module: Module) -> str:
-    """``Linear(30, 10) `net[3]` (train.py:12)``: what it is, where in the model, where it was
-    made."""
+    """``Linear(30, 10) `net[3]` (train.py:12)``: what it is, where in the model, where made."""
     name = path_of(module)
     return f"{headline(module)}{f' `{name}`' if name else ''} ({module._made_at})"
 
@@ -106,8 +105,7 @@ def _variable(root: Module) -> str:
 
 
 def origin(x: Any) -> str:
-    """``from Flatten `net[2]`, input (batch, 3, 188, 188)``: the module whose result ``x`` is; or
-    nothing."""
+    """``from Flatten `net[2]`, input (batch, 3, 188, 188)``: whose result ``x`` is, if any."""
     found = _now.returned.get(x._node.id) if isinstance(x, Value) and x._node is not None else None
     if found is None:
         return ""
@@ -138,8 +136,7 @@ def name_layer(checks: Sequence[RangeCheck], module: Module) -> None:
 
 
 def other_channels(x: Any, axis: int, expected: int, option: str) -> str:
-    """What to do about an input whose ``axis`` has not the channels that a layer expects, on lines
-    of their own."""
+    """What to do about an input whose ``axis`` has not the channels a layer expects, in lines."""
     lines = [origin(x)] if origin(x) else []
     if x.ndim > 2 and x.shape[-1] == expected:
         lines.append(f"channels come first: put x.movedim(-1, {axis}) before it")

@@ -13,7 +13,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import asarray, check_device
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import init
 from .attention import MultiheadAttention
 from .container import ModuleList

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor.tensor import Tensor
-from . import functional as F  # noqa: N812 - PyTorch's name
+from . import functional as F
 from . import trail
 from .functional.convolution import Sizes, sizes
 from .functional.rearrange import folded, patches, unfolded
 from .functional.resize import check_options, interpolated
 from .module import Module
-from .options import check, integer
+from .of_function import OfFunction
+from .options import integer, takes_options
 
 
 class Upsample(Module):
@@ -158,7 +159,7 @@ class Fold(Unfold):
         return f"output_size={self.output_size!r}, {super().extra_repr()}"
 
 
-class PixelShuffle(Module):
+class PixelShuffle(OfFunction):
     """(*, C r², H, W) -> (*, C, r H, r W): channels become pixels (Shi et al., 2016).
 
     >>> import chainrule as cr
@@ -167,22 +168,14 @@ class PixelShuffle(Module):
     (1, 3, 8, 10)
     """
 
-    def __init__(self, upscale_factor: int) -> None:
-        super().__init__()
-        options = {"upscale_factor": upscale_factor}
-        check("PixelShuffle", {"upscale_factor": integer(1)}, options)
-        self.upscale_factor = upscale_factor
+    constraints = {"upscale_factor": integer(1)}
+    function = F.pixel_shuffle
 
-    def forward(self, x: Any) -> Tensor:
-        """X (*, C r², H, W) -> (*, C, r H, r W)."""
-        return F.pixel_shuffle(x, self.upscale_factor)
-
-    def extra_repr(self) -> str:
-        """The argument."""
-        return f"upscale_factor={self.upscale_factor}"
+    @takes_options
+    def __init__(self, upscale_factor: int) -> None: ...
 
 
-class PixelUnshuffle(Module):
+class PixelUnshuffle(OfFunction):
     """(*, C, r H, r W) -> (*, C r², H, W): the inverse of `PixelShuffle`.
 
     >>> import chainrule as cr
@@ -191,22 +184,14 @@ class PixelUnshuffle(Module):
     (1, 12, 4, 5)
     """
 
-    def __init__(self, downscale_factor: int) -> None:
-        super().__init__()
-        options = {"downscale_factor": downscale_factor}
-        check("PixelUnshuffle", {"downscale_factor": integer(1)}, options)
-        self.downscale_factor = downscale_factor
+    constraints = {"downscale_factor": integer(1)}
+    function = F.pixel_unshuffle
 
-    def forward(self, x: Any) -> Tensor:
-        """X (*, C, r H, r W) -> (*, C r², H, W)."""
-        return F.pixel_unshuffle(x, self.downscale_factor)
-
-    def extra_repr(self) -> str:
-        """The argument."""
-        return f"downscale_factor={self.downscale_factor}"
+    @takes_options
+    def __init__(self, downscale_factor: int) -> None: ...
 
 
-class ChannelShuffle(Module):
+class ChannelShuffle(OfFunction):
     """Channels of (N, C, *) dealt round the groups: 0, C/g, 2 C/g, …, 1, … (Zhang et al., 2018).
 
     >>> import chainrule as cr
@@ -215,15 +200,8 @@ class ChannelShuffle(Module):
     [0, 2, 1, 3]
     """
 
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        check("ChannelShuffle", {"groups": integer(1)}, {"groups": groups})
-        self.groups = groups
+    constraints = {"groups": integer(1)}
+    function = F.channel_shuffle
 
-    def forward(self, x: Any) -> Tensor:
-        """The channels in another order."""
-        return F.channel_shuffle(x, self.groups)
-
-    def extra_repr(self) -> str:
-        """The argument."""
-        return f"groups={self.groups}"
+    @takes_options
+    def __init__(self, groups: int) -> None: ...

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import Constraint, number
+from ..nn.options import Constraint, number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
@@ -53,6 +53,7 @@ class Adafactor(Optimizer):
         "weight_decay": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -64,19 +65,7 @@ class Adafactor(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "beta2_decay": beta2_decay,
-                "eps": eps,
-                "d": d,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Mean squares of rows and columns; of a vector, of its elements."""

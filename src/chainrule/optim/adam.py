@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Unpack
 
-from ..nn.options import number, pair
+from ..nn.options import number, pair, takes_options, used
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
-from .group import ParamGroup, Switches, cast, used
+from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
 
 LR = number(0, brackets="[)")
@@ -59,6 +59,7 @@ class Adam(Optimizer):
 
     constraints = COMMON
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -71,20 +72,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""
@@ -110,8 +98,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter,
-    2019).
+    """Adam, decoupled weight decay: p ← p (1 - lr λ) before the step (Loshchilov & Hutter, 2019).
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])
@@ -123,6 +110,7 @@ class AdamW(Adam):
     tensor([0.7475], requires_grad=True)
     """
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -134,15 +122,7 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=True,
-            **switches,
-        )
+    ) -> None: ...
+
+    def _take(self, options: dict[str, Any], **switches: Any) -> None:
+        super()._take({**options, "decoupled_weight_decay": True}, **switches)

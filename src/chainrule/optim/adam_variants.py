@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number
+from ..nn.options import number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, decayed, moments
@@ -17,8 +17,7 @@ from .optimizer import Optimizer, State, zeros
 class Adamax(Optimizer):
     """m ← β₁ m + (1 - β₁) g;  u ← max(β₂ u, |g| + eps);  p ← p - lr / (1 - β₁ᵗ) · m / u.
 
-    Adam with the largest gradient in place of the mean square. Source: Kingma & Ba, 2015, algorithm
-    2.
+    Adam with the largest gradient, not the mean square. Source: Kingma & Ba, 2015, algorithm 2.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])
@@ -32,6 +31,7 @@ class Adamax(Optimizer):
 
     constraints = COMMON
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -42,18 +42,7 @@ class Adamax(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean, and the decaying maximum."""
@@ -91,6 +80,7 @@ class NAdam(Optimizer):
     constraints = {**COMMON, "momentum_decay": number(0)}
     shared = {"step": np.zeros((), np.int64), "mu_product": np.ones((), np.float64)}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -103,20 +93,7 @@ class NAdam(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum_decay": momentum_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""
@@ -160,6 +137,7 @@ class RAdam(Optimizer):
 
     constraints = COMMON
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -171,19 +149,7 @@ class RAdam(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running means."""

@@ -1,16 +1,17 @@
-"""Rules with a rate for each weight: from sums or means of squared gradients, or from their
-signs."""
+"""Rules with a rate for each weight: from sums or means of squared gradients, or signs."""
 
 from __future__ import annotations
 
 from typing import Any, Unpack
 
-from ..nn.options import Constraint, number, pair
+from ..nn.options import Constraint, number, pair, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import COMMON, LR, decayed
 from .group import ParamGroup, Switches, cast
 from .optimizer import Optimizer, State, zeros
+
+_NOT_BEGUN = -1.0  # the size of a weight's step before its first one
 
 
 class RMSprop(Optimizer):
@@ -39,6 +40,7 @@ class RMSprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -51,20 +53,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradient (and of the gradient), and the momentum."""
@@ -113,6 +102,7 @@ class Adagrad(Optimizer):
         "eps": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -124,19 +114,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The sum of squared gradients."""
@@ -172,6 +150,7 @@ class Adadelta(Optimizer):
     constraints = {"lr": LR, "rho": number(0, 1), "eps": number(0), "weight_decay": number(0)}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -182,12 +161,7 @@ class Adadelta(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """Running means of the squared gradients and of the squared changes."""
@@ -208,8 +182,8 @@ class Rprop(Optimizer):
     """p ← p - s sign(g), with a size s of its own for each weight.
 
     s ← η⁺ s where the sign of g stays and s ← η⁻ s where it changes (there the weight waits for one
-    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺), the first s is lr. For full batches.
-    Source: Riedmiller & Braun, 1993.
+    step), within ``step_sizes``; ``etas`` = (η⁻, η⁺). The first s is lr, which is not
+    read after the first step. For full batches. Source: Riedmiller & Braun, 1993.
 
     >>> from chainrule import nn, optim
     >>> p = nn.Parameter([1.0])
@@ -231,6 +205,7 @@ class Rprop(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -240,23 +215,21 @@ class Rprop(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize},
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last gradient, and the size of the step of each weight."""
-        return {"prev": zeros(p), "step_size": zeros(p, group["lr"])}
+        return {"prev": zeros(p), "step_size": zeros(p, _NOT_BEGUN)}
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter."""
         (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
         before, size = state["prev"], state["step_size"]
+        start = e.where(size == _NOT_BEGUN, cast(group["lr"], p), size)
         agreement = grad * before
-        changed = e.where(agreement > 0, size * grow, e.where(agreement < 0, size * shrink, size))
+        changed = e.where(
+            agreement > 0, start * grow, e.where(agreement < 0, start * shrink, start)
+        )
         size.assign(e.clip(changed, low, high))
         grad = e.where(agreement < 0, 0.0, grad)
         p.assign(p - e.sign(grad) * size)
@@ -282,6 +255,7 @@ class Lion(Optimizer):
     constraints = {k: v for k, v in COMMON.items() if k != "eps"}
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -290,10 +264,7 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         *,
         maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The running mean of the gradient."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
-from typing import Any, TypedDict
+from typing import Any, ClassVar, Protocol, TypedDict
 
 import numpy as np
 
@@ -14,12 +14,18 @@ from ..tensor.capture import active, outside
 from ..tensor.changes import Table, Versioned, changed
 from ..tensor.grad_mode import no_grad
 from ..tensor.tensor import Tensor
-from ..tensor.value import stored
+from ..tensor.value import as_number, stored
 
 
 def scalar(value: float) -> Tensor:
     """A float64 number that is state: a compiled step reads it anew each time."""
     return stored(np.array(value, np.float64))
+
+
+class Constrained(Protocol):
+    """A kind of optimizer: it says what its options must be."""
+
+    constraints: ClassVar[dict[str, Constraint]]
 
 
 class ParamGroup(MutableMapping[str, Any], Versioned):
@@ -30,24 +36,22 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
     a Python float; inside, a tensor.
     """
 
-    _unwatched_ = ("_owner", "_constraints", "by_hand")
+    _unwatched_ = ("_kind", "by_hand")
 
-    def __init__(
-        self, owner: str, constraints: Mapping[str, Constraint], options: Mapping[str, Any]
-    ) -> None:
-        self._owner, self._constraints = owner, constraints
+    def __init__(self, kind: type[Constrained], options: Mapping[str, Any]) -> None:
+        self._kind = kind
         self.by_hand = False
         """Whether the rate was set by hand since a schedule last looked."""
         self._options: dict[str, Any] = Table()
         self._tensors: dict[str, Tensor] = Table()
         self._rest: dict[str, tuple[Any, ...]] = Table()
+        self._numbers: dict[str, tuple[Tensor, ...]] = Table()
         for name, value in options.items():
             self.put(name, value)
         self.track("lr")
 
     def track(self, name: str) -> None:
-        """Keep a number (of a pair: the first) as a tensor from now on, because a schedule changes
-        it."""
+        """Keep a number (of a pair: the first) as a tensor from now on: a schedule changes it."""
         if name in self._tensors:
             return
         value = self._options.pop(name)
@@ -57,12 +61,24 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         if isinstance(value, tuple):
             self._rest[name] = tuple(rest)
 
+    def as_numbers(self, name: str) -> tuple[Tensor, ...]:
+        """Keep a number, or each of a pair, as a tensor, which a step reads as it would read a
+        Python number; returns these tensors. What a schedule changes is a tensor already."""
+        if name in self._tensors:
+            return (self._tensors[name],)
+        if name not in self._numbers:
+            value = self._options.pop(name)
+            with outside():
+                values = value if isinstance(value, tuple) else (value,)
+                self._numbers[name] = tuple(scalar(float(v)) for v in values)
+        return self._numbers[name]
+
     @property
     def static(self) -> tuple[Any, ...]:
         """The options a compiled step has built in."""
         apart = ("params", "param_names", "initial_lr")  # schedules alone read initial_lr
         fixed = [(k, v) for k, v in self._options.items() if k not in apart]
-        return (*fixed, *self._rest.items(), *self._tensors)
+        return (*fixed, *self._rest.items(), *self._tensors, *self._numbers)
 
     @property
     def initial_lr(self) -> float | None:
@@ -70,6 +86,10 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         return self._options.get("initial_lr")
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._numbers:
+            traced = active.capture is not None
+            found = [as_number(t) if traced else t.item() for t in self._numbers[name]]
+            return tuple(found) if len(found) > 1 else found[0]
         if name not in self._tensors:
             return self._options[name]
         tensor = self._tensors[name]
@@ -78,7 +98,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._options and name not in self._tensors:
-            check_key(self._owner, name, self)
+            check_key(self._kind.__name__, name, self)
         self.put(name, value)
         if name == "lr" and active.capture is None and not self.by_hand:
             self.by_hand = True
@@ -87,9 +107,15 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
     def put(self, name: str, value: Any) -> None:
         """Set an option. Schedules, and those who put a rate back, set it so; not users."""
         value = tuple(value) if isinstance(value, list) and name != "params" else value
-        if active.capture is None and name in self._constraints:
+        constraints = self._kind.constraints
+        if active.capture is None and name in constraints:
             value = value.item() if isinstance(value, Tensor) else value
-            check(self._owner, self._constraints, {name: value})
+            check(self._kind.__name__, constraints, {name: value})
+        if name in self._numbers:
+            values = value if isinstance(value, tuple) else (value,)
+            for tensor, one in zip(self._numbers[name], values, strict=True):
+                tensor.assign(scalar(float(one)))
+            return
         if name not in self._tensors:
             self._options[name] = value
             return
@@ -107,9 +133,10 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
     def __iter__(self) -> Iterator[str]:
         yield from self._options
         yield from self._tensors
+        yield from self._numbers
 
     def __len__(self) -> int:
-        return len(self._options) + len(self._tensors)
+        return len(self._options) + len(self._tensors) + len(self._numbers)
 
     def __repr__(self) -> str:
         return repr({k: v for k, v in self.items() if k != "params"})
@@ -147,11 +174,6 @@ def check_switches(owner: str, switches: Mapping[str, Any]) -> None:
         )
 
 
-def used(value: Any) -> bool:
-    """Whether an option does anything: it is not 0, or a tensor, whose number nobody knows."""
-    return isinstance(value, Tensor) or bool(value)
-
-
 def cast(value: Any, p: Any) -> Any:
-    """A scalar in the dtype of ``p``, for use on its elements; Python numbers as they are."""
-    return value.to(p.dtype) if isinstance(value, Tensor) else value
+    """A scalar in the dtype of ``p``, for use on its elements; numbers as they are."""
+    return value.to(p.dtype) if isinstance(value, Tensor) and not value._weak else value

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.node import Array
 from ..errors import CompileError, OptionError
-from ..nn.options import choice, integer, number, optional
+from ..nn.options import choice, integer, number, optional, takes_options
 from ..tensor.capture import active
 from ..tensor.grad_mode import enable_grad, no_grad
 from .adam import LR
@@ -49,6 +49,12 @@ class LBFGS(Optimizer):
     }
     shared = {}
 
+    def _take(self, options: dict[str, Any], **switches: Any) -> None:
+        if options["max_eval"] is None:
+            options["max_eval"] = options["max_iter"] * 5 // 4
+        super()._take(options, **switches)
+
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -60,18 +66,6 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "max_iter": max_iter,
-                "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-                "tolerance_grad": tolerance_grad,
-                "tolerance_change": tolerance_change,
-                "history_size": history_size,
-                "line_search_fn": line_search_fn,
-            },
-        )
         if len(self.param_groups) != 1:
             raise OptionError(
                 "LBFGS takes one list of parameters, not groups: all steps are of one length"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..nn.options import choice, integer, number
+from ..nn.options import choice, integer, number, takes_options
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from .adam import LR
@@ -34,11 +34,10 @@ def orthogonalized(
 class Muon(Optimizer):
     """b ← μ b + (1 - μ) g;  p ← p (1 - lr λ) - lr' O(μ b + (1 - μ) g), O making it orthogonal.
 
-    For the matrices of hidden layers; give embeddings, biases and the last layer to AdamW.
-    ``adjust_lr_fn``: "original" (None): lr' = lr √max(1, rows/columns); "match_rms_adamw":
-    lr' = 0.2 lr √max(rows, columns). Computed in the parameters' own precision.
-    Source: Jordan, "Muon: an optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second
-    rate).
+    For hidden layers' matrices; give embeddings, biases and the last layer to AdamW.
+    ``adjust_lr_fn``: "original" (None): lr' = lr √max(1, rows/columns); "match_rms_adamw": lr' =
+    0.2 lr √max(rows, columns). Computed in the parameters' own precision. Source: Jordan, "Muon: an
+    optimizer for hidden layers", 2024; Moonshot AI, 2025 (the second rate).
 
     >>> from chainrule import nn, optim
     >>> layer = nn.Linear(3, 2, bias=False)
@@ -57,6 +56,7 @@ class Muon(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -68,20 +68,7 @@ class Muon(Optimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "nesterov": nesterov,
-                "ns_coefficients": tuple(ns_coefficients),
-                "eps": eps,
-                "ns_steps": ns_steps,
-                "adjust_lr_fn": adjust_lr_fn,
-            },
-        )
+    ) -> None: ...
 
     def check_group(self, group: ParamGroup) -> None:
         """Only matrices."""

@@ -52,13 +52,11 @@ class Optimizer(Versioned, metaclass=_Asking):
     """Base class; names and behaviour are those of ``torch.optim.Optimizer``.
 
     All state is made with the optimizer, and ``step`` only computes tensors and assigns them, so
-    the same code runs at once and inside a compiled function. A parameter without gradient is left
-    alone.
+    the code runs at once and in compiled functions. A parameter without gradient is left alone.
 
     A subclass says which tensors each parameter needs (``new_state``), and how one is changed
     (``update``). What is common to the parameters of a group is computed once, in ``prepare``;
-    scalars named in ``shared`` (the count of steps) are one tensor for all parameters that have
-    stepped together.
+    scalars named in ``shared`` (the count of steps) are one tensor for all that stepped together.
 
     >>> from chainrule import nn, optim
     >>> class SignDescent(optim.Optimizer):
@@ -90,6 +88,10 @@ class Optimizer(Versioned, metaclass=_Asking):
         self._sharing = 0
         for group in self._groups(params):
             self.add_param_group(group)
+
+    def _take(self, options: dict[str, Any], **switches: Any) -> None:
+        """What `takes_options` finds in a constructor's arguments."""
+        Optimizer.__init__(self, options.pop("params"), options, **switches)
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self)
@@ -156,7 +158,7 @@ class Optimizer(Versioned, metaclass=_Asking):
         for key in own.keys() - self.defaults.keys():
             check_key(name, key, self.defaults)
         options = {**self.defaults, **own}
-        group = ParamGroup(name, self.constraints, {"params": params, **options})
+        group = ParamGroup(type(self), {"params": params, **options})
         if names:
             group["param_names"] = tuple(names)
         self.check_group(group)
@@ -196,8 +198,7 @@ class Optimizer(Versioned, metaclass=_Asking):
 
     # -- a step ------------------------------------------------------------------------------------
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient. ``closure`` (optional) computes the loss
-        anew."""
+        """Change all parameters with a gradient. ``closure`` (optional) computes the loss anew."""
         loss = None
         count_eager()
         if closure is not None:
@@ -221,8 +222,7 @@ class Optimizer(Versioned, metaclass=_Asking):
         return loss
 
     def prepare(self, group: ParamGroup, scalars: State) -> Any:
-        """What is the same for all parameters of a group, given the advanced shared scalars
-        (float64)."""
+        """What is the same for all parameters of a group, given the advanced scalars (float64)."""
         return None
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
@@ -255,8 +255,7 @@ class Optimizer(Versioned, metaclass=_Asking):
         return list(classes.values())
 
     def _separate(self, group: ParamGroup, ready: Sequence[Value]) -> None:
-        """Parameters that do not step this time get scalars of their own, with the present
-        values."""
+        """Parameters that do not step this time get scalars of their own, of the same values."""
         if not self.shared or len(ready) == len(group["params"]):
             return
         stepping = {id(p) for p in ready}
@@ -271,8 +270,7 @@ class Optimizer(Versioned, metaclass=_Asking):
 
     # -- state in and out --------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """State by the number of each parameter, and the options of the groups (PyTorch's
-        layout)."""
+        """State by the parameters' numbers, and the options of the groups (PyTorch's layout)."""
         number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {
             "state": {
@@ -321,8 +319,7 @@ class Optimizer(Versioned, metaclass=_Asking):
     def _fitting(
         self, group: ParamGroup, p: Value, key: Any, entry: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Arrays for all state of ``p``: from ``entry``, or as before the first step where it has
-        none."""
+        """Arrays for all state of ``p``: from ``entry``, or as before the first step."""
         name = type(self).__name__
         unknown = [
             k for k, v in entry.items() if k not in self.state[p] and v is not None and k != "step"

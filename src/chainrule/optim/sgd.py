@@ -6,17 +6,16 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..nn.options import number
+from ..nn.options import number, takes_options, used
 from ..tensor.ops import elementwise as e
 from ..tensor.tensor import Tensor
 from ..tensor.value import stored
-from .group import ParamGroup, Switches, cast, scalar, used
+from .group import ParamGroup, Switches, cast, scalar
 from .optimizer import Optimizer, State, require, zeros
 
 
 class SGD(Optimizer):
-    """b ← μ b + (1 - τ) g;  p ← p - lr b, with g = ∂L/∂p + λ p, momentum μ, dampening τ,
-    weight_decay λ.
+    """b ← μ b + (1 - τ) g; p ← p - lr b, g = ∂L/∂p + λ p, momentum μ, dampening τ, weight_decay λ.
 
     The first b is g itself. Nesterov: p ← p - lr (g + μ b). Without momentum: p ← p - lr g.
 
@@ -37,6 +36,7 @@ class SGD(Optimizer):
     }
     shared = {}
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -48,19 +48,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def check_group(self, group: ParamGroup) -> None:
         """Nesterov's rule needs momentum and no dampening."""
@@ -120,6 +108,7 @@ class ASGD(Optimizer):
         "weight_decay": number(0),
     }
 
+    @takes_options
     def __init__(
         self,
         params: Any,
@@ -131,38 +120,28 @@ class ASGD(Optimizer):
         *,
         maximize: bool = False,
         **switches: Unpack[Switches],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lambd": lambd,
-                "alpha": alpha,
-                "t0": t0,
-                "weight_decay": weight_decay,
-                "maximize": maximize,
-            },
-            **switches,
-        )
+    ) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The average, and the rates of the next step."""
-        return {"eta": scalar(group["lr"]), "mu": scalar(1.0), "ax": zeros(p)}
+        return {"eta": scalar(0.0), "mu": scalar(1.0), "ax": zeros(p)}
 
     def prepare(self, group: ParamGroup, scalars: State) -> Any:
-        """The rates η and μ of the step after this one."""
+        """Whether this is the first step, and the rates η and μ of the one after it."""
         t, lr = scalars["step"].double(), group["lr"]
         eta = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
-        return eta, 1 / e.maximum(t - group["t0"], 1.0)
+        return t == 1, eta, 1 / e.maximum(t - group["t0"], 1.0)
 
     def update(self, p: Any, grad: Tensor, state: State, group: ParamGroup, common: Any) -> None:
         """Change one parameter, and the average."""
         if used(group["weight_decay"]):
             grad = grad + cast(group["weight_decay"], p) * p
-        eta, mu, average = cast(state["eta"], p), cast(state["mu"], p), state["ax"]
+        first, *rates = common
+        eta = cast(e.where(first, group["lr"], state["eta"]), p)
+        mu, average = cast(state["mu"], p), state["ax"]
         p.assign(p * (1 - group["lambd"] * eta) - eta * grad)
         average.assign(e.where(mu == 1, p, average + mu * (p - average)))
-        for name, value in zip(("eta", "mu"), common, strict=True):
+        for name, value in zip(("eta", "mu"), rates, strict=True):
             state[name].assign(value)
 
 
@@ -185,8 +164,8 @@ class Backprop1986(Optimizer):
     constraints = {"lr": number(0, brackets="[)"), "momentum": number(0, 1, "[)")}
     shared = {}
 
-    def __init__(self, params: Any, lr: Any = 0.1, momentum: float = 0.9) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    @takes_options
+    def __init__(self, params: Any, lr: Any = 0.1, momentum: float = 0.9) -> None: ...
 
     def new_state(self, group: ParamGroup, p: Any) -> State:
         """The last change."""

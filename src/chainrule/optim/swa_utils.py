@@ -59,8 +59,7 @@ def get_swa_multi_avg_fn() -> MultiAverage:
 
 
 class AveragedModel(Module):
-    """A copy of a model whose parameters are averages of the model's; call ``update_parameters`` to
-    add one.
+    """A model whose parameters are averages of another's; ``update_parameters`` adds one.
 
     The first call copies. ``avg_fn``: `get_swa_avg_fn` (default) or `get_ema_avg_fn`; or
     ``multi_avg_fn``, which changes all averages at once. ``use_buffers`` averages float buffers
@@ -123,8 +122,7 @@ class AveragedModel(Module):
 
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
-    """Measure the running means of batch norms anew, over the batches of ``loader``, with these
-    weights.
+    """Measure the running means of batch norms over the batches of ``loader``, with these weights.
 
     >>> import chainrule as cr
     >>> from chainrule import nn, optim

@@ -1,5 +1,4 @@
-"""The one place that imports matplotlib: when a figure is drawn. No window is opened and no global
-state touched."""
+"""The one place that imports matplotlib. No window opens, no global state changes."""
 
 from __future__ import annotations
 

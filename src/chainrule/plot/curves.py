@@ -15,8 +15,7 @@ def curves(
     ylabel: str = "loss",
     log: bool = True,
 ) -> Path:
-    """Several curves over the same epochs (counted from 1) in one file; with ``log``, on a log
-    scale."""
+    """Curves over the same epochs (counted from 1) in one file; with ``log``, on a log scale."""
     figure = matplotlib_of().figure.Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for name, values in lines.items():

@@ -75,8 +75,7 @@ def hinton_figure(
     columns: int | None = None,
     inches: float = 1.1,
 ) -> Path:
-    """Hinton diagrams of several matrices in one file, all on one scale; a mapping gives each a
-    title.
+    """Hinton diagrams of several matrices in one file, all on one scale; a mapping gives titles.
 
     ``path`` ends in .png, .svg or .pdf; ``inches`` is the width of a panel. Returns the path.
 

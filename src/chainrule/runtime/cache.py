@@ -56,8 +56,7 @@ class CacheStats(NamedTuple):
 
 
 def default_folder() -> Path | None:
-    """Where entries go: ``CHAINRULE_CACHE``, else the user's cache folder; None when switched
-    off."""
+    """Where entries go: ``CHAINRULE_CACHE``, else the user's cache folder; None if switched off."""
     chosen = os.environ.get("CHAINRULE_CACHE", "").strip()
     if chosen.lower() in ("0", "off"):
         return None
@@ -79,11 +78,9 @@ def users_folder() -> Path:
 
 
 class Cache:
-    """Byte strings by key, on disk; least recently used entries go when it grows past
-    ``max_bytes``.
+    """Byte strings by key, on disk; least recently used entries go beyond ``max_bytes``.
 
-    Never raises for what happens on disk: without a usable folder it warns once and forgets
-    everything.
+    Never raises for what happens on disk: without a usable folder it warns once and forgets.
 
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     cache = Cache(Path(folder) / "cache")

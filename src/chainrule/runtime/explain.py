@@ -1,5 +1,4 @@
-"""What a program consists of and where its time goes: passes, kernels as loops, rates, machine
-code."""
+"""What a program is and where its time goes: passes, kernels as loops, rates, machine code."""
 
 from __future__ import annotations
 
@@ -88,8 +87,7 @@ class Explanation:
         }
 
     def table(self) -> str:
-        """One line a kernel, in the order they run; a rule where all threads wait for each
-        other."""
+        """One line a kernel, in the order they run; a rule where threads wait for each other."""
         lines = [
             f"{self.name}: {self.microseconds:.4g} µs a step, "
             f"{_plural(len(self.kernels), 'kernel')},"
@@ -175,8 +173,7 @@ def explain_program(
 
 @functools.cache
 def peak_flops(dtype: str = "float32") -> float:
-    """Floating-point operations a second of one core, a multiply-add counted as two: the best of
-    many runs."""
+    """Floating-point operations a second of one core (2 a multiply-add): the best of many runs."""
     return backend_named("cpu").peak(dtype)
 
 

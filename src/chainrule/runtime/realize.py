@@ -1,9 +1,7 @@
-"""Realize: from nodes to numbers, at once, with the interpreter. Plain expressions never wait for a
-compiler.
+"""Realize: from nodes to numbers with the interpreter. Plain expressions wait for no compiler.
 
 A leaf is an input node with an array. Arrays that are writeable belong to exactly one leaf (a
-compiled program may update them in place); everything computed here is read-only and shares memory
-with no leaf.
+compiled program may update them in place); what is computed here is read-only, no leaf's memory.
 """
 
 from __future__ import annotations
@@ -52,8 +50,7 @@ def end(nodes: Iterable[Node]) -> None:
 
 
 def realize(nodes: Sequence[Node], keep: Callable[[Node], bool] | None = None) -> list[Array]:
-    """The values of ``nodes``. Values of nodes for which ``keep`` says yes are remembered on the
-    way.
+    """The values of ``nodes``. Those of nodes for which ``keep`` says yes are remembered.
 
     Raises CompileError if a node depends on a placeholder.
     """
@@ -86,8 +83,7 @@ def has_value(nodes: Sequence[Node]) -> bool:
 
 
 def _needed(nodes: Sequence[Node]) -> tuple[dict[Node, Array], list[Node]]:
-    """Known values the nodes depend on, and the nodes that are neither known nor behind a known
-    one."""
+    """Known values the nodes depend on, and nodes that are neither known nor behind a known one."""
     known: dict[Node, Array] = {}
 
     def inputs_of(node: Node) -> tuple[Node, ...]:

@@ -10,8 +10,9 @@ from ..core import graph as g
 from ..errors import GradientError, ShapeError
 from ..habits import answers_of
 from ..runtime import realize as rt
+from .backward import cotangent_of, differentiable
 from .capture import active
-from .value import Tensor, Value, differentiable, make
+from .value import Tensor, Value, make
 
 
 def grad(
@@ -26,9 +27,8 @@ def grad(
     """d (Σ outputs · grad_outputs) / d inputs, a tuple of one tensor for each of ``inputs``.
 
     ``.grad`` stays as it is. ``grad_outputs`` is needed for what is no scalar. With
-    ``create_graph`` the gradients can be differentiated again. An input that the outputs do not
-    depend on is a GradientError, or None with ``allow_unused``. For a function rather than tensors,
-    see `cr.grad`.
+    ``create_graph`` the gradients can be differentiated again. An unused input is a GradientError,
+    or None with ``allow_unused``. For a function rather than tensors, see `cr.grad`.
 
     >>> import chainrule as cr
     >>> x = cr.tensor(3.0, requires_grad=True)
@@ -46,7 +46,7 @@ def grad(
                 f"autograd.grad: input {i} does not require a gradient; make it with"
                 " requires_grad=True, or call x.requires_grad_() before it is used"
             )
-    cotangents = [y._cotangent(c).node for y, c in zip(ys, given, strict=True)]
+    cotangents = [cotangent_of(y, c).node for y, c in zip(ys, given, strict=True)]
     roots, nodes = [y.node for y in ys], [x.node for x in xs]
     found = reverse.gradients(roots, cotangents, nodes)
     if None in found:

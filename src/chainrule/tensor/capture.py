@@ -32,8 +32,7 @@ _PACKAGE = __name__.split(".", 1)[0]
 
 @dataclass
 class Slot:
-    """A tensor from outside: its placeholder, and the node that is its value at this point of the
-    trace."""
+    """A tensor from outside: its placeholder, and the node of its value at this point."""
 
     tensor: Value
     placeholder: Node
@@ -43,8 +42,7 @@ class Slot:
 
 @dataclass
 class GradSlot:
-    """``tensor.grad``: the placeholder of what it was before (None: it was None or not read), and
-    now."""
+    """``tensor.grad``: the placeholder of what it was (None: None or not read), and now."""
 
     tensor: Value
     before: Node | None
@@ -99,16 +97,14 @@ class Capture:
             grad.spent = grad.used
 
     def cut(self, node: Node, tensor: Value) -> Node:
-        """An input that stands for ``node`` during the trace: gradients of ``tensor`` stop
-        there."""
+        """An input standing for ``node`` during the trace: gradients of ``tensor`` stop there."""
         leaf = self.placeholder(node.shape, node.dtype)
         self.cuts[leaf] = node
         self.on_new_leaf(leaf, tensor)
         return leaf
 
     def settle(self, given: Mapping[Node, Node]) -> None:
-        """A transformation is over: what was assigned in it is of the arguments (``given``), not of
-        its tracers."""
+        """A transformation is over: what it assigned to tracers is the arguments' (``given``)."""
         slots = [slot for slot in self.slots.values() if slot.assigned]
         nodes = substitute([*(s.current for s in slots), *self.cuts.values()], given)
         for slot, node in zip(slots, nodes, strict=False):

@@ -11,6 +11,7 @@ from .ops.elementwise import *
 from .ops.index import *
 from .ops.joining import *
 from .ops.kinds import *
+from .ops.linalg.solving import *
 from .ops.random import *
 from .ops.reduce import *
 from .ops.shape import *

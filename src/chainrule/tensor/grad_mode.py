@@ -23,7 +23,7 @@ class _GradMode(ContextDecorator):
         active.grad_enabled = self._before.pop()
 
 
-class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(_GradMode):
     """Switch gradients on or off, from the call on; as a context or decorator, for what is inside.
 
     >>> import chainrule as cr
@@ -58,7 +58,7 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
             active.grad_enabled, self._called_in = self._called_in, None
 
 
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class no_grad(_GradMode):
     """Context or decorator: what is computed inside has no gradient.
 
     >>> import chainrule as cr
@@ -73,7 +73,7 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
         super().__init__(False)
 
 
-class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+class inference_mode(_GradMode):
     """The same as `no_grad` (PyTorch's forbids later use of what is computed inside; this does
     not). ``inference_mode(False)`` is `enable_grad`.
 
@@ -89,7 +89,7 @@ class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
         super().__init__(not mode)
 
 
-class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+class enable_grad(_GradMode):
     """Context or decorator: gradients are on again (inside `no_grad`)."""
 
     def __init__(self) -> None:

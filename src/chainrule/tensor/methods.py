@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .backward import backward as _backward
 from .ops import (
     contract,
     cumulative,
     elementwise,
     index,
     joining,
+    linalg,
     reduce,
     shape,
     statistics,
@@ -20,6 +22,7 @@ class Methods(Value):
 
     __slots__ = ()
 
+    backward = _backward
     exp = elementwise.exp
     expm1 = elementwise.expm1
     log = elementwise.log
@@ -96,6 +99,11 @@ class Methods(Value):
     gt = elementwise.greater
     ge = elementwise.greater_equal
     clamp = elementwise.clamp
+    det = linalg.det
+    inverse = linalg.inv
+    logdet = linalg.solving.logdet
+    slogdet = linalg.slogdet
+    pinverse = linalg.solving.pinverse
     sum = reduce.sum
     mean = reduce.mean
     var = reduce.var

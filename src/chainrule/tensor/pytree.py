@@ -70,8 +70,7 @@ def _unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
-    """For every leaf of ``tree``, the leaf of ``prefix`` at or above its place (None is a leaf of
-    prefix).
+    """For every leaf of ``tree``, the leaf of ``prefix`` at or above its place (None is a leaf).
 
     >>> broadcast_prefix((0, None), ([1, 2], 3))
     [0, 0, None]

@@ -139,8 +139,7 @@ class GivenCheck:
 
     @staticmethod
     def of(check: RangeCheck, given: Mapping[Node, tuple[int, int]]) -> GivenCheck | None:
-        """The check of one of the nodes ``given`` (rows first); None if it is of something
-        computed."""
+        """The check of one of the nodes ``given`` (rows first); None if it is of others."""
         node, path = check.index, []
         while node not in given:
             if not (node.op in (*_MOVES, "gather") or _keeps_values(node)):
@@ -196,8 +195,7 @@ class Extremes:
     user's. What is only moved from what it is given is in ``given`` instead."""
 
     def __init__(self, capture: Capture, inputs: Iterable[Node]) -> None:
-        """``inputs``: those of the program; a check of anything else (an example of a rule) is
-        left out."""
+        """``inputs``: the program's; checks of anything else (a rule's example) are left out."""
         self.name = capture.name
         self.checks: list[RangeCheck] = []
         self.given: list[GivenCheck] = []
@@ -222,8 +220,7 @@ class Extremes:
         ]
 
     def look(self, changes: bool) -> None:
-        """After a run: raise OutOfRangeError if an index was outside. ``changes``: whether the
-        program updates tensors."""
+        """After a run: OutOfRangeError if an index was outside. ``changes``: it updates tensors."""
         for i, check in enumerate(self.checks):
             wrong = check.wrong(self.arrays[2 * i], self.arrays[2 * i + 1])
             if wrong is not None:

@@ -1,5 +1,4 @@
-"""Switches for the whole process: how tensors are shown; and PyTorch's that have one position
-here."""
+"""Switches for the whole process: how tensors are shown; PyTorch's with one position here."""
 
 from __future__ import annotations
 

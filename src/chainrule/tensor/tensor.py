@@ -246,8 +246,7 @@ class Tensor(Methods):
 
     # -- kinds and copies --------------------------------------------------------------------------
     def to(self, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
-        """Converted to a dtype (or to that of another tensor); "cpu" is accepted and does
-        nothing."""
+        """Converted to a dtype (or to that of another tensor); "cpu" does nothing."""
         for arg in args:
             if isinstance(arg, Value):
                 dtype = arg.dtype
@@ -424,12 +423,12 @@ class Tensor(Methods):
 
     # -- shape with PyTorch's argument habits ------------------------------------------------------
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         """All axes reversed."""
         return shape.transpose(self)
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """The last two axes change places."""
         return shape.matrix_transpose(self)
 
@@ -446,8 +445,7 @@ class Tensor(Methods):
         return shape.broadcast_to(self, other.shape)
 
     def repeat(self, *repeats: Any, axis: Any = None) -> Tensor:
-        """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, NumPy's (see
-        `cr.repeat`)."""
+        """PyTorch's ``repeat``: as `tile`, one count per axis. With ``axis=``, `cr.repeat`."""
         if axis is not None:
             return joining.repeat(self, repeats[0] if len(repeats) == 1 else repeats, axis)
         counts = shape.sizes("repeat", repeats)
@@ -538,7 +536,7 @@ class Tensor(Methods):
         return bits.bitwise_invert(self)
 
     def __round__(self, ndigits: Any = None) -> Tensor:
-        return elementwise.round(self)
+        return elementwise.round(self, ndigits or 0)
 
     # -- operators with two operands ----------------------------------------
     __add__, __radd__, __iadd__ = _operator(elementwise.add, "+")

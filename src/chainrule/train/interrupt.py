@@ -47,8 +47,7 @@ _current: Interrupts | None = None
 
 
 def _lost_in(frame: FrameType | None) -> bool:
-    """Whether Python would swallow what is raised here: within a finalizer or the callback of a
-    weak reference."""
+    """Whether Python would swallow an error here: in a finalizer or a weak reference's callback."""
     while frame is not None:
         code = frame.f_code
         if code.co_name == "__del__" or (

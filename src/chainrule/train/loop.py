@@ -85,6 +85,7 @@ class Loop(Run):
         if not resumed:
             self._start_epoch()
         while self.epoch < plan.epochs and not task._stop:
+            task.back_to_training()
             together = self._how_many_together()
             if together > 1:
                 self._run_together(together)
@@ -159,6 +160,7 @@ class Loop(Run):
         """Run to the end of the epoch, or until something stops the training."""
         task, data = self.task, self.data
         while self.batch < data.steps and not task._stop:
+            task.back_to_training()
             self.sentinel.keep(self.epoch * data.steps + self.batch)
             try:
                 if self.quick:

@@ -263,8 +263,7 @@ def unroll(machines: Sequence[RBM]) -> Sequential:
 
 # -- parts -----------------------------------------------------------------------------------------
 def _layers(model: Module) -> list[tuple[Linear, str]]:
-    """The Linear layers, and the kind of their units. Raises OptionError for a net that is not made
-    of them."""
+    """The Linear layers, and the kind of their units. Raises OptionError for any other net."""
     modules = _flat(model)
     if modules and isinstance(modules[0], Flatten):
         modules = modules[1:]

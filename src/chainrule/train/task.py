@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .measure.batch import Batch, BatchLoss
 from .measure.history import History
 from .measure.objective import Objective
 from .names import optimizer_of
+from .rows.columns import Columns
 
 _OPTIONS: dict[str, Constraint] = {
     "accumulate": integer(1),
@@ -77,6 +78,9 @@ class Task:
         self.first_loss: float | None = None
         """The loss of some rows before the first step, where a `Watch` has measured it."""
         self._best: dict[str, Array] | None = None
+        self.columns: Columns = None
+        """The names of the columns, where a table was trained on."""
+        self._modes: list[tuple[Module, bool]] = []
         self.weights_of_epoch: Callable[[], dict[str, Array]] | None = None
         """While callbacks are told late of an epoch: the weights after it."""
         self._stop = ""
@@ -188,6 +192,10 @@ class Task:
         of weights)."""
 
     # -- what the rooms ask of it ------------------------------------------------------------------
+    def while_traced(self) -> contextlib.AbstractContextManager[None]:
+        """Is entered while a step is traced."""
+        return contextlib.nullcontext()
+
     def loss_of(self, batch: Batch) -> tuple[BatchLoss, Any]:
         """The loss of a batch as `training_step` says, and the prediction (None: it gave none)."""
         result = self.training_step(batch)
@@ -265,7 +273,13 @@ class Task:
             return dt.float64 if p.dtype == dt.float64 else dt.float32
         return dt.float32
 
-    @contextmanager
+    def back_to_training(self) -> None:
+        """Where a callback has called ``model.eval()``: all modules as when the training began."""
+        if not self.model._training:
+            for module, mode in self._modes:
+                module.training = mode
+
+    @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
         in eval)."""
@@ -274,6 +288,8 @@ class Task:
             if not training or not self.model._training:
                 for root in self._modules:
                     root.train(training)
+            if training:
+                self._modes = [(m, m._training) for root in self._modules for m in root.modules()]
             yield
         finally:
             for module, mode in before:

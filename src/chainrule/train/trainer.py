@@ -120,6 +120,14 @@ class Trainer(Task):
         super().__init__(*parts, seed, clip_norm, clip_value, accumulate, schedule)
         self.metrics = metrics
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the compiled steps: a copy makes its own."""
+        return {name: part for name, part in self.__dict__.items() if name != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.metrics = self._metrics
+
     @property
     def metrics(self) -> Any:
         """The metrics, as they were given; others are measured from the next call on."""

@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: b
             )
         with safe_open(source, framework="np") as f:
             info = f.metadata() or {}
-            tensors = {k: _tensor(f.get_tensor(k)) for k in f.keys()}  # noqa: SIM118
+            tensors = {k: _tensor(f.get_tensor(k)) for k in f.keys()}
         return _object(json.loads(info[_KEY]), tensors) if _KEY in info else tensors
     except FileNotFoundError:
         raise CheckpointError(f"{source} does not exist") from None

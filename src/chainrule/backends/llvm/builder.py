@@ -1,5 +1,4 @@
-"""LLVM IR as text, written through a small builder: values, instructions, loops as context
-managers.
+"""LLVM IR as text, through a small builder: values, instructions, loops as context managers.
 
 Everything the CPU backend emits goes through :class:`Function`. Text is the border to LLVM
 (``llvmlite.binding.parse_assembly``); nothing here imports llvmlite.
@@ -78,8 +77,7 @@ def _literal(scalar: str, number: float | int | bool) -> str:
 
 
 def const(type_: str, number: float | int | bool | Sequence[float]) -> Value:
-    """A literal; a vector type repeats the number in each lane, a sequence gives each lane its
-    own."""
+    """A literal; a vector type repeats a number in each lane, a sequence gives each its own."""
     scalar, lanes = scalar_of(type_), lanes_of(type_)
     if isinstance(number, (list, tuple, np.ndarray)):
         return Value(
@@ -98,8 +96,7 @@ def i64(number: int) -> Value:
 
 @dataclass
 class Fold:
-    """A loop that carries values: ``values`` inside it, ``next`` set by the body, ``values`` after
-    it."""
+    """A loop that carries ``values``: inside it, after it; ``next`` is set by the body."""
 
     index: Value
     values: list[Value]
@@ -123,8 +120,7 @@ class Module:
         returns: str = "void",
         attributes: str = "nounwind",
     ) -> Function:
-        """A new function; ``args`` are (type with attributes, name), e.g. ``("ptr noalias",
-        "x")``."""
+        """A new function; ``args``: (type with attributes, name), e.g. ``("ptr noalias", "x")``."""
         f = Function(self, name, args, returns, attributes)
         self.functions.append(f)
         return f
@@ -256,8 +252,7 @@ class Function:
 
     # -- comparison, selection, bits ---------------------------------------------------------
     def compare(self, predicate: str, a: Value, b: Value) -> Value:
-        """``icmp`` / ``fcmp`` by type; predicates as LLVM spells them (``slt``, ``olt``, ``une``
-        …)."""
+        """``icmp`` / ``fcmp`` by type; predicates in LLVM's words (``slt``, ``olt``, ``une`` …)."""
         opcode = "fcmp" if a.is_float else "icmp"
         return self.emit(vector("i1", a.lanes), f"{opcode} {predicate} {a.type} {a.text}, {b.text}")
 
@@ -315,9 +310,9 @@ class Function:
             return base
         return self.emit("ptr", f"getelementptr inbounds {scalar}, ptr {base.text}, {at}")
 
-    def opaque(self, pointer: Value) -> Value:
-        """The same address, of which LLVM knows nothing."""
-        return self.emit("ptr", f'call ptr asm "", "=r,0"(ptr {pointer.text})')
+    def in_order(self) -> None:
+        """What is loaded behind this is not loaded before it."""
+        self.line('call void asm sideeffect "", "~{memory}"()')
 
     def load(self, type_: str, pointer: Value, align: int | None = None) -> Value:
         """Load a scalar or vector; alignment is the element's unless given."""

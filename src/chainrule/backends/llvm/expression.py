@@ -179,8 +179,7 @@ def format_of(x: Var) -> Format:
 
 
 def parts_of(number: Fraction, *widths: int) -> list[float]:
-    """Floats that sum to ``number``, of at most so many bits each: products with small integers are
-    exact."""
+    """Floats of so many bits that sum to ``number``: products with small integers are exact."""
     parts: list[float] = []
     for width in widths:
         magnitude = abs(number)

@@ -47,8 +47,7 @@ def row_number(f: Function, number: Value, dtype: DType, rows: int) -> Value:
 def apply(
     f: Function, op: str, args: Sequence[Value], kind: str, source: DType, result: DType, extra: Any
 ) -> Value:
-    """The value of primitive ``op``; ``kind`` is the operands' NumPy kind letter (of
-    ``source``)."""
+    """The value of primitive ``op``; ``kind`` is the operands' NumPy kind (of ``source``)."""
     if op in _COMPARE:
         return compare(f, op, args[0], args[1], kind)
     if op == "cast":
@@ -63,8 +62,7 @@ def apply(
 
 
 def spread(f: Function, op: str, args: Sequence[Value], lanes: int) -> list[Value]:
-    """The arguments of `apply` in every lane, but for a key that all lanes share: it is hashed
-    once."""
+    """Arguments of `apply` in every lane, but a key that all lanes share: it is hashed once."""
     if op == "shuffle" and all(a.lanes == 1 for a in args[1:]):
         return [f.splat(args[0], lanes), *args[1:]]
     return [f.splat(a, lanes) for a in args]
@@ -102,8 +100,7 @@ def compare(f: Function, op: str, a: Value, b: Value, kind: str) -> Value:
 
 
 def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
-    """Conversion between dtypes: floats to integers saturate and NaN becomes 0; to bool is ``!=
-    0``."""
+    """Conversion of dtypes: floats to integers saturate, NaN becomes 0; to bool is ``!= 0``."""
     to = register_type(result, a.lanes)
     if source == result:
         return a
@@ -295,8 +292,7 @@ ADDED_IN_A_ROW = 64  # numbers; more than that are added as a sum of sums
 
 def sum_exactly(f: Function, total: Value, lost: Value, more: Value) -> tuple[Value, Value]:
     """``total + more`` and ``lost``, to which what the sum's rounding took is added (Knuth's
-    two-sum): many sums of a few numbers are added so, and the error does not grow with their
-    number."""
+    two-sum): sums of a few numbers are added so, and the error does not grow with them."""
     result = f.add(total, more)
     part = f.sub(result, total)
     error = f.add(f.sub(total, f.sub(result, part)), f.sub(more, part))

@@ -46,8 +46,7 @@ class Mode:
         raise NotImplementedError
 
     def losses(self, n: int) -> list[float]:
-        """From the initial weights: the losses of n steps on minibatches in the order of the
-        rows."""
+        """From the initial weights: the losses of n steps on minibatches in order."""
         raise NotImplementedError
 
     def next_batches(self, n: int) -> Array:

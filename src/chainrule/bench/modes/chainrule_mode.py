@@ -44,8 +44,7 @@ class Native(Mode):
 
 
 class Compile(Native):
-    """``@cr.compile`` of draw a minibatch, forward, backward, update; ``step.repeat(n)`` runs n of
-    them."""
+    """``@cr.compile``: draw a minibatch, forward, backward, update; ``step.repeat(n)`` runs n."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, threads)

@@ -74,8 +74,7 @@ class Worker:
         return {"seconds": time.perf_counter() - start, "steps": mode.granularity, "loss": loss}
 
     def run(self, mode: Mode, seconds: float) -> dict[str, Any]:
-        """Train for about so many seconds, starting again where a run gets long; returns steps and
-        seconds."""
+        """Train for about so many seconds, starting again when long; returns steps and seconds."""
         steps, spent = 0, 0.0
         while not steps or spent < seconds:
             if self.taken + self.size > FRESH:

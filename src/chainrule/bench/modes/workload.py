@@ -1,5 +1,4 @@
-"""Workload: a net, a batch size, an optimizer and a loss; its data, initial weights and
-arithmetic."""
+"""A net, a batch size, an optimizer and a loss; its data, initial weights and arithmetic."""
 
 from __future__ import annotations
 
@@ -143,8 +142,7 @@ class Workload:
         return [p.astype(self.dtype) for layer in self.layers for p in layer.parameters(rng)]
 
     def epochs_of_batches(self, steps: int, seed: int) -> Array:
-        """Row numbers of ``steps`` minibatches int32 (steps, batch): a new permutation every
-        epoch."""
+        """Rows of ``steps`` minibatches, int32 (steps, batch): a new permutation every epoch."""
         rng = np.random.default_rng(seed)
         epochs = -(-steps // self.steps_an_epoch)
         order = np.concatenate([rng.permutation(self.rows) for _ in range(epochs)]).astype(np.int32)
@@ -165,8 +163,7 @@ def custom(
     loss: str = "ce",
     dtype: str = "float32",
 ) -> Workload:
-    """A workload of the user's own; the data set has as many whole batches as fit into 8192
-    rows."""
+    """A workload of the user's own; the data set has as many batches as fit into 8192 rows."""
     name = (
         "-".join(map(str, sizes)) + f" batch {batch}" + ("" if dtype == "float32" else f" {dtype}")
     )

@@ -43,8 +43,7 @@ Orders = dict[Node, tuple[int, ...]]
 
 
 def layout(roots: Sequence[Node]) -> list[Node]:
-    """The roots, with the permutes of what convolutions make behind what follows element by
-    element."""
+    """The roots, with convolutions' permutes behind what follows element by element."""
     order = reachable(roots)
     if not any(node.op == "conv" for node in order):
         return list(roots)
@@ -112,8 +111,7 @@ def _full(n: int, lanes: int) -> float:
 
 
 def _sums_over_batch(node: Node) -> bool:
-    """Whether a convolution is the gradient of another's weights: its sums are longer than its
-    results are many."""
+    """Whether it is the gradient of another's weights: longer sums than it has results."""
     return math.prod(node.inputs[1].shape[:-2]) > math.prod(node.shape[:-1])
 
 

@@ -54,8 +54,7 @@ def _needs_copy(reshape: Node, base: Node) -> bool:
 
 
 def _in_memory(x: Node, user: Node) -> Node:
-    """x, or a copy: contractions follow views of what is in memory, loops and scatters another
-    shape of it."""
+    """x, or a copy: contractions follow views of memory, loops and scatters another shape."""
     base, views = base_of(x)
     if not (is_buffer(base) or is_computed(base)):
         return g.copy(x)

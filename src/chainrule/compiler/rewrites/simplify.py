@@ -209,8 +209,7 @@ def permute_broadcast(node: Node) -> Node | None:
 
 
 def permute_dot(node: Node) -> Node | None:
-    """(a b)' = b' a': a transposed product is the product of the transposed, in the layout
-    wanted"""
+    """(a b)' = b' a': a transposed product is one of the transposed, in the layout wanted"""
     (x,) = node.inputs
     axes, n = list(node.params["axes"]), node.ndim
     if x.op != "dot" or axes != [*range(n - 2), n - 1, n - 2]:
@@ -298,8 +297,7 @@ SPLIT_OVER = 16384  # elements reduced into one
 
 
 def split_reduction(node: Node) -> Node | None:
-    """a long sum into few elements = a sum of fixed chunks: several threads share it, in a fixed
-    order"""
+    """a long sum into few elements = a sum of fixed chunks: threads share it, in a fixed order"""
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from ...errors import OptionError
 
 
-class device(str):  # noqa: N801 - PyTorch's name
+class device(str):
     """The name of a device: "cpu". Another is an OptionError.
 
     >>> import chainrule as cr
@@ -19,7 +19,7 @@ class device(str):  # noqa: N801 - PyTorch's name
 
     __slots__ = ()
 
-    def __new__(cls, type: str = "cpu", index: int | None = None) -> Self:  # noqa: A002
+    def __new__(cls, type: str = "cpu", index: int | None = None) -> Self:
         if str(type) not in ("cpu", "cpu:0") or index not in (None, 0):
             raise OptionError(
                 f"device {str(type)!r}: Chainrule runs on the CPU; leave the argument out"
@@ -40,8 +40,7 @@ class device(str):  # noqa: N801 - PyTorch's name
 
 
 class Absent:
-    """A kind of device that is not there: what asks for it is told so, what sets it up does
-    nothing."""
+    """A kind of device that is not there: what asks is told so, what sets it up does nothing."""
 
     def __init__(self, name: str) -> None:
         """``name``: for messages."""

@@ -31,8 +31,7 @@ def _free_locks() -> None:
 class Gate:
     """Threads go through it into a library; a fork waits until all but its own thread are out.
 
-    ``before`` and ``after`` are called around the fork, with nobody inside: they may take the
-    library's own lock.
+    ``before`` and ``after`` are called around the fork, nobody inside: they may take its own lock.
     """
 
     def __init__(

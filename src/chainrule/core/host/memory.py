@@ -16,8 +16,7 @@ CACHE_LINE = 64  # bytes
 
 
 def address(array: Array) -> int:
-    """Where the elements of an array in C order begin: its ``ctypes.data``, in a fifth of the
-    time."""
+    """Where the elements of an array in C order begin: ``ctypes.data`` in a fifth of the time."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # it is empty, or not to be written to

@@ -1,9 +1,7 @@
-"""Plain: array-likes of every kind as arrays of numbers in this machine's byte order, or refused by
-name.
+"""Array-likes of every kind as arrays of numbers in this machine's byte order, or refused by name.
 
 Refused: masked elements, fields of records, objects that are no numbers, integers that no dtype
-holds. Objects that are numbers (``Decimal``, integers beside None) become the dtype that tells them
-all apart.
+holds. Objects that are numbers (``Decimal``, integers, None) get the dtype that tells all apart.
 """
 
 from __future__ import annotations
@@ -68,8 +66,7 @@ def is_nullable(dtype: Any) -> bool:
 
 
 def _has_missing(data: Any) -> bool:
-    """Whether an array of a nullable dtype has missing elements (as floats, it would lose
-    integers)."""
+    """Whether an array of a nullable dtype has missing elements (floats would lose integers)."""
     return is_nullable(getattr(data, "dtype", None)) and bool(np.any(data.isna()))
 
 

@@ -17,8 +17,7 @@ from .primitive import Array, Meaning, Params
 
 
 def cast_array(x: Array, dtype: DType) -> Array:
-    """Cast; a float outside an integer type's range saturates, NaN becomes 0; bool means ``!=
-    0``."""
+    """Cast; a float outside an integer type's range saturates, NaN is 0; bool means ``!= 0``."""
     if dtype.kind == "b":
         return np.asarray(x != 0)
     if x.dtype.kind == "f" and dtype.kind in "iu":

@@ -28,6 +28,7 @@ class Primitive:
     movement      out[i] is one element of an input, or a fixed value (pad)
     reduce        axes disappear
     contract      sums of products
+    matrix        each matrix as a whole; compiled as loops of other primitives
     control       a loop over a graph of its own
     index         positions are data
     identity      the first input, unchanged (a mark for the reverse sweep)

@@ -1,5 +1,4 @@
-"""Shape and dtype of each primitive's result, from its inputs' and its parameters; errors where it
-does not take them.
+"""Shape and dtype of each primitive's result, from its inputs and parameters; or an error.
 
 Elementwise primitives take equal shapes and equal dtypes: broadcasting and casting are primitives
 of their own, put in by the layer above.

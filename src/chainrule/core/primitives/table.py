@@ -1,10 +1,8 @@
-"""The primitives: one table. Everything else (softmax, an LSTM cell, attention) is composed of
-them.
+"""The primitives: one table. All else (softmax, an LSTM cell, attention) is composed of them.
 
-A row is all that the compiler and the backends may know of a primitive beside its shape rule and
-its meaning; `Primitive` says what its columns mean. A primitive also has a derivative and a
-batching rule in `autodiff` and, unless it is elementwise, a view or a reduction, its loops in
-`compiler.lower`.
+A row is all that compiler and backends may know of a primitive beside its shape rule and meaning;
+`Primitive` says what its columns mean. A primitive also has a derivative and a batching rule in
+`autodiff` and, unless it is elementwise, a view or a reduction, its loops in `compiler.lower`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import numpy as np
 from ..dtypes import DType, bool_
 from ..interpret import scan_meaning
 from ..loop import scan_shape
-from . import convolution, meanings, shapes
+from . import convolution, matrices, meanings, shapes
 from .meanings import one, two
 from .primitive import Array, Infer, Meaning, Primitive
 from .shapes import same
@@ -125,6 +123,15 @@ define("dot", 2, "contract", shapes.dot, two(meanings.matmul), in_memory=(0, 1))
 
 # out[n,t,g,o] = sum_kc x[n,t+k,g,c] w[k,c,g,o]: see `convolution`
 define("conv", 2, "contract", convolution.conv_shape, convolution.conv_meaning, in_memory=(0, 1))
+
+# -- solutions and decompositions ----------------------------------------------------------------
+# Of the matrices in the last two axes: see `matrices`
+define("solve", 2, "matrix", matrices.solve_shape, matrices.solve)  # x with a x = b
+define("slogdet", 1, "matrix", matrices.slogdet_shape, matrices.slogdet)
+define("cholesky", 1, "matrix", matrices.cholesky_shape, matrices.cholesky)  # L with L Lᵀ = a
+define("qr", 1, "matrix", matrices.qr_shape, matrices.qr)
+define("eigh", 1, "matrix", matrices.eigh_shape, matrices.eigh)
+define("svd", 1, "matrix", matrices.svd_shape, matrices.svd)
 
 # -- control -------------------------------------------------------------------------------------
 # One node for each result of a loop: see `core.loop`

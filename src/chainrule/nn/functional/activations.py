@@ -18,15 +18,12 @@ from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
 from ...tensor.ops.elementwise import select
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, make, use
+from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_order, choice, number
+from .numbers import full, number_node
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al., 2017
 SELU_SCALE = 1.0507009873554804934193349852946
-
-
-def _full(x: Node, value: float) -> Node:
-    return g.full(x.shape, value, x.dtype)
 
 
 # -- piecewise linear ------------------------------------------------------------------------------
@@ -45,10 +42,10 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
 class _SlopeRule:
     """x̄ = g where y > 0, else slope · g."""
 
-    slope: float
+    slope: float | Node
 
     def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
-        return [g.where(g.lt(_full(x, 0), x), grad, g.mul(grad, _full(grad, self.slope)))]
+        return [g.where(g.lt(full(x, 0), x), grad, g.mul(grad, full(grad, self.slope)))]
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -60,8 +57,8 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
     """
     check("leaky_relu", {"negative_slope": number()}, {"negative_slope": negative_slope})
     node, tensor = e.float_node(x)
-    y = g.where(g.lt(_full(node, 0), node), node, g.mul(node, _full(node, negative_slope)))
-    return make(g.custom_vjp(y, [node], _SlopeRule(float(negative_slope))), tensor)
+    y = g.where(g.lt(full(node, 0), node), node, g.mul(node, full(node, negative_slope)))
+    return make(g.custom_vjp(y, [node], _SlopeRule(number_node(negative_slope))), tensor)
 
 
 def prelu(x: Any, weight: Any) -> Tensor:
@@ -91,11 +88,11 @@ def prelu(x: Any, weight: Any) -> Tensor:
 class _InsideRule:
     """x̄ = g where low < x < high, else 0."""
 
-    low: float
-    high: float
+    low: float | Node
+    high: float | Node
 
     def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
-        outside = g.or_(g.le(y, _full(y, self.low)), g.le(_full(y, self.high), y))
+        outside = g.or_(g.le(y, full(y, self.low)), g.le(full(y, self.high), y))
         return [g.where(outside, g.zeros_like(grad), grad)]
 
 
@@ -108,8 +105,9 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool 
     """
     check_order("hardtanh", "min_val", min_val, "max_val", max_val)
     node, tensor = e.float_node(x)
-    y = g.min(g.max(node, _full(node, min_val)), _full(node, max_val))
-    return make(g.custom_vjp(y, [node], _InsideRule(float(min_val), float(max_val))), tensor)
+    y = g.min(g.max(node, full(node, min_val)), full(node, max_val))
+    rule = _InsideRule(number_node(min_val), number_node(max_val))
+    return make(g.custom_vjp(y, [node], rule), tensor)
 
 
 def relu6(x: Any, inplace: bool = False) -> Tensor:
@@ -146,9 +144,9 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
 
 def _hardswish_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
     """x̄ = g (2x + 3) / 6 where -3 < x < 3, g above, 0 below."""
-    inside = g.mul(grad, g.add(g.mul(x, _full(x, 1 / 3)), _full(x, 0.5)))
-    above = g.where(g.le(_full(x, 3), x), grad, inside)
-    return [g.where(g.le(x, _full(x, -3)), g.zeros_like(grad), above)]
+    inside = g.mul(grad, g.add(g.mul(x, full(x, 1 / 3)), full(x, 0.5)))
+    above = g.where(g.le(full(x, 3), x), grad, inside)
+    return [g.where(g.le(x, full(x, -3)), g.zeros_like(grad), above)]
 
 
 def threshold(x: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -213,7 +211,7 @@ def _softplus_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
 
 def softplus_node(x: Node) -> Node:
     """ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|), without overflow."""
-    y = g.add(g.max(x, _full(x, 0)), g.log1p(g.exp(g.neg(g.abs(x)))))
+    y = g.add(g.max(x, full(x, 0)), g.log1p(g.exp(g.neg(g.abs(x)))))
     return g.custom_vjp(y, [x], _softplus_rule)
 
 
@@ -226,10 +224,11 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """
     check("softplus", {"beta": number(0, brackets="()")}, {"beta": beta})
     node, tensor = e.float_node(x)
-    scaled = node if beta == 1 else g.mul(node, _full(node, beta))
+    plain = not isinstance(beta, Value) and beta == 1
+    scaled = node if plain else g.mul(node, full(node, beta))
     y = softplus_node(scaled)
-    y = y if beta == 1 else g.mul(y, _full(y, 1 / beta))
-    return make(g.where(g.lt(_full(node, threshold), scaled), node, y), tensor)
+    y = y if plain else g.mul(y, full(y, 1 / beta))
+    return make(g.where(g.lt(full(node, threshold), scaled), node, y), tensor)
 
 
 def logsigmoid(x: Any) -> Tensor:
@@ -260,8 +259,7 @@ def elu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def selu(x: Any, inplace: bool = False) -> Tensor:
-    """scale · elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer et al.,
-    2017).
+    """scale · elu(x, alpha), with constants that keep mean 0, variance 1 (Klambauer et al., 2017).
 
     >>> from chainrule.nn import functional as F
     >>> F.selu([-2.0, 0.0, 2.0])
@@ -277,15 +275,14 @@ def celu(x: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> F.celu([-2.0, 0.0, 2.0])
     tensor([-0.8647,  0.    ,  2.    ])
     """
-    if alpha == 0:
+    if not isinstance(alpha, Value) and alpha == 0:
         raise OptionError("celu: alpha must not be 0")
     x = as_tensor(x)
     return select(x > 0, x, alpha * e.expm1(_below(x) * (1 / alpha)))
 
 
 def gelu(x: Any, approximate: str = "none") -> Tensor:
-    """x Φ(x), with Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel,
-    2016.
+    """x Φ(x), Φ the normal distribution's; "tanh": the approximation of Hendrycks & Gimpel, 2016.
 
     >>> from chainrule.nn import functional as F
     >>> F.gelu([-1.0, 0.0, 1.0])
@@ -294,21 +291,21 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     check("gelu", {"approximate": choice("none", "tanh")}, {"approximate": approximate})
     node, tensor = e.float_node(x)
     if approximate == "tanh":  # x (1 + tanh z) / 2 = x sigmoid(2z), also right for small results
-        cubic = g.mul(g.mul(node, node), _full(node, 0.044715))
-        slope = g.mul(node, g.add(_full(node, 1), cubic))
-        twice = g.mul(slope, _full(node, 2 * math.sqrt(2 / math.pi)))
+        cubic = g.mul(g.mul(node, node), full(node, 0.044715))
+        slope = g.mul(node, g.add(full(node, 1), cubic))
+        twice = g.mul(slope, full(node, 2 * math.sqrt(2 / math.pi)))
         return make(g.mul(node, g.sigmoid(twice)), tensor)
-    inner = g.erf(g.mul(node, _full(node, math.sqrt(0.5))))
-    half = g.mul(node, _full(node, 0.5))
-    y = g.mul(half, g.add(inner, _full(node, 1)))
+    inner = g.erf(g.mul(node, full(node, math.sqrt(0.5))))
+    half = g.mul(node, full(node, 0.5))
+    y = g.mul(half, g.add(inner, full(node, 1)))
     return make(g.custom_vjp(y, [node], _gelu_rule), tensor)
 
 
 def _gelu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
     """x̄ = g (Φ(x) + x φ(x)): the factor is computed beside the value, and only it is kept."""
-    root = g.mul(x, _full(x, math.sqrt(0.5)))
-    below = g.mul(g.add(g.erf(root), _full(x, 1)), _full(x, 0.5))
-    density = g.mul(g.exp(g.neg(g.mul(root, root))), _full(x, 1 / math.sqrt(2 * math.pi)))
+    root = g.mul(x, full(x, math.sqrt(0.5)))
+    below = g.mul(g.add(g.erf(root), full(x, 1)), full(x, 0.5))
+    density = g.mul(g.exp(g.neg(g.mul(root, root))), full(x, 1 / math.sqrt(2 * math.pi)))
     return [g.mul(grad, g.add(below, g.mul(x, density)))]
 
 

@@ -37,13 +37,11 @@ def scaled_dot_product_attention(
     """softmax(Q Kᵀ · scale + mask) V (Vaswani et al., 2017, equation 1).
 
     query (..., L, E), key (..., S, E), value (..., S, Ev) -> (..., L, Ev); ``scale`` is 1/√E.
-    ``attn_mask``, broadcast to (..., L, S): bools, True where a query may look, or numbers that are
-    added. ``is_causal``: query i sees keys 0..i. ``dropout_p`` drops weights, always.
-    ``enable_gqa``: several query heads (axis -3) share each key and value head. A query that may
-    look nowhere gets zeros.
+    ``attn_mask``, broadcast to (..., L, S): bools, True where a query may look, or numbers to add.
+    ``is_causal``: query i sees keys 0..i. ``dropout_p`` drops weights, always. ``enable_gqa``:
+    query heads (axis -3) share key and value heads. A query that may look nowhere gets zeros.
 
-    Raises ShapeError if sizes do not fit, DTypeError for other dtypes, OptionError for a mask
-    together with ``is_causal``.
+    Raises ShapeError if sizes do not fit, DTypeError, OptionError for a mask with ``is_causal``.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

@@ -1,5 +1,4 @@
-"""Losses of classifiers: cross-entropy, negative log-likelihood, binary cross-entropy,
-divergence."""
+"""Classifiers' losses: cross-entropy, negative log-likelihood, binary cross-entropy, divergence."""
 
 from __future__ import annotations
 
@@ -18,9 +17,10 @@ from ...tensor.ops.reduce import keep
 from ...tensor.ranges import check_known, check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
-from ..options import check, check_reduction, number
+from ..options import check, check_reduction, number, used
 from .activations import require_float, softplus_node
 from .known import known_values
+from .numbers import full
 from .targets import check_finite, check_labels, check_range, label_numbers, same_shape
 
 
@@ -31,17 +31,13 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _full(x: Node, value: float) -> Node:
-    return g.full(x.shape, value, x.dtype)
-
-
 def times(factor: Node, x: Node) -> Node:
     """factor · x, where 0 · ±∞ is 0: what counts nothing adds nothing, however wrong it is.
 
     As p ln p is 0 at p = 0. The infinity is taken out before the product, so gradients of both are
     finite there as well. 0 · NaN stays NaN.
     """
-    nothing = g.and_(g.eq(factor, _full(factor, 0)), g.eq(g.abs(x), _full(x, math.inf)))
+    nothing = g.and_(g.eq(factor, full(factor, 0)), g.eq(g.abs(x), full(x, math.inf)))
     return g.mul(factor, g.where(nothing, g.zeros_like(x), x))
 
 
@@ -54,7 +50,7 @@ def weighed(loss: Tensor, weight: Tensor) -> Tensor:
 
 def mean_over(total: Node, count: Node) -> Node:
     """total / count; 0, with gradient 0, where nothing counts."""
-    some = g.ne(count, _full(count, 0))
+    some = g.ne(count, full(count, 0))
     return g.div(
         g.where(some, total, g.zeros_like(total)), g.where(some, count, g.ones_like(count))
     )
@@ -74,14 +70,13 @@ def _class_weights(name: str, weight: Any, classes: int, like: Tensor) -> Node |
 def _log_sum_exp(x: Node, axis: int) -> tuple[Node, Node]:
     """x - max x, and ln Σ exp(x - max x), along ``axis``. Its gradient is softmax(x)."""
     m = g.stop_gradient(g.reduce_max(x, [axis]))
-    m = g.where(g.lt(g.abs(m), _full(m, math.inf)), m, g.zeros_like(m))
+    m = g.where(g.lt(g.abs(m), full(m, math.inf)), m, g.zeros_like(m))
     shifted = g.sub(x, g.broadcast(keep(m, x, [axis]), x.shape))
     return shifted, g.log(g.sum(g.exp(shifted), [axis]))
 
 
 def _picked(x: Node, label: Node, axis: int) -> Node:
-    """x[label] along ``axis``, by comparison: no gather, so gradient and loss are one pass over
-    x."""
+    """x[label] along ``axis`` by comparison, no gather: gradient and loss are one pass over x."""
     wide = g.broadcast(keep(label, x, [axis]), x.shape)
     return g.sum(g.where(g.eq(g.iota(x.shape, axis, dt.int32), wide), x, g.zeros_like(x)), [axis])
 
@@ -92,7 +87,7 @@ def label_weights(
     """How much each label counts in a mean: its class's weight, 0 if it is ignored. None: all 1."""
     if ignore_index is None:
         return None if weight is None else g.gather(weight, label)
-    counted = g.ne(label, _full(label, ignore_index))
+    counted = g.ne(label, full(label, ignore_index))
     if weight is None:
         ones = g.full(label.shape, 1, dtype)
     else:
@@ -117,24 +112,23 @@ def _over_rows(
     ignore_index: int | None,
     reduction: str,
 ) -> Node:
-    """Reduce the loss of each row; ignored rows count 0, the mean divides by the weights of the
-    others.
+    """Reduce the loss of each row; ignored rows count 0, the mean divides by the others' weights.
 
     A label outside the classes makes its row NaN (it is refused as well: before, or in compiled
     functions when they have run).
     """
-    inside = g.and_(g.le(_full(label, 0), label), g.lt(label, _full(label, classes)))
-    rows = g.where(inside, rows, _full(rows, math.nan))
+    inside = g.and_(g.le(full(label, 0), label), g.lt(label, full(label, classes)))
+    rows = g.where(inside, rows, full(rows, math.nan))
     w = label_weights(label, weight, ignore_index, rows.dtype)
     if ignore_index is not None:
-        rows = g.where(g.ne(label, _full(label, ignore_index)), rows, g.zeros_like(rows))
+        rows = g.where(g.ne(label, full(label, ignore_index)), rows, g.zeros_like(rows))
     if reduction == "none":
         return rows
     total = g.sum(rows, range(rows.ndim))
     if reduction == "sum":
         return total
     if w is None:
-        return g.div(total, _full(total, rows.size))
+        return g.div(total, full(total, rows.size))
     return mean_over(total, g.sum(w, range(rows.ndim)))
 
 
@@ -153,12 +147,11 @@ def cross_entropy(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), and q the one-hot of a label or
-    probabilities.
+    """-Σ_c q_c ln softmax(z)_c for logits z (N, C, ...), q the one-hot of a label or probabilities.
 
     ``target``: integer labels (N, ...), or probabilities (N, C, ...) as floats. ``weight`` (C,)
     weighs the classes, and the mean divides by the sum of the weights of the rows. Rows with the
@@ -187,20 +180,20 @@ def cross_entropy(
     rows = g.sub(log_sum, _picked(shifted, label, axis))
     if w is not None:
         rows = times(_row_weight(w, label, classes), rows)
-    if label_smoothing:
+    if used(label_smoothing):
         # ε/C Σ_c w_c (ln Σ e^z - z_c), a second term beside the label's own.
         by_class = g.ones_like(shifted) if w is None else _along(w, shifted, axis)
         spread = times(
             by_class, g.sub(g.broadcast(keep(log_sum, shifted, [axis]), shifted.shape), shifted)
         )
-        smooth = g.mul(g.sum(spread, [axis]), _full(rows, label_smoothing / classes))
-        rows = g.add(times(_full(rows, 1 - label_smoothing), rows), smooth)
+        smooth = g.mul(g.sum(spread, [axis]), full(rows, label_smoothing / classes))
+        rows = g.add(times(full(rows, 1 - label_smoothing), rows), smooth)
     return make(_over_rows(rows, label, classes, w, ignore_index, reduction), x)
 
 
 def _row_weight(w: Node, label: Node, classes: int) -> Node:
     """w[label]; of a label that is no class (ignored, or NaN later) that of the nearest class."""
-    inside = g.min(g.max(label, _full(label, 0)), _full(label, classes - 1))
+    inside = g.min(g.max(label, full(label, 0)), full(label, classes - 1))
     return g.gather(w, inside)
 
 
@@ -213,8 +206,8 @@ def _soft_cross_entropy(
 ) -> Tensor:
     check_finite("cross_entropy", target)
     q = use(target, x.dtype)
-    if smoothing:
-        q = g.add(g.mul(q, _full(q, 1 - smoothing)), _full(q, smoothing / x.shape[axis]))
+    if used(smoothing):
+        q = g.add(g.mul(q, full(q, 1 - smoothing)), full(q, smoothing / x.shape[axis]))
     if weight is not None:
         q = g.mul(q, _along(weight, q, axis))
     shifted, log_sum = _log_sum_exp(use(x), axis)
@@ -228,11 +221,10 @@ def nll_loss(
     target: Any,
     weight: Any = None,
     *,
-    ignore_index: int | None = -100,  # noqa: A002
+    ignore_index: int | None = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """-z[label] for log-probabilities z (N, C, ...) and labels (N, ...); options as in
-    `cross_entropy`.
+    """-z[label] for log-probabilities z (N, C, ...), labels (N, ...); as `cross_entropy`.
 
     >>> from chainrule.nn import functional as F
     >>> F.nll_loss([[-0.5, -1.0]], [1])
@@ -260,21 +252,20 @@ def _binary_target(name: str, x: Tensor, target: Any) -> Tensor:
 
 def _bce_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node | None]:
     """x̄ = g (x - t) / max(x (1 - x), 1e-12), t̄ = g (ln(1 - x) - ln x), as PyTorch bounds them."""
-    one = _full(x, 1)
-    spread = g.max(g.mul(x, g.sub(one, x)), _full(x, 1e-12))
+    one = full(x, 1)
+    spread = g.max(g.mul(x, g.sub(one, x)), full(x, 1e-12))
     odds = g.sub(_bounded_log(g.sub(one, x)), _bounded_log(x))
     return [g.div(g.mul(grad, g.sub(x, t)), spread), g.mul(grad, odds)]
 
 
 def _bounded_log(x: Node) -> Node:
-    return g.max(g.log(x), _full(x, -100))
+    return g.max(g.log(x), full(x, -100))
 
 
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
-) -> Tensor:  # noqa: A002
-    """-t ln x - (1 - t) ln(1 - x) for probabilities x and targets t in [0, 1]; logarithms end at
-    -100.
+) -> Tensor:
+    """-t ln x - (1 - t) ln(1 - x) for probabilities x, targets t in [0, 1]; logarithms end at -100.
 
     ``weight`` multiplies the loss of each element. Raises DataError if x or t leave [0, 1].
 
@@ -290,7 +281,7 @@ def binary_cross_entropy(
     check_range(name, x, 0, 1, "input", hint)
     check_range(name, t, 0, 1, "target", "targets are 0, 1 or a probability")
     p, q = use(x), use(t)
-    one = _full(p, 1)
+    one = full(p, 1)
     y = g.neg(g.add(g.mul(q, _bounded_log(p)), g.mul(g.sub(one, q), _bounded_log(g.sub(one, p)))))
     loss = make(g.custom_vjp(y, [p, q], _bce_rule), x, t)
     return reduced(loss if weight is None else weighed(loss, as_tensor(weight)), reduction)
@@ -298,7 +289,7 @@ def binary_cross_entropy(
 
 def _bce_logits_rule(grad: Node, y: Node, x: Node, t: Node, w: Node) -> list[Node | None]:
     """x̄ = g ((w t + 1 - t) σ(x) - w t), t̄ = g ((w - 1) ln(1 + e⁻ˣ) - x)."""
-    one, wt = _full(x, 1), g.mul(w, t)
+    one, wt = full(x, 1), g.mul(w, t)
     slope = g.sub(g.mul(g.sub(g.add(wt, one), t), g.sigmoid(x)), wt)
     by_target = g.sub(g.mul(g.sub(w, one), softplus_node(g.neg(x))), x)
     return [g.mul(grad, slope), times(grad, by_target), None]
@@ -310,15 +301,9 @@ def _plain_bce_logits_rule(grad: Node, y: Node, x: Node, t: Node) -> list[Node |
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    *,
-    reduction: str = "mean",
-    pos_weight: Any = None,  # noqa: A002
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
-    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, and w the weight of
-    positives.
+    """(1 - t) x + (1 + (w - 1) t) ln(1 + e⁻ˣ) for logits x, targets t, w the weight of positives.
 
     ``weight`` multiplies the loss of each element; ``pos_weight`` is broadcast to the input.
 
@@ -332,7 +317,7 @@ def binary_cross_entropy_with_logits(
     x = require_float(name, as_tensor(input))
     t = _binary_target(name, x, target)
     z, q = use(x), use(t)
-    one = _full(z, 1)
+    one = full(z, 1)
     # As f |x| + (1 + (w - 1) t) ln(1 + e^-|x|), with f = 1 - t where x > 0 and w t elsewhere: only
     # |x| can be infinite, and on the right side f is 0, so the term is. NaN stays in the logarithm.
     size, none = g.abs(z), g.zeros_like(z)
@@ -353,8 +338,7 @@ def binary_cross_entropy_with_logits(
 
 # -- distributions ---------------------------------------------------------------------------------
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """t (ln t - x) for log-probabilities x and probabilities t (their logarithms with
-    ``log_target``).
+    """t (ln t - x) for log-probabilities x and probabilities t (logarithms with ``log_target``).
 
     ``reduction="batchmean"`` divides the sum by the batch: the divergence itself.
 
@@ -381,14 +365,9 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
 
 def multilabel_soft_margin_loss(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    *,
-    reduction: str = "mean",  # noqa: A002
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
 ) -> Tensor:
-    """The mean over classes of the binary cross-entropy of logits x (N, C), targets t (N, C) of 0
-    and 1.
+    """The mean over classes of binary cross-entropy of logits x (N, C), targets t (N, C).
 
     >>> from chainrule.nn import functional as F
     >>> F.multilabel_soft_margin_loss([[0.0, 2.0]], [[1.0, 0.0]])
@@ -408,7 +387,7 @@ def multi_margin_loss(
     margin: float = 1.0,
     weight: Any = None,
     *,
-    reduction: str = "mean",  # noqa: A002
+    reduction: str = "mean",
 ) -> Tensor:
     """Σ_{c ≠ y} max(0, margin - x_y + x_c)^p / C for scores x (N, C) and labels y (N,).
 

@@ -194,7 +194,7 @@ def transposed_convolution(
 
 
 def conv1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,
@@ -216,7 +216,7 @@ def conv1d(
 
 
 def conv2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,
@@ -235,7 +235,7 @@ def conv2d(
 
 
 def conv3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,
@@ -254,7 +254,7 @@ def conv3d(
 
 
 def conv_transpose1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,
@@ -287,7 +287,7 @@ def conv_transpose1d(
 
 
 def conv_transpose2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,
@@ -318,7 +318,7 @@ def conv_transpose2d(
 
 
 def conv_transpose3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     weight: Any,
     bias: Any = None,
     stride: Sizes = 1,

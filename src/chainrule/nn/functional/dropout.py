@@ -17,6 +17,7 @@ from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
 from ..options import check, check_order, number
 from .activations import SELU_ALPHA, SELU_SCALE, leaky_relu, softmax
+from .numbers import full
 
 _OPTIONS = {"p": number(0, 1)}
 
@@ -38,8 +39,7 @@ def dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """In training: 0 with probability p, otherwise x / (1 - p), so that the mean stays (Hinton et
-    al., 2012).
+    """In training: 0 with probability p, else x / (1 - p): the mean stays (Hinton et al., 2012).
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F
@@ -71,12 +71,7 @@ def _dropped(node: Node, mask: Shape, p: Any, training: bool, generator: Generat
 
 
 def _drop_channels(
-    name: str,
-    x: Any,
-    p: float,
-    training: bool,
-    generator: Generator | None,
-    ranks: dict[int, int],
+    name: str, x: Any, p: float, training: bool, generator: Generator | None, ranks: dict[int, int]
 ) -> Tensor:
     """Drop whole channels; ``ranks``: for each number of axes, how many come before the pixels."""
     check(name, _OPTIONS, {"p": p})
@@ -188,21 +183,19 @@ def feature_alpha_dropout(
 
 
 def _alpha_dropped(
-    node: Node, mask: Shape, p: float, training: bool, generator: Generator | None
+    node: Node, mask: Shape, p: Any, training: bool, generator: Generator | None
 ) -> Node:
-    if not training or p == 0:
+    known = not isinstance(p, Tensor)
+    if not training or (known and p == 0):
         return node
-    if p == 1:
+    if known and p == 1:
         return g.mul(node, g.zeros_like(node))
     low = -SELU_ALPHA * SELU_SCALE
     a = ((1 - p) * (1 + p * low**2)) ** -0.5
     b = -a * p * low
 
-    def full(value: float) -> Node:
-        return g.full(node.shape, value, node.dtype)
-
-    kept = g.where(g.expand(keep_mask(mask, p, generator), node.shape), node, full(low))
-    return g.add(g.mul(kept, full(a)), full(b))
+    kept = g.where(g.expand(keep_mask(mask, p, generator), node.shape), node, full(node, low))
+    return g.add(g.mul(kept, full(node, a)), full(node, b))
 
 
 # -- activations -----------------------------------------------------------------------------------

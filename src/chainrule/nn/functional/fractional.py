@@ -24,7 +24,7 @@ _RATIO = number(0, 1, "()")
 
 
 def fractional_max_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     output_size: Sizes | None = None,
     output_ratio: Any = None,
@@ -57,7 +57,7 @@ def fractional_max_pool2d(
 
 
 def fractional_max_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     output_size: Sizes | None = None,
     output_ratio: Any = None,

@@ -69,7 +69,7 @@ def _centres(n: int, corners: bool) -> Array:
 
 
 def grid_sample(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     grid: Any,
     mode: str = "bilinear",
     padding_mode: str = "zeros",
@@ -81,9 +81,8 @@ def grid_sample(
     ``mode``: "bilinear" (over three axes too), "nearest" (of two equally near the even one) or
     "bicubic" (two axes). Outside x there are zeros, the element at the border, or the image
     reflected (``padding_mode``). ``align_corners``: -1 and 1 are the centres of the first and the
-    last element, else their outer edges. The gradient goes to x and to the grid, where it is 0 if
-    ``mode`` is "nearest" or a position is cut to the border. Raises ShapeError, DTypeError or
-    OptionError.
+    last element, else their outer edges. The gradient goes to x and the grid, where it is 0 if
+    ``mode`` is "nearest" or a position is cut. Raises ShapeError, DTypeError or OptionError.
 
     Jaderberg, Simonyan, Zisserman & Kavukcuoglu, "Spatial transformer networks" (2015).
 

@@ -51,8 +51,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
 
 
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Tensor:
-    """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2): y (...,
-    out).
+    """y[..., k] = x1ᵀ W[k] x2 + b[k] for x1 (..., in1), x2 (..., in2), W (out, in1, in2).
 
     >>> from chainrule.nn import functional as F
     >>> F.bilinear([1.0, 2.0], [3.0], [[[1.0], [1.0]]])

@@ -18,15 +18,12 @@ from ...tensor.ops.reduce import part
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, make, use
 from ..options import check, integer
-
-
-def _full(x: Node, value: float) -> Node:
-    return g.full(x.shape, value, x.dtype)
+from .numbers import full, number_node
 
 
 def _mean(x: Node, axes: Sequence[int]) -> Node:
     total = g.sum(x, axes)
-    return g.div(total, _full(total, math.prod(x.shape[a] for a in axes)))
+    return g.div(total, full(total, math.prod(x.shape[a] for a in axes)))
 
 
 def _wide(x: Node, like: Node, axes: Sequence[int]) -> Node:
@@ -36,9 +33,9 @@ def _wide(x: Node, like: Node, axes: Sequence[int]) -> Node:
     )
 
 
-def _inverse_root(variance: Node, eps: float) -> Node:
+def _inverse_root(variance: Node, eps: float | Node) -> Node:
     """1 / √(σ² + ε)."""
-    return g.div(_full(variance, 1), g.sqrt(g.add(variance, _full(variance, eps))))
+    return g.div(full(variance, 1), g.sqrt(g.add(variance, full(variance, eps))))
 
 
 def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
@@ -46,16 +43,15 @@ def _standardized(x: Node, axes: Sequence[int], eps: float) -> Node:
     centred = g.sub(x, _wide(_mean(x, axes), x, axes))
     variance = _mean(g.mul(centred, centred), axes)
     y = g.mul(centred, _wide(_inverse_root(variance, eps), x, axes))
-    return g.custom_vjp(y, [x], _StandardizedRule(tuple(axes), eps))
+    return g.custom_vjp(y, [x], _StandardizedRule(tuple(axes), number_node(eps)))
 
 
 @dataclass(frozen=True)
 class _StandardizedRule:
-    """x̄ = (g - mean g - y mean(g y)) / √(σ² + ε), which needs only y and one number a row: the mean
-    of y is 0."""
+    """x̄ = (g - mean g - y mean(g y)) / √(σ² + ε), which needs only y and a number a row."""
 
     axes: tuple[int, ...]
-    eps: float
+    eps: float | Node
 
     def __call__(self, grad: Node, y: Node, x: Node) -> list[Node | None]:
         axes = self.axes
@@ -105,8 +101,7 @@ def layer_norm(
 def rms_norm(
     x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Tensor:
-    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε: the dtype's own if
-    None.
+    """x / √(mean x² + ε) · w over the last axes (Zhang & Sennrich, 2019); ε None: the dtype's.
 
     >>> from chainrule.nn import functional as F
     >>> F.rms_norm([[3.0, 4.0]], (2,))
@@ -123,8 +118,7 @@ def rms_norm(
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
-    """Channels (axis 1) in groups; mean and variance over each group and all later axes (Wu & He,
-    2018).
+    """Channels (axis 1) in groups; mean and variance of each group and later axes (Wu & He, 2018).
 
     >>> from chainrule.nn import functional as F
     >>> F.group_norm([[1.0, 3.0, 5.0, 5.5]], 2)
@@ -156,8 +150,7 @@ def batch_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - μ) / √(σ² + ε) · w + b for each channel (axis 1), over all other axes (Ioffe & Szegedy,
-    2015).
+    """(x - μ) / √(σ² + ε) · w + b per channel (axis 1), over other axes (Ioffe & Szegedy, 2015).
 
     In training μ and σ² (divided by n) are the batch's, and the running ones (σ² divided by n - 1)
     move by ``momentum`` towards them; otherwise they are the running ones. Raises DataError if a
@@ -184,7 +177,7 @@ def batch_norm(
         mean = _mean(node, axes)
         centred = g.sub(node, _wide(mean, node, axes))
         variance = _mean(g.mul(centred, centred), axes)
-        unbiased = g.mul(variance, _full(variance, count / (count - 1)))
+        unbiased = g.mul(variance, full(variance, count / (count - 1)))
         _move(running_mean, mean, momentum)
         _move(running_var, unbiased, momentum)
     else:
@@ -239,7 +232,7 @@ def instance_norm(
         centred = g.sub(node, _wide(mean, node, axes))
         variance = _mean(g.mul(centred, centred), axes)
         _move(running_mean, _mean(mean, [0]), momentum)
-        unbiased = g.mul(variance, _full(variance, count / (count - 1)))
+        unbiased = g.mul(variance, full(variance, count / (count - 1)))
         _move(running_var, _mean(unbiased, [0]), momentum)
     y = _standardized(node, axes, eps)
     view = (node.shape[1], *[1] * (node.ndim - 2))
@@ -269,8 +262,8 @@ def local_response_norm(
     total = part(padded, 1, 0, node.shape[1])
     for i in range(1, size):
         total = g.add(total, part(padded, 1, i, i + node.shape[1]))
-    scale = g.add(g.mul(total, _full(total, alpha / size)), _full(total, k))
-    return make(g.div(node, g.pow(scale, _full(scale, beta))), x)
+    scale = g.add(g.mul(total, full(total, alpha / size)), full(total, k))
+    return make(g.div(node, g.pow(scale, full(scale, beta))), x)
 
 
 def _move(running: Tensor | None, new: Node, momentum: Any) -> None:
@@ -279,5 +272,6 @@ def _move(running: Tensor | None, new: Node, momentum: Any) -> None:
         return
     with no_grad():
         target = make(g.cast(g.stop_gradient(new), running.dtype))
-        weight = momentum.to(running.dtype) if isinstance(momentum, Value) else momentum  # type: ignore[attr-defined]
+        strong = isinstance(momentum, Value) and not momentum._weak
+        weight = momentum.to(running.dtype) if strong else momentum
         running.assign(running * (1 - weight) + target * weight)

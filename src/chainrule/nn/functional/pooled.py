@@ -71,7 +71,7 @@ def avg_pool(
     padding: Sizes,
     ceil_mode: bool,
     count_include_pad: bool,
-    divisor_override: int | None,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of each window."""
     table = {"divisor_override": optional(integer())}

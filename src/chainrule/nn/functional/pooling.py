@@ -22,7 +22,7 @@ from .pooled import (
 
 # -- max -------------------------------------------------------------------------------------------
 def max_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -42,20 +42,12 @@ def max_pool1d(
     (tensor([[5., 4.]]), tensor([[1, 3]]))
     """
     return max_pool(
-        "max_pool1d",
-        input,
-        1,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool1d", input, 1, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
 def max_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -70,20 +62,12 @@ def max_pool2d(
     tensor([[[5.]]])
     """
     return max_pool(
-        "max_pool2d",
-        input,
-        2,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool2d", input, 2, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
 def max_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -99,21 +83,13 @@ def max_pool3d(
     (1, 2, 2, 2, 2)
     """
     return max_pool(
-        "max_pool3d",
-        input,
-        3,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
+        "max_pool3d", input, 3, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
 
 
 # -- average ---------------------------------------------------------------------------------------
 def avg_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -130,20 +106,12 @@ def avg_pool1d(
     tensor([[3., 3.]])
     """
     return avg_pool(
-        "avg_pool1d",
-        input,
-        1,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        None,
+        "avg_pool1d", input, 1, kernel_size, stride, padding, ceil_mode, count_include_pad, None
     )
 
 
 def avg_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -171,7 +139,7 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -200,10 +168,7 @@ def avg_pool3d(
 
 
 # -- as many windows as asked for ------------------------------------------------------------------
-def adaptive_avg_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """Means of ``output_size`` windows of x (N, C, L): from ⌊i L / T⌋ up to ⌈(i + 1) L / T⌉.
 
     None: as many as x has positions.
@@ -215,11 +180,7 @@ def adaptive_avg_pool1d(
     return adaptive_avg_pool("adaptive_avg_pool1d", input, 1, output_size)
 
 
-def adaptive_max_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of the windows of `adaptive_avg_pool1d`; with ``return_indices`` also where they are.
 
     >>> from chainrule.nn import functional as F
@@ -229,10 +190,7 @@ def adaptive_max_pool1d(
     return adaptive_max_pool("adaptive_max_pool1d", input, 1, output_size, return_indices)
 
 
-def adaptive_avg_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     """`adaptive_avg_pool1d` over two positions, (N, C, H, W); 1: the mean of each channel.
 
     >>> import chainrule as cr
@@ -243,11 +201,7 @@ def adaptive_avg_pool2d(
     return adaptive_avg_pool("adaptive_avg_pool2d", input, 2, output_size)
 
 
-def adaptive_max_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """`adaptive_max_pool1d` over two positions, (N, C, H, W).
 
     >>> import chainrule as cr
@@ -258,10 +212,7 @@ def adaptive_max_pool2d(
     return adaptive_max_pool("adaptive_max_pool2d", input, 2, output_size, return_indices)
 
 
-def adaptive_avg_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-) -> Tensor:
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     """`adaptive_avg_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
@@ -272,11 +223,7 @@ def adaptive_avg_pool3d(
     return adaptive_avg_pool("adaptive_avg_pool3d", input, 3, output_size)
 
 
-def adaptive_max_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
-    output_size: Any,
-    return_indices: bool = False,
-) -> Any:
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """`adaptive_max_pool1d` over three positions, (N, C, D, H, W).
 
     >>> import chainrule as cr
@@ -289,7 +236,7 @@ def adaptive_max_pool3d(
 
 # -- powers, and the way back ----------------------------------------------------------------------
 def lp_pool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -306,7 +253,7 @@ def lp_pool1d(
 
 
 def lp_pool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -322,7 +269,7 @@ def lp_pool2d(
 
 
 def lp_pool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     norm_type: float,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -339,7 +286,7 @@ def lp_pool3d(
 
 
 def max_unpool1d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -359,7 +306,7 @@ def max_unpool1d(
 
 
 def max_unpool2d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,
@@ -377,7 +324,7 @@ def max_unpool2d(
 
 
 def max_unpool3d(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     indices: Any,
     kernel_size: Sizes,
     stride: Sizes | None = None,

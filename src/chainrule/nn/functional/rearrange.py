@@ -42,11 +42,7 @@ def _counts(owner: str, shape: tuple[int, ...], options: Options) -> tuple[int, 
 
 
 def unfold(
-    input: Any,  # noqa: A002 - PyTorch's name
-    kernel_size: Sizes,
-    dilation: Sizes = 1,
-    padding: Sizes = 0,
-    stride: Sizes = 1,
+    input: Any, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
 ) -> Tensor:
     """Patches of x (N, C, H, W) or (C, H, W) as columns: (N, C K K, patches), also called im2col.
 
@@ -80,7 +76,7 @@ def unfolded(
 
 
 def fold(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     output_size: Sizes,
     kernel_size: Sizes,
     dilation: Sizes = 1,
@@ -128,10 +124,7 @@ def folded(
     return make(g.reshape(whole, whole.shape[1:]) if single else whole, tensor)
 
 
-def pixel_shuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
-    upscale_factor: int,
-) -> Tensor:
+def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     """(*, C r², H, W) -> (*, C, r H, r W): channels become pixels (Shi et al., 2016).
 
     >>> import chainrule as cr
@@ -151,10 +144,7 @@ def pixel_shuffle(
     return parts.permute(order).reshape((*lead, c, r * h, r * w))
 
 
-def pixel_unshuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
-    downscale_factor: int,
-) -> Tensor:
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     """(*, C, r H, r W) -> (*, C r², H, W): the inverse of `pixel_shuffle`.
 
     >>> import chainrule as cr
@@ -174,10 +164,7 @@ def pixel_unshuffle(
     return parts.permute(order).reshape((*lead, c * r * r, h // r, w // r))
 
 
-def channel_shuffle(
-    input: Any,  # noqa: A002 - PyTorch's name
-    groups: int,
-) -> Tensor:
+def channel_shuffle(input: Any, groups: int) -> Tensor:
     """Channels of (N, C, *) dealt round the groups: 0, C/g, 2 C/g, …, 1, … (Zhang et al., 2018).
 
     >>> import chainrule as cr

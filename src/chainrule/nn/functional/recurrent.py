@@ -1,9 +1,8 @@
 """Recurrent cells, and the loop of one layer along one direction.
 
 Letters: T steps, N minibatch, I input features, H hidden units, R units that are fed back (H, or
-proj_size), G gates. Weights as in PyTorch: W_ih (G H, I), W_hh (G H, R), biases (G H), W_hr
-(R, H). W_ih x_t + b of all steps is one product outside the loop; inside is what depends on the
-step before.
+proj_size), G gates. Weights as in PyTorch: W_ih (G H, I), W_hh (G H, R), biases (G H), W_hr (R, H).
+W_ih x_t + b of all steps is one product outside the loop; inside is what needs the step before.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class Weights(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A formula: ``step(W_ih x + b, state, weights)`` is the next state; its first part is the
-    output."""
+    """A formula: ``step(W_ih x + b, state, weights)`` is the next state, first the output."""
 
     gates: int
     states: int

@@ -10,7 +10,7 @@ from ...errors import DataError, ShapeError
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.elementwise import select
 from ...tensor.tensor import Tensor
-from ...tensor.value import as_tensor, make, use
+from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_reduction, number
 from .activations import require_float
 from .classification import mean_over, reduced, weighed
@@ -84,7 +84,7 @@ def _quadratic_below(bound: float, d: Tensor) -> Tensor:
 
 def smooth_l1_loss(
     input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
-) -> Tensor:  # noqa: A002
+) -> Tensor:
     """(x - t)² / 2 beta where |x - t| < beta, else |x - t| - beta/2 (Girshick, 2015).
 
     >>> from chainrule.nn import functional as F
@@ -93,7 +93,7 @@ def smooth_l1_loss(
     """
     x, t = _pair("smooth_l1_loss", input, target, reduction)
     check("smooth_l1_loss", {"beta": number(0)}, {"beta": beta})
-    if beta == 0:
+    if not isinstance(beta, Value) and beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return reduced(_quadratic_below(beta, x - t) * (1 / beta), reduction)
 
@@ -126,7 +126,7 @@ def poisson_nll_loss(
     log_input: bool = True,
     full: bool = False,
     *,
-    eps: float = 1e-8,  # noqa: A002
+    eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
     """eˣ - t x for the logarithm x of a rate (x - t ln(x + eps) for a rate) and counts t.
@@ -152,7 +152,7 @@ def gaussian_nll_loss(
     var: Any,
     full: bool = False,
     eps: float = 1e-6,
-    reduction: str = "mean",  # noqa: A002
+    reduction: str = "mean",
 ) -> Tensor:
     """(ln v + (x - t)² / v) / 2 for a mean x, a target t, and a variance v of at least eps.
 
@@ -198,8 +198,7 @@ def _signs(name: str, target: Any, shape: tuple[int, ...]) -> Tensor:
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """1 - cos(x1, x2) where target = 1, max(0, cos(x1, x2) - margin) where target = -1; x (N, D) or
-    (D,).
+    """1 - cos(x1, x2) if target = 1, max(0, cos(x1, x2) - margin) if target = -1; x (N, D) or (D,).
 
     >>> from chainrule.nn import functional as F
     >>> F.cosine_embedding_loss([[1.0, 0.0]], [[3.0, 4.0]], [1.0])
@@ -300,7 +299,7 @@ def margin_ranking_loss(
 
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean"
-) -> Tensor:  # noqa: A002
+) -> Tensor:
     """x where target = 1, max(0, margin - x) where target = -1.
 
     >>> from chainrule.nn import functional as F
@@ -313,7 +312,7 @@ def hinge_embedding_loss(
     return reduced(select(y == 1, x, e.clip(margin - x, min=0)), reduction)
 
 
-def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
     """ln(1 + e^(-y x)) for scores x and y = 1 or -1.
 
     >>> from chainrule.nn import functional as F

@@ -30,7 +30,7 @@ _CUBIC = -0.75  # Keys's parameter, as in PyTorch
 
 
 def interpolate(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",
@@ -208,7 +208,7 @@ def far(t: Any) -> Any:
 
 
 def upsample(
-    input: Any,  # noqa: A002 - PyTorch's name
+    input: Any,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",

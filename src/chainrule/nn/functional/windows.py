@@ -28,8 +28,7 @@ OUTSIDE = 2**29  # more than any position; the sum over three axes is an int32
 
 @dataclass(frozen=True)
 class Regular:
-    """Windows ``stride`` apart along an axis of ``size`` elements; window t begins at t stride -
-    padding."""
+    """Windows ``stride`` apart along an axis of ``size``; window t begins at t stride - padding."""
 
     size: int
     outputs: int

@@ -28,8 +28,7 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all elements of all tensors as one vector.
 
-    Raises GradientError for NaN or infinity with ``error_if_nonfinite`` (not inside compiled
-    functions).
+    Raises GradientError for NaN or infinity if ``error_if_nonfinite`` (not in compiled functions).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -66,8 +65,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
 def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Scale all gradients together so that their norm is at most ``max_norm``; returns the norm
-    before.
+    """Scale gradients together so that their norm is at most ``max_norm``; returns the norm before.
 
     >>> import chainrule as cr
     >>> from chainrule import nn

@@ -107,10 +107,7 @@ def _indices(array: Array) -> Tensor:
 
 
 def pack_padded_sequence(
-    input: Any,  # noqa: A002 - PyTorch's name
-    lengths: Any,
-    batch_first: bool = False,
-    enforce_sorted: bool = True,
+    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """The first ``lengths[n]`` steps of each sequence n of (T, N, *), packed.
 

@@ -68,6 +68,9 @@ class LRScheduler:
         schedulers(optimizer).append(self)
         self._set()
 
+    def _take(self, options: dict[str, Any]) -> None:
+        LRScheduler.__init__(self, **options)
+
     def prepare(self) -> None:
         """Options that depend on the optimizer."""
 

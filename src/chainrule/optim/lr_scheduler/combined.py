@@ -47,10 +47,10 @@ class SequentialLR(LRScheduler):
             raise OptionError(
                 f"SequentialLR: milestones are counts of steps that grow, got {self.milestones}"
             )
-        self._take(optimizer, schedulers)
+        self._gather(optimizer, schedulers)
         super().__init__(optimizer, last_epoch)
 
-    def _take(self, optimizer: Optimizer, listed: Sequence[LRScheduler]) -> None:
+    def _gather(self, optimizer: Optimizer, listed: Sequence[LRScheduler]) -> None:
         self.schedulers = list(listed)
         for schedule in self.schedulers:
             if isinstance(schedule, ReduceLROnPlateau):
@@ -128,7 +128,7 @@ class ChainedScheduler(SequentialLR):
         if not schedulers:
             raise OptionError("ChainedScheduler: there are no schedules")
         owner = schedulers[0].optimizer if optimizer is None else optimizer
-        self._take(owner, schedulers)
+        self._gather(owner, schedulers)
         LRScheduler.__init__(self, owner)
 
     def factor(self, t: Number, initial: float, index: int) -> Number:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...errors import OptionError
-from ...nn.options import integer, number
+from ...nn.options import integer, number, takes_options
 from ...tensor.ops import elementwise as e
 from ..optimizer import Optimizer
 from .base import LRScheduler, Number, passed, power
@@ -29,10 +29,10 @@ class CosineAnnealingLR(LRScheduler):
     T_max: int
     eta_min: float
 
+    @takes_options
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:  # noqa: N803
-        super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The cosine."""
@@ -55,15 +55,15 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     T_mult: int
     eta_min: float
 
+    @takes_options
     def __init__(
         self,
         optimizer: Optimizer,
         T_0: int,
         T_mult: int = 1,
         eta_min: float = 0.0,
-        last_epoch: int = -1,  # noqa: N803
-    ) -> None:
-        super().__init__(optimizer, last_epoch, T_0=T_0, T_mult=T_mult, eta_min=eta_min)
+        last_epoch: int = -1,
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The cosine of the part of the period that has passed."""
@@ -98,6 +98,7 @@ class WarmupCosineLR(LRScheduler):
     total_steps: int
     eta_min: float
 
+    @takes_options
     def __init__(
         self,
         optimizer: Optimizer,
@@ -105,19 +106,15 @@ class WarmupCosineLR(LRScheduler):
         total_steps: int,
         eta_min: float = 0.0,
         last_epoch: int = -1,
-    ) -> None:
-        if not warmup_steps < total_steps:
+    ) -> None: ...
+
+    def prepare(self) -> None:
+        """The line ends before the cosine."""
+        if not self.warmup_steps < self.total_steps:
             raise OptionError(
-                f"WarmupCosineLR: warmup_steps must be below total_steps, got {warmup_steps} and "
-                f"{total_steps}"
+                f"WarmupCosineLR: warmup_steps must be below total_steps, got {self.warmup_steps} "
+                f"and {self.total_steps}"
             )
-        super().__init__(
-            optimizer,
-            last_epoch,
-            warmup_steps=warmup_steps,
-            total_steps=total_steps,
-            eta_min=eta_min,
-        )
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The line (from 1 / warmup_steps at t = 0), or the cosine."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import OptionError
-from ...nn.options import check, choice, integer, number, optional
+from ...nn.options import check, choice, integer, number, optional, takes_options
 from ...tensor.capture import active
 from ...tensor.ops import elementwise as e
 from ..group import ParamGroup
@@ -37,12 +37,10 @@ def set_momentum(group: ParamGroup, momentum: Number) -> None:
 
 
 class OneCycleLR(LRScheduler):
-    """Up to max_lr and down to almost 0 in total_steps, and momentum the other way (Smith & Topin,
-    2017).
+    """Up to max_lr, down to almost 0 in total_steps; momentum the other way (Smith & Topin, 2017).
 
     lr starts at max_lr / div_factor, is max_lr after ``pct_start`` of the steps, and ends at
-    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) between max_ and
-    base_momentum.
+    initial / final_div_factor. ``cycle_momentum`` moves momentum (or β₁) the other way.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -206,9 +204,12 @@ class CyclicLR(LRScheduler):
     cycle_momentum: bool
     base_momentum: float
     max_momentum: float
+    base_lr: Any
+    max_lr: Any
     lows: list[float]
     highs: list[float]
 
+    @takes_options
     def __init__(
         self,
         optimizer: Optimizer,
@@ -224,28 +225,14 @@ class CyclicLR(LRScheduler):
         base_momentum: float = 0.8,
         max_momentum: float = 0.9,
         last_epoch: int = -1,
-    ) -> None:
-        super().__init__(
-            optimizer,
-            last_epoch,
-            step_size_up=step_size_up,
-            step_size_down=step_size_down,
-            mode=mode,
-            gamma=gamma,
-            scale_fn=scale_fn,
-            scale_mode=scale_mode,
-            cycle_momentum=cycle_momentum,
-            base_momentum=base_momentum,
-            max_momentum=max_momentum,
-            lows=of_each_group("CyclicLR", "base_lr", base_lr, optimizer),
-            highs=of_each_group("CyclicLR", "max_lr", max_lr, optimizer),
-        )
+    ) -> None: ...
 
     def prepare(self) -> None:
         """Factors are of max_lr, because base_lr may be 0; momentum becomes state."""
-        for group, low, high in zip(
-            self.optimizer.param_groups, self.lows, self.highs, strict=True
-        ):
+        groups = self.optimizer.param_groups
+        self.lows = of_each_group("CyclicLR", "base_lr", self.base_lr, self.optimizer)
+        self.highs = of_each_group("CyclicLR", "max_lr", self.max_lr, self.optimizer)
+        for group, low, high in zip(groups, self.lows, self.highs, strict=True):
             check("CyclicLR", {"base_lr": number(0)}, {"base_lr": low})
             check("CyclicLR", {"max_lr": number(0, brackets="()")}, {"max_lr": high})
             group["initial_lr"] = high

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...errors import OptionError
-from ...nn.options import check, integer, number
+from ...nn.options import check, integer, number, takes_options
 from ...tensor.capture import active
 from ...tensor.ops import elementwise as e
 from ..group import scalar
@@ -91,10 +91,10 @@ class StepLR(LRScheduler):
     step_size: int
     gamma: float
 
+    @takes_options
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
-        super().__init__(optimizer, last_epoch, step_size=step_size, gamma=gamma)
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """gamma^⌊t / step_size⌋."""
@@ -147,8 +147,8 @@ class ExponentialLR(LRScheduler):
     constraints = {"gamma": number(0)}
     gamma: float
 
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, last_epoch, gamma=gamma)
+    @takes_options
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """gamma^t."""
@@ -184,8 +184,7 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a
-    warm-up.
+    """lr = initial · a straight line from start_factor to end_factor at t = total_iters: a warm-up.
 
     >>> from chainrule import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -203,6 +202,7 @@ class LinearLR(LRScheduler):
     end_factor: float
     total_iters: int
 
+    @takes_options
     def __init__(
         self,
         optimizer: Optimizer,
@@ -210,14 +210,7 @@ class LinearLR(LRScheduler):
         end_factor: float = 1.0,
         total_iters: int = 5,
         last_epoch: int = -1,
-    ) -> None:
-        super().__init__(
-            optimizer,
-            last_epoch,
-            start_factor=start_factor,
-            end_factor=end_factor,
-            total_iters=total_iters,
-        )
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The line."""
@@ -239,10 +232,10 @@ class PolynomialLR(LRScheduler):
     total_iters: int
     power: float
 
+    @takes_options
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
-    ) -> None:
-        super().__init__(optimizer, last_epoch, total_iters=total_iters, power=power)
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The power."""
@@ -252,8 +245,7 @@ class PolynomialLR(LRScheduler):
 
 
 class NoamLR(LRScheduler):
-    """lr = initial · d_model^-½ · min(t^-½, t · warmup_steps^-3/2), t from 1 (Vaswani et al.,
-    2017).
+    """lr = initial · d_model^-½ · min(t^-½, t warmup_steps^-3/2), t from 1 (Vaswani et al., 2017).
 
     Give the optimizer lr=1.0 (or the factor wanted).
 
@@ -268,10 +260,10 @@ class NoamLR(LRScheduler):
     d_model: int
     warmup_steps: int
 
+    @takes_options
     def __init__(
         self, optimizer: Optimizer, d_model: int, warmup_steps: int, last_epoch: int = -1
-    ) -> None:
-        super().__init__(optimizer, last_epoch, d_model=d_model, warmup_steps=warmup_steps)
+    ) -> None: ...
 
     def factor(self, t: Number, initial: float, index: int) -> Number:
         """The formula at t + 1."""

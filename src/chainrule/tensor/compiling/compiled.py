@@ -2,8 +2,7 @@
 
 The function runs once, on placeholders, for every new combination of argument shapes and plain
 values; what it computes, assigns and back-propagates is captured as a graph and built into a
-program. Later calls run the program. Tensors from outside (parameters, moments, counters) are its
-state, updated in place.
+program. Later calls run the program. Tensors from outside (parameters, moments) are its state.
 """
 
 from __future__ import annotations
@@ -58,8 +57,7 @@ class Compiled:
         return found.run(leaves, 1)
 
     def repeat(self, n: int, *args: Any, record: int | None = None, **options: Any) -> Any:
-        """``n`` calls with the same arguments in one native run; returns what the last call
-        returns.
+        """``n`` calls with the same arguments in one native run; returns what the last returns.
 
         With ``record`` = k: what each k-th call returns, its tensors stacked along a new first axis
         of ⌊n / k⌋ rows. (A last few calls of fewer than k leave no row.)
@@ -106,6 +104,10 @@ class Compiled:
     def program(self, *args: Any, **options: Any) -> Trace:
         """The trace for these arguments (``.signature``, ``.program``), without running it."""
         return self._find(args, options)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The function without its programs: a copy makes its own."""
+        return {**self.__dict__, "traces": {}, "_made": 0}
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method, with ``self`` as a plain first argument."""
@@ -205,8 +207,7 @@ class BoundCompiled:
 
 
 def compile(function: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
-    """Decorator: the function becomes one native program, for each kind of arguments it is called
-    with.
+    """Decorator: the function becomes one native program for each kind of arguments.
 
     Tensors, NumPy arrays and floats are inputs. Integers, bools, strings and other hashable values
     are constants of the program: another value means another program. Tensors made outside and

@@ -2,8 +2,7 @@
 
 The code says it: globals, cells, defaults, attributes. `follow` goes after these names through
 functions, modules, optimizers, objects and containers, and notes what it finds there, to be
-watched. That is more than was read, never less, but for what no name leads to (see
-`docs/guide/compile.md`).
+watched. That is more than was read, less only where no name leads (see `docs/guide/compile.md`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,16 @@ import numpy as np
 
 from ..changes import Table, Versioned
 from ..value import Value
-from .names import PACKAGE, Names, is_library, library_names, names_in, names_of_method, own_names
+from .names import (
+    PACKAGE,
+    Names,
+    is_library,
+    library_names,
+    machinery,
+    names_in,
+    names_of_method,
+    own_names,
+)
 from .watch import PLAIN, Found, Get, Place, Watch
 
 MANY_ITEMS = 4096
@@ -101,7 +109,7 @@ class _Walk:
     def visit(self, value: Any, name: str | None = None) -> None:
         """Note what the names in code can reach from ``value``, which is called ``name``."""
         kind = type(value)
-        if isinstance(value, PLAIN):
+        if isinstance(value, (*PLAIN, Watch)):  # what was noted is nothing to note
             return
         if isinstance(value, Value):
             for attribute in ("_requires_grad", "dtype"):
@@ -288,7 +296,10 @@ class _Walk:
             if self.names.asked_for:
                 self.number(value, type(value).__name__, told)
             unwatched = getattr(type(value), "_unwatched_", ())
-            for name in [*entries] if self.names.any_attribute else sorted(names & entries.keys()):
+            any_name = (
+                {*entries} - machinery(value.__class__) if self.names.any_attribute else set()
+            )
+            for name in sorted((names & entries.keys()) | any_name):
                 if name not in _OWN and name not in unwatched:
                     label = f"{type(value).__name__}.{name}"
                     if not is_library(type(value).__module__):

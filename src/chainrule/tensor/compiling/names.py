@@ -1,5 +1,4 @@
-"""Names: what a code object can read from outside of itself, found in its instructions; and whose
-code it is."""
+"""Names: what a code object can read from outside, by its instructions; and whose code it is."""
 
 from __future__ import annotations
 
@@ -13,6 +12,8 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from ..changes import Versioned
 
 PACKAGE = __name__.split(".", 1)[0]
 
@@ -176,13 +177,25 @@ def library_names(cls: Any) -> set[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _read_by(kind: Any) -> set[str]:
-    """The attributes read by the code of one class."""
+    """The attributes read by the code of one class, and the options its constructor keeps."""
     found: set[str] = set()
     for value in kind.__dict__.values():
         function = value.fget if isinstance(value, property) else value
         if isinstance(function, types.FunctionType):
-            found |= attributes_in(function.__code__)
+            found |= attributes_in(function.__code__) | getattr(function, "options", set())
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def machinery(cls: Any) -> frozenset[str]:
+    """The attributes in which the classes of this library that ``cls`` is made from keep their own
+    affairs: all that their code names. None of modules and optimizers, which say what changes."""
+    kinds = [k for k in cls.__mro__ if str(k.__module__).split(".", 1)[0] == PACKAGE]
+    if Versioned in kinds:
+        return frozenset()
+    parts = (v.fget if isinstance(v, property) else v for k in kinds for v in vars(k).values())
+    codes = (f.__code__ for f in parts if isinstance(f, types.FunctionType))
+    return frozenset().union(*(code.co_names for code in codes))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,5 +1,4 @@
-"""Rounds: steps of compiled functions, and copies of what they keep, again and again in one native
-run."""
+"""Rounds: compiled steps and copies of what they keep, again and again in one native run."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ class Turn(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """One tensor or array copied into another; if one has an axis more, into or from its row of
-    that round."""
+    """One tensor or array copied into another; if one has an axis more, its row of that round."""
 
     source: Value | Array
     target: Value | Array

@@ -25,8 +25,7 @@ from .watch import Watch
 
 # -- arguments -------------------------------------------------------------------------------------
 def key_of(leaf: Any) -> tuple[Any, ...]:
-    """What a trace depends on in one argument: shape and dtype of a tensor, the value of anything
-    else."""
+    """What a trace depends on in an argument: a tensor's shape and dtype, the value of all else."""
     if isinstance(leaf, Value):
         array = leaf._array
         if array is None or leaf._weak:
@@ -63,8 +62,7 @@ def _tracer(key: tuple[Any, ...], capture: Capture) -> Tensor:
 # -- one trace -------------------------------------------------------------------------------------
 @dataclass
 class Result:
-    """A leaf of what the function returned: an output of the program, an outside tensor, or a plain
-    value."""
+    """A leaf of what the function returned: an output, an outside tensor, or a plain value."""
 
     output: int | None = None
     value: Any = None
@@ -72,8 +70,7 @@ class Result:
 
 @dataclass
 class GradResult:
-    """Where a gradient goes after a run: ``output`` (None: the gradient is None) to tensor or
-    argument."""
+    """Where a gradient goes after a run: ``output`` (None: no gradient) to tensor or argument."""
 
     target: Value | int
     output: int | None
@@ -81,8 +78,7 @@ class GradResult:
 
 @dataclass(eq=False)
 class Trace:
-    """A captured function for one kind of arguments: its signature, its program, and how to call
-    it."""
+    """A function captured for one kind of arguments: its signature, program, and how to call it."""
 
     name: str
     key: Any

@@ -31,8 +31,7 @@ def _operands(name: str, *xs: Any) -> tuple[list[Node], list[Tensor]]:
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """The matrix product a @ b: (..., m, k) and (..., k, n) give (..., m, n); leading axes
-    broadcast.
+    """The matrix product a @ b: (..., m, k) and (..., k, n) give (..., m, n); others broadcast.
 
     A vector on the left counts as a row, on the right as a column, and that axis is dropped again.
 
@@ -77,7 +76,7 @@ def _batched(x: Node, y: Node) -> Node:
 mm = bmm = matmul
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · mat1 @ mat2.
 
     >>> import chainrule as cr
@@ -92,8 +91,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
 
 
 def dot(a: Any, b: Any) -> Tensor:
-    """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a and the second-last of b, as in
-    NumPy.
+    """Σ aᵢ bᵢ of vectors; otherwise Σ over the last axis of a, the second-last of b, as in NumPy.
 
     >>> import chainrule as cr
     >>> cr.dot([1.0, 2.0], [3.0, 4.0])
@@ -190,8 +188,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
 
 
 def _parse(subscripts: str, nodes: Sequence[Node]) -> tuple[list[str], str, dict[str, int]]:
-    """The letters of each operand and of the output, ellipses as letters of their own, and their
-    lengths."""
+    """The letters of each operand and the output, ellipses as letters too, and their lengths."""
     text = subscripts.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
@@ -270,8 +267,7 @@ def _sum_out(node: Node, term: str, keep: set[str]) -> tuple[Node, str]:
 
 
 def _pair(a: Node, left: str, b: Node, right: str, later: set[str]) -> tuple[Node, str]:
-    """Two operands made one: letters in both are batch axes if needed later, otherwise
-    contracted."""
+    """Two operands made one: letters in both are batch axes if needed later, else contracted."""
     a, left = _sum_out(a, left, later | set(right))
     b, right = _sum_out(b, right, later | set(left))
     a, b = _match(a, left, b, right), _match(b, right, a, left)

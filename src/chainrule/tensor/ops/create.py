@@ -48,8 +48,7 @@ def _of_tensors(data: Any) -> Any:
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype is kept),
-    tensors.
+    """A tensor with a copy of ``data``: numbers, nested lists, arrays (their dtype stays), tensors.
 
     Python floats become float32, Python integers int64.
 
@@ -177,11 +176,7 @@ empty = zeros
 
 
 def full(
-    shape: Any,
-    fill_value: Any,
-    dtype: Any = None,
-    requires_grad: bool = False,
-    device: Any = None,
+    shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
     """All elements ``fill_value``, whose dtype is taken unless one is given.
 
@@ -240,14 +235,9 @@ empty_like = zeros_like
 
 
 def arange(
-    start: float,
-    stop: float | None = None,
-    step: float = 1,
-    dtype: Any = None,
-    device: Any = None,
+    start: float, stop: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """start, start + step, … up to, not including, ``stop``; int64 if all are integers, else
-    float32.
+    """start, start + step, … up to, not including, ``stop``; int64 of integers, else float32.
 
     >>> import chainrule as cr
     >>> cr.arange(3), cr.arange(0, 1, 0.25)

@@ -3,8 +3,7 @@
 Short axes by doubling: in log2 n rounds each element takes in the one 1, 2, 4, … before it (Hillis
 & Steele, 1986). Long ones by blocks of √n, at most 64, elements: a loop over the steps of all
 blocks at once, the totals of the blocks cumulated, and both combined; sums are rounded fewer times
-than one after another. Products do go one after another: blocks could overflow where a 0 came
-before.
+than one after another. Products go one by one: blocks could overflow after a 0.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ numbers never widen, and float functions take integers as float32.
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -69,8 +70,7 @@ def broadcast_shapes(*shapes: Shape | int, name: str = "broadcast_shapes") -> Sh
 
 
 def is_number(x: Any) -> bool:
-    """A Python or NumPy scalar, or a tensor that stands for one: it takes the other operand's
-    dtype."""
+    """A Python or NumPy scalar, or a tensor made of one: it takes the other operand's dtype."""
     if isinstance(x, Value):
         return x._weak
     return isinstance(x, bool | int | float | np.generic) and not isinstance(
@@ -285,7 +285,7 @@ conj = _any_unary("conj", lambda x: x, "x itself: there are no complex numbers")
 real = _any_unary("real", lambda x: x, "x itself: there are no complex numbers")
 imag = _any_unary("imag", g.zeros_like, "0: there are no complex numbers")
 absolute = _any_unary("absolute", _abs, "|x|", "cr.absolute([-1.5, 2.0]) -> tensor([1.5, 2. ])")
-abs = absolute  # noqa: A001 - NumPy's and PyTorch's name
+abs = absolute
 sign = _any_unary(
     "sign",
     g.sign,
@@ -302,12 +302,26 @@ ceil = _any_unary(
 trunc = _any_unary(
     "trunc", _trunc, "x without its fraction", "cr.trunc([-1.5, 1.5]) -> tensor([-1.,  1.])"
 )
-round = _any_unary(  # noqa: A001 - NumPy's and PyTorch's name
-    "round",
-    _round,
-    "The nearest integer, halves to the even one",
-    "cr.round([0.5, 1.5, -0.7]) -> tensor([ 0.,  2., -1.])",
-)
+_to_integer = _any_unary("round", _round, "The nearest integer, halves to the even one")
+
+
+def round(x: Any, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's and PyTorch's name
+    """x rounded to so many decimals, elementwise; halves to the even digit. Integers stay as they
+    are.
+
+    >>> import chainrule as cr
+    >>> cr.round([0.5, 1.5, -0.7]), cr.round([1.234, -5.678], 1)
+    (tensor([ 0.,  2., -1.]), tensor([ 1.2, -5.7]))
+    """
+    tensor = as_tensor(x)
+    if decimals == 0 or not dt.is_float(tensor.dtype):
+        if decimals < 0:
+            raise DTypeError("round: decimals < 0 takes floats; convert with .float() or .double()")
+        return _to_integer(x)
+    scale = 10.0 ** builtins.abs(decimals)
+    if decimals < 0:
+        return multiply(_to_integer(divide(tensor, scale)), scale)
+    return divide(_to_integer(multiply(tensor, scale)), scale)
 
 
 def _relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
@@ -585,7 +599,7 @@ def _forbid_negative(exponent: Node) -> None:
             )
 
 
-pow = power  # noqa: A001 - the Array API's and PyTorch's name
+pow = power
 
 
 def _repeated_product(x: Node, exponent: int) -> Node:
@@ -622,8 +636,7 @@ def select(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the
-    values.
+    """The positions of the elements that are not zero, one int64 tensor per axis. Needs the values.
 
     >>> import chainrule as cr
     >>> cr.nonzero(cr.tensor([0, 3, 5]))
@@ -634,7 +647,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 
 def clip(
     x: Any, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
-) -> Tensor:  # noqa: A002
+) -> Tensor:
     """x, but at least ``min`` and at most ``max``. At a bound the gradient is that of x.
 
     >>> import chainrule as cr

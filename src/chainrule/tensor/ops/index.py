@@ -1,5 +1,4 @@
-"""Indexing: x[...] with integers, slices, None, Ellipsis, integer tensors, bool masks; and its
-relatives."""
+"""Indexing: x[...] by integers, slices, None, Ellipsis, tensors, bool masks; and its relatives."""
 
 from __future__ import annotations
 
@@ -73,8 +72,7 @@ class Advanced(NamedTuple):
 
 
 def _expand(shape: Shape, key: Any) -> list[Any]:
-    """One item per axis (and None for each new axis): the ellipsis filled in, masks made
-    positions."""
+    """One item per axis (None for new ones): the ellipsis filled in, masks made positions."""
     listed = list(key) if isinstance(key, tuple) else [key]
     items: list[Any] = []
     for item in listed:
@@ -167,8 +165,7 @@ def mask_values(mask: Any) -> Array:
 def _basic(
     whole: Shape, items: Sequence[Any]
 ) -> tuple[tuple[Step, ...], list[Advanced], int, bool]:
-    """Slices, flips, new axes; and what is left: the advanced indices, where their axes go, if
-    together."""
+    """Slices, flips, new axes; then advanced indices, where their axes go, if together."""
     has_arrays = any(isinstance(i, Value | _MaskAxis) for i in items)
     starts, stops, steps, flips = [], [], [], []
     shape: list[int] = []
@@ -208,8 +205,7 @@ def _basic(
 
 
 def _slice(item: slice, n: int, axis: int) -> tuple[int, int, int, bool]:
-    """Start, stop and step > 0 of the elements a slice selects, and whether their order is
-    reversed."""
+    """Start, stop and step > 0 of what a slice selects, and whether the order is reversed."""
     try:
         start, stop, step = item.indices(n)
     except TypeError:
@@ -243,8 +239,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
 
 
 def wrap_index(index: Value, n: int, axis: int) -> Node:
-    """Positions from 0 for indices that may be negative; those outside are refused (see
-    `ranges`)."""
+    """Positions from 0 for indices that may be negative; others are refused (see `ranges`)."""
     text = f"index {{}} is outside axis {axis} of length {n}"
     known = _known(index)
     if known is not None:
@@ -274,8 +269,7 @@ def _known(index: Value) -> Array | None:
 
 
 def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool) -> Node:
-    """Gather by the indices' linear position over their axes, which come first; then put them in
-    place."""
+    """Gather by the indices' linear position over their axes, then put them in place."""
     axes = [a.axis for a in arrays]
     shape = broadcast_shapes(*(a.positions.shape for a in arrays), name="index")
     rest = [i for i in range(node.ndim) if i not in axes]
@@ -457,8 +451,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = N
 
 
 def gather(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's ``gather``: for dim 0 ``out[i, j] = x[index[i, j], j]``; index may be shorter than
-    x.
+    """PyTorch's ``gather``: for dim 0 ``out[i, j] = x[index[i, j], j]``; index may be shorter.
 
     >>> import chainrule as cr
     >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
@@ -582,8 +575,7 @@ def _check_ranks(name: str, tensor: Value, index: Value, src: Value) -> None:
 
 
 def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
-    """1 at the position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 by
-    default.
+    """1 at position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 unless given.
 
     >>> import chainrule as cr
     >>> cr.one_hot([0, 2], 3)
@@ -644,8 +636,7 @@ class Sorted(NamedTuple):
 def argsort(
     x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
 ) -> Tensor:
-    """The positions that would sort ``x`` along ``axis``; equal elements keep their order, NaN
-    comes last.
+    """The positions that would sort ``x`` along ``axis``; equal ones keep their order, NaN is last.
 
     >>> import chainrule as cr
     >>> cr.argsort([3.0, 1.0, 2.0])

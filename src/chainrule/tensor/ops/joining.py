@@ -222,8 +222,7 @@ def tile(x: Any, *repeats: Any) -> Tensor:
 def repeat(
     x: Any, repeats: int | Sequence[int], axis: int | None = None, *, dim: int | None = None
 ) -> Tensor:
-    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat`` is
-    `tile`).
+    """Each element repeated, as in NumPy (PyTorch's ``repeat_interleave``; its ``repeat``: `tile`).
 
     >>> import chainrule as cr
     >>> cr.repeat([1, 2], 2)

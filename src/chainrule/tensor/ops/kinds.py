@@ -68,7 +68,7 @@ def _dtype_in(x: Any) -> DType:
     return x.dtype if isinstance(x, Value | np.ndarray) else dt.dtype_of(x)
 
 
-def finfo(type: Any) -> FloatInfo:  # noqa: A002 - the standard's name
+def finfo(type: Any) -> FloatInfo:
     """The limits of a float dtype, or of a tensor's.
 
     >>> import chainrule as cr
@@ -83,7 +83,7 @@ def finfo(type: Any) -> FloatInfo:  # noqa: A002 - the standard's name
     return FloatInfo(8 * dtype.itemsize, eps, most, least, normal, dtype)
 
 
-def iinfo(type: Any) -> IntegerInfo:  # noqa: A002 - the standard's name
+def iinfo(type: Any) -> IntegerInfo:
     """The limits of an integer dtype, or of a tensor's.
 
     >>> import chainrule as cr

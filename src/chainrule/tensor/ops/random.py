@@ -1,8 +1,6 @@
-"""Random tensors. A Generator is a key and a counter; each draw is a function of both, so it can be
-replayed.
+"""Random tensors. A Generator is a key and a counter; draws are functions of both, to be replayed.
 
-The same code runs at once and inside a compiled function, where key and counter are state of the
-program.
+The same code runs at once and in a compiled function, where key and counter are its state.
 """
 
 from __future__ import annotations
@@ -39,8 +37,7 @@ _drawing = threading.RLock()  # two threads never draw the same numbers of one g
 
 
 class Generator:
-    """A source of random numbers: ``key`` (uint32[2], from the seed) and ``counter`` (uint32, draws
-    so far).
+    """Random numbers: ``key`` (uint32[2], of the seed) and ``counter`` (uint32, draws so far).
 
     >>> import chainrule as cr
     >>> a, b = cr.Generator(7), cr.Generator(7)
@@ -243,8 +240,7 @@ def normal(
     dtype: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and
-    std.
+    """Normal with the given mean and standard deviation; shape ``size``, or that of mean and std.
 
     >>> import chainrule as cr
     >>> _ = cr.manual_seed(0)
@@ -279,8 +275,7 @@ def randint(
     dtype: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Integers from ``low`` up to, not including, ``high`` (from 0 if only one is given), int64 by
-    default.
+    """Integers from ``low`` to ``high`` exclusive (from 0 if only one is given), int64 by default.
 
     >>> import chainrule as cr
     >>> bool((cr.randint(0, 10, (100,)) < 10).all())
@@ -348,11 +343,9 @@ def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> T
 def multinomial(
     probs: Any, num_samples: int, replacement: bool = False, generator: Generator | None = None
 ) -> Tensor:
-    """Positions drawn with probability proportional to ``probs`` (..., K), int64 (...,
-    num_samples).
+    """Drawn with probabilities proportional to ``probs`` (..., K), int64 (..., num_samples).
 
-    Without replacement the positions differ, which needs the values: not inside a compiled
-    function.
+    Without replacement positions differ, which needs the values: not inside a compiled function.
     """
     node, _ = float_node(probs)
     if node.ndim < 1 or node.shape[-1] == 0 or num_samples < 1:

@@ -76,7 +76,7 @@ def _reduced(
     return keep(result, x, axes) if keepdims else result
 
 
-def sum(  # noqa: A001 - NumPy's name
+def sum(
     x: Any,
     axis: Axis = None,
     *,
@@ -136,8 +136,7 @@ def var(
     correction: float | None = None,
     unbiased: bool | None = None,
 ) -> Tensor:
-    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless you say
-    otherwise.
+    """Σ (x - mean)² / (n - ddof) over ``axis``. As in NumPy, ``ddof`` is 0 unless given.
 
     ``correction`` is the Array API's name of ``ddof``; ``unbiased=True`` is PyTorch's ``ddof=1``.
 
@@ -189,6 +188,18 @@ def _extreme(
     return make(_reduced(node, axes, keepdims, reduce), tensor)
 
 
+def _with_positions(
+    name: str, x: Any, axis: Axis, dim: int, keepdims: Keep, keepdim: Keep, place: Any
+) -> Extreme:
+    axis, keepdims = pick(name, axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=name == "max")
+
+    values = _extreme(name, x, axis, None, keepdims, None, first)
+    return Extreme(values, place(x, dim, keepdims=keepdims))
+
+
 def amax(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
@@ -213,7 +224,7 @@ def amin(
     return _extreme("min", x, axis, dim, keepdims, keepdim, g.reduce_min)
 
 
-def max(  # noqa: A001 - NumPy's name
+def max(
     x: Any,
     axis: Axis = None,
     *,
@@ -232,16 +243,10 @@ def max(  # noqa: A001 - NumPy's name
     """
     if dim is None:
         return amax(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("max", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=True)
-
-    values = _extreme("max", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmax(x, dim, keepdims=keepdims))
+    return _with_positions("max", x, axis, dim, keepdims, keepdim, argmax)
 
 
-def min(  # noqa: A001 - NumPy's name
+def min(
     x: Any,
     axis: Axis = None,
     *,
@@ -258,13 +263,7 @@ def min(  # noqa: A001 - NumPy's name
     """
     if dim is None:
         return amin(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("min", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=False)
-
-    values = _extreme("min", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmin(x, dim, keepdims=keepdims))
+    return _with_positions("min", x, axis, dim, keepdims, keepdim, argmin)
 
 
 def argmax(
@@ -275,8 +274,7 @@ def argmax(
     keepdims: Keep = None,
     keepdim: Keep = None,
 ) -> Tensor:
-    """The position (int64) of the largest element along ``axis``, the first if several; of all if
-    None.
+    """Position (int64) of the largest element along ``axis``, the first of several; of all if None.
 
     >>> import chainrule as cr
     >>> cr.argmax([[1, 7], [5, 2]], axis=1)
@@ -343,7 +341,7 @@ def _truth(
     return make(_reduced(node, axes, keepdims, reduce_or_empty))
 
 
-def any(  # noqa: A001 - NumPy's name
+def any(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether one element over ``axis`` is not zero (False if there are none).
@@ -356,7 +354,7 @@ def any(  # noqa: A001 - NumPy's name
     return _truth("any", x, axis, keepdims, g.reduce_max, False)
 
 
-def all(  # noqa: A001 - NumPy's name
+def all(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
     """Whether no element over ``axis`` is zero (True if there are none).
@@ -458,8 +456,7 @@ def diff(
 
 # -- of exponentials -------------------------------------------------------------------------------
 def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...], Tensor]:
-    """x minus its maximum m over the axes, and m (without gradient: it cancels); nothing
-    overflows."""
+    """x minus its maximum m over the axes, and m (without gradient: it cancels)."""
     node, tensor = float_node(x)
     over = normalize_axes(axes, node.ndim, name)
     if not node.size:
@@ -516,7 +513,7 @@ def norm(
     axis: Axis = None,
     *,
     p: float | None = None,
-    dim: Axis = None,  # noqa: A002
+    dim: Axis = None,
     keepdims: Keep = None,
     keepdim: Keep = None,
 ) -> Tensor:

@@ -49,8 +49,7 @@ def reshape(x: Any, *lengths: Any, shape: Any = None, copy: bool | None = None) 
     """The same elements in another shape; one length may be -1, it is then worked out. The Array
     API's ``copy`` changes nothing: a write to the result never reaches ``x``.
 
-    A view, as in NumPy; a copy where ``x`` is itself a view whose elements do not lie in their
-    order (``x.T``).
+    A view, as in NumPy; a copy where ``x`` is a view with elements out of order (``x.T``).
 
     >>> import chainrule as cr
     >>> cr.reshape(cr.arange(6), (2, -1)).shape
@@ -158,8 +157,7 @@ permute = permute_dims
 
 
 def transpose(x: Any, *order: Any, axes: Any = None) -> Tensor:
-    """All axes reversed; with two axes, these change places (PyTorch); otherwise as
-    `permute_dims`.
+    """All axes reversed; with two axes, these change places (PyTorch); otherwise as `permute_dims`.
 
     >>> import chainrule as cr
     >>> cr.transpose([[1, 2], [3, 4]])
@@ -217,8 +215,7 @@ def matrix_transpose(x: Any) -> Tensor:
 
 
 def squeeze(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """Without axes of length 1 (all of them, or those named; a named axis of another length
-    stays).
+    """Without axes of length 1 (all of them, or those named; a named axis of another length stays).
 
     >>> import chainrule as cr
     >>> cr.squeeze(cr.ones(2, 1, 3)).shape
@@ -308,11 +305,9 @@ def pad(
     value: float = 0,
     constant_values: float | None = None,
 ) -> Tensor:
-    """``x`` with ``pad_width`` elements added at the edges: a number, (low, high), or one pair per
-    axis.
+    """``x``, ``pad_width`` elements added at edges: a number, (low, high), or one pair per axis.
 
-    ``mode``: "constant" (``value``), "reflect", "edge" (also "replicate") or "wrap" (also
-    "circular").
+    ``mode``: "constant" (``value``), "reflect", "edge" ("replicate"), "wrap" ("circular").
 
     >>> import chainrule as cr
     >>> cr.pad([1, 2], (1, 2))
@@ -364,8 +359,7 @@ def _pad_by_index(tensor: Tensor, pairs: Sequence[Sequence[int]], mode: str) -> 
 
 
 def unfold(x: Any, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of ``size`` elements, ``step`` apart, along an axis; their elements lie along a new
-    last axis.
+    """Windows of ``size`` elements, ``step`` apart, along an axis, in a new last axis.
 
     >>> import chainrule as cr
     >>> cr.arange(5).unfold(0, 3, 2)
@@ -397,8 +391,7 @@ def flip(x: Any, axis: Axis = None, *, dim: Axis = None) -> Tensor:
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = None) -> Tensor:
-    """The elements moved ``shift`` places along ``axis``; what leaves at the end comes back at the
-    start.
+    """Elements moved ``shift`` places along ``axis``; what leaves at the end comes in at the start.
 
     >>> import chainrule as cr
     >>> cr.roll([1, 2, 3], 1)

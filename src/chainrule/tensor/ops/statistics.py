@@ -45,8 +45,7 @@ def quantile(
     """The value below which a share ``q`` in [0, 1] of the elements lies, along an axis or of all.
 
     Between the sorted elements i and i + 1, i = ⌊q (n - 1)⌋, linearly. A list of q puts an axis of
-    its length first. NaN where there is a NaN. Sorts, and so needs the values: not for compiled
-    functions.
+    its length first. NaN where there is a NaN. Sorts, so not for compiled functions.
 
     >>> import chainrule as cr
     >>> cr.quantile([1.0, 2.0, 3.0, 4.0], 0.5), cr.quantile([1.0, 2.0, 3.0], [0.0, 0.75])
@@ -155,7 +154,7 @@ def unique(
     return_inverse: bool = False,
     return_counts: bool = False,
     *,
-    sorted: bool = True,  # noqa: A002 - PyTorch's name
+    sorted: bool = True,
 ) -> Any:
     """The different elements in ascending order, and as many of `unique_all`'s other answers as are
     asked for: a tuple, in the order of the arguments.
@@ -171,8 +170,7 @@ def unique(
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
-    """The distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of all pairs of rows: (..., n, d) and (..., m, d) to
-    (..., n, m).
+    """Distances (Σ |aᵢ - bᵢ|ᵖ)^(1/p) of pairs of rows: (..., n, d) and (..., m, d) to (..., n, m).
 
     >>> import chainrule as cr
     >>> cr.cdist([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]])
@@ -239,8 +237,7 @@ def unique_counts(x: Any) -> UniqueCounts:
 
 
 def unique_inverse(x: Any) -> UniqueInverse:
-    """The different elements in ascending order, and for each element of ``x`` the number of its
-    value.
+    """The different elements in ascending order, and for each of ``x`` its value's number.
 
     >>> import chainrule as cr
     >>> cr.unique_inverse([5, 2, 5]).inverse_indices

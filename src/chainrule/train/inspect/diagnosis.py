@@ -1,7 +1,6 @@
 """Diagnosis: one training step looked at closely, for units and gradients that are not well.
 
-What counts as unwell is a table of bounds; each finding says where, how much, and what usually
-helps.
+What counts as unwell is a table of bounds; each finding says where, how much, what usually helps.
 """
 
 from __future__ import annotations

@@ -35,8 +35,7 @@ NEAR = 64
 
 
 class NonFiniteLossError(ChainruleError, ArithmeticError):
-    """The loss became NaN or infinite. The model is as it was before that step, where a copy was
-    kept."""
+    """The loss became NaN or infinite. The model is as before that step, where a copy was kept."""
 
 
 Run = Callable[[int, int], None]

@@ -30,8 +30,7 @@ class Callback:
     """Base of callbacks; a subclass overrides what it needs.
 
     ``trainer.stop("why")`` ends the training after the method returns. With ``every`` = n,
-    `on_steps` is called after every n steps; the native loop returns to Python there, so let n be
-    large.
+    `on_steps` is called after every n steps; the native loop returns to Python, so let n be large.
 
     >>> from chainrule.train import Callback
     >>> class Print(Callback):
@@ -58,8 +57,7 @@ class Callback:
         """Before the first step."""
 
     def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
-        """Before an epoch of this call of `fit` (counted from 0; `trainer.epoch` counts over all
-        calls)."""
+        """Before an epoch of this call of `fit` (from 0; `trainer.epoch` counts over all calls)."""
 
     def on_steps(self, trainer: Any, step: int, logs: Logs) -> None:
         """After every ``every`` steps; ``logs``: the means over the epoch so far."""

@@ -1,5 +1,4 @@
-"""Checkpoints of a run: a folder is written to while `fit` trains, and the run that is found there
-goes on."""
+"""Checkpoints of a run: a folder is written while `fit` trains, and the run found there goes on."""
 
 from __future__ import annotations
 

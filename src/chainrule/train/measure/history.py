@@ -69,6 +69,7 @@ class ByEpoch:
             if len(axes.get_legend_handles_labels()[0]) > 1:
                 axes.legend(fontsize=8)
             axes.set(xlabel="epoch", ylabel=name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
         return save_figure(figure, path, dpi=160)
 
@@ -101,8 +102,7 @@ class History(ByEpoch):
         """Of the last call of `fit`: "epochs" asked for, "steps" in one."""
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Add one epoch. A measure that is new (or missing) in this epoch has NaN where it has no
-        number."""
+        """Add one epoch. A measure that is new (or missing) has NaN where it has no number."""
         if logs.keys() != self._columns.keys():
             self._begin(logs)
         for name, column in self._columns.items():

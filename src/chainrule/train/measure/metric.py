@@ -35,8 +35,7 @@ def quotient(sums: Array, counts: Array) -> Array:
 
 
 class Metric:
-    """Base of metrics. Subclasses define `update` and `compute`, and `init` unless two scalars will
-    do.
+    """Base of metrics. Subclasses define `update` and `compute`, `init` unless two scalars do.
 
     >>> from chainrule.train import Metric
     >>> class MaxError(Metric):
@@ -60,8 +59,7 @@ class Metric:
     _has_counted = False
 
     def counted(self, target: Tensor) -> Tensor | None:
-        """Which targets count, not ignored and no padding: booleans of the target's shape; None if
-        all do.
+        """Which targets count, not ignored, no padding: booleans of the target's shape; None: all.
 
         >>> import chainrule as cr
         >>> from chainrule.train import Accuracy
@@ -78,11 +76,7 @@ class Metric:
         return found
 
     def without_padding(
-        self,
-        state: Mapping[str, Tensor],
-        prediction: Tensor,
-        target: Tensor,
-        steps: Tensor | None,
+        self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor, steps: Tensor | None
     ) -> dict[str, Tensor]:
         """`update` with a batch of targets (N, T, *); ``steps`` (N, T): which are no padding.
 

@@ -100,10 +100,7 @@ class Accuracy(_Mean):
     name = "accuracy"
 
     def __init__(
-        self,
-        from_logits: bool = True,
-        multilabel: bool = False,
-        ignore_index: int | None = None,
+        self, from_logits: bool = True, multilabel: bool = False, ignore_index: int | None = None
     ) -> None:
         """See the class."""
         self.from_logits, self.multilabel = from_logits, multilabel
@@ -160,10 +157,7 @@ class _Counts(Metric):
     """Per class: right (true positives), predicted, and true rows."""
 
     def __init__(
-        self,
-        average: str = "auto",
-        from_logits: bool = True,
-        ignore_index: int | None = None,
+        self, average: str = "auto", from_logits: bool = True, ignore_index: int | None = None
     ) -> None:
         """``average``: "binary" (class 1), "macro" (mean over the classes); "auto": by the
         classes. ``ignore_index`` as in `Accuracy`."""
@@ -315,8 +309,7 @@ def _difference(name: str, prediction: Tensor, target: Tensor) -> Tensor:
 class R2(Metric):
     """The share of the target's variance that is explained: 1 - Σ(t - p)² / Σ(t - mean t)².
 
-    The mean over the outputs. Sums are about the first row's target, so a large mean costs no
-    digits.
+    The mean over the outputs. Sums are about the first row's target, so large means cost no digits.
 
     >>> from chainrule.train import R2
     >>> R2()([1.0, 2.0], [1.0, 3.0])

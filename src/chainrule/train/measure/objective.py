@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core import dtypes as dt
 from ...errors import OptionError, ShapeError
-from ...nn import functional as F  # noqa: N812 - PyTorch's name
+from ...nn import functional as F
 from ...nn.loss import Loss, module_of
 from ...nn.module import Module
 from ...tensor.ops import elementwise as e
@@ -163,8 +163,7 @@ def loss_name(loss: Any) -> str:
 
 
 def match_target(loss: Any, prediction: Any, y: Any) -> Any:
-    """The target with the axis of length 1 that the loss expects, or without the one it does
-    not."""
+    """The target with the axis of length 1 that the loss expects, or without one it does not."""
     if not isinstance(prediction, Tensor) or not isinstance(y, Tensor):
         return y
     if is_label_loss(loss):

@@ -15,8 +15,7 @@ from .objective import Objective, ignored_label, loss_name, pick, target_of
 
 
 def prepare_targets(where: str, objective: Objective, y: Arrays, prediction: Any) -> Arrays:
-    """Targets checked against the predictions' shapes; whole floats where labels are expected
-    become int64."""
+    """Targets checked against the predictions' shapes; whole floats become int64 labels."""
     if objective.single:
         if not y.single or not isinstance(prediction, Tensor):
             return y

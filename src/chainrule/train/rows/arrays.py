@@ -1,8 +1,7 @@
 """Arrays: the user's data as NumPy arrays that a program can read, checked before any work.
 
 A data set is one array, a tuple of arrays or a dict of arrays, rows first. Arrays are not copied
-where their dtype and memory layout allow; integers (uint8 images, token numbers) stay as small as
-they are.
+where their dtype and memory layout allow; integers (uint8 images, token numbers) stay small.
 """
 
 from __future__ import annotations
@@ -83,8 +82,7 @@ def arrays_of(
 ) -> Arrays:
     """``data`` (an array-like, a tuple or a dict of them) as arrays, floats in ``float_dtype``.
 
-    Raises DataError (empty, NaN or infinite, unequal lengths), DTypeError (not numbers),
-    ShapeError.
+    Raises DataError (empty, NaN, infinite, unequal lengths), DTypeError (no numbers), ShapeError.
     """
     if data is None:
         raise DataError(
@@ -195,8 +193,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
 
 
 def _table(where: str, name: str, data: Any) -> Array:
-    """A DataFrame of pandas, polars or another library, column by column; missing values are
-    NaN."""
+    """A DataFrame of pandas, polars or others, column by column; missing values are NaN."""
     columns = []
     for key in data.columns:
         what = f"{where}: the column {key!r} of {name}"

@@ -38,8 +38,7 @@ def gives_batches(data: Any) -> bool:
 
 
 def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
-    """All rows of a loader, read once. With ``training``, a UserWarning where each pass over it may
-    give other rows."""
+    """All rows of a loader, read once. In ``training``, a UserWarning if passes may differ."""
     kind = type(loader).__name__
     if isinstance(loader, Batches):
         return _of_batches(where, loader)
@@ -100,8 +99,7 @@ def _of_batches(where: str, batches: Batches) -> Rows:
 
 
 def _at_once(loader: Any) -> list[Any] | None:
-    """The tensors of a data set that is nothing else, if batches are made of its rows as they
-    are."""
+    """The tensors of a data set that is nothing else, if batches are of its rows as they are."""
     dataset = getattr(loader, "dataset", None)
     collate = getattr(loader, "collate_fn", None)
     if collate is not None and getattr(collate, "__name__", "") != "default_collate":

@@ -51,8 +51,7 @@ def takes_lengths(model: Module) -> bool:
 
 
 def padded_data(where: str, model: Module, label: int | None, x: Any, y: Any) -> tuple[Any, Any]:
-    """``x`` and ``y`` with lists of sequences padded, if the model takes lengths; else as they
-    are.
+    """``x`` and ``y`` with lists of sequences padded, if the model takes lengths; else as they are.
 
     ``label``: of padded steps; None: ``y`` is no list of targets.
     """

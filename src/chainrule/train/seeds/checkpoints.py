@@ -102,6 +102,7 @@ class Written(Protocol):
     callbacks: list[Callback]
     alive: Array
     frozen: dict[str, Array]
+    ran: int
 
 
 class SeedFolder(RunFolder):
@@ -122,7 +123,7 @@ class SeedFolder(RunFolder):
     def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
         """Write the state after an epoch, if it is time."""
         nets, run = self.run.nets, self.run
-        before = nets.step - run.plan.data.steps
+        before = nets.step - run.ran * run.plan.data.steps
         due = self.checkpoint.due(nets.step)
         if self.every:
             due = nets.step // self.every > before // self.every

@@ -51,14 +51,16 @@ class SeedHistory(ByEpoch):
                     f"({more}, {len(self.seeds)}): epochs and seeds"
                 )
         for name in [*self._columns, *(k for k in found if k not in self._columns)]:
-            line = self._columns.setdefault(name, [self._nothing(self._length)])
-            line.append(found.get(name, self._nothing(more)))
+            if name not in self._columns:
+                self._columns[name] = [self._nothing(self._length)] if self._length else []
+            self._columns[name].append(found[name] if name in found else self._nothing(more))
         self._length += more
 
     def copy(self) -> SeedHistory:
         """The same numbers in a history of their own; ``stopped`` is empty."""
         found = SeedHistory(self.seeds)
-        found.extend({name: self[name] for name in self})
+        found._columns = {name: [self[name]] for name in self}
+        found._length = self._length
         return found
 
     def _nothing(self, epochs: int) -> Array:

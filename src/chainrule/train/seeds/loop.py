@@ -1,10 +1,13 @@
-"""SeedLoop: one run of `SeedTrainer.fit`: epochs of all groups, with Python in between."""
+"""SeedLoop: one run of `SeedTrainer.fit`: native runs of epochs, with Python in between for those
+who listen."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,17 +15,21 @@ from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
 from ..inspect.sentinel import NonFiniteLossError
-from ..listeners.callbacks import Callback, Pause
+from ..listeners.callbacks import Callback, Pause, waiting
 from ..listeners.early_stopping import EarlyStopping
 from ..listeners.progress import Progress
 from ..listeners.watch import TrainingWarning
 from ..run import CHUNK_SECONDS, Plan, Run
-from ..step.cursor import order_keys
+from ..step.epochs import Columns
+from ..step.schedules import epochs_foreseen, wants_metric
 from .checkpoints import SeedFolder
-from .mapped import Noted
+from .epochs import Look, SeedEpochs
 from .nets import Nets
 from .rates import Rates
 from .stopping import Stopping
+
+COPIED_SECONDS = 5e-3
+"""A longer epoch is not copied after each for early stopping: it is run by itself."""
 
 
 class SeedLoop(Run):
@@ -50,10 +57,14 @@ class SeedLoop(Run):
                 )
             else:
                 self.callbacks.append(callback)
+        self._waits = [waiting(callback) for callback in self.callbacks]
         self.alive = ~nets.failed
         self.folder = None if plan.checkpoint is None else SeedFolder(self, plan.checkpoint)
         self.frozen: dict[str, Array] = {}
         self.rates: Rates | None = None
+        self._epochly = self.one.schedulers if self.one.epochly else []
+        self.ran = 0
+        """Epochs of the last native run."""
 
     # -- the run -----------------------------------------------------------------------------------
     def _prepare(self) -> None:
@@ -64,19 +75,20 @@ class SeedLoop(Run):
         for p in one.model.parameters():
             p.grad = None
         self.turns = self.passes.training(self.data)
-        self.noted: Noted | None = None
-        quick = not (self.stops or self.callbacks or self.plan.validation)
-        epochly = one.epochly
-        if quick and len(self.turns) == 1 and self.data.steps == 1 and not epochly:
-            self.noted = self.passes.noted(self.turns[0][0], self.steps.meter)
+        nets.varied.check_read(mapped.trace for mapped, _, _ in self.turns)
         if one.schedulers:
-            nets.rates = self.rates = nets.rates or Rates(one, stack, nets.vary)
+            nets.rates = self.rates = nets.rates or Rates(one, stack, nets.varied)
         before, nets.history = nets.history, nets.history.copy()
         for i in np.flatnonzero(nets.failed):
             nets.history.stopped[i] = before.stopped[i]
         nets.best_row[...] = -1
         if self.folder is not None:
             self.folder.resume()
+        updated = {id(t) for mapped, _, _ in self.turns for t in mapped.changed}
+        changing = {k: t for k, t in nets.tensors().items() if id(t) in updated}
+        self.changing = {k: t for k, t in changing.items() if t in stack}
+        self.epochs = SeedEpochs(nets, self.plan, self.turns)
+        self.per_epoch = self.passes.seconds.get(self.epochs.key, 0.0)
 
     def _listening(self, display: Progress) -> list[Callback]:
         self.display = display  # it shows medians
@@ -85,7 +97,7 @@ class SeedLoop(Run):
     def _train(self) -> None:
         nets = self.nets
         while self.epoch < self.plan.epochs and self.alive.any() and not nets._stop:
-            self._run_epochs()
+            self._run_epochs(self._how_many())
             self._settle()
             self.interrupts.answer()
 
@@ -96,10 +108,9 @@ class SeedLoop(Run):
     def _end(self, stopped: str) -> None:
         """Give the seeds that stopped what they had then, or their best weights."""
         nets, history = self.nets, self.nets.history
-        for name, tensor in nets.tensors().items():
-            if name in self.frozen and tensor in self.stack:
-                done = ~self.alive & ~nets.failed
-                self.stack.rows(tensor)[done] = self.frozen[name][done]
+        for name, rows in self.frozen.items():
+            done = ~self.alive & ~nets.failed
+            self.stack.rows(self.changing[name])[done] = rows[done]
         for name, tensor in nets.one.model_tensors().items():
             if name in nets.best_weights:
                 kept = nets.has_best & ~nets.failed
@@ -123,26 +134,38 @@ class SeedLoop(Run):
             )
 
     # -- epochs ------------------------------------------------------------------------------------
-    def _run_epochs(self) -> None:
-        """One epoch of all groups, or many of one step each."""
+    def _how_many(self) -> int:
+        """How many epochs may run without Python between them."""
+        nets, steps = self.nets, self.data.steps
+        if not self.per_epoch or any(map(wants_metric, self._epochly)):
+            return 1
+        n = int(CHUNK_SECONDS / self.per_epoch)
+        if self.stops and n > 1 and not self.epochs.keeps:
+            if self.per_epoch > COPIED_SECONDS:
+                return 1
+            kept = list(self.changing.values())
+            self.epochs = SeedEpochs(nets, self.plan, self.turns, kept)
+        n = min(n, self.plan.epochs - self.epoch, self.epochs.most)
+        n = int(min([n, *(may_wait(self.epoch) for may_wait in self._waits)]))
+        n = int(min([n, *map(epochs_foreseen, self._epochly)]))
+        if self.folder is not None and self.folder.every:
+            n = min(n, -(-(self.folder.every - nets.step % self.folder.every) // steps))
+        return max(n, 1)
+
+    def _run_epochs(self, n: int) -> None:
+        """``n`` epochs of all groups, and then what is to be done after each of them."""
         nets = self.nets
         start = time.perf_counter()
         for begin in self._epoch_begun:
             begin(nets, self.epoch)
-        logs = self._many() if self.noted is not None else self._one()
-        n = len(next(iter(logs.values())))
-        if self.rates is not None:
-            logs["lr"] = np.repeat(self.rates.now()[None], n, axis=0)
-            if self.one.schedule == "epoch":
-                self.rates.step(logs.get("val_loss", logs["loss"])[-1])
-        self.nets.epochs[self.alive] += n
-        self.epoch += n
-        self.nets.step += n * self.data.steps
-        self._note(logs)
-        self.per_epoch = (time.perf_counter() - start) / n
-        last = {k: v[-1] for k, v in logs.items()}
-        for ended in self._epoch_ended:
-            ended(nets, self.epoch - 1, last)
+        with self._whole_epochs() as look:
+            alive = self.alive.copy()
+            alive.resize(self.stack.groups * self.stack.group)
+            groups = np.flatnonzero(alive.reshape(self.stack.groups, -1).any(axis=1)).tolist()
+            logs = self.epochs.run(n, groups, look)
+        self.per_epoch = self.passes.seconds[self.epochs.key] = (time.perf_counter() - start) / n
+        n = self._note(logs)
+        last = {k: v[n - 1] for k, v in logs.items()}  # those of seeds that ended, too
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of nothing but NaN
             medians = {k: float(np.nanmedian(v)) for k, v in last.items()}
@@ -152,72 +175,109 @@ class SeedLoop(Run):
         self._pause(pause)
         self.display.on_epoch_end(nets, self.epoch - 1, medians)
 
-    def _one(self) -> dict[str, Array]:
-        """One epoch of all groups: what it measured, (1, R)."""
-        steps, data, validation = self.steps, self.data, self.plan.validation
-        self.passes.begin(steps.meter)
-        if data.steps > 1:
-            self.stack.put(steps.cursor.order, order_keys(self.nets.seeds, self.nets.epochs))
-        for number in range(self.stack.groups):
-            self.passes.run(self.turns, steps.cursor.position, number)
-        logs = self.passes.logs(steps.meter, data.rows)
-        if validation is not None:
-            logs |= self.passes.evaluate(validation, "val_")
-        return {k: v[None] for k, v in logs.items()}
+    @contextlib.contextmanager
+    def _whole_epochs(self) -> Iterator[Look]:
+        """Within it, long epochs may be left by Ctrl-C: then all seeds are as they were before."""
+        if 0 < self.per_epoch < CHUNK_SECONDS:
+            yield lambda share: None
+            return
+        before = self.nets.rows()
+        kept = {k: rows.copy() for k, rows in before.items()}
 
-    def _many(self) -> dict[str, Array]:
-        """Epochs of one step each: what they measured, (n, R)."""
-        assert self.noted is not None
-        meter = self.steps.meter
-        limit = int(CHUNK_SECONDS / self.per_epoch) if self.per_epoch else 1
-        n = min(max(limit, 1), self.plan.epochs - self.epoch, self.noted.most)
-        if self.folder is not None and self.folder.every:
-            n = min(n, self.folder.every - self.nets.step % self.folder.every)
-        parts = []
-        for number in range(self.stack.groups):
-            found = self.noted.run(self.turns[0][1], number, n)
-            parts.append([a.copy() for a in found] if self.stack.groups > 1 else found)
-        names = {id(t): k for k, t in meter.tensors().items()}
-        seeds = self.stack.seeds
-        numbers = {
-            k: np.repeat(t._read()[None], n * seeds, axis=0) for k, t in meter.tensors().items()
-        }
-        for i, tensor in enumerate(self.noted.tensors):
-            rows = np.concatenate([part[i] for part in parts], axis=1)[:, :seeds]
-            numbers[names[id(tensor)]] = rows.reshape(n * seeds, *rows.shape[2:])
-        meter.rows = float(self.data.rows)
-        return {k: v.reshape(n, seeds) for k, v in meter.columns(numbers).items()}
+        def look(share: float) -> None:
+            self.interrupts.answer()
+            done = (self.epoch + share) / self.plan.epochs
+            self.display._at_pause(self.nets, Pause(self.epoch, done, 0.0, dict))
 
-    def _note(self, logs: dict[str, Array]) -> None:
-        """Write epochs into the history, and see who fails, improves or stops."""
-        nets = self.nets
-        bad = ~np.isfinite(logs["loss"]) & self.alive
-        failed = bad.any(axis=0)
-        n = len(bad)
-        shown = {k: np.where(self.alive, v, math.nan) for k, v in logs.items()}
-        nets.history.extend(shown)
+        try:
+            yield look
+        except KeyboardInterrupt:
+            for name, rows in before.items():
+                rows[...] = kept[name]
+            raise
+
+    def _note(self, logs: Columns) -> int:
+        """See who fails, improves or stops in epochs that have run, write them into the history and
+        tell of them. Returns how many they are, up to the one in which the last seed ended."""
+        nets, loss = self.nets, logs["loss"]
+        n = len(loss)
+        bad = np.isfinite(loss)
+        np.logical_not(bad, out=bad)
+        failed = bad.any(axis=0) & self.alive
+        ends = np.where(self.alive, n, 0)  # how many of these epochs each seed has
+        ends[failed] = bad[:, failed].argmax(axis=0) + 1
+        stopped = self._look_at(logs, bad, ends)
+        failed &= ~stopped
         for i in np.flatnonzero(failed).tolist():
-            first = int(bad[:, i].argmax())
-            epoch = nets.epochs[i] - n + first + 1
-            nets.history.stopped[i] = f"the loss became {logs['loss'][first, i]} in epoch {epoch}"
+            epoch = nets.epochs[i] + ends[i]
+            nets.history.stopped[i] = f"the loss became {loss[ends[i] - 1, i]} in epoch {epoch}"
         nets.failed |= failed
-        self.alive &= ~failed
-        for stop in self.stops:
-            values = logs[stop.monitor][-1]
-            improved, ends = stop.look(values, self.alive, nets.epochs, self.epoch - 1)
-            if stop.rule.restore_best and improved.any():
-                nets.remember_best(improved)
-                nets.best_row[improved] = len(nets.history) - 1
-            if ends.any():
-                self._freeze(ends)
-                for i in np.flatnonzero(ends).tolist():
-                    nets.history.stopped[i] = stop.reason(i)
-                self.alive &= ~ends
+        self.alive &= ~(failed | stopped)
+        n = n if self.alive.any() else int(ends.max())
+        if self._epochly and self.rates is not None:
+            self.rates.close(n, logs.get("val_loss", loss)[-1])
+        if (ends < n).any():
+            there = np.arange(n)[:, None] < ends
+            logs = {k: np.where(there, v[:n], math.nan) for k, v in logs.items()}
+        self._tell(logs, n, ends)
+        return n
 
-    def _freeze(self, ends: Array) -> None:
-        """Keep what the seeds that end now have; the program goes on with all of a group."""
-        for name, tensor in self.nets.tensors().items():
-            if tensor in self.stack:
-                rows = self.stack.rows(tensor)
-                kept = self.frozen.setdefault(name, rows.copy())
-                kept[ends] = rows[ends]
+    def _look_at(self, logs: Columns, bad: Array, ends: Array) -> Array:
+        """Early stopping: which seeds stop in these epochs; ``ends`` says after how many."""
+        nets = self.nets
+        stopped, best = np.zeros(len(ends), bool), np.full(len(ends), -1)
+        running = self.alive.copy()
+        for i in range(len(bad) if self.stops else 0):
+            running &= ~bad[i]
+            for stop in self.stops:
+                values, epochs = logs[stop.monitor][i], nets.epochs + i + 1
+                improved, over = stop.look(values, running, epochs, self.epoch + i)
+                if stop.rule.restore_best:
+                    best[improved] = i
+                if over.any():
+                    for seed in np.flatnonzero(over).tolist():
+                        nets.history.stopped[seed] = stop.reason(seed)
+                    ends[over] = i + 1
+                    stopped |= over
+                    running &= ~over
+        better = np.flatnonzero(best >= 0)
+        if len(better):
+            for name, tensor in nets.one.model_tensors().items():
+                if tensor in self.stack:
+                    kept = nets.best_weights.setdefault(name, self.stack.rows(tensor).copy())
+                    kept[better] = self.epochs.state_at(tensor, best[better], better)
+            nets.has_best[better] = True
+            nets.best_row[better] = len(nets.history) + best[better]
+        over = np.flatnonzero(stopped)
+        if len(over):  # the program goes on with all of a group
+            for name, tensor in self.changing.items():
+                kept = self.frozen.setdefault(name, self.stack.rows(tensor).copy())
+                kept[over] = self.epochs.state_at(tensor, ends[over] - 1, over)
+        return stopped
+
+    def _tell(self, logs: Columns, n: int, ends: Array) -> None:
+        """Count ``n`` epochs, of which each seed has so many, and tell who wants to know of
+        each."""
+        nets, first, began, told = self.nets, self.epoch, self.nets.epochs.copy(), 0
+
+        def count(epochs: int) -> None:
+            nonlocal told
+            nets.history.extend({k: v[told:epochs] for k, v in logs.items()})
+            nets.epochs[...] = began + np.minimum(ends, epochs)
+            nets.step += (epochs - told) * self.data.steps
+            self.epoch = first + epochs
+            told = epochs
+
+        wanted = bool(self._epoch_begun or self._epoch_ended)
+        try:
+            while wanted and told < n:
+                for begin in self._epoch_begun if told else ():
+                    begin(nets, self.epoch)
+                count(told + 1)
+                line = {k: v[told - 1] for k, v in logs.items()}
+                for ended in self._epoch_ended:
+                    ended(nets, self.epoch - 1, line)
+        finally:  # what has run has run
+            if told < n:
+                count(n)
+        self.ran = n

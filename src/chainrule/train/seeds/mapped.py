@@ -9,7 +9,7 @@ from one net to another.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,6 @@ GROUP_BYTES = 4 << 20
 """What a group of nets may take: their state and the results of their products."""
 FEWEST = 4
 """Of fewer nets a vector has few lanes: each by itself is as fast."""
-RECORD_BYTES = 32 << 20
-"""What the notes of many epochs may take."""
 
 
 def bytes_of(signature: Signature) -> int:
@@ -85,6 +83,7 @@ class Mapped:
         for tensor, updated in zip(trace.state, trace.updated, strict=True):
             if updated and id(tensor) not in alone:
                 stack.add(tensor)
+        self.changed = [t for t, changes in zip(trace.state, trace.updated, strict=True) if changes]
         nodes = trace.signature.state
         self.wide = [t in stack for t in trace.state]
         own = [s for s, wide in zip(nodes, self.wide, strict=False) if wide]
@@ -104,31 +103,33 @@ class Mapped:
         return [leaves[i]._storage() for i in self.trace.arguments]
 
     def state(self, number: int) -> list[Array]:
-        """The arrays of a group's state."""
+        """The arrays of a group's state, always the same for a group."""
         found, trace = [], self.trace
         for tensor, updated, wide in zip(trace.state, trace.updated, self.wide, strict=True):
             if wide:
                 found.append(self.stack.of_group(tensor, number))
             else:
                 found.append(tensor._storage_for_update() if updated else tensor._storage())
-        return found
+        return [*found, *self.extremes[number].arrays]
 
     def run(self, leaves: Sequence[Any], number: int, steps: int) -> Any:
         """``steps`` steps of a group; returns its arrays of outputs."""
-        extremes = self.extremes[number]
-        state = [*self.state(number), *extremes.arrays]
-        outputs = self.program.run(self.inputs(leaves), state, steps)
-        if extremes.checks:
-            extremes.look(any(self.trace.updated))
+        outputs = self.program.run(self.inputs(leaves), self.state(number), steps)
+        self.look(number)
         return outputs
+
+    def look(self, number: int) -> None:
+        """After a run of a group: raise OutOfRangeError if an index was outside."""
+        if self.extremes[number].checks:
+            self.extremes[number].look(self.trace.changes)
 
 
 class Noted:
-    """Many steps of a group, with what each of them leaves in the meter, which begins anew before
-    each: epochs of one step."""
+    """Up to ``most`` steps of a group, with what each of them leaves in the meter, which begins
+    anew before each: epochs of one step. All of it is one program."""
 
-    def __init__(self, mapped: Mapped, beginning: Sequence[tuple[Value, Array]]) -> None:
-        self.mapped = mapped
+    def __init__(self, mapped: Mapped, beginning: Sequence[tuple[Value, Array]], most: int) -> None:
+        self.mapped, self.most = mapped, most
         first = {id(t): value for t, value in beginning}
         places = [i for i, t in enumerate(mapped.trace.state) if id(t) in first]
         signature = mapped.signature
@@ -136,10 +137,8 @@ class Noted:
         starts = {state[i]: _begun(first[id(mapped.trace.state[i])], state[i]) for i in places}
         roots = substitute([*signature.updates], starts)
         self.tensors = [mapped.trace.state[i] for i in places]
-        size = sum(state[i].size * state[i].dtype.itemsize for i in places)
-        self.most = max(min(RECORD_BYTES // max(size, 1), 1 << 15), 1)
         slot = g.input((), dt.uint32)
-        records = [g.input((self.most, *state[i].shape), state[i].dtype) for i in places]
+        records = [g.input((most, *state[i].shape), state[i].dtype) for i in places]
         noted = [g.put(r, slot, roots[i]) for r, i in zip(records, places, strict=True)]
         self.kept = [i for i in range(len(state)) if i not in places]
         self.program = build(
@@ -151,20 +150,19 @@ class Noted:
             )
         )
         self.slot = np.zeros((), np.uint32)
-        self.records = [np.zeros(r.shape, r.dtype) for r in records]
 
-    def run(self, leaves: Sequence[Any], number: int, steps: int) -> list[Array]:
-        """``steps`` steps of a group; of each tensor of the meter what the steps left, (steps,
-        group, *shape): overwritten by the next run."""
-        extremes = self.mapped.extremes[number]
-        state = [*self.mapped.state(number), *extremes.arrays]
+    def names(self, tensors: Mapping[str, Value]) -> list[str]:
+        """The names of what is noted, in its order."""
+        found = {id(t): k for k, t in tensors.items()}
+        return [found[id(t)] for t in self.tensors]
+
+    def run(self, leaves: Sequence[Any], number: int, steps: int, records: Sequence[Array]) -> None:
+        """``steps`` steps of a group; what they leave of each tensor goes into ``records``, (most,
+        group, *shape) each."""
+        state = self.mapped.state(number)
         self.slot[...] = 0
         own = [state[i] for i in self.kept]
-        self.program.run(self.mapped.inputs(leaves), [*own, self.slot, *self.records], steps)
-        if extremes.checks:
-            extremes.look(True)
-        lead = () if self.mapped.group > 1 else (1,)
-        return [r[:steps].reshape(steps, *lead, *r.shape[1:]) for r in self.records]
+        self.program.run(self.mapped.inputs(leaves), [*own, self.slot, *records], steps)
 
 
 def _begun(value: Array, like: Node) -> Node:

@@ -15,6 +15,7 @@ from .history import SeedHistory
 from .passes import Passes
 from .rates import Rates
 from .stack import Stack
+from .vary import Vary
 
 
 class Nets:
@@ -37,6 +38,7 @@ class Nets:
         self.rates: Rates | None = None
         self._stop = ""
         self.stack = Stack(len(self.seeds))
+        self.varied = Vary(one, self.stack, vary)
         self.passes = Passes(one, self.stack)
 
     def tensors(self) -> dict[str, Any]:
@@ -57,14 +59,6 @@ class Nets:
     def rows(self) -> dict[str, Array]:
         """The numbers of all seeds, (R, …) by name: views."""
         return {k: self.stack.rows(t) for k, t in self.tensors().items() if t in self.stack}
-
-    def remember_best(self, which: Array) -> None:
-        """Keep a copy of the weights of some seeds."""
-        for name, tensor in self.one.model_tensors().items():
-            if tensor in self.stack:
-                rows = self.stack.rows(tensor)
-                self.best_weights.setdefault(name, rows.copy())[which] = rows[which]
-        self.has_best |= which
 
     def forget_best(self) -> None:
         """No weights are kept."""

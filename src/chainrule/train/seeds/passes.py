@@ -29,6 +29,9 @@ class Passes:
         self.one, self.stack = one, stack
         self._programs: dict[Trace, Mapped] = {}
         self._noted: Noted | None = None
+        self._most: dict[Trace, int] = {}
+        self.seconds: dict[Any, float] = {}
+        """How long an epoch takes that is made of these steps, measured."""
 
     def shared(self) -> list[Value]:
         """What has one value for all nets, though the steps change it: the next row."""
@@ -42,10 +45,10 @@ class Passes:
             found = self._programs[trace] = Mapped(trace, self.stack, self.shared())
         return found
 
-    def noted(self, mapped: Mapped, meter: Meter) -> Noted:
-        """Epochs of one step."""
-        if self._noted is None or self._noted.mapped is not mapped:
-            self._noted = Noted(mapped, meter.beginning())
+    def noted(self, mapped: Mapped, meter: Meter, most: int) -> Noted:
+        """Epochs of one step, so many in one run."""
+        if self._noted is None or (self._noted.mapped, self._noted.most) != (mapped, most):
+            self._noted = Noted(mapped, meter.beginning(), most)
         return self._noted
 
     def begin(self, meter: Meter) -> None:
@@ -66,7 +69,10 @@ class Passes:
         steps.prepare(data)
         self.stack.add(steps.cursor.order)
         found = [steps.training_turn(data, *turn) for turn in data.turns(k)]
-        most = group_of(found[0].trace.signature)
+        first = found[0].trace
+        if first not in self._most:
+            self._most[first] = group_of(first.signature)
+        most = self._most[first]
         if self.stack.group != min(most, self.stack.seeds):
             self.stack.regroup(most)
         return [(self.mapped(turn.trace), turn.leaves, turn.steps) for turn in found]

@@ -21,6 +21,8 @@ class Stack:
         self.seeds, self.group = seeds, seeds
         self._arrays: dict[int, Array] = {}
         self._tensors: dict[int, Value] = {}
+        self._views: dict[tuple[int, int], Array] = {}
+        self._memory: dict[int, list[Array]] = {}
 
     @property
     def groups(self) -> int:
@@ -32,6 +34,13 @@ class Stack:
         count = -(-self.seeds // max(most, 1))
         self.group = -(-self.seeds // count)
         self._arrays = {k: self._padded(a[: self.seeds]) for k, a in self._arrays.items()}
+        self._views.clear()
+        self._memory.clear()
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The axis that the tensors of a group have before their own."""
+        return () if self.group == 1 else (self.group,)
 
     def _padded(self, rows: Array) -> Array:
         more = self.groups * self.group - self.seeds
@@ -69,10 +78,22 @@ class Stack:
         return self._arrays[id(tensor)][: self.seeds]
 
     def of_group(self, tensor: Value, number: int) -> Array:
-        """The rows of a group, (group, *shape), or of its only seed: a view."""
-        first = number * self.group
-        found = self._arrays[id(tensor)][first : first + self.group]
-        return found.reshape(tensor.shape) if self.group == 1 else found
+        """The rows of a group, (group, *shape), or of its only seed: a view, always the same."""
+        key = id(tensor), number
+        if key not in self._views:
+            first = number * self.group
+            found = self._arrays[id(tensor)][first : first + self.group]
+            self._views[key] = found.reshape((*self.lead, *tensor.shape))
+        return self._views[key]
+
+    def memory_of(self, tensor: Value, most: int) -> list[Array]:
+        """Arrays (most, group, *shape) for each group, to be written to: those of the last time,
+        where they fit, for fresh pages take longer than the numbers."""
+        shape, held = (most, *self.lead, *tensor.shape), self._memory.get(id(tensor))
+        if held is None or (held[0].shape, held[0].dtype) != (shape, tensor.dtype):
+            held = [np.empty(shape, tensor.dtype) for _ in range(self.groups)]
+            self._memory[id(tensor)] = held
+        return held
 
     def copy_of(self, tensors: Mapping[str, Value]) -> dict[str, Array]:
         """Copies of the rows of those of some tensors that have rows, by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from .first import FirstStates, Model, first_states, named_tensors, times_gain
 from .history import SeedHistory
 from .loop import SeedLoop
 from .nets import Nets
-from .vary import set_dropout, varied, vary_dropout, vary_optimizer
+from .vary import varied
 
 
 class _One(Trainer):
@@ -35,6 +36,9 @@ class _One(Trainer):
     ``over`` runs for all of them."""
 
     over: SeedTrainer
+
+    def while_traced(self) -> contextlib.AbstractContextManager[None]:
+        return self.over.varied.numbers()
 
     def _run(self, plan: Plan) -> Any:
         return SeedLoop(self.over, plan).run()
@@ -54,9 +58,10 @@ class SeedTrainer(Nets):
     parts; its rows come in the order of ``Trainer(seed=s)``. So each net becomes what it would
     become alone. ``optimizer``: a name, a class, an optimizer of the module's parameters, or a
     function that makes one of a list of parameters; ``scheduler`` may be a function of the
-    optimizer. ``vary``: hyper-parameters with a number for each seed: "lr", "weight_decay",
-    "momentum" (of the optimizer), "dropout" (the probability of all dropout layers), "gain" (which
-    multiplies the first weights of two or more axes).
+    optimizer. ``vary``: numbers that differ, one for each seed (of "betas" a pair): options of the
+    optimizer, "clip_norm" and "clip_value", options of the loss, of all layers that have one of
+    this name, or of one ("1.momentum", "encoder.norm.eps"); "dropout" (the probability of all
+    dropout layers) and "gain" (which multiplies the first weights of two or more axes).
 
     All else is as for `Trainer`: any layers, loss, optimizer, metrics. Small nets are the lanes of
     one program; large ones are trained one after another, an epoch each.
@@ -100,11 +105,6 @@ class SeedTrainer(Nets):
                     "before; give its name or class, or a function: "
                     "lambda parameters: optim.SGD(parameters, lr=0.1)"
                 )
-            if "dropout" in differing:
-                raise OptionError(
-                    "Trainer: vary['dropout'] needs a net of its own; give the optimizer by name, "
-                    "class or function"
-                )
             net = model
         if _is_function(optimizer):
             optimizer = optimizer(list(net.parameters()))
@@ -133,9 +133,6 @@ class SeedTrainer(Nets):
             stack.put(tensor, first.tensors[name])
         stack.put(random.default_generator.key, first.key)
         stack.put(random.default_generator.counter, first.counter)
-        vary_optimizer(one.optimizer, stack, self.vary)
-        if "dropout" in self.vary:
-            vary_dropout(one.model, stack, self.vary["dropout"])
         for tensor in self.tensors().values():
             stack.add(tensor)
 
@@ -149,7 +146,8 @@ class SeedTrainer(Nets):
         whose loss becomes NaN or infinite is left out from then on, with a `TrainingWarning`
         (`NonFiniteLossError` if that happens to all). Callbacks are called once an epoch with this
         trainer and arrays (R,) in ``logs``; `stop` ends all seeds. Checkpoints are written after
-        epochs, and a run found in the folder is continued. Ctrl-C is answered after an epoch.
+        epochs, and a run found in the folder is continued. Ctrl-C is answered soon: all seeds are
+        then as after the last whole epoch.
         """
         found: SeedHistory = self.one.fit(x, y, epochs, batch_size, **options)  # type: ignore[assignment]
         return found
@@ -225,8 +223,7 @@ class SeedTrainer(Nets):
         for name, tensor in named_tensors(net).items():
             held = named_tensors(self.one.model)[name]
             write_array(tensor, self.stack.rows(held)[place])
-        if "dropout" in self.vary:
-            set_dropout(net, float(self.vary["dropout"][place]))
+        self.varied.give(net, place)
         return net
 
     # -- files -------------------------------------------------------------------------------------
@@ -248,6 +245,12 @@ class SeedTrainer(Nets):
                     "Trainer(trainer.model_of(seed), ...)"
                 )
             raise AttributeError(f"a SeedTrainer has no attribute {name!r}")
+
+    def __getstate__(self) -> Any:
+        raise TypeError(
+            "a SeedTrainer cannot be copied or pickled; write save(path), and load(path) of one "
+            "made with the same arguments, or copy the net of one seed: model_of(seed)"
+        )
 
     def __repr__(self) -> str:
         return (

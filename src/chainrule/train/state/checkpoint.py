@@ -80,7 +80,7 @@ def read_file(path: Path) -> State:
                 raise CheckpointError(
                     f"{path} is a safetensors file, but not a checkpoint of Chainrule's Trainer"
                 )
-            arrays = {k: np.array(f.get_tensor(k)) for k in f.keys()}  # noqa: SIM118 - not a dict
+            arrays = {k: np.array(f.get_tensor(k)) for k in f.keys()}
         meta = json.loads(info[_KEY])
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None

@@ -12,6 +12,7 @@ from ...tensor.tensor import Tensor
 from ..measure.meter import metric_key, named_metrics
 from ..measure.targets import prepare_targets
 from ..rows.arrays import arrays_of
+from ..rows.columns import check_columns, columns_of
 from ..rows.dataset import Dataset, evaluation_data, training_data
 from ..rows.loaders import gives_batches, rows_of
 from ..rows.sequences import padded_data
@@ -31,12 +32,16 @@ def training_sets(
     """The rows to train on, and those to validate with; see `training_data`."""
     if gives_batches(validation_data):
         validation_data = rows_of("fit: validation_data", validation_data)[:2]
-    steps.task._check_parts()
+    task = steps.task
+    task._check_parts()
+    check_columns("fit", x, task.columns, only_order=True)
+    task.columns = columns_of(x) or task.columns
     x, y = _padded("fit", steps, x, y)
     if isinstance(validation_data, tuple | list) and len(validation_data) in (2, 3):
+        check_columns("fit: validation_data", validation_data[0], task.columns)
         pair = _padded("fit: validation_data", steps, *validation_data[:2])
         validation_data = (*pair, *validation_data[2:])
-    dtype, ignored = steps.task._float_dtype(), steps.objective.ignore_index
+    dtype, ignored = task._float_dtype(), steps.objective.ignore_index
     options = {"validation_split": validation_split, "ignore_index": ignored, **options}
     data, validation = training_data(dtype, x, y, batch, shuffle, validation_data, **options)
     data = checked("fit", steps, data)
@@ -50,6 +55,7 @@ def evaluation_set(steps: Steps, x: Any, y: Any, sample_weight: Any, batch: int)
     """The rows to measure, in their order."""
     if gives_batches(x) and y is None:
         x, y = rows_of("evaluate", x)[:2]
+    check_columns("evaluate", x, steps.task.columns)
     x, y = _padded("evaluate", steps, x, y)
     dtype, ignored = steps.task._float_dtype(), steps.objective.ignore_index
     data = evaluation_data("evaluate", dtype, x, y, sample_weight, batch, ignored)
@@ -60,6 +66,7 @@ def prediction_set(steps: Steps, x: Any, batch: int) -> Dataset:
     """The rows to predict for; the model has not seen them yet."""
     if gives_batches(x):
         x = rows_of("predict", x).x
+    check_columns("predict", x, steps.task.columns)
     x, _ = _padded("predict", steps, x, None)
     arrays = arrays_of("predict", "x", x, steps.task._float_dtype())
     return Dataset(arrays, None, None, batch, False, where="predict")

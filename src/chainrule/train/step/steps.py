@@ -8,7 +8,7 @@ function of that state, and can be run again from a copy of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,12 @@ class Steps:
         self.task, self.objective = task, task.objective
         self.meter, self.eval_meter = (Meter(task.objective, metrics) for _ in range(2))
         self.cursor, self.eval_cursor = Cursor(), Cursor()
-        self.train = Compiled(self._train_step, "training step", self._read_in_training)
-        self.evaluate = Compiled(self._evaluation_step, "evaluation step", self._read_in_evaluation)
-        self.predict = Compiled(self._prediction_step, "prediction", self._read_in_prediction)
+        train = self._traced(self._train_step)
+        evaluate = self._traced(self._evaluation_step)
+        predict = self._traced(self._prediction_step)
+        self.train = Compiled(train, "training step", self._read_in_training)
+        self.evaluate = Compiled(evaluate, "evaluation step", self._read_in_evaluation)
+        self.predict = Compiled(predict, "prediction", self._read_in_prediction)
         self.sums: dict[int, Tensor] = {}  # gradients summed over batches, by parameter
         self.sum_count = stored(np.zeros((), np.float64))
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
@@ -75,6 +78,13 @@ class Steps:
 
     def _read_in_prediction(self) -> list[Any]:
         return [Part(self.task, "model")]
+
+    def _traced(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            with self.task.while_traced():
+                return step(*arguments)
+
+        return run
 
     # -- what is traced ----------------------------------------------------------------------------
     def _batch(self, cursor: Cursor, parts: Any, order: bool | Tensor, how: Static) -> Batch:
@@ -330,7 +340,8 @@ class Steps:
             if data.augment is not None:
                 order, rows = g.input((2,), dt.uint32), g.iota((count,), 0, dt.uint32)
                 seen = list(data.augment(order, rows, x, y)[0])
-            prediction = self.task.forward(data.x.build(self._floats(seen, data.to_float)))
+            with self.task.while_traced():
+                prediction = self.task.forward(data.x.build(self._floats(seen, data.to_float)))
             found = (GivenCheck.of(c, capture.given) for c in capture.checks)
             checks = [c for c in found if c is not None]
             target = data.y.build(y) if data.y is not None else None

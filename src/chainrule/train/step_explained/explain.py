@@ -53,8 +53,7 @@ def explain_step(
 
     ``x``, ``y``: some rows, or one row; the target of a module that returns several tensors is that
     of the first. ``loss`` and ``optimizer``: as for the `Trainer`; by default CrossEntropyLoss for
-    labels and MSELoss otherwise, and SGD(lr=0.1). Nothing is changed: not the model, nor the
-    optimizer.
+    labels and MSELoss otherwise, and SGD(lr=0.1). Nothing is changed.
 
     ``print`` what is returned (an `ExplainedStep`, or an `ExplainedTape`, which can ``draw`` too),
     or ``.save("step.html")``. Raises OptionError, DataError, ShapeError as `fit` does.
@@ -139,8 +138,7 @@ def _inputs(model: Module) -> int | None:
 
 
 def _target(model: Module, loss: Any, x: Array, y: Array) -> tuple[Objective, Array, bool]:
-    """The loss and the target as the Trainer would take them; and whether the model gives (rows,
-    units)."""
+    """The loss and the target as the Trainer takes them; and whether outputs are (rows, units)."""
     with no_grad():
         prediction = model(asarray(x))
     several = isinstance(prediction, tuple)

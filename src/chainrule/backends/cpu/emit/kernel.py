@@ -15,13 +15,13 @@ from ..schedule.nest import SERIAL_CYCLES, plan_nest
 from ..threads.step_loop_ir import ITERATION
 from .contraction.kernel import emit_contract, kept_bytes, takes_queue
 from .contraction.tiled import Kept
-from .nest import Emitter, emit_nest, scratch_bytes
+from .expression import Emitter
+from .nest import emit_nest, scratch_bytes
 from .shares import part
 
 
 class EmittedKernel(NamedTuple):
-    """A kernel's text and how to call it. It names the function ``@KERNEL``: equal texts, one
-    kernel."""
+    """A kernel's text and how to call it. The function is called ``@KERNEL``."""
 
     text: str
     buffers: tuple[int, ...]  # the buffers behind its pointer arguments
@@ -86,15 +86,9 @@ def emit_kernel(
 
 
 def _scatter(
-    f: Function,
-    body: Scatter,
-    target: Target,
-    pointers: dict[int, Value],
-    tid: Value,
-    nt: Value,
+    f: Function, body: Scatter, target: Target, pointers: dict[int, Value], tid: Value, nt: Value
 ) -> tuple[bool, str]:
-    """Rows are added, or replaced, in the order of the indices; threads share the columns, so the
-    sum's order is fixed."""
+    """Rows are added or replaced in the order of the indices; threads share the columns."""
     memory, lanes = SCALAR_OF_DTYPE[body.dtype.name], target.lanes(body.dtype.name)
     index_memory = SCALAR_OF_DTYPE[body.index_dtype.name]
     e = Emitter(f, pointers)

@@ -1,5 +1,4 @@
-"""Shares of work: fixed parts, or pieces that threads take from each other, so that none waits for
-a slower one.
+"""Shares of work: fixed parts, or pieces that threads take from each other so that none waits.
 
     queue    a word a thread, each on a cache line of its own: units front .. back are not begun
 

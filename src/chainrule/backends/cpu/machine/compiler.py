@@ -164,8 +164,7 @@ def _optimize(module: Any, code: Any, opt: int) -> None:
 def _module(text: str) -> Iterator[Any]:
     """The parsed and verified module, in a context of its own: what LLVM's threads may not share.
 
-    Both are closed here and not by the garbage collector, which may take a context before its
-    module.
+    Both are closed here, not by the garbage collector, which may take a context before its module.
     """
     with _compiling.inside(), llvm.create_context() as context:
         with llvm.ffi.OutputString() as message:

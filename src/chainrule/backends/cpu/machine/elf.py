@@ -113,8 +113,7 @@ class Object:
 
 
 class Code:
-    """Objects in memory; the memory goes with this object, but not at exit: threads may still wait
-    inside."""
+    """Objects in memory; it goes with this object, but not at exit: threads may wait inside."""
 
     def __init__(self, objects: Sequence[Object]) -> None:
         """Raises Unknown."""

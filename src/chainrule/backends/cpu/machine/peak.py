@@ -48,11 +48,9 @@ def _run(dtype: str, target: Target) -> tuple[Callable[[], None], float]:
 
 
 def measure_peak(dtype: str = "float32", target: Target | None = None, repeats: int = 20) -> float:
-    """Floating-point operations a second of one core (a multiply-add counts two): the best of
-    ``repeats``.
+    """Floating-point operations a second of one core (2 a multiply-add): the best of ``repeats``.
 
-    The most that any kernel of this ``dtype`` can reach; benchmarks give their figures as shares of
-    it.
+    The most that any kernel of this ``dtype`` can reach; benchmarks give figures as shares of it.
     """
     run, flops = _run(dtype, target or host())
     best = float("inf")
@@ -67,8 +65,7 @@ def measure_peak_together(threads: int, dtype: str = "float32", seconds: float =
     """Floating-point operations a second of ``threads`` cores at once: the sum of what each does
     in its median run, so that being moved or interrupted does not count.
 
-    Two processors that turn out to be one core's two threads reach half of twice
-    :func:`measure_peak`.
+    Two processors that are one core's two threads reach half of twice :func:`measure_peak`.
     """
     run, flops = _run(dtype, host())
     rates, together = [0.0] * threads, threading.Barrier(threads)

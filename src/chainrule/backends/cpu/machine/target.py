@@ -46,8 +46,7 @@ def runs_here(target: Target) -> bool:
 
 
 def preset(name: str) -> Target:
-    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set on any machine; ``"host"``: this
-    machine."""
+    """``"avx512"``, ``"avx2"``, ``"sse2"``: that instruction set; ``"host"``: this machine."""
     if name == "host":
         return host()
     return {
@@ -62,8 +61,7 @@ _host: list[Target] = []
 
 
 def host(cache: Cache | None = None) -> Target:
-    """The machine this process runs on. A cache remembers what LLVM said of it, since LLVM takes
-    long to load."""
+    """The machine this process runs on. A cache keeps what LLVM says of it."""
     if not _host:
         _host.append(_remembered(cache) if cache is not None else _as_llvm_says())
     return _host[0]

@@ -1,7 +1,6 @@
 """Loops, IR, objects: a signature to the artifact of its program.
 
-Kept apart from `program` because a process that finds its artifact in the disk cache needs none of
-this.
+Apart from `program`: a process that finds its artifact in the disk cache needs none of this.
 """
 
 from __future__ import annotations
@@ -126,11 +125,7 @@ class _Scheduler:
         self.at = 0  # the next kernel
 
     def add(
-        self,
-        program: LoopProgram,
-        places: Sequence[int] | None,
-        depth: int,
-        alone: int | None,
+        self, program: LoopProgram, places: Sequence[int] | None, depth: int, alone: int | None
     ) -> None:
         """The calls of a program; that of a loop numbers its buffers in another way than outside.
         ``alone``: the one thread that runs all of the loop."""
@@ -181,8 +176,7 @@ class _Scheduler:
 
 
 def build_artifact(signature: Signature, target: Target, registers: bool = True) -> Artifact:
-    """Compile a signature; ``registers=False`` leaves out the form for tiny and replicated
-    programs."""
+    """Compile a signature; ``registers=False`` leaves out the form of tiny, replicated programs."""
     graph = pipeline.rewritten(signature)
     found = register_artifact(graph, target) if registers else None
     if found is not None:
@@ -232,8 +226,7 @@ def _work(program: LoopProgram, emitted: Iterator[EmittedKernel]) -> float:
 
 
 def register_artifact(graph: Signature, target: Target) -> Artifact | None:
-    """The program of a simplified graph as one function with the step loop inside, if it is of that
-    form."""
+    """The program of a simplified graph as one function with the step loop inside, if it can be."""
     kernel = register_program(graph, target)
     if kernel is None:
         return None

@@ -107,8 +107,7 @@ class CompiledProgram:
         self.round_pace = Pace()  # of rounds of which it is the longest part
 
     def run(self, inputs: Sequence[Array], state: Sequence[Array], steps: int = 1) -> list[Array]:
-        """Run ``steps`` steps; the state arrays are updated in place, the last step's outputs
-        returned."""
+        """Run ``steps`` steps; updates the state arrays in place, returns the last outputs."""
         with self.lock:
             outputs, held = self._point(inputs, state)
             if steps > 0 and self.artifact.calls:
@@ -132,8 +131,7 @@ class CompiledProgram:
         steps: int,
         num_threads: int | None = None,
     ) -> Array:
-        """Nanoseconds a step of each call and of the wait after it on the first thread, shape
-        (calls, 2)."""
+        """Nanoseconds a step of each call and the wait after it, on thread 0; shape (calls, 2)."""
         with self.lock:
             outputs, held = self._point(inputs, state)
             times = self.loop.profile(steps, 1 if self.artifact.one_thread else num_threads)
@@ -171,8 +169,7 @@ class CompiledProgram:
         return list(outputs), held
 
     def _know(self, state: Sequence[Array]) -> None:
-        """Put where the state lies into the table, once it is seen to be as the program expects
-        it."""
+        """Put where the state lies into the table, once it is what the program expects."""
         for number, (array, node) in enumerate(zip(state, self.signature.state, strict=True)):
             usual = array.dtype == node.dtype and array.shape == node.shape
             if not (usual and array.flags.c_contiguous):

@@ -1,8 +1,7 @@
 """The name of a compiled program: equal names, equal machine code.
 
 Names cover the graph (operations, parameters, shapes, constants; not the identity of its inputs),
-the processor, the versions of LLVM and Python packages involved, and the text of the compiler
-itself.
+the processor, the versions of LLVM and Python packages, and the text of the compiler itself.
 """
 
 from __future__ import annotations

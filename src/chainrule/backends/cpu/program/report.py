@@ -100,8 +100,7 @@ def _whole(
 def _profile(
     compiled: CompiledProgram, inputs: Sequence[Array], state: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """Nanoseconds a step of each call and of the wait after it, (calls, 2): on all threads, and on
-    one.
+    """Nanoseconds a step of each call and the wait after, (calls, 2): on all threads, and on one.
 
     The quickest of five runs each.
     """

@@ -95,8 +95,7 @@ class StepLoop:
 
     @staticmethod
     def _steps_of(call: Call | LoopEnd, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """What each pointer of a call moves on in an iteration of each loop around it, (depth,
-        pointers)."""
+        """How far each pointer of a call moves on in each loop around it, (depth, pointers)."""
         if isinstance(call, LoopEnd) or not call.depth:
             return np.zeros((0, 0), np.int64)
         found = np.zeros((call.depth, len(call.pointers)), np.int64)
@@ -121,11 +120,9 @@ class StepLoop:
         self.pace.run(steps, most, lambda n, count: self._run(self._entry, n, count))
 
     def profile(self, steps: int, num_threads: int | None = None) -> NDArray[np.float64]:
-        """Run ``steps`` steps and return thread 0's nanoseconds a step for each call, shape (calls,
-        2).
+        """Run ``steps`` steps; thread 0's nanoseconds a step for each call, shape (calls, 2).
 
-        Column 0 is the kernel, column 1 the wait at the barrier after it. A whole loop is timed as
-        one.
+        Column 0 is the kernel, column 1 the wait at the barrier after it. A loop is timed whole.
         """
         count = len(self._schedule.calls)
         ticks = np.zeros(2 * count, np.int64)
@@ -166,8 +163,7 @@ class StepLoop:
         return found
 
     def _prepare(self, count: int) -> None:
-        """Scratch for ``count`` threads; not written here, so that each thread's pages are near
-        it."""
+        """Scratch for ``count`` threads; not written here: each thread's pages are near it."""
         self._scratch = np.empty(count * self._stride + LINE, np.uint8)
         at = self._scratch.ctypes.data
         self._control[_WORD["scratch"]] = at + -at % LINE

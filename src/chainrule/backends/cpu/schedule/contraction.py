@@ -52,12 +52,24 @@ class Contraction(NamedTuple):
         return bool(self.a.table or self.b.table)
 
 
+class Bounds(NamedTuple):
+    """Which iterations of a loop matter: those for which ``low <= place < high``, with ``place =
+    constant + step * iteration`` and so much for each iteration of a loop of the batch."""
+
+    low: int
+    high: int
+    constant: int
+    step: int
+    of_batch: tuple[int, ...]
+
+
 class Digit(NamedTuple):
     """A loop, and what an iteration of it moves on in a and in b, in elements."""
 
     extent: int
     a: int
     b: int
+    bounds: Bounds | None = None
 
 
 class Windowed(NamedTuple):

@@ -1,9 +1,7 @@
-"""How a nest runs on this machine: which loop is the vector, how wide, and which loop the threads
-share.
+"""How a nest runs on this machine: which loop is the vector, how wide, which the threads share.
 
 The loop program says what is computed; every choice made here is about speed only and none changes
-a result. Choices follow from a cost model in vector instructions, so unknown shapes get sensible
-ones.
+a result. A cost model in vector instructions makes them, so unknown shapes get sensible ones.
 """
 
 from __future__ import annotations
@@ -68,8 +66,7 @@ def affines(statements: list[Statement]) -> Iterator[Affine]:
 
 
 def collapse(loops: list[Loop], indices: list[Affine]) -> list[Loop]:
-    """Join neighbouring loops that every index runs through as one; the outer variable then stays
-    0."""
+    """Join adjacent loops that every index runs through as one; the outer variable then stays 0."""
     loops = [loop for loop in loops if loop.extent != 1]
     i = 0
     while i + 1 < len(loops):
@@ -210,8 +207,7 @@ def _unroll(
     vector_inner: list[Var | None],
     width: int,
 ) -> int:
-    """How many registers make one vector: several short dependency chains side by side hide
-    latency."""
+    """How many registers make one vector: short dependency chains side by side hide latency."""
     statements = [s for st in nest.stages for s in st.statements]
     exprs = [e for s in statements for e in walk(s.value)]
     strided = any(

@@ -33,8 +33,7 @@ def panel_of(columns: int, lanes: int, minimum: int) -> Panel:
     """``columns`` cut into full vectors and one for the rest; a single column is a scalar.
 
     A rest that is alone takes the narrowest vector (of at least ``minimum`` lanes) that holds it.
-    Beside full vectors it is one of theirs: LLVM spills accumulators where a broadcast serves two
-    widths.
+    Beside full vectors it is one of theirs: LLVM spills where a broadcast serves two widths.
     """
     full, rest = divmod(columns, lanes)
     vectors = [Columns(v * lanes, lanes, lanes) for v in range(full)]

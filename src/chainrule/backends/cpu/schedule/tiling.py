@@ -98,7 +98,9 @@ def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
     panel_bytes = max(c.k * width * lanes * size, 1)
     a_bytes = c.m * c.k * size
     group = 1
-    if a_bytes > target.l2_bytes // 4:
+    if total_panels * panel_bytes <= target.l2_bytes // 4 <= c.m * c.n * size:
+        group = total_panels  # rows of a large output are touched from end to end
+    elif a_bytes > target.l2_bytes // 4:
         # the rest of the second cache is for the rows of a and of the output that pass by
         group = max(1, min(total_panels, target.l2_bytes // 8 // panel_bytes))
     strip = panel_of(rows, lanes, 16 // size).width

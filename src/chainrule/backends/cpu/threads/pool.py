@@ -1,10 +1,9 @@
 """Threads that run one native function side by side (SPMD).
 
-A pool keeps ``n - 1`` workers inside native code, where they wait for a job: first spinning (so
-that a call costs about a microsecond when calls follow each other), then asleep in the kernel. The
-caller is thread 0. An entry is a native function ``void entry(ptr control, i64 tid, i64 nt, ptr
-lines)``; ``lines`` is what ``@chainrule_barrier`` takes. What an entry computes may not depend on
-``nt``.
+A pool keeps ``n - 1`` workers inside native code, where they wait for a job: first spinning (so a
+call that soon follows another costs about a microsecond), then asleep in the kernel. The caller is
+thread 0. An entry is a native function ``void entry(ptr control, i64 tid, i64 nt, ptr lines)``;
+``lines`` is what ``@chainrule_barrier`` takes. What an entry computes may not depend on ``nt``.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
 
 
 def available_cpus() -> int:
-    """CPUs this process may use: its affinity mask, bounded by the CPU quota of its control
-    group."""
+    """CPUs this process may use: its affinity mask, within the CPU quota of its control group."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -81,9 +79,8 @@ def get_num_threads() -> int:
     """The most threads that compiled programs run on; a program takes fewer where that is quicker.
 
     The last `set_num_threads`, else the environment variable ``CHAINRULE_NUM_THREADS``, else
-    ``OMP_NUM_THREADS`` (joblib sets it in its workers), else the number of CPUs this process may
-    use; the last two are divided among those who work at once (`shared_cores`). Results do
-    not depend on it.
+    ``OMP_NUM_THREADS`` (joblib sets it in its workers), else the number of usable CPUs; the last
+    two are divided among those who work at once (`shared_cores`). Results do not depend on it.
     """
     if _chosen is not None:
         return _chosen
@@ -200,8 +197,7 @@ class Pool:
 
 @functools.cache
 def _spins_per_us() -> float:
-    """How many turns of a waiting loop take a microsecond (the pause differs 10-fold between
-    processors)."""
+    """Turns of a waiting loop in a microsecond (the pause differs 10-fold between processors)."""
     from . import native
 
     spin = native.function("chainrule_spin", ctypes.c_void_p, ctypes.c_int64)
@@ -219,8 +215,7 @@ _closed = False
 
 
 def run_parallel(entry: int, control: int, threads: int | None = None) -> int:
-    """Run a native entry on ``threads`` threads (default: :func:`get_num_threads`) and return how
-    many ran.
+    """Run a native entry on ``threads`` threads (default: `get_num_threads`); returns how many ran.
 
     When the pool is busy with another Python thread's program, the entry runs on the calling thread
     alone: later would be slower, and the bits are the same.

@@ -4,10 +4,9 @@
     step loop   for step in range(n), for call in calls: kernel(…, scratch, tid, nt), barrier
     whole loop  one kernel ``void @loop(ptr…, ptr scratch, i64 tid, i64 nt, i64 nsteps)``
 
-The step loop is the same code for every program: it walks an array of records (``RECORD``), so a
-new program compiles no loop. Kernels differ in their number of pointers; a *thunk* beside each
-kernel, ``void @<kernel>.call(ptr pointers, ptr scratch, i64 tid, i64 nt, i64 nsteps)``, unpacks
-them.
+The step loop is the same code for every program: it walks an array of records (``RECORD``), so no
+program compiles one. Kernels differ in their number of pointers; a *thunk* beside each kernel,
+``void @<kernel>.call(ptr pointers, ptr scratch, i64 tid, i64 nt, i64 nsteps)``, unpacks them.
 
 Entries have the signature of :mod:`threads`; ``control`` points to an array of i64 (``CONTROL``).
 """

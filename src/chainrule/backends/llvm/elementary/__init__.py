@@ -8,8 +8,7 @@ denormal arguments and results are right. Errors are stated in ulp, as measured 
 Nothing here calls libm, so results are the same on every machine that has fused multiply-add, and
 on every one that has not. Polynomials are evaluated in Estrin's order (short dependency chains).
 Coefficients are minimax fits of our own (Remez exchange; rational functions by iteratively
-reweighted least squares), made with 40 to 80 digits and rounded; each table names its function,
-interval and error.
+reweighted least squares); each table names its function, interval and error.
 """
 
 from __future__ import annotations

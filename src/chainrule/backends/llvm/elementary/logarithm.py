@@ -32,8 +32,7 @@ _LOG_DOUBLE = (
 
 
 def _exponent_bits(form: Format, x: Var) -> Var:
-    """Bits whose exponent field is that of x / sqrt(1/2), and whose fraction is x's distance from
-    it."""
+    """Bits whose exponent field is that of x / sqrt(1/2), the fraction x's distance from it."""
     return x.bits() + (form.pattern(1.0) - form.pattern(0.5**0.5))
 
 

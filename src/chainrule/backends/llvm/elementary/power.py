@@ -9,8 +9,7 @@ from .logarithm import log_edges, log_in_two, log_of, product, split_positive
 
 
 def pow(f: Function, x: Value, y: Value) -> Value:
-    """x to the power y with the special cases of C99, within 0.51 ulp (float) or 2.6 ulp
-    (double)."""
+    """x to the power y with C99's special cases, within 0.51 ulp (float) or 2.6 ulp (double)."""
     # |x|^y = exp(y log|x|). float: in doubles, whose 29 extra bits are plenty. double: the
     # logarithm needs more bits than a double has, since the exponent magnifies its error by
     # up to 745; it is kept as a sum of two.

@@ -95,8 +95,7 @@ _REDUCE = "reduce_by_pi"
 
 
 def _sine_of(x: Var, cosine: bool) -> Var:
-    """sin(x) = ± sin(x - m π) with m the nearest integer; cos(x) = ± sin(m π - x), m ending in
-    1/2."""
+    """sin(x) = ± sin(x - m π), m the nearest integer; cos(x) = ± sin(m π - x), m ending in 1/2."""
     form = format_of(x)
     parts, end = _PI_PARTS[form.scalar, x.f.module.has_fma]
     if cosine:
@@ -158,8 +157,7 @@ def _reduce_huge(x: Var, r: Var, end: float, cosine: bool) -> Var:
 
 
 def _reduction(caller: Function) -> str:
-    """The module's function (x, sine) that maps |x| >= 2 to r with sin(r) = sin(x), or cos(x) if
-    not sine.
+    """The function (x, sine) that maps |x| >= 2 to r with sin(r) = sin(x), or cos(x) if not sine.
 
     Payne and Hanek's method in integers. x is an integer M < 2^53 times 2^e, so of 1/π only the 192
     bits from 2^-e·2 on matter: those above contribute even integers to x/π. The product with M is

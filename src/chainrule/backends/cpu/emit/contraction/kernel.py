@@ -14,6 +14,7 @@ from .....compiler.loops import (
     OperandAccess,
     Rows,
     Store,
+    Valid,
     Var,
     walk,
 )
@@ -24,8 +25,8 @@ from ....llvm.index import plus, scaled
 from ....llvm.primitives import row_number
 from ....llvm.types import SCALAR_OF_DTYPE, SIZE_OF_SCALAR
 from ...machine.target import Target
-from ...schedule.contraction import Contraction, Digit, Operand, Windowed
-from ..nest import Emitter
+from ...schedule.contraction import Bounds, Contraction, Digit, Operand, Windowed
+from ..expression import Emitter
 from . import summed_lanes
 from . import windowed as windows
 from .tiled import Kept, emit_contraction, is_shared, kept_panels, scratch_bytes
@@ -68,9 +69,15 @@ def _is_windowed(body: Contract) -> bool:
 
 
 def _windowed(body: Contract) -> Windowed:
+    def bounds(v: Valid) -> Bounds:
+        of_batch = tuple(v.place.coefficient(loop.var) for loop in body.batch)
+        return Bounds(v.low, v.high, v.place.constant, v.place.coefficient(v.var), of_batch)
+
+    valid = {v.var: bounds(v) for v in body.valid}
+
     def digit(loop: Loop) -> Digit:
         a, b = (x.address.coefficient(loop.var) for x in (body.a, body.b))
-        return Digit(loop.extent, a, b)
+        return Digit(loop.extent, a, b, valid.get(loop.var))
 
     return Windowed(
         tuple(map(digit, body.batch)),

@@ -30,6 +30,16 @@ AHEAD = 16  # steps of k
 MOST_AT_ONCE = 8  # steps of k in that body
 
 
+def follows(step: int, row: int, rows: int) -> bool:
+    """Whether a step leads from an element of a row to one of another."""
+    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
+
+
+def met_again(steps: int, step: int, row: int) -> int:
+    """How many more elements than rows there are in ``steps`` that lead from row to row."""
+    return (steps - 1) * abs(step // row)
+
+
 class Tile(NamedTuple):
     """What a micro-kernel computes: ``rows`` of a times the columns of a panel of b, over ``k``.
 
@@ -46,15 +56,25 @@ class Tile(NamedTuple):
     by_table: bool
     b_stride: int
     packed: bool
-    outer: tuple[tuple[int, int, int], ...] = ()  # loops around that over k: count, step of a, of b
+    outer: tuple[tuple[int, int, int], ...] = ()  # loops around: count (0: told), step of a, of b
     adds: bool = False  # to what is there
     parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
+    together: int = 1  # steps of k side by side in a vector, where columns are few
     written: int = 0  # lines for each row that are asked for on the way, to write to them
     read: int = 0  # and to read
 
     @property
     def scalar(self) -> str:
         return SCALAR_OF_DTYPE[self.dtype]
+
+    def shares(self, steps: int, registers: int) -> bool:
+        """Whether so many steps of k lead from row to row, and what they meet again fits into
+        registers beside the sums."""
+        row, step = self.a_strides
+        if self.by_table or self.together > 1 or not follows(step, row, self.rows):
+            return False
+        met = self.rows + met_again(steps, step, row)
+        return self.multiply_adds + len(self.panel.vectors) + met <= registers
 
     @property
     def multiply_adds(self) -> int:
@@ -69,6 +89,7 @@ class Tile(NamedTuple):
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
         adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
+        adds += f"_by{self.together}" if self.together > 1 else ""
         adds += f"_w{self.written}r{self.read}" if self.written or self.read else ""
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
@@ -80,11 +101,14 @@ def accumulate(
     b: Value,
     at_once: int,
     start: Value,
+    registers: int,
     lines: Sequence[tuple[Value, int, bool]] = (),
+    counts: Sequence[Value] = (),
 ) -> list[list[Value]]:
-    """The sums in registers over k from ``start`` on, ``[row][vector]``; ``at_once`` steps of k a
-    turn of the loop. ``lines``: addresses that are asked for on the way, how many, and whether to
-    write to them."""
+    """The sums in registers, of which the machine has ``registers``, over k from ``start`` on,
+    ``[row][vector]``; ``at_once`` steps of k a turn of the loop. ``lines``: addresses that are
+    asked for on the way, how many, and whether to write to them. ``counts``: of the loops that are
+    told how often they turn."""
     scalar, vectors = tile.scalar, tile.panel.vectors
     each, rows = len(vectors), range(tile.rows)
     starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
@@ -92,55 +116,69 @@ def accumulate(
     begin = begin if tile.by_table else f.gep(a, begin, scalar)
     b = f.gep(b, f.mul(start, i64(tile.b_stride)), scalar)
 
-    def element(at_a: Value, row: int) -> Value:
-        """``at_a``: an address, or with a table the distance from the rows' first elements."""
+    def elements(at_a: Value, row: int, steps: int, lanes: int) -> Value:
+        """Those of so many steps, again and again. ``at_a``: an address, or with a table the
+        distance from the rows' first elements."""
         if tile.by_table:
-            return f.load(scalar, f.gep(starts[row], at_a, scalar))
-        return f.load(scalar, f.gep(at_a, row * tile.a_strides[0], scalar))
+            return f.splat(f.load(scalar, f.gep(starts[row], at_a, scalar)), lanes)
+        at = f.gep(at_a, row * tile.a_strides[0], scalar)
+        if steps == 1:
+            return f.splat(f.load(scalar, at), lanes)
+        found = f.load(vector(scalar, steps), at)
+        return f.shuffle(found, None, [i % steps for i in range(lanes)])
 
     # Of a transposed, each step of k is another line far away: the processor does not ask ahead.
     stride = tile.a_strides[1]
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
-    # Where a step of k takes each row to the next, LLVM would keep elements for it, in registers
-    # that the sums need; with one vector of columns there are enough of them.
-    meets = tile.rows > 1 and each > 1 and not tile.by_table
-    meets = meets and follows(stride, tile.a_strides[0], tile.rows)
+    group = tile.together  # a column has so many lanes
 
-    def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
+    def step(number: int, at_a: Value, at_b: Value, *every: Value, steps: int = 1) -> list[Value]:
         first = number % tile.parts * each * tile.rows
         sums = every[first : first + each * tile.rows]
         for row in (0, tile.rows - 1) if far else ():
             f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
         for v in vectors:
-            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
-            count = v.lanes if tile.packed else v.count
+            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes * group)
+            count = v.lanes * group if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
-        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
-        if meets:
-            next_a = f.opaque(next_a)
+        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, steps * stride, scalar)
         new = []
         for row in rows:
-            x = element(at_a, row)
+            x = elements(at_a, row, steps, columns[0].lanes)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                new.append(f.multiply_add(f.splat(x, column.lanes), column, old))
+                new.append(f.multiply_add(x, column, old))
         after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
         return [*after, *every[:first], *new, *every[first + len(new) :]]
 
-    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
+    zeros = [const(vector(scalar, v.lanes * group), 0) for v in vectors]
+
+    def apart(i: int, steps: int) -> None:
+        """What two steps load together takes registers from the sums, unless it is the same."""
+        if i and not tile.shares(steps, registers):
+            f.in_order()
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
+        if group > 1:
+            with f.fold(i64(tile.k // group), values) as loop:
+                loop.next = step(0, *loop.values, steps=group)
+            values = loop.values
+            for _ in range(tile.k % group):
+                values = step(0, *values)
+            return values
         if tile.outer and tile.k <= MOST_AT_ONCE:
             for i in range(tile.k):
+                apart(i, tile.k)
                 values = step(i, *values)
             return values
         turns, rest = divmod(tile.k, at_once)
         with f.fold(i64(turns), values) as loop:
             loop.next = loop.values
             for i in range(at_once):
+                apart(i, at_once)
                 for table, count, write in lines:
                     _ask(f, table, count, write, loop.index, turns, i)
                 loop.next = step(i, *loop.next)
@@ -149,27 +187,35 @@ def accumulate(
                 loop.next = step(0, *loop.values)
         return loop.values
 
-    def nest(loops: Sequence[tuple[int, int, int]], values: list[Value]) -> list[Value]:
+    def nest(
+        loops: Sequence[tuple[int, int, int]], told: Sequence[Value], values: list[Value]
+    ) -> list[Value]:
         if not loops:
             return terms(values)
         (count, a_step, b_step), *inner = loops
-        with f.fold(i64(count), values) as loop:
+        turns, told = (i64(count), told) if count else (told[0], told[1:])
+        with f.fold(turns, values) as loop:
             at_a, at_b = loop.values[:2]
-            sums = nest(inner, loop.values)[2:]
+            sums = nest(inner, told, loop.values)[2:]
             loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
         return loop.values
 
     count = tile.rows * each
-    totals = nest(tile.outer, [begin, b, *zeros * tile.rows * tile.parts])[2:]
+    totals = nest(tile.outer, counts, [begin, b, *zeros * tile.rows * tile.parts])[2:]
     while len(totals) > count:
         before, last = totals[-2 * count : -count], totals[-count:]
         totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
+    if group > 1:
+        totals = [_sum_of_groups(f, total, group) for total in totals]
     return [totals[row * each : (row + 1) * each] for row in rows]
 
 
-def follows(step: int, row: int, rows: int) -> bool:
-    """Whether a step leads from an element of a row to one of another."""
-    return row != 0 and step % row == 0 and 0 < abs(step // row) < rows
+def _sum_of_groups(f: Function, total: Value, group: int) -> Value:
+    """The sum of each group of neighbouring lanes."""
+    parts = [f.shuffle(total, None, range(i, total.lanes, group)) for i in range(group)]
+    while len(parts) > 1:
+        parts = [f.add(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
 
 
 def _ask(
@@ -192,8 +238,8 @@ def steps_at_once(multiply_adds: int, k: int) -> int:
 
 
 def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
-    """The name of ``void (a, b, c, written, read)``, c being ``rows`` rows of ``panel.width``, the
-    last two tables of addresses; made once a module.
+    """The name of ``void (a, b, c, written, read, counts…)``, c being ``rows`` rows of
+    ``panel.width``, the next two tables of addresses; made once a module.
 
     A ``rare`` one is kept short, which LLVM takes less time for.
     """
@@ -202,16 +248,21 @@ def micro_kernel(module: Module, target: Target, tile: Tile, rare: bool) -> str:
     at_once = 1 if rare else steps_at_once(tile.multiply_adds, tile.k)
     args = [("ptr noalias readonly", "a"), ("ptr noalias readonly", "b"), ("ptr noalias", "c")]
     args += [("ptr noalias readonly", name) for name in ("written", "read")]
+    told = [f"count{i}" for i, (count, _, _) in enumerate(tile.outer) if not count]
+    args += [("i64", name) for name in told]
     f = module.function(tile.name, args, returns="internal void", attributes="nounwind noinline")
     a, b, c = (f.args[n] for n in "abc")
+    registers = target.vector_registers
     if tile.k > LONG_SUM and tile.scalar in ("float", "double") and not (tile.outer or tile.adds):
-        _long_sums(f, tile, a, b, c, at_once)
+        _long_sums(f, tile, a, b, c, at_once, registers)
     else:
         asked = [
             (name, tile.rows * n) for name, n in (("written", tile.written), ("read", tile.read))
         ]
         lines = [(f.args[name], count, name == "written") for name, count in asked if count]
-        sums = accumulate(f, tile, a, b, at_once, i64(0), lines)
+        sums = accumulate(
+            f, tile, a, b, at_once, i64(0), registers, lines, [f.args[n] for n in told]
+        )
         for place, value in _places(f, tile, c, sums):
             f.store(f.add(f.load(value.type, *place), value) if tile.adds else value, *place)
     f.ret()
@@ -229,7 +280,9 @@ def _places(
             yield (f.gep(c, row * width + v.offset, tile.scalar), min(align, 64)), value
 
 
-def _long_sums(f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: int) -> None:
+def _long_sums(
+    f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: int, registers: int
+) -> None:
     """The sums put together in memory from short ones, so that little is lost: some short ones are
     added up as they are, and what comes of it exactly."""
     lanes = tile.panel.vectors[0].lanes
@@ -247,7 +300,7 @@ def _long_sums(f: Function, tile: Tile, a: Value, b: Value, c: Value, at_once: i
             f.store(const(type_, 0), place)
 
     def short(start: Value, k: int) -> None:
-        sums = accumulate(f, tile._replace(k=k), a, b, at_once, start)
+        sums = accumulate(f, tile._replace(k=k), a, b, at_once, start, registers)
         for place, value in _places(f, tile, some, sums):
             f.store(f.add(f.load(value.type, *place), value), *place)
 

@@ -81,8 +81,11 @@ def _a_bytes(c: Contraction, plan: Plan) -> int:
 
 def kept_panels(c: Contraction, target: Target) -> int:
     """Bytes of all panels of b, if they are packed and may be kept from call to call; else 0."""
-    if 0 in (c.m, c.n, *c.batch) or batches(c) > 1 or _variant(c, target) is not None:
+    if 0 in (c.m, c.n, *c.batch) or batches(c) > 1:
         return 0
+    variant = _variant(c, target)
+    if variant is not None and (variant != matvec.emit or c.n < target.lanes(c.dtype)):
+        return 0  # a vector of columns from a packed panel needs no sum across lanes
     size = _b_bytes(c, plan_of(c, target)._replace(keeps_b=True))
     return -(-size // (2 * CACHE_LINE)) * 2 * CACHE_LINE if size <= KEPT_LIMIT else 0
 
@@ -117,7 +120,7 @@ def emit_contraction(
     """
     if 0 in (c.m, c.n, *c.batch):
         return
-    variant = _variant(c, target)
+    variant = _variant(c, target) if kept is None else None
     if variant is not None:
         variant(f, c, target, a, b, tid, nt, epilogue)
         return
@@ -163,6 +166,7 @@ class TileEmitter:
         self.packed_a = f.gep(scratch, _b_bytes(c, plan) // c.itemsize, c.scalar)
         self.buffer = f.alloca(c.scalar, plan.rows * plan.width, align=64)
         self.ahead: dict[Panel, list[tuple[Value, int]]] = {}
+        self.counts: list[Value] = []  # what the micro-kernel is told besides
         self.packed = f.alloca("i64")  # the last group of panels that was packed
         f.store(i64(-1), self.packed)
 
@@ -484,7 +488,8 @@ class TileEmitter:
                 kernels.append(Value("ptr", f"@{name}"))
         kernel = kernels[0] if len(kernels) == 1 else f.select(is_tall, *kernels)
         written, read = (place for place, _ in self.ahead.get(shape, [(a, 0), (a, 0)]))
-        f.line(f"call void {kernel.text}({a}, {b}, {self.buffer}, {written}, {read})")
+        args = (a, b, self.buffer, written, read, *self.counts)
+        f.line(f"call void {kernel.text}({', '.join(map(str, args))})")
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         """The name of the micro-kernel for tiles of ``rows`` and panels of this shape."""

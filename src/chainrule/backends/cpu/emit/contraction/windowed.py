@@ -14,19 +14,19 @@ tiles, whose sums wait in memory. That changes no bit: a sum is one chain in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import ceil, prod
 from typing import NamedTuple
 
 from .....core.host.memory import CACHE_LINE
 from ....llvm.builder import Function, Value, const, i64
-from ....llvm.index import divide, plus, scaled
+from ....llvm.index import divide, divide_up, least, minus, plus, scaled
 from ...machine.target import Target
-from ...schedule.contraction import Announcement, Digit, Epilogue, Windowed
-from ...schedule.panels import Panel
+from ...schedule.contraction import Announcement, Bounds, Digit, Epilogue, Windowed
+from ...schedule.panels import Panel, panel_of
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import MOST_AT_ONCE, Tile, follows, micro_kernel
-from .packing import Source, pack
+from .microkernel import LONG_SUM, MOST_AT_ONCE, Tile, follows, met_again, micro_kernel
+from .packing import Source, pack, pack_together
 from .tiled import TileEmitter
 
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
@@ -34,16 +34,27 @@ FEWEST_PLACES = 64  # tiles: with fewer, threads share panels too
 WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
 TALLEST = 20  # rows of a tile of one vector
 ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
+WORTH_LEAVING_OUT = 8  # terms
+FEWEST_GROUPS = 4  # of steps of k that lie side by side
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
 def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
-    """Loops that together are one: the outer goes on where the inner ends, in both operands."""
+    """Loops that together are one: the outer goes on where the inner ends, in both operands. Bounds
+    stay where leaving terms out is worth more than a longer loop."""
+    k = [
+        d if prod(e.extent for e in k[i + 1 :]) >= WORTH_LEAVING_OUT else d._replace(bounds=None)
+        for i, d in enumerate(k)
+    ]
     found: list[Digit] = []
     for d in k:
         if d.extent == 1 and len(k) > 1:
             continue
-        if found and (found[-1].a, found[-1].b) == (d.extent * d.a, d.extent * d.b):
+        if (
+            found
+            and found[-1].bounds is None
+            and (found[-1].a, found[-1].b) == (d.extent * d.a, d.extent * d.b)
+        ):
             d = Digit(found.pop().extent * d.extent, d.a, d.b)
         found.append(d)
     return tuple(found) or (k[-1],)
@@ -51,7 +62,19 @@ def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
 
 def prepared(c: Windowed, target: Target) -> Windowed:
     """The loops over k as a tile walks them."""
-    return _in_pieces(_overlapping(c, target))
+    return _in_pieces(c if together(c, target) > 1 else _overlapping(c, target))
+
+
+def together(c: Windowed, target: Target) -> int:
+    """Steps of k that lie side by side in a vector: as many as there is room for beside so few
+    columns, where they lie so in a."""
+    last, lanes = c.k[-1], target.lanes(c.dtype)
+    uses = ceil(c.m.extent / TALLEST) * prod(d.extent for d in c.batch if not d.b)
+    if c.n.extent > lanes // 2 or last.a != 1 or uses < WORTH_PACKING or "int" in c.dtype:
+        return 1
+    (v,) = panel_of(c.n.extent, lanes, 16 // c.flat.itemsize).vectors
+    group = lanes // v.lanes
+    return group if FEWEST_GROUPS * group <= last.extent <= LONG_SUM else 1
 
 
 def _in_pieces(c: Windowed) -> Windowed:
@@ -68,13 +91,25 @@ def _in_pieces(c: Windowed) -> Windowed:
 def _overlapping(c: Windowed, target: Target) -> Windowed:
     """A short loop over k that leads from row to row goes innermost, where columns are one vector:
     what a row reads, the one before has read, and it stays in a register."""
-    if c.n.extent > target.lanes(c.dtype) or target.vector_registers < 32:
+    if target.vector_registers < 32:
         return c
-    rows = _plan(c, target).rows
     for i, d in enumerate(c.k):
-        if 1 < d.extent <= MOST_AT_ONCE and follows(d.a, c.m.a, rows):
-            return c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        turned = c._replace(k=(*c.k[:i], *c.k[i + 1 :], d))
+        if d.bounds is None and _rows_that_share(turned, target):
+            return turned
     return c
+
+
+def _rows_that_share(c: Windowed, target: Target) -> int:
+    """Rows of a tile of one vector that leave registers for what they meet again in the innermost
+    loop over k; 0: none would be met again, or so few rows would wait for themselves."""
+    last = c.k[-1]
+    if c.n.extent > target.lanes(c.dtype) or not 1 < last.extent <= MOST_AT_ONCE:
+        return 0
+    if not follows(last.a, c.m.a, c.m.extent):
+        return 0
+    rows = (target.vector_registers - 1 - met_again(last.extent, last.a, c.m.a)) // 2
+    return rows if rows >= ENOUGH_SUMS and follows(last.a, c.m.a, rows) else 0
 
 
 class Layout(NamedTuple):
@@ -83,6 +118,7 @@ class Layout(NamedTuple):
     plan: Plan
     outside: int  # loops over k that go around the tiles
     shares_panels: bool  # threads share panels as well as tiles
+    together: int  # steps of k side by side in a vector
 
     @property
     def panels(self) -> int:
@@ -93,11 +129,22 @@ class Layout(NamedTuple):
         """Terms that a tile adds up at once."""
         return prod(d.extent for d in c.k[self.outside :])
 
+    def packed(self, c: Windowed) -> int:
+        """Elements of a column in a packed panel, of what a tile adds up at once."""
+        return prod(self.extents(c))
+
+    def extents(self, c: Windowed) -> list[int]:
+        """Of the inner loops over k in a packed panel: steps that are left over take the place of
+        as many as lie side by side."""
+        *outer, last = (d.extent for d in c.k[self.outside :])
+        return [*outer, (last // self.together + last % self.together) * self.together]
+
 
 def _plan(c: Windowed, target: Target) -> Plan:
     """Tiles and panels: where columns are one vector, each of its loads should serve many rows."""
-    one = c.n.extent <= target.lanes(c.dtype)
-    return plan_of(c.flat, target, TALLEST) if one else plan_of(c.flat, target)
+    if c.n.extent > target.lanes(c.dtype):
+        return plan_of(c.flat, target)
+    return plan_of(c.flat, target, _rows_that_share(c, target) or TALLEST)
 
 
 def layout_of(c: Windowed, target: Target) -> Layout:
@@ -111,7 +158,8 @@ def layout_of(c: Windowed, target: Target) -> Layout:
         outside += 1
     uses = plan.tiles * prod(d.extent for d in c.batch if not d.b)  # of a panel
     near = panels > 1 and not outside and uses >= WORTH_PACKING
-    pack_b = c.n.extent > 1 and (c.n.b != 1 or near)
+    side_by_side = together(c, target)
+    pack_b = side_by_side > 1 or (c.n.extent > 1 and (c.n.b != 1 or near))
     group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
     places = prod(d.extent for d in c.batch) * plan.tiles
     shares_panels = places < FEWEST_PLACES and panels > 1
@@ -119,7 +167,12 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     plan = plan._replace(
         pack_a=False, pack_b=pack_b, group=group, by_rows=False, keeps_b=False, shared=False
     )
-    return Layout(plan, outside, shares_panels)
+    return Layout(plan, outside, shares_panels, side_by_side)
+
+
+def _count(f: Function, value: Value) -> Value:
+    """None where it is less."""
+    return minus(f, value, least(f, value, 0))
 
 
 def scratch_bytes(c: Windowed, target: Target) -> int:
@@ -133,7 +186,7 @@ def scratch_bytes(c: Windowed, target: Target) -> int:
 def _panel_bytes(c: Windowed, layout: Layout) -> int:
     """Of the packed panels of a group."""
     plan = layout.plan
-    size = layout.inside(c) * plan.width * plan.group * c.flat.itemsize
+    size = layout.packed(c) * plan.width * plan.group * c.flat.itemsize
     return -(-size // CACHE_LINE) * CACHE_LINE if plan.pack_b else 0
 
 
@@ -182,6 +235,9 @@ class _Windows(TileEmitter):
         self.place: Value | None = None  # of the loops outside
         self.places = prod(d.extent for d in c.batch)
         self.inside = c.k[self.layout.outside :]
+        self.skipped: list[
+            Value
+        ] = []  # iterations of the inner loops in front of those that matter
 
     def emit(self, tid: Value, nt: Value, queue: Value | None = None) -> None:
         f, plan = self.f, self.plan
@@ -213,10 +269,11 @@ class _Windows(TileEmitter):
             self._packed(at_b, indices, group)
         row, rows, is_tall = self._rows(tile)
         strip = f.gep(at_a, scaled(f, row, self.w.m.a), c.scalar)
+        strip = self._limited(strip, indices)
         for shape, each in self._panels(group):
             with each as (p, column):
                 self._fetch(shape, indices, row, rows, column)
-                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+                self._multiply(shape, strip, self._columns(shape, at_b, p, column), is_tall)
                 self._finish(shape, indices, row, rows, column)
 
     def _place(self, unit: Value) -> tuple[Value, Value, Value | None]:
@@ -264,11 +321,15 @@ class _Windows(TileEmitter):
     ) -> None:
         f, scalar = self.f, self.c.scalar
         first, *rest = k
+        if not rest and self.layout.together > 1:
+            from_ = Source(source, i64(0), first.b, self.w.n.b)
+            pack_together(f, scalar, from_, destination, first.extent, shape, self.layout.together)
+            return
         if not rest:
             from_ = Source(source, i64(0), first.b, self.w.n.b)
             pack(f, self.w.dtype, from_, destination, (0, first.extent), shape, shape.width)
             return
-        inner = prod(d.extent for d in rest) * shape.width
+        inner = prod(self.layout.extents(self.w)[-len(rest) :]) * shape.width
         with f.for_range(0, first.extent, hint="k") as i:
             self._pack_nest(
                 f.gep(source, scaled(f, i, first.b), scalar),
@@ -279,22 +340,56 @@ class _Windows(TileEmitter):
 
     # -- tiles ------------------------------------------------------------------------------------
     def _panel_at(self, group: Value, p: Value) -> Value:
-        size = self.layout.inside(self.w) * self.plan.width
+        size = self.layout.packed(self.w) * self.plan.width
         return self.f.gep(self.packed_b, scaled(self.f, p, size), self.c.scalar)
 
-    def _columns(self, at_b: Value, group: Value, p: Value, column: Value) -> Value:
+    def _columns(self, shape: Panel, at_b: Value, p: Value, column: Value) -> Value:
         """Where the micro-kernel reads a panel."""
+        f, scalar = self.f, self.c.scalar
         if self.plan.pack_b:
-            return self._panel_at(group, p)
-        return self.f.gep(at_b, scaled(self.f, column, self.w.n.b), self.c.scalar)
+            at, steps = self._panel_at(i64(0), p), self._packed_steps(shape)
+        else:
+            at = f.gep(at_b, scaled(f, column, self.w.n.b), scalar)
+            steps = [d.b for d in self.inside]
+        for first, step in zip(self.skipped, steps, strict=True):
+            at = f.gep(at, scaled(f, first, step), scalar)
+        return at
+
+    def _packed_steps(self, shape: Panel) -> list[int]:
+        """How far apart iterations of the inner loops lie in a packed panel."""
+        extents = self.layout.extents(self.w)
+        return [prod(extents[i + 1 :]) * shape.width for i in range(len(extents))]
+
+    def _limited(self, strip: Value, indices: Sequence[Value]) -> Value:
+        """Where rows of a begin, from the first iteration of each inner loop that matters on; how
+        often the micro-kernel's loops turn is noted."""
+        f = self.f
+        self.skipped, self.counts = [], []
+        for d in self.inside:
+            first = i64(0)
+            if d.bounds is not None:
+                first, last = self._range(d, d.bounds, indices)
+                self.counts.append(_count(f, minus(f, last, first)))
+                strip = f.gep(strip, scaled(f, first, d.a), self.c.scalar)
+            self.skipped.append(first)
+        return strip
+
+    def _range(self, d: Digit, bounds: Bounds, indices: Sequence[Value]) -> tuple[Value, Value]:
+        """The first iteration of a loop that matters, and the first after them."""
+        f, place = self.f, i64(bounds.constant)
+        for index, step in zip(indices, bounds.of_batch, strict=True):
+            place = plus(f, place, scaled(f, index, step))
+        first, last = (
+            divide_up(f, _count(f, minus(f, end, place)), bounds.step)
+            for end in (bounds.low, bounds.high)
+        )
+        return least(f, first, d.extent), least(f, last, d.extent)
 
     def _kernel(self, shape: Panel, rows: int, rare: bool) -> str:
         plan, inside = self.plan, self.inside
         *outer, last = inside
-        steps = []
-        for i, d in enumerate(outer):
-            terms = prod(e.extent for e in inside[i + 1 :])
-            steps.append((d.extent, d.a, terms * shape.width if plan.pack_b else d.b))
+        of_b = self._packed_steps(shape) if plan.pack_b else [d.b for d in inside]
+        steps = [(0 if d.bounds else d.extent, d.a, b) for d, b in zip(outer, of_b, strict=False)]
         tile = Tile(
             self.w.dtype,
             rows,
@@ -302,11 +397,12 @@ class _Windows(TileEmitter):
             last.extent,
             (self.w.m.a, last.a),
             False,
-            shape.width if plan.pack_b else last.b,
+            shape.width * self.layout.together if plan.pack_b else last.b,
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
             parts=self._parts,
+            together=self.layout.together,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
 
@@ -362,11 +458,11 @@ class _Windows(TileEmitter):
         if self.plan.pack_b:
             self._packed(at_b, indices, group)
         row, _, is_tall = self._rows(tile)
-        strip = f.gep(at_a, scaled(f, row, self.w.m.a), scalar)
+        strip = self._limited(f.gep(at_a, scaled(f, row, self.w.m.a), scalar), indices)
         for shape, each in self._panels(group):
             with each as (p, column):
                 self.buffer = self._sums(place, tile, group, p)
-                self._multiply(shape, strip, self._columns(at_b, group, p, column), is_tall)
+                self._multiply(shape, strip, self._columns(shape, at_b, p, column), is_tall)
 
     def _finish_sums(self, place: Value, tile: Value, group: Value) -> None:
         indices = self._indices(place)

@@ -98,8 +98,7 @@ class Arithmetic:
 
 
 class Lanes(Arithmetic):
-    """One operation an element; what all replicas share stays scalar until it meets what they do
-    not."""
+    """One operation an element; shared by all replicas, it is scalar until it meets what is not."""
 
     def _apply(
         self, operation: Operation, columns: list[list[Cell]], whole: bool
@@ -141,8 +140,7 @@ class Packed(Arithmetic):
         return results
 
     def pack(self, cells: Sequence[Cell], lanes: int, whole: bool = False) -> Value:
-        """A vector of the cells; lanes beyond them are undefined, or with ``whole`` repeat the
-        first."""
+        """A vector of the cells; lanes beyond are undefined, or with ``whole`` repeat the first."""
         wanted = list(cells) + [cells[0] if whole else None] * (lanes - len(cells))
         scalar = cells[0].value.scalar
         key = tuple((c.value.text, c.lane) if c else None for c in wanted), scalar

@@ -110,8 +110,7 @@ class _Frame:
         return SCALAR_OF_DTYPE[node.dtype.name]
 
     def steps(self, body: Callable[[], None]) -> None:
-        """``body`` as often as there are steps; what it computes last can be used after the
-        loop."""
+        """``body`` as often as there are steps; its last values can be used after the loop."""
         f = self.f
         counter = f.alloca("i64")
         f.store(i64(0), counter)

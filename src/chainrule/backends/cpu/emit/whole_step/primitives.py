@@ -30,8 +30,7 @@ _CONTRACTED = ("add", "sub", "mul")
 
 @dataclass(frozen=True)
 class Held:
-    """A value: its cells; the axis of replicas, if any; in memory, the cells are offsets from
-    ``table``."""
+    """A value: its cells; axis of replicas, if any; in memory, cells are offsets from ``table``."""
 
     cells: Cells
     axis: int | None = None
@@ -40,8 +39,7 @@ class Held:
 
 
 class Unroller:
-    """Evaluates nodes to cells. ``known`` has the inputs' values; ``replicas`` is 1 where there are
-    none."""
+    """Evaluates nodes to cells. ``known`` has the inputs' values; ``replicas``: 1 if none."""
 
     def __init__(self, arithmetic: Arithmetic, known: dict[Node, Held], replicas: int) -> None:
         self.a, self.f, self.known, self.replicas = arithmetic, arithmetic.f, known, replicas
@@ -100,8 +98,7 @@ class Unroller:
         )
 
     def narrow(self, x: Held, axis: int, inner: int) -> Cells:
-        """The cells of what all replicas share (or of one that has them at ``axis``), for each
-        replica."""
+        """The cells of what all replicas share (or that has them at ``axis``), for each replica."""
         cells = self.loaded(x).cells
         if x.axis is not None:
             if x.axis != axis:
@@ -338,8 +335,7 @@ class Unroller:
         return Held(self._sum_of_products(p, q, self._partial_sums(k, math.prod(shape))), axis)
 
     def _partial_sums(self, k: int, size: int) -> int:
-        """How many sums to keep: chains of multiply-add are slow where there is nothing beside
-        them."""
+        """How many sums to keep: chains of multiply-add are slow with nothing beside them."""
         if not isinstance(self.a, Packed) or k <= 4 or size == 0:
             return 1
         return max(1, min(k // 2, self.a.width // size)) if size < self.a.width else 1
@@ -486,8 +482,7 @@ def in_memory(table: Value, shape: Shape, dtype: DType) -> Held:
 
 
 def own_index(index: Node, rows: int, replicas: int) -> Node | None:
-    """i, where ``index`` is i + r (rows / replicas) for replica r: into its own table in a
-    stack."""
+    """i, where ``index`` is i + r (rows / replicas) for replica r: its own table in a stack."""
     if replicas == 1 or index.op != "add" or index.shape[:1] != (replicas,) or rows % replicas:
         return None
     first = np.arange(replicas).reshape(-1, *[1] * (index.ndim - 1)) * (rows // replicas)

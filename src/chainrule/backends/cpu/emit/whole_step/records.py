@@ -13,8 +13,7 @@ from .....core.signature import Signature
 
 @dataclass(frozen=True)
 class Record:
-    """The element that is replaced, and by what: nodes of one element each (of replicas: a
-    value for each)."""
+    """The element that is replaced, and by what: nodes of one element (of replicas: one each)."""
 
     index: Node
     value: Node
