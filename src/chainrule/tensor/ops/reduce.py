@@ -156,7 +156,17 @@ def var(
     return make(g.div(total, g.full(total.shape, count, total.dtype)), tensor)
 
 
-def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
+def std(
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
+    ddof: float = 0,
+    correction: float | None = None,
+    unbiased: bool | None = None,
+) -> Tensor:
     """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise). Where all numbers are
     equal its gradient is 0.
 
@@ -166,7 +176,8 @@ def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
     >>> cr.std([1.0, 3.0, 5.0, 7.0], ddof=1)
     tensor(2.582)
     """
-    variance = var(x, axis, **options)
+    axis, keepdims = pick("std", axis, dim, keepdims, keepdim)
+    variance = var(x, axis, keepdims=keepdims, ddof=ddof, correction=correction, unbiased=unbiased)
     return make(el.root_of_sum(use(variance)), variance)
 
 

@@ -69,7 +69,7 @@ class Dataset:
     @property
     def keyed(self) -> bool:
         """Whether steps read the key of the epoch: for its order, or what is done to examples."""
-        return self.steps > 1 or self.augment is not None
+        return self.batch < self.rows or self.augment is not None
 
     def group_by_length(self) -> None:
         """Take sequences of similar length in one batch, if there are several batches."""
