@@ -296,9 +296,8 @@ class _Walk:
             if self.names.asked_for:
                 self.number(value, type(value).__name__, told)
             unwatched = getattr(type(value), "_unwatched_", ())
-            any_name = (
-                {*entries} - machinery(value.__class__) if self.names.any_attribute else set()
-            )
+            cls: Any = type(value)
+            any_name = {*entries} - machinery(cls) if self.names.any_attribute else set()
             for name in sorted((names & entries.keys()) | any_name):
                 if name not in _OWN and name not in unwatched:
                     label = f"{type(value).__name__}.{name}"
