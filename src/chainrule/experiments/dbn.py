@@ -20,7 +20,16 @@ from ..plot import COLOURS
 from ..tensor import functions as f
 from ..train import pretrain
 from .base import Experiment, Lab, Report, spread
-from .belief import CLASSES, BeliefNet, greedy, recall, recognized, told_apart, up_down
+from .belief import (
+    CLASSES,
+    BeliefNet,
+    greedy,
+    persist,
+    recall,
+    recognized,
+    told_apart,
+    up_down,
+)
 from .images import Images, fine_tune, images, stack, start, tiles
 
 
@@ -31,6 +40,7 @@ class Plan:
     layers: tuple[int, ...]  # hidden layers; the last is the top of the belief net
     greedy: int  # epochs a layer
     up_down: int  # epochs of contrastive wake-sleep
+    lasting: int  # epochs of persistent chains in the memory
     tuned: int  # epochs of back-propagation
     few: int  # labels
     few_epochs: int
@@ -44,8 +54,8 @@ class Plan:
     ahead_of_few: float
 
 
-QUICK = Plan((100, 100, 200), 30, 50, 15, 100, 150, 3, 0.1, 20, 10.0, 8.0, 5.0, 10.0, 3.0)
-FULL = Plan((500, 500, 2000), 5, 10, 6, 1000, 40, 1, 0.1, 20, 5.0, 4.0, 3.0, 10.0, 3.0)
+QUICK = Plan((100, 100, 200), 30, 50, 30, 15, 100, 150, 3, 0.1, 20, 10.0, 8.0, 5.0, 10.0, 3.0)
+FULL = Plan((500, 500, 2000), 5, 10, 5, 6, 1000, 40, 1, 0.1, 20, 5.0, 4.0, 3.0, 10.0, 3.0)
 
 STARTS = {
     "logistic, small random weights": (nn.Sigmoid, "small"),
@@ -118,17 +128,24 @@ def generative(
     )
     up_down(lab, net, data, plan.up_down, plan.rate / 5)
     told_apart(report, net, data, f"{whole} epochs of up-down", plan.up_down_error, "1.25 % (359)")
+    between = recognized(judge, recall(lab, net, plan.generated))
+    persist(lab, net, data, plan.lasting)
+    last = lab.epochs(plan.lasting)
+    told_apart(
+        report, net, data, f"then {last} epochs of persistent chains", plan.up_down_error, ""
+    )
     made = recall(lab, net, plan.generated)
     right = recognized(judge, made)
     report.add(
-        "images recalled from a label, after up-down",
+        "images recalled from a label",
         f"{right:.1f} % of {CLASSES * plan.generated} are that digit to the net of ReLU units "
-        f"({before:.1f} % before up-down)",
+        f"(before the persistent chains {between:.1f} %, before up-down {before:.1f} %)",
         right >= 80,
         reported="they look like digits",
         criterion="at least 80 %",
         right=right,
         before=before,
+        between=between,
     )
     return made
 
