@@ -159,13 +159,14 @@ def test_up_down_teaches_the_way_down_what_was_below() -> None:
 def test_pretraining_is_ahead_where_small_random_weights_stay_on_the_plateau() -> None:
     """One criterion of the belief net, in little: all but a tenth against a fifth."""
     lab, data = Lab(), images(Lab())
-    plan = dbn.Plan((60, 60), 8, 0, 5, 0, 0, 0, 0.1, 0, 0, 0, 0, 0, 0)
+    plan = dbn.Plan((60, 60), 8, 0, 0, 5, 0, 0, 0, 0.1, 0, 0, 0, 0, 0, 0)
     machines = dbn.pretrain(stack(64, *plan.layers, last=True), data.x, epochs=8, batch_size=50)
     rows = np.arange(len(data.y))
     curves, _ = dbn.tuned(lab, plan, machines, data, rows, plan.tuned)
     assert curves[dbn.PRETRAINED][-1] < 20 < curves[dbn.SMALL][-1] - 20
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "name",
     [n if n == "feedback-alignment" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],

@@ -65,7 +65,7 @@ def test_scores_on_the_bundled_digits(name: str) -> None:
 def test_the_score_of_lenet() -> None:
     data = mnist()
     assert grey(data.x_test[:1]).shape == (1, 1, 28, 28)
-    assert accuracy(data)(models.load("lenet5-mnist")) == models.card("lenet5-mnist").score
+    assert accuracy(data, True)(models.load("lenet5-mnist")) == models.card("lenet5-mnist").score
 
 
 def test_the_writer_writes_words() -> None:
@@ -88,6 +88,12 @@ def test_a_net_is_built_by_one_command(tmp_path: Path, capsys: pytest.CaptureFix
         models.load("xor", tmp_path).parameters(), models.load("xor").parameters(), strict=True
     ):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_belief_net_is_made_again(tmp_path: Path) -> None:
+    path = build("dbn-digits", tmp_path)
+    assert models.card("dbn-digits", path.parent).score == models.card("dbn-digits").score
 
 
 def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:

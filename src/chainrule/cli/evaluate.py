@@ -35,7 +35,7 @@ def command(model: Path, file: Path, figure: Path | None, as_json: bool, **optio
     found: dict[str, Any]
     if isinstance(net, TableModel):
         table = opened(file, options)
-        metrics = net.measure(table)
+        metrics = net.evaluate(table)
         found = {"rows": table.rows}
         if figure is not None:
             net.draw(figure, table)

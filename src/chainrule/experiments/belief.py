@@ -43,13 +43,38 @@ def greedy(
 ) -> BeliefNet:
     """The belief net whose layers ``up`` were pre-trained as these machines; its memory is trained
     here, on what they make of the images and on the labels."""
-    with no_grad():
-        seen = np.concatenate([up(data.x).numpy(), np.eye(CLASSES, dtype="float32")[data.y]], 1)
+    seen = remembered(up, data)
     memory = nn.RBM(seen.shape[1], units, labels=CLASSES, generator=f.Generator(10))
     epochs = lab.epochs(epochs)
     what = "associative memory"
     fit_rbm(memory, seen, epochs=epochs, watch=lambda e, _: lab.tell(what, e, epochs))
     return BeliefNet(up, memory, unroll(machines))
+
+
+def remembered(up: nn.Sequential, data: Images) -> Array:
+    """What the memory sees: what the layers make of the images, and the labels."""
+    with no_grad():
+        return np.concatenate([up(data.x).numpy(), np.eye(CLASSES, dtype="float32")[data.y]], 1)
+
+
+def persist(lab: Lab, net: BeliefNet, data: Images, epochs: int) -> None:
+    """The memory alone goes on learning, by chains that are not started anew at the data: what it
+    would come to by itself, far from all data, is unlearned too (Tieleman, 2008)."""
+    old, size = net.memory, min(100, len(data.x))
+    options: Any = {"labels": CLASSES, "chains": size, "generator": f.Generator(12)}
+    net.memory = nn.RBM(old.visible_features, old.hidden_features, **options)
+    net.memory.load_state_dict({**old.state_dict(), "chains": net.memory.chains})
+    epochs, seen = lab.epochs(epochs), remembered(net.up, data)
+    what = "associative memory, persistent chains"
+    fit_rbm(
+        net.memory,
+        seen,
+        epochs=epochs,
+        lr=0.005,
+        momentum=0.5,
+        k=2,
+        watch=lambda e, _: lab.tell(what, e, epochs),
+    )
 
 
 def up_down(lab: Lab, net: BeliefNet, data: Images, epochs: int, lr: float, k: int = 3) -> None:

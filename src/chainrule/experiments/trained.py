@@ -84,11 +84,11 @@ def symmetry(seed: int) -> Made:
     return truth_table("symmetry", x, (x == x[:, ::-1]).all(1, keepdims=True), 0.05, 4000, 0.3)
 
 
-def accuracy(data: Images) -> Callable[[nn.Module], str]:
-    """Errors on the test images."""
+def accuracy(data: Images, maps: bool = False) -> Callable[[nn.Module], str]:
+    """Errors on the test images, given as rows or, with ``maps``, as LeNet-5 takes them."""
 
     def score(net: nn.Module) -> str:
-        x = grey(data.x_test) if data.side == 28 else data.x_test
+        x = grey(data.x_test) if maps else data.x_test
         (said,) = answers(net, x)
         error = 100 * float((said != data.y_test).mean())
         return f"{error:.2f} % errors on {len(x):,} test images"
@@ -167,7 +167,7 @@ def lenet5(seed: int) -> Made:
         "data": "MNIST, 60,000 training images",
         "licence": MNIST,
     }
-    return net, said, accuracy(data)
+    return net, said, accuracy(data, maps=True)
 
 
 def names() -> TextCorpus:

@@ -199,6 +199,18 @@ def _extreme(
     return make(_reduced(node, axes, keepdims, reduce), tensor)
 
 
+def _with_positions(
+    name: str, x: Any, axis: Axis, dim: int, keepdims: Keep, keepdim: Keep, place: Any
+) -> Extreme:
+    axis, keepdims = pick(name, axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=name == "max")
+
+    values = _extreme(name, x, axis, None, keepdims, None, first)
+    return Extreme(values, place(x, dim, keepdims=keepdims))
+
+
 def amax(
     x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
 ) -> Tensor:
@@ -242,13 +254,7 @@ def max(
     """
     if dim is None:
         return amax(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("max", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=True)
-
-    values = _extreme("max", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmax(x, dim, keepdims=keepdims))
+    return _with_positions("max", x, axis, dim, keepdims, keepdim, argmax)
 
 
 def min(
@@ -268,13 +274,7 @@ def min(
     """
     if dim is None:
         return amin(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("min", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=False)
-
-    values = _extreme("min", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmin(x, dim, keepdims=keepdims))
+    return _with_positions("min", x, axis, dim, keepdims, keepdim, argmin)
 
 
 def argmax(
