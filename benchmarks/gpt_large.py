@@ -84,7 +84,7 @@ def main() -> None:
         file = Path(folder) / "given.npz"
         np.savez(file, **given(a.updates))
         options = ["--dropout", str(a.dropout), "--threads", str(a.threads)]
-        command = [python, __file__, *options, "--serve", str(file)]
+        command = [python, "-I", __file__, *options, "--serve", str(file)]
         with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
             for line in process.stdout or ():
                 loss, version = json.loads(line)

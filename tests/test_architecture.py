@@ -53,6 +53,22 @@ def test_every_folder_has_its_place():
     assert folders <= set(RANK), "give the new folder a place in docs/architecture.md"
 
 
+def test_every_room_has_a_row_on_the_page_that_names_its_files():
+    rows = re.findall(r"^\| (`.*`) \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    said = {
+        name.rstrip("/"): text for names, text in rows for name in re.findall(r"`(.+?)`", names)
+    }
+    listed = ("nn", "experiments", "bench/modes", "cli", "estimators", "backends/llvm/elementary")
+    for room in {p.parent for p in FILES if p.parent != PACKAGE}:
+        name = room.relative_to(PACKAGE).as_posix()
+        files = {p.stem for p in room.glob("*.py")} - {"__init__"}
+        if name in listed:  # one file for each layer, experiment, library, command or kind
+            assert name in said or name.rsplit("/", 1)[0] in said, name
+            continue
+        missing = files - set(re.findall(r"\w+", said[name]))
+        assert not missing, f"docs/architecture.md does not say what {name} has {missing} for"
+
+
 def test_no_room_of_the_engine_is_overfull():
     """A folder is one idea, and what it holds can be seen at a glance."""
     for room in {p.parent for name in (*ENGINE, "tensor") for p in (PACKAGE / name).rglob("*.py")}:

@@ -17,8 +17,10 @@ import linecache
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ import pytest
 
 import chainrule
 from chainrule.backends.cpu.threads import pool as threads
+from chainrule.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")] if p.exists())
@@ -136,17 +139,39 @@ class Session:
         }
         shown = []
         for command in re.findall(r"^\$ (.*(?:(?<=\\)\n> .*)*)", text, re.MULTILINE):
+            line, given = command.replace("\\\n> ", ""), None
+            ours = re.fullmatch(r"chainrule ([^|&<>]*)(2>&1 )?(?:\| (.*))?", line)
+            if ours is not None:
+                given, line = self.chainrule(ours[1], bool(ours[2])), ours[3] or "cat"
             done = subprocess.run(
-                command.replace("\\\n> ", "\\\n"),
+                line,
                 shell=True,
                 cwd=self.folder,
                 env=environment,
+                input=given,
                 capture_output=True,
                 text=True,
             )
             assert done.returncode == 0, f"$ {command}\n{done.stderr}"
             shown += [f"$ {command}", *(x.rstrip() for x in done.stdout.splitlines())]
         return "\n".join(shown) + "\n"
+
+    @staticmethod
+    def chainrule(arguments: str, errors_too: bool) -> str:
+        """What the command prints, in this process: it need not start and import everything."""
+        output, errors = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output if errors_too else errors),
+        ):
+            warnings.simplefilter("ignore")
+            patch.setenv("COLUMNS", "100")
+            patch.setattr(threads, "_chosen", None)
+            code = main(shlex.split(arguments))
+        assert code == 0, f"$ chainrule {arguments}\n{errors.getvalue()}"
+        return output.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -3,6 +3,8 @@ with equal bits on one and on two threads."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -78,8 +80,17 @@ def roots(signature: Signature) -> list[Node]:
     return reachable(rewritten(signature).roots)
 
 
-@pytest.mark.parametrize("target", ["avx512", "avx2", "sse2"])
-@pytest.mark.parametrize("name", CASES)
+def cases_on_targets() -> list[Any]:
+    """Every case for the widest vectors, and in the quick suite each for one of the others."""
+    found = []
+    for n, target in enumerate(["avx512", "avx2", "sse2"]):
+        for i, name in enumerate(CASES):
+            marks = [] if n == 0 or i % 2 == n - 1 else pytest.mark.slow
+            found.append(pytest.param(name, target, marks=marks, id=f"{name}-{target}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "target"), cases_on_targets())
 def test_few_channels(name: str, target: str) -> None:
     if not runs_here(preset(target)):
         pytest.skip(f"this processor has no {target}")

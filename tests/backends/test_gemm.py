@@ -126,9 +126,19 @@ def test_shapes(shape, target):
         check(shape, a_layout, b_layout, "float32", target, at_start=bool(i % 2))
 
 
-@pytest.mark.parametrize("target", RUNNABLE)
-@pytest.mark.parametrize("a_layout", ["rows", "strided", "wide", "broadcast"])
-@pytest.mark.parametrize("b_layout", ["columns", "strided", "wide", "broadcast"])
+def layouts_on_targets():
+    """Every pair for the widest vectors there are, and in the quick suite some for others."""
+    kinds = ["strided", "wide", "broadcast"]
+    pairs = list(itertools.product(["rows", *kinds], ["columns", *kinds]))
+    found = []
+    for n, target in enumerate(RUNNABLE):
+        for i, pair in enumerate(pairs):
+            marks = [] if n == 0 or (i + n) % 3 == 0 else pytest.mark.slow
+            found.append(pytest.param(*pair, target, marks=marks, id="-".join([*pair, target])))
+    return found
+
+
+@pytest.mark.parametrize(("a_layout", "b_layout", "target"), layouts_on_targets())
 def test_layouts(a_layout, b_layout, target):
     check((15, 37, 21), a_layout, b_layout, "float32", target)
     check((3, 19, 6), a_layout, b_layout, "float32", target, at_start=True)

@@ -19,6 +19,7 @@ from chainrule.backends.cpu.machine.compiler import compile_ir, optimized_ir
 from chainrule.backends.cpu.machine.library import Library
 from chainrule.backends.cpu.machine.target import Target, host, preset, runs_here
 from chainrule.compiler.pipeline import rewritten
+from chainrule.compiler.rewrites.matrices import WRITTEN
 from chainrule.core import dtypes as dt
 from chainrule.core import graph as op
 from chainrule.core.dtypes import DType
@@ -120,7 +121,7 @@ def vmapped(
 
 
 # -- one computation -------------------------------------------------------------------------------
-@pytest.mark.parametrize("step", sorted(STEPS.keys() - {"scan"}))  # loops run as loops
+@pytest.mark.parametrize("step", sorted(STEPS.keys() - {"scan", *WRITTEN}))  # loops run as loops
 def test_every_primitive(step: str) -> None:
     built = 0
     for seed in range(4):
@@ -296,7 +297,7 @@ def test_replicas_are_what_each_is_alone(replicas: int, dtype: DType, name: str)
             np.testing.assert_allclose(a[r], e, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_graphs_mapped(seed: int) -> None:
     graph = random_graph(seed, steps=5)
     rng = np.random.default_rng(seed)

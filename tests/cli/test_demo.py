@@ -41,7 +41,7 @@ def test_a_demo_without_matplotlib_keeps_the_nets(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["demo", "--out", str(tmp_path), "--epochs", "20"]) == 0
     captured = capsys.readouterr()
-    said = "no figures: figures need matplotlib: pip install 'chainrule[figures]'"
+    said = "no figure: figures need matplotlib: pip install 'chainrule[figures]'"
     assert said in " ".join(captured.err.split())
     assert "digits.safetensors, xor.safetensors" in captured.out and ".png" not in captured.out
     assert sorted(f.name for f in tmp_path.iterdir()) == ["digits.safetensors", "xor.safetensors"]

@@ -141,7 +141,7 @@ def test_classes_that_look_missing_stay_classes(tmp_path, words):
             f"'y' has the class {words[0]!r} in {count} rows; if it means that there is none, add "
             f"it to missing ({words[0]})"
         ) in model.notes
-        assert model.measure(data).keys() == model.metrics.keys()
+        assert model.evaluate(data).keys() == model.metrics.keys()
     model = TableModel.fit(path, "y", missing=[words[0]], hidden=(4,), training={"epochs": 1})
     assert model.preprocessor.classes == sorted(words[1:])
 

@@ -16,6 +16,8 @@ from chainrule.errors import CheckpointError
 from chainrule.estimators import BackpropClassifier, BackpropRegressor, TableModel
 from chainrule.train import Callback
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 5))
 Y = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(int)

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris, make_classification, make_regression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 from chainrule.errors import DataError
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
@@ -20,9 +20,8 @@ from chainrule.estimators import BackpropClassifier, BackpropRegressor
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 60, "learning_rate_init": 0.01}
 
 
-@pytest.mark.parametrize(
-    "kind", [BackpropClassifier, pytest.param(BackpropRegressor, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BackpropClassifier, BackpropRegressor])
 def test_check_estimator_has_no_failure(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's checks provoke warnings
@@ -33,6 +32,17 @@ def test_check_estimator_has_no_failure(kind):
         for r in results
         if r["status"] not in ("passed", "skipped")
     ] == []
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("kind", [BackpropClassifier, BackpropRegressor])
+def test_some_checks_of_scikit_learn(kind):
+    """One in five of those above."""
+    checks = list(estimator_checks_generator(kind(**QUICK)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for model, check in checks[::5]:
+            check(model)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from chainrule.estimators.network import Spec
 from chainrule.nn import functional as F
 from chainrule.train import Callback, TopKAccuracy
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 QUICK = {
     "hidden_layer_sizes": (16,),
     "max_iter": 40,

@@ -33,6 +33,8 @@ from chainrule.backends.cpu.threads import pool as threads
 from chainrule.estimators import BackpropClassifier, BackpropRegressor
 from chainrule.estimators import session as sessions
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 QUICK = {"hidden_layer_sizes": (8,), "max_iter": 30, "learning_rate_init": 0.03, "random_state": 0}
 CLASSIFIER = BackpropClassifier(**QUICK)
 

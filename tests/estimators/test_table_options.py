@@ -17,6 +17,8 @@ from chainrule.estimators.drawing import confusion, learning_curve
 from chainrule.estimators.parts import parts_of
 from chainrule.estimators.table_options import DEFAULTS
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 N = 120
 X = RNG.normal(size=N)

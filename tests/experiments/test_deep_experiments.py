@@ -166,6 +166,7 @@ def test_pretraining_is_ahead_where_small_random_weights_stay_on_the_plateau() -
     assert curves[dbn.PRETRAINED][-1] < 20 < curves[dbn.SMALL][-1] - 20
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "name",
     [n if n == "feedback-alignment" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],

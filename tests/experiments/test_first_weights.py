@@ -99,6 +99,7 @@ def test_a_loss_that_is_not_finite_is_not_learning() -> None:
     assert np.isinf(loss[-1]) and not learned[-1]
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_small_runs_measure_everything_and_draw() -> None:
     figure = pytest.importorskip("matplotlib.figure")
     told: list[str] = []

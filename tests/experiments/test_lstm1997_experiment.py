@@ -14,6 +14,7 @@ from chainrule.experiments import (
     lstm1997_figure,
     lstm1997_first,
     lstm1997_reber,
+    lstm1997_tasks,
     reproduce,
 )
 from chainrule.experiments.base import Lab, Report
@@ -100,7 +101,7 @@ def test_a_lag_of_ten_is_bridged_by_the_rule_of_1997() -> None:
 
 def test_a_small_run_measures_everything_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = pytest.importorskip("matplotlib.figure")
-    monkeypatch.setattr(lstm1997, "TESTED", 20)
+    monkeypatch.setattr(lstm1997_tasks, "TESTED", 20)
     monkeypatch.setattr(lstm1997_reber, "KINDS", {RULE: "rule of 1997"})
     tasks = [order(2, 500, 0.5)]
     report = lstm1997.study(Lab(1, sweeps=1), tasks, 256)

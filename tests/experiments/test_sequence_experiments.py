@@ -94,6 +94,7 @@ def test_a_gpt_reads_more_than_the_characters_before() -> None:
 
 
 # -- both ------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(("name", "least"), [("lstm", 6), ("text", 9)])
 def test_small_runs_measure_everything_and_draw(
     name: str, least: int, monkeypatch: pytest.MonkeyPatch

@@ -501,7 +501,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "option of an activation": (
         lambda: nn.Tanh(dim=1),
         "TypeError",
-        "Activation.__init__() got an unexpected keyword argument 'dim'",
+        "OfFunction.__init__() got an unexpected keyword argument 'dim'",
     ),
     "cutoffs": (
         lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 10, [5, 3]),

@@ -228,7 +228,8 @@ def test_of_equal_scores_top_k_keeps_k() -> None:
 
 def test_temperatures_that_are_tiny_or_huge() -> None:
     def drawn(scores: list[float], **options) -> list[int]:
-        model = Fixed(scores)
+        model = Fixed([1.0])
+        model.scores = np.array(scores, "float32")
         found = models.generate(model, [[0]] * 500, 1, generator=cr.Generator(0), **options)
         return sorted(set(found.numpy()[:, 1].tolist()))
 

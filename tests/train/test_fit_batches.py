@@ -120,11 +120,41 @@ def test_fewer_rows_than_a_batch_that_must_be_full_are_no_training() -> None:
         "what does not: choose batch_size up to 5, or drop_last=False"
     )
     items = DataLoader(list(zip(X[:5], Y[:5], strict=True)), 8, drop_last=True)
-    with pytest.raises(DataError, match="no batch: drop_last=True, and its rows do not fill one"):
+    with pytest.raises(DataError, match="fit: 5 training rows do not fill one batch of batch_size"):
         trainer().fit(items, progress=False)
+    with pytest.raises(DataError) as error:
+        trainer().evaluate(items)
+    assert str(error.value) == (
+        "evaluate: 5 rows do not fill one batch of batch_size=8, and drop_last=True leaves out what"
+        " does not: choose batch_size up to 5, or drop_last=False"
+    )
+    assert items.drop_last
     with pytest.raises(DataError, match="fit: 5 training rows do not fill"):  # 3 are held out
         batches = Batches(X[:8], Y[:8], 8, drop_last=True)
         trainer().fit(batches, validation_split=0.4, progress=False)
+
+
+def test_evaluate_and_predict_leave_out_what_the_loader_does() -> None:
+    """As a loop over the loader would."""
+    t = trainer()
+    for loader in loaders(50, 16, False):
+        assert t.evaluate(loader) == t.evaluate(X[:48], Y[:48])
+        assert len(t.predict(loader)) == 48
+    for loader in loaders(50, 16, False):
+        t.fit(X, Y, 1, 16, validation_data=loader, progress=False)
+        assert t.history["val_loss"][-1] == pytest.approx(t.evaluate(loader)["loss"], rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:fit. the rows of the DataLoader were read once")
+def test_items_read_once_lose_other_rows_in_each_epoch() -> None:
+    """Also where a pass over the loader itself gives full batches only."""
+    net = nn.Sequential(nn.Linear(5, 1, bias=False))
+    t = cr.Trainer(net, nn.L1Loss(reduction="sum"), optim.SGD(net.parameters(), lr=1.0))
+    before, rows = net[0].weight.numpy().copy(), np.eye(5, dtype=np.float32)
+    items = [(row, np.full(1, 1e7, np.float32)) for row in rows]
+    t.fit(DataLoader(items, 4, shuffle=True, drop_last=True), epochs=60, progress=False)
+    counts = (net[0].weight.numpy() - before).ravel()
+    assert counts.sum() == pytest.approx(60 * 4) and counts.min() > 30
 
 
 def test_what_the_trainer_does_not_take() -> None:

@@ -13,6 +13,8 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.train import AUC, F1, Accuracy, Metric, TopKAccuracy
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype("f")
 Y = RNG.integers(0, 3, 60)

@@ -18,6 +18,8 @@ from chainrule.callbacks import (
 )
 from chainrule.errors import CheckpointError, DataError, OptionError, WriteError
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 3)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")

@@ -13,6 +13,8 @@ from chainrule import nn, optim
 from chainrule.errors import OptionError
 from chainrule.train import Callback
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype("float32")
 Y = (X.sum(1, keepdims=True) > 0).astype("float32")

@@ -17,6 +17,8 @@ from chainrule.errors import DataError, OptionError, ShapeError
 from chainrule.nn import functional as F
 from chainrule.train import Metric
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 RNG = np.random.default_rng(0)
 
 

@@ -89,6 +89,7 @@ def test_every_row_is_used_once_per_epoch_in_an_order_that_changes() -> None:
     assert all(sorted(o) == list(range(50)) for o in orders) and (orders[0] != orders[1]).any()
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_without_shuffle_the_rows_keep_their_order() -> None:
     trainer = classifier()
     history = trainer.fit(X, Y, epochs=1, batch_size=20, shuffle=False)
@@ -106,6 +107,7 @@ def test_without_shuffle_the_rows_keep_their_order() -> None:
     np.testing.assert_allclose(history["loss"], [sum(losses) / 50], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_evaluate_and_predict_in_batches_are_the_whole() -> None:
     trainer = classifier()
     logits = trainer.model(cr.tensor(X))
@@ -160,6 +162,7 @@ def test_regression_metrics_are_those_of_scikit_learn() -> None:
     assert found["r2"] == pytest.approx(sklearn.r2_score(target, p), rel=1e-5)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("shape", [(50,), (50, 1)])
 @pytest.mark.parametrize("kind", ["float32", "int64", "bool"])
 def test_binary_targets_of_any_shape_and_dtype(shape: tuple[int, ...], kind: str) -> None:
@@ -177,6 +180,7 @@ def test_binary_targets_of_any_shape_and_dtype(shape: tuple[int, ...], kind: str
     assert found["auc"] == pytest.approx(sklearn.roc_auc_score(truth, logits), abs=2e-3)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_a_probability_output_has_its_threshold_at_one_half() -> None:
     truth = X[:, 0] > 0
     model = nn.Sequential(net(1), nn.Sigmoid())
@@ -229,6 +233,7 @@ def test_own_metrics_as_function_and_class() -> None:
 
 
 # -- weights and accumulation ----------------------------------------------------------------------
+@pytest.mark.usefixtures("interpreted")
 def test_integer_weights_are_repeated_rows() -> None:
     counts = RNG.integers(0, 4, 50)
     weighted, repeated = classifier(), classifier()
@@ -240,6 +245,7 @@ def test_integer_weights_are_repeated_rows() -> None:
     np.testing.assert_allclose(weighted.history["loss"], repeated.history["loss"], rtol=1e-4)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_class_weights_are_sample_weights_by_class() -> None:
     by_class, by_row = classifier(), classifier()
     by_class.fit(X, Y, epochs=3, batch_size=16, class_weight={0: 1.0, 1: 2.0, 2: 5.0})
@@ -256,6 +262,7 @@ def test_weights_in_the_loss_give_a_right_mean_over_batches() -> None:
     assert trainer.evaluate(X, Y, batch_size=16)["loss"] == pytest.approx(whole, rel=1e-5)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("weight", [None, [1.0, 2.0, 5.0]])
 def test_accumulated_batches_are_one_large_batch(weight: list[float] | None) -> None:
     loss = nn.CrossEntropyLoss(weight=None if weight is None else np.array(weight, "float32"))
@@ -277,6 +284,7 @@ def test_a_summed_loss_is_summed_over_the_epoch() -> None:
 
 
 # -- inputs and outputs ----------------------------------------------------------------------------
+@pytest.mark.usefixtures("interpreted")
 def test_small_integers_stay_small_and_are_cast_in_the_step() -> None:
     pixels = RNG.integers(0, 256, (50, 6), dtype=np.uint8)
     trainer = classifier()
@@ -291,6 +299,7 @@ def test_small_integers_stay_small_and_are_cast_in_the_step() -> None:
     )
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_token_numbers_stay_integers() -> None:
     cr.manual_seed(0)
     model = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 3))
@@ -331,6 +340,7 @@ def test_several_inputs_outputs_and_losses(as_dict: bool) -> None:
     assert found["label"].shape == (50, 3) and found["size"].shape == (50, 2)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_a_training_step_of_ones_own() -> None:
     class Penalized(cr.Trainer):
         def training_step(self, batch: Any) -> Any:
@@ -350,6 +360,7 @@ def test_a_training_step_of_ones_own() -> None:
     trainer.fit(X, Y, epochs=2, batch_size=16)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_float64_models_get_float64_data() -> None:
     model = net().double()
     trainer = cr.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.01))
@@ -357,6 +368,7 @@ def test_float64_models_get_float64_data() -> None:
     assert trainer.predict(X).dtype == np.float64
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_dropout_only_in_training_and_modes_are_put_back() -> None:
     model = net(dropout=0.5)
     model.eval()
@@ -370,6 +382,7 @@ def test_dropout_only_in_training_and_modes_are_put_back() -> None:
 
 
 # -- validation, stopping, callbacks ---------------------------------------------------------------
+@pytest.mark.usefixtures("interpreted")
 def test_validation_measures_and_split_takes_the_last_rows() -> None:
     a, b = classifier(metrics=["accuracy"]), classifier(metrics=["accuracy"])
     one = a.fit(X, Y, epochs=2, batch_size=16, validation_split=0.2)
@@ -446,6 +459,7 @@ def test_fit_again_goes_on() -> None:
     assert len(second) == twice.epoch == 4 and second.history == once.history.history
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_the_history_goes_on_over_all_calls_and_after_load(tmp_path: Any) -> None:
     trainer = classifier()
     trainer.fit(X, Y, epochs=3, batch_size=len(X))  # noted by the program itself
@@ -501,6 +515,7 @@ def test_clipping_bounds_the_change() -> None:
         assert 0 < np.linalg.norm(change) <= 1.01e-3 or abs(change).max() <= 1.01e-4
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_progress_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     classifier(metrics=["accuracy"]).fit(X, Y, epochs=2, batch_size=16, progress=True)
     lines = capsys.readouterr().err.splitlines()
@@ -535,6 +550,7 @@ def test_an_average_of_the_weights_is_kept_inside_the_step() -> None:
     assert not np.allclose(start, expected)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_data_frames_are_arrays(library: str, tmp_path: Path) -> None:
     frames = pytest.importorskip(library)
@@ -561,6 +577,7 @@ def test_data_frames_are_arrays(library: str, tmp_path: Path) -> None:
     assert written["epoch"].to_list() == [1, 2]
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_metrics_of_two_outputs_are_those_of_scikit_learn() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     model = net(2)

@@ -10,6 +10,7 @@ import click
 from ..errors import OptionError
 from ..estimators.table_model import TableModel
 from ..estimators.text_model import TextModel
+from ..plot import check_matplotlib
 from .model_kinds import loaded, refuse_options
 from .output import data, print_json, progress
 from .tables import opened, table_options
@@ -28,11 +29,13 @@ from .tables import opened, table_options
 def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Measure MODEL on FILE: a table with the target's column, images in folders of classes,
     sequences with labels (of IDX, CIFAR and NPZ files in two parts, those for tests), or a text."""
+    if figure is not None:
+        check_matplotlib("--figure needs")
     net = loaded(model)
     found: dict[str, Any]
     if isinstance(net, TableModel):
         table = opened(file, options)
-        metrics = net.measure(table)
+        metrics = net.evaluate(table)
         found = {"rows": table.rows}
         if figure is not None:
             net.draw(figure, table)

@@ -11,6 +11,8 @@ import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from ..errors import MissingExtraError
+from ..plot import check_matplotlib
 from .printable import printable
 
 
@@ -34,6 +36,16 @@ def data() -> Console:
 def progress() -> Console:
     """The console for what happens meanwhile."""
     return _Console(stderr=True, highlight=False)
+
+
+def can_draw() -> bool:
+    """Whether there can be figures; if not, one line says before any work how to get them."""
+    try:
+        check_matplotlib()
+    except MissingExtraError as missing:
+        progress().print(f"note: no figure: {missing}", markup=False, soft_wrap=True)
+        return False
+    return True
 
 
 def json_text(value: Any) -> str:

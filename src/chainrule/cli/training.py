@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from ..core.host.whole_file import check_place, check_writable
-from ..errors import MissingExtraError, OptionError, WriteError
+from ..errors import OptionError, WriteError
 from ..estimators.learning import LearningOptions
 from ..estimators.net_model import NetModel
 from ..estimators.network import OPTIMIZERS
@@ -24,7 +24,7 @@ from ..runtime.threads import MOST_THREADS, set_num_threads
 from ..train import Callback, Checkpoint
 from ..train.interrupt import interrupts
 from .live import LiveCurve
-from .output import data, print_json, progress
+from .output import can_draw, data, print_json, progress
 
 
 def configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -72,7 +72,7 @@ def places(
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: the folder {str(out.parent)!r} does not exist")
     check_writable(out)
-    picture = out.with_suffix(".png") if figure else None
+    picture = out.with_suffix(".png") if figure and can_draw() else None
     if picture:
         check_place(picture)
     return out, picture
@@ -103,7 +103,7 @@ def drawn(model: TableModel | NetModel, path: Path) -> Path | None:
         return None
     try:
         return model.draw(path)
-    except (MissingExtraError, WriteError) as error:
+    except WriteError as error:
         progress().print(f"note: no figure: {error}", markup=False, soft_wrap=True)
         return None
 

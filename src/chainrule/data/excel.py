@@ -21,12 +21,12 @@ logging.getLogger("fastexcel").addHandler(logging.NullHandler())
 
 def open_excel(path: Path, header: bool = True) -> FrameSource:
     """The first sheet of a workbook; DataError with the reason if it cannot be read."""
-    nw, pl = extra("narwhals", f"reading {path.name}"), extra("polars", f"reading {path.name}")
     if importlib.util.find_spec("fastexcel") is None:
         raise MissingExtraError(
             f"reading {path.name} needs fastexcel: pip install 'chainrule[excel]' (or save the "
             "sheet as .csv)"
         )
+    nw, pl = extra("narwhals", f"reading {path.name}"), extra("polars", f"reading {path.name}")
     _check_size(path)
     try:
         frame: Any = pl.read_excel(path, engine="calamine", has_header=header)

@@ -129,7 +129,7 @@ class TableModel:
         self._take(found)
         other = chosen.test if found.other else None
         if other is not None:
-            self.test_metrics = self.measure(other)
+            self.test_metrics = self.evaluate(other)
             self.test_baseline = self._measure(other, found.constant)[0]
             self.notes = found.notes
         if self.interrupted:
@@ -170,7 +170,7 @@ class TableModel:
         """Accuracy, or R²; ``target``: its values, where they are no column of ``data``."""
         if Labels.are(target, data):
             data, _, _ = joined(data, target, self.preprocessor.target_names[0])
-        measures = self.measure(data)
+        measures = self.evaluate(data)
         return measures["accuracy" if self.preprocessor.classes else "r2"]
 
     @property
@@ -236,10 +236,13 @@ class TableModel:
         parts = list(self.predictions(source, proba))
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
-    def measure(self, data: Any) -> dict[str, float]:
+    def evaluate(self, data: Any) -> dict[str, float]:
         """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
         unit. Rows without a target are left out."""
         return self._measure(data)[0]
+
+    measure = evaluate
+    """The same: what `evaluate` was called before."""
 
     def importances(self, data: Any) -> dict[str, float]:
         """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if the

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..plot import hinton
 from .base import Experiment, Lab, Report, bits
-from .figures import solved_curves
+from .figures import shortcut_net, solved_curves
 from .networks import layered
 from .replicas import Runs
 
@@ -91,18 +90,7 @@ def draw(figure: Any, runs: dict[str, Runs]) -> None:
     r = runs[SETTINGS[1][0]]
     seeds = np.flatnonzero(r.solved)
     if len(seeds):
-        w = {k: v[seeds[0]] for k, v in r.weights.items()}
-        hidden = np.concatenate([w["W1"].T, np.full((3, 3), np.nan), w["b1"][:, None]], axis=1)
-        output = np.concatenate([w["S"].T, w["W2"].T, w["b2"][:, None]], axis=1)
-        hinton(
-            np.concatenate([hidden, output]),
-            left,
-            rows=("hidden 1", "hidden 2", "hidden 3", "4s", "2s", "1s"),
-            columns=("a 2s", "a 1s", "b 2s", "b 1s", "h1", "h2", "h3", "bias"),
-            numbers=1,
-            holes=True,
-        )
-        left.set_title(f"4-3-3 with shortcuts, seed {seeds[0]}", fontsize=9)
+        shortcut_net(left, r, int(seeds[0]), ("4s", "2s", "1s"), ("a 2s", "a 1s", "b 2s", "b 1s"))
     solved_curves(right, {k: v for k, v in runs.items() if v.solved.any()}, 8000)
 
 

@@ -1,12 +1,13 @@
-"""Curves of many seeds."""
+"""Curves of many seeds, and the weights of one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..plot import COLOURS
+from ..plot import COLOURS, hinton
 
 
 def solved_curves(axes: Any, runs: dict[str, Any], limit: int) -> None:
@@ -28,3 +29,20 @@ def solved_curves(axes: Any, runs: dict[str, Any], limit: int) -> None:
     axes.grid(alpha=0.3)
     if runs:
         axes.legend(fontsize=8)
+
+
+def shortcut_net(
+    axes: Any, runs: Any, seed: int, outputs: Sequence[str], inputs: Sequence[str]
+) -> None:
+    """The weights of one 4-3-3 net with shortcuts, by the names of its inputs and outputs."""
+    w = {k: v[seed] for k, v in runs.weights.items()}
+    hidden = np.concatenate([w["W1"].T, np.full((3, 3), np.nan), w["b1"][:, None]], axis=1)
+    output = np.concatenate([w["S"].T, w["W2"].T, w["b2"][:, None]], axis=1)
+    rows, columns = (
+        ("hidden 1", "hidden 2", "hidden 3", *outputs),
+        (*inputs, "h1", "h2", "h3", "bias"),
+    )
+    hinton(
+        np.concatenate([hidden, output]), axes, rows=rows, columns=columns, numbers=1, holes=True
+    )
+    axes.set_title(f"4-3-3 with shortcuts, seed {seed}", fontsize=9)

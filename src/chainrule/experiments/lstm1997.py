@@ -69,8 +69,7 @@ def study(lab: Lab, tasks: list[Task], strings: int) -> Report:
             nets = Online([net_of(task, kind, s) for s in range(seeds)], task.of_seed, task.rate)
             limit = task.limit if rule else int(seen[task.title][RULE].seen[-1])
             criteria = [met for _, met in task.criteria]
-            test = task.draw(TESTED, 777_777)
-            found = course(lab, f"{task.title}, {kind}", nets, criteria, test, limit)
+            found = course(lab, f"{task.title}, {kind}", nets, criteria, task.test(), limit)
             seen[task.title][kind] = found
             compare(report, task, kind, found)
     report.figures["lstm-1997"] = lambda figure: draw(figure, tasks[:5], seen, reader)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..plot import hinton
 from .base import Experiment, Lab, Report, bits
-from .figures import solved_curves
+from .figures import shortcut_net, solved_curves
 from .networks import layered
 from .replicas import Runs, outputs
 
@@ -90,18 +89,8 @@ def draw(figure: Any, first: Runs, runs: dict[str, Runs]) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     if first.solved.any():
         seed = int(np.where(first.solved, dedicated(first).sum(1), -1).argmax())
-        w = {k: v[seed] for k, v in first.weights.items()}
-        hidden = np.concatenate([w["W1"].T, np.full((3, 3), np.nan), w["b1"][:, None]], axis=1)
-        output = np.concatenate([w["S"].T, w["W2"].T, w["b2"][:, None]], axis=1)
-        hinton(
-            np.concatenate([hidden, output]),
-            left,
-            rows=("hidden 1", "hidden 2", "hidden 3", "out 1", "out 2", "out 3"),
-            columns=("negate", "bit 1", "bit 2", "bit 3", "h1", "h2", "h3", "bias"),
-            numbers=1,
-            holes=True,
-        )
-        left.set_title(f"4-3-3 with shortcuts, seed {seed}", fontsize=9)
+        outs, ins = ("out 1", "out 2", "out 3"), ("negate", "bit 1", "bit 2", "bit 3")
+        shortcut_net(left, first, seed, outs, ins)
     solved_curves(right, {k: v for k, v in runs.items() if v.solved.any()}, 8000)
 
 

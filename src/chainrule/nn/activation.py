@@ -26,6 +26,9 @@ class Activation(OfFunction):
     dies: ClassVar[bool] = False
     """Whether it is 0, and flat, for every negative number: such a unit does not learn."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
 
 class _InPlace(Activation):
     """One that takes PyTorch's ``inplace``, and does nothing with it."""

@@ -1,6 +1,7 @@
 """Figures: one palette, Hinton diagrams, curves, pictures. Needs matplotlib (extra ``figures``)."""
 
 from .canvas import Draw as Draw
+from .canvas import check_matplotlib as check_matplotlib
 from .canvas import draw_to as draw_to
 from .canvas import matplotlib_of as matplotlib_of
 from .canvas import save_figure as save_figure

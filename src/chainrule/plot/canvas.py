@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,20 @@ def matplotlib_of(who: str = "figures need") -> Any:
         import matplotlib.figure
         import matplotlib.patches
     except ImportError:
-        raise MissingExtraError(f"{who} matplotlib: pip install 'chainrule[figures]'") from None
+        raise _missing(who) from None
     return matplotlib
+
+
+def _missing(who: str) -> MissingExtraError:
+    return MissingExtraError(f"{who} matplotlib: pip install 'chainrule[figures]'")
+
+
+def check_matplotlib(who: str = "figures need") -> None:
+    """Raises the MissingExtraError of `matplotlib_of`, before any work, without importing it."""
+    name = "matplotlib"
+    there = sys.modules[name] if name in sys.modules else importlib.util.find_spec(name)
+    if there is None:
+        raise _missing(who)
 
 
 def save_figure(figure: Any, path: str | Path, **options: Any) -> Path:

@@ -10,8 +10,9 @@ from ..core import graph as g
 from ..errors import GradientError, ShapeError
 from ..habits import answers_of
 from ..runtime import realize as rt
+from .backward import cotangent_of, differentiable
 from .capture import active
-from .value import Tensor, Value, differentiable, make
+from .value import Tensor, Value, make
 
 
 def grad(
@@ -45,7 +46,7 @@ def grad(
                 f"autograd.grad: input {i} does not require a gradient; make it with"
                 " requires_grad=True, or call x.requires_grad_() before it is used"
             )
-    cotangents = [y._cotangent(c).node for y, c in zip(ys, given, strict=True)]
+    cotangents = [cotangent_of(y, c).node for y, c in zip(ys, given, strict=True)]
     roots, nodes = [y.node for y in ys], [x.node for x in xs]
     found = reverse.gradients(roots, cotangents, nodes)
     if None in found:

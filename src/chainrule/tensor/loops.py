@@ -17,11 +17,12 @@ from ..core import graph as g
 from ..core.node import Node
 from ..errors import CompileError, OptionError, ShapeError
 from ..runtime import realize as rt
+from .backward import depends_on_leaf
 from .capture import active
 from .pytree import LEAF, NOTHING, Structure, flatten, unflatten
 from .ranges import settle
 from .transform import tracing
-from .value import Tensor, Value, as_tensor, depends_on_leaf, make, use
+from .value import Tensor, Value, as_tensor, make, use
 
 
 def scan(

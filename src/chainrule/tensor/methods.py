@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .backward import backward as _backward
 from .ops import (
     contract,
     cumulative,
@@ -21,6 +22,7 @@ class Methods(Value):
 
     __slots__ = ()
 
+    backward = _backward
     exp = elementwise.exp
     expm1 = elementwise.expm1
     log = elementwise.log

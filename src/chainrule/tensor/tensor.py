@@ -141,8 +141,21 @@ class Tensor(Methods):
             )
         return function(*inputs)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        given: dict[str, Any] = {
+            "max_version": max_version,
+            "dl_device": dl_device,
+            "copy": copy,
+        }
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self.numpy().__dlpack__(stream=stream, **asked)
 
     def __dlpack_device__(self) -> Any:
         return (1, 0)

@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
-from ..autodiff import reverse
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.host.memory import aligned
 from ..core.host.plain import plain_numbers
-from ..core.node import Array, Node, Shape, reachable
+from ..core.node import Array, Node, Shape
 from ..errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
 from .capture import Capture, active, user_line
@@ -144,8 +143,8 @@ class Value:
             self._view.root._read()  # whose graph is not needed any more
         node = self.node
         if node not in rt.values:
-            rt.require_value([node], _no_value_message)
-            rt.realize([node], _is_held)
+            rt.require_value([node], no_value_message)
+            rt.realize([node], is_held)
         array = rt.values[node]
         settled = self._array is not None or self._requires_grad or array.flags.writeable
         if not (settled or self._view is not None) and active.capture is None:
@@ -154,7 +153,7 @@ class Value:
 
     def _forbid_in_capture(self, capture: Capture) -> None:
         if (self._is_outside() and self._view is None) or rt.purpose_of([self.node]) is not None:
-            raise CompileError(_no_value_message(capture.name))
+            raise CompileError(no_value_message(capture.name))
 
     def _storage(self) -> Array:
         """The array of a tensor that programs read: C-contiguous."""
@@ -387,13 +386,8 @@ class Value:
         """Whether it was made by the user, not computed from tensors that require a gradient."""
         if not self._requires_grad or self._array is not None:
             return True
-        owner = _owners.get(self._node) if self._node is not None else None
-        return (
-            owner is not None
-            and owner() is self
-            and self._node is not None
-            and self._node.op == "input"
-        )
+        node = self._node
+        return node is not None and owner_of(node) is self and node.op == "input"
 
     @property
     def requires_grad(self) -> bool:
@@ -469,86 +463,6 @@ class Value:
         else:
             self._grad = value
 
-    def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
-    ) -> None:
-        """Back-propagate: add d self / d leaf to ``.grad`` of every leaf that requires a gradient.
-
-        ``gradient`` (of this tensor's shape) is needed unless the tensor is a scalar.
-        ``create_graph``: the gradients can be differentiated again. Raises GradientError where
-        there is nothing to do.
-
-        >>> import chainrule as cr
-        >>> w = cr.tensor([1.0, 2.0], requires_grad=True)
-        >>> (w * w).sum().backward()
-        >>> w.grad
-        tensor([2., 4.])
-        """
-        retain = create_graph if retain_graph is None else retain_graph
-        cotangent = self._cotangent(gradient)
-        root = self.node
-        found = {n: owner for n in reachable([root]) if (owner := _owners.get(n)) is not None}
-        leaves = [(n, tensor) for n, owner in found.items() if (tensor := owner()) is not None]
-        leaves = [(n, tensor) for n, tensor in leaves if tensor._requires_grad]
-        self._forbid_foreign_graph(leaves)
-        grads = reverse.gradients([root], [cotangent.node], [n for n, _ in leaves])
-        flat = differentiable(root) if None in grads else set()  # what has slope 0 gets zeros
-        reached = [
-            (t, g.zeros_like(leaf) if n is None else n)
-            for (leaf, t), n in zip(leaves, grads, strict=True)
-            if n is not None or leaf in flat
-        ]
-        if active.capture is None and not create_graph:
-            rt.require_value([root, cotangent.node], _no_value_message)
-            rt.realize([root, *(n for _, n in reached)], _is_held)
-        self._spent = self._spent or not retain
-        for tensor, node in reached:
-            new = make(node, requires_grad=create_graph)
-            old = tensor.grad
-            if old is not None:
-                new = make(
-                    g.add(old.node, new.node), requires_grad=create_graph or old.requires_grad
-                )
-            if active.capture is None and not create_graph:
-                new._read()
-            tensor.grad = new
-
-    def _cotangent(self, gradient: Any) -> Value:
-        if not self._requires_grad:
-            raise GradientError(
-                "backward: this tensor does not depend on any tensor with requires_grad=True"
-                " (was it computed under no_grad, detached, or returned by a compiled function?)"
-            )
-        if self._spent:
-            raise GradientError(
-                "backward was already called on this tensor; to call it again, say"
-                " backward(retain_graph=True) the first time"
-            )
-        if gradient is None:
-            if self.shape != () and self.node.size != 1:
-                raise GradientError(
-                    f"backward needs a scalar, this tensor has shape {self.shape}:"
-                    " reduce it with .sum() or .mean(), or pass gradient="
-                )
-            return make(g.ones_like(self.node))
-        cotangent = as_tensor(gradient, self.dtype)
-        if cotangent.shape != self.shape:
-            raise ShapeError(
-                f"backward: the tensor has shape {self.shape}, gradient= has {cotangent.shape}"
-            )
-        return make(use(cotangent, self.dtype))
-
-    @staticmethod
-    def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
-        for _, tensor in leaves:
-            if tensor._is_outside() and not tensor.is_leaf:
-                raise GradientError(
-                    f"backward inside a compiled function reaches a tensor of shape {tensor.shape} "
-                    "that was"
-                    " computed outside from tensors that require a gradient; compute it inside, or "
-                    "detach it"
-                )
-
 
 if not TYPE_CHECKING:
     Tensor = Value  # for annotations
@@ -565,11 +479,13 @@ def _passed_on(cotangent: Node, out: Node, old: Node) -> list[Node | None]:
     return [cotangent]  # the rule of `Value._unnoticed`
 
 
-def _is_held(node: Node) -> bool:
+def is_held(node: Node) -> bool:
+    """Whether a tensor holds the node, so that its value is worth remembering."""
     return node.id in _held
 
 
-def _no_value_message(purpose: str) -> str:
+def no_value_message(purpose: str) -> str:
+    """What to say where a tensor has no value yet, or none any more."""
     if purpose == rt.ENDED:
         return (
             f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap "
@@ -645,33 +561,10 @@ def register_leaf(node: Node, tensor: Value) -> None:
     _owners[node] = weakref.ref(tensor)
 
 
-def depends_on_leaf(node: Node) -> bool:
-    """Whether a gradient flows from ``node`` to a tensor that requires one."""
-    seen: set[Node] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if n in seen or n.dtype.kind != "f" or n.op == "stop_gradient":
-            continue
-        seen.add(n)
-        owner = _owners.get(n)
-        tensor = owner() if owner is not None else None
-        if tensor is not None and tensor._requires_grad:
-            return True
-        stack.extend(n.inputs)
-    return False
-
-
-def differentiable(root: Node) -> set[Node]:
-    """The nodes from which ``root`` is computed in floats, without `stop_gradient` between."""
-    seen: set[Node] = set()
-    stack = [root]
-    while stack:
-        n = stack.pop()
-        if n not in seen and n.dtype.kind == "f" and n.op != "stop_gradient":
-            seen.add(n)
-            stack.extend(n.inputs)
-    return seen
+def owner_of(node: Node) -> Value | None:
+    """The tensor whose leaf ``node`` is."""
+    owner = _owners.get(node)
+    return owner() if owner is not None else None
 
 
 def use(value: Value, dtype: DType | None = None) -> Node:

@@ -23,7 +23,16 @@ import numpy as np
 
 from ..changes import Table, Versioned
 from ..value import Value
-from .names import PACKAGE, Names, is_library, library_names, names_in, names_of_method, own_names
+from .names import (
+    PACKAGE,
+    Names,
+    is_library,
+    library_names,
+    machinery,
+    names_in,
+    names_of_method,
+    own_names,
+)
 from .watch import PLAIN, Found, Get, Place, Watch
 
 MANY_ITEMS = 4096
@@ -100,7 +109,7 @@ class _Walk:
     def visit(self, value: Any, name: str | None = None) -> None:
         """Note what the names in code can reach from ``value``, which is called ``name``."""
         kind = type(value)
-        if isinstance(value, PLAIN):
+        if isinstance(value, (*PLAIN, Watch)):  # what was noted is nothing to note
             return
         if isinstance(value, Value):
             for attribute in ("_requires_grad", "dtype"):
@@ -287,7 +296,9 @@ class _Walk:
             if self.names.asked_for:
                 self.number(value, type(value).__name__, told)
             unwatched = getattr(type(value), "_unwatched_", ())
-            for name in [*entries] if self.names.any_attribute else sorted(names & entries.keys()):
+            cls: Any = type(value)
+            any_name = {*entries} - machinery(cls) if self.names.any_attribute else set()
+            for name in sorted((names & entries.keys()) | any_name):
                 if name not in _OWN and name not in unwatched:
                     label = f"{type(value).__name__}.{name}"
                     if not is_library(type(value).__module__):

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..changes import Versioned
+
 PACKAGE = __name__.split(".", 1)[0]
 
 WHOLE = ("whole", "")
@@ -182,6 +184,18 @@ def _read_by(kind: Any) -> set[str]:
         if isinstance(function, types.FunctionType):
             found |= attributes_in(function.__code__) | getattr(function, "options", set())
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def machinery(cls: Any) -> frozenset[str]:
+    """The attributes in which the classes of this library that ``cls`` is made from keep their own
+    affairs: all that their code names. None of modules and optimizers, which say what changes."""
+    kinds = [k for k in cls.__mro__ if str(k.__module__).split(".", 1)[0] == PACKAGE]
+    if Versioned in kinds:
+        return frozenset()
+    parts = (v.fget if isinstance(v, property) else v for k in kinds for v in vars(k).values())
+    codes = (f.__code__ for f in parts if isinstance(f, types.FunctionType))
+    return frozenset().union(*(code.co_names for code in codes))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -70,6 +70,7 @@ class Found:
         self.places: list[tuple[Place, str]] = []  # of the values
         self.names: dict[int, frozenset[str]] = {}  # of the entries whose number is a value
         self.containers: list[tuple[Place, str]] = []
+        self.sizes: list[int] = []  # of the containers
 
     def value(self, get: Get, key: Any, value: Any, place: Place, label: str) -> None:
         """Note a value."""
@@ -84,6 +85,7 @@ class Found:
     def container(self, view: Any, place: Place, label: str) -> None:
         """Note the items of a container (of a dict: of one of its views)."""
         self.views += [view, _END]
+        self.sizes.append(len(view))
         self.items += [*view, *_END]
         self.containers.append((place, label))
 
@@ -112,14 +114,14 @@ class Found:
                 yield self.places[i]
             elif now is not before:
                 self.values[i] = _Settled(get, before), key, before
-        start, ends = 0, [i for i, item in enumerate(self.items) if item is _END[0]]
-        for view, noted, end in zip(self.views[::2], self.containers, ends, strict=True):
-            now, before = [*view], self.items[start:end]
-            if len(now) != len(before) or not all(map(same, now, before)):
+        start = 0
+        for view, noted, size in zip(self.views[::2], self.containers, self.sizes, strict=True):
+            now, before = [*view], self.items[start : start + size]
+            if len(now) != size or not all(map(same, now, before)):
                 yield noted
             else:
-                self.items[start:end] = now
-            start = end + 1
+                self.items[start : start + size] = now
+            start += size + 1
 
 
 def _names(entries: Mapping[str, Any]) -> frozenset[str]:

@@ -104,7 +104,7 @@ def dot(a: Any, b: Any) -> Tensor:
 
 
 def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
-    """Σ aᵢ bᵢ along ``axis``.
+    """Σ aᵢ bᵢ along ``axis``, in the dtype of the products.
 
     >>> import chainrule as cr
     >>> cr.vecdot([[1.0, 2.0], [0.0, 1.0]], [3.0, 4.0])
@@ -117,7 +117,8 @@ def vecdot(a: Any, b: Any, axis: int = -1) -> Tensor:
             f"vecdot along axis {axis}: shapes {x.shape} and {y.shape} need this axis of equal"
             " length"
         )
-    return sum(multiply(x, y), axis)
+    product = multiply(x, y)
+    return sum(product, axis, dtype=product.dtype)
 
 
 def outer(a: Any, b: Any) -> Tensor:

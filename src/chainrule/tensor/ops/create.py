@@ -298,7 +298,8 @@ def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None, device: Any
     check_device(device)
     shape = (n, n if m is None else m)
     rows, columns = g.iota(shape, 0, dt.int64), g.iota(shape, 1, dt.int64)
-    on = g.eq(g.sub(columns, rows), g.full(shape, k, dt.int64))
+    outside = max(*shape, 1)  # where a diagonal has no element any more
+    on = g.eq(g.sub(columns, rows), g.full(shape, min(max(k, -outside), outside), dt.int64))
     return make(g.cast(on, _dtype(dtype)))
 
 

@@ -239,6 +239,8 @@ def repeat(
         wide = g.broadcast(apart, (*s[: along + 1], repeats, *s[along + 1 :]))
         return make(g.reshape(wide, (*s[:along], s[along] * repeats, *s[along + 1 :])), tensor)
     counts = [int(r) for r in repeats]
+    if len(counts) == 1:  # for all
+        return repeat(tensor, counts[0], along)
     if len(counts) != tensor.shape[along]:
         raise ShapeError(
             f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}"

@@ -156,7 +156,17 @@ def var(
     return make(g.div(total, g.full(total.shape, count, total.dtype)), tensor)
 
 
-def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
+def std(
+    x: Any,
+    axis: Axis = None,
+    *,
+    dim: Axis = None,
+    keepdims: Keep = None,
+    keepdim: Keep = None,
+    ddof: float = 0,
+    correction: float | None = None,
+    unbiased: bool | None = None,
+) -> Tensor:
     """√var; arguments as for `var` (``ddof`` is 0 unless you say otherwise). Where all numbers are
     equal its gradient is 0.
 
@@ -166,7 +176,8 @@ def std(x: Any, axis: Axis = None, **options: Any) -> Tensor:
     >>> cr.std([1.0, 3.0, 5.0, 7.0], ddof=1)
     tensor(2.582)
     """
-    variance = var(x, axis, **options)
+    axis, keepdims = pick("std", axis, dim, keepdims, keepdim)
+    variance = var(x, axis, keepdims=keepdims, ddof=ddof, correction=correction, unbiased=unbiased)
     return make(el.root_of_sum(use(variance)), variance)
 
 
@@ -186,6 +197,18 @@ def _extreme(
     if builtins.any(node.shape[a] == 0 for a in axes):
         raise ShapeError(f"{name} over an empty axis has no value: shape {node.shape}, axis {axis}")
     return make(_reduced(node, axes, keepdims, reduce), tensor)
+
+
+def _with_positions(
+    name: str, x: Any, axis: Axis, dim: int, keepdims: Keep, keepdim: Keep, place: Any
+) -> Extreme:
+    axis, keepdims = pick(name, axis, dim, keepdims, keepdim)
+
+    def first(node: Node, axes: Sequence[int]) -> Node:
+        return el.first_extreme(node, axes[0], largest=name == "max")
+
+    values = _extreme(name, x, axis, None, keepdims, None, first)
+    return Extreme(values, place(x, dim, keepdims=keepdims))
 
 
 def amax(
@@ -231,13 +254,7 @@ def max(
     """
     if dim is None:
         return amax(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("max", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=True)
-
-    values = _extreme("max", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmax(x, dim, keepdims=keepdims))
+    return _with_positions("max", x, axis, dim, keepdims, keepdim, argmax)
 
 
 def min(
@@ -257,13 +274,7 @@ def min(
     """
     if dim is None:
         return amin(x, axis, keepdims=keepdims, keepdim=keepdim)
-    axis, keepdims = pick("min", axis, dim, keepdims, keepdim)
-
-    def first(node: Node, axes: Sequence[int]) -> Node:
-        return el.first_extreme(node, axes[0], largest=False)
-
-    values = _extreme("min", x, axis, None, keepdims, None, first)
-    return Extreme(values, argmin(x, dim, keepdims=keepdims))
+    return _with_positions("min", x, axis, dim, keepdims, keepdim, argmin)
 
 
 def argmax(

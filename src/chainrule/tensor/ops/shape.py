@@ -286,7 +286,7 @@ def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
     """All arguments in their common shape.
 
     >>> import chainrule as cr
-    >>> [t.shape for t in cr.broadcast_arrays(cr.ones(3, 1), cr.ones(4))]
+    >>> [t.shape for t in cr.broadcast_tensors(cr.ones(3, 1), cr.ones(4))]
     [(3, 4), (3, 4)]
     """
     tensors = [as_tensor(x) for x in xs]
@@ -294,7 +294,14 @@ def broadcast_tensors(*xs: Any) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
-broadcast_arrays = broadcast_tensors
+def broadcast_arrays(*xs: Any) -> list[Tensor]:
+    """`broadcast_tensors` as a list, the Array API's function.
+
+    >>> import chainrule as cr
+    >>> [t.shape for t in cr.broadcast_arrays(cr.ones(3, 1), cr.ones(4))]
+    [(3, 4), (3, 4)]
+    """
+    return list(broadcast_tensors(*xs))
 
 
 # -- edges and directions --------------------------------------------------------------------------

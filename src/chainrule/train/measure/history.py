@@ -69,6 +69,7 @@ class ByEpoch:
             if len(axes.get_legend_handles_labels()[0]) > 1:
                 axes.legend(fontsize=8)
             axes.set(xlabel="epoch", ylabel=name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
         return save_figure(figure, path, dpi=160)
 

@@ -14,7 +14,7 @@ from ...tensor.ops.create import asarray
 from ...tensor.value import Value
 from .arrays import Arrays, arrays_of, check_same_rows, labels_that_count, mean_one, row_weights
 from .by_length import ByLength
-from .sequences import Padded
+from .sequences import Padded, StepTargets
 
 EVALUATION_BATCH = 1024
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
@@ -69,7 +69,7 @@ class Dataset:
     @property
     def keyed(self) -> bool:
         """Whether steps read the key of the epoch: for its order, or what is done to examples."""
-        return self.steps > 1 or self.augment is not None
+        return self.batch < self.rows or self.augment is not None
 
     def group_by_length(self) -> None:
         """Take sequences of similar length in one batch, if there are several batches."""
@@ -165,7 +165,8 @@ def training_data(
     if group_by_length:
         data.group_by_length()
     if validation_data is not None:
-        validation = _validation_data(dtype, validation_data, data, measured, ignore_index)
+        padded = isinstance(x, Padded), isinstance(y, StepTargets)
+        validation = _validation_data(dtype, validation_data, data, measured, ignore_index, padded)
     if group_by_length and validation is not None:
         validation.group_by_length()
     return data, validation
@@ -183,9 +184,15 @@ def _cut(rows: int, share: float) -> int:
 
 
 def _validation_data(
-    dtype: DType, given: Any, data: Dataset, batch: int, ignore_index: int | None
+    dtype: DType,
+    given: Any,
+    data: Dataset,
+    batch: int,
+    ignore_index: int | None,
+    padded: tuple[bool, bool],
 ) -> Dataset:
-    """The user's own validation data, of the same kind as the training data."""
+    """The user's own validation data, of the same kind as the training data. ``padded``: whether x
+    and y are lists of sequences, the longest of which may have another length here."""
     parts = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(parts) not in (2, 3):
         kind = type(given).__name__
@@ -194,9 +201,11 @@ def _validation_data(
     xv, yv, weights = (*parts, None)[:3]
     found = evaluation_data(where, dtype, xv, yv, weights, batch, ignore_index)
     assert data.y is not None and found.y is not None
-    for own, other, name in ((data.x, found.x, "x"), (data.y, found.y, "y")):
+    pairs = ((data.x, found.x, "x", padded[0]), (data.y, found.y, "y", padded[1]))
+    for own, other, name, steps in pairs:
         for a, b, label in zip(own.arrays, other.arrays, other.names, strict=False):
-            if a.shape[1:] != b.shape[1:] and data.augment is None:
+            same = a.shape[1 + steps :] == b.shape[1 + steps :] and a.ndim == b.ndim
+            if not same and data.augment is None:
                 raise DataError(
                     f"{where}: {label} has rows of shape {b.shape[1:]}, the training {name} "
                     f"{a.shape[1:]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ...data.batches import Augmentation, Batches, TextBatches
 from ...errors import DataError, DTypeError, OptionError
 from ...habits import user_level
+from ...tensor.pytree import flatten, unflatten
 from ...tensor.value import Value
 from ...utils.data import Subset, _rows_at_once
 
@@ -38,7 +40,26 @@ def gives_batches(data: Any) -> bool:
 
 
 def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
-    """All rows of a loader, read once. In ``training``, a UserWarning if passes may differ."""
+    """All rows of a loader, read once. With ``training``, a UserWarning where each pass over it may
+    give other rows; otherwise ``drop_last`` leaves out those behind its last full batch."""
+    rows = _all_rows(where, loader, training)
+    return rows if training or not rows.drop_last else _full_batches(where, rows)
+
+
+def _full_batches(where: str, rows: Rows) -> Rows:
+    """What a pass in order gives of these rows where a smaller last batch is left out."""
+    leaves, structure = flatten((rows.x, rows.y))
+    count, size = len(leaves[0]), rows.batch or 1
+    if count < size:
+        raise DataError(
+            f"{where}: {count} rows do not fill one batch of batch_size={size}, and drop_last=True"
+            f" leaves out what does not: choose batch_size up to {count}, or drop_last=False"
+        )
+    x, y = unflatten(structure, [leaf[: count - count % size] for leaf in leaves])
+    return rows._replace(x=x, y=y)
+
+
+def _all_rows(where: str, loader: Any, training: bool) -> Rows:
     kind = type(loader).__name__
     if isinstance(loader, Batches):
         return _of_batches(where, loader)
@@ -112,12 +133,25 @@ def _at_once(loader: Any) -> list[Any] | None:
     return None
 
 
+@contextmanager
+def _whole(loader: Any) -> Iterator[None]:
+    """A loader that leaves out nothing, for a while: what is left out, the reader says."""
+    chooses = getattr(loader, "batch_sampler", None) or loader
+    if not getattr(chooses, "drop_last", False):
+        yield
+        return
+    chooses.drop_last = False
+    try:
+        yield
+    finally:
+        chooses.drop_last = True
+
+
 def _joined(where: str, kind: str, loader: Any) -> list[Any]:
-    batches = [list(b) if isinstance(b, tuple | list) else [b] for b in loader]
+    with _whole(loader):
+        batches = [list(b) if isinstance(b, tuple | list) else [b] for b in loader]
     if not batches:
-        few = getattr(loader, "drop_last", False)
-        why = f"drop_last=True, and its rows do not fill one of batch_size={loader.batch_size}"
-        raise DataError(f"{where}: the {kind} gives no batch: {why if few else 'it has no rows'}")
+        raise DataError(f"{where}: the {kind} gives no batch: it has no rows")
     if len({len(b) for b in batches}) > 1 or len(batches[0]) > 2:
         raise DTypeError(
             f"{where}: a batch of the {kind} has {len(batches[0])} parts; (x, y) is expected, where"

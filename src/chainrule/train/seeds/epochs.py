@@ -146,6 +146,7 @@ class SeedEpochs:
             [one], held = self._passes, self.noted.names(self._passes[0].changed)
             records = [one.records[name].of_group[number] for name in held]
             self.noted.run(one.turns[0][1], number, count, records)
+            look(1.0)
             return
         parts = self._parts_of(number)
         if count == 1 and not 0 < self.per_group < CHUNK_SECONDS:

@@ -59,6 +59,7 @@ class Tile(NamedTuple):
     outer: tuple[tuple[int, int, int], ...] = ()  # loops around: count (0: told), step of a, of b
     adds: bool = False  # to what is there
     parts: int = 1  # sums of every parts-th step of k, side by side: one alone waits for itself
+    together: int = 1  # steps of k side by side in a vector, where columns are few
     written: int = 0  # lines for each row that are asked for on the way, to write to them
     read: int = 0  # and to read
 
@@ -70,7 +71,7 @@ class Tile(NamedTuple):
         """Whether so many steps of k lead from row to row, and what they meet again fits into
         registers beside the sums."""
         row, step = self.a_strides
-        if self.by_table or not follows(step, row, self.rows):
+        if self.by_table or self.together > 1 or not follows(step, row, self.rows):
             return False
         met = self.rows + met_again(steps, step, row)
         return self.multiply_adds + len(self.panel.vectors) + met <= registers
@@ -88,6 +89,7 @@ class Tile(NamedTuple):
         layout = f"{strides}_{'packed' if self.packed else 'direct'}"
         loops = "".join(f"_{'_'.join(map(str, o))}" for o in self.outer).replace("-", "n")
         adds = ("_adds" if self.adds else "") + (f"_in{self.parts}" if self.parts > 1 else "")
+        adds += f"_by{self.together}" if self.together > 1 else ""
         adds += f"_w{self.written}r{self.read}" if self.written or self.read else ""
         return f"tile_{self.dtype}_{self.rows}x{shape}x{self.k}_{layout}{loops}{adds}"
 
@@ -114,37 +116,44 @@ def accumulate(
     begin = begin if tile.by_table else f.gep(a, begin, scalar)
     b = f.gep(b, f.mul(start, i64(tile.b_stride)), scalar)
 
-    def element(at_a: Value, row: int) -> Value:
-        """``at_a``: an address, or with a table the distance from the rows' first elements."""
+    def elements(at_a: Value, row: int, steps: int, lanes: int) -> Value:
+        """Those of so many steps, again and again. ``at_a``: an address, or with a table the
+        distance from the rows' first elements."""
         if tile.by_table:
-            return f.load(scalar, f.gep(starts[row], at_a, scalar))
-        return f.load(scalar, f.gep(at_a, row * tile.a_strides[0], scalar))
+            return f.splat(f.load(scalar, f.gep(starts[row], at_a, scalar)), lanes)
+        at = f.gep(at_a, row * tile.a_strides[0], scalar)
+        if steps == 1:
+            return f.splat(f.load(scalar, at), lanes)
+        found = f.load(vector(scalar, steps), at)
+        return f.shuffle(found, None, [i % steps for i in range(lanes)])
 
     # Of a transposed, each step of k is another line far away: the processor does not ask ahead.
     stride = tile.a_strides[1]
     far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
     far = far and tile.rows > 1 and not tile.by_table
 
-    def step(number: int, at_a: Value, at_b: Value, *every: Value) -> list[Value]:
+    group = tile.together  # a column has so many lanes
+
+    def step(number: int, at_a: Value, at_b: Value, *every: Value, steps: int = 1) -> list[Value]:
         first = number % tile.parts * each * tile.rows
         sums = every[first : first + each * tile.rows]
         for row in (0, tile.rows - 1) if far else ():
             f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
         columns = []
         for v in vectors:
-            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes)
-            count = v.lanes if tile.packed else v.count
+            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes * group)
+            count = v.lanes * group if tile.packed else v.count
             columns.append(f.load_first(type_, pointer, count))
-        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, stride, scalar)
+        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, steps * stride, scalar)
         new = []
         for row in rows:
-            x = element(at_a, row)
+            x = elements(at_a, row, steps, columns[0].lanes)
             for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                new.append(f.multiply_add(f.splat(x, column.lanes), column, old))
+                new.append(f.multiply_add(x, column, old))
         after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
         return [*after, *every[:first], *new, *every[first + len(new) :]]
 
-    zeros = [const(vector(scalar, v.lanes), 0) for v in vectors]
+    zeros = [const(vector(scalar, v.lanes * group), 0) for v in vectors]
 
     def apart(i: int, steps: int) -> None:
         """What two steps load together takes registers from the sums, unless it is the same."""
@@ -153,6 +162,13 @@ def accumulate(
 
     def terms(values: list[Value]) -> list[Value]:
         """All steps of k, from these addresses and sums on."""
+        if group > 1:
+            with f.fold(i64(tile.k // group), values) as loop:
+                loop.next = step(0, *loop.values, steps=group)
+            values = loop.values
+            for _ in range(tile.k % group):
+                values = step(0, *values)
+            return values
         if tile.outer and tile.k <= MOST_AT_ONCE:
             for i in range(tile.k):
                 apart(i, tile.k)
@@ -189,7 +205,17 @@ def accumulate(
     while len(totals) > count:
         before, last = totals[-2 * count : -count], totals[-count:]
         totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
+    if group > 1:
+        totals = [_sum_of_groups(f, total, group) for total in totals]
     return [totals[row * each : (row + 1) * each] for row in rows]
+
+
+def _sum_of_groups(f: Function, total: Value, group: int) -> Value:
+    """The sum of each group of neighbouring lanes."""
+    parts = [f.shuffle(total, None, range(i, total.lanes, group)) for i in range(group)]
+    while len(parts) > 1:
+        parts = [f.add(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
 
 
 def _ask(

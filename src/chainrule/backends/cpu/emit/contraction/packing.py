@@ -79,6 +79,36 @@ def copy(
             f.store(values, f.gep(packed, v.offset, scalar))
 
 
+def pack_together(
+    f: Function,
+    scalar: str,
+    source: Source,
+    destination: Value,
+    steps: int,
+    panel: Panel,
+    together: int,
+) -> None:
+    """The one vector of a panel, ``together`` steps of k side by side for each column; steps that
+    are left over have zeros beside them."""
+    (v,) = panel.vectors
+    lanes = v.lanes * together
+    whole, rest = divmod(steps, together)
+
+    def place(k: Value, at: Value, count: int) -> None:
+        values = const(vector(scalar, lanes), 0)
+        for i in range(count):
+            row = f.gep(source.pointer, f.mul(f.add(k, i64(i)), i64(source.k_stride)), scalar)
+            for j in range(v.count):
+                element = f.load(scalar, f.gep(row, j * source.j_stride, scalar))
+                values = f.insert(values, element, j * together + i)
+        f.store(values, f.gep(destination, f.mul(at, i64(lanes)), scalar))
+
+    with f.for_range(0, whole, hint="k") as k:
+        place(f.mul(k, i64(together)), k, together)
+    for i in range(rest):
+        place(i64(whole * together + i), i64(whole + i), 1)
+
+
 def strided_load(
     f: Function, scalar: str, pointer: Value, lanes: int, count: int, stride: int
 ) -> Value:

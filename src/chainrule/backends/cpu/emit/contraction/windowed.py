@@ -14,7 +14,7 @@ tiles, whose sums wait in memory. That changes no bit: a sum is one chain in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import ceil, prod
 from typing import NamedTuple
 
 from .....core.host.memory import CACHE_LINE
@@ -22,11 +22,11 @@ from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, divide_up, least, minus, plus, scaled
 from ...machine.target import Target
 from ...schedule.contraction import Announcement, Bounds, Digit, Epilogue, Windowed
-from ...schedule.panels import Panel
+from ...schedule.panels import Panel, panel_of
 from ...schedule.tiling import Plan, plan_of
 from ..shares import part
-from .microkernel import MOST_AT_ONCE, Tile, follows, met_again, micro_kernel
-from .packing import Source, pack
+from .microkernel import LONG_SUM, MOST_AT_ONCE, Tile, follows, met_again, micro_kernel
+from .packing import Source, pack, pack_together
 from .tiled import TileEmitter
 
 EachTile = Callable[[Value, Value, Value], None]  # of a place, a tile and a group of panels
@@ -35,6 +35,7 @@ WORTH_PACKING = 8  # tiles that read a panel whose rows lie side by side
 TALLEST = 20  # rows of a tile of one vector
 ENOUGH_SUMS = 8  # independent ones: the latency of a multiply-add, twice a cycle
 WORTH_LEAVING_OUT = 8  # terms
+FEWEST_GROUPS = 4  # of steps of k that lie side by side
 LONGEST = 1024  # iterations of the innermost loop over k, where it can be two
 
 
@@ -61,7 +62,19 @@ def merged(k: Sequence[Digit]) -> tuple[Digit, ...]:
 
 def prepared(c: Windowed, target: Target) -> Windowed:
     """The loops over k as a tile walks them."""
-    return _in_pieces(_overlapping(c, target))
+    return _in_pieces(c if together(c, target) > 1 else _overlapping(c, target))
+
+
+def together(c: Windowed, target: Target) -> int:
+    """Steps of k that lie side by side in a vector: as many as there is room for beside so few
+    columns, where they lie so in a."""
+    last, lanes = c.k[-1], target.lanes(c.dtype)
+    uses = ceil(c.m.extent / TALLEST) * prod(d.extent for d in c.batch if not d.b)
+    if c.n.extent > lanes // 2 or last.a != 1 or uses < WORTH_PACKING or "int" in c.dtype:
+        return 1
+    (v,) = panel_of(c.n.extent, lanes, 16 // c.flat.itemsize).vectors
+    group = lanes // v.lanes
+    return group if FEWEST_GROUPS * group <= last.extent <= LONG_SUM else 1
 
 
 def _in_pieces(c: Windowed) -> Windowed:
@@ -105,6 +118,7 @@ class Layout(NamedTuple):
     plan: Plan
     outside: int  # loops over k that go around the tiles
     shares_panels: bool  # threads share panels as well as tiles
+    together: int  # steps of k side by side in a vector
 
     @property
     def panels(self) -> int:
@@ -114,6 +128,16 @@ class Layout(NamedTuple):
     def inside(self, c: Windowed) -> int:
         """Terms that a tile adds up at once."""
         return prod(d.extent for d in c.k[self.outside :])
+
+    def packed(self, c: Windowed) -> int:
+        """Elements of a column in a packed panel, of what a tile adds up at once."""
+        return prod(self.extents(c))
+
+    def extents(self, c: Windowed) -> list[int]:
+        """Of the inner loops over k in a packed panel: steps that are left over take the place of
+        as many as lie side by side."""
+        *outer, last = (d.extent for d in c.k[self.outside :])
+        return [*outer, (last // self.together + last % self.together) * self.together]
 
 
 def _plan(c: Windowed, target: Target) -> Plan:
@@ -134,7 +158,8 @@ def layout_of(c: Windowed, target: Target) -> Layout:
         outside += 1
     uses = plan.tiles * prod(d.extent for d in c.batch if not d.b)  # of a panel
     near = panels > 1 and not outside and uses >= WORTH_PACKING
-    pack_b = c.n.extent > 1 and (c.n.b != 1 or near)
+    side_by_side = together(c, target)
+    pack_b = side_by_side > 1 or (c.n.extent > 1 and (c.n.b != 1 or near))
     group = max(1, min(panels, target.l2_bytes // 4 // (terms * row))) if pack_b else panels
     places = prod(d.extent for d in c.batch) * plan.tiles
     shares_panels = places < FEWEST_PLACES and panels > 1
@@ -142,7 +167,7 @@ def layout_of(c: Windowed, target: Target) -> Layout:
     plan = plan._replace(
         pack_a=False, pack_b=pack_b, group=group, by_rows=False, keeps_b=False, shared=False
     )
-    return Layout(plan, outside, shares_panels)
+    return Layout(plan, outside, shares_panels, side_by_side)
 
 
 def _count(f: Function, value: Value) -> Value:
@@ -161,7 +186,7 @@ def scratch_bytes(c: Windowed, target: Target) -> int:
 def _panel_bytes(c: Windowed, layout: Layout) -> int:
     """Of the packed panels of a group."""
     plan = layout.plan
-    size = layout.inside(c) * plan.width * plan.group * c.flat.itemsize
+    size = layout.packed(c) * plan.width * plan.group * c.flat.itemsize
     return -(-size // CACHE_LINE) * CACHE_LINE if plan.pack_b else 0
 
 
@@ -296,11 +321,15 @@ class _Windows(TileEmitter):
     ) -> None:
         f, scalar = self.f, self.c.scalar
         first, *rest = k
+        if not rest and self.layout.together > 1:
+            from_ = Source(source, i64(0), first.b, self.w.n.b)
+            pack_together(f, scalar, from_, destination, first.extent, shape, self.layout.together)
+            return
         if not rest:
             from_ = Source(source, i64(0), first.b, self.w.n.b)
             pack(f, self.w.dtype, from_, destination, (0, first.extent), shape, shape.width)
             return
-        inner = prod(d.extent for d in rest) * shape.width
+        inner = prod(self.layout.extents(self.w)[-len(rest) :]) * shape.width
         with f.for_range(0, first.extent, hint="k") as i:
             self._pack_nest(
                 f.gep(source, scaled(f, i, first.b), scalar),
@@ -311,7 +340,7 @@ class _Windows(TileEmitter):
 
     # -- tiles ------------------------------------------------------------------------------------
     def _panel_at(self, group: Value, p: Value) -> Value:
-        size = self.layout.inside(self.w) * self.plan.width
+        size = self.layout.packed(self.w) * self.plan.width
         return self.f.gep(self.packed_b, scaled(self.f, p, size), self.c.scalar)
 
     def _columns(self, shape: Panel, at_b: Value, p: Value, column: Value) -> Value:
@@ -328,7 +357,7 @@ class _Windows(TileEmitter):
 
     def _packed_steps(self, shape: Panel) -> list[int]:
         """How far apart iterations of the inner loops lie in a packed panel."""
-        extents = [d.extent for d in self.inside]
+        extents = self.layout.extents(self.w)
         return [prod(extents[i + 1 :]) * shape.width for i in range(len(extents))]
 
     def _limited(self, strip: Value, indices: Sequence[Value]) -> Value:
@@ -368,11 +397,12 @@ class _Windows(TileEmitter):
             last.extent,
             (self.w.m.a, last.a),
             False,
-            shape.width if plan.pack_b else last.b,
+            shape.width * self.layout.together if plan.pack_b else last.b,
             plan.pack_b,
             tuple(steps),
             self.layout.outside > 0,
             parts=self._parts,
+            together=self.layout.together,
         )
         return micro_kernel(self.f.module, self.target, tile, rare)
 
