@@ -138,6 +138,7 @@ def test_a_net_learns_with_nothing_else_installed(clean: Run) -> None:
     assert "[0, 1, 1, 0]" in done.stdout and "site-packages" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_says_first_how_to_get_figures_and_ends_well(clean: Run) -> None:
     done = clean(COMMAND, "demo", "--out", "demo")
     assert done.returncode == 0, done.stderr
@@ -147,6 +148,7 @@ def test_the_demo_says_first_how_to_get_figures_and_ends_well(clean: Run) -> Non
     assert "digits.safetensors" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_table_is_learned_with_the_extra_for_data(clean: Run) -> None:
     pytest.importorskip("polars")
     rows = "\n".join(f"{i % 7},{i % 5},{(i % 7) + 2 * (i % 5)}" for i in range(210))

@@ -245,6 +245,8 @@ def repeat(
         raise ShapeError(
             f"repeat: {len(counts)} counts for axis {along} of length {tensor.shape[along]}"
         )
+    if not counts:
+        return tensor
     node = use(tensor)
     pieces = [
         repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
