@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from .processes import Process, WorkerError, close_all, interpreter_of
 
 CHECKED_STEPS = 8
 TRIAL_SECONDS = 0.2
+REST_SECONDS = 0.4
+"""Before each turn: other libraries' threads spin after their work (OpenBLAS's for some 50 ms,
+which made the next mode's step seem a seventh longer)."""
 BEHIND = 1.1
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
 """How far losses may differ from the first mode's, relatively, over the checked steps."""
@@ -176,13 +180,16 @@ def compare(
                     running.append((m, process))
                 except WorkerError as error:
                     m.error = str(error)
+            rest = 0.0 if all(m.is_ours for m, _ in running) else REST_SECONDS
             for turn in range(rounds + 1):  # the first turn finds the number of steps
                 if turn:
+                    time.sleep(rest)
                     floors.append(floor_microseconds(workload, peak()))
                 for m, process in running:
                     if m.error:
                         continue
                     progress(f"{workload.name}: {m.mode}, round {turn} of {rounds}")
+                    time.sleep(rest)
                     try:
                         answer = process.ask("run", seconds=seconds)
                     except WorkerError as error:
