@@ -17,8 +17,8 @@ from .processes import Process, WorkerError, close_all, interpreter_of
 CHECKED_STEPS = 8
 TRIAL_SECONDS = 0.2
 REST_SECONDS = 0.4
-"""Before each turn: other libraries' threads spin after their work (OpenBLAS's for some 50 ms,
-which made the next mode's step seem a seventh longer)."""
+"""Before each turn: other libraries' threads spin on after their work (OpenBLAS's so long,
+that the next mode's step seemed a seventh longer)."""
 BEHIND = 1.1
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
 """How far losses may differ from the first mode's, relatively, over the checked steps."""
