@@ -305,7 +305,7 @@ trunc = _any_unary(
 _to_integer = _any_unary("round", _round, "The nearest integer, halves to the even one")
 
 
-def round(x: Any, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's and PyTorch's name
+def round(x: Any, decimals: int = 0) -> Tensor:
     """x rounded to so many decimals, elementwise; halves to the even digit. Integers stay as they
     are.
 

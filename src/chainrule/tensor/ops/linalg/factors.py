@@ -82,7 +82,7 @@ def _side(name: str, uplo: str) -> bool:
     return uplo == "U"
 
 
-def eigh(x: Any, UPLO: str = "L") -> Eigen:  # noqa: N803 - NumPy's and PyTorch's name
+def eigh(x: Any, UPLO: str = "L") -> Eigen:
     """Eigenvalues w, from the least, and eigenvectors V (columns) of each symmetric matrix:
     x V = V diag(w), Vᵀ V = 1.
 
@@ -103,7 +103,7 @@ def eigh(x: Any, UPLO: str = "L") -> Eigen:  # noqa: N803 - NumPy's and PyTorch'
     return Eigen(both[..., 0, :], rows(both, 1, tensor.shape[-1] + 1))
 
 
-def eigvalsh(x: Any, UPLO: str = "L") -> Tensor:  # noqa: N803
+def eigvalsh(x: Any, UPLO: str = "L") -> Tensor:
     """The eigenvalues of `eigh`.
 
     >>> import chainrule as cr

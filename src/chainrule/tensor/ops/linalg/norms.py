@@ -17,7 +17,7 @@ from .solving import inv
 
 def vector_norm(
     x: Any,
-    ord: float = 2,  # noqa: A002
+    ord: float = 2,
     axis: Axis = None,
     keepdims: bool = False,
     *,
@@ -53,7 +53,7 @@ def _pair(name: str, axes: Axis, ndim: int) -> tuple[int, int]:
 
 def matrix_norm(
     x: Any,
-    ord: float | str = "fro",  # noqa: A002
+    ord: float | str = "fro",
     dim: Axis = (-2, -1),
     keepdim: bool = False,
     *,
@@ -101,7 +101,7 @@ def _of_last_axes(x: Tensor, order: float | str) -> Tensor:
 
 def norm(
     x: Any,
-    ord: float | str | None = None,  # noqa: A002
+    ord: float | str | None = None,
     axis: Axis = None,
     keepdims: bool = False,
     *,
