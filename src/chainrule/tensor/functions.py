@@ -12,6 +12,7 @@ from .ops.index import *
 from .ops.joining import *
 from .ops.kinds import *
 from .ops.linalg.solving import *
+from .ops.operands import *
 from .ops.random import *
 from .ops.reduce import *
 from .ops.shape import *

@@ -17,7 +17,7 @@ from ...core import graph as g
 from ...core.node import Array, Node
 from ...core.primitives.convolution import output_size
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.tensor import Tensor
 from ...tensor.value import make
 from ..options import integer, optional

@@ -11,7 +11,8 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ..value import Tensor, Value, as_tensor, make, use
-from .elementwise import add, broadcast_shapes, multiply
+from .elementwise import add, multiply
+from .operands import broadcast_shapes
 from .reduce import normalize_axis, sum
 from .shape import reshape
 

@@ -21,8 +21,8 @@ from ...core.node import Node
 from ...errors import OptionError
 from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
-from .elementwise import float_node
 from .index import take_along_axis
+from .operands import float_node
 from .reduce import Extreme, normalize_axis, number_node, part, pick
 
 # fmt: off

@@ -12,7 +12,7 @@ from ...core.dtypes import DType
 from ...errors import DTypeError, OptionError
 from ..value import Tensor, Value, as_tensor
 from .create import check_device
-from .elementwise import is_number
+from .operands import is_number
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

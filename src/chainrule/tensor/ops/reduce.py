@@ -14,7 +14,7 @@ from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
-from .elementwise import float_node, of_one_dtype
+from .operands import float_node, of_one_dtype
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

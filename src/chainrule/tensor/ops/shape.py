@@ -14,7 +14,8 @@ from ...core.node import Node, Shape
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, constant, make, use, view_of
 from ..view import Diagonal, Expand, Flip, Permute, Reshape, reshaped
-from .elementwise import broadcast_shapes, operand, select
+from .elementwise import select
+from .operands import broadcast_shapes, operand
 from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
 
 # fmt: off

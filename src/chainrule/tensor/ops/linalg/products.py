@@ -11,7 +11,8 @@ from .. import reduce as r
 from .. import shape
 from ..contract import matmul
 from ..create import eye
-from ..elementwise import common, multiply, subtract
+from ..elementwise import multiply, subtract
+from ..operands import common
 from .solving import inv
 
 
