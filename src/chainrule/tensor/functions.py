@@ -12,10 +12,12 @@ from .ops.index import *
 from .ops.joining import *
 from .ops.kinds import *
 from .ops.linalg.solving import *
+from .ops.norm import *
 from .ops.operands import *
 from .ops.random import *
 from .ops.reduce import *
 from .ops.shape import *
+from .ops.softmax import *
 from .ops.statistics import *
 from .settings import *
 

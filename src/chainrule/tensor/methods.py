@@ -14,6 +14,8 @@ from .ops import (
     shape,
     statistics,
 )
+from .ops import norm as _norm
+from .ops import softmax as _softmax
 from .value import Value
 
 
@@ -124,10 +126,10 @@ class Methods(Value):
     cummax = cumulative.cummax
     cummin = cumulative.cummin
     logcumsumexp = cumulative.logcumsumexp
-    logsumexp = reduce.logsumexp
-    softmax = reduce.softmax
-    log_softmax = reduce.log_softmax
-    norm = reduce.norm
+    logsumexp = _softmax.logsumexp
+    softmax = _softmax.softmax
+    log_softmax = _softmax.log_softmax
+    norm = _norm.norm
     reshape = shape.reshape
     flatten = shape.flatten
     unflatten = shape.unflatten

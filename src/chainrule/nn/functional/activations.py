@@ -15,10 +15,13 @@ from ...core.dtypes import is_float
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
+from ...tensor.ops.axes import normalize_axis, part
 from ...tensor.ops.elementary import relu as relu_node
 from ...tensor.ops.elementwise import select
+from ...tensor.ops.norm import norm
 from ...tensor.ops.operands import float_node
+from ...tensor.ops.softmax import log_softmax as log_softmax_
+from ...tensor.ops.softmax import softmax as softmax_
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_order, choice, number
@@ -360,11 +363,11 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     tensor([0.5  , 1.964])
     """
     node, tensor = float_node(x)
-    axis = r.normalize_axis(dim, node.ndim, "glu")
+    axis = normalize_axis(dim, node.ndim, "glu")
     half, odd = divmod(node.shape[axis], 2)
     if odd:
         raise ShapeError(f"glu halves axis {dim}: its length must be even, got shape {node.shape}")
-    a, b = r.part(node, axis, 0, half), r.part(node, axis, half, 2 * half)
+    a, b = part(node, axis, 0, half), part(node, axis, half, 2 * half)
     return make(g.mul(a, g.sigmoid(b)), tensor)
 
 
@@ -389,7 +392,7 @@ def softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([0.2689, 0.7311])
     """
     x, axis = _axis("softmax", x, dim, dtype)
-    return r.softmax(x, axis)
+    return softmax_(x, axis)
 
 
 def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -400,7 +403,7 @@ def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([0.7311, 0.2689])
     """
     x, axis = _axis("softmin", x, dim, dtype)
-    return r.softmax(-x, axis)
+    return softmax_(-x, axis)
 
 
 def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -411,7 +414,7 @@ def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([-1.3133, -0.3133])
     """
     x, axis = _axis("log_softmax", x, dim, dtype)
-    return r.log_softmax(x, axis)
+    return log_softmax_(x, axis)
 
 
 def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -422,7 +425,7 @@ def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tenso
     tensor([[0.6, 0.8]])
     """
     x = as_tensor(x)
-    return e.divide(x, e.maximum(r.norm(x, p, dim, keepdims=True), eps))
+    return e.divide(x, e.maximum(norm(x, p, dim, keepdims=True), eps))
 
 
 def require_float(name: str, x: Tensor) -> Tensor:

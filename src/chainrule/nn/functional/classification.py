@@ -12,9 +12,9 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
+from ...tensor.ops.axes import keep
 from ...tensor.ops.elementwise import select
 from ...tensor.ops.operands import broadcast_shapes
-from ...tensor.ops.reduce import keep
 from ...tensor.ranges import check_known, check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use

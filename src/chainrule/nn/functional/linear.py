@@ -13,6 +13,7 @@ from ...errors import DTypeError, ShapeError
 from ...tensor.ops import elementwise as e
 from ...tensor.ops import reduce as r
 from ...tensor.ops import shape as s
+from ...tensor.ops.norm import norm
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 
@@ -93,7 +94,7 @@ def pairwise_distance(
     >>> F.pairwise_distance([[3.0, 4.0]], [[0.0, 0.0]], eps=0)
     tensor([5.])
     """
-    return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
+    return norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
 
 
 def pdist(x: Any, p: float = 2.0) -> Tensor:
@@ -107,4 +108,4 @@ def pdist(x: Any, p: float = 2.0) -> Tensor:
     if x.ndim != 2:
         raise ShapeError(f"pdist expects a matrix (rows, features), got {x.shape}")
     i, j = np.triu_indices(x.shape[0], 1)
-    return r.norm(x[i] - x[j], p, -1)
+    return norm(x[i] - x[j], p, -1)

@@ -13,8 +13,8 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, OptionError, ShapeError
 from ...tensor.grad_mode import no_grad
+from ...tensor.ops.axes import part
 from ...tensor.ops.operands import float_node
-from ...tensor.ops.reduce import part
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, make, use
 from ..options import check, integer

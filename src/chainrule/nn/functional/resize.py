@@ -16,7 +16,7 @@ import numpy as np
 from ...core import graph as g
 from ...core.node import Array, Node
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.reduce import part
+from ...tensor.ops.axes import part
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor
 from ..options import check, choice, number

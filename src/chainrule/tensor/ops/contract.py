@@ -11,9 +11,10 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ..value import Tensor, Value, as_tensor, make, use
+from .axes import normalize_axis
 from .elementwise import add, multiply
 from .operands import broadcast_shapes
-from .reduce import normalize_axis, sum
+from .reduce import sum
 from .shape import reshape
 
 # fmt: off

@@ -21,9 +21,10 @@ from ...core.node import Node
 from ...errors import OptionError
 from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
+from .axes import normalize_axis, part, pick
 from .index import take_along_axis
 from .operands import float_node
-from .reduce import Extreme, normalize_axis, number_node, part, pick
+from .reduce import Extreme, number_node
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

@@ -18,8 +18,8 @@ from ..capture import active, user_line
 from ..ranges import check_known, check_later
 from ..value import Tensor, Value, array_of, as_tensor, make, use, view_of
 from ..view import Flip, Reshape, Slice, Step, View
+from .axes import normalize_axis, pick
 from .operands import broadcast_shapes
-from .reduce import normalize_axis, pick
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

@@ -11,8 +11,8 @@ from ...core.node import Node
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, make, use, view_of
 from ..view import Slice
+from .axes import normalize_axis, part, pick
 from .operands import of_one_dtype
-from .reduce import normalize_axis, part, pick
 from .shape import ravel, reshape, sizes, squeeze
 
 # fmt: off

@@ -14,9 +14,10 @@ from ...core.node import Node, Shape
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, constant, make, use, view_of
 from ..view import Diagonal, Expand, Flip, Permute, Reshape, reshaped
+from .axes import Axis, normalize_axes, normalize_axis, part, pick
 from .elementwise import select
 from .operands import broadcast_shapes, operand
-from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
+from .reduce import sum
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

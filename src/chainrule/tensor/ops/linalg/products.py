@@ -9,6 +9,7 @@ from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor, make
 from .. import reduce as r
 from .. import shape
+from ..axes import normalize_axis
 from ..contract import matmul
 from ..create import eye
 from ..elementwise import multiply, subtract
@@ -25,7 +26,7 @@ def cross(a: Any, b: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """
     axis = axis if dim is None else dim
     for t in (as_tensor(a), as_tensor(b)):
-        if t.shape[r.normalize_axis(axis, t.ndim, "cross")] != 3:
+        if t.shape[normalize_axis(axis, t.ndim, "cross")] != 3:
             raise ShapeError(f"cross: axis {axis} has length 3, got shape {t.shape}")
     nodes, tensors = common("cross", a, b)
     x, y = (make(n, *tensors) for n in nodes)
