@@ -235,7 +235,9 @@ PLACES = {
     "compiler/views.py",
     "compiler/rewrites/legalize.py",
     "compiler/gathered.py",
-    "compiler/lower.py",
+    "compiler/lowering.py",
+    "compiler/contractions.py",
+    "compiler/own_kernels.py",
     "backends/cpu/emit/reduction.py",  # sums are added in blocks
     "backends/llvm/primitives.py",
     "backends/llvm/elementary/__init__.py",

@@ -8,7 +8,7 @@ from .ops.contract import *
 from .ops.create import *
 from .ops.cumulative import *
 from .ops.elementwise import *
-from .ops.index import *
+from .ops.gathering import *
 from .ops.joining import *
 from .ops.kinds import *
 from .ops.linalg.solving import *
@@ -18,6 +18,7 @@ from .ops.random import *
 from .ops.reduce import *
 from .ops.shape import *
 from .ops.softmax import *
+from .ops.sorting import *
 from .ops.statistics import *
 from .settings import *
 

@@ -7,11 +7,12 @@ from .ops import (
     contract,
     cumulative,
     elementwise,
-    index,
+    gathering,
     joining,
     linalg,
     reduce,
     shape,
+    sorting,
     statistics,
 )
 from .ops import norm as _norm
@@ -156,16 +157,16 @@ class Methods(Value):
     expand = shape.broadcast_to
     broadcast_to = shape.broadcast_to
     t = shape.transpose
-    take = index.take
-    index_select = index.index_select
-    gather = index.gather
-    masked_select = index.masked_select
-    scatter = index.scatter
-    scatter_add = index.scatter_add
-    index_add = index.index_add
-    argsort = index.argsort
-    sort = index.sort
-    topk = index.topk
+    take = gathering.take
+    index_select = gathering.index_select
+    gather = gathering.gather
+    masked_select = gathering.masked_select
+    scatter = gathering.scatter
+    scatter_add = gathering.scatter_add
+    index_add = gathering.index_add
+    argsort = sorting.argsort
+    sort = sorting.sort
+    topk = sorting.topk
     matmul = contract.matmul
     dot = contract.dot
     outer = contract.outer

@@ -18,7 +18,7 @@ from ...tensor.ops import elementwise as e
 from ...tensor.ops.create import arange, full, zeros
 from ...tensor.ops.cumulative import cumsum
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.index import take, take_along_axis
+from ...tensor.ops.gathering import take, take_along_axis
 from ...tensor.ops.joining import concatenate, stack
 from ...tensor.ops.shape import broadcast_to
 from ...tensor.ranges import check_later

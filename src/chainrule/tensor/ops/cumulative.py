@@ -22,7 +22,7 @@ from ...errors import OptionError
 from ..value import Tensor, as_tensor, make, use
 from . import elementary as el
 from .axes import normalize_axis, part, pick
-from .index import take_along_axis
+from .gathering import take_along_axis
 from .operands import float_node
 from .reduce import Extreme, number_node
 

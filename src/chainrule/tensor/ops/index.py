@@ -1,4 +1,4 @@
-"""Indexing: x[...] by integers, slices, None, Ellipsis, tensors, bool masks; and its relatives."""
+"""Indexing: x[...] by integers, slices, None, Ellipsis, tensors, bool masks; and assignment."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ from ...errors import CompileError, DTypeError, OptionError, OutOfRangeError, Sh
 from ...runtime import realize as rt
 from ..capture import active, user_line
 from ..ranges import check_known, check_later
-from ..value import Tensor, Value, array_of, as_tensor, make, use, view_of
+from ..value import Tensor, Value, as_tensor, make, use, view_of
 from ..view import Flip, Reshape, Slice, Step, View
-from .axes import normalize_axis, pick
 from .operands import broadcast_shapes
-
-# fmt: off
-__all__ = [  # what `chainrule` offers
-    "argsort", "gather", "index_add", "index_select", "masked_select", "one_hot", "scatter",
-    "scatter_add", "searchsorted", "sort", "take", "take_along_axis", "topk",
-]
-# fmt: on
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
@@ -96,12 +88,12 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, int | np.integer) and not isinstance(item, bool | np.bool_):
         return int(item)
     if isinstance(item, Value) and item.shape == () and dt.is_integer(item.dtype):
-        known = _known(item)  # as a plain integer, so that x[i] is a view
+        known = known_values(item)  # as a plain integer, so that x[i] is a view
         return item if known is None else int(known)
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
             return as_tensor(np.zeros(0, np.int64))
-        return _integers("an index", as_tensor(item))
+        return integers("an index", as_tensor(item))
     if hasattr(item, "__index__"):
         return int(item.__index__())
     raise DTypeError(
@@ -110,7 +102,7 @@ def _as_index(item: Any) -> Any:
     )
 
 
-def _integers(name: str, tensor: Tensor) -> Tensor:
+def integers(name: str, tensor: Tensor) -> Tensor:
     if not dt.is_integer(tensor.dtype):
         raise DTypeError(
             f"{name} is an integer, got a tensor of {tensor.dtype}; convert it with .long()"
@@ -241,7 +233,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
 def wrap_index(index: Value, n: int, axis: int) -> Node:
     """Positions from 0 for indices that may be negative; others are refused (see `ranges`)."""
     text = f"index {{}} is outside axis {axis} of length {n}"
-    known = _known(index)
+    known = known_values(index)
     if known is not None:
         if check_known(known, -n, n, text) < 0:
             return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
@@ -255,7 +247,7 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
     )
 
 
-def _known(index: Value) -> Array | None:
+def known_values(index: Value) -> Array | None:
     if index._is_outside():
         return None
     if index._array is not None:
@@ -346,7 +338,7 @@ def _static(key: Any) -> Any:
         return tuple(_static(k) for k in key)
     if not isinstance(key, Value):
         return key
-    known = _known(key)
+    known = known_values(key)
     if known is None:
         raise CompileError(
             f"{user_line()} assigns to positions that are not known yet, inside a compiled "
@@ -354,332 +346,3 @@ def _static(key: Any) -> Any:
             " use cr.where(mask, new, x) with a mask made of comparisons"
         )
     return known
-
-
-# -- take and its relatives ------------------------------------------------------------------------
-def take(x: Any, indices: Any, axis: int | None = None, *, dim: int | None = None) -> Tensor:
-    """The elements (slices) at ``indices`` along ``axis``; of the flattened tensor if None.
-
-    >>> import chainrule as cr
-    >>> cr.take([10, 20, 30], [2, 0])
-    tensor([30, 10])
-    """
-    axis, _ = pick("take", axis, dim, None, None)
-    tensor = as_tensor(x)
-    index = _integers("an index", as_tensor(indices))
-    node = use(tensor)
-    if axis is None:
-        node, axis = g.reshape(node, (node.size,)), 0
-    along = normalize_axis(axis, node.ndim, "take")
-    positions = wrap_index(index, node.shape[along], along)
-    return make(_gather(node, positions, along), tensor)
-
-
-def index_select(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's name for ``take(x, index, axis=dim)``.
-
-    >>> import chainrule as cr
-    >>> cr.index_select(cr.tensor([[1, 2, 3], [4, 5, 6]]), 1, [0, 2])
-    tensor([[1, 3],
-            [4, 6]])
-    """
-    return take(x, index, dim)
-
-
-def masked_select(x: Any, mask: Any) -> Tensor:
-    """PyTorch's name for ``x[mask]``, with x and mask broadcast to one shape: the elements where
-    ``mask`` holds, (n,). n must be known: not in compiled functions.
-
-    >>> import chainrule as cr
-    >>> cr.masked_select(cr.tensor([[1, 2], [3, 4]]), cr.tensor([True, False]))
-    tensor([1, 3])
-    """
-    tensor, chosen = as_tensor(x), as_tensor(mask)
-    if chosen.dtype != dt.bool_:
-        raise DTypeError(f"masked_select: the mask has bools, got {chosen.dtype}")
-    shape = broadcast_shapes(tensor.shape, chosen.shape, name="masked_select")
-    wide = make(g.expand(use(tensor), shape), tensor)
-    return getitem(wide, make(g.expand(use(chosen), shape)))
-
-
-def _gather(node: Node, index: Node, axis: int) -> Node:
-    order = [axis, *(i for i in range(node.ndim) if i != axis)]
-    found = g.gather(g.permute(node, order), index)
-    k = index.ndim
-    return g.permute(found, [*range(k, k + axis), *range(k), *range(k + axis, found.ndim)])
-
-
-def take_along_axis(x: Any, indices: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
-    """out[…, i, …] = x[…, indices[…, i, …], …]: one index for each element (PyTorch's ``gather``).
-
-    >>> import chainrule as cr
-    >>> cr.take_along_axis([[1, 2], [3, 4]], [[1], [0]], axis=1)
-    tensor([[2],
-            [3]])
-    """
-    tensor = as_tensor(x)
-    index = _integers("an index", as_tensor(indices))
-    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "take_along_axis")
-    if index.ndim != tensor.ndim:
-        raise ShapeError(
-            f"take_along_axis: x has shape {tensor.shape}, indices {index.shape}; equal ranks "
-            "expected"
-        )
-    last = tensor.ndim - 1
-    others = [i for i in range(tensor.ndim) if i != along]
-    shape = broadcast_shapes(
-        tuple(tensor.shape[i] for i in others),
-        tuple(index.shape[i] for i in others),
-        name="take_along_axis",
-    )
-    n = tensor.shape[along]
-    order = [*others, along]
-    table = g.expand(g.permute(use(tensor), order), (*shape, n))
-    positions = g.expand(
-        g.permute(wrap_index(index, n, along), order), (*shape, index.shape[along])
-    )
-    rows = math.prod(shape)
-    k = positions.shape[-1]
-    flat = g.reshape(positions, (rows, k))
-    linear = g.add(g.mul(g.iota((rows, k), 0, dt.int64), g.full((rows, k), n, dt.int64)), flat)
-    if not linear.size:
-        found = g.full((*shape, k), 0, table.dtype)
-    else:
-        found = g.reshape(g.gather(g.reshape(table, (rows * n,)), linear), (*shape, k))
-    back = [*range(along), last, *range(along, last)]
-    return make(g.permute(found, back), tensor)
-
-
-def gather(x: Any, dim: int, index: Any) -> Tensor:
-    """PyTorch's ``gather``: for dim 0 ``out[i, j] = x[index[i, j], j]``; index may be shorter.
-
-    >>> import chainrule as cr
-    >>> cr.gather(cr.tensor([[1, 2], [3, 4]]), 1, cr.tensor([[1], [0]]))
-    tensor([[2],
-            [3]])
-    """
-    tensor, positions = as_tensor(x), as_tensor(index)
-    along = normalize_axis(dim, tensor.ndim, "gather")
-    if positions.ndim != tensor.ndim:
-        raise ShapeError(
-            f"gather: x has shape {tensor.shape}, index {positions.shape}; equal ranks expected"
-        )
-    key = tuple(slice(None) if i == along else slice(0, n) for i, n in enumerate(positions.shape))
-    return take_along_axis(getitem(tensor, key), positions, along)
-
-
-def scatter(x: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """PyTorch's ``scatter``: a copy of x in which, for dim 0, x[index[i, j], j] = src[i, j]; src is
-    a number or has at least the shape of index. Of equal places the last one counts.
-
-    >>> import chainrule as cr
-    >>> cr.scatter(cr.zeros(2, 3), 1, [[2], [0]], 1.0)
-    tensor([[0., 0., 1.],
-            [1., 0., 0.]])
-    """
-    tensor, positions, new = as_tensor(x), as_tensor(index), as_tensor(src)
-    along = normalize_axis(dim, tensor.ndim, "scatter")
-    _check_ranks("scatter", tensor, positions, new)
-    grid: list[Any] = [
-        np.arange(n).reshape([-1 if a == i else 1 for a in range(tensor.ndim)])
-        for i, n in enumerate(positions.shape)
-    ]
-    grid[along] = positions
-    if new.ndim:
-        new = getitem(new, tuple(slice(0, n) for n in positions.shape))
-    return setitem(tensor, tuple(grid), new)
-
-
-def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """PyTorch's ``scatter_add``: x, to which for dim 0 src[i, j] is added at [index[i, j], j]; src
-    is a number or has at least the shape of index. Equal places add up.
-
-    >>> import chainrule as cr
-    >>> cr.scatter_add(cr.zeros(2, 3), 1, [[2, 2], [0, 1]], cr.tensor([[1.0, 5.0], [3.0, 4.0]]))
-    tensor([[0., 0., 6.],
-            [3., 4., 0.]])
-    """
-    tensor, new = as_tensor(x), as_tensor(src)
-    positions = _integers("an index", as_tensor(index))
-    along = normalize_axis(dim, tensor.ndim, "scatter_add")
-    _check_ranks("scatter_add", tensor, positions, new)
-    shape = positions.shape
-    wrong = [
-        i
-        for i, n in enumerate(shape)
-        if (i != along and n > tensor.shape[i]) or (new.ndim and n > new.shape[i])
-    ]
-    if wrong:
-        raise ShapeError(
-            f"scatter_add: index has length {shape[wrong[0]]} in axis {wrong[0]}, where x has "
-            f"{tensor.shape[wrong[0]]}{f' and src {new.shape[wrong[0]]}' if new.ndim else ''}; an "
-            f"index is no longer than src, and than x except along dim {along}"
-        )
-    if new.ndim:
-        new = getitem(new, tuple(slice(0, n) for n in shape))
-    place = g.full(shape, 0, dt.int64)
-    for axis, n in enumerate(tensor.shape):
-        at = g.iota(shape, axis, dt.int64)
-        if axis == along:
-            at = wrap_index(positions, n, axis)
-        place = g.add(g.mul(place, g.full(shape, n, dt.int64)), at)
-    count = math.prod(shape)
-    added = g.reshape(g.expand(use(new, tensor.dtype), shape), (count,))
-    flat = g.reshape(use(tensor), (math.prod(tensor.shape),))
-    found = g.scatter_add(flat, g.reshape(place, (count,)), added) if count else flat
-    return make(g.reshape(found, tensor.shape), tensor, new)
-
-
-def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
-    """x, to which alpha · source[i] is added at x[index[i]] (for dim 0); index is (n,), equal
-    indices add up. ``source`` broadcasts to the shape of x with n in place of the length of dim.
-
-    >>> import chainrule as cr
-    >>> cr.index_add(cr.zeros(3, 2), 0, [0, 2, 2], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    tensor([[ 1.,  2.],
-            [ 0.,  0.],
-            [ 8., 10.]])
-    """
-    tensor, new = as_tensor(x), as_tensor(source)
-    positions = _integers("an index", as_tensor(index))
-    along = normalize_axis(dim, tensor.ndim, "index_add")
-    if positions.ndim != 1:
-        raise ShapeError(f"index_add: an index of shape (n,) is expected, got {positions.shape}")
-    shape = (*tensor.shape[:along], positions.shape[0], *tensor.shape[along + 1 :])
-    if new.ndim > len(shape) or any(
-        n not in (1, m) for n, m in zip(new.shape[::-1], shape[::-1], strict=False)
-    ):
-        raise ShapeError(
-            f"index_add: {positions.shape[0]} positions along axis {along} of x {tensor.shape} need"
-            f" a source of shape {shape}, got {new.shape}"
-        )
-    wide = g.expand(use(new, tensor.dtype), shape)
-    if alpha != 1:
-        wide = g.mul(wide, g.full(shape, alpha, tensor.dtype))
-    front = [along, *(i for i in range(tensor.ndim) if i != along)]
-    back = [front.index(i) for i in range(tensor.ndim)]
-    found = g.scatter_add(
-        g.permute(use(tensor), front),
-        wrap_index(positions, tensor.shape[along], along),
-        g.permute(wide, front),
-    )
-    return make(g.permute(found, back), tensor, new)
-
-
-def _check_ranks(name: str, tensor: Value, index: Value, src: Value) -> None:
-    if index.ndim != tensor.ndim or (src.ndim and src.ndim != tensor.ndim):
-        raise ShapeError(
-            f"{name}: x has shape {tensor.shape}, index {index.shape}, src {src.shape}; equal"
-            " ranks expected"
-        )
-
-
-def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
-    """1 at position x[...], 0 elsewhere, in a new last axis of ``num_classes``; int64 unless given.
-
-    >>> import chainrule as cr
-    >>> cr.one_hot([0, 2], 3)
-    tensor([[1, 0, 0],
-            [0, 0, 1]])
-    """
-    index = _integers("one_hot: a class", as_tensor(x))
-    known = _known(index)
-    if known is None and num_classes < 0:
-        raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")
-    if known is not None and known.size and num_classes < 0:
-        num_classes = max(int(known.max()) + 1, 0)
-    text = f"one_hot: class {{}} is outside 0 … {num_classes - 1}"
-    if known is not None:
-        check_known(known, 0, num_classes, text)
-    else:
-        check_later(index.node, 0, num_classes, text)
-    shape = (*index.shape, max(num_classes, 0))
-    wide = g.expand(g.reshape(g.cast(index.node, dt.int64), (*index.shape, 1)), shape)
-    hot = g.eq(wide, g.iota(shape, len(shape) - 1, dt.int64))
-    return make(g.cast(hot, dt.dtype_of(dtype or dt.default_int)))
-
-
-def searchsorted(
-    boundaries: Any, x: Any, side: str = "left", right: bool = False, sorter: Any = None
-) -> Tensor:
-    """Where ``x`` would be inserted into the sorted 1-d ``boundaries`` to keep them sorted,
-    int64. NaN comes last. ``sorter``: the positions that sort the boundaries, if they are not.
-
-    >>> import chainrule as cr
-    >>> cr.searchsorted([1.0, 2.0, 3.0], [0.5, 2.5])
-    tensor([0, 2])
-    """
-    sorted_, tensor = as_tensor(boundaries), as_tensor(x)
-    sorted_ = sorted_ if sorter is None else take(sorted_, sorter)
-    if sorted_.ndim != 1 or side not in ("left", "right"):
-        raise OptionError(f"searchsorted: boundaries of shape {sorted_.shape}, side {side!r}")
-    dtype = dt.promote(sorted_.dtype, tensor.dtype)
-    shape = (*tensor.shape, sorted_.shape[0])
-    a = g.expand(g.cast(sorted_.node, dtype), shape)
-    b = g.expand(g.reshape(g.cast(tensor.node, dtype), (*tensor.shape, 1)), shape)
-    is_last = g.ne(b, b)  # NaN
-    if right or side == "right":
-        before = g.or_(g.le(a, b), is_last)
-    else:
-        before = g.or_(g.lt(a, b), g.and_(is_last, g.eq(a, a)))
-    return make(g.sum(g.cast(before, dt.int64), (len(shape) - 1,)))
-
-
-# -- order (needs the values) ----------------------------------------------------------------------
-class Sorted(NamedTuple):
-    """What ``sort(dim=...)`` and ``topk`` return, as in PyTorch."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def argsort(
-    x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
-) -> Tensor:
-    """The positions that would sort ``x`` along ``axis``; equal ones keep their order, NaN is last.
-
-    >>> import chainrule as cr
-    >>> cr.argsort([3.0, 1.0, 2.0])
-    tensor([1, 2, 0])
-    """
-    tensor = as_tensor(x)
-    along = normalize_axis(axis if dim is None else dim, tensor.ndim, "argsort")
-    values = array_of(tensor)
-    if not descending:
-        return as_tensor(np.argsort(values, along, kind="stable"))
-    backwards = np.argsort(np.flip(values, along), along, kind="stable")
-    return as_tensor(np.flip(values.shape[along] - 1 - backwards, along))
-
-
-def sort(
-    x: Any, axis: int = -1, *, dim: int | None = None, descending: bool = False, stable: bool = True
-) -> Any:
-    """``x`` sorted along ``axis``. With ``dim=`` (PyTorch): the pair (values, indices).
-
-    >>> import chainrule as cr
-    >>> cr.sort([3.0, 1.0, 2.0])
-    tensor([1., 2., 3.])
-    >>> cr.sort([3.0, 1.0, 2.0], descending=True)
-    tensor([3., 2., 1.])
-    """
-    order = argsort(x, axis, dim=dim, descending=descending)
-    values = take_along_axis(x, order, axis, dim=dim)
-    return values if dim is None else Sorted(values, order)
-
-
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
-    """The ``k`` largest (or smallest) elements along ``dim``, in order, and their positions.
-
-    >>> import chainrule as cr
-    >>> values, indices = cr.topk([3.0, 1.0, 2.0], 2)
-    >>> values, indices
-    (tensor([3., 2.]), tensor([0, 2]))
-    """
-    tensor = as_tensor(x)
-    along = normalize_axis(dim, tensor.ndim, "topk")
-    if not 0 <= k <= tensor.shape[along]:
-        raise OptionError(f"topk: k = {k}, axis {along} has length {tensor.shape[along]}")
-    order = argsort(tensor, along, descending=largest)
-    key = (*[slice(None)] * along, slice(0, k))
-    index = getitem(order, key)
-    return Sorted(take_along_axis(tensor, index, along), index)

@@ -15,9 +15,10 @@ from ..value import Tensor, array_of, as_tensor, make
 from . import elementwise as e
 from . import shape as s
 from .axes import normalize_axis
-from .index import index_add, sort, take
+from .gathering import index_add, take
 from .joining import narrow, stack
 from .norm import norm
+from .sorting import sort
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
