@@ -8,15 +8,15 @@ from typing import NamedTuple
 from ..core.loop import family, split, with_carries
 from ..core.node import Node, reachable
 from ..core.signature import Signature
-from .contractions import contract
 from .fuse import Group
 from .loops import (
     Body,
     LoopProgram,
     Repeat,
 )
-from .lowering import Lowering
-from .own_kernels import KERNELS, copy_nest
+from .lowering.contractions import contract
+from .lowering.group import Lowering
+from .lowering.own_kernels import KERNELS, copy_nest
 from .views import base_of, is_buffer
 
 

@@ -35,7 +35,7 @@ from .loops import (
     walk,
 )
 from .lower import Lowered
-from .own_kernels import copy_nest
+from .lowering.own_kernels import copy_nest
 from .repeat import placed_loop
 from .views import base_of
 

@@ -15,8 +15,8 @@ from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
+from ..tensor.transform.loops import scan
 from ..tensor.value import array_of
 
 PAD, START, END = 0, 1, 2

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from .backward import backward as _backward
-from .ops import (
-    contract,
-    cumulative,
-    elementwise,
-    gathering,
-    joining,
-    linalg,
-    reduce,
-    shape,
-    sorting,
-    statistics,
-)
-from .ops import norm as _norm
-from .ops import softmax as _softmax
+from .ops import contract, elementwise, joining, linalg, shape
+from .ops.indexing import gathering, sorting
+from .ops.reductions import cumulative, reduce, statistics
+from .ops.reductions import norm as _norm
+from .ops.reductions import softmax as _softmax
 from .value import Value
 
 

@@ -17,7 +17,8 @@ from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
 from .interchange import Interchange
-from .ops import bits, contract, create, elementwise, index, joining, shape
+from .ops import bits, contract, create, elementwise, joining, shape
+from .ops.indexing import index
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order

@@ -18,10 +18,10 @@ from ...tensor.ops import elementwise as e
 from ...tensor.ops.axes import normalize_axis, part
 from ...tensor.ops.elementary import relu as relu_node
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.norm import norm
 from ...tensor.ops.operands import float_node
-from ...tensor.ops.softmax import log_softmax as log_softmax_
-from ...tensor.ops.softmax import softmax as softmax_
+from ...tensor.ops.reductions.norm import norm
+from ...tensor.ops.reductions.softmax import log_softmax as log_softmax_
+from ...tensor.ops.reductions.softmax import softmax as softmax_
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_order, choice, number

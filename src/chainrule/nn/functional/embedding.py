@@ -13,8 +13,8 @@ from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, Shape
 from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.gathering import one_hot as build_one_hot
-from ...tensor.ops.norm import norm
+from ...tensor.ops.indexing.gathering import one_hot as build_one_hot
+from ...tensor.ops.reductions.norm import norm
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use

@@ -11,9 +11,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DTypeError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
 from ...tensor.ops import shape as s
-from ...tensor.ops.norm import norm
+from ...tensor.ops.reductions import reduce as r
+from ...tensor.ops.reductions.norm import norm
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 

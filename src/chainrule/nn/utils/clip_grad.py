@@ -12,7 +12,7 @@ from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.create import tensor
 from ...tensor.ops.joining import stack
-from ...tensor.ops.norm import norm as p_norm
+from ...tensor.ops.reductions.norm import norm as p_norm
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value
 from ..options import check, number

@@ -14,7 +14,7 @@ from ..value import Tensor, Value, as_tensor, make, use
 from .axes import normalize_axis
 from .elementwise import add, multiply
 from .operands import broadcast_shapes
-from .reduce import sum
+from .reductions.reduce import sum
 from .shape import reshape
 
 # fmt: off

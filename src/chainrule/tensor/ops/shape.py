@@ -17,7 +17,7 @@ from ..view import Diagonal, Expand, Flip, Permute, Reshape, reshaped
 from .axes import Axis, normalize_axes, normalize_axis, part, pick
 from .elementwise import select
 from .operands import broadcast_shapes, operand
-from .reduce import sum
+from .reductions.reduce import sum
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

@@ -7,11 +7,11 @@ from typing import Any
 
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor
-from .. import reduce as r
 from .. import shape
 from ..axes import Axis
 from ..elementwise import absolute
-from ..norm import norm as p_norm
+from ..reductions import reduce as r
+from ..reductions.norm import norm as p_norm
 from .factors import svdvals
 from .solving import inv
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor, make
-from .. import reduce as r
 from .. import shape
 from ..axes import normalize_axis
 from ..contract import matmul
 from ..create import eye
 from ..elementwise import multiply, subtract
 from ..operands import common
+from ..reductions import reduce as r
 from .solving import inv
 
 

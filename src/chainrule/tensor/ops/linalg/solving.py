@@ -11,10 +11,10 @@ from ....core import graph as g
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, make, use
 from .. import elementwise as e
-from .. import reduce as r
 from .. import shape
 from ..create import eye
 from ..operands import broadcast_shapes
+from ..reductions import reduce as r
 from .factors import svd, svdvals
 from .matrices import answered, matrices
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from ..core.dtypes import DType
-from ..core.node import ConstantValue, Node
-from .fuse import Group
-from .loops import (
+from ...core.dtypes import DType
+from ...core.node import ConstantValue, Node
+from ..fuse import Group
+from ..loops import (
     ZERO,
     Accumulate,
     Affine,
@@ -30,7 +30,7 @@ from .loops import (
     key,
     variable,
 )
-from .views import Index, base_of, flat, is_computed, is_merge, is_view, through
+from ..views import Index, base_of, flat, is_computed, is_merge, is_view, through
 
 
 class Lowering:

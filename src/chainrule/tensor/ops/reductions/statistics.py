@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import DataError, DTypeError, OptionError, ShapeError
-from ..value import Tensor, array_of, as_tensor, make
-from . import elementwise as e
-from . import shape as s
-from .axes import normalize_axis
-from .gathering import index_add, take
-from .joining import narrow, stack
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import DataError, DTypeError, OptionError, ShapeError
+from ...value import Tensor, array_of, as_tensor, make
+from .. import elementwise as e
+from .. import shape as s
+from ..axes import normalize_axis
+from ..indexing.gathering import index_add, take
+from ..indexing.sorting import sort
+from ..joining import narrow, stack
 from .norm import norm
-from .sorting import sort
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

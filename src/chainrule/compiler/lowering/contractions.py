@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..core.node import Node
-from .loops import (
+from ...core.node import Node
+from ..loops import (
     ZERO,
     Affine,
     Contract,
@@ -21,8 +21,8 @@ from .loops import (
     Valid,
     variable,
 )
-from .lowering import Lowering
-from .views import Index, base_of, is_merge, through
+from ..views import Index, base_of, is_merge, through
+from .group import Lowering
 
 FEWEST_TILE_ROWS = 8  # positions in a row that make a tile of the contraction
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...core import graph as g
-from ...core.node import Node
-from ..value import Tensor, make
-from . import elementary as el
-from .axes import Axis, Keep, keep, normalize_axes, pick
-from .operands import float_node
+from ....core import graph as g
+from ....core.node import Node
+from ...value import Tensor, make
+from .. import elementary as el
+from ..axes import Axis, Keep, keep, normalize_axes, pick
+from ..operands import float_node
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]  # what `chainrule` offers
 

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.interval import interval
-from ...core.node import Array, Node, Shape
-from ...errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
-from ...runtime import realize as rt
-from ..capture import active, user_line
-from ..ranges import check_known, check_later
-from ..value import Tensor, Value, as_tensor, make, use, view_of
-from ..view import Flip, Reshape, Slice, Step, View
-from .operands import broadcast_shapes
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.interval import interval
+from ....core.node import Array, Node, Shape
+from ....errors import CompileError, DTypeError, OptionError, OutOfRangeError, ShapeError
+from ....runtime import realize as rt
+from ...capture import active, user_line
+from ...ranges import check_known, check_later
+from ...value import Tensor, Value, as_tensor, make, use, view_of
+from ...view import Flip, Reshape, Slice, Step, View
+from ..operands import broadcast_shapes
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import OptionError
-from ..value import Tensor, make
-from . import elementary as el
-from .axes import Axis, Keep, normalize_axes, pick
-from .operands import float_node
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import OptionError
+from ...value import Tensor, make
+from .. import elementary as el
+from ..axes import Axis, Keep, normalize_axes, pick
+from ..operands import float_node
 from .reduce import reduced
 
 __all__ = ["norm"]  # what `chainrule` offers

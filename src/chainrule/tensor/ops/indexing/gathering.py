@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import CompileError, DTypeError, ShapeError
-from ..capture import user_line
-from ..ranges import check_known, check_later
-from ..value import Tensor, Value, as_tensor, make, use
-from .axes import normalize_axis, pick
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import CompileError, DTypeError, ShapeError
+from ...capture import user_line
+from ...ranges import check_known, check_later
+from ...value import Tensor, Value, as_tensor, make, use
+from ..axes import normalize_axis, pick
+from ..operands import broadcast_shapes
 from .index import getitem, integers, known_values, setitem, wrap_index
-from .operands import broadcast_shapes
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

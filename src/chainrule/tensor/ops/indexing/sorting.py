@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...errors import OptionError
-from ..value import Tensor, array_of, as_tensor, make
-from .axes import normalize_axis
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....errors import OptionError
+from ...value import Tensor, array_of, as_tensor, make
+from ..axes import normalize_axis
 from .gathering import take, take_along_axis
 from .index import getitem
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from ...autodiff.recurrence import loop
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import OptionError
-from ..value import Tensor, as_tensor, make, use
-from . import elementary as el
-from .axes import normalize_axis, part, pick
-from .gathering import take_along_axis
-from .operands import float_node
+from ....autodiff.recurrence import loop
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import OptionError
+from ...value import Tensor, as_tensor, make, use
+from .. import elementary as el
+from ..axes import normalize_axis, part, pick
+from ..indexing.gathering import take_along_axis
+from ..operands import float_node
 from .reduce import Extreme, number_node
 
 # fmt: off

@@ -7,14 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import OptionError, ShapeError
-from ..value import Tensor, as_tensor, make, use
-from . import elementary as el
-from .axes import Axis, Keep, keep, normalize_axes, normalize_axis, part, pick
-from .operands import float_node, of_one_dtype
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import OptionError, ShapeError
+from ...value import Tensor, as_tensor, make, use
+from .. import elementary as el
+from ..axes import Axis, Keep, keep, normalize_axes, normalize_axis, part, pick
+from ..operands import float_node, of_one_dtype
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

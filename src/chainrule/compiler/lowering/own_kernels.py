@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from ..core.node import Node
-from .fuse import Group
-from .loops import (
+from ...core.node import Node
+from ..fuse import Group
+from ..loops import (
     ZERO,
     Affine,
     Body,
@@ -22,8 +22,8 @@ from .loops import (
     strides_of,
     variable,
 )
-from .lowering import Lowering
-from .views import base_of, flat
+from ..views import base_of, flat
+from .group import Lowering
 
 
 def copy_nest(
