@@ -300,11 +300,7 @@ class Unroller:
         f, cells = self.f, np.moveaxis(self.loaded(x).cells, axis, 0)
 
         def better(value: Value, position: Value, best: Value, where: Value) -> tuple[Value, Value]:
-            if source.kind == "f":
-                nan = f.binary("and", f.compare("uno", value, value), f.compare("ord", best, best))
-                wins = f.binary("or", f.compare("ogt", value, best), nan)
-            else:
-                wins = f.compare("sgt" if source.kind == "i" else "ugt", value, best)
+            wins = ops.is_larger(f, source.kind, value, best)
             return f.select(wins, value, best), f.select(wins, position, where)
 
         best, where = cells[0, ...], np.broadcast_to(self._literals(np.array(0)), cells.shape[1:])
