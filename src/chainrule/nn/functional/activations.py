@@ -15,7 +15,7 @@ from ...core.dtypes import is_float
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops.axes import normalize_axis, part
+from ...tensor.ops.axes import normalize_axis
 from ...tensor.ops.elementary import relu as relu_node
 from ...tensor.ops.elementwise import select
 from ...tensor.ops.operands import float_node
@@ -367,7 +367,7 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     half, odd = divmod(node.shape[axis], 2)
     if odd:
         raise ShapeError(f"glu halves axis {dim}: its length must be even, got shape {node.shape}")
-    a, b = part(node, axis, 0, half), part(node, axis, half, 2 * half)
+    a, b = g.part(node, axis, 0, half), g.part(node, axis, half, 2 * half)
     return make(g.mul(a, g.sigmoid(b)), tensor)
 
 

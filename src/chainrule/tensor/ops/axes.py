@@ -44,10 +44,3 @@ def pick(name: str, axis: Any, dim: Any, keepdims: Keep, keepdim: Keep) -> tuple
 def keep(node: Node, before: Node, axes: Sequence[int]) -> Node:
     """``node`` with the reduced ``axes`` back, of length 1."""
     return g.reshape(node, [1 if i in axes else n for i, n in enumerate(before.shape)])
-
-
-def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
-    """x[..., start:stop:step, ...] along one axis."""
-    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
-    starts[axis], stops[axis], steps[axis] = start, stop, step
-    return g.slice(x, starts, stops, steps)

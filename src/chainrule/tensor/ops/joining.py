@@ -11,7 +11,7 @@ from ...core.node import Node
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, make, use, view_of
 from ..view import Slice
-from .axes import normalize_axis, part, pick
+from .axes import normalize_axis, pick
 from .operands import of_one_dtype
 from .shape import ravel, reshape, sizes, squeeze
 
@@ -249,7 +249,7 @@ def repeat(
         return tensor
     node = use(tensor)
     pieces = [
-        repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
+        repeat(make(g.part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
     ]
     return concatenate(pieces, along)
 

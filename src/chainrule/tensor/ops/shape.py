@@ -14,7 +14,7 @@ from ...core.node import Node, Shape
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, constant, make, use, view_of
 from ..view import Diagonal, Expand, Flip, Permute, Reshape, reshaped
-from .axes import Axis, normalize_axes, normalize_axis, part, pick
+from .axes import Axis, normalize_axes, normalize_axis, pick
 from .elementwise import select
 from .operands import broadcast_shapes, operand
 from .reductions.reduce import sum
@@ -419,7 +419,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
         a = normalize_axis(along, node.ndim, "roll")
         cut = -by % node.shape[a] if node.shape[a] else 0
         if cut:
-            node = g.concat([part(node, a, cut, node.shape[a]), part(node, a, 0, cut)], a)
+            node = g.concat([g.part(node, a, cut, node.shape[a]), g.part(node, a, 0, cut)], a)
     return make(node, tensor)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core.node import Node
+from ...core.rewrite import substitute
 from ...errors import GradientError
 from ...runtime import realize as rt
 from ..backward import depends_on_leaf
-from ..capture import active, substitute
+from ..capture import active
 from ..ranges import RangeCheck, settle
 from ..value import Tensor, Value, as_tensor, make, register_leaf
 

@@ -21,7 +21,7 @@ from ....core.node import Node
 from ....errors import OptionError
 from ...value import Tensor, as_tensor, make, use
 from .. import elementary as el
-from ..axes import normalize_axis, part, pick
+from ..axes import normalize_axis, pick
 from ..indexing.gathering import take_along_axis
 from ..operands import float_node
 from .reduce import Extreme, number_node
@@ -51,7 +51,7 @@ def _by_doubling(x: Node, axis: int, combine: Combine, neutral: Any) -> Node:
         front = list(x.shape)
         front[axis] = shift
         filler = g.full(tuple(front), neutral, x.dtype)
-        x = combine(g.concat([filler, part(x, axis, 0, n - shift)], axis), x)
+        x = combine(g.concat([filler, g.part(x, axis, 0, n - shift)], axis), x)
         shift *= 2
     return x
 
@@ -72,9 +72,9 @@ def _by_blocks(x: Node, combine: Combine, neutral: Any) -> Node:
     totals, inner = _steps(g.permute(g.reshape(x, (count, size, *rest)), swap), combine, neutral)
     upto = _cumulated(totals, 0, combine, neutral)  # (count, *rest)
     filler = g.full((1, *rest), neutral, x.dtype)
-    before = g.concat([filler, part(upto, 0, 0, count - 1)], 0)
+    before = g.concat([filler, g.part(upto, 0, 0, count - 1)], 0)
     joined = combine(g.expand(g.reshape(before, (1, *before.shape)), inner.shape), inner)
-    return part(g.reshape(g.permute(joined, swap), x.shape), 0, 0, n)
+    return g.part(g.reshape(g.permute(joined, swap), x.shape), 0, 0, n)
 
 
 def _steps(rows: Node, combine: Combine, neutral: Any) -> tuple[Node, Node]:

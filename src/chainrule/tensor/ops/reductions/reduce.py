@@ -13,7 +13,7 @@ from ....core.node import Node
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor, make, use
 from .. import elementary as el
-from ..axes import Axis, Keep, keep, normalize_axes, normalize_axis, part, pick
+from ..axes import Axis, Keep, keep, normalize_axes, normalize_axis, pick
 from ..operands import float_node, of_one_dtype
 
 # fmt: off
@@ -385,8 +385,8 @@ def prod(
 def _prod(x: Node, axis: int) -> Node:
     while x.shape[axis] > 1:
         half, odd = divmod(x.shape[axis], 2)
-        pairs = g.mul(part(x, axis, 0, half), part(x, axis, half, 2 * half))
-        x = g.concat([pairs, part(x, axis, 2 * half, 2 * half + 1)], axis) if odd else pairs
+        pairs = g.mul(g.part(x, axis, 0, half), g.part(x, axis, half, 2 * half))
+        x = g.concat([pairs, g.part(x, axis, 2 * half, 2 * half + 1)], axis) if odd else pairs
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     return g.reshape(x, shape) if x.shape[axis] else g.full(shape, 1, x.dtype)
 
@@ -416,6 +416,6 @@ def diff(
         length = node.shape[along]
         if length == 0:
             break
-        after, before = part(node, along, 1, length), part(node, along, 0, length - 1)
+        after, before = g.part(node, along, 1, length), g.part(node, along, 0, length - 1)
         node = g.ne(after, before) if node.dtype == dt.bool_ else g.sub(after, before)
     return make(node, *tensors)
