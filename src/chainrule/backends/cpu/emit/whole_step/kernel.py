@@ -102,9 +102,8 @@ class _Frame:
             [*pointers, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"), ("i64", "steps")],
         )
         args = [self.f.args[name] for _, name in pointers]
-        n, k = len(program.inputs), len(program.inputs) + len(program.state)
         self.pointer_of = dict(zip([*program.inputs, *program.state], args, strict=False))
-        self.state_pointers, self.output_pointers = args[n:k], args[k:]
+        self.output_pointers = args[len(program.inputs) + len(program.state) :]
 
     def memory(self, node: Node) -> str:
         return SCALAR_OF_DTYPE[node.dtype.name]
