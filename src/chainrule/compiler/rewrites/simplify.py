@@ -293,7 +293,8 @@ def outer_product(node: Node) -> Node | None:
     return g.mul(g.broadcast(a, node.shape), g.broadcast(b, node.shape))
 
 
-SPLIT_OVER = 16384  # elements reduced into one
+SPLIT_OVER = 16384  # elements reduced into one: work enough for several threads
+FEW = 8  # elements kept
 
 
 def split_reduction(node: Node) -> Node | None:
@@ -301,7 +302,7 @@ def split_reduction(node: Node) -> Node | None:
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)
-    if long < SPLIT_OVER or node.size > 8 or axes != tuple(range(x.ndim - len(axes), x.ndim)):
+    if long < SPLIT_OVER or node.size > FEW or axes != tuple(range(x.ndim - len(axes), x.ndim)):
         return None
     kept = x.shape[: x.ndim - len(axes)]
     chunks = next(

@@ -114,6 +114,7 @@ def conv_of_nothing(node: Node) -> Node | None:
 OFTEN = 8  # times that a weight is read: copying it then costs little
 LONG_SUM = 16384  # terms
 LEADING = 8  # long enough an axis to be summed last
+MOST_OUTPUTS = 4  # of a group of one channel: more are columns enough for a contraction
 
 
 def conv_depthwise(node: Node) -> Node | None:
@@ -124,7 +125,7 @@ def conv_depthwise(node: Node) -> Node | None:
     taps, channels, groups, outputs = w.shape[:-3], *w.shape[-3:]
     if groups == 1 or not _is_plain(node) or 0 in (*taps, channels):
         return None
-    if outputs > 1 and (channels > 1 or outputs > 4):
+    if outputs > 1 and (channels > 1 or outputs > MOST_OUTPUTS):
         return None
     rows = g.window(x, range(1, rank + 1), taps, p["strides"], p["dilation"])  # (N, *T, G, C, *K)
     if w.size * OFTEN <= node.size and not w.primitive.copies:

@@ -230,7 +230,8 @@ def _ask(
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
-    """How many steps of k make a turn of the loop, given the multiply-adds of one."""
+    """How many steps of k make a turn of the loop, given the multiply-adds of one; it
+    turns eight times at least."""
     count = 1
     while count * multiply_adds < ENOUGH and count < MOST_AT_ONCE and k >= 8 * count:
         count *= 2

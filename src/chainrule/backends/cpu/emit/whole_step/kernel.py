@@ -28,9 +28,9 @@ from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
 from .primitives import ELEMENTS, LOADED, Held, Unroller, in_memory
 from .records import Record, records
 
-# of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
-LINES = 4000
-NODES = 2000
+# More than that compile for long, and calls of kernels cost little beside so much work.
+LINES = 4000  # of IR in a step
+NODES = 2000  # of the graph
 FEW = 4  # replicas: fewer are a tiny program, if they fit (and 2 may be the words of a random key)
 
 

@@ -25,6 +25,8 @@ from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
 
 ELEMENTS = 1 << 20  # of arrays handled while compiling
 LOADED = 256  # elements of an input held in registers; larger ones stay in memory
+TABLE_BYTES = 1 << 18  # of a constant that is written into the code
+POSITIONS = 4096  # numbers of an iota that are written out
 _CONTRACTED = ("add", "sub", "mul")
 
 
@@ -141,7 +143,7 @@ class Unroller:
         value: Array = node.params["value"].array
         if value.size <= LOADED:
             return Held(self._literals(value))
-        if value.nbytes > 1 << 18:
+        if value.nbytes > TABLE_BYTES:
             raise Unsuited
         module = self.f.module
         name = f"@table{len(module.globals)}"
@@ -153,7 +155,7 @@ class Unroller:
 
     def _iota(self, node: Node) -> Held:
         axis = node.params["axis"]
-        if node.shape[axis] > 4096:
+        if node.shape[axis] > POSITIONS:
             raise Unsuited
         line = self._literals(np.arange(node.shape[axis]).astype(node.dtype))
         line = line.reshape([-1 if i == axis else 1 for i in range(node.ndim)])
