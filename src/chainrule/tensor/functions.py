@@ -6,6 +6,7 @@ Which they are, each file of `ops` says in its ``__all__``.
 from .ops.bits import *
 from .ops.contract import *
 from .ops.create import *
+from .ops.diagonals import *
 from .ops.elementwise import *
 from .ops.indexing.gathering import *
 from .ops.indexing.sorting import *

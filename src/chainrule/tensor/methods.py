@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .backward import backward as _backward
-from .ops import contract, elementwise, joining, linalg, shape
+from .ops import contract, diagonals, elementwise, joining, linalg, shape
 from .ops.indexing import gathering, sorting
 from .ops.reductions import cumulative, reduce, statistics
 from .ops.reductions import norm as _norm
@@ -140,11 +140,11 @@ class Methods(Value):
     repeat_interleave = joining.repeat_interleave
     flip = shape.flip
     roll = shape.roll
-    tril = shape.tril
-    triu = shape.triu
-    diagonal = shape.diagonal
-    diag = shape.diag
-    trace = shape.trace
+    tril = diagonals.tril
+    triu = diagonals.triu
+    diagonal = diagonals.diagonal
+    diag = diagonals.diag
+    trace = diagonals.trace
     expand = shape.broadcast_to
     broadcast_to = shape.broadcast_to
     t = shape.transpose

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor, make
-from .. import shape
+from .. import diagonals, shape
 from ..axes import normalize_axis
 from ..contract import matmul
 from ..create import eye
@@ -44,7 +44,7 @@ def diagonal(x: Any, offset: int = 0) -> Tensor:
     >>> cr.linalg.diagonal([[1, 2], [3, 4]])
     tensor([1, 4])
     """
-    return shape.diagonal(x, offset, -2, -1)
+    return diagonals.diagonal(x, offset, -2, -1)
 
 
 def trace(x: Any, offset: int = 0, dtype: Any = None) -> Tensor:
