@@ -94,8 +94,7 @@ class Module(Versioned):
             if value is not None:
                 raise TypeError(
                     f"{type(self).__name__}.{name} is a parameter: assign an nn.Parameter or None, "
-                    "got"
-                    f" {type(value).__name__} (to change its numbers: .{name}.assign(value))"
+                    f"got {type(value).__name__} (to change its numbers: .{name}.assign(value))"
                 )
             self._parameters[name] = None
         elif name in self._buffers:

@@ -82,8 +82,7 @@ class Interchange(Methods):
         if method != "__call__" or options or function is None:
             raise TypeError(
                 f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} does not take "
-                "a tensor;"
-                " convert it with .numpy(), or use the function of chainrule"
+                "a tensor; convert it with .numpy(), or use the function of chainrule"
             )
         return function(*inputs)
 

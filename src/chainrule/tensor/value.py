@@ -354,8 +354,7 @@ class Value:
             if active.grad_enabled:
                 raise GradientError(
                     f"{what} in place on a tensor that requires a gradient: the gradient would be "
-                    "of the old"
-                    f" value; put it under `with cr.no_grad():`, or {_instead(what)}"
+                    f"of the old value; put it under `with cr.no_grad():`, or {_instead(what)}"
                 )
             return self.assign(new)
         if self._is_outside():
@@ -489,14 +488,12 @@ def no_value_message(purpose: str) -> str:
     if purpose == rt.ENDED:
         return (
             f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap "
-            "traced and"
-            " has no value outside it; return it from the function"
+            "traced and has no value outside it; return it from the function"
         )
     return (
         f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. "
-        "Choose with"
-        " cr.where instead of if, keep shapes static, return the tensor, or move the line out of "
-        "the function"
+        "Choose with cr.where instead of if, keep shapes static, return the tensor, or move the "
+        "line out of the function"
     )
 
 

@@ -80,8 +80,7 @@ def prelu(x: Any, weight: Any) -> Tensor:
     if weight.shape[0] not in (1, channels):
         raise ShapeError(
             f"prelu: weight has {weight.shape[0]} slopes, the input {x.shape} has {channels} "
-            "channels;"
-            f" set num_parameters={channels} or 1"
+            f"channels; set num_parameters={channels} or 1"
         )
     if x.ndim > 2 and weight.shape[0] != 1:
         weight = weight.reshape(-1, *[1] * (x.ndim - 2))

@@ -36,8 +36,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     if node.dtype != w.dtype:
         raise DTypeError(
             f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), "
-            "as in"
-            f" x.to('{weight.dtype}')"
+            f"as in x.to('{weight.dtype}')"
         )
     rows = g.reshape(node, (math.prod(node.shape[:-1]), node.shape[-1]))
     y = g.dot(rows, g.permute(w, (1, 0)))

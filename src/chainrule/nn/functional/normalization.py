@@ -170,8 +170,7 @@ def batch_norm(
         if count < 2:
             raise DataError(
                 "batch_norm in training needs more than one value per channel, got an input of "
-                "shape"
-                f" {node.shape}; use a larger batch, or .eval()"
+                f"shape {node.shape}; use a larger batch, or .eval()"
             )
         mean = _mean(node, axes)
         centred = g.sub(node, _wide(mean, node, axes))

@@ -51,8 +51,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if x.shape[-1] != last:
         raise ShapeError(
             f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, "
-            "must"
-            f" equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
+            f"must equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
         )
     row, column = x.ndim == 1, y.ndim == 1
     x = g.reshape(x, (1, *x.shape)) if row else x

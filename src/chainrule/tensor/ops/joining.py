@@ -56,8 +56,7 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = No
         ):
             raise ShapeError(
                 f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} "
-                "has"
-                f" {n.shape}; all other axes must be equal"
+                f"has {n.shape}; all other axes must be equal"
             )
     return make(g.concat(nodes, along), *tensors)
 

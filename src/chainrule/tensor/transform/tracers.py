@@ -103,8 +103,7 @@ def _differentiable(name: str, x: Any) -> Tensor:
     if not isinstance(x, Value | np.ndarray | float | np.floating):
         raise GradientError(
             f"{name} differentiates by float tensors, got {type(x).__name__}; for the parameters "
-            "of a module"
-            " use loss.backward(), or choose arguments with argnums="
+            "of a module use loss.backward(), or choose arguments with argnums="
         )
     tensor = as_tensor(x)
     if not dt.is_float(tensor.dtype):

@@ -342,7 +342,6 @@ def _static(key: Any) -> Any:
     if known is None:
         raise CompileError(
             f"{user_line()} assigns to positions that are not known yet, inside a compiled "
-            "function;"
-            " use cr.where(mask, new, x) with a mask made of comparisons"
+            "function; use cr.where(mask, new, x) with a mask made of comparisons"
         )
     return known
