@@ -91,8 +91,7 @@ def graphs(**options: object) -> st.SearchStrategy[Graph]:
 def assert_close(
     graph: Graph, actual: Sequence[Array], expected: Sequence[Array], factor: float = 1.0
 ) -> None:
-    """Equal up to rounding for floats (NaN and infinities in the same places), exactly for the
-    others."""
+    """Floats equal up to rounding, NaN and infinities in the same places; others exactly."""
     single = any(
         n.dtype == dt.float32 for n in reachable(graph.outputs)
     )  # a cast keeps float32's rounding
@@ -622,8 +621,7 @@ def op_size(x: Node, w: Node, *params: Sequence[int]) -> int:
 
 
 def _scan(b: Builder) -> None:
-    """A loop whose step is a few random primitives of its carries, of rows, and of values that are
-    the same at every step."""
+    """A loop whose step is a few random primitives of carries, rows and values that stay."""
     first = [x for x in (b.any() for _ in range(b.r.randint(1, 2))) if x.size <= 120]
     rows = [x for x in (b.any(rank=1) for _ in range(b.r.randint(0, 2))) if x.size <= LIMIT]
     if not first:

@@ -296,8 +296,7 @@ class _Fuser:
                     self.readers[base].append((node, mask))
 
     def _would_need_a_copy(self, group: Group, node: Node) -> bool:
-        """Whether readers of the old value wait for this group, so that the update could not be in
-        place."""
+        """Whether readers of the old value wait for this group: no update in place then."""
         state = self.updates.get(node)
         if state is None:
             return False

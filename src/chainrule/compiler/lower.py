@@ -47,8 +47,7 @@ class Lowered(NamedTuple):
 
 
 def _in_memory(graph: Signature, groups: Sequence[Group]) -> list[Node]:
-    """Inputs, state, constants of more than one element, results, and what a group makes and others
-    read."""
+    """Inputs, state, larger constants, results, and what one group makes and others read."""
     found = dict.fromkeys([*graph.inputs, *graph.state])
     found |= dict.fromkeys(n for n in reachable(graph.roots) if is_buffer(n) and n not in found)
     found |= dict.fromkeys(graph.roots)

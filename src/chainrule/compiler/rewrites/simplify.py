@@ -320,8 +320,7 @@ LEADING = 8  # long enough an axis for several threads
 
 
 def split_rows(node: Node) -> Node | None:
-    """a long sum over several axes into few elements = a sum over one axis of sums over the others,
-    which several threads share"""
+    """a long sum over axes to few elements = a sum over one of sums over others: for threads"""
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)

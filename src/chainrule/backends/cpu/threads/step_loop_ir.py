@@ -112,8 +112,7 @@ def thunk(kernel: str) -> str:
 
 
 def with_thunks(text: str, counts: Mapping[str, int], whole_loop: bool = False) -> str:
-    """The module ``text`` with a thunk for every kernel it defines that has one of these
-    ``counts`` of pointers."""
+    """The module ``text`` with a thunk for each kernel of ``counts`` (of pointers) in it."""
     heads = re.findall(r"^define void @([\w.$-]+)\(([^)]*)", text, re.M)
     module = Module("thunks")
     for name, arguments in heads:

@@ -68,8 +68,7 @@ class Tile(NamedTuple):
         return SCALAR_OF_DTYPE[self.dtype]
 
     def shares(self, steps: int, registers: int) -> bool:
-        """Whether so many steps of k lead from row to row, and what they meet again fits into
-        registers beside the sums."""
+        """Whether steps of k lead from row to row, and what they meet again fits into registers."""
         row, step = self.a_strides
         if self.by_table or self.together > 1 or not follows(step, row, self.rows):
             return False

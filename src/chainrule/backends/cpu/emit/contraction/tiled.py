@@ -467,8 +467,7 @@ class TileEmitter:
                 pack_tile(tile, (0, c.k))
 
     def _heights(self, is_tall: Value) -> list[tuple[int, AbstractContextManager[None]]]:
-        """The numbers of rows tiles have, each with a context that holds for the tiles that have
-        it."""
+        """How many rows tiles have, each with a context that holds for those tiles."""
         f, plan = self.f, self.plan
         if plan.tall == plan.tiles:
             return [(plan.rows, nullcontext())]

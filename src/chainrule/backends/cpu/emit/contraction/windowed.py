@@ -78,8 +78,7 @@ def together(c: Windowed, target: Target) -> int:
 
 
 def _in_pieces(c: Windowed) -> Windowed:
-    """The innermost loop over k as two, if what one tile reads in it would not stay in the second
-    cache."""
+    """The innermost loop over k as two, if what a tile reads in it would not stay in the L2."""
     last = c.k[-1]
     size = next(n for n in range(min(last.extent, LONGEST), 0, -1) if last.extent % n == 0)
     if last.extent <= LONGEST or size < LONGEST // 8 or c.n.b != 1:
