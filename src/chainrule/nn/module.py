@@ -14,9 +14,9 @@ from ..errors import ChainruleError, CheckpointError, OptionError
 from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
-from ..tensor.ops.create import check_device
+from ..tensor.ops.create import dtype_asked_for
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, stored
+from ..tensor.value import stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
@@ -426,18 +426,10 @@ class Module(Versioned):
 
         The dtype, or that of a tensor. The device "cpu" does nothing; others are refused.
         """
-        for arg in args:
-            if isinstance(arg, Value):
-                dtype = arg.dtype
-            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
-                device = arg
-            elif arg is not None:
-                dtype = arg
-        check_device(device)
-        return self if dtype is None else self._to(dtype)
-
-    def _to(self, dtype: Any) -> Self:
-        target = dt.dtype_of(dtype)
+        wanted = dtype_asked_for(args, dtype, device)
+        if wanted is None:
+            return self
+        target = dt.dtype_of(wanted)
         if not dt.is_float(target):
             raise OptionError(f"Module.to expects a float dtype, got {target}")
         for tensor in itertools.chain(self.parameters(), self.buffers()):

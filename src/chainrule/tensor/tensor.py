@@ -177,16 +177,10 @@ class Tensor(Interchange):
         return copy
 
     # -- kinds and copies --------------------------------------------------------------------------
-    def to(self, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
         """Converted to a dtype (or to that of another tensor); "cpu" does nothing."""
-        for arg in args:
-            if isinstance(arg, Value):
-                dtype = arg.dtype
-            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
-                create.check_device(arg)
-            else:
-                dtype = arg
-        return self if dtype is None else self.astype(dtype)
+        wanted = create.dtype_asked_for(args, dtype, device)
+        return self if wanted is None else self.astype(wanted)
 
     def astype(self, dtype: Any) -> Tensor:
         """Converted to ``dtype``; floats outside an integer type's range are clamped to it."""
