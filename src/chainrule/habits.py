@@ -98,6 +98,23 @@ def no_attribute(what: str, table: str, name: str) -> AttributeError:
     return AttributeError(f"{what} has no attribute {name!r}{hint}")
 
 
+class Renamed:
+    """An attribute that a class does not have any more: also setting it is an error, whose answer
+    is in ``NAMES[table]``."""
+
+    def __init__(self, what: str, table: str) -> None:
+        self._what = what, table
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise no_attribute(*self._what, self._name)
+
+    def __set__(self, instance: object, value: Any) -> None:
+        raise no_attribute(*self._what, self._name)
+
+
 def answers_of(module: str) -> Callable[[str], Any]:
     """A module's ``__getattr__`` that answers names of other libraries.
 
@@ -127,6 +144,14 @@ def user_level() -> int:
     return level
 
 
+TRAINER = {
+    "schedule": 'scheduler_interval="step" or "epoch", which says when the scheduler is stepped',
+    "lr": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
+    "learning_rate": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
+    "epochs": "trainer.fit(x, y, epochs)",
+    "batch_size": "trainer.fit(x, y, batch_size=...)",
+    "callbacks": "trainer.fit(x, y, callbacks=[...])",
+}
 FIT = {
     "restore_best_weights": "early_stopping=EarlyStopping(restore_best=True)",
     "patience": "early_stopping=PATIENCE",
@@ -134,6 +159,8 @@ FIT = {
     "learning_rate": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
     "optimizer": "Trainer(model, loss, optimizer)",
     "loss": "Trainer(model, loss, optimizer)",
+    "schedule": "Trainer(model, loss, optimizer, scheduler)",
+    "scheduler": "Trainer(model, loss, optimizer, scheduler)",
     "initial_epoch": "a checkpoint folder, checkpoint=..., whose run is continued",
     "steps_per_epoch": "the rows wanted: fit(x[:n], y[:n]); an epoch is one pass over them",
     "validation_freq": "leave it out: validation follows each epoch",
@@ -430,6 +457,7 @@ NAMES: dict[str, dict[str, str]] = {
         "summary": "trainer.model.summary()",
         "save_model": "trainer.save(path)",
         "validate": "trainer.evaluate(x, y)",
+        "schedule": "trainer.scheduler_interval",
     },
 }
 """By module or class: names of other libraries that do not exist here, and what to write."""

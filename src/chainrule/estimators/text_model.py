@@ -199,7 +199,7 @@ class TextModel(NetModel):
             loss=nn.CrossEntropyLoss(),
             optimizer=adam,
             scheduler=course,
-            schedule="step",
+            scheduler_interval="step",
             clip_norm=1.0,
             seed=options.seed,
         )

@@ -128,7 +128,7 @@ class Teacher(Trainer):
         noam = optim.lr_scheduler.NoamLR(adam, width, warmup) if lr is None else None
         loss = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=smoothing)
         measures = [Nats(), "accuracy"]
-        super().__init__(model, loss, adam, noam, measures, seed, schedule="step")
+        super().__init__(model, loss, adam, noam, measures, seed, scheduler_interval="step")
 
     def forward(self, x: Any) -> Any:
         """Scores (N, vocabulary, T), as the loss wants them."""

@@ -32,7 +32,7 @@ _OPTIONS: dict[str, Constraint] = {
     "clip_norm": optional(number(0, brackets="()")),
     "clip_value": optional(number(0, brackets="()")),
     "seed": integer(),
-    "schedule": choice("epoch", "step"),
+    "scheduler_interval": choice("epoch", "step"),
 }
 
 
@@ -56,13 +56,13 @@ class Task:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        schedule: str = "epoch",
+        scheduler_interval: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
         used = _check_kinds(model, optimizer_of(model, optimizer))
-        options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
-        check("Trainer", _OPTIONS, {"accumulate": accumulate, **options, "schedule": schedule})
-        self.model, self.optimizer, self.schedule = model, used, schedule
+        given = locals()
+        check("Trainer", _OPTIONS, {name: given[name] for name in _OPTIONS})
+        self.model, self.optimizer, self.scheduler_interval = model, used, scheduler_interval
         self.schedulers = _schedulers(scheduler, used)
         self._loss, self._loss_weights = loss, loss_weights
         self.objective, self.seed = Objective(loss, loss_weights), int(seed)
@@ -220,7 +220,7 @@ class Task:
     @property
     def epochly(self) -> bool:
         """Whether there are schedules that are stepped after each epoch."""
-        return bool(self.schedulers) and self.schedule == "epoch"
+        return bool(self.schedulers) and self.scheduler_interval == "epoch"
 
     @property
     def trained(self) -> list[Any]:

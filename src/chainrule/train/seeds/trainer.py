@@ -82,7 +82,7 @@ class SeedTrainer(Nets):
         self,
         model: Model,
         loss: Any,
-        optimizer: Any = None,
+        optimizer: Any,
         scheduler: Any = None,
         *,
         seeds: int | Sequence[int],
@@ -114,10 +114,10 @@ class SeedTrainer(Nets):
         one = type(kind.__name__, (_One, kind), {"over": self})(
             net, loss, optimizer, scheduler, **options
         )
-        if "lr" in differing and one.schedule == "step" and one.schedulers:
+        if "lr" in differing and one.scheduler_interval == "step" and one.schedulers:
             raise OptionError(
-                "Trainer: vary['lr'] with schedule='step': the rate that the schedule multiplies "
-                "is part of the program; use schedule='epoch'"
+                "Trainer: vary['lr'] with scheduler_interval='step': the rate that the schedule "
+                "multiplies is part of the program; use scheduler_interval='epoch'"
             )
         super().__init__(one, numbers, differing)
         self._begin(first)

@@ -72,12 +72,13 @@ def prediction_set(steps: Steps, x: Any, batch: int) -> Dataset:
     return Dataset(arrays, None, None, batch, False, where="predict")
 
 
-def with_metrics(steps: Steps, given: Any, data: Dataset) -> Steps:
-    """Steps that measure these metrics of the data: those there are, while the metrics stay."""
+def with_metrics(steps: Steps, given: Any, data: Dataset, training: bool = True) -> Steps:
+    """Steps that measure these metrics of the data, in ``training`` too: those there are, while the
+    metrics stay."""
     key = metric_key(given)
     if key != steps.key:
         steps = Steps(steps.task, named_metrics(given, steps.objective, data.y), key)
-    steps.prepare_meters(data)
+    steps.prepare_meters(data, training)
     return steps
 
 

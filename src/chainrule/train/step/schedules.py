@@ -52,7 +52,7 @@ class Schedules:
     def listed(self) -> list[Any]:
         """Those that are stepped after each epoch."""
         task = self.task
-        return [s for s in task.schedulers if task.schedule == "epoch" and not wants_metric(s)]
+        return [s for s in task.schedulers if task.epochly and not wants_metric(s)]
 
     def _read(self) -> list[Any]:
         return [Part(self.task, "schedulers", "optimizer")]

@@ -68,8 +68,8 @@ class Steps:
     # -- what the steps read -----------------------------------------------------------------------
     def _read_in_training(self) -> list[Any]:
         task = self.task
-        options = ("clip_norm", "clip_value", "accumulate", "schedule")
-        schedulers = ("schedulers",) if task.schedule == "step" else ()
+        options = ("clip_norm", "clip_value", "accumulate", "scheduler_interval")
+        schedulers = ("schedulers",) if task.scheduler_interval == "step" else ()
         own = Part(task, "model", "objective", "optimizer", *options, *schedulers)
         return [own, Part(self.meter, "metrics")]
 
@@ -151,7 +151,7 @@ class Steps:
             if task.clip_norm is not None:
                 clip_grad_norm_(params, task.clip_norm)
             task.optimizer.step()
-            if task.schedule == "step":
+            if task.scheduler_interval == "step":
                 for scheduler in task.schedulers:
                     scheduler.step()
             task.after_update()
