@@ -238,7 +238,7 @@ class Trainer(Evaluator):
             return find_lr(given.with_metrics(self._steps, None, data), data, start, stop, steps)
 
     @one_thread()
-    def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
+    def diagnose(self, x: Any, y: Any = None, *, rows: int = 256) -> Diagnosis:
         """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
         updates by layer.
 
