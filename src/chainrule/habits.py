@@ -152,6 +152,26 @@ TRAINER = {
     "batch_size": "trainer.fit(x, y, batch_size=...)",
     "callbacks": "trainer.fit(x, y, callbacks=[...])",
 }
+HYPERPARAMETERS = {
+    "hidden_layer_sizes": "hidden",
+    "hidden_sizes": "hidden",
+    "sizes": "hidden",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "random_state": "seed",
+    "max_iter": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "solver": "optimizer",
+    "alpha": "weight_decay",
+    "early_stopping": "patience",
+    "n_iter_no_change": "patience",
+    "validation_fraction": "validation",
+    "validation_split": "validation",
+    "lr_schedule": "schedule",
+    "scheduler": "schedule",
+}
+"""Options of other libraries' nets, and what `TableModel` and its kin call them."""
 FIT = {
     "restore_best_weights": "early_stopping=EarlyStopping(restore_best=True)",
     "patience": "early_stopping=PATIENCE",

@@ -161,13 +161,7 @@ class ImageModel(NetModel):
         with seeded(chosen.seed):
             pixels = pixels_of(chosen.model, *_moments(x))
             model._make(chosen.dropout, pixels)
-            trainer = Trainer(
-                model.net,
-                loss=CrossEntropyLoss(),
-                optimizer=chosen.make_optimizer(model.net),
-                metrics=["accuracy"],
-                seed=chosen.seed,
-            )
+            trainer = model._trainer(chosen)
             augment = augmentations(chosen.augment, len(found.classes))
             chosen = replace(chosen, batch_size=min(chosen.batch_size, len(x)))
             batches = Batches(x, y, chosen.batch_size, augment=augment)
@@ -192,6 +186,16 @@ class ImageModel(NetModel):
         self._dropout = dropout
         self.net = net_of(self.name, self.shape, len(self.classes), dropout, pixels)
         self._scores = Answers(self.net)
+
+    def _trainer(self, options: ImageOptions) -> Trainer:
+        adam = options.make_optimizer(self.net)
+        return Trainer(self.net, CrossEntropyLoss(), adam, metrics=["accuracy"], seed=options.seed)
+
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training, and a batch of black images, which nothing augments."""
+        options = ImageOptions.described_in(self.training)
+        n = options.batch_size
+        return self._trainer(options), np.zeros((n, *self.shape), np.uint8), np.zeros(n, np.int64)
 
     def __repr__(self) -> str:
         name, value = next(iter(self.metrics.items()), ("no measure", float("nan")))

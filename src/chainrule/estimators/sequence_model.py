@@ -34,6 +34,8 @@ from .network import softmax
 from .sequence_drawing import draw
 from .sequence_nets import LAYERS, Standardized, net_of
 
+EXAMPLE = 128
+"""The length of made-up sequences: a model is of sequences of any length."""
 Data = str | Path | Array | Sequence[Any]
 
 
@@ -131,14 +133,7 @@ class SequenceModel(NetModel):
         model = cls(shape, found.classes)
         with seeded(chosen.seed):
             model._make(*(np.array(v, np.float32) for v in _moments(train.x)))
-            trainer = Trainer(
-                model.net,
-                CrossEntropyLoss() if found.classes else MSELoss(),
-                chosen.make_optimizer(model.net),
-                metrics=["accuracy"] if found.classes else ["mae"],
-                seed=chosen.seed,
-                clip_norm=1.0,
-            )
+            trainer = model._trainer(chosen)
             interrupted = learn(
                 trainer, chosen, (model._padded(train.x, longest), model._targets(train.y)),
                 (model._padded(asked.x, longest), model._targets(asked.y)),
@@ -160,6 +155,22 @@ class SequenceModel(NetModel):
         sizes = (s["channels"], outputs, s["width"], s["layers"], s["dropout"])
         self.net = Standardized(net_of(s["model"], *sizes), mean, std)
         self._outputs = Answers(self.net)
+
+    def _trainer(self, options: SequenceOptions) -> Trainer:
+        return Trainer(
+            self.net,
+            CrossEntropyLoss() if self.classes else MSELoss(),
+            options.make_optimizer(self.net),
+            metrics=["accuracy"] if self.classes else ["mae"],
+            seed=options.seed,
+            clip_norm=1.0,
+        )
+
+    def example_step(self) -> tuple[Trainer, dict[str, Array], Array]:
+        """A Trainer as in the training, and a batch of sequences of 0, `EXAMPLE` steps long."""
+        options = SequenceOptions.described_in(self.training)
+        x = [np.zeros((EXAMPLE, self.shape["channels"]), np.float32)] * options.batch_size
+        return self._trainer(options), self._padded(x), self._targets(np.zeros(len(x), np.int64))
 
     def __repr__(self) -> str:
         name, value = next(iter(self.metrics.items()), ("no measure", float("nan")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..core.node import Array
 from ..data import Preprocessor, source_of
 from ..data.tables import Table
 from ..errors import CheckpointError, DataError, OptionError
-from ..train import History
+from ..train import History, Trainer
 from .as_estimator import Labels, estimator_tags, joined
 from .drawing import draw
 from .importance import ROWS, importances
@@ -27,9 +28,9 @@ from .model_file import (
     read_model,
     write_model,
 )
-from .network import Spec, outputs
+from .network import Spec, Training, outputs
 from .said import shown
-from .session import warn_interrupted
+from .session import Session, warn_interrupted
 from .table_fit import Trained, train_table
 from .table_options import DEFAULTS, TableOptions
 
@@ -154,6 +155,16 @@ class TableModel:
             f"column{'s' * (count != 1)}, net {' - '.join(map(str, self.spec.sizes))}, "
             f"{name} {value:.4g})"
         )
+
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training of this model, and one batch of made-up rows, x and y."""
+        training = Training(**{f.name: self.training[f.name] for f in fields(Training)})
+        rows, spec = training.batch_size, self.spec
+        labels = spec.loss == "cross_entropy"
+        y = np.zeros(rows, np.int64) if labels else np.zeros((rows, spec.outputs), np.float32)
+        trainer = Session(spec, self.weights, training).trainer
+        trainer.metrics = ["accuracy" if labels else "mae"]
+        return trainer, np.zeros((rows, spec.inputs), np.float32), y
 
     # -- as an estimator of scikit-learn -----------------------------------------------------------
     def get_params(self, deep: bool = True) -> dict[str, Any]:

@@ -206,6 +206,12 @@ class TextModel(NetModel):
         trainer.text_model = self  # type: ignore[attr-defined]
         return trainer
 
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training, and a batch of rows that repeat the first token."""
+        options = TextOptions.described_in(self.training)
+        x = np.zeros((options.batch_size, 2 * options.length), np.int64)
+        return self._trainer(options, UPDATES), x, x[:, 1 : options.length + 1]
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.shape['model']}, {len(self.corpus.vocabulary)} different "
