@@ -34,8 +34,7 @@ class Evaluator(Task):
 
     @property
     def metrics(self) -> Any:
-        """The metrics, as they were given last, to the Trainer or to `fit`; others are measured
-        from the next call on."""
+        """The metrics given last, to the Trainer or to `fit`; others hold from the next call on."""
         return self._metrics
 
     @metrics.setter
@@ -67,8 +66,7 @@ class Evaluator(Task):
         sample_weight: Any = None,
         metrics: Any = None,
     ) -> dict[str, float]:
-        """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
-        changed.
+        """Loss and metrics over the rows of ``x`` and ``y``; nothing is changed.
 
         The result does not depend on ``batch_size``: it is over all rows that count. A dict by
         name; unpacking it is a TypeError. ``metrics``: others than the Trainer's, in this call.
@@ -98,9 +96,10 @@ class Evaluator(Task):
 
     @knows(PREDICT, PREDICT_SYNONYMS)
     def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
-        """Probabilities, as the loss understands the outputs: the softmax of logits over axis 1
-        (``CrossEntropyLoss``), their sigmoid (``BCEWithLogitsLoss``), the exponential of
-        log-probabilities (``NLLLoss``).
+        """Probabilities, as the loss understands the outputs.
+
+        The softmax of logits over axis 1 (``CrossEntropyLoss``), their sigmoid
+        (``BCEWithLogitsLoss``), the exponential of log-probabilities (``NLLLoss``).
 
         Raises OptionError for another loss, or several.
         """

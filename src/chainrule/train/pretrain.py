@@ -1,5 +1,4 @@
-"""Greedy pre-training: each layer of a net learns, as a restricted Boltzmann machine, what the
-layers below make of the data; no labels are needed."""
+"""Greedy pre-training: layer by layer, each a restricted Boltzmann machine, without labels."""
 
 from __future__ import annotations
 

@@ -226,8 +226,7 @@ class Trainer(Evaluator):
         stop: float = 10.0,
         steps: int = 100,
     ) -> LRSearch:
-        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches; the model
-        stays as it is.
+        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches, and look.
 
         Ends early where the loss grows fourfold. See ``.suggestion``, ``.table()`` and
         ``.plot(path)``.
@@ -239,8 +238,7 @@ class Trainer(Evaluator):
 
     @one_thread()
     def diagnose(self, x: Any, y: Any = None, *, rows: int = 256) -> Diagnosis:
-        """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
-        updates by layer.
+        """Look at one step on the first ``rows`` rows: its units, gradients and updates.
 
         Nothing is changed; ``print`` the result.
         """
@@ -253,8 +251,9 @@ class Trainer(Evaluator):
 
     @one_thread()
     def save(self, path: str | Path) -> Path:
-        """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
-        into a file.
+        """Write the whole state into a file.
+
+        Weights, optimizer, schedule, counters, random numbers and history.
 
         Weights alone: `Module.state_dict`. The file is written whole or not at all. Raises
         WriteError if its folder does not exist or nothing can be written there.
@@ -263,8 +262,7 @@ class Trainer(Evaluator):
 
     @one_thread()
     def load(self, path: str | Path) -> None:
-        """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from
-        there.
+        """Take back what `save` (or a checkpoint of `fit`) wrote; `fit` goes on from there.
 
         Raises CheckpointError, and changes nothing, if the file is damaged or of another model or
         optimizer.

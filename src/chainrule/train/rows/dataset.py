@@ -191,8 +191,11 @@ def _validation_data(
     ignore_index: int | None,
     padded: tuple[bool, bool],
 ) -> Dataset:
-    """The user's own validation data, of the same kind as the training data. ``padded``: whether x
-    and y are lists of sequences, the longest of which may have another length here."""
+    """The user's own validation data, of the same kind as the training data.
+
+    ``padded``: whether x and y are lists of sequences, the longest of which may have another length
+    here.
+    """
     parts = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(parts) not in (2, 3):
         kind = type(given).__name__

@@ -38,8 +38,7 @@ WORDS = {
 
 
 def options_of(task: Task, metrics: Iterable[Measured], stops: Iterable[Settings]) -> Settings:
-    """Everything but data and graph, as it is before the first step; ``stops``: the settings of
-    early stopping."""
+    """All before the first step but data and graph; ``stops``: settings of early stopping."""
     found: Settings = {
         "version": __version__,
         "seed": task.seed,

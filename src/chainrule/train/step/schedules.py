@@ -1,5 +1,4 @@
-"""Schedules of the learning rate between epochs: how far ahead they are known, and many of their
-steps at a time."""
+"""Schedules stepped after epochs: how far ahead they are known, and many steps at a time."""
 
 from __future__ import annotations
 
