@@ -1,5 +1,4 @@
-"""Habits from PyTorch, Keras, Lightning and NumPy: what works under another name here, and what a
-name or a keyword that does not exist is answered with.
+"""Habits from PyTorch, Keras, Lightning and NumPy: synonyms, and answers to unknown names.
 
 All answers are in the tables of this file. "write" goes before an answer but "leave it out".
 """
@@ -21,8 +20,10 @@ _IMPORT_FROM = dis.opmap["IMPORT_FROM"]
 
 # -- keywords --------------------------------------------------------------------------------------
 def knows(habits: Mapping[str, str], synonyms: Synonyms | None = None) -> Callable[[F], F]:
-    """Let a function understand keywords of other libraries, or answer them: ``synonyms`` turns one
-    into keywords of its own; another unknown one is a TypeError with what to write instead.
+    """Let a function understand keywords of other libraries, or answer them.
+
+    ``synonyms`` turns one into keywords of its own; another unknown one is a TypeError with what to
+    write instead.
 
     >>> @knows({"lr": "the rate in the optimizer"}, {"n_epochs": renamed("epochs")})
     ... def fit(epochs=1):
@@ -99,8 +100,7 @@ def no_attribute(what: str, table: str, name: str) -> AttributeError:
 
 
 class Renamed:
-    """An attribute that a class does not have any more: also setting it is an error, whose answer
-    is in ``NAMES[table]``."""
+    """An attribute that a class had; ``NAMES[table]`` answers who asks for it or sets it."""
 
     def __init__(self, what: str, table: str) -> None:
         self._what = what, table

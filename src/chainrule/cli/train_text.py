@@ -80,8 +80,9 @@ class Samples(Callback):
 )
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:
-    """Train a net to tell each token of the text in FILE (also .gz) from those before it; then
-    `chainrule sample MODEL` writes.
+    """Train a net to tell each token of the text in FILE (also .gz) from those before it.
+
+    Then `chainrule sample MODEL` writes.
 
     Samples are shown as training goes. Losses are in nats a token; the table at the end has bits a
     character as well. Writes the model file and a figure: learning curve, a sample, of a GPT an

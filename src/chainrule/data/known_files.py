@@ -22,8 +22,10 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file of a data set: its name, the checksum of its ``size`` bytes as published (with
-    ``.gz``: of what is in it, if ``inner``)."""
+    """A file of a data set: its name, and the checksum of its ``size`` bytes as published.
+
+    With ``.gz``: of what is in it, if ``inner``.
+    """
 
     name: str
     size: int

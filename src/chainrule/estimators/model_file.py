@@ -74,8 +74,11 @@ def kind_of(path: str | Path) -> str:
 
 
 def read_model(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The description and the weights in a file. Raises CheckpointError with the reason for what
-    is damaged, of another kind, or of a version that is not read here."""
+    """The description and the weights in a file.
+
+    Raises CheckpointError with the reason for what is damaged, of another kind, or of a version
+    that is not read here.
+    """
     path, found = Path(path), kind_of(path)
     if found != kind:
         raise CheckpointError(

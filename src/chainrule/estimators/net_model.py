@@ -135,8 +135,10 @@ def _take(net: nn.Module, weights: Mapping[str, Array]) -> None:
 
 
 def check_shapes(weights: Mapping[str, Array], **expected: tuple[int, ...]) -> None:
-    """Raise DataError unless the weights named (``__`` for a dot) have these shapes: before a net
-    of the sizes that a file gives is made, these must be those of what the file holds."""
+    """Raise DataError unless the weights named (``__`` for a dot) have these shapes.
+
+    Before a net of the sizes that a file gives is made, these must be those of what the file holds.
+    """
     for name, shape in expected.items():
         key = name.replace("__", ".")
         found = weights[key].shape if key in weights else "missing"

@@ -255,8 +255,10 @@ class Training:
 
 
 def outputs(spec: Spec, weights: Mapping[str, Array], x: Array) -> Array:
-    """float64 (rows, outputs): what the net computes, in double precision, so that a row's result
-    does not depend on the rows beside it."""
+    """float64 (rows, outputs): what the net computes, in double precision.
+
+    So a row's result does not depend on the rows beside it.
+    """
     layers = [
         (weights[f"layers.{i}.weight"].T.astype(np.float64), weights[f"layers.{i}.bias"])
         for i in range(len(spec.hidden) + 1)

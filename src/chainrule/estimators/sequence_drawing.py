@@ -1,5 +1,4 @@
-"""The figure of a model of sequences: how it learned, its answers beside the truth, and the
-sequences with the worst ones."""
+"""The figure of a model of sequences: learning, answers beside the truth, the worst answers."""
 
 from __future__ import annotations
 

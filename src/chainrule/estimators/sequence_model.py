@@ -41,8 +41,11 @@ Data = str | Path | Array | Sequence[Any]
 
 @dataclass(frozen=True)
 class SequenceOptions(LearningOptions):
-    """What net to train on sequences, and how: ``model`` "gru", "lstm" or "conv", in ``layers``
-    (None: 1, of convolutions 3) of ``width`` units."""
+    """What net to train on sequences, and how.
+
+    ``model`` "gru", "lstm" or "conv", in ``layers`` (None: 1, of convolutions 3) of ``width``
+    units.
+    """
 
     validation: float = 0.2
     patience: int | None = 25
@@ -102,9 +105,11 @@ class SequenceModel(NetModel):
         checkpoint: Any = None,
         **options: Any,
     ) -> Self:
-        """Train on sequences: a path (see `data.load_sequences`), or a list of arrays (T,) or (T,
-        channels), or one array (N, T) or (N, T, channels), and their ``labels``: words or whole
-        numbers (classes), or floats (values).
+        """Train on sequences.
+
+        A path (see `data.load_sequences`), or a list of arrays (T,) or (T, channels), or one array
+        (N, T) or (N, T, channels), and their ``labels``: words or whole numbers (classes), or
+        floats (values).
 
         The other options, with their defaults, are those of `SequenceOptions`. Channels are
         standardized; a value that is missing (NaN) becomes the mean of its channel. ``validation``,
@@ -194,13 +199,17 @@ class SequenceModel(NetModel):
         return np.asarray(self._said(self._read(data)))
 
     def evaluate(self, data: Data, labels: Any = None) -> dict[str, float]:
-        """Accuracy, log loss and F1, or RMSE, MAE and R², of sequences with their labels: a path
-        (of two parts, the one for tests), or sequences. They are what `draw` shows then."""
+        """Accuracy, log loss and F1, or RMSE, MAE and R², of sequences with their labels.
+
+        A path (of two parts, the one for tests), or sequences. They are what `draw` shows then.
+        """
         return self._measured(_given(data, labels, self.classes))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw into a file the course of the training, answers beside the truth, and the worst
-        answers of the validation sequences or those of the last `evaluate`. Needs matplotlib."""
+        """Draw into a file the course of the training, answers beside the truth, and the worst.
+
+        Of the validation sequences or those of the last `evaluate`. Needs matplotlib.
+        """
         if self._last is None:
             raise OptionError("draw: a model that was loaded needs sequences: call evaluate first")
         return draw(path, *self._last, self.history)

@@ -207,8 +207,10 @@ class TableModel:
     def predictions(
         self, data: Any, proba: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[dict[str, Array]]:
-        """`predict`, piece by piece, for tables larger than memory; first the columns of the table
-        in ``keep``. Sets `notes` at the end."""
+        """`predict`, piece by piece, for tables larger than memory.
+
+        First the columns of the table in ``keep``. Sets `notes` at the end.
+        """
         p = self.preprocessor
         if proba and p.task == "regression":
             raise OptionError("probabilities need classes; this model predicts numbers")
@@ -248,16 +250,21 @@ class TableModel:
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
     def evaluate(self, data: Any) -> dict[str, float]:
-        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
-        unit. Rows without a target are left out."""
+        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R².
+
+        In the target's unit. Rows without a target are left out.
+        """
         return self._measure(data)[0]
 
     measure = evaluate
     """The same: what `evaluate` was called before."""
 
     def importances(self, data: Any) -> dict[str, float]:
-        """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if the
-        values of the column are shuffled among (at most 2000) rows of a table."""
+        """By column, the largest first: what shuffling it costs.
+
+        That is what the accuracy falls by, or the RMSE rises by, if the values of the column are
+        shuffled among (at most 2000) rows of a table.
+        """
         p, x, y, rows = self.preprocessor, [], [], 0
         for part, table in p.pieces(data, targets=True):
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
@@ -270,9 +277,10 @@ class TableModel:
         return importances(p, self.spec, self.weights, np.concatenate(x), np.concatenate(y))
 
     def draw(self, path: str | Path, data: Any = None) -> Path:
-        """Draw into a file what people look at: true against predicted (or the confusion matrix)
-        and the importances of the columns, of a table's rows; without ``data``, of a model just
-        trained, those of its test rows (validation rows, if there are none) and the learning curve.
+        """Draw true against predicted (or the confusion matrix) and importances into a file.
+
+        Of a table's rows; without ``data``, of a model just trained, those of its test rows
+        (validation rows, if there are none) and the learning curve.
 
         Needs matplotlib.
         """
@@ -288,8 +296,10 @@ class TableModel:
         return draw(path, p, last.truth, last.answers, found, self.history, rows)
 
     def answers(self, data: Any) -> tuple[Array, Array]:
-        """The target of the rows that have one, and what the model says: class numbers (rows,) and
-        probabilities (rows, classes), or numbers (rows, targets) both."""
+        """The target of the rows that have one, and what the model says.
+
+        Class numbers (rows,) and probabilities (rows, classes), or numbers (rows, targets) both.
+        """
         _, truth, said = self._measure(data)
         return truth, said
 
