@@ -1,5 +1,6 @@
-"""Where in a model a call is: for messages like "Linear(30, 10) `net[3]` (train.py:12) expects
-...".
+"""Where in a model a call is, for messages.
+
+As "Linear(30, 10) `net[3]` (train.py:12) expects ...".
 
 While a model runs, the stack of modules being called and the modules that have returned are kept,
 by thread. They are looked at only when an error is to be explained.
@@ -47,8 +48,10 @@ def entered(module: Module) -> Iterator[None]:
 
 
 def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
-    """``module`` has returned ``result`` (of several, the first counts). What returned first is
-    kept: a Sequential adds nothing."""
+    """``module`` has returned ``result`` (of several, the first counts).
+
+    What returned first is kept: a Sequential adds nothing.
+    """
     first = result[0] if isinstance(result, tuple) and result else result
     if isinstance(first, Value) and first._node is not None and args and isinstance(args[0], Value):
         _now.returned.setdefault(first._node.id, (module, args[0].shape))
