@@ -22,7 +22,9 @@ from ..train.trainer import Trainer
 from .output import can_draw, data, print_json, progress
 
 HIDDEN = 30
+"""Hidden units of the digits' net."""
 TRIES = 10
+"""Seeds for exclusive or, which some first weights do not solve."""
 
 
 @dataclass

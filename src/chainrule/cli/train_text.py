@@ -16,6 +16,7 @@ from .training import dropout_option, file_options, learning_options, model_opti
 
 DEFAULTS = TextOptions()
 MOMENTS, SECONDS, SHOWN = 10, 20.0, 72
+"""Samples a training, seconds between two of them, characters of each."""
 
 
 class Samples(Callback):

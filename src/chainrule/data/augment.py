@@ -268,6 +268,7 @@ class RandomMixup:
 
 
 _KNOTS = np.linspace(0, 1, 4097)
+"""Between neighbours the quantile function is taken to be straight."""
 
 
 def _beta_quantiles(alpha: float) -> Any:

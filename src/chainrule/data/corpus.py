@@ -19,6 +19,7 @@ from .unpacking import unpacked
 UNITS = ("bytes", "characters", "words", "pairs")
 UNKNOWN = "<unk>"
 LIMIT = 1 << 31
+"""Bytes that a text may be unpacked to."""
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]|\n")
 _BOM = b"\xef\xbb\xbf"
 

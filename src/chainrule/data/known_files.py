@@ -18,6 +18,7 @@ from ..runtime.cache import users_folder
 from .unpacking import unpacked
 
 CHUNK = 1 << 20
+"""Bytes beyond its size after which a download is given up."""
 
 
 @dataclass(frozen=True)

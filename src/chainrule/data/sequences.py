@@ -15,6 +15,7 @@ from .corpus import text_of
 from .unpacking import unpacked
 
 LIMIT = 1 << 31
+"""Bytes that a file may be unpacked to."""
 
 
 @dataclass(frozen=True)

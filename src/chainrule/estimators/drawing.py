@@ -17,6 +17,7 @@ from ..train import History
 POINTS = 3000
 """More rows are not drawn as points."""
 BARS = 15
+"""Columns whose importance is drawn."""
 CLASSES = 20
 """No larger confusion matrix is drawn; the other classes stand together."""
 

@@ -17,6 +17,7 @@ from ..train import History
 from .drawing import confusion_matrix, loss_curve
 
 FILTERS, WRONG = 64, 30
+"""Pictures of a panel, at most."""
 
 
 def draw(

@@ -35,6 +35,7 @@ DAMAGE = (
 )
 """What a description that is damaged can raise."""
 VERSION = 1
+"""Of the format; files of another one are refused."""
 
 
 def write_model(

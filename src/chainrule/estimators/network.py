@@ -51,6 +51,7 @@ LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
 _PREDICTION_ROWS = 4096
+"""Rows at a time: the layers' outputs stay small, whatever the table."""
 
 
 def check_sizes(name: str, sizes: Iterable[Any]) -> None:

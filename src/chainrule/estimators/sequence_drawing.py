@@ -14,6 +14,7 @@ from ..train import History
 from .drawing import confusion_matrix, loss_curve, scatter
 
 SHOWN = 6
+"""The worst answers, that many."""
 
 
 def draw(path: str | Path, found: Sequences, said: Array, rows: str, history: History) -> Path:

@@ -37,6 +37,7 @@ LEAST = 100
 MEASURED = 1 << 16
 """Tokens that are looked at after each epoch; `evaluate` looks at all."""
 LONGEST_NAME = 256
+"""A text that is longer is no path, and no system is asked about it."""
 RATES = {"gpt": 1e-3, "lstm": 4e-3}
 
 

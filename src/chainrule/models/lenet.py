@@ -27,6 +27,7 @@ from ..tensor.value import as_tensor, stored
 from .codes import digit_codes
 
 BACKGROUND, INK = -0.1, 1.175
+"""Pixels of mean about 0 and variance about 1 (section II.B)."""
 Table = Sequence[Sequence[int]]
 
 # Which maps of S2 each map of C3 reads. LeNet-1: two halves that see nothing of one another (Table

@@ -27,6 +27,7 @@ from .step.schedules import epochs_foreseen, wants_metric
 from .step.steps import Steps
 
 MOST_STEPS = 1 << 30
+"""A native run is no longer, where nobody asks for a look."""
 
 
 class Loop(Run):

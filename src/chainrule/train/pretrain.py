@@ -29,7 +29,9 @@ from .trainer import Trainer
 Watch = Callable[[int, int, float], object]  # layer, epoch (both from 1), error of reconstruction
 
 EARLY_MOMENTUM, EARLY_EPOCHS = 0.5, 5
+"""Hinton (2010), A practical guide to training restricted Boltzmann machines, section 9."""
 MEASURED_ROWS = 200
+"""Rows by which the error of reconstruction is told after each epoch."""
 
 _OPTIONS: dict[str, Constraint] = {
     "epochs": integer(1),

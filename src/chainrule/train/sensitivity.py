@@ -23,6 +23,7 @@ from .names import loss_of
 from .seeds.first import first_states, times_gain
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.4, 2.0, 2.8, 4.0)
+"""A quarter to four times the first weights, in steps of √2."""
 
 
 class Sensitivity:

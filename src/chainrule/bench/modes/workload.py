@@ -11,6 +11,7 @@ from . import layers as of
 from .layers import Array, Layer, Shape
 
 ROWS = 8192
+"""Rows of a data set, where a workload says no other number."""
 EPOCH = 2e10
 """Arithmetic of an epoch of a net of layers, about a tenth of a second: what a Trainer does at
 once."""

@@ -16,6 +16,7 @@ from ...core.node import Array
 from ...tensor.value import stored
 
 MOST_GROUPS = 8
+"""Groups of lengths, at most: a program is compiled for each."""
 WORTH = 0.05
 """The share of all steps (of sequences and of padding) that one more group must save."""
 CANDIDATES = 64

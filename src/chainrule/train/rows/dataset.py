@@ -17,6 +17,7 @@ from .by_length import ByLength
 from .sequences import Padded, StepTargets
 
 EVALUATION_BATCH = 1024
+"""Rows of a batch of `evaluate` and `predict`: what is measured does not depend on it."""
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
 
 
