@@ -11,9 +11,8 @@ import numpy as np
 from ..core.node import Array
 from ..data import Preprocessor, source_of
 from ..data.preprocess import read_answers
-from ..data.reading import column_names
 from ..data.target import Answers
-from ..data.understood import Understood
+from ..data.understood import Understood, column_names
 from ..errors import DataError, OptionError
 from ..train import EarlyStopping, History
 from ..train.interrupt import interrupts

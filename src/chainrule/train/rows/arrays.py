@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core.dtypes import DType
-from ...core.host.plain import is_missing, is_real, numbers, plain
+from ...core.host.plain import is_missing, is_real, numbers, plain, short
 from ...core.node import Array
 from ...errors import DataError, DTypeError, ShapeError
 from ...tensor.value import Value
@@ -218,7 +218,7 @@ def _numbers(where: str, name: str, column: Array) -> Array:
     for row, value in enumerate(column):
         if not (is_real(value) or is_missing(value)):
             raise DTypeError(
-                f"{where}: {name} has {_short(value)} at row {row}; numbers are expected. Encode "
+                f"{where}: {name} has {short(value)} at row {row}; numbers are expected. Encode "
                 "categories as integers or one-hot columns"
             )
     return numbers(column, f"{where}: {name}", np.nan)
@@ -228,13 +228,8 @@ def _first_odd(array: Array) -> str:
     """`` (row 0, column 2 is 'red')``: the first element that is not a number."""
     for at in np.ndindex(array.shape):
         if not isinstance(array[at], int | float | np.number):
-            return f" ({_place(at)} is {_short(array[at])})"
+            return f" ({_place(at)} is {short(array[at])})"
     return ""
-
-
-def _short(value: object) -> str:
-    text = repr(str(value) if isinstance(value, np.str_) else value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _place(at: Any) -> str:
