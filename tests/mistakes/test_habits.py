@@ -164,6 +164,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         lambda: cr.device("cuda:1"), OptionError,
         "device 'cuda:1': Chainrule runs on the CPU; leave the argument out",
     ),
+    "to a device by keyword": (
+        lambda: cr.zeros(3).to(device="cuda"), OptionError,
+        "device 'cuda': Chainrule runs on the CPU; leave the argument out",
+    ),
     "a part of cuda": (
         lambda: cr.cuda.amp, AttributeError,
         "cuda.amp: Chainrule runs on the CPU, in float32 or float64; leave it out",

@@ -181,7 +181,7 @@ class _Steps:
         return op.scan(self.inputs, self.body, node)
 
     def at_all_steps(self, node: Node, below: Sequence[Node]) -> Node:
-        """The values of a node of the body at all steps, outside, from those of ``below``."""
+        """The values of a body's node at all steps, computed outside from those of ``below``."""
         values = {n: self.rows(n) for n in below if n not in self.fixed}
         [(rows, varies)] = vmap_nodes([node], values) if values else [(node, False)]
         [rows] = replace([rows], self.fixed)

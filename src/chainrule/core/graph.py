@@ -117,6 +117,13 @@ def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[
     return apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
 
 
+def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
+    """x[..., start:stop:step, ...] along one axis."""
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return slice(x, starts, stops, steps)
+
+
 def flip(x: Node, axes: Sequence[int]) -> Node:
     return apply("flip", x, axes=tuple(sorted(axes))) if axes else x
 

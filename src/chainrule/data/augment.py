@@ -15,7 +15,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import arange
 from ..tensor.ops.elementwise import clip, cos, floor, sin, where
 from ..tensor.ops.elementwise import round as rounded
-from ..tensor.ops.index import one_hot, take
+from ..tensor.ops.indexing.gathering import one_hot, take
 from ..tensor.ops.random import rand, randint, randn
 from ..tensor.ops.shape import flip
 from ..tensor.tensor import Tensor

@@ -20,10 +20,7 @@ from .replicas import Runs
 
 
 def correlations(codes: Array) -> Array:
-    """|correlation| of each unit's incoming weights (R, 24, 6) with three traits: (R, 3, 6).
-
-    These are nationality, generation, branch.
-    """
+    """|correlation| of units' weights (R, 24, 6) with nation, generation, branch: (R, 3, 6)."""
     labels = np.stack([NATIONALITY, GENERATION, BRANCH]).astype(float)
     labels = (labels - labels.mean(1, keepdims=True)) / labels.std(1, keepdims=True)
     codes = (codes - codes.mean(1, keepdims=True)) / codes.std(1, keepdims=True)

@@ -50,10 +50,7 @@ Windows = tuple[Array, Array]  # x (N, seen + 2) and what follows, y (N, ahead)
 
 
 def windows_of(values: Array, series: Series, starts: Array) -> Windows:
-    """What is seen, and what follows, from ``starts`` (N,) on.
-
-    With the place in the season as sine and cosine.
-    """
+    """What is seen, with the season as sine and cosine, and what follows ``starts`` (N,)."""
     seen = np.stack([values[s - series.seen : s] for s in starts])
     angle = 2 * np.pi * starts / series.season
     place = np.stack([np.sin(angle), np.cos(angle)], 1)

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.node import Array
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.loops import scan
+from ..tensor.transform.loops import scan
 from .base import Lab, Report
 from .lstm1997_tasks import TESTED, Task
 from .online import Given

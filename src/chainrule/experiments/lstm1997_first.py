@@ -16,8 +16,8 @@ from .. import nn
 from ..core.node import Array
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.transform import stop_gradient
+from ..tensor.transform.loops import scan
 from .base import Lab, Report
 from .online import Given, Online
 

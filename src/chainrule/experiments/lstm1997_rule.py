@@ -11,7 +11,7 @@ from typing import Any
 
 from ..models import LSTM1997
 from ..tensor import functions as f
-from ..tensor.loops import scan
+from ..tensor.transform.loops import scan
 from .online import Learn
 
 

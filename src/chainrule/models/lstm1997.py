@@ -12,9 +12,9 @@ from ..errors import OptionError, ShapeError
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
+from ..tensor.transform.loops import scan
 from ..tensor.value import as_tensor
 
 BIASES = ("none", "gates", "hidden", "all")

@@ -17,9 +17,9 @@ from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.ops.random import Generator, drawing_from, exponential, next_key
 from ..tensor.tensor import Tensor
+from ..tensor.transform.loops import scan
 from ..tensor.value import array_of, make
 
 

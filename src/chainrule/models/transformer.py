@@ -15,8 +15,8 @@ from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
+from ..tensor.transform.loops import scan
 from ..tensor.value import array_of
 
 PAD, START, END = 0, 1, 2
@@ -141,10 +141,7 @@ class Seq2SeqTransformer(nn.Module):
         return Reading(keys, values, seen.reshape(len(seen), 1, 1, -1))
 
     def begin(self, rows: int, beams: int, length: int) -> State:
-        """The state before the first token, for ``rows`` times ``beams`` targets.
-
-        They have at most ``length`` tokens.
-        """
+        """The state before the first of ``length`` tokens, for ``rows`` times ``beams`` targets."""
         a = self.transformer.decoder.layers[0].self_attn
         shape = (rows, beams, a.num_heads, length, a.head_dim)
         caches = tuple(
@@ -154,10 +151,7 @@ class Seq2SeqTransformer(nn.Module):
         return State(caches, f.tensor(0))
 
     def advance(self, token: Any, state: State, reading: Reading) -> tuple[Tensor, State]:
-        """Scores (N, beams, vocabulary) of what follows one more token (N, beams) of each target.
-
-        And the state behind it.
-        """
+        """Scores (N, beams, vocabulary) of what follows a token (N, beams), and the state."""
         rows, beams = token.shape
         place = state.place
         x = self._embedded(token.reshape(-1, 1), place).reshape(rows, beams, -1)

@@ -263,7 +263,7 @@ class _AdaptiveMaxPool(_AdaptivePool):
         self.return_indices = return_indices
 
     def forward(self, x: Any) -> Any:
-        """X (N, C, *S) -> (N, C, *output_size); ``return_indices``: and where the maxima are."""
+        """(N, C, *S) -> (N, C, *output_size), with ``return_indices`` also where the maxima are."""
         return pooled.adaptive_max_pool(
             trail.headline(self), x, self.rank, self.output_size, self.return_indices
         )

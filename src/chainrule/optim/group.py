@@ -117,7 +117,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         if name in self._numbers:
             values = value if isinstance(value, tuple) else (value,)
             for tensor, one in zip(self._numbers[name], values, strict=True):
-                tensor.assign(scalar(float(one)))
+                tensor._put(float(one))
             return
         if name not in self._tensors:
             self._options[name] = value
@@ -125,10 +125,11 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         if name in self._rest:
             value, *rest = value
             self._rest[name] = tuple(rest)
+        if not isinstance(value, Tensor):
+            self._tensors[name]._put(float(value))
+            return
         with no_grad():
-            self._tensors[name].assign(
-                value.double() if isinstance(value, Tensor) else scalar(float(value))
-            )
+            self._tensors[name].assign(value.double())
 
     def __delitem__(self, name: str) -> None:
         del self._options[name]

@@ -94,6 +94,8 @@ class Loop(Run):
                 self._end_epoch()
         self.steps.per_step[self.data.batch] = self.per_step
         self.sentinel.leave()
+        if self._epochs is not None:
+            self._epochs.leave()
         self._mark(task._stop)
 
     def _mark(self, stopped: str) -> None:
@@ -220,7 +222,7 @@ class Loop(Run):
         n = min(n, self._steps_until_called() // steps)
         if n > 1 and self._epochs is None:
             best = any(c.restore_best for c in plan.callbacks)
-            self._epochs = Epochs(self.steps, self.data, plan.validation, best)
+            self._epochs = Epochs.of(self.steps, self.data, plan.validation, best)
         if self._epochs is None:
             return 1
         return min(n, self._epochs.most)

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError, OptionError
 from ..habits import answers_of as _answers_of
 from ..tensor.ops.create import asarray
-from ..tensor.ops.index import getitem
+from ..tensor.ops.indexing.index import getitem
 from ..tensor.ops.joining import stack
 from ..tensor.ops.random import Generator, randperm
 from ..tensor.tensor import Tensor

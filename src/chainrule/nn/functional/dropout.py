@@ -11,7 +11,8 @@ from ...core import graph as g
 from ...core.node import Node, Shape
 from ...errors import ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops.elementwise import float_node, select
+from ...tensor.ops.elementwise import select
+from ...tensor.ops.operands import float_node
 from ...tensor.ops.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make

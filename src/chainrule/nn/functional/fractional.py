@@ -12,9 +12,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.ops.random import rand
-from ...tensor.ops.reduce import argmax
+from ...tensor.ops.reductions.reduce import argmax
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import number

@@ -16,7 +16,6 @@ import numpy as np
 from ...core import graph as g
 from ...core.node import Array, Node
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.reduce import part
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor
 from ..options import check, choice, number
@@ -150,7 +149,7 @@ def _along(x: Node, axis: int, new: int, factor: float | None, mode: str, corner
             return _repeated(x, axis, ratio.denominator)
         if ratio.denominator == 1:
             step = ratio.numerator
-            return part(x, axis, 0, (new - 1) * step + 1, step)
+            return g.part(x, axis, 0, (new - 1) * step + 1, step)
     first = g.permute(x, (axis, *(a for a in range(x.ndim) if a != axis)))
     total: Node | None = None
     positions, weights = _table(old, new, ratio, mode, corners)

@@ -21,7 +21,8 @@ from ...core.node import Node, Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ..capture import Source, active, user_line
 from ..value import Tensor, Value, array_of, as_tensor, make, stored
-from .elementwise import add, broadcast_shapes, float_node, multiply
+from .elementwise import add, multiply
+from .operands import broadcast_shapes, float_node
 from .shape import sizes
 
 # fmt: off
@@ -58,8 +59,8 @@ class Generator:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
             raise OptionError(f"a seed is an integer, got {seed!r}")
         words = [int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF]
-        self.key.assign(stored(np.array(words, np.uint32)))
-        self.counter.assign(stored(np.zeros((), np.uint32)))
+        self.key._put(words)
+        self.counter._put(0)
         return self
 
     def next_key(self) -> Node:

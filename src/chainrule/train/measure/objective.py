@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ...core import dtypes as dt
 from ...errors import OptionError, ShapeError
@@ -267,13 +268,23 @@ def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
         return loss(prediction, y), divide
 
 
+_DEFAULT_LABELS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Of functions: to ask for a signature takes a tenth of a short `fit`."""
+
+
+def _default_label(function: Any) -> Any:
+    if function not in _DEFAULT_LABELS:
+        option = inspect.signature(function).parameters.get("ignore_index")
+        _DEFAULT_LABELS[function] = None if option is None else option.default
+    return _DEFAULT_LABELS[function]
+
+
 def ignored_label(loss: Any) -> int | None:
     """The label of rows that do not count in this loss, a module or a function; None: all do."""
     known = module_of(loss)
     found = getattr(known, "ignore_index", None)
     if found is None and inspect.isfunction(getattr(known, "func", known)):
-        option = inspect.signature(known).parameters.get("ignore_index")
-        found = None if option is None else option.default
+        found = _default_label(known)
     return found if isinstance(found, int) else None
 
 

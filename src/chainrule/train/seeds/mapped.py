@@ -18,10 +18,10 @@ from ...autodiff.batching import vmap_nodes
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Array, Node, reachable
+from ...core.rewrite import substitute
 from ...core.signature import Signature
 from ...errors import OptionError
 from ...runtime.program import build
-from ...tensor.capture import substitute
 from ...tensor.compiling.trace import Trace
 from ...tensor.value import Value
 from .stack import Stack

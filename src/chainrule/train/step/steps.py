@@ -62,6 +62,7 @@ class Steps:
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
         self.schedules = Schedules(task)
         self.memory: dict[int, Array] = {}  # of the sentinel's copies, by tensor
+        self.epochs: Any = None  # `Epochs` of the last fit
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------

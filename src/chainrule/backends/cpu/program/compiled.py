@@ -125,6 +125,11 @@ class CompiledProgram:
             return held
         return []
 
+    def take_back(self, user: object) -> None:
+        """Let the next `lend` to ``user`` point anew: the arrays are others."""
+        if self._user is not None and self._user() is user:
+            self._user = None
+
     def profile(
         self,
         inputs: Sequence[Array],
