@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import opcode
 import sys
 from collections.abc import Callable, Iterator
@@ -354,7 +355,7 @@ class Tensor(Methods):
 
     def numel(self) -> Any:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def dim(self) -> Any:
         """The number of axes."""
