@@ -29,8 +29,7 @@ from chainrule.core.signature import Signature
 
 
 class Built:
-    """A register program of a graph, and how to run it on memory that faults outside its
-    buffers."""
+    """A register program of a graph, run on memory that faults outside its buffers."""
 
     def __init__(
         self,

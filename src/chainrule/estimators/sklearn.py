@@ -283,8 +283,10 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         return np.split(z, np.cumsum([len(c) for c in self.classes_])[:-1], axis=1)
 
     def decision_function(self, X: Any) -> Any:
-        """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels); a
-        list for several targets."""
+        """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels).
+
+        A list for several targets.
+        """
         z = self._outputs(X)
         if self._kind == MULTIOUTPUT:
             return self._groups(z)
@@ -293,8 +295,10 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         return z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
 
     def predict_proba(self, X: Any) -> Any:
-        """(rows, classes): the probability of each class; or (rows, labels) of each label; for
-        several targets a list of the first."""
+        """(rows, classes): the probability of each class; or (rows, labels) of each label.
+
+        For several targets a list of the first.
+        """
         z = self._outputs(X)
         if self._kind == MULTIOUTPUT:
             return [softmax(g) for g in self._groups(z)]

@@ -62,8 +62,11 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
             self._rest[name] = tuple(rest)
 
     def as_numbers(self, name: str) -> tuple[Tensor, ...]:
-        """Keep a number, or each of a pair, as a tensor, which a step reads as it would read a
-        Python number; returns these tensors. What a schedule changes is a tensor already."""
+        """Keep a number, or each of a pair, as a tensor; returns these tensors.
+
+        A step reads it as it would read a Python number. What a schedule changes is a tensor
+        already.
+        """
         if name in self._tensors:
             return (self._tensors[name],)
         if name not in self._numbers:

@@ -21,7 +21,8 @@ from ...core.node import Node, Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ..capture import Source, active, user_line
 from ..value import Tensor, Value, array_of, as_tensor, make, stored
-from .elementwise import add, broadcast_shapes, float_node, multiply
+from .elementwise import add, multiply
+from .operands import broadcast_shapes, float_node
 from .shape import sizes
 
 # fmt: off

@@ -1,5 +1,4 @@
-"""SeedLoop: one run of `SeedTrainer.fit`: native runs of epochs, with Python in between for those
-who listen."""
+"""SeedLoop: one run of `SeedTrainer.fit`: native epochs, between which listeners are told."""
 
 from __future__ import annotations
 
@@ -197,8 +196,10 @@ class SeedLoop(Run):
             raise
 
     def _note(self, logs: Columns) -> int:
-        """See who fails, improves or stops in epochs that have run, write them into the history and
-        tell of them. Returns how many they are, up to the one in which the last seed ended."""
+        """Write epochs that have run into the history; returns how many they are.
+
+        That is up to the one in which the last seed ended. Tells who fails, improves or stops.
+        """
         nets, loss = self.nets, logs["loss"]
         n = len(loss)
         fine = np.isfinite(loss)
@@ -256,8 +257,7 @@ class SeedLoop(Run):
         return stopped
 
     def _tell(self, logs: Columns, n: int, ends: Array) -> None:
-        """Count ``n`` epochs, of which each seed has so many, and tell who wants to know of
-        each."""
+        """Count ``n`` epochs, of which each seed has so many, and tell listeners of each."""
         nets, first, began, told = self.nets, self.epoch, self.nets.epochs.copy(), 0
 
         def count(epochs: int) -> None:

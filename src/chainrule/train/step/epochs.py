@@ -145,8 +145,7 @@ class Epochs:
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, count: int, first: int) -> tuple[Array, Columns]:
-        """Run ``count`` epochs, from number ``first`` of the fit on; returns the sums of their
-        losses, and their measures."""
+        """Run ``count`` epochs from number ``first`` on; returns sums of losses, and measures."""
         steps, task = self.steps, self.steps.task
         self._first = first
         if self.data.keyed:

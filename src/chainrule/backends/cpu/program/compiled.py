@@ -30,6 +30,7 @@ from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
 
 PAGE = 4096
+"""An arena begins on a page."""
 
 
 def compile_program(

@@ -28,9 +28,9 @@ from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
 from .primitives import ELEMENTS, LOADED, Held, Unroller, in_memory
 from .records import Record, records
 
-# of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
-LINES = 4000
-NODES = 2000
+# More than that compile for long, and calls of kernels cost little beside so much work.
+LINES = 4000  # of IR in a step
+NODES = 2000  # of the graph
 SCRATCH_BYTES = 8  # for a number of what replicas have in common
 FEW = 4  # replicas: fewer are a tiny program, if they fit (and 2 may be the words of a random key)
 
@@ -106,9 +106,8 @@ class _Frame:
             [*pointers, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"), ("i64", "steps")],
         )
         args = [self.f.args[name] for _, name in pointers]
-        n, k = len(program.inputs), len(program.inputs) + len(program.state)
         self.pointer_of = dict(zip([*program.inputs, *program.state], args, strict=False))
-        self.state_pointers, self.output_pointers = args[n:k], args[k:]
+        self.output_pointers = args[len(program.inputs) + len(program.state) :]
 
     def memory(self, node: Node) -> str:
         return SCALAR_OF_DTYPE[node.dtype.name]
