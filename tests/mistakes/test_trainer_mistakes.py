@@ -124,7 +124,7 @@ mistake(
 )
 # -- the trainer -----------------------------------------------------------------------------------
 mistake("no module", lambda: cr.Trainer(lambda x: x, nn.MSELoss(), optim.SGD(model().parameters())))  # type: ignore[arg-type]
-mistake("no optimizer", lambda: cr.Trainer(model(), nn.MSELoss()))
+mistake("no optimizer", lambda: cr.Trainer(model(), nn.MSELoss(), None))  # type: ignore[arg-type]
 mistake("optimizer of no such name", lambda: cr.Trainer(model(), nn.MSELoss(), "adm"))
 mistake("optimizer of Keras", lambda: cr.Trainer(model(), nn.MSELoss(), "ftrl"))
 mistake(
@@ -143,7 +143,7 @@ mistake("loss of every row", fit(loss=nn.CrossEntropyLoss(reduction="none")))
 mistake("loss is a number", fit(loss=lambda p, y: 3.0))
 mistake("accumulate", lambda: trainer(accumulate=0))
 mistake("clip_norm", lambda: trainer(clip_norm=-1.0))
-mistake("schedule", lambda: trainer(schedule="batch"))
+mistake("scheduler interval", lambda: trainer(scheduler_interval="batch"))
 mistake(
     "scheduler of another",
     lambda: trainer(scheduler=optim.lr_scheduler.StepLR(optim.SGD(model().parameters()), 1)),
@@ -384,7 +384,9 @@ TEXTS = {
     ),
     "accumulate": ("OptionError: Trainer: accumulate must be an integer ≥ 1, got 0"),
     "clip_norm": ("OptionError: Trainer: clip_norm must be a number > 0, or None, got -1.0"),
-    "schedule": ("OptionError: Trainer: schedule must be 'epoch' or 'step', got 'batch'"),
+    "scheduler interval": (
+        "OptionError: Trainer: scheduler_interval must be 'epoch' or 'step', got 'batch'"
+    ),
     "scheduler of another": ("OptionError: Trainer: the StepLR was made for another optimizer"),
     "losses for one output": (
         "OptionError: Trainer: there is a loss for output 'a', the prediction is one tensor"

@@ -249,8 +249,10 @@ def svd(a: Node) -> Node:
 
 # -- control -------------------------------------------------------------------------------------
 def scan(inputs: Sequence[Node], body: Body, result: int | Node) -> Node:
-    """One result of a loop: the last value of carry number ``result``, or ``result``, a node of the
-    body, at every step."""
+    """One result of a loop: carry number ``result``'s last value, or a node's at every step.
+
+    The node ``result`` is one of the body.
+    """
     node = apply("scan", *inputs, body=body, result=result)
     body.results.add(node)
     return node

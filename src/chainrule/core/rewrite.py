@@ -15,8 +15,11 @@ def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
 
 
 def rebuild(roots: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]:
-    """The roots with ``rule(node)`` in the place of every node, from the leaves up: the rule sees
-    a node whose inputs have been replaced already. New nodes point to the line of the old."""
+    """The roots with ``rule(node)`` in the place of every node, from the leaves up.
+
+    The rule sees a node whose inputs have been replaced already. New nodes point to the line of the
+    old.
+    """
     done: dict[Node, Node] = {}
     for node in reachable(roots):
         new = rule(with_inputs(node, tuple(done[i] for i in node.inputs)))

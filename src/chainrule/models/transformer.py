@@ -93,8 +93,10 @@ class Seq2SeqTransformer(nn.Module):
         return self._scores(found)
 
     def attention(self, source: Any, target: Any) -> list[Tensor]:
-        """How much each place of ``target`` looks at each of ``source``, layer by layer: (N, heads,
-        T, S), rows sum to 1."""
+        """How much each place of ``target`` looks at each of ``source``, layer by layer.
+
+        (N, heads, T, S); rows sum to 1.
+        """
         asked: list[Any] = []
         layers = self.transformer.decoder.layers
         handles = [
@@ -189,8 +191,10 @@ class Seq2SeqTransformer(nn.Module):
 
 
 class Reading(NamedTuple):
-    """What a decoder looks at: keys and values of each layer, (N, heads, S, features), and which
-    places are no padding, (N, 1, 1, S)."""
+    """What a decoder looks at: keys and values of each layer, (N, heads, S, features).
+
+    And which places are no padding, (N, 1, 1, S).
+    """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -198,8 +202,10 @@ class Reading(NamedTuple):
 
 
 class State(NamedTuple):
-    """How far a decoder is: keys and values of each layer (N, beams, heads, length, features), and
-    how many places are taken."""
+    """How far a decoder is: keys and values of each layer, and how many places are taken.
+
+    Keys and values are (N, beams, heads, length, features).
+    """
 
     caches: tuple[Tensor, ...]
     place: Tensor
@@ -208,8 +214,9 @@ class State(NamedTuple):
 def beam_search(
     model: Any, source: Any, length: int, beams: int = 4, length_penalty: float = 0.6
 ) -> Tensor:
-    """What a `Seq2SeqTransformer` writes for each of ``source`` (N, S): tokens (N, ``length``)
-    without the start, 0 behind the end (token 2), int64.
+    """What a `Seq2SeqTransformer` writes for each of ``source`` (N, S).
+
+    Tokens (N, ``length``) without the start, 0 behind the end (token 2), int64.
 
     The ``beams`` most probable beginnings go on side by side; the one that is best in the end has
     the largest log P / ((5 + n) / 6)^``length_penalty``, n its tokens (Wu et al., 2016, equation

@@ -353,8 +353,10 @@ class _MaxUnpool(_Windows):
     ) -> None: ...
 
     def forward(self, x: Any, indices: Any, output_size: Any = None) -> Any:
-        """X's elements at ``indices``, zeros elsewhere; ``output_size``: the positions before the
-        pooling, where several give the same result."""
+        """X's elements at ``indices``, zeros elsewhere.
+
+        ``output_size``: the positions before the pooling, where several give the same result.
+        """
         return self._pooled(x, indices, output_size=output_size)
 
 

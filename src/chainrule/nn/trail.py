@@ -45,8 +45,10 @@ def entered(module: Module) -> Iterator[None]:
 
 
 def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
-    """``module`` has returned ``result`` (of several, the first counts). What returned first is
-    kept: a Sequential adds nothing."""
+    """``module`` has returned ``result`` (of several, the first counts).
+
+    What returned first is kept: a Sequential adds nothing.
+    """
     first = result[0] if isinstance(result, tuple) and result else result
     if isinstance(first, Value) and first._node is not None and args and isinstance(args[0], Value):
         _now.returned.setdefault(first._node.id, (module, args[0].shape))

@@ -334,6 +334,14 @@ class Value:
         self._array, self._node = array, None
         return self
 
+    def _put(self, numbers: Any) -> None:
+        """`assign` plain numbers of this shape, where possible in place: programs that are bound to
+        the array stay so."""
+        if active.capture is not None or active.transforms:
+            self.assign(stored(np.array(numbers, self.dtype)))
+        else:
+            self._storage_for_update()[...] = numbers
+
     def _become(self, new: Value, what: str) -> Self:
         """In-place change ``what``: this tensor object now means ``new``."""
         if new.shape != self.shape:

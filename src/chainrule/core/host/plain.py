@@ -37,8 +37,10 @@ def is_real(value: Any) -> bool:
 
 
 def plain(data: Any, what: str) -> Array:
-    """``data`` as an array of its own dtype, native and without a mask; ``what`` names it in
-    errors. Objects stay objects."""
+    """``data`` as an array of its own dtype, native and without a mask; objects stay objects.
+
+    ``what`` names it in errors.
+    """
     if type(data) is np.ndarray and data.dtype.isnative and data.dtype.names is None:
         return data
     refuse_masked(data, what)

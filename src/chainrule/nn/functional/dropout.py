@@ -147,8 +147,9 @@ def alpha_dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Dropout for selu networks: dropped elements become -scale·alpha, then an affine map restores
-    mean 0 and variance 1 (Klambauer et al., 2017).
+    """Dropout for selu networks (Klambauer et al., 2017).
+
+    Dropped elements become -scale·alpha, then an affine map restores mean 0 and variance 1.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

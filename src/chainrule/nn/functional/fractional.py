@@ -64,7 +64,8 @@ def fractional_max_pool3d(
     return_indices: bool = False,
     _random_samples: Any = None,
 ) -> Any:
-    """`fractional_max_pool2d` over three positions: x (N, C, D, H, W) or (C, D, H, W);
+    """`fractional_max_pool2d` over three positions: x (N, C, D, H, W) or (C, D, H, W).
+
     ``_random_samples`` (N, C, 3), of x's first position first, as in PyTorch.
 
     >>> import chainrule as cr

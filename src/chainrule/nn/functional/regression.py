@@ -76,8 +76,10 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
 
 
 def _quadratic_below(bound: float, d: Tensor) -> Tensor:
-    """d² / 2 where |d| ≤ bound, else bound (|d| - bound / 2): of an infinite d too, its slope is
-    ± bound."""
+    """d² / 2 where |d| ≤ bound, else bound (|d| - bound / 2).
+
+    Of an infinite d too its slope is ± bound.
+    """
     size = e.abs(d)
     near = e.clip(size, None, bound)
     return near * (size - 0.5 * near)

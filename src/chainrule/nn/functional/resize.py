@@ -37,8 +37,9 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """x (N, C, L), (N, C, H, W) or (N, C, D, H, W) with ``size``, or ``scale_factor`` times as
-    many, positions.
+    """x with ``size``, or ``scale_factor`` times as many, positions.
+
+    x (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
     ``mode``: "nearest" (element ⌊i L / T⌋, exactly), "nearest-exact" (⌊(i + ½) L / T⌋), "linear",
     "bilinear", "trilinear", "bicubic" or "area" (means of windows). ``align_corners``: first and

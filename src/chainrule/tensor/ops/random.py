@@ -59,8 +59,8 @@ class Generator:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
             raise OptionError(f"a seed is an integer, got {seed!r}")
         words = [int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF]
-        self.key.assign(stored(np.array(words, np.uint32)))
-        self.counter.assign(stored(np.zeros((), np.uint32)))
+        self.key._put(words)
+        self.counter._put(0)
         return self
 
     def next_key(self) -> Node:

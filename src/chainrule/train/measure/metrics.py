@@ -85,8 +85,9 @@ def _is_binary(prediction: Tensor, target: Tensor) -> bool:
 
 
 class Accuracy(_Mean):
-    """The share of rows that are right: argmax of several outputs, or one output above its
-    threshold.
+    """The share of rows that are right.
+
+    By the argmax of several outputs, or one output above its threshold.
 
     ``multilabel``: several outputs are independent yes-or-no answers, and each counts.
     ``from_logits``: the threshold is 0; otherwise outputs are probabilities and it is 0.5.
@@ -159,8 +160,10 @@ class _Counts(Metric):
     def __init__(
         self, average: str = "auto", from_logits: bool = True, ignore_index: int | None = None
     ) -> None:
-        """``average``: "binary" (class 1), "macro" (mean over the classes); "auto": by the
-        classes. ``ignore_index`` as in `Accuracy`."""
+        """``average``: "binary" (class 1), "macro" (mean over classes), "auto" (by their number).
+
+        ``ignore_index`` as in `Accuracy`.
+        """
         if average not in ("auto", "binary", "macro"):
             raise OptionError(
                 f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}'
@@ -415,8 +418,9 @@ class AUC(Metric):
 
 
 class FunctionMetric(Metric):
-    """A function f(prediction, target) of the user's: a scalar (the mean of a batch) or one number
-    per row (or per label).
+    """A function f(prediction, target) of the user's.
+
+    It gives a scalar (the mean of a batch) or one number per row (or per label).
 
     Of numbers per row those of ignored labels are left out. A scalar counts by the rows of its
     batch; a function that gives one sees ignored labels in ``target`` and must leave them out.

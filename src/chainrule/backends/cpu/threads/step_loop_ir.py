@@ -45,6 +45,7 @@ RECORD = (  # i64 each
     "count",  # how many pointers, if they move
     "back",  # end of a loop: its first record
     "times",  # end of a loop: how many iterations
+    "shared",  # of a whole loop: see `Call`
 )
 ROUNDS = ("first", "count", "parts", "length")  # the control block of rounds, i64 each
 PART = (  # of a round, i64 each
@@ -65,7 +66,9 @@ class Call(NamedTuple):
 
     ``pointers`` are indices into the program's pointer table. ``serial=j``: thread ``j % nt`` runs
     it alone (the kernel sees tid 0 of 1), the others go on. ``barrier_after``: nobody passes until
-    all threads have come here; the end of a step always is such a place.
+    all threads have come here; the end of a step always is such a place. ``shared``, of a whole
+    loop: all threads read and compute what they have in common, and when all are done the last one
+    is called once more, without steps, to write it.
     """
 
     kernel: str
@@ -73,6 +76,7 @@ class Call(NamedTuple):
     serial: int | None = None
     barrier_after: bool = True
     depth: int = 0  # how many loops are around it
+    shared: bool = False
 
 
 class LoopEnd(NamedTuple):
@@ -343,4 +347,8 @@ def _whole_loop(module: Module) -> None:
             f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, "
             f"{run.control['steps']})"
         )
+    with f.if_then(f.compare("ne", word["shared"], i64(0))):
+        run.barrier()
+        with f.if_then(f.compare("eq", f.add(tid, i64(1)), nt)):
+            f.line(f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, i64 0)")
     f.ret()
