@@ -178,6 +178,17 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     # -- training ----------------------------------------------------------------------------------
     @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """After an error before the first step, a fitted estimator is as it was."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except Exception:
+            if "_weights" in before and self.__dict__.get("_weights") is before["_weights"]:
+                self.__dict__ = before
+            raise
+
+    @contextmanager
     def _task(self, given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The fit as a task of scikit-learn's callback protocol, where there is one."""
         if not hasattr(self, "_init_callback_context"):
@@ -201,7 +212,14 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         if first or not incremental:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             self._seed = int(seed)
-        network = self._spec(x.shape[1], width) if first else self._network
+        network = self._spec(x.shape[1], width)
+        if not first and network != self._network:
+            raise OptionError(
+                f"{type(self).__name__}: warm_start and partial_fit go on with the net of the first"
+                f" fit, hidden_layer_sizes={self._network.hidden}, activation="
+                f"{self._network.activation!r}, dropout={self._network.dropout!r}; leave these as "
+                "they were, or fit with warm_start=False"
+            )
         start = network.new_weights(self._seed, x.dtype) if first else self._weights
         x = x.astype(next(iter(start.values())).dtype, copy=False)
         held: _Held | None = None

@@ -96,7 +96,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, int | np.integer) and not isinstance(item, bool | np.bool_):
         return int(item)
     if isinstance(item, Value) and item.shape == () and dt.is_integer(item.dtype):
-        known = _known(item)  # as a plain integer, so that x[i] is a view
+        known = known_now(item)  # as a plain integer, so that x[i] is a view
         return item if known is None else int(known)
     if isinstance(item, list | tuple | np.ndarray | Value):
         if isinstance(item, list | tuple) and not item:
@@ -241,7 +241,7 @@ def _checked(item: Any, n: int, axis: int) -> Node:
 def wrap_index(index: Value, n: int, axis: int) -> Node:
     """Positions from 0 for indices that may be negative; others are refused (see `ranges`)."""
     text = f"index {{}} is outside axis {axis} of length {n}"
-    known = _known(index)
+    known = known_now(index)
     if known is not None:
         if check_known(known, -n, n, text) < 0:
             return g.constant(np.where(known < 0, known.astype(np.int64) + n, known), dt.int64)
@@ -255,7 +255,8 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
     )
 
 
-def _known(index: Value) -> Array | None:
+def known_now(index: Value) -> Array | None:
+    """The values of a tensor if they are known now; None inside traced functions."""
     if index._is_outside():
         return None
     if index._array is not None:
@@ -297,12 +298,10 @@ def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool
 # -- assignment ------------------------------------------------------------------------------------
 def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     """``x`` with x[key] replaced by ``value`` (broadcast); the positions must be known."""
-    if isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape:
-        new = as_tensor(value, x.dtype)
-        shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
-        if shape == x.shape:
-            return make(g.where(key.node, g.expand(use(new, x.dtype), x.shape), use(x)), x, new)
     new = as_tensor(value, x.dtype)
+    masks = isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape
+    if masks and new.node.size == 1 and new.ndim <= x.ndim:  # the mask need not be known
+        return make(g.where(key.node, _filled(x, x.shape, new), use(x)), x, new)
     if _is_mask(key) and mask_values(key).ndim == 0:  # all of x, or nothing
         filled = _filled(x, x.shape, new)
         return make(filled if mask_values(key) else use(x), x, new)
@@ -346,7 +345,7 @@ def _static(key: Any) -> Any:
         return tuple(_static(k) for k in key)
     if not isinstance(key, Value):
         return key
-    known = _known(key)
+    known = known_now(key)
     if known is None:
         raise CompileError(
             f"{user_line()} assigns to positions that are not known yet, inside a compiled "
@@ -583,7 +582,7 @@ def one_hot(x: Any, num_classes: int = -1, dtype: Any = None) -> Tensor:
             [0, 0, 1]])
     """
     index = _integers("one_hot: a class", as_tensor(x))
-    known = _known(index)
+    known = known_now(index)
     if known is None and num_classes < 0:
         raise CompileError(f"{user_line()}: one_hot needs num_classes= inside a compiled function")
     if known is not None and known.size and num_classes < 0:
