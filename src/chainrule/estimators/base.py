@@ -371,7 +371,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     def _score_of(self, held: _Held, session: Session) -> Callable[[Mapping[str, float]], float]:
         if held.metric is not None:
             name = f"val_{as_metric(held.metric).name}"
-            sign = 1.0 if EarlyStopping(name).mode == "max" else -1.0
+            sign = -1.0 if EarlyStopping.way_of(name) == "min" else 1.0
             return lambda logs: sign * logs[name]
         scorer = held.scorer
         if scorer is None:
