@@ -9,6 +9,7 @@ from chainrule.errors import DataError, OptionError
 from chainrule.estimators import BackpropClassifier, BackpropRegressor, TableModel
 from chainrule.estimators.sequence_model import _moments
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))
 Y = X @ [1.0, 2.0, -1.0] + 5

@@ -10,6 +10,7 @@ import chainrule as cr
 from chainrule import nn, optim
 from chainrule.train import F1, EarlyStopping, ModelCheckpoint, Precision, ReduceLROnPlateau
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 4)).astype("f4")
 LABELS = (rng.random((40, 3)) < 0.4).astype("f4")

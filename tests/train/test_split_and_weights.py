@@ -8,6 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule import nn, optim
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 rng = np.random.default_rng(0)
 X = rng.normal(size=(100, 3))
 Y = rng.integers(0, 3, 100)

@@ -18,8 +18,8 @@ class EarlyStopping(Callback):
     "loss".
     ``mode``: "min", "max", or "auto": by the last word of the name that says it, as that of
     "val_digit_accuracy" does; a name without one is refused. ``restore_best``: end with the best
-    epoch's weights. ``start_from``: epochs before that do not count as waited. ``baseline``: an epoch that
-    is not better than this number counts as waited, be it the best so far.
+    epoch's weights. ``start_from``: epochs before that do not count as waited. ``baseline``: an
+    epoch that is not better than this number counts as waited, be it the best so far.
 
     >>> from chainrule.train import EarlyStopping
     >>> EarlyStopping("val_accuracy", patience=5).mode
