@@ -17,6 +17,7 @@ from ..errors import OptionError
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.lbfgs import LBFGS
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
 from ..tensor.changes import Changes
 from ..tensor.tensor import Tensor
@@ -335,6 +336,12 @@ def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:
             )
         if getattr(s, "optimizer", optimizer) is not optimizer:
             raise OptionError(f"Trainer: the {type(s).__name__} was made for another optimizer")
+        if isinstance(s, ReduceLROnPlateau) and s.mode == "max":
+            raise OptionError(
+                'Trainer: ReduceLROnPlateau(mode="max") would watch the loss, of which less is '
+                "better; for another measure give fit the callback "
+                'train.ReduceLROnPlateau("val_accuracy")'
+            )
     return listed
 
 

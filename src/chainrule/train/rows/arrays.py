@@ -325,10 +325,10 @@ def row_weights(
         weights = per_row if weights is None else weights * per_row
     if weights is None:
         return None
-    if weights.min() < 0:
-        row = int(weights.argmin())
+    if not (weights >= 0).all():
+        row = int((weights >= 0).argmin())
         raise DataError(
-            f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative"
+            f"{where}: the weight of row {row} is {weights[row]:g}; weights are numbers from 0 on"
         )
     if not (weights * labels_that_count(y, ignore_index)).any():
         raise DataError(f"{where}: all weights are 0; at least one row must count")
@@ -379,9 +379,8 @@ def _class_weights(where: str, class_weight: Any, y: Arrays, ignore_index: int |
         table = len(labels) / (len(present) * counts)
         weights[counted] = table[index]
         return weights
-    given = (
-        dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
-    )
+    by_name = hasattr(class_weight, "items")  # a dict, or a Series of pandas
+    given = dict(class_weight.items() if by_name else enumerate(class_weight))
     odd = [v for v in given.values() if isinstance(v, bool) or not isinstance(v, _NUMBER)]
     if odd:
         raise DTypeError(f"{where}: class_weight has the weight {odd[0]!r}; numbers are expected")

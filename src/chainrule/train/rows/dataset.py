@@ -153,9 +153,8 @@ def training_data(
     if validation_split:
         cut = _cut(xs.rows, validation_split)
         xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
-        wv = None
-        if weights is not None and class_weight is None:
-            wv = _mean_one(weights[cut:], yv, ignore_index)
+        own = row_weights("fit", sample_weight, None, ys, dtype, ignore_index)
+        wv = None if own is None else _mean_one(own[cut:], yv, ignore_index)
         xs, ys = xs.slice(0, cut), ys.slice(0, cut)
         weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
@@ -178,7 +177,7 @@ def training_data(
 
 def _cut(rows: int, share: float) -> int:
     """The first row of the last ``share`` of them."""
-    held = int(rows * share)
+    held = int(rows * share + 1e-9)  # 29 of 100 rows are 0.29 of them
     if held == 0:
         raise DataError(
             f"fit: validation_split={share:g} of {rows} rows is no row; give more data or a larger "
