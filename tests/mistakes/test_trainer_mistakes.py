@@ -425,7 +425,7 @@ TEXTS = {
     ),
     "metric twice": ("OptionError: metrics: 'accuracy' occurs twice"),
     "auc of three classes": ("OptionError: auc is for two classes, the model has 3 outputs"),
-    "negative weight": ("DataError: fit: the weight of row 3 is -2; weights are not negative"),
+    "negative weight": ("DataError: fit: the weight of row 3 is -2; weights are numbers from 0 on"),
     "weights of another length": (
         "ShapeError: fit: sample_weight has shape (9,); one weight per row, (10,), is expected"
     ),

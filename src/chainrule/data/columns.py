@@ -21,13 +21,14 @@ from ..errors import DataError
 from .moments import DateColumn
 from .notes import Notes, forget_rare, no_values
 from .tables import Table, word_of
-from .written import NUMBERS, PLAIN, Kind, number_of
+from .written import NUMBERS, PLAIN, Kind
 
 MAX_CATEGORIES = 256
 """Of a column of words, so many of the most frequent ones get a column of their own."""
 SAMPLE = 1 << 16
 """A median is that of at most so many rows, evenly spaced."""
 _IDENTIFIER = re.compile(r"(?i)(^|[\s_.-])(id|uid|uuid|nr|no|key|index)$|[a-z]Id$|ID$")
+_NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d{1,2})?", re.ASCII)
 FAREST = 1e30
 """No number is more standard deviations from the mean: float32 could not compute with it."""
 
@@ -133,15 +134,14 @@ UNSEEN_CODE, MISSING_CODE = -1, -2
 def codes_of(words: Array, known: Sequence[str]) -> Array:
     """int64 (rows,): the place of each word in ``known``; -1: unknown, -2: missing.
 
-    A number that is written in another way (1.0 for 1) is found as well.
+    A number that is written in another way (1.0 for 1) is found as well; 01, 1% and $1 are names.
     """
     index: dict[str | None, int] = {k: i for i, k in enumerate(known)}
     index.setdefault(None, MISSING_CODE)
     codes = np.fromiter((index.get(v, UNSEEN_CODE) for v in words), np.int64, len(words))
     for i in np.flatnonzero(codes == UNSEEN_CODE):
-        number = number_of(words[i])
-        if number is not None and math.isfinite(number):
-            codes[i] = index.get(word_of(number), UNSEEN_CODE)
+        if _NUMBER.fullmatch(words[i]):
+            codes[i] = index.get(word_of(float(words[i])), UNSEEN_CODE)
     return codes
 
 
@@ -179,6 +179,7 @@ class NumberStatistics:
         self._sample: list[Array] = []
         self.count, self.mean = 0, 0.0
         self._squares = np.float64(0)  # Σ(x - mean)² of the values that are there
+        self._least, self._most = math.inf, -math.inf
         self._last = 0.0
 
     def add(self, table: Table, kept: Array) -> None:
@@ -200,6 +201,8 @@ class NumberStatistics:
         if not len(there):
             return
         self._last = float(there[-1])
+        self._least = min(self._least, float(there.min()))
+        self._most = max(self._most, float(there.max()))
         n, total = len(there), self.count + len(there)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = there.mean()
@@ -234,7 +237,7 @@ class NumberStatistics:
             self.name,
             median,
             self.mean,
-            std if std > 0 else 1.0,
+            std if std > 0 and self._least < self._most else 1.0,  # the mean of equals is rounded
             missing,
             self.kind.decimal,
             self.kind.thousands,

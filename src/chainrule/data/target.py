@@ -47,8 +47,8 @@ class Answers:
         values = np.log1p(self.values[kept]) if link == "log1p" else self.values[kept]
         if link == "log":
             return [0.0] * values.shape[1], [1.0] * values.shape[1]
-        std = values.std(0)
-        return values.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
+        std = np.where(np.ptp(values, 0) > 0, values.std(0), 1.0)
+        return values.mean(0).tolist(), std.tolist()
 
 
 def learn_answers(source: Understood, names: Sequence[str], task: str) -> Answers:

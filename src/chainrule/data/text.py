@@ -40,8 +40,8 @@ LONGEST = 1 << 24
 MANY = 64
 """More columns than this are looked at as one."""
 _NOTHING = np.empty(0)
-_POINTED = r"^[-+]?\d{1,3}(\.\d{3})+$"
-"""A number that may be whole, with points between the thousands."""
+_POINTED = r"^[-+]?([1-9]\d{0,2}(\.\d{3})+|\d{1,3})$"
+"""A number that may be whole, with points between the thousands, or has none."""
 _SEPARATOR_LINE = re.compile(rb'\s*"?sep=([,;:|^~\t])"?[ ,;\t|]*(?:\n|$)')
 """The first line by which a table tells Excel its separator."""
 
@@ -118,7 +118,7 @@ class TextSource(Source):
                 "; one name is a number: if the first line is data, add --no-header (header=False)"
             )
         self._words: set[str] = set()
-        self._pointed = set(self.columns)
+        self._pointed, self._with_point = set(self.columns), set[str]()
         self.rows = 0
         for block in self._blocks():
             self._check(block)
@@ -128,7 +128,7 @@ class TextSource(Source):
         if not self.rows:
             raise DataError(f"{self.name}: a header and no rows; give at least one example")
         self._kinds = {n: WORDS if n in self._words else PLAIN for n in self.columns}
-        self.pointed = self._pointed - self._words
+        self.pointed = (self._pointed & self._with_point) - self._words
         self.first_notes = [*self.first_notes, *self._look_at_nameless()]
 
     def _look_at_nameless(self) -> Iterator[str]:
@@ -196,6 +196,9 @@ class TextSource(Source):
     def _grouped(self, column: Any) -> Any:
         return self._there(column).str.contains(_POINTED).fill_null(True)
 
+    def _point(self, column: Any) -> Any:
+        return column.str.contains(".", literal=True).fill_null(False)
+
     def _columns(
         self, frame: Any, names: Sequence[str], expression: Callable[[Any], Any]
     ) -> list[Any]:
@@ -223,6 +226,9 @@ class TextSource(Source):
         left = [n for n in self.columns if n in self._pointed and n not in self._words]
         grouped = self._columns(frame, left, self._grouped)
         self._pointed -= {n for n, column in zip(left, grouped, strict=True) if not column.all()}
+        left = [n for n in left if n in self._pointed - self._with_point]
+        points = self._columns(frame, left, self._point)
+        self._with_point |= {n for n, column in zip(left, points, strict=True) if column.any()}
 
     def _frame(self, block: _Block) -> Any:
         """The block as a polars DataFrame of strings."""
@@ -351,7 +357,8 @@ class TextSource(Source):
         fields, done = [], 0
         try:
             for row in reader:
-                if len(row) > 1 or (row and row[0].strip()):
+                single = len(row) == 1 == len(self.columns)  # a cell without a value, in quotes
+                if any(w.strip() for w in row) or len(row) > 1 or (single and '"' in lines[done]):
                     fields.append((line + reader.line_num - 1, row))
                 done = reader.line_num
         except csv.Error as error:

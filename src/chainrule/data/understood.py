@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core.node import Array
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from .source import Source
 from .tables import Table, no_column, words_array
 from .written import (
@@ -30,6 +30,7 @@ from .written import (
     PLAIN,
     WORDS,
     Kind,
+    is_day,
     is_grouped,
     moment_of_number,
     signs_of,
@@ -44,6 +45,10 @@ _LEARNT = 2000
 _SHOWN = 4
 """So many different words of a column that is no number are remembered, to be named."""
 _ASKED = tuple(range(len(KINDS)))
+_THOUSANDS = (
+    "numbers have three digits behind the point, or no point: read as decimals; if the point is "
+    "between thousands, say so (thousands: .)"
+)
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,10 @@ class Understood(Source):
         guesses = self._guesses or {}
         for n in self.columns:
             guess = guesses.get(n)
-            if n not in names or guess is None or kinds[n] == self.raw.kinds[n] == PLAIN:
+            if n not in names or guess is None:
+                continue
+            if kinds[n] == self.raw.kinds[n] == PLAIN:
+                found += [f"{n!r}: {_THOUSANDS}"] if 0 < guess.digits < guess.there else []
                 continue
             how, odd = guess.sentence(kinds[n])
             if odd:
@@ -240,13 +248,36 @@ class Understood(Source):
             if n in reading.words or n in reading.text:
                 found[n] = WORDS
             elif n in reading.dates:
-                order = reading.dates[n] or (guess.order(comma, hint) if guess else "number")
+                order = reading.dates[n]
+                if plain[n] == PLAIN:
+                    order = self._order_of_numbers(n, order)
+                elif not order:
+                    order = guess.order(comma, hint) if guess else "number"
                 found[n] = Kind("dates", order=order if plain[n].name != "dates" else "")
             elif guess is not None and plain[n] == PLAIN:
                 found[n] = guess.best(reading, comma, hint) if guess.there else PLAIN
             elif guess is not None:
                 found[n] = guess.kind(reading, comma, hint)
         return found
+
+    def _order_of_numbers(self, name: str, order: str) -> str:
+        """How a column of plain numbers is dates: DataError unless that is clear."""
+        if order in ("dmy", "mdy", "time"):
+            raise DataError(
+                f"{self.name}: column {name!r} is to be read as {_DATES_ARE[order]}, and holds "
+                f"plain numbers; write {_LIKE[order]}, or leave it a number"
+            )
+        for table in self.raw.batches([name]) if order != "number" else ():
+            values = table.columns[name]
+            odd = (np.abs(values) < 1e8) & ~np.isin(values, [*filter(is_day, values.tolist())])
+            if odd.any():
+                row = int(odd.argmax())
+                raise DataError(
+                    f"{self.name}: column {name!r} is {values[row]:g} in {table.where(row)}, "
+                    "which is no YYYYMMDD; if it is seconds since 1970, say so (dates: "
+                    f"{name}:number), and if a year, leave it a number"
+                )
+        return "number"
 
     def _count(self) -> dict[str, _Guess]:
         names = [n for n, k in self.raw.kinds.items() if k.name == "words"]
@@ -387,6 +418,7 @@ class _Guess:
 
 
 _SIGNS = {",": "comma", ".": "point", " ": "space", "'": "apostrophe"}
+_LIKE = {"dmy": "31.12.2020", "mdy": "12/31/2020", "time": "23:59"}
 _DATES_ARE = {
     "ymd": "dates",
     "dmy": "dates, day.month.year",

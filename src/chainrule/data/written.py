@@ -73,9 +73,10 @@ _NUMBER = re.compile(
 
 
 def _body(kind: Kind) -> re.Pattern[str]:
-    """The digits of a number that is written so; a group has three, in India two but the last."""
+    """The digits of a number that is written so; a group has three, in India two but the last. The
+    first is no zero: 0,341 has a decimal comma."""
     point, group = re.escape(kind.decimal), _GROUPS[kind.thousands]
-    grouped = rf"|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}}(?:{point}\d*)?" if group else ""
+    grouped = rf"|[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}}(?:{point}\d*)?" if group else ""
     return re.compile(rf"(?:\d+(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?{grouped}")
 
 
@@ -93,7 +94,7 @@ def number_of(word: str, kind: Kind = PLAIN) -> float | None:
         return None
     if kind == PLAIN:
         try:
-            return float(word)
+            return None if "_" in word else float(word)  # Python's 1_000 is a name to others
         except ValueError:
             pass
     found = _NUMBER.fullmatch(word.strip()) if len(word) <= LONGEST_CELL else None
@@ -205,15 +206,25 @@ def _microseconds(parts: dict[str, str | None]) -> int | None:
     return (day - _EPOCH) // _MICROSECOND + seconds * 1_000_000 + fraction
 
 
+def is_day(value: float) -> bool:
+    """Whether a number is a date, written YYYYMMDD."""
+    return _day_of(value) is not None
+
+
+def _day_of(value: float) -> int | None:
+    if not (10_000_000 <= value < 100_000_000 and value == int(value)):
+        return None
+    year, month, day = int(value) // 10_000, int(value) // 100 % 100, int(value) % 100
+    return moment_of(f"{year:04d}-{month}-{day}", "ymd")
+
+
 def moment_of_number(value: float) -> float:
     """Microseconds since 1970 of a number: YYYYMMDD, or seconds, ms, µs, ns; NaN for another."""
     if not math.isfinite(value):
         return math.nan
-    if 10_000_000 <= value < 100_000_000 and value == int(value):
-        year, month, day = int(value) // 10_000, int(value) // 100 % 100, int(value) % 100
-        found = moment_of(f"{year:04d}-{month}-{day}", "ymd")
-        if found is not None:
-            return float(found)
+    found = _day_of(value)
+    if found is not None:
+        return float(found)
     size = abs(value)
     for limit, factor in ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3)):
         if size < limit:

@@ -191,6 +191,17 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     # -- training ----------------------------------------------------------------------------------
     @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """After an error before the first step, a fitted estimator is as it was."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except Exception:
+            if "_weights" in before and self.__dict__.get("_weights") is before["_weights"]:
+                self.__dict__ = before
+            raise
+
+    @contextmanager
     def _task(self, given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The fit as a task of scikit-learn's callback protocol, where there is one."""
         if not hasattr(self, "_init_callback_context"):
@@ -213,7 +224,14 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         loss, units = self._objective()
         if first or not incremental:
             self._seed = _drawn_seed(self.random_state)
-        network = self._spec(x.shape[1], width) if first else self._network
+        network = self._spec(x.shape[1], width)
+        if not first and network != self._network:
+            raise OptionError(
+                f"{type(self).__name__}: warm_start and partial_fit go on with the net of the first"
+                f" fit, hidden_layer_sizes={self._network.hidden}, activation="
+                f"{self._network.activation!r}, dropout={self._network.dropout!r}; leave these as "
+                "they were, or fit with warm_start=False"
+            )
         start = network.new_weights(self._seed, x.dtype) if first else self._weights
         x = x.astype(next(iter(start.values())).dtype, copy=False)
         held: _Held | None = None
@@ -365,7 +383,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     def _score_of(self, held: _Held, session: Session) -> Callable[[Mapping[str, float]], float]:
         if held.metric is not None:
             name = f"val_{as_metric(held.metric).name}"
-            sign = 1.0 if EarlyStopping(name).mode == "max" else -1.0
+            sign = -1.0 if EarlyStopping.way_of(name) == "min" else 1.0
             return lambda logs: sign * logs[name]
         scorer = held.scorer
         if scorer is None:

@@ -315,4 +315,5 @@ def _moments(x: Sequence[Array]) -> list[list[float]]:
     count = np.maximum(known.sum(0), 1)
     mean = np.where(known, steps, 0).sum(0) / count
     std = np.sqrt((np.where(known, steps - mean, 0) ** 2).sum(0) / count)
-    return [mean.tolist(), np.where(std > 0, std, 1.0).tolist()]
+    differ = np.nanmax(steps, 0, initial=-np.inf) > np.nanmin(steps, 0, initial=np.inf)
+    return [mean.tolist(), np.where((std > 0) & differ, std, 1.0).tolist()]

@@ -145,7 +145,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         of classes; ``sample_weight`` (rows,). Raises OptionError or DataError before training.
         """
         self._check_options()
-        with self._task(as_given(X, y, sample_weight)) as given:
+        with self._as_it_was(), self._task(as_given(X, y, sample_weight)) as given:
             first = not (self.warm_start and self.__sklearn_is_fitted__())
             x, y = self._checked(X, y, first)
             kind, classes = _classes_of(y)
@@ -176,18 +176,19 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
                 "partial_fit: class_weight='balanced' needs the rows of all calls; give a dict,"
                 " from sklearn.utils.compute_class_weight"
             )
-        first = not self.__sklearn_is_fitted__()
-        x, y = self._checked(X, y, first)
-        if first:
-            self._kind, self.classes_ = _declared(y, classes)
-        elif classes is not None and not _equal(_declared(y, classes)[1], self.classes_):
-            raise DataError(
-                f"partial_fit: classes is {_declared(y, classes)[1]}, in the first call it was "
-                f"{self.classes_}"
-            )
-        self._check_known(y)
-        weights = self._weigh(y, row_weights(x, sample_weight))
-        return self._learn({}, x, y, weights, first, incremental=True)
+        with self._as_it_was():
+            first = not self.__sklearn_is_fitted__()
+            x, y = self._checked(X, y, first)
+            if first:
+                self._kind, self.classes_ = _declared(y, classes)
+            elif classes is not None and not _equal(_declared(y, classes)[1], self.classes_):
+                raise DataError(
+                    f"partial_fit: classes is {_declared(y, classes)[1]}, in the first call it was "
+                    f"{self.classes_}"
+                )
+            self._check_known(y)
+            weights = self._weigh(y, row_weights(x, sample_weight))
+            return self._learn({}, x, y, weights, first, incremental=True)
 
     def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
         if issparse(y):
@@ -361,6 +362,7 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
 
     losses = tuple(losses.REGRESSION)
     metric = "r2"
+    _counts: bool
 
     def __init__(
         self,
@@ -409,7 +411,7 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
         OptionError, or DataError (ValueErrors both), before any training.
         """
         self._check_options()
-        with self._task(as_given(X, y, sample_weight)) as given:
+        with self._as_it_was(), self._task(as_given(X, y, sample_weight)) as given:
             first = not (self.warm_start and self.__sklearn_is_fitted__())
             x, y = self._checked(X, y, first)
             return self._learn(given, x, y, row_weights(x, sample_weight), first)
@@ -422,9 +424,10 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
         self._check_options()
         if self.early_stopping:
             raise OptionError("partial_fit does not support early_stopping=True")
-        first = not self.__sklearn_is_fitted__()
-        x, y = self._checked(X, y, first)
-        return self._learn({}, x, y, row_weights(x, sample_weight), first, incremental=True)
+        with self._as_it_was():
+            first = not self.__sklearn_is_fitted__()
+            x, y = self._checked(X, y, first)
+            return self._learn({}, x, y, row_weights(x, sample_weight), first, incremental=True)
 
     def _checked(self, x: Any, y: Any, first: bool) -> tuple[Array, Array]:
         refuse_masked(x, "X")
@@ -445,12 +448,20 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
     # -- targets -----------------------------------------------------------------------------------
     def _encode(self, y: Array, weights: Array | None, first: bool) -> tuple[Array, int]:
         table = y.reshape(len(y), -1).astype(np.float64)
+        counts = isinstance(self.loss, str) and self.loss == "poisson"
+        if not first and counts != self._counts:
+            raise OptionError(
+                "BackpropRegressor: loss='poisson' makes other predictions of the same net; fit "
+                "with warm_start=False"
+            )
+        self._counts = counts
         if first:
             self._mean, self._std = np.zeros(table.shape[1]), np.ones(table.shape[1])
-            if self.out_activation_ == "identity":
+            if not counts:
                 self._mean = np.average(table, axis=0, weights=weights)
                 std = np.sqrt(np.average((table - self._mean) ** 2, axis=0, weights=weights))
-                self._std = np.where(std > 0, std, 1.0)
+                counted = table if weights is None else table[weights > 0]
+                self._std = np.where((std > 0) & (np.ptp(counted, 0) > 0), std, 1.0)
         elif table.shape[1] != len(self._mean):
             raise DataError(
                 f"y has {table.shape[1]} targets, in the first call it had {len(self._mean)}"
@@ -469,13 +480,14 @@ class BackpropRegressor(RegressorMixin, Backprop):  # type: ignore[misc]
     @property
     def out_activation_(self) -> str:
         """What is done to the outputs: "identity", or for counts "exp"."""
-        return "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
+        self._fitted()
+        return "exp" if self._counts else "identity"
 
     # -- using -------------------------------------------------------------------------------------
     def predict(self, X: Any) -> Array:
         """(rows,) or (rows, targets)."""
         z = self._outputs(X)
-        y = np.exp(z) if self.out_activation_ == "exp" else z * self._std + self._mean
+        y = np.exp(z) if self._counts else z * self._std + self._mean
         return np.asarray(y[:, 0] if self._flat else y)
 
 

@@ -123,11 +123,12 @@ class TableModel:
         there is a ``patience``. A second Ctrl-C raises KeyboardInterrupt at once.
         """
         chosen = TableOptions.of("TableModel", self._options | options)
-        self._labels = None
+        labels: Labels | None = None
         if Labels.are(target, data):
-            data, target, self._labels = joined(data, target)
+            data, target, labels = joined(data, target)
         found = train_table(chosen, data, target, progress, callbacks, checkpoint)
         self._take(found)
+        self._labels = labels
         other = chosen.test if found.other else None
         if other is not None:
             self.test_metrics = self.evaluate(other)

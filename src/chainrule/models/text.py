@@ -13,6 +13,7 @@ from .. import nn
 from ..core import dtypes as dt
 from ..core.node import Array
 from ..errors import DataError, OptionError, ShapeError
+from ..nn.modes import in_mode
 from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
@@ -353,13 +354,8 @@ class Writer:
 
     def _quietly(self, run: Any, *arguments: Any) -> Any:
         """Run in evaluation mode, without gradients."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                return run(*arguments)
-        finally:
-            self.model.train(was_training)
+        with in_mode(self.model, False), no_grad():
+            return run(*arguments)
 
     def _draw(self, token: Any, state: Any, warmth: Any = None, key: Any = None) -> Any:
         """The next token, by random numbers that are a function of ``key``; without it the best."""

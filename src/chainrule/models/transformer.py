@@ -11,6 +11,7 @@ from .. import nn
 from ..core import dtypes as dt
 from ..errors import OptionError, ShapeError
 from ..nn.functional import linear, log_softmax, scaled_dot_product_attention
+from ..nn.modes import in_mode
 from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
@@ -260,22 +261,17 @@ def beam_search(
         done = ((token == END) | (token == PAD)).all()
         return token, logs, written, State(caches, state.place), done
 
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            reading, state = compiled(model.read)(source), model.begin(rows, beams, length)
-            token = f.tensor(np.full((rows, beams), START))
-            first = np.full((rows, beams), -math.inf)
-            first[:, 0] = 0
-            logs = f.tensor(first, dtype=model.embedding.weight.dtype)
-            written = f.tensor(np.full((rows, beams, length), PAD))
-            for _ in range(length):
-                token, logs, written, state, done = write(token, logs, written, state, reading)
-                if done.item():
-                    break
-    finally:
-        model.train(was_training)
+    with in_mode(model, False), no_grad():
+        reading, state = compiled(model.read)(source), model.begin(rows, beams, length)
+        token = f.tensor(np.full((rows, beams), START))
+        first = np.full((rows, beams), -math.inf)
+        first[:, 0] = 0
+        logs = f.tensor(first, dtype=model.embedding.weight.dtype)
+        written = f.tensor(np.full((rows, beams, length), PAD))
+        for _ in range(length):
+            token, logs, written, state, done = write(token, logs, written, state, reading)
+            if done.item():
+                break
     found = array_of(written)
     tokens = np.maximum((found != PAD).sum(-1), 1)
     value = array_of(logs) / ((5 + tokens) / 6) ** length_penalty

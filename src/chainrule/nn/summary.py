@@ -13,6 +13,7 @@ from ..errors import OptionError
 from ..tensor.grad_mode import no_grad
 from ..tensor.ops.create import zeros
 from ..tensor.value import Value
+from .modes import in_mode
 
 if TYPE_CHECKING:
     from .module import Module
@@ -121,15 +122,12 @@ def summary(model: Module, input_shape: Any, *, dtype: Any = "float32") -> Summa
             row.flops = _flops([t.node for t in tensors], inputs)
 
         handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-    was_training = model.training
     try:
-        with no_grad():
-            model.eval()
+        with in_mode(model, False), no_grad():
             model(*(zeros(s, dtype=dtype) for s in shapes))
     finally:
         for handle in handles:
             handle.remove()
-        model.train(was_training)
     _total(result, model)
     return result
 

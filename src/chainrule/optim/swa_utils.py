@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from ..nn.modes import in_mode
 from ..nn.module import Module
 from ..nn.options import check, choice, integer, number
 from ..tensor.grad_mode import no_grad
@@ -135,17 +136,16 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     if not norms:
         return
     before = [(m, m.momentum) for m in norms]
-    was_training = model.training
-    model.train()
     for m in norms:
         m.reset_running_stats()
         m.momentum = None
-    with no_grad():
-        for batch in loader:
-            model(batch[0] if isinstance(batch, tuple | list) else batch)
-    for m, momentum in before:
-        m.momentum = momentum
-    model.train(was_training)
+    try:
+        with in_mode(model, True), no_grad():
+            for batch in loader:
+                model(batch[0] if isinstance(batch, tuple | list) else batch)
+    finally:
+        for m, momentum in before:
+            m.momentum = momentum
 
 
 class SWALR(LRScheduler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import opcode
 import sys
 from collections.abc import Callable, Iterator
@@ -267,7 +268,7 @@ class Tensor(Interchange):
 
     def numel(self) -> Any:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def dim(self) -> Any:
         """The number of axes."""

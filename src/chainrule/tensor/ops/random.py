@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.dtypes import DType
-from ...core.node import Node, Shape
+from ...core.node import Array, Node, Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ..capture import Source, active, user_line
 from ..value import Tensor, Value, array_of, as_tensor, make, stored
 from .elementwise import add, multiply
+from .indexing.index import known_values
 from .operands import broadcast_shapes, float_node
 from .shape import sizes
 
@@ -248,6 +250,8 @@ def normal(
     >>> cr.normal(5.0, 0.1, size=3)
     tensor([5.0055, 5.0607, 5.0877])
     """
+    if not isinstance(std, Value) and np.any(np.asarray(std) < 0):
+        raise OptionError(f"normal: std is not negative, got {std}")
     if size is None:
         size = broadcast_shapes(as_tensor(mean).shape, as_tensor(std).shape, name="normal")
     return add(multiply(randn(_shape(size), dtype=dtype, generator=generator), std), mean)
@@ -286,17 +290,28 @@ def randint(
         low, high = 0, low
     if isinstance(high, list | tuple):
         raise OptionError("randint: write randint(low, high, size)")
+    try:
+        low, high = index(low), index(high)
+    except TypeError:
+        raise DTypeError(f"randint: low and high are integers, got {low!r}, {high!r}") from None
     span = high - low
     if not 0 < span <= 2**31:
         raise OptionError(
             f"randint: expected low < high and at most 2**31 values, got low={low}, high={high}"
         )
-    shape = _shape(size)
+    shape, kind = _shape(size), dt.dtype_of(dtype or dt.int64)
+    if dt.is_integer(kind):
+        least, most = np.iinfo(kind).min, np.iinfo(kind).max
+        if low < least or high - 1 > most:
+            raise DTypeError(
+                f"randint: {kind} holds {least} … {most}, got low={low}, high={high}; choose "
+                "another dtype"
+            )
     # The high word of bits · span is uniform on 0 … span - 1.
     bits = g.cast(g.random_bits(next_key(generator), shape), dt.int64)
     scaled = g.div(g.mul(bits, _scalar(shape, span, dt.int64)), _scalar(shape, 2**32, dt.int64))
     result = g.add(scaled, _scalar(shape, low, dt.int64))
-    return make(g.cast(result, dt.dtype_of(dtype or dt.int64)))
+    return make(g.cast(result, kind))
 
 
 def randperm(n: int, generator: Generator | None = None) -> Tensor:
@@ -330,11 +345,14 @@ def permutation(x: Any, generator: Generator | None = None) -> Tensor:
 def bernoulli(p: Any, size: Any = None, generator: Generator | None = None) -> Tensor:
     """1 with probability ``p``, otherwise 0; shape ``size`` or that of p, dtype of p.
 
+    Raises OptionError for a p that is no probability (compiled functions do not look).
+
     >>> import chainrule as cr
     >>> _ = cr.manual_seed(0)
     >>> cr.bernoulli(0.25, size=8)
     tensor([1., 0., 0., 0., 1., 0., 0., 1.])
     """
+    _refuse_odd("bernoulli", p, lambda v: (v >= 0) & (v <= 1), "from 0 to 1")
     node, _ = float_node(p)
     shape = node.shape if size is None else _shape(size)
     drawn = g.lt(_uniform(next_key(generator), shape, node.dtype), g.expand(node, shape))
@@ -347,10 +365,14 @@ def multinomial(
     """Drawn with probabilities proportional to ``probs`` (..., K), int64 (..., num_samples).
 
     Without replacement positions differ, which needs the values: not inside a compiled function.
+    Raises OptionError for negative or infinite numbers, NaN, and rows of zeros (compiled functions
+    do not look).
     """
     node, _ = float_node(probs)
     if node.ndim < 1 or node.shape[-1] == 0 or num_samples < 1:
         raise ShapeError(f"multinomial: probabilities of shape {node.shape}, {num_samples} samples")
+    _refuse_odd("multinomial", probs, lambda p: np.isfinite(p) & (p >= 0), "finite and from 0 on")
+    _refuse_odd("multinomial", probs, lambda p: p.any(-1), "above 0 somewhere in each row")
     # Gumbel (1954): argmax(ln p + G), with G = -ln(-ln u), is distributed as p.
     shape = (*node.shape[:-1], num_samples if replacement else 1, node.shape[-1])
     wide = g.broadcast(g.reshape(node, (*node.shape[:-1], 1, node.shape[-1])), shape)
@@ -369,6 +391,18 @@ def multinomial(
         )
     order = np.argsort(-values, -1, kind="stable")[..., :num_samples]
     return as_tensor(order)
+
+
+def _refuse_odd(name: str, p: Any, fits: Callable[[Array], Any], what: str) -> None:
+    """Raise OptionError for what is no probability, where the numbers are known."""
+    values = known_values(as_tensor(p))
+    if values is None:
+        return
+    odd = ~np.asarray(fits(values))
+    if odd.any():
+        at = tuple(int(i) for i in np.argwhere(odd)[0])
+        where = f" at {at}" if at else ""
+        raise OptionError(f"{name}: probabilities are {what}, got {values[at]}{where}")
 
 
 def dropout_mask(

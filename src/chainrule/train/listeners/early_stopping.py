@@ -16,16 +16,24 @@ class EarlyStopping(Callback):
 
     ``monitor``: a measure's name; by default "val_loss" where there is validation, otherwise
     "loss".
-    ``mode``: "min", "max", or "auto" (by the name). ``restore_best``: end with the best epoch's
-    weights. ``start_from``: epochs before that do not count as waited. ``baseline``: an epoch that
-    is not better than this number counts as waited, be it the best so far.
+    ``mode``: "min", "max", or "auto": by the last word of the name that says it, as that of
+    "val_digit_accuracy" does; a name without one is refused. ``restore_best``: end with the best
+    epoch's weights. ``start_from``: epochs before that do not count as waited. ``baseline``: an
+    epoch that is not better than this number counts as waited, be it the best so far.
 
     >>> from chainrule.train import EarlyStopping
     >>> EarlyStopping("val_accuracy", patience=5).mode
     'max'
     """
 
-    MAXIMIZED = ("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "top")
+    MAXIMIZED = (
+        *("accuracy", "acc", "precision", "recall", "f1", "auc", "r2", "score", "sensitivity"),
+        *("specificity", "iou", "dice", "kappa", "mcc", "bleu", "correlation"),
+    )
+    MINIMIZED = (
+        *("loss", "error", "mae", "mse", "rmse", "mape", "msle", "nll", "entropy", "perplexity"),
+        *("cost", "distance", "divergence", "deviance"),
+    )
 
     @knows(STOPPING, STOPPING_SYNONYMS)
     def __init__(
@@ -61,8 +69,19 @@ class EarlyStopping(Callback):
         """ "min" or "max": which way is better."""
         if self._mode != "auto":
             return self._mode
-        name = (self.monitor or "loss").removeprefix("val_")
-        return "max" if name.startswith(self.MAXIMIZED) else "min"
+        found = self.way_of(self.monitor or "loss")
+        if found is None:
+            raise OptionError(
+                f"EarlyStopping: the name {self.monitor!r} does not say which way is better; say "
+                'mode="min" or mode="max"'
+            )
+        return found
+
+    @classmethod
+    def way_of(cls, name: str) -> str | None:
+        """Which way a measure of this name is better; None where its words do not say it."""
+        words = [w for w in name.split("_") if w in cls.MAXIMIZED + cls.MINIMIZED]
+        return None if not words else "max" if words[-1] in cls.MAXIMIZED else "min"
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Choose what to watch; forget an earlier run (a resume puts its state back after this)."""
@@ -77,6 +96,7 @@ class EarlyStopping(Callback):
                 f"{', '.join(measured)}"
                 + (". Give validation_data or validation_split" if needs else "")
             )
+        _ = self.mode  # an error where the name does not say it
 
     def may_wait(self, epoch: int) -> float:
         """Until it has waited long enough, if nothing improves."""

@@ -227,7 +227,8 @@ class ReduceLROnPlateau(Callback):
     def on_epoch_end(self, trainer: Any, epoch: int, logs: Logs) -> None:
         """Compare, and lower the rate."""
         value = float(logs[str(self._watched.monitor)])
-        self._schedule.step(value if math.isfinite(value) else math.inf)
+        worst = math.inf if self.mode == "min" else -math.inf
+        self._schedule.step(value if math.isfinite(value) else worst)
 
     def state_dict(self) -> dict[str, Any]:
         """That of the schedule."""

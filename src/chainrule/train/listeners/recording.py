@@ -78,7 +78,9 @@ class ModelCheckpoint(Callback):
         """Look whether the file can be written, and what to watch."""
         check_writable(self._file(dict.fromkeys(trainer.measures, 0.0), 0))
         if self.save_best_only:
+            best = self._best.best  # of all fits
             self._best.on_fit_begin(trainer)
+            self._best.best = best
 
     def on_epoch_end(self, trainer: Any, epoch: int, logs: Logs) -> None:
         """Write the weights, if this epoch is the best."""
@@ -110,7 +112,9 @@ class ModelCheckpoint(Callback):
 class CSVLogger(Callback):
     """Writes a line of measures into a CSV file after each epoch.
 
-    Anew, or with ``append`` below what is there. All at once: `History.to_csv`.
+    Anew, or with ``append`` below what is there, in its columns. All at once: `History.to_csv`.
+
+    Raises OptionError where measures have no column in the file that is there.
 
     >>> from chainrule.train import CSVLogger
     >>> CSVLogger("log.csv", append=True).append
@@ -127,7 +131,20 @@ class CSVLogger(Callback):
     def on_fit_begin(self, trainer: Any) -> None:
         """Look whether the file can be written; begin it."""
         check_writable(self.path)
-        self._names = None
+        self._names = self._there() if self.append else None
+        missing = [n for n in trainer.measures if self._names and n not in self._names]
+        if missing:
+            raise OptionError(
+                f"CSVLogger: {self.path} has no column {missing[0]!r}; its columns are "
+                f"{', '.join(self._names or [])}: write into another file, or append=False"
+            )
+
+    def _there(self) -> list[str] | None:
+        """The columns of the file, where there is one."""
+        if not (self.path.exists() and self.path.stat().st_size):
+            return None
+        with open(self.path, encoding="utf-8") as file:
+            return file.readline().rstrip("\n").split(self.separator)[1:]
 
     def may_wait(self, epoch: int) -> float:
         """Lines may come late."""
@@ -137,9 +154,7 @@ class CSVLogger(Callback):
         """Write the line."""
         if self._names is None:
             self._names = list(logs)
-            kept = self.append and self.path.exists() and self.path.stat().st_size > 0
-            if not kept:
-                self._write("w", ["epoch", *self._names])
+            self._write("w", ["epoch", *self._names])
         cells = [repr(float(logs[n])) if n in logs else "" for n in self._names]
         self._write("a", [str(trainer.epoch), *cells])
 

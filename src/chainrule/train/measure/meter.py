@@ -58,7 +58,9 @@ def named_metrics(given: Any, objective: Objective, y: Arrays | None) -> list[Me
         listed = [items] if isinstance(items, str | Metric) or callable(items) else list(items)
         for item in listed:
             logits = getattr(module_of(loss), "prediction", "") != "probabilities"
-            metric = as_metric(item, logits, _is_multilabel(loss, y))
+            metric = as_metric(item, logits)
+            if getattr(metric, "multilabel", True) is None:
+                metric = _of_labels(metric, _is_multilabel(loss, y, key), y)
             if metric.ignore_index is None and ignored_label(loss) is not None:
                 metric = copy.copy(metric)
                 metric.ignore_index = ignored_label(loss)
@@ -78,10 +80,24 @@ def metric_key(given: Any) -> Any:
     return given
 
 
-def _is_multilabel(loss: Any, y: Arrays | None) -> bool:
-    """Whether the rows have several yes-or-no targets."""
-    several = y is not None and y.arrays[0].ndim > 1 and y.arrays[0].shape[1] > 1
-    return several and target_of(loss) == "probabilities"
+def _is_multilabel(loss: Any, y: Arrays | None, key: Any) -> bool:
+    """Whether the rows have several yes-or-no targets for the output ``key``."""
+    if y is None or target_of(loss) != "probabilities":
+        return False
+    arrays = dict(zip(y.keys or range(len(y.arrays)), y.arrays, strict=True))
+    own = y.arrays[0] if key is None else arrays.get(key if y.keys is None else str(key))
+    return own is not None and own.ndim > 1 and own.shape[1] > 1
+
+
+def _of_labels(metric: Any, several: bool, y: Arrays | None) -> Metric:
+    """The metric of rows with several yes-or-no targets, or with one; those of steps are one kind
+    of target."""
+    found = copy.copy(metric)
+    found.multilabel = several
+    if several and y is not None and y.padded and getattr(found, "average", "") == "auto":
+        found.average = "binary"
+    own: Metric = found
+    return own
 
 
 class Meter:

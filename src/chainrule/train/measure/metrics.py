@@ -89,7 +89,8 @@ class Accuracy(_Mean):
 
     By the argmax of several outputs, or one output above its threshold.
 
-    ``multilabel``: several outputs are independent yes-or-no answers, and each counts.
+    ``multilabel``: several outputs are independent yes-or-no answers, and each counts; None: as the
+    Trainer's loss takes them.
     ``from_logits``: the threshold is 0; otherwise outputs are probabilities and it is 0.5.
     ``ignore_index``: the label of rows that do not count, by default that of the Trainer's loss.
 
@@ -100,8 +101,13 @@ class Accuracy(_Mean):
 
     name = "accuracy"
 
+    multilabel: bool | None
+
     def __init__(
-        self, from_logits: bool = True, multilabel: bool = False, ignore_index: int | None = None
+        self,
+        from_logits: bool = True,
+        multilabel: bool | None = None,
+        ignore_index: int | None = None,
     ) -> None:
         """See the class."""
         self.from_logits, self.multilabel = from_logits, multilabel
@@ -129,9 +135,12 @@ class TopKAccuracy(_Mean):
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise OptionError(f"TopKAccuracy: k is at least 1, got {k!r}")
         self.k, self.name, self.ignore_index = k, f"top{k}_accuracy", ignore_index
+        self.multilabel: bool | None = None
 
     def values(self, prediction: Tensor, target: Tensor) -> Tensor:
         """1 where fewer than k scores are higher than that of the true class."""
+        if self.multilabel:
+            raise OptionError(f"{self.name} is for one class a row; the rows have several labels")
         _, truth, classes = _decisions(self.name, prediction, target, True)
         hot = _one_hot(truth, classes)
         own = e.where(hot, prediction, 0.0).sum(axis=1, keepdims=True)
@@ -155,33 +164,52 @@ def _one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 class _Counts(Metric):
-    """Per class: right (true positives), predicted, and true rows."""
+    """Per class or label: right (true positives), predicted, and true rows."""
 
     def __init__(
-        self, average: str = "auto", from_logits: bool = True, ignore_index: int | None = None
+        self,
+        average: str = "auto",
+        from_logits: bool = True,
+        ignore_index: int | None = None,
+        multilabel: bool | None = None,
     ) -> None:
-        """``average``: "binary" (class 1), "macro" (mean over classes), "auto" (by their number).
+        """``average``: "binary" (class 1; of several labels all that are yes), "macro", or "auto".
 
-        ``ignore_index`` as in `Accuracy`.
+        "macro": the mean over the classes, or labels; "auto": by the classes. ``ignore_index`` and
+        ``multilabel`` as in `Accuracy`.
         """
         if average not in ("auto", "binary", "macro"):
             raise OptionError(
                 f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}'
             )
         self.average, self.from_logits = average, from_logits
-        self.ignore_index = ignore_index
+        self.ignore_index, self.multilabel = ignore_index, multilabel
+
+    @property
+    def _of_labels(self) -> bool:
+        """Whether each label has counts of its own."""
+        return bool(self.multilabel) and self.average != "binary"
 
     def init(self, prediction: Shape, target: Shape) -> dict[str, Array]:
         """Three counts per class."""
         several = len(prediction) > 1 and prediction[1] > 1
-        classes = prediction[1] if several else 2
+        pooled = self.multilabel and not self._of_labels
+        classes = prediction[1] if several and not pooled else 2
         return {k: zero((classes,)) for k in ("right", "predicted", "true")}
 
     def update(
         self, state: Mapping[str, Tensor], prediction: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
         """Count."""
-        chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
+        if self.multilabel:
+            yes = prediction > (0.0 if self.from_logits else 0.5)
+            there = target.reshape(prediction.shape) > 0.5
+        if self._of_labels:
+            return self._of_each_label(state, yes, there, self.counted(target))
+        if self.multilabel:
+            chosen, truth, classes = yes.to(dt.int32), there.to(dt.int32), 2
+        else:
+            chosen, truth, classes = _decisions(self.name, prediction, target, self.from_logits)
         p, t = _one_hot(chosen.reshape(-1), classes), _one_hot(truth.reshape(-1), classes)
         counted = self.counted(target)
         if counted is not None and counted.node.size == truth.node.size:
@@ -192,6 +220,19 @@ class _Counts(Metric):
             for k, v in (("right", p & t), ("predicted", p), ("true", t))
         }
 
+    @staticmethod
+    def _of_each_label(
+        state: Mapping[str, Tensor], yes: Tensor, there: Tensor, counted: Tensor | None
+    ) -> dict[str, Tensor]:
+        if counted is not None:
+            counted = counted.reshape(yes.shape)
+            yes, there = yes & counted, there & counted
+        axes = (0, *range(2, yes.ndim))
+        return {
+            k: state[k] + v.to(dt.float32).sum(axis=axes).double()
+            for k, v in (("right", yes & there), ("predicted", yes), ("true", there))
+        }
+
     def scores(self, right: Array, predicted: Array, true: Array) -> Array:
         """One score per class; 0/0 is 0."""
         raise NotImplementedError
@@ -200,7 +241,8 @@ class _Counts(Metric):
         """Class 1, or the mean over the classes that occur."""
         right, predicted, true = (np.asarray(state[k]) for k in ("right", "predicted", "true"))
         scores = self.scores(right, predicted, true)
-        if self.average == "binary" or (self.average == "auto" and len(right) == 2):
+        two = self.average == "auto" and len(right) == 2 and not self.multilabel
+        if self.average == "binary" or two:
             return float(scores[1])
         occurs = (true + predicted) > 0
         return float(scores[occurs].mean()) if occurs.any() else float("nan")
@@ -487,7 +529,7 @@ METRICS = tuple(_NAMES)
 """Names that stand for metrics."""
 
 
-def as_metric(given: Any, from_logits: bool = True, multilabel: bool = False) -> Metric:
+def as_metric(given: Any, from_logits: bool = True) -> Metric:
     """A metric from a name, a Metric, or a function of (prediction, target)."""
     if isinstance(given, Metric):
         return given
@@ -497,10 +539,7 @@ def as_metric(given: Any, from_logits: bool = True, multilabel: bool = False) ->
             raise OptionError(
                 f"metrics: no metric is called {given!r}; there are {', '.join(METRICS)}"
             )
-        metric = _NAMES[given](from_logits)
-        if isinstance(metric, Accuracy):
-            metric.multilabel = multilabel
-        return metric
+        return _NAMES[given](from_logits)
     if callable(given) and not isinstance(given, type):
         return FunctionMetric(given)
     hint = " (a class: add parentheses)" if isinstance(given, type) else ""

@@ -22,14 +22,13 @@ from .sequences import StepTargets
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
 _NUMBER = (int, float, np.integer, np.floating)
-_WIDER: dict[str, DType] = {
-    "int8": dt.int32,
-    "int16": dt.int32,
-    "uint16": dt.int32,
-    "uint64": dt.int64,
-    "float16": dt.float32,
-    "longdouble": dt.float64,
-    "float128": dt.float64,
+_WIDER: dict[tuple[str, int], DType] = {  # by kind and bytes, in any byte order
+    ("i", 1): dt.int32,
+    ("i", 2): dt.int32,
+    ("u", 2): dt.int32,
+    ("u", 8): dt.int64,
+    ("f", 2): dt.float32,
+    ("f", np.dtype("longdouble").itemsize): dt.float64,
 }
 
 
@@ -186,10 +185,11 @@ def _read(where: str, name: str, data: Any) -> Array:
 
 def _converted(where: str, name: str, array: Array, float_dtype: DType) -> Array:
     """The numbers in a dtype that programs read; floats in that of the model."""
-    dtype = _WIDER.get(array.dtype.name, array.dtype)
+    kind = array.dtype.kind, array.dtype.itemsize
+    dtype = _WIDER.get(kind, array.dtype)
     if dtype.kind == "f":
         dtype = float_dtype
-    if array.dtype.name == "uint64" and array.max() > np.iinfo(np.int64).max:
+    if kind == ("u", 8) and array.max() > np.iinfo(np.int64).max:
         raise DTypeError(
             f"{where}: {name} has integers larger than int64 holds (up to {array.max()})"
         )
@@ -325,10 +325,10 @@ def row_weights(
         weights = per_row if weights is None else weights * per_row
     if weights is None:
         return None
-    if weights.min() < 0:
-        row = int(weights.argmin())
+    if not (weights >= 0).all():
+        row = int((weights >= 0).argmin())
         raise DataError(
-            f"{where}: the weight of row {row} is {weights[row]:g}; weights are not negative"
+            f"{where}: the weight of row {row} is {weights[row]:g}; weights are numbers from 0 on"
         )
     if not (weights * labels_that_count(y, ignore_index)).any():
         raise DataError(f"{where}: all weights are 0; at least one row must count")
@@ -379,9 +379,8 @@ def _class_weights(where: str, class_weight: Any, y: Arrays, ignore_index: int |
         table = len(labels) / (len(present) * counts)
         weights[counted] = table[index]
         return weights
-    given = (
-        dict(class_weight) if isinstance(class_weight, Mapping) else dict(enumerate(class_weight))
-    )
+    by_name = hasattr(class_weight, "items")  # a dict, or a Series of pandas
+    given = dict(class_weight.items() if by_name else enumerate(class_weight))
     odd = [v for v in given.values() if isinstance(v, bool) or not isinstance(v, _NUMBER)]
     if odd:
         raise DTypeError(f"{where}: class_weight has the weight {odd[0]!r}; numbers are expected")

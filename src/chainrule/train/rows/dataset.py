@@ -51,6 +51,9 @@ class Dataset:
     checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
+        self.probed: Any = (
+            None  # a prediction without numbers and its target, once it was asked for
+        )
         self.rows = self.x.rows
         self.batch = min(self.batch, self.rows)
         self.full, self.rest = divmod(self.rows, self.batch)
@@ -150,9 +153,8 @@ def training_data(
     if validation_split:
         cut = _cut(xs.rows, validation_split)
         xv, yv = xs.slice(cut, xs.rows), ys.slice(cut, xs.rows)
-        wv = None
-        if weights is not None and class_weight is None:
-            wv = _mean_one(weights[cut:], yv, ignore_index)
+        own = row_weights("fit", sample_weight, None, ys, dtype, ignore_index)
+        wv = None if own is None else _mean_one(own[cut:], yv, ignore_index)
         xs, ys = xs.slice(0, cut), ys.slice(0, cut)
         weights = None if weights is None else _mean_one(weights[:cut], ys, ignore_index)
         validation = Dataset(xv, yv, wv, measured, False)
@@ -175,7 +177,7 @@ def training_data(
 
 def _cut(rows: int, share: float) -> int:
     """The first row of the last ``share`` of them."""
-    held = int(rows * share)
+    held = int(rows * share + 1e-9)  # 29 of 100 rows are 0.29 of them
     if held == 0:
         raise DataError(
             f"fit: validation_split={share:g} of {rows} rows is no row; give more data or a larger "

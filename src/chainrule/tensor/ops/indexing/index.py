@@ -248,6 +248,7 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
 
 
 def known_values(index: Value) -> Array | None:
+    """The values of a tensor if they are known now; None inside traced functions."""
     if index._is_outside():
         return None
     if index._array is not None:
@@ -289,12 +290,10 @@ def _advanced(node: Node, arrays: Sequence[Advanced], first: int, together: bool
 # -- assignment ------------------------------------------------------------------------------------
 def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     """``x`` with x[key] replaced by ``value`` (broadcast); the positions must be known."""
-    if isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape:
-        new = as_tensor(value, x.dtype)
-        shape = broadcast_shapes(x.shape, new.shape, name="x[mask] = value")
-        if shape == x.shape:
-            return make(g.where(key.node, g.expand(use(new, x.dtype), x.shape), use(x)), x, new)
     new = as_tensor(value, x.dtype)
+    masks = isinstance(key, Value) and key.dtype == dt.bool_ and key.shape == x.shape
+    if masks and new.node.size == 1 and new.ndim <= x.ndim:  # the mask need not be known
+        return make(g.where(key.node, _filled(x, x.shape, new), use(x)), x, new)
     if _is_mask(key) and mask_values(key).ndim == 0:  # all of x, or nothing
         filled = _filled(x, x.shape, new)
         return make(filled if mask_values(key) else use(x), x, new)

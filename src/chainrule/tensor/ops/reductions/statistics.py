@@ -15,7 +15,7 @@ from ...value import Tensor, array_of, as_tensor, make
 from .. import elementwise as e
 from .. import shape as s
 from ..axes import normalize_axis
-from ..indexing.gathering import index_add, take
+from ..indexing.gathering import index_add, take, take_along_axis
 from ..indexing.sorting import sort
 from ..joining import narrow, stack
 from .norm import norm
@@ -73,7 +73,8 @@ def median(
 ) -> Any:
     """The middle element, or the mean of the two in the middle, along an axis or of all, as NumPy.
 
-    With ``dim=``, PyTorch's: the lower of the two in the middle, and where it is.
+    With ``dim=``, PyTorch's: the lower of the two in the middle, and where it is. NaN where
+    there is a NaN.
 
     >>> import chainrule as cr
     >>> x = cr.tensor([[4.0, 1.0, 2.0, 3.0]])
@@ -82,10 +83,12 @@ def median(
     """
     if dim is None:
         return quantile(_floats(x), 0.5, axis, keepdims)
-    ordered = sort(as_tensor(x), dim=dim)
-    along = ordered.values.ndim + dim if dim < 0 else dim
-    n = ordered.values.shape[along]
-    parts = [narrow(part, along, (n - 1) // 2, 1) for part in ordered]
+    tensor = as_tensor(x)
+    along = normalize_axis(dim, tensor.ndim, "median")
+    there = (tensor == tensor).sum(axis=along, keepdims=True)  # NaN, if one is there, comes after
+    n = tensor.shape[along]
+    place = e.where(there < n, there, (n - 1) // 2)
+    parts = [take_along_axis(part, place, along) for part in sort(tensor, dim=dim)]
     return Middle(*(p if keepdim else s.squeeze(p, along) for p in parts))
 
 
@@ -112,7 +115,10 @@ def _between(ordered: Tensor, place: float, along: int) -> Tensor:
     first = narrow(ordered, along, low, 1)
     if share == 0:
         return first
-    return e.lerp(first, narrow(ordered, along, low + 1, 1), share)
+    second = narrow(ordered, along, low + 1, 1)
+    apart = first * (1 - share) + second * share  # where one is infinite there is no way between
+    found: Tensor = e.where(e.isfinite(second - first), e.lerp(first, second, share), apart)
+    return found
 
 
 def _kept(found: Tensor, along: int, x: Any, axis: int | None, keep: bool) -> Tensor:
