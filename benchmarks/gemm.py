@@ -103,8 +103,7 @@ def best_time(call, repeats: int) -> float:
 
 
 def compiled(c: Contraction, target, rounds: int, opt: int):
-    """The kernel as a function (a, b, out, scratch) that runs ``rounds`` times, and its compile
-    time."""
+    """The kernel as a function (a, b, out, scratch) of so many ``rounds``; its compile time."""
     module = Module("bench", has_fma=target.has_fma)
     f = module.function(
         "k",

@@ -165,6 +165,23 @@ def test_the_reference_lists_everything(name: str) -> None:
     assert not missing, "add them to the `members` of a page in docs/reference"
 
 
+def test_the_reference_says_which_of_several_names_is_the_name() -> None:
+    """All public functions and methods that are one object by several names."""
+    text = (ROOT / "docs" / "reference" / "functions.md").read_text("utf-8")
+    functions, methods = re.findall(r"\n\| (?:name|method) \| aliases \|\n((?:\|.*\n)+)", text)
+    cr = importlib.import_module("chainrule")
+    own = {k: v for k, v in vars(cr).items() if inspect.isfunction(v)}
+    of_tensors = {k: v for k, v in inspect.getmembers_static(cr.Tensor) if inspect.isfunction(v)}
+    for owner, table in ((own, functions), (of_tensors, functions + methods)):
+        said = set(re.findall(r"`(\w+)`", table)) & owner.keys()
+        names = [k for k in owner if not k.startswith("_")]
+        several = {k for k in names if any(owner[n] is owner[k] for n in names if n != k)}
+        assert several <= said
+    for line in functions.splitlines():
+        firsts = re.findall(r"`(\w+)`", line.split("|")[1])
+        assert all(own[n].__name__ == n for n in firsts), line
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = [p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").glob("**/*.md")]

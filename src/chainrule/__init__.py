@@ -31,8 +31,6 @@ from .tensor.grad_mode import inference_mode as inference_mode
 from .tensor.grad_mode import is_grad_enabled as is_grad_enabled
 from .tensor.grad_mode import no_grad as no_grad
 from .tensor.grad_mode import set_grad_enabled as set_grad_enabled
-from .tensor.loops import remat as remat
-from .tensor.loops import scan as scan
 from .tensor.ops import linalg as linalg
 from .tensor.ops.kinds import array_namespace_info as __array_namespace_info__  # noqa: F401
 from .tensor.tensor import Tensor as Tensor
@@ -46,6 +44,8 @@ from .tensor.transform import stop_gradient as stop_gradient
 from .tensor.transform import value_and_grad as value_and_grad
 from .tensor.transform import vjp as vjp
 from .tensor.transform import vmap as vmap
+from .tensor.transform.loops import remat as remat
+from .tensor.transform.loops import scan as scan
 
 __version__ = "0.2.0.dev0"
 __array_api_version__ = "2024.12"

@@ -36,8 +36,10 @@ __all__ = [
 
 
 def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that returns ``(gradient, func(*args))``: `chainrule.value_and_grad` in PyTorch's
-    order; with ``has_aux`` ``(gradient, (value, aux))``.
+    """A function that returns ``(gradient, func(*args))``.
+
+    That is `chainrule.value_and_grad` in PyTorch's order; with ``has_aux`` ``(gradient, (value,
+    aux))``.
 
     >>> import chainrule as cr
     >>> cr.func.grad_and_value(lambda x: (x * x).sum())(cr.tensor([1.0, 3.0]))
@@ -56,8 +58,9 @@ def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) 
 def vmap(
     func: Function, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error"
 ) -> Function:
-    """`chainrule.vmap` with PyTorch's names: random numbers drawn inside are an error unless
-    ``randomness`` says "different" or "same".
+    """`chainrule.vmap` with PyTorch's names.
+
+    Random numbers drawn inside are an error unless ``randomness`` says "different" or "same".
 
     >>> import chainrule as cr
     >>> cr.func.vmap(lambda a, b: a @ b, in_dims=(0, None))(cr.ones(3, 2), cr.ones(2))

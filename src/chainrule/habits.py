@@ -1,5 +1,4 @@
-"""Habits from PyTorch, Keras, Lightning and NumPy: what works under another name here, and what a
-name or a keyword that does not exist is answered with.
+"""Habits from PyTorch, Keras, Lightning and NumPy: synonyms, and answers to unknown names.
 
 All answers are in the tables of this file. "write" goes before an answer but "leave it out".
 """
@@ -21,8 +20,10 @@ _IMPORT_FROM = dis.opmap["IMPORT_FROM"]
 
 # -- keywords --------------------------------------------------------------------------------------
 def knows(habits: Mapping[str, str], synonyms: Synonyms | None = None) -> Callable[[F], F]:
-    """Let a function understand keywords of other libraries, or answer them: ``synonyms`` turns one
-    into keywords of its own; another unknown one is a TypeError with what to write instead.
+    """Let a function understand keywords of other libraries, or answer them.
+
+    ``synonyms`` turns one into keywords of its own; another unknown one is a TypeError with what to
+    write instead.
 
     >>> @knows({"lr": "the rate in the optimizer"}, {"n_epochs": renamed("epochs")})
     ... def fit(epochs=1):
@@ -98,6 +99,22 @@ def no_attribute(what: str, table: str, name: str) -> AttributeError:
     return AttributeError(f"{what} has no attribute {name!r}{hint}")
 
 
+class Renamed:
+    """An attribute that a class had; ``NAMES[table]`` answers who asks for it or sets it."""
+
+    def __init__(self, what: str, table: str) -> None:
+        self._what = what, table
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise no_attribute(*self._what, self._name)
+
+    def __set__(self, instance: object, value: Any) -> None:
+        raise no_attribute(*self._what, self._name)
+
+
 def answers_of(module: str) -> Callable[[str], Any]:
     """A module's ``__getattr__`` that answers names of other libraries.
 
@@ -127,6 +144,34 @@ def user_level() -> int:
     return level
 
 
+TRAINER = {
+    "schedule": 'scheduler_interval="step" or "epoch", which says when the scheduler is stepped',
+    "lr": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
+    "learning_rate": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
+    "epochs": "trainer.fit(x, y, epochs)",
+    "batch_size": "trainer.fit(x, y, batch_size=...)",
+    "callbacks": "trainer.fit(x, y, callbacks=[...])",
+}
+HYPERPARAMETERS = {
+    "hidden_layer_sizes": "hidden",
+    "hidden_sizes": "hidden",
+    "sizes": "hidden",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "random_state": "seed",
+    "max_iter": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "solver": "optimizer",
+    "alpha": "weight_decay",
+    "early_stopping": "patience",
+    "n_iter_no_change": "patience",
+    "validation_fraction": "validation",
+    "validation_split": "validation",
+    "lr_schedule": "schedule",
+    "scheduler": "schedule",
+}
+"""Options of other libraries' nets, and what `TableModel` and its kin call them."""
 FIT = {
     "restore_best_weights": "early_stopping=EarlyStopping(restore_best=True)",
     "patience": "early_stopping=PATIENCE",
@@ -134,6 +179,8 @@ FIT = {
     "learning_rate": "the rate where the optimizer is made: optim.Adam(model.parameters(), lr=...)",
     "optimizer": "Trainer(model, loss, optimizer)",
     "loss": "Trainer(model, loss, optimizer)",
+    "schedule": "Trainer(model, loss, optimizer, scheduler)",
+    "scheduler": "Trainer(model, loss, optimizer, scheduler)",
     "initial_epoch": "a checkpoint folder, checkpoint=..., whose run is continued",
     "steps_per_epoch": "the rows wanted: fit(x[:n], y[:n]); an epoch is one pass over them",
     "validation_freq": "leave it out: validation follows each epoch",
@@ -430,6 +477,7 @@ NAMES: dict[str, dict[str, str]] = {
         "summary": "trainer.model.summary()",
         "save_model": "trainer.save(path)",
         "validate": "trainer.evaluate(x, y)",
+        "schedule": "trainer.scheduler_interval",
     },
 }
 """By module or class: names of other libraries that do not exist here, and what to write."""

@@ -39,8 +39,7 @@ def inputs(arrays: Sequence[Array]) -> list[Node]:
 
 
 def reals(shape: Shape, dtype: DType = dt.float64, low: float = -1.7, high: float = 1.7):
-    """Different from each other by more than a finite difference, and not near an integer or
-    zero."""
+    """Farther apart than a finite difference, and not near an integer or zero."""
 
     def draw(rng: np.random.Generator) -> Array:
         steps = rng.permutation(int(np.prod(shape)) + 40)[: int(np.prod(shape))]

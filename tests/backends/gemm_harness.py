@@ -84,8 +84,7 @@ _PAGE = mmap.PAGESIZE
 
 
 class Guarded:
-    """A copy of an array that ends (or, with ``at_start``, begins) at a page that may not be
-    touched."""
+    """A copy of an array that ends (``at_start``: begins) at a page not to be touched."""
 
     def __init__(self, array: np.ndarray, at_start: bool = False, align: int = 1) -> None:
         size = -(-array.nbytes // align) * align

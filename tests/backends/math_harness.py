@@ -1,5 +1,4 @@
-"""Compile one elementary function as a kernel over arrays, and measure errors in units of the last
-place."""
+"""Compile one elementary function as a kernel over arrays; errors in units of the last place."""
 
 from __future__ import annotations
 

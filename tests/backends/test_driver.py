@@ -71,6 +71,35 @@ def test_whole_loop_is_called_once_with_the_number_of_steps(serial: int | None) 
     assert loop.profile(5, 1).shape == (1, 2)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_what_threads_share_is_written_when_all_have_read_it(threads: int) -> None:
+    """Each thread reads the number, very late but for the last; that one writes it, called once
+    more."""
+    module = Module("whole")
+    names = [("ptr noalias", "x"), ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt")]
+    f = module.function("whole", [*names, ("i64", "nsteps")])
+    x, tid, steps = f.args["x"], f.args["tid"], f.args["nsteps"]
+    with f.if_then(f.compare("eq", steps, i64(0))):
+        f.store(i64(99), x)
+    with f.if_then(f.compare("ne", steps, i64(0))):
+        last = f.compare("eq", f.add(tid, i64(1)), f.args["nt"])
+        with f.for_range(0, f.select(last, i64(0), i64(100_000))) as i:
+            f.store(i, f.args["scratch"])
+        f.store(f.load("i64", x), f.gep(x, f.add(tid, i64(1)), "i64"))
+    f.ret()
+    numbers = np.full(4, 7, np.int64)
+    schedule = Schedule((Call("whole", (0,), shared=True),), whole_loop=True)
+    loop = StepLoop(
+        program_objects([str(module)], schedule, host()),
+        schedule,
+        host(),
+        addresses(numbers),
+        scratch_bytes=64,
+    )
+    loop.run(5, threads)
+    assert list(numbers) == [99, *[7] * 3]
+
+
 def test_each_thread_has_aligned_scratch_of_its_own() -> None:
     module, f = kernel("note", 1)
     address = f.convert("ptrtoint", f.args["scratch"], "i64")

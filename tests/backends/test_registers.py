@@ -29,8 +29,7 @@ from chainrule.core.signature import Signature
 
 
 class Built:
-    """A register program of a graph, and how to run it on memory that faults outside its
-    buffers."""
+    """A register program of a graph, run on memory that faults outside its buffers."""
 
     def __init__(
         self,
@@ -64,6 +63,9 @@ class Built:
         threads = 1 if kernel.serial else threads
         for tid in range(threads):
             entry(*[p.address for p in places], ctypes.addressof(scratch), tid, threads, steps)
+        if kernel.shared:
+            last = threads - 1
+            entry(*[p.address for p in places], ctypes.addressof(scratch), last, threads, 0)
         first = len(self.inputs)
         arrays = [p.array.copy() for p in places]
         return arrays[first + len(self.state) :], arrays[first : first + len(self.state)]
@@ -343,14 +345,15 @@ def test_each_replica_looks_up_its_own_table() -> None:
         np.testing.assert_allclose(a, e, rtol=1e-6)
 
 
-def test_state_that_replicas_share() -> None:
-    """A counter beside them: every chunk must begin with its old value."""
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_state_that_replicas_share(threads: int) -> None:
+    """A counter beside them: every chunk must begin with its old value, in every thread."""
     w, count = op.input((40, 3), dt.float32), op.input((), dt.float32)
     new = op.add(w, op.expand(count, w.shape))
     program = Built([], [w, count], [new, op.add(count, op.constant(1.0, dt.float32))], [count])
     assert program.replicated
     values = {w: np.zeros((40, 3), np.float32), count: np.float32(5)}
-    (shown,), (weights, counted) = program.run(values, 4)
+    (shown,), (weights, counted) = program.run(values, 4, threads)
     assert (shown, counted) == (8, 9)
     np.testing.assert_array_equal(weights, np.full((40, 3), 5 + 6 + 7 + 8))
 

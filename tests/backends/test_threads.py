@@ -287,7 +287,6 @@ def test_quota_of_the_control_group(
 def test_asking_for_the_number_of_threads_does_not_load_llvm() -> None:
     code = (
         "import sys; from chainrule.backends.cpu.threads.pool import get_num_threads; "
-        "get_num_threads(); "
-        "assert 'llvmlite' not in sys.modules"
+        "get_num_threads(); assert 'llvmlite' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

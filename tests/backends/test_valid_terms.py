@@ -1,5 +1,4 @@
-"""Convolutions over padded inputs leave out the terms that multiply zeros, where all rows of a tile
-have the same ones."""
+"""Convolutions leave out terms that multiply padding, where a tile has the same in all rows."""
 
 from __future__ import annotations
 

@@ -122,12 +122,14 @@ def test_explain_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_explain_needs_something_to_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain"]) == 2
-    assert "name a workload" in capsys.readouterr().err
+    assert "name a model file or a workload" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["minst"], "minst: no such file, and no workload of this name"),
+        ([__file__, "--batch", "5"], "--batch means nothing for a model file"),
         (["--sizes", "5"], "expected at least two positive numbers like 61,203,17"),
         (["--sizes", "5,x"], "expected at least two positive numbers"),
         (["--batch", "5"], "--batch goes with --sizes"),

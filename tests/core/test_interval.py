@@ -1,5 +1,4 @@
-"""Intervals of integer nodes contain every value the interpreter finds, and are sharp where
-indices need it."""
+"""Intervals of integers contain all values found, and are sharp where indices need it."""
 
 from __future__ import annotations
 

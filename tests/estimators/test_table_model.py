@@ -220,8 +220,7 @@ def test_a_huge_network_is_not_built(path):
     rewritten(path, lambda held: held["network"].update(hidden=[10**12]))
     assert refused(path) == (
         "the description of the model is damaged (this is no description of a network (hidden: "
-        "layer sizes are"
-        " whole numbers from 1 to 1048576, got 1000000000000))"
+        "layer sizes are whole numbers from 1 to 1048576, got 1000000000000))"
     )
 
 

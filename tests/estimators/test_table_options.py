@@ -118,6 +118,8 @@ def test_an_unknown_option_gets_the_nearest():
         with pytest.raises(TypeError) as caught:
             make()
         assert str(caught.value) == "TableModel has no option 'epoch'; did you mean 'epochs'?"
+    with pytest.raises(TypeError, match="no option 'hidden_layer_sizes'; write hidden="):
+        TableModel(hidden_layer_sizes=(8,))
 
 
 def test_rows_of_the_test_change_nothing_that_is_learned():

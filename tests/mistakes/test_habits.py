@@ -26,11 +26,11 @@ from chainrule.utils import data
 X, Y = np.ones((8, 3), "f"), np.arange(8) % 2
 
 
-def trainer() -> Any:
+def trainer(**options: Any) -> Any:
     model = nn.Linear(3, 2)
     object.__setattr__(model, "_made_at", "train.py:7")
     optimizer = optim.SGD(model.parameters(), lr=0.1)
-    return cr.Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"])
+    return cr.Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"], **options)
 
 
 class DataLoader:
@@ -85,6 +85,15 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "fit verbose twice": (
         lambda: trainer().fit(X, Y, verbose=0, progress=False), TypeError,
         "fit got 'verbose' and 'progress', which mean the same; leave 'verbose' out",
+    ),
+    "the interval of a scheduler by its old name": (
+        lambda: trainer(schedule="step"), TypeError,
+        'Trainer has no argument \'schedule\'; write scheduler_interval="step" or "epoch", which '
+        "says when the scheduler is stepped",
+    ),
+    "the interval of a scheduler as an attribute": (
+        lambda: setattr(trainer(), "schedule", "step"), AttributeError,
+        "a Trainer has no attribute 'schedule'; write trainer.scheduler_interval",
     ),
     "fit lr": (
         lambda: trainer().fit(X, Y, lr=0.1), TypeError,
@@ -154,6 +163,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "a device": (
         lambda: cr.device("cuda:1"), OptionError,
         "device 'cuda:1': Chainrule runs on the CPU; leave the argument out",
+    ),
+    "to a device by keyword": (
+        lambda: cr.zeros(3).to(device="cuda"), OptionError,
+        "device 'cuda': Chainrule runs on the CPU; leave the argument out",
     ),
     "a part of cuda": (
         lambda: cr.cuda.amp, AttributeError,
@@ -313,7 +326,7 @@ def test_names_that_are_answered_do_not_exist(table: str) -> None:
     owner = MODULES.get(table)
     for part in table.split(".") if owner is None else []:
         owner = getattr(owner or cr, part)
-    there = [name for name in NAMES[table] if name in dir(owner)]
+    there = [name for name in NAMES[table] if hasattr(owner, name)]
     assert not there, "take them out of chainrule.habits.NAMES"
 
 

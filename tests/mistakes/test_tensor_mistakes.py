@@ -23,22 +23,19 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: a + cr.zeros(2),
         ShapeError,
         "add: shapes (2, 3) and (2,) do not broadcast: axis -1 has lengths 2 and 3 (they must be "
-        "equal, or"
-        " one of them 1)",
+        "equal, or one of them 1)",
     ),
     (
         lambda: a @ a,
         ShapeError,
         "matmul: shapes (2, 3) and (2, 3): the last axis of the left, 3, must equal the "
-        "second-last axis of"
-        " the right, 2",
+        "second-last axis of the right, 2",
     ),
     (
         lambda: a @ cr.zeros(2),
         ShapeError,
         "matmul: shapes (2, 3) and (2,): the last axis of the left, 3, must equal the only axis of "
-        "the"
-        " right, 2",
+        "the right, 2",
     ),
     (
         lambda: a @ 2.0,
@@ -284,16 +281,13 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: v.backward(),
         GradientError,
         "backward: this tensor does not depend on any tensor with requires_grad=True (was it "
-        "computed under"
-        " no_grad,"
-        " detached, or returned by a compiled function?)",
+        "computed under no_grad, detached, or returned by a compiled function?)",
     ),
     (
         lambda: (w * 2).backward(),
         GradientError,
         "backward needs a scalar, this tensor has shape (2,): reduce it with .sum() or .mean(), or "
-        "pass"
-        " gradient=",
+        "pass gradient=",
     ),
     (
         lambda: (w * 2).backward(cr.ones(3)),
@@ -314,23 +308,19 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: w.add_(1),
         GradientError,
         "add_ in place on a tensor that requires a gradient: the gradient would be of the old "
-        "value; put it"
-        " under"
-        " `with cr.no_grad():`, or write x = x.add(...)",
+        "value; put it under `with cr.no_grad():`, or write x = x.add(...)",
     ),
     (
         lambda: w.__setitem__(0, 1.0),
         GradientError,
         "x[...] = in place on a tensor that requires a gradient: the gradient would be of the old "
-        "value; put it"
-        " under `with cr.no_grad():`, or change a copy: y = x.clone()",
+        "value; put it under `with cr.no_grad():`, or change a copy: y = x.clone()",
     ),
     (
         lambda: cr.grad(lambda x: x * 2)(v),
         GradientError,
         "grad: the function must return a scalar, it returned shape (3,); reduce it with .sum() or "
-        ".mean(),"
-        " or use cr.jacobian",
+        ".mean(), or use cr.jacobian",
     ),
     (
         lambda: cr.grad(lambda x: 1.0)(v),
@@ -370,9 +360,7 @@ def test_message(mistake: Callable[[], Any], kind: type[Exception], message: str
 
 HELP = (
     "where it has none yet. Choose with cr.where instead of if, keep shapes static, return the "
-    "tensor,"
-    " or move the line"
-    " out of the function"
+    "tensor, or move the line out of the function"
 )
 
 
@@ -388,8 +376,7 @@ def test_a_value_inside_compile() -> None:
     line = branches.__code__.co_firstlineno + 1
     assert str(caught.value) == (
         f"test_tensor_mistakes.py:{line}: `if x.sum() > 0:` asks for the value of a tensor inside "
-        "compiled"
-        f" branches, {HELP}"
+        f"compiled branches, {HELP}"
     )
 
 
@@ -453,8 +440,7 @@ def test_a_tensor_that_escaped() -> None:
             tensor.numpy()
         assert str(caught.value).endswith(
             "`tensor.numpy()`: this tensor was made inside a function that cr.compile or cr.vmap "
-            "traced and"
-            " has no value outside it; return it from the function"
+            "traced and has no value outside it; return it from the function"
         )
 
 
@@ -464,9 +450,7 @@ def test_backward_through_something_computed_outside_of_compile() -> None:
         cr.compile(lambda: (outside * 3).sum().backward())()
     assert str(caught.value) == (
         "backward inside a compiled function reaches a tensor of shape (2,) that was computed "
-        "outside"
-        " from tensors that"
-        " require a gradient; compute it inside, or detach it"
+        "outside from tensors that require a gradient; compute it inside, or detach it"
     )
 
 
@@ -475,9 +459,7 @@ def test_an_unhashable_argument() -> None:
         cr.compile(lambda x, s: x, name="step")(v, {1, 2})
     assert str(caught.value) == (
         "step: an argument of type set is neither a tensor, an array, a number nor hashable; "
-        "convert it"
-        " with cr.tensor,"
-        " or pass its parts"
+        "convert it with cr.tensor, or pass its parts"
     )
 
 

@@ -124,7 +124,7 @@ mistake(
 )
 # -- the trainer -----------------------------------------------------------------------------------
 mistake("no module", lambda: cr.Trainer(lambda x: x, nn.MSELoss(), optim.SGD(model().parameters())))  # type: ignore[arg-type]
-mistake("no optimizer", lambda: cr.Trainer(model(), nn.MSELoss()))
+mistake("no optimizer", lambda: cr.Trainer(model(), nn.MSELoss(), None))  # type: ignore[arg-type]
 mistake("optimizer of no such name", lambda: cr.Trainer(model(), nn.MSELoss(), "adm"))
 mistake("optimizer of Keras", lambda: cr.Trainer(model(), nn.MSELoss(), "ftrl"))
 mistake(
@@ -143,7 +143,7 @@ mistake("loss of every row", fit(loss=nn.CrossEntropyLoss(reduction="none")))
 mistake("loss is a number", fit(loss=lambda p, y: 3.0))
 mistake("accumulate", lambda: trainer(accumulate=0))
 mistake("clip_norm", lambda: trainer(clip_norm=-1.0))
-mistake("schedule", lambda: trainer(schedule="batch"))
+mistake("scheduler interval", lambda: trainer(scheduler_interval="batch"))
 mistake(
     "scheduler of another",
     lambda: trainer(scheduler=optim.lr_scheduler.StepLR(optim.SGD(model().parameters()), 1)),
@@ -278,8 +278,7 @@ TEXTS = {
     ),
     "objects": (
         "DTypeError: fit: x has dtype object (row 0, column 1 is 'red'); numbers are expected. "
-        "Encode"
-        " categories as integers or one-hot columns"
+        "Encode categories as integers or one-hot columns"
     ),
     "ragged": (
         "ShapeError: fit: the rows of x have unequal lengths; pad them to one length, "
@@ -288,8 +287,7 @@ TEXTS = {
     "a number": ("ShapeError: fit: x is a single number (3.0); rows of examples are expected"),
     "dates": (
         "DTypeError: fit: x has dtype datetime64[D] (row 0 is np.datetime64('2020-01-01')); "
-        "numbers are"
-        " expected. Encode categories as integers or one-hot columns"
+        "numbers are expected. Encode categories as integers or one-hot columns"
     ),
     "complex": (
         "DTypeError: fit: x has dtype complex128; numbers are expected. Encode categories as "
@@ -325,13 +323,11 @@ TEXTS = {
     ),
     "probabilities beyond one": (
         "DataError: fit: y is 2 at row 2; BCEWithLogitsLoss needs targets between 0 and 1; for "
-        "classes"
-        " numbered 0, 1, 2, ... use nn.CrossEntropyLoss()"
+        "classes numbered 0, 1, 2, ... use nn.CrossEntropyLoss()"
     ),
     "labels of minus one and one": (
         "DataError: fit: y is -1 at row 0; BCEWithLogitsLoss needs targets between 0 and 1; for "
-        "labels"
-        " -1 and 1 use nn.SoftMarginLoss(), or (y + 1) / 2"
+        "labels -1 and 1 use nn.SoftMarginLoss(), or (y + 1) / 2"
     ),
     "no module": ("OptionError: Trainer: model must be an nn.Module, got function"),
     "no optimizer": (
@@ -347,9 +343,8 @@ TEXTS = {
     ),
     "optimizer of another model": (
         "OptionError: Trainer: 4 of 4 parameters of the optimizer (shapes (4, 6), (4,), (3, 4), "
-        "(3,))"
-        " are not in the model; make the optimizer from model.parameters() of the model that is "
-        "trained"
+        "(3,)) are not in the model; make the optimizer from model.parameters() of the model that "
+        "is trained"
     ),
     "all frozen": (
         "OptionError: Trainer: all parameters of the optimizer are frozen (requires_grad=False)"
@@ -373,9 +368,8 @@ TEXTS = {
     ),
     "unused parameters": (
         "GradientError: the loss does not depend on parameters `spare.weight`, `spare.bias`: they "
-        "would"
-        " never change. Use them in forward, or leave them out of the optimizer"
-        " (p.requires_grad_(False))"
+        "would never change. Use them in forward, or leave them out of the optimizer "
+        "(p.requires_grad_(False))"
     ),
     "detached prediction": (
         "GradientError: the loss does not depend on any parameter that requires a gradient; was the"
@@ -390,7 +384,9 @@ TEXTS = {
     ),
     "accumulate": ("OptionError: Trainer: accumulate must be an integer ≥ 1, got 0"),
     "clip_norm": ("OptionError: Trainer: clip_norm must be a number > 0, or None, got -1.0"),
-    "schedule": ("OptionError: Trainer: schedule must be 'epoch' or 'step', got 'batch'"),
+    "scheduler interval": (
+        "OptionError: Trainer: scheduler_interval must be 'epoch' or 'step', got 'batch'"
+    ),
     "scheduler of another": ("OptionError: Trainer: the StepLR was made for another optimizer"),
     "losses for one output": (
         "OptionError: Trainer: there is a loss for output 'a', the prediction is one tensor"
@@ -398,8 +394,7 @@ TEXTS = {
     "loss weights": ("OptionError: Trainer: loss_weights has ['a'], the losses are ['a', 'b']"),
     "lbfgs": (
         "OptionError: Trainer: LBFGS computes the loss several times in a step and cannot be part "
-        "of a"
-        " compiled loop; call optimizer.step(closure) in a loop of your own"
+        "of a compiled loop; call optimizer.step(closure) in a loop of your own"
     ),
     "epochs": ("OptionError: fit: epochs must be an integer ≥ 1, got 0"),
     "batch size": ("OptionError: fit: batch_size must be an integer ≥ 1, got 0"),
@@ -418,8 +413,7 @@ TEXTS = {
     ),
     "validation labels": (
         "DataError: fit: validation_data: y has the label 3 at row 2 (3 of 10 labels are outside), "
-        "the"
-        " model has 3 outputs: labels are 0 to 2; classes count from 0: subtract 1"
+        "the model has 3 outputs: labels are 0 to 2; classes count from 0: subtract 1"
     ),
     "unknown metric": (
         "OptionError: metrics: no metric is called 'acuracy'; there are accuracy, acc, precision,"
@@ -427,8 +421,7 @@ TEXTS = {
     ),
     "metric class": (
         "OptionError: metrics: expected a name, a Metric or a function (prediction, target), got "
-        "<class"
-        " 'chainrule.train.measure.metrics.TopKAccuracy'> (a class: add parentheses)"
+        "<class 'chainrule.train.measure.metrics.TopKAccuracy'> (a class: add parentheses)"
     ),
     "metric twice": ("OptionError: metrics: 'accuracy' occurs twice"),
     "auc of three classes": ("OptionError: auc is for two classes, the model has 3 outputs"),
@@ -445,8 +438,7 @@ TEXTS = {
     ),
     "callback class": (
         "OptionError: callbacks: expected Callback objects or functions f(trainer, epoch, logs), "
-        "got"
-        " <class 'chainrule.train.listeners.callbacks.Callback'> (a class: add parentheses)"
+        "got <class 'chainrule.train.listeners.callbacks.Callback'> (a class: add parentheses)"
     ),
     "early stopping": (
         "OptionError: fit: early_stopping is an EarlyStopping or its patience, got str"
@@ -471,10 +463,9 @@ TEXTS = {
     ),
     "value inside": (
         "CompileError: FILE: `return prediction.sum() * float(prediction.sum())` asks for the "
-        "value of"
-        " a tensor inside compiled training step, where it has none yet. Choose with cr.where "
-        "instead"
-        " of if, keep shapes static, return the tensor, or move the line out of the function"
+        "value of a tensor inside compiled training step, where it has none yet. Choose with "
+        "cr.where instead of if, keep shapes static, return the tensor, or move the line out of "
+        "the function"
     ),
     "nan in the model": (
         "NonFiniteLossError: the loss became NaN in step 1 (epoch 1, batch 1 of 2)\n"

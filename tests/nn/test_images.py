@@ -303,7 +303,7 @@ def test_lenet_5_reads_digits() -> None:
         loss=nn.CrossEntropyLoss(),
         optimizer=optimizer,
         scheduler=rate,
-        schedule="step",
+        scheduler_interval="step",
         metrics=["accuracy"],
     )
     trainer.fit(x.astype("f"), y, epochs=8, batch_size=64, progress=False)

@@ -98,8 +98,7 @@ def test_a_parameter_without_gradient_is_left_alone(rule: str) -> None:
 
 
 def test_a_parameter_that_starts_late_counts_its_own_steps() -> None:
-    """Adam's first step is lr · sign(g) for each parameter, also when others have stepped
-    before."""
+    """Adam's first step is lr · sign(g), also when other parameters have stepped before."""
     p, late = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
     optimizer = optim.Adam([p, late], lr=0.1)
     for loss in (lambda: (p * p).sum(), lambda: (p * p).sum(), lambda: ((p + late) ** 2).sum()):

@@ -113,12 +113,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_it_is_the_same_as_one_at_a_time(case: str, runs: list[int]) -> None:
     options, fit = CASES[case]
     options = {**options}
-    how = {"schedule": options.pop("scheduled")} if "scheduled" in options else {}
+    interval = options.pop("scheduled", "epoch")
     found = []
     for callbacks in ([], [OneAtATime()]):
         build = options.pop("schedule", None) if not found else CASES[case][0].get("schedule")
         trainer = make(build, **options)
-        trainer.schedule = how.get("schedule", "epoch")
+        trainer.scheduler_interval = interval
         for more in ({}, {"epochs": 5}):  # the second goes on where the first has ended
             asked = {"epochs": EPOCHS, "batch_size": 16, **fit, **more}
             trainer.fit(X, Y, **asked, callbacks=callbacks)

@@ -143,6 +143,19 @@ def test_metrics_replaced() -> None:
     assert list(trainer.evaluate(X, Y)) == ["loss"]
 
 
+def test_metrics_are_the_trainers_wherever_they_were_given() -> None:
+    trainer = trainer_of(metrics=["mae"])
+    fit(trainer, metrics=["mse"])
+    assert trainer.metrics == ["mse"]
+    assert list(trainer.evaluate(X, Y, metrics=["r2"])) == ["loss", "r2"]
+    assert list(trainer.evaluate(X, Y)) == ["loss", "mse"]
+    fit(trainer)
+    assert len(trainer.history["mse"]) == 2
+    with pytest.raises(OptionError, match="acuracy"):
+        fit(trainer, metrics=["acuracy"])
+    assert trainer.metrics == ["mse"]
+
+
 def test_clipping_changed() -> None:
     trainer = trainer_of()
     trainer.optimizer.param_groups[0]["lr"] = 0.1
@@ -203,7 +216,7 @@ def test_nothing_is_captured_again_without_a_reason() -> None:
 
 
 def test_a_schedule_inside_the_step_is_not_captured_again() -> None:
-    trainer = trainer_of(schedule="step")
+    trainer = trainer_of(scheduler_interval="step")
     trainer.scheduler = optim.lr_scheduler.StepLR(trainer.optimizer, 2)
     for _ in range(3):
         fit(trainer)

@@ -246,8 +246,7 @@ def test_another_model_optimizer_data_or_options_are_refused(tmp_path: Path) -> 
         )
     assert str(error.value) == (
         f"the checkpoint in {tmp_path} is of another run (batch_size differ: 16 there, 8 here; the "
-        "training data"
-        " differ); remove the folder, or choose another one"
+        "training data differ); remove the folder, or choose another one"
     )
     other = trainer_with()
     other.optimizer.param_groups[0]["weight_decay"] = 0.1

@@ -60,7 +60,7 @@ def fitted(folder: Path, epochs: int = 2, **o: Any) -> cr.Trainer:
         scheduler=o.get("scheduler", lambda opt: optim.lr_scheduler.StepLR(opt, 3, 0.5))(optimizer),
         metrics=o.get("metrics"),
         clip_norm=o.get("clip_norm"),
-        schedule=o.get("schedule", "epoch"),
+        scheduler_interval=o.get("scheduler_interval", "epoch"),
     )
     trainer.fit(
         o.get("x", X),
@@ -118,7 +118,7 @@ SCHEDULES = optim.lr_scheduler
             {"scheduler": lambda o: SCHEDULES.ExponentialLR(o, 0.5)},
             "scheduler differ: StepLR there, ExponentialLR here",
         ),
-        ({"schedule": "step"}, "schedule differ: epoch there, step here"),
+        ({"scheduler_interval": "step"}, "scheduler_interval differ: epoch there, step here"),
         ({"clip_norm": 1.0}, "clip_norm differ: None there, 1.0 here"),
         ({"metrics": ["accuracy"]}, "metrics differ: [] there, ['accuracy'] here"),
         (

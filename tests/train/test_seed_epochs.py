@@ -60,7 +60,7 @@ CASES = {  # the net, options of the trainer, of fit
     ),
     "last weights": (dropping, {}, {"early_stopping": STOPS}),
     "cosine": (dense, {"scheduler": lambda o: CosineAnnealingLR(o, 12), "vary": RATES}, {}),
-    "inside": (dense, {"scheduler": lambda o: StepLR(o, 5, 0.5), "schedule": "step"}, {}),
+    "inside": (dense, {"scheduler": lambda o: StepLR(o, 5, 0.5), "scheduler_interval": "step"}, {}),
     "plateau": (dense, PLATEAU, {"validation_split": 0.3}),
     "one step": (dense, {"metrics": ["accuracy"]}, {"batch_size": 64}),
     "one that fails": (dense, {"vary": {"lr": [0.01, 1e30, 0.01, 0.02]}}, {}),

@@ -165,7 +165,7 @@ def test_schedules(kind):
             return ReduceLROnPlateau(optimizer, patience=0, threshold=0.5, factor=0.5)
         return StepLR(optimizer, 2, gamma=0.5)
 
-    options = {"schedule": "step" if kind == "inside" else "epoch"}
+    options = {"scheduler_interval": "step" if kind == "inside" else "epoch"}
     rates = [0.1, 0.02, 0.1]
     vary = None if kind == "inside" else {"lr": rates}
     sgd = lambda p, lr=0.1: optim.SGD(p, lr=lr)  # noqa: E731

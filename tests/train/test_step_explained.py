@@ -382,6 +382,14 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
         found.text(digits=0)
 
 
+def test_a_trainer_is_its_model_loss_and_optimizer() -> None:
+    model = net()
+    loss, optimizer = nn.L1Loss(), optim.SGD(model.parameters(), lr=0.3)
+    found = cr.explain_step(cr.Trainer(model, loss, optimizer), X, Z)
+    assert str(found) == str(cr.explain_step(model, X, Z, loss, optimizer))
+    assert "SGD(lr=0.3)" in str(found)
+
+
 # -- mistakes --------------------------------------------------------------------------------------
 def made(module: nn.Module) -> nn.Module:
     for m in module.modules():
@@ -394,13 +402,14 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         lambda: cr.explain_step(nn.Sequential(nn.Tanh()), X, Z),
         "explain_step: the model has no parameters, so there is nothing to learn",
     ),
-    "trainer": (
-        lambda: cr.explain_step(
-            cr.Trainer(m := net(), nn.MSELoss(), optim.SGD(m.parameters())),  # type: ignore[arg-type]
-            X,
-            Z,
-        ),
-        "explain_step: model must be an nn.Module, got Trainer; give trainer.model",
+    "function": (
+        lambda: cr.explain_step(lambda x: x, X, Z),  # type: ignore[arg-type]
+        "explain_step: model must be an nn.Module or a Trainer, got function",
+    ),
+    "trainer that clips": (
+        lambda: cr.explain_step(cr.Trainer(net(), "mse", "sgd", clip_norm=1.0), X, Z),
+        "explain_step: the Trainer's clip_norm is not written down; give trainer.model, with loss= "
+        "and optimizer=",
     ),
     "optimizer class": (
         lambda: cr.explain_step(net(), X, Z, optimizer=optim.SGD),  # type: ignore[arg-type]

@@ -154,8 +154,7 @@ def _conv(node: Node, batch: Batch) -> Node:
 
 # -- scan: the body, mapped ------------------------------------------------------------------------
 class _Mapped(NamedTuple):
-    """A body for R examples: the body itself, which carries are mapped, and what each result of
-    the old body is called in the new one."""
+    """A body for R examples: itself, which carries are mapped, and its results' new names."""
 
     body: Body
     carries: tuple[bool, ...]

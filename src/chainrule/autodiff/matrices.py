@@ -141,8 +141,10 @@ def eigh(g: Node, y: Node, a: Node) -> Node:
 
 
 def svd(g: Node, y: Node, a: Node) -> Node:
-    """ā = U (diag(s̄) + (F ∘ skew(Uᵀ Ū)) S + S (F ∘ skew(Vᵀ V̄))) Vᵀ + (1 - U Uᵀ) Ū S⁻¹ Vᵀ
-    + U S⁻¹ V̄ᵀ (1 - V Vᵀ), F[i, j] = 1 / (s[j]² - s[i]²)"""
+    """ā = U (diag(s̄) + (F ∘ skew(Uᵀ Ū)) S + S (F ∘ skew(Vᵀ V̄))) Vᵀ + …
+
+    … + (1 - U Uᵀ) Ū S⁻¹ Vᵀ + U S⁻¹ V̄ᵀ (1 - V Vᵀ), F[i, j] = 1 / (s[j]² - s[i]²)
+    """
     m, n = a.shape[-2:]
     s, u, v = _rows(y, 0, 1), _rows(y, 1, 1 + m), _rows(y, 1 + m, 1 + m + n)
     ds, du, dv = _rows(g, 0, 1), _rows(g, 1, 1 + m), _rows(g, 1 + m, 1 + m + n)
@@ -161,8 +163,10 @@ def svd(g: Node, y: Node, a: Node) -> Node:
 
 
 def pinv(g: Node, y: Node, a: Node) -> list[Node]:
-    """ā = -yᵀ g yᵀ + (1 - a y) gᵀ y yᵀ + yᵀ y gᵀ (1 - y a), where the rank does not change (Golub &
-    Pereyra 1973)"""
+    """ā = -yᵀ g yᵀ + (1 - a y) gᵀ y yᵀ + yᵀ y gᵀ (1 - y a), where the rank does not change.
+
+    Source: Golub & Pereyra 1973.
+    """
     turned = _t(g)
     both = op.dot(_t(y), op.dot(g, _t(y)))
     left = op.dot(op.dot(turned, y), _t(y))

@@ -44,8 +44,9 @@ def loop(
     reverse: bool = False,
     save: str = "needed",
 ) -> Results:
-    """The loop whose step computes ``updates`` and ``results`` from the inputs ``carries`` and
-    ``stacked``.
+    """The loop whose step computes ``updates`` and ``results``.
+
+    From the inputs ``carries`` and ``stacked``.
 
     What else they depend on is the same at every step: computed once, before the loop. So are, for
     all steps together, the products that depend on no carry; and behind the loop those that no
@@ -122,8 +123,11 @@ def _before_loop(
 
 
 def _invariant(roots: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
-    """What is the same at every step and not a number in the code: the loop's fixed values. What
-    only arranges their elements anew stays in the loop, whose kernels read them where they lie."""
+    """The loop's fixed values: the same at every step, and no number in the code.
+
+    What only arranges their elements anew stays in the loop, whose kernels read them where they
+    lie.
+    """
     order = reachable(roots)
     varying = _depending(order, inputs)
     wanted = {n for n in roots if n not in varying}
@@ -177,8 +181,7 @@ class _Steps:
         return op.scan(self.inputs, self.body, node)
 
     def at_all_steps(self, node: Node, below: Sequence[Node]) -> Node:
-        """The values of a node of the body at all steps, computed outside from the values of
-        ``below``."""
+        """The values of a body's node at all steps, computed outside from those of ``below``."""
         values = {n: self.rows(n) for n in below if n not in self.fixed}
         [(rows, varies)] = vmap_nodes([node], values) if values else [(node, False)]
         [rows] = replace([rows], self.fixed)
@@ -246,8 +249,10 @@ def loop_shares(
 
 
 class _Backward:
-    """The loop backwards: ``grads`` are the cotangents of one step, ``carries`` those of the
-    forward loop's carries that are carried back, each with its input."""
+    """The loop backwards: ``grads`` are the cotangents of one step.
+
+    ``carries``: those of the forward loop's carries that are carried back, each with its input.
+    """
 
     def __init__(
         self,
@@ -318,8 +323,11 @@ class _Backward:
         self._fixed_grads = [self.grads[p] for p in body.fixed]
 
     def _values(self, node: Node, body: Body) -> Node:
-        """A kept node's values at all steps: a result of the forward loop if it follows from a
-        carry, else computed outside (so a linear loop does not seem to depend on its carries)."""
+        """A kept node's values at all steps.
+
+        A result of the forward loop if it follows from a carry, else computed outside (so a linear
+        loop does not seem to depend on its carries).
+        """
         order = reachable([node])
         if node in _depending(order, body.carries):
             return op.scan(self.forward.inputs, body, node)
@@ -350,8 +358,10 @@ def _below_views(node: Node) -> Node:
 
 
 def _kept(grads: Sequence[Node], own: Sequence[Node], body: Body) -> list[Node]:
-    """The values of a forward step that the backward step is given: carries as they were before
-    the step, and results within it."""
+    """The values of a forward step that the backward step is given.
+
+    Carries as they were before the step, and results within it.
+    """
     order = reachable(grads)
     backward = _depending(order, own)
     read = {i for n in order if n in backward for i in n.inputs if i not in backward}

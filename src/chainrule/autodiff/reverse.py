@@ -77,8 +77,10 @@ def nodes_between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
 
 
 def _total(shares: Sequence[Node]) -> Node:
-    """The sum of all shares. Those of neighbouring slices are put side by side instead of adding
-    the numbers of one to the zeros of another."""
+    """The sum of all shares; those of neighbouring slices are put side by side.
+
+    That saves adding the numbers of one to the zeros of another.
+    """
     terms: list[Node] = []
     for share in sorted(shares, key=lambda s: _place(s) or (-1, 0, 0)):
         joined = _side_by_side(terms[-1], share) if terms else None
@@ -116,8 +118,11 @@ def _place(share: Node) -> tuple[int, int, int] | None:
 def _shares(
     y: Node, grads: Mapping[Node, Node], on_path: set[Node], loops: Loops
 ) -> Iterator[tuple[Node, Node]]:
-    """What y's rule hands on to each input on the path. The results of a loop hand on together,
-    when all have had their turn: at the first of them in the order of the path."""
+    """What y's rule hands on to each input on the path.
+
+    The results of a loop hand on together, when all have had their turn: at the first of them in
+    the order of the path.
+    """
     if y.primitive.kind == "control":
         results = loops[family(y)]
         reached = [r for r in results if r in grads]

@@ -43,8 +43,10 @@ def _scaled(g: Node, factor: float) -> Node:
 
 
 def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
-    """ā = g b a^(b-1). Where b = 0 and 1/a is infinite the exponent is replaced, as 0 * inf would
-    be NaN instead of 0."""
+    """ā = g b a^(b-1); where b = 0 and 1/a is infinite the exponent is replaced.
+
+    0 * inf would be NaN instead of 0.
+    """
     tiny = op.full(a.shape, 2 * float(np.finfo(a.dtype).smallest_normal), a.dtype)
     no_slope = op.and_(op.lt(op.abs(a), tiny), op.eq(b, op.zeros_like(b)))
     exponent = op.where(no_slope, op.ones_like(b), op.sub(b, op.ones_like(b)))
@@ -52,8 +54,10 @@ def _pow_base(g: Node, y: Node, a: Node, b: Node) -> Node:
 
 
 def _pow_exponent(g: Node, y: Node, a: Node, b: Node) -> Node:
-    """b̄ = g a^b log a where a > 0, else 0. With 1 in place of such an a, log 1 = 0 does it, at any
-    order."""
+    """b̄ = g a^b log a where a > 0, else 0.
+
+    With 1 in place of such an a, log 1 = 0 does it, at any order.
+    """
     positive = op.where(op.lt(op.zeros_like(a), a), a, op.ones_like(a))
     return op.mul(op.mul(g, op.pow(positive, b)), op.log(positive))
 
@@ -126,8 +130,10 @@ def _fold(g: Node, y: Node, x: Node) -> Node:
 
 
 def _conv_input(g: Node, y: Node, x: Node, w: Node) -> Node:
-    """x̄: g convolved with the taps in reverse order, channels and outputs exchanged; strides become
-    holes and holes strides."""
+    """x̄: g convolved with the taps in reverse order, channels and outputs exchanged.
+
+    Strides become holes and holes strides.
+    """
     p, rank = y.params, x.ndim - 3
     exchanged = op.permute(w, (*range(rank), rank + 2, rank + 1, rank))
     flipped = op.flip(exchanged, range(rank))
@@ -141,8 +147,11 @@ def _conv_input(g: Node, y: Node, x: Node, w: Node) -> Node:
 
 
 def _conv_weights(g: Node, y: Node, x: Node, w: Node) -> Node:
-    """w̄: x convolved with g as the taps. The examples of a minibatch take the place of channels,
-    the channels that of examples; strides become dilations and dilations strides."""
+    """w̄: x convolved with g as the taps.
+
+    The examples of a minibatch take the place of channels, the channels that of examples; strides
+    become dilations and dilations strides.
+    """
     p, rank = y.params, x.ndim - 3
     images = op.permute(x, (rank + 2, *range(1, rank + 2), 0))
     taps = op.permute(g, (*range(1, rank + 1), 0, rank + 1, rank + 2))

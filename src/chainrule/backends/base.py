@@ -52,6 +52,11 @@ class Rounds(Protocol):
         """Run so many rounds; rows are taken from the first on."""
         ...
 
+    def give(self, inputs: Sequence[Sequence[Array]]) -> None:
+        """Other inputs for its runs, those of each in their order. Without any, nothing is kept
+        alive, and others are given before it runs again."""
+        ...
+
 
 class Cache(Protocol):
     """Where compiled programs are kept between processes."""

@@ -43,7 +43,13 @@ class InterpretedRounds:
     """Rounds that run part by part: the definition of what they do."""
 
     def __init__(self, parts: Sequence[Run | Copy]) -> None:
-        self.parts = parts
+        self.parts = list(parts)
+
+    def give(self, inputs: Sequence[Sequence[Array]]) -> None:
+        given = iter(inputs)
+        for i, part in enumerate(self.parts):
+            if isinstance(part, Run):
+                self.parts[i] = part._replace(inputs=next(given, ()))
 
     def run(self, count: int) -> None:
         for i in range(count):

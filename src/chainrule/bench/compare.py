@@ -15,11 +15,14 @@ from .modes.workload import Workload
 from .processes import Process, WorkerError, close_all, interpreter_of
 
 CHECKED_STEPS = 8
+"""Steps whose losses must agree with the first mode's."""
 TRIAL_SECONDS = 0.2
+"""A trial that says which of two ways to run is the quicker here."""
 REST_SECONDS = 0.4
 """Before each turn: other libraries' threads spin on after their work (OpenBLAS's so long,
 that the next mode's step seemed a seventh longer)."""
 BEHIND = 1.1
+"""A workload that takes so many times the time of the best peer is named."""
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
 """How far losses may differ from the first mode's, relatively, over the checked steps."""
 

@@ -132,8 +132,10 @@ def environment(threads: int, caches: Path, passive: bool = False) -> dict[str, 
 
 @functools.cache
 def bytecode() -> None:
-    """Compile this package's Python files to bytecode, as pip did with the peers when it installed
-    them; a source tree may have none, and then a first step would wait for it."""
+    """Compile this package's Python files to bytecode, as pip did with the peers.
+
+    A source tree may have none, and then a first step would wait for it.
+    """
     compileall.compile_dir(_FOLDER.parent, quiet=2)
 
 

@@ -1,5 +1,4 @@
-"""Results: what a run of the comparison measured, with the machine it was measured on; kept in
-files, and compared with what was measured before."""
+"""Results: what a run of the comparison measured, kept in files with the machine it ran on."""
 
 from __future__ import annotations
 

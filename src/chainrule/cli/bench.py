@@ -35,6 +35,7 @@ from .options import net_options, workloads_of
 from .output import data, json_text, print_json, progress
 
 INTERRUPTED = 130
+"""The exit code of shells for a process that SIGINT (2) ended: 128 + 2."""
 
 
 @click.command()

@@ -22,7 +22,9 @@ from ..train.trainer import Trainer
 from .output import can_draw, data, print_json, progress
 
 HIDDEN = 30
+"""Hidden units of the digits' net."""
 TRIES = 10
+"""Seeds for exclusive or, which some first weights do not solve."""
 
 
 @dataclass
@@ -146,8 +148,10 @@ def train_digits(seed: int, epochs: int) -> Trained:
 
 
 def draw(folder: Path, xor: Trained, digits: Trained) -> list[Path]:
-    """Learning curves and Hinton diagrams of the weights; returns the files. Raises
-    MissingExtraError without matplotlib."""
+    """Draw learning curves and Hinton diagrams; returns the files.
+
+    Raises MissingExtraError without matplotlib.
+    """
     lines = {"training": digits.history["loss"], "held out": digits.history["val_loss"]}
     return [
         curves(lines, folder / "digits-loss.png"),
@@ -165,8 +169,9 @@ def draw(folder: Path, xor: Trained, digits: Trained) -> list[Path]:
 
 
 def digit_panels(model: Any) -> list[Array]:
-    """For each hidden unit, (10, 10): weights from the 8 × 8 pixels, an empty row, weights to the
-    10 classes.
+    """For each hidden unit, (10, 10): its weights from the pixels, and to the classes.
+
+    8 × 8 pixels, an empty row, 10 classes.
 
     The outgoing ones are scaled so that both kinds fill their cells alike.
     """

@@ -27,8 +27,11 @@ from .tables import opened, table_options
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(model: Path, file: Path, figure: Path | None, as_json: bool, **options: Any) -> int:
-    """Measure MODEL on FILE: a table with the target's column, images in folders of classes,
-    sequences with labels (of IDX, CIFAR and NPZ files in two parts, those for tests), or a text."""
+    """Measure MODEL on FILE, where the answers are known.
+
+    FILE: a table with the target's column, images in folders of classes, sequences with labels (of
+    IDX, CIFAR and NPZ files in two parts, those for tests), or a text.
+    """
     if figure is not None:
         check_matplotlib("--figure needs")
     net = loaded(model)

@@ -13,6 +13,7 @@ from rich.text import Text
 from ..train import Callback
 
 HEIGHT, WIDTH = 8, 60
+"""Of the curve, in characters: it fits a terminal of 80 columns."""
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bits of a braille character, by row and column."""
 

@@ -25,8 +25,9 @@ from .output import data, print_json, progress
 def command(
     names: tuple[str, ...], build_them: bool, out: Path | None, seed: int, as_json: bool
 ) -> int:
-    """List the trained nets; with NAME ("all": every one), show its card: data, licence, seed,
-    score.
+    """List the trained nets; with NAME ("all": every one), show its card.
+
+    A card says data, licence, seed and score.
 
     `chainrule.models.load(NAME)` loads one.
     """

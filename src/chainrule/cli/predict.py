@@ -45,8 +45,9 @@ def command(
     keep: tuple[str, ...],
     **options: Any,
 ) -> int:
-    """Predict the target of each row of a table, the class of each image, or what MODEL says of
-    each sequence; prints CSV with one line for each.
+    """Predict the target of each row, the class of each image, or a sequence's answer.
+
+    Prints CSV with one line for each.
 
     FILE is a table, a file of sequences, or pictures and folders of pictures (several). Columns of
     a table may be in any order. A missing column is an error; an unknown column and unseen

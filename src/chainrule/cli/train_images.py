@@ -53,8 +53,9 @@ def _size(
 @epochs_options(DEFAULTS)
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:
-    """Train a net to tell the classes of the images in FILE: a folder (or .zip) of one folder a
-    class, or IDX, CIFAR or NPZ files.
+    """Train a net to tell the classes of the images in FILE.
+
+    FILE: a folder (or .zip) of one folder a class, or IDX, CIFAR or NPZ files.
 
     Writes the model file and a figure: learning curve, confusion matrix, filters, wrong answers.
     Ctrl-C ends the training and keeps what was learned.

@@ -29,8 +29,9 @@ DEFAULTS = SequenceOptions()
 @epochs_options(DEFAULTS)
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:
-    """Train a net to tell the class, or the value, of each sequence in FILE (.ts, also .gz; .npz
-    with x, y and perhaps lengths).
+    """Train a net to tell the class, or the value, of each sequence in FILE.
+
+    FILE: .ts, also .gz; .npz with x, y and perhaps lengths.
 
     Writes the model file and a figure: learning curve, answers beside the truth, the least certain
     sequences. Ctrl-C ends the training and keeps what was learned.

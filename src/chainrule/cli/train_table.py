@@ -218,8 +218,9 @@ def command(
     resume: bool,
     **options: Any,
 ) -> int:
-    """Train a net to predict the column TARGET of FILE (.csv, .tsv, also .gz; .parquet;
-    .npz; .xlsx; - is standard input).
+    """Train a net to predict the column TARGET of FILE.
+
+    FILE: .csv, .tsv, also .gz; .parquet; .npz; .xlsx; - is standard input.
 
     The model file holds the weights and all that `chainrule predict` needs to read such a table.
     Metrics are of the validation rows, by which the epoch was chosen (and with --test of rows that

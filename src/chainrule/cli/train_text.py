@@ -16,6 +16,7 @@ from .training import dropout_option, file_options, learning_options, model_opti
 
 DEFAULTS = TextOptions()
 MOMENTS, SECONDS, SHOWN = 10, 20.0, 72
+"""Samples a training, seconds between two of them, characters of each."""
 
 
 class Samples(Callback):
@@ -80,8 +81,9 @@ class Samples(Callback):
 )
 @learning_options(DEFAULTS)
 def command(**options: Any) -> int:
-    """Train a net to tell each token of the text in FILE (also .gz) from those before it; then
-    `chainrule sample MODEL` writes.
+    """Train a net to tell each token of the text in FILE (also .gz) from those before it.
+
+    Then `chainrule sample MODEL` writes.
 
     Samples are shown as training goes. Losses are in nats a token; the table at the end has bits a
     character as well. Writes the model file and a figure: learning curve, a sample, of a GPT an

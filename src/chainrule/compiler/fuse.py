@@ -26,6 +26,7 @@ TINY = 256  # elements up to which a whole group may run on one thread
 FEWEST_ROWS = 8  # outer iterations below which a group is not narrowed further
 LONG = 1024  # elements in an outer iteration that threads should rather share
 FEWEST_COLUMNS = 129  # the same where they lie side by side, and so are few vectors
+MOST_MOVED = 4  # formulas in a row that each user computes for itself
 
 
 @dataclass
@@ -121,11 +122,8 @@ class _Fuser:
                 or node in self.inlined
                 or node in self.needed
                 or is_gather(node)
-                or (
-                    any(
-                        self.of.get(u, self.of[node]) is not self.of[node]
-                        for u in users.get(node, ())
-                    )
+                or any(
+                    self.of.get(u, self.of[node]) is not self.of[node] for u in users.get(node, ())
                 )
             )
 
@@ -144,7 +142,8 @@ class _Fuser:
                 base, _ = base_of(x)
                 if base in moved or stored(base):
                     continue
-                longer = chain(base, moved) if self.of[base] is group and len(moved) < 4 else None
+                short = self.of[base] is group and len(moved) < MOST_MOVED
+                longer = chain(base, moved) if short else None
                 if longer is None:
                     return None
                 moved = longer
@@ -297,8 +296,7 @@ class _Fuser:
                     self.readers[base].append((node, mask))
 
     def _would_need_a_copy(self, group: Group, node: Node) -> bool:
-        """Whether readers of the old value wait for this group, so that the update could not be in
-        place."""
+        """Whether readers of the old value wait for this group: no update in place then."""
         state = self.updates.get(node)
         if state is None:
             return False

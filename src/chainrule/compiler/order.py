@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..core.host.memory import whole_lines
 from .levels import in_levels
 from .loops import Buffer, Kernel, LoopProgram
 from .place import Placed
-
-ALIGN = 64
 
 
 def order(placed: Placed) -> LoopProgram:
@@ -37,7 +36,7 @@ def _arena(
     taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     for b in sorted(alive, key=lambda b: -buffers[b].nbytes):
         first, last = alive[b]
-        size = -(-max(buffers[b].nbytes, 1) // ALIGN) * ALIGN
+        size = whole_lines(max(buffers[b].nbytes, 1))
         offset = 0
         for start, end, f, l_ in sorted(taken):
             if f <= last and first <= l_ and start < offset + size and offset < end:

@@ -34,7 +34,8 @@ from .loops import (
     kernel_of,
     walk,
 )
-from .lower import Lowered, copy_nest
+from .lower import Lowered
+from .lowering.own_kernels import copy_nest
 from .repeat import placed_loop
 from .views import base_of
 

@@ -51,8 +51,7 @@ class _Sharing:
                     self.touched.setdefault(b, []).append(n)
 
     def within(self, n: int, loop: Repeat) -> None:
-        """Let results of the loop, kernel ``n``, take the place of what it reads for the last
-        time."""
+        """Let results of loop ``n`` take the place of what it reads for the last time."""
         parents = dict.fromkeys(b.parent for p in loop.places if (b := self.buffers[p]).steps)
         there = [b for b in dict.fromkeys(map(self._home, parents)) if b in self.touched]
         over = [b for b in there if self.touched[b][0] < n == self.touched[b][-1]]
@@ -84,8 +83,7 @@ class _Sharing:
         return any(self._home(self.buffers[loop.places[b]].parent) == buffer for b in numbers)
 
     def _by_rows(self, buffer: int, n: int) -> bool:
-        """Whether kernel ``n`` is a loop that touches the buffer, and what lies in its rows, a row
-        an iteration."""
+        """Whether kernel ``n`` is a loop that touches the buffer, a row an iteration."""
         loop = self.kernels[n].body
         if not isinstance(loop, Repeat) or any(self._home(p) == buffer for p in loop.places):
             return False

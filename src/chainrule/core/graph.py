@@ -117,6 +117,13 @@ def slice(x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[
     return apply("slice", x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
 
 
+def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
+    """x[..., start:stop:step, ...] along one axis."""
+    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], stops[axis], steps[axis] = start, stop, step
+    return slice(x, starts, stops, steps)
+
+
 def flip(x: Node, axes: Sequence[int]) -> Node:
     return apply("flip", x, axes=tuple(sorted(axes))) if axes else x
 
@@ -242,8 +249,10 @@ def svd(a: Node) -> Node:
 
 # -- control -------------------------------------------------------------------------------------
 def scan(inputs: Sequence[Node], body: Body, result: int | Node) -> Node:
-    """One result of a loop: the last value of carry number ``result``, or ``result``, a node of the
-    body, at every step."""
+    """One result of a loop: carry number ``result``'s last value, or a node's at every step.
+
+    The node ``result`` is one of the body.
+    """
     node = apply("scan", *inputs, body=body, result=result)
     body.results.add(node)
     return node

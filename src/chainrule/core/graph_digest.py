@@ -14,8 +14,10 @@ _NOT_MEANT = ("rule", "id", "name")  # parameters that say nothing of the values
 
 
 def add_graph(digest: Any, signature: Signature) -> None:
-    """Add a graph to a digest of hashlib: operations, parameters, shapes, constants; not the
-    identity of its inputs, nor who made it when."""
+    """Add a graph to a digest of hashlib: operations, parameters, shapes, constants.
+
+    Not the identity of its inputs, nor who made it when.
+    """
     s = signature
     names = {n: f"i{i}" for i, n in enumerate(s.inputs)}
     names |= {n: f"s{i}" for i, n in enumerate(s.state)}

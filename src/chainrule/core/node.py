@@ -126,8 +126,7 @@ def source_of(node: Node) -> tuple[str, int] | None:
 
 @contextmanager
 def blame(origin: Node) -> Iterator[None]:
-    """Let the nodes made inside point to the user's line of ``origin`` (a gradient, to its forward
-    line)."""
+    """Let the nodes made inside point to the user's line of ``origin``."""
     token = _blamed.set(_source.get(origin))
     try:
         yield

@@ -15,8 +15,11 @@ def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
 
 
 def rebuild(roots: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]:
-    """The roots with ``rule(node)`` in the place of every node, from the leaves up: the rule sees
-    a node whose inputs have been replaced already. New nodes point to the line of the old."""
+    """The roots with ``rule(node)`` in the place of every node, from the leaves up.
+
+    The rule sees a node whose inputs have been replaced already. New nodes point to the line of the
+    old.
+    """
     done: dict[Node, Node] = {}
     for node in reachable(roots):
         new = rule(with_inputs(node, tuple(done[i] for i in node.inputs)))
@@ -33,7 +36,27 @@ def replace(roots: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Nod
     new = dict(replacement)
     for node in inputs_first(roots, lambda n: () if n in replacement else n.inputs):
         if node not in new:
-            new[node] = with_inputs(node, tuple(new[i] for i in node.inputs))
-            if new[node] is not node:
-                copy_source(new[node], node)
+            new[node] = _with_new(node, new)
     return [new[root] for root in roots]
+
+
+def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
+    """`replace`, also within the replacements."""
+
+    def inputs_of(node: Node) -> tuple[Node, ...]:
+        return (replacement[node],) if node in replacement else node.inputs
+
+    new: dict[Node, Node] = {}
+    for node in inputs_first(nodes, inputs_of):
+        if node in replacement:
+            new[node] = new[replacement[node]]
+            continue
+        new[node] = _with_new(node, new)
+    return [new[n] for n in nodes]
+
+
+def _with_new(node: Node, new: Mapping[Node, Node]) -> Node:
+    found = with_inputs(node, tuple(new[i] for i in node.inputs))
+    if found is not node:
+        copy_source(found, node)
+    return found

@@ -12,8 +12,11 @@ from .node import Node, reachable
 
 @dataclass(frozen=True)
 class Signature:
-    """A graph with its inputs, state and outputs; ``updates[i]`` is the new value of ``state[i]``
-    (itself if only read), element by element in row-major order."""
+    """A graph with its inputs, state and outputs.
+
+    ``updates[i]`` is the new value of ``state[i]`` (itself if only read), element by element in
+    row-major order.
+    """
 
     inputs: tuple[Node, ...]
     state: tuple[Node, ...]

@@ -12,6 +12,7 @@ from ..core.node import Array
 from ..errors import DataError
 
 LIMIT = 1 << 32
+"""Bytes that an array may be unpacked to, by default: a small file can claim any number."""
 
 
 def read_npz(path: str | Path, limit: int = LIMIT) -> dict[str, Array]:

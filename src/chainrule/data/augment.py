@@ -15,7 +15,7 @@ from ..errors import OptionError, ShapeError
 from ..tensor.ops.create import arange
 from ..tensor.ops.elementwise import clip, cos, floor, sin, where
 from ..tensor.ops.elementwise import round as rounded
-from ..tensor.ops.index import one_hot, take
+from ..tensor.ops.indexing.gathering import one_hot, take
 from ..tensor.ops.random import rand, randint, randn
 from ..tensor.ops.shape import flip
 from ..tensor.tensor import Tensor
@@ -109,8 +109,9 @@ class RandomShift(RandomCrop):
 
 
 class RandomRotation:
-    """An image (..., H, W) turned about its middle by up to ``degrees`` to either side, or by an
-    angle of a pair (low, high); ``fill`` comes in at the corners.
+    """An image (..., H, W) turned about its middle, by up to ``degrees`` to either side.
+
+    Or by an angle of a pair (low, high); ``fill`` comes in at the corners.
 
     Positive angles turn to the left. Between pixels it is bilinear. ``both``: y alike.
 
@@ -220,8 +221,10 @@ class RandomContrast:
 
 
 class RandomMixup:
-    """λ x + (1 - λ) x' and the same of the targets, with another example of the batch and λ drawn
-    from Beta(α, α) (Zhang et al., 2018). The other one is that as far from the end of the batch.
+    """λ x + (1 - λ) x' with another example x' of the batch; the same of the targets.
+
+    λ is drawn from Beta(α, α) (Zhang et al., 2018); x' is as far from the end of the batch as x
+    from its beginning.
 
     Labels become probabilities, of ``classes`` classes, as `nn.CrossEntropyLoss` takes them;
     targets that are floats are mixed as they are. x becomes float.
@@ -265,6 +268,7 @@ class RandomMixup:
 
 
 _KNOTS = np.linspace(0, 1, 4097)
+"""Between neighbours the quantile function is taken to be straight."""
 
 
 def _beta_quantiles(alpha: float) -> Any:

@@ -31,8 +31,9 @@ Augment = Callable[..., Any]
 
 
 class Batches:
-    """Minibatches of the rows of ``x`` (N, ...) and ``y``: ``x, y = batches.next()``, at once or
-    inside any compiled step, where each step draws the next one.
+    """Minibatches of the rows of ``x`` (N, ...) and ``y``: ``x, y = batches.next()``.
+
+    At once, or inside any compiled step, where each step draws the next one.
 
     ``x`` and ``y`` are arrays or tuples of arrays (y may be left out); floats are kept in ``dtype``
     (the default float type if None), integers as they are: uint8 images stay uint8 in memory, and
@@ -203,8 +204,9 @@ class Batches:
             yield self._batch(g.constant(index), g.constant(self._key(start)))
 
     def _advance(self) -> tuple[Node, Node, Node | None]:
-        """Positions of the next rows in their epoch (B,), the key of its order, and where there is
-        one the key of the epoch of those that are beyond its end.
+        """Positions of the next rows in their epoch (B,), and the key of its order.
+
+        Where there is one, also the key of the epoch of those that are beyond its end.
 
         What comes next is worked out beside the step, which reads keys that are there already.
         """
@@ -259,8 +261,11 @@ class Batches:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Functions of one example, each with random numbers of its own: a function of (the key of the
-    epoch's order, the row). ``single_x``, ``single_y``: one array, not a tuple of them."""
+    """Functions of one example, each with random numbers of its own.
+
+    They are a function of (the key of the epoch's order, the row). ``single_x``, ``single_y``: one
+    array, not a tuple of them.
+    """
 
     functions: tuple[Augment, ...]
     single_x: bool
@@ -305,8 +310,9 @@ class Augmentation:
 
 
 class TextBatches(Batches):
-    """Windows of a text, a minibatch of them at a time: ``x, y = batches.next()``, both int64
-    (batch_size, length), y one token later.
+    """Windows of a text, a minibatch of them at a time: ``x, y = batches.next()``.
+
+    Both int64 (batch_size, length), y one token later.
 
     ``tokens``: a `TextCorpus`, or integers (N,); the windows begin ``stride`` tokens apart, and
     each is a row of the epoch. The tokens lie in memory once. Other options as for `Batches`.

@@ -1,5 +1,7 @@
-"""Byte pairs: a vocabulary of frequent pieces of words (Sennrich, Haddow & Birch, 2016), over bytes
-(Radford et al., 2019), so that no text is unknown."""
+"""Byte pairs: a vocabulary of frequent pieces of words, over bytes, so that no text is unknown.
+
+Source: Sennrich, Haddow & Birch (2016); Radford et al. (2019).
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,10 @@ def pieces_of(text: str) -> list[bytes]:
 
 
 def learn_byte_pairs(text: str, size: int = SIZE) -> tuple[bytes, ...]:
-    """A vocabulary of ``size`` entries: the 256 bytes, then each time the most frequent pair of
-    neighbours becomes an entry of its own (of equally frequent ones the first by their bytes).
+    """A vocabulary of ``size`` entries: the 256 bytes, then the most frequent pairs.
+
+    Each time the most frequent pair of neighbours becomes an entry of its own, of equally frequent
+    ones the first by their bytes.
 
     There are fewer entries where no pair is left that occurs twice.
 
@@ -75,8 +79,10 @@ def learn_byte_pairs(text: str, size: int = SIZE) -> tuple[bytes, ...]:
 
 
 def _ranked(pair: Pair, count: int) -> tuple[int, tuple[int, ...], Pair]:
-    """Least for the most frequent pair; of equally frequent ones for the first by its bytes, of
-    which a longer one comes before its beginning."""
+    """Least for the most frequent pair, of equally frequent ones for the first by its bytes.
+
+    Of bytes a longer text comes before its beginning.
+    """
     return -count, (*pair[0], *pair[1], 256), pair
 
 

@@ -11,8 +11,10 @@ from ..errors import DataError
 
 
 def to_categorical(labels: Any, num_classes: int | None = None) -> Array:
-    """Rows with a 1 at the label, as float32: Keras's function. Losses here take labels themselves,
-    or such rows. Raises DataError for labels that are no classes.
+    """Rows with a 1 at the label, as float32: Keras's function.
+
+    Losses here take labels themselves, or such rows. Raises DataError for labels that are no
+    classes.
 
     >>> from chainrule.data import to_categorical
     >>> to_categorical([0, 2])

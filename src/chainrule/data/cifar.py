@@ -104,8 +104,9 @@ def _whole(path: Path, channels: str) -> Part:
 
 
 def read_cifar(path: str | Path, *, labels: int = 1, channels: str = "first") -> Part:
-    """(x, y) of a file of CIFAR records: ``labels`` bytes of labels, then 3072 bytes of red, green
-    and blue, each row by row.
+    """(x, y) of a file of CIFAR records.
+
+    A record is ``labels`` bytes of labels, then 3072 bytes of red, green and blue, each row by row.
 
     x uint8 (N, 3, 32, 32), or (N, 32, 32, 3) with ``channels="last"``: x[c, h, w] is byte
     1024 c + 32 h + w. y int64 (N,), or (N, labels) for several, as CIFAR-100 has. Raises DataError

@@ -19,6 +19,7 @@ from .unpacking import unpacked
 UNITS = ("bytes", "characters", "words", "pairs")
 UNKNOWN = "<unk>"
 LIMIT = 1 << 31
+"""Bytes that a text may be unpacked to."""
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]|\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -112,8 +113,10 @@ class TextCorpus:
         return np.min_scalar_type(max(len(self.vocabulary) - 1, 0))
 
     def encode(self, text: str | bytes) -> Array:
-        """The numbers of a text. Raises DataError for a character that the vocabulary does not
-        have; an unknown word is ``<unk>``."""
+        """The numbers of a text; an unknown word is ``<unk>``.
+
+        Raises DataError for a character that the vocabulary does not have.
+        """
         return self._numbers(self._parts(text))
 
     def decode(self, tokens: Any) -> Any:
@@ -135,8 +138,9 @@ class TextCorpus:
         return re.sub(r" ?\n ?", "\n", re.sub(r" (?=[.,;:!?)\]])", "", joined))
 
     def windows(self, length: int, stride: int = 1) -> Windows:
-        """All pieces of ``length`` tokens, ``stride`` apart, each with the tokens that follow its
-        own: x = tokens[i : i + n], y = tokens[i + 1 : i + n + 1]. They share the corpus' memory.
+        """All pieces of ``length`` tokens, ``stride`` apart, each with the tokens that follow.
+
+        x = tokens[i : i + n], y = tokens[i + 1 : i + n + 1]. They share the corpus' memory.
 
         The last token is a target too. Raises DataError where the text is too short.
         """
@@ -265,14 +269,18 @@ def load_text(
 def load_tiny_shakespeare(
     folder: str | Path | None = None, unit: str = "characters", *, download: bool = False
 ) -> TextCorpus:
-    """1,115,394 characters of Shakespeare, 65 different ones (Karpathy, 2015); `load_mnist` says
-    where the file is looked for."""
+    """1,115,394 characters of Shakespeare, 65 different ones (Karpathy, 2015).
+
+    `load_mnist` says where the file is looked for.
+    """
     return TextCorpus(_text(_SHAKESPEARE, folder, download), unit, name="Tiny Shakespeare")
 
 
 def load_names(folder: str | Path | None = None, *, download: bool = False) -> list[str]:
-    """32,033 first names in lower case, 2 to 15 letters (Karpathy's makemore); `load_mnist` says
-    where the file is looked for. Some repeat: split them by distinct name."""
+    """32,033 first names in lower case, 2 to 15 letters (Karpathy's makemore).
+
+    `load_mnist` says where the file is looked for. Some repeat: split them by distinct name.
+    """
     return _text(_NAMES, folder, download).split()
 
 

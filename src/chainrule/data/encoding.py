@@ -76,8 +76,10 @@ _CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
 def as_utf8(
     chunks: Iterator[bytes], encoding: str, name: str, guessed: bool = False
 ) -> Iterator[bytes]:
-    """The same text in UTF-8, without a byte order mark; NotText names the line of bytes that are
-    none. ``guessed``: nothing but text may be in it."""
+    """The same text in UTF-8, without a byte order mark.
+
+    NotText names the line of bytes that are none. ``guessed``: nothing but text may be in it.
+    """
     if encoding in ("utf-8", "utf-8-sig"):  # checked where its lines are known
         yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
         yield from (c for c in chunks if c)

@@ -22,8 +22,9 @@ _REBER = {
 def make_parity(
     bits: int, n: int | None = None, random_state: int | None = 0
 ) -> tuple[Array, Array]:
-    """x (2^bits, bits), all patterns of 0 and 1, and y (2^bits, 1): whether the number of ones is
-    odd; or ``n`` patterns drawn at random. Both float32.
+    """x (2^bits, bits), all patterns of 0 and 1, and y (2^bits, 1): is the number of ones odd?
+
+    Or ``n`` patterns drawn at random. Both float32.
 
     >>> from chainrule.data import make_parity
     >>> make_parity(2)[1].ravel()
@@ -43,8 +44,9 @@ def make_parity(
 def make_spirals(
     n: int = 97, noise: float = 0.0, random_state: int | None = 0
 ) -> tuple[Array, Array]:
-    """Two spirals of three turns, ``n`` points each (Lang & Witbrock, 1988): x float32 (2n, 2), y
-    int64 (2n,).
+    """Two spirals of three turns, ``n`` points each (Lang & Witbrock, 1988).
+
+    x float32 (2n, 2), y int64 (2n,).
 
     Point i of the first is r (sin a, cos a), with a = π i / 16 and r = 6.5 (104 - i) / 104 for i
     from 0 to 96; the second is its mirror image through 0. ``noise``: a standard deviation.
@@ -64,8 +66,9 @@ def make_spirals(
 
 
 def make_reber(n: int, embedded: bool = False, random_state: int | None = 0) -> list[str]:
-    """Strings of Reber's grammar (1967), over `REBER_SYMBOLS`; ``embedded``: within B T ... T E or
-    B P ... P E, where the end depends on the second symbol.
+    """Strings of Reber's grammar (1967), over `REBER_SYMBOLS`.
+
+    ``embedded``: within B T ... T E or B P ... P E, where the end depends on the second symbol.
 
     >>> from chainrule.data import make_reber
     >>> make_reber(2)
@@ -119,8 +122,10 @@ def reber_next(text: str, embedded: bool = False) -> list[str]:
 def make_copy(
     n: int, length: int = 10, symbols: int = 10, task: str = "copy", random_state: int | None = 0
 ) -> tuple[Array, Array]:
-    """x int64 (n, length), symbols 1 ... ``symbols`` at random, and y: the same ("copy"), from the
-    end ("reverse"), or ascending ("sort"). 0 is left for a start or for padding.
+    """x int64 (n, length), symbols 1 ... ``symbols`` at random, and y, the same in an order.
+
+    As it is ("copy"), from the end ("reverse"), or ascending ("sort"). 0 is left for a start or for
+    padding.
 
     >>> from chainrule.data import make_copy
     >>> x, y = make_copy(1, 4, task="sort")
@@ -138,8 +143,9 @@ def make_copy(
 def make_sums(
     n: int, digits: int = 3, held_out: bool = False, random_state: int | None = 0
 ) -> tuple[list[str], list[str]]:
-    """Sums to be written: "12+7=" and "91", the digits of 19 with the least first; both numbers
-    have 1 to ``digits`` digits.
+    """Sums to be written: "12+7=" and "91", the digits of 19 with the least first.
+
+    Both numbers have 1 to ``digits`` digits.
 
     5 % of all pairs of numbers, always the same, are ``held_out``; the others are for training.
 

@@ -42,8 +42,10 @@ Item = tuple[PurePosixPath, Callable[[], bytes]]
 
 
 class ImageFolder(NamedTuple):
-    """``x`` uint8 (N, channels, height, width), labels ``y`` int64 (N,), the name of each class,
-    the file of each image."""
+    """Images ``x`` uint8 (N, channels, height, width) and labels ``y`` int64 (N,).
+
+    With the name of each class and the file of each image.
+    """
 
     x: Array
     y: Array
@@ -94,8 +96,11 @@ def items_in(path: Path) -> dict[str, list[Item]]:
 
 
 def images_in(place: str, items: Sequence[Item], mode: str, size: tuple[int, int] | None) -> Array:
-    """The images, uint8 (N, channels, height, width). Raises DataError, with the name of the
-    image behind ``place``, for a damaged one and for unequal sizes."""
+    """The images, uint8 (N, channels, height, width).
+
+    Raises DataError, with the name of the image behind ``place``, for a damaged one and for
+    unequal sizes.
+    """
     images: list[Array] = []
     for parts, read in items:
         image = _decoded(read(), f"{place}{parts}", mode, size)

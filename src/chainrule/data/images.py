@@ -38,8 +38,10 @@ def load_images(
     mode: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> ImageFolder:
-    """Images with their classes, from whatever ``path`` is: ``x`` uint8 (N, channels, height,
-    width), labels ``y`` (N,), the names of the classes, and those of the files (or "row 1", ...).
+    """Images with their classes, from whatever ``path`` is.
+
+    ``x`` uint8 (N, channels, height, width), labels ``y`` (N,), the names of the classes, and those
+    of the files (or "row 1", ...).
 
     ``path``: a folder (or .zip file) of one folder a class; a folder with the IDX files of MNIST's
     family or CIFAR-10's, or one of these files (IDX: that of the images; its labels lie beside it);
@@ -182,8 +184,11 @@ def _pictures(
 def images_of(
     x: Any, y: Any, named: Sequence[str] | None, classes: Sequence[str] | None, name: str
 ) -> ImageFolder:
-    """Arrays of images and labels as a folder of them. ``named``: what the numbers in ``y`` mean;
-    ``classes``: names in the order of their numbers, as those of a model."""
+    """Arrays of images and labels as a folder of them.
+
+    ``named``: what the numbers in ``y`` mean; ``classes``: names in the order of their numbers, as
+    those of a model.
+    """
     images, labels = as_images(x, name), labels_in(y)
     if named is not None and labels.dtype.kind in "iu":
         outside = labels[(labels < 0) | (labels >= len(named))]
@@ -201,8 +206,10 @@ def images_of(
 def _arrays(
     path: Path, part: str, *, labels: bool = True, peek: bool = False
 ) -> tuple[Any, Any, Sequence[str] | None] | None:
-    """Images and labels that lie in files of arrays, with the names of the classes where they are
-    known; None for other files. ``peek``: only whether it is one."""
+    """Images and labels that lie in files of arrays; None for other files.
+
+    With the names of the classes where they are known. ``peek``: only whether it is one.
+    """
     if path.is_dir():
         idx = [p for p in sorted(path.iterdir()) if "-images-idx3-ubyte" in p.name]
         cifar = [p for p in sorted(path.glob("*_batch*.bin"))]

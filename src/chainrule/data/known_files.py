@@ -18,12 +18,15 @@ from ..runtime.cache import users_folder
 from .unpacking import unpacked
 
 CHUNK = 1 << 20
+"""Bytes beyond its size after which a download is given up."""
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file of a data set: its name, the checksum of its ``size`` bytes as published (with
-    ``.gz``: of what is in it, if ``inner``)."""
+    """A file of a data set: its name, and the checksum of its ``size`` bytes as published.
+
+    With ``.gz``: of what is in it, if ``inner``.
+    """
 
     name: str
     size: int

@@ -12,8 +12,7 @@ from ..errors import DataError
 
 
 def labels_in(y: Any) -> Array:
-    """Labels as an array (N,) of words or numbers, of a list, a column (N, 1), or a column of a
-    DataFrame."""
+    """Labels (N,), words or numbers, of a list, a column (N, 1), or a column of a DataFrame."""
     labels = np.asarray(y)
     if labels.dtype.kind == "O":
         labels = np.array(labels.tolist())
@@ -25,8 +24,9 @@ def labels_in(y: Any) -> Array:
 def class_numbers(
     labels: Array, rows: int, classes: Sequence[str] | None, name: str, what: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """The number of each label's class, int64 (N,), and the names of the classes: ``classes``, or
-    all there are, numbers in their order and words in theirs.
+    """The number of each label's class, int64 (N,), and the names of the classes.
+
+    These are ``classes``, or all there are, numbers in their order and words in theirs.
 
     Raises DataError, which begins with ``name``, for another number of labels than of ``what``,
     labels of another kind, and one that is none of the classes.

@@ -15,8 +15,10 @@ ORDER_SYMBOLS = "EBXYabcd"
 def make_adding(
     n: int, length: int = 100, multiply: bool = False, random_state: int | None = 0
 ) -> Sequences:
-    """The adding problem of Hochreiter & Schmidhuber (1997): sequences (T, 2), T from ``length`` to
-    a tenth more, and y float32 (n,) = 0.5 + (a + b) / 4 of the two marked numbers a, b.
+    """The adding problem of Hochreiter & Schmidhuber (1997).
+
+    Sequences (T, 2), T from ``length`` to a tenth more, and y float32 (n,) = 0.5 + (a + b) / 4 of
+    the two marked numbers a, b.
 
     The first component is uniform on [-1, 1] (``multiply``: [0, 1], and y = a · b). The second is
     1 at one of the first ten steps and at another of the first length/2 - 1, -1 at the first and
@@ -48,8 +50,10 @@ def make_adding(
 
 
 def make_temporal_order(n: int, symbols: int = 2, random_state: int | None = 0) -> Sequences:
-    """The temporal order problem (Hochreiter & Schmidhuber, 1997): one-hot sequences (T, 8) of T
-    from 100 to 110, classes by the order of two (or three) symbols X and Y among others.
+    """The temporal order problem (Hochreiter & Schmidhuber, 1997).
+
+    One-hot sequences (T, 8) of T from 100 to 110, classes by the order of two (or three) symbols X
+    and Y among others.
 
     The first is E, the last B, the others a, b, c, d (`ORDER_SYMBOLS`); X or Y stand at a step
     within 10 ... 20 and 50 ... 60, or for three 10 ... 20, 33 ... 43 and 66 ... 76.
@@ -81,8 +85,9 @@ def make_temporal_order(n: int, symbols: int = 2, random_state: int | None = 0) 
 def make_long_lag(
     n: int, lag: int = 50, symbols: int = 50, random_state: int | None = 0
 ) -> Sequences:
-    """Long lags without local regularities (Hochreiter & Schmidhuber, 1997, experiment 2c): one-hot
-    sequences (T, symbols + 4), told apart by their second symbol.
+    """Long lags without local regularities (Hochreiter & Schmidhuber, 1997, experiment 2c).
+
+    One-hot sequences (T, symbols + 4), told apart by their second symbol.
 
     The first symbol is b, the second x or y (classes), then there are ``lag`` of the ``symbols``
     distractors at random; each symbol after them is e, the last one, with probability 1/10,

@@ -14,6 +14,7 @@ from .unpacking import unpacked
 
 Part = tuple[Array, Array]
 _SIZES = (47_040_016, 60_008, 7_840_016, 10_008)
+"""Bytes of images (16 + N · 28²) and of labels (8 + N), of 60,000 and 10,000."""
 _FILES = """
 train-images-idx3-ubyte.gz 47040016 ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
 train-labels-idx1-ubyte.gz 60008 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5

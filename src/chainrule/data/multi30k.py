@@ -37,8 +37,10 @@ def load_multi30k(
     *,
     download: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Sentences and their translations: 29,000 of ``part`` "train", 1,014 of "val", 1,000 of
-    "test_2016_flickr", in two of ``languages`` en, de, fr (Elliott, Frank, Sima'an & Specia, 2016).
+    """Sentences and their translations (Elliott, Frank, Sima'an & Specia, 2016).
+
+    29,000 of ``part`` "train", 1,014 of "val", 1,000 of "test_2016_flickr", in two of ``languages``
+    en, de, fr.
 
     `load_mnist` says where the files ``train.en.gz`` and so on are looked for. Raises DataError
     that says what to fetch where one is missing or damaged.

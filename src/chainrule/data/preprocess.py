@@ -123,7 +123,8 @@ class Preprocessor:
     def pieces(
         self, data: Any, targets: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[tuple[Array, Table]]:
-        """The network's inputs, float32 (some rows, width), piece by piece, each with its columns;
+        """The network's inputs, float32 (some rows, width), piece by piece, each with its columns.
+
         ``targets``, ``keep``: these too. Columns may be in any order. Sets `notes` at the end.
 
         Raises DataError naming missing columns, and columns that hold words where numbers were.
@@ -228,8 +229,10 @@ class Preprocessor:
         return self.standardised(raw)
 
     def standardised(self, raw: Array) -> Array:
-        """float32 (rows, targets): numbers in standard deviations from the target's mean (with the
-        link "log1p", of log(1 + y); with "log", as they are)."""
+        """float32 (rows, targets): in standard deviations from the target's mean.
+
+        With the link "log1p", of log(1 + y); with "log", as they are.
+        """
         if self.link == "log":
             return np.asarray(raw, np.float32)
         raw = np.log1p(raw) if self.link == "log1p" else raw

@@ -34,8 +34,9 @@ def open_table(
     text: str | Iterable[str] = (),
     dates: str | Iterable[str] | Mapping[str, str] = (),
 ) -> Understood:
-    """A file by its ending: .csv, .tsv, .txt, .data (each also with .gz), .parquet, .npz, .xlsx; or
-    "-": a table from standard input.
+    """A file by its ending, or "-": a table from standard input.
+
+    .csv, .tsv, .txt, .data (each also with .gz), .parquet, .npz, .xlsx.
 
     Columns of which most cells are numbers are numbers, also as people write them (``1.234,50 €``,
     ``$1,200``, ``12%``), and those of dates are dates; cells that are neither are missing, and a

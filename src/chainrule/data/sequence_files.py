@@ -22,8 +22,9 @@ def load_sequences(
     classes: Sequence[str] | None = None,
     labels: bool = True,
 ) -> Sequences:
-    """Sequences (T, channels) with a class or a value each: a ``.ts`` file (see `read_ts`, also
-    with gzip), or an NPZ file.
+    """Sequences (T, channels) with a class or a value each, of a file.
+
+    A ``.ts`` file (see `read_ts`, also with gzip), or an NPZ file.
 
     In an NPZ file ``x`` is (N, T) or (N, T, channels), ``lengths`` (N,) says how many steps of each
     are no padding (all, if there are none), and ``y`` (N,) are classes (words or whole numbers) or
@@ -66,8 +67,11 @@ def load_sequences(
 
 
 def sequences_of(x: Any, lengths: Any = None, name: str = "x") -> list[Array]:
-    """A list of arrays (T, channels) float32, of one array (N, T) or (N, T, channels) or of a list
-    of arrays (T,) or (T, channels). Raises DataError for anything else."""
+    """A list of arrays (T, channels) float32, of arrays of sequences.
+
+    Of one array (N, T) or (N, T, channels), or a list of arrays (T,) or (T, channels). Raises
+    DataError for anything else.
+    """
     if isinstance(x, list | tuple):
         rows = [np.asarray(row) for row in x]
     else:

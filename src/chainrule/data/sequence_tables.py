@@ -30,8 +30,10 @@ def sequences_of_table(
     target: str | None = None,
     target_of: str = "sequence",
 ) -> Sequences:
-    """The sequences in a long table, whose rows are steps: all rows of one value in the column
-    ``sequence`` are one, in the order in which these values come.
+    """The sequences in a long table, whose rows are steps.
+
+    All rows of one value in the column ``sequence`` are one, in the order in which these values
+    come.
 
     ``table``: a path, a DataFrame, a dict of columns (see `source_of`). ``order``: a column of
     numbers or dates by which steps are sorted; without one they stay in the order of the rows.

@@ -15,12 +15,16 @@ from .corpus import text_of
 from .unpacking import unpacked
 
 LIMIT = 1 << 31
+"""Bytes that a file may be unpacked to."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences (T, channels) float32, their labels (numbers into ``classes``, or values to be
-    predicted where there are none; a list if each step has one), and the name of the problem."""
+    """Sequences (T, channels) float32, their labels, and the name of the problem.
+
+    Labels are numbers into ``classes``, or values to be predicted where there are none; a list if
+    each step has one.
+    """
 
     x: list[Array]
     y: Any

@@ -91,8 +91,11 @@ class FrameSource(Source):
     """A DataFrame of any kind, or a polars LazyFrame (such as a Parquet file not yet read)."""
 
     def __init__(self, frame: Any, name: str, quick_slices: bool = False) -> None:
-        """``frame``: of narwhals; ``quick_slices``: a slice of the LazyFrame costs little more than
-        its rows (a file), so that no more than a slice need be held."""
+        """``frame``: of narwhals.
+
+        ``quick_slices``: a slice of the LazyFrame costs little more than its rows (a file), so that
+        no more than a slice need be held.
+        """
         self._frame, self.name, self._quick_slices = frame, name, quick_slices
         self.columns = list(frame.collect_schema().names())
         check_columns(name, self.columns)

@@ -198,8 +198,9 @@ def _take(array: Any, rows: Array) -> Any:
 
 
 class KFold:
-    """``n_splits`` splits in which each row is for testing once: ``for train, test in
-    KFold(5).split(x):`` gives sorted row numbers.
+    """``n_splits`` splits in which each row is for testing once.
+
+    ``for train, test in KFold(5).split(x):`` gives sorted row numbers.
 
     The folds are pieces of the rows in their order, or of a random one if ``shuffle``. With
     ``stratify`` each has equal shares of the classes ``y``, with ``groups`` a group is in one fold.
@@ -261,8 +262,10 @@ class KFold:
 
 
 class TimeSeriesSplit:
-    """``n_splits`` splits of rows in the order of time: each tests with the ``test_size`` rows that
-    follow the training rows, ``gap`` rows left out between.
+    """``n_splits`` splits of rows in the order of time.
+
+    Each tests with the ``test_size`` rows that follow the training rows, ``gap`` rows left out
+    between.
 
     ``max_train_size``: how many rows before are used at most.
 

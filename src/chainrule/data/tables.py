@@ -27,8 +27,9 @@ _AT_ONCE = 1 << 26
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length by name: float64 with NaN where missing, datetime64[us] with NaT, or
-    objects (str) with None.
+    """Columns of equal length by name.
+
+    float64 with NaN where missing, datetime64[us] with NaT, or objects (str) with None.
 
     >>> from chainrule.data import table_of
     >>> t = table_of({"size": [1.5, None], "colour": ["red", "blue"]})
@@ -145,8 +146,7 @@ def no_column(source: Any, name: str, what: str = "no column") -> DataError:
 
 
 def refuse_merged(source: str, name: str, numbers: Array) -> None:
-    """Raise DataError for numbers that are to be categories and so large that float64 may have
-    made two of them one."""
+    """Raise DataError for categories that are numbers too large for float64 to tell apart."""
     large = numbers[np.abs(numbers) >= 2.0**53]
     if len(large):
         raise DataError(
@@ -237,8 +237,10 @@ def table_of_columns(data: Mapping[Any, Any], source: str, first_row: int = 0) -
 def table_of_frame(
     frame: Any, source: str, first_row: int = 0, objects: Collection[str] = ()
 ) -> Table:
-    """A Table of a narwhals DataFrame; the kind of a column follows from its type alone, or it is
-    one of ``objects`` that are numbers."""
+    """A Table of a narwhals DataFrame; the kind of a column follows from its type alone.
+
+    Or it is one of ``objects`` that are numbers.
+    """
     nw = extra("narwhals", "reading a DataFrame")
     found: dict[str, Array] = {}
     for name, column in zip(frame.columns, frame.iter_columns(), strict=True):
@@ -274,8 +276,7 @@ def table_of_frame(
 
 
 def number_objects(frame: Any) -> list[str]:
-    """The columns of Python objects of which all (that are there) are numbers: ``Decimal``,
-    integers beside None."""
+    """The columns of Python objects that are all numbers: ``Decimal``, integers beside None."""
     nw, found = extra("narwhals", "reading a DataFrame"), []
     for name, dtype in frame.schema.items():
         if dtype == nw.Object:

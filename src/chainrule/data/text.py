@@ -56,8 +56,10 @@ class _Block:
 
 
 class TextSource(Source):
-    """A CSV, TSV or other text file; a column is numbers if all its values are, words otherwise
-    (as they are written, without blanks at their ends; an empty one is missing)."""
+    """A CSV, TSV or other text file; a column is numbers if all its values are, else words.
+
+    Words are as they are written, without blanks at their ends; an empty one is missing.
+    """
 
     from_text = True
 
@@ -200,8 +202,10 @@ class TextSource(Source):
     def _columns(
         self, frame: Any, names: Sequence[str], expression: Callable[[Any], Any]
     ) -> list[Any]:
-        """An expression of each column. Many columns are one long one meanwhile: polars takes
-        about a millisecond for each expression, however few the rows."""
+        """An expression of each column; of many columns one long column meanwhile.
+
+        polars takes about a millisecond for each expression, however few the rows.
+        """
         pl = self._polars
         held = dict(zip(frame.columns, frame.get_columns(), strict=True))
         chosen = [held[self._inner[n]] for n in names]

@@ -43,6 +43,7 @@ MOSTLY = 0.75
 _LEARNT = 2000
 """After so many cells, only ways of writing that are near the best are looked at further."""
 _SHOWN = 4
+"""So many different words of a column that is no number are remembered, to be named."""
 _ASKED = tuple(range(len(KINDS)))
 _THOUSANDS = (
     "numbers have three digits behind the point, or no point: read as decimals; if the point is "

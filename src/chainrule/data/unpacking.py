@@ -14,8 +14,10 @@ GZIP = b"\x1f\x8b"
 
 
 def unpacked(path: Path, limit: int, data: bytes | None = None) -> bytes:
-    """The bytes of a file, unpacked if it is a gzip file. Raises DataError for more than
-    ``limit``, and for a damaged file."""
+    """The bytes of a file, unpacked if it is a gzip file.
+
+    Raises DataError for more than ``limit``, and for a damaged file.
+    """
     if data is None:
         if not path.exists():
             raise DataError(f"{path}: no such file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -85,6 +86,18 @@ CONSTRAINTS: dict[str, Constraint] = {
         "an integer ≥ 1, or infinity",
     ),
 }
+
+
+def _drawn_seed(state: Any) -> int:
+    """The first number that a ``random_state`` draws."""
+    if isinstance(state, int | np.integer):
+        return _seed_of(int(state))
+    return int(check_random_state(state).randint(np.iinfo(np.int32).max))
+
+
+@functools.lru_cache(256)
+def _seed_of(state: int) -> int:
+    return int(check_random_state(state).randint(np.iinfo(np.int32).max))
 
 
 class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
@@ -210,8 +223,7 @@ class Backprop(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         target = target if target.dtype.kind == "i" else target.astype(x.dtype)
         loss, units = self._objective()
         if first or not incremental:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            self._seed = int(seed)
+            self._seed = _drawn_seed(self.random_state)
         network = self._spec(x.shape[1], width)
         if not first and network != self._network:
             raise OptionError(

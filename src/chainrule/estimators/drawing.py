@@ -17,6 +17,7 @@ from ..train import History
 POINTS = 3000
 """More rows are not drawn as points."""
 BARS = 15
+"""Columns whose importance is drawn."""
 CLASSES = 20
 """No larger confusion matrix is drawn; the other classes stand together."""
 
@@ -30,8 +31,10 @@ def draw(
     history: History | None = None,
     rows: str = "rows",
 ) -> Path:
-    """Panels in one file: the learning curve (of a ``history``), true against predicted, and the
-    permutation importances; ``rows``: which ones they are of. Needs matplotlib."""
+    """Panels in one file: learning curve, true against predicted, permutation importances.
+
+    ``history``: of the learning curve; ``rows``: which ones the others are of. Needs matplotlib.
+    """
     panels: list[Any] = []
     if history is not None and len(history):
         panels.append(lambda axes: _curve(axes, p, history))
@@ -56,8 +59,7 @@ def draw(
 
 
 def learning_curve(p: Preprocessor, history: History) -> tuple[str, dict[str, Array]]:
-    """What is drawn over the epochs: RMSE in the target's unit where the loss is a squared error of
-    it, else the loss."""
+    """What is drawn over the epochs: RMSE in the target's unit, or the loss that is no square."""
     names = {"loss": "training", "val_loss": "validation"}
     lines = {label: history.numpy(name) for name, label in names.items() if name in history}
     if p.classes or p.link or len(set(p.target_std)) > 1:

@@ -15,6 +15,7 @@ TELLING, ALL_BUT = 0.93, 0.99
 EXACT, NEAR_ONE = 0.9999, 0.01
 """Two that explain so much, added or subtracted with factors so near to 1, are noted."""
 _ROWS, _BINS, _EACH, _COLUMNS = 20_000, 32, 10, 40
+"""Rows looked at, bins of a number, rows that a bin needs, columns that are paired."""
 
 
 def giveaways(p: Preprocessor, x: Array, y: Array) -> list[str]:

@@ -1,5 +1,4 @@
-"""The figure of a model of images: how it learned, what it confuses, what its first layer looks
-for, and images it takes for others."""
+"""The figure of a model of images: learning, confusions, filters, and images taken for others."""
 
 from __future__ import annotations
 
@@ -18,13 +17,16 @@ from ..train import History
 from .drawing import confusion_matrix, loss_curve
 
 FILTERS, WRONG = 64, 30
+"""Pictures of a panel, at most."""
 
 
 def draw(
     path: str | Path, net: nn.Module, found: ImageFolder, said: Array, history: History, rows: str
 ) -> Path:
-    """Panels in one file; ``said``: the number of the class that was answered for each image;
-    ``rows``: what to call them."""
+    """Panels in one file.
+
+    ``said``: the number of the class that was answered for each image; ``rows``: what to call them.
+    """
     panels: list[Any] = []
     if len(history):
         panels.append(lambda axes: loss_curve(axes, history, "cross entropy"))

@@ -141,8 +141,10 @@ class ImageModel(NetModel):
         checkpoint: Any = None,
         **options: Any,
     ) -> Self:
-        """Train on images: a path (see `data.load_images`), or an array (N, height, width), (N,
-        channels, height, width) or channels last, of pixels from 0 to 255, and their ``labels``.
+        """Train on images.
+
+        A path (see `data.load_images`), or an array (N, height, width), (N, channels, height,
+        width) or channels last, of pixels from 0 to 255, and their ``labels``.
 
         The other options, with their defaults, are those of `ImageOptions`. A share ``validation``
         of the images is held out, stratified by class; training stops when their loss has not
@@ -161,13 +163,7 @@ class ImageModel(NetModel):
         with seeded(chosen.seed):
             pixels = pixels_of(chosen.model, *_moments(x))
             model._make(chosen.dropout, pixels)
-            trainer = Trainer(
-                model.net,
-                loss=CrossEntropyLoss(),
-                optimizer=chosen.make_optimizer(model.net),
-                metrics=["accuracy"],
-                seed=chosen.seed,
-            )
+            trainer = model._trainer(chosen)
             augment = augmentations(chosen.augment, len(found.classes))
             chosen = replace(chosen, batch_size=min(chosen.batch_size, len(x)))
             batches = Batches(x, y, chosen.batch_size, augment=augment)
@@ -193,6 +189,16 @@ class ImageModel(NetModel):
         self.net = net_of(self.name, self.shape, len(self.classes), dropout, pixels)
         self._scores = Answers(self.net)
 
+    def _trainer(self, options: ImageOptions) -> Trainer:
+        adam = options.make_optimizer(self.net)
+        return Trainer(self.net, CrossEntropyLoss(), adam, metrics=["accuracy"], seed=options.seed)
+
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training, and a batch of black images, which nothing augments."""
+        options = ImageOptions.described_in(self.training)
+        n = options.batch_size
+        return self._trainer(options), np.zeros((n, *self.shape), np.uint8), np.zeros(n, np.int64)
+
     def __repr__(self) -> str:
         name, value = next(iter(self.metrics.items()), ("no measure", float("nan")))
         return (
@@ -202,8 +208,10 @@ class ImageModel(NetModel):
 
     # -- using -------------------------------------------------------------------------------------
     def read(self, data: Data) -> tuple[Array, tuple[str, ...]]:
-        """Images as the model takes them, uint8, and their names: paths of pictures, folders and
-        files of arrays, or an array."""
+        """Images as the model takes them, uint8, and their names.
+
+        Of paths of pictures, folders and files of arrays, or of an array.
+        """
         paths: Any = [data] if isinstance(data, str | Path) else data
         if all(isinstance(p, str | Path) for p in paths):
             mode = "L" if self.shape[0] == 1 else "RGB"
@@ -221,8 +229,10 @@ class ImageModel(NetModel):
         return softmax(self._scores(self.read(data)[0]).astype(np.float64))
 
     def evaluate(self, data: Data, labels: Any = None) -> dict[str, float]:
-        """Accuracy, log loss and F1 of images with their classes: a path (of two parts, the one
-        for tests), or arrays. They are what `draw` shows then."""
+        """Accuracy, log loss and F1 of images with their classes.
+
+        A path (of two parts, the one for tests), or arrays. They are what `draw` shows then.
+        """
         mode = "L" if self.shape[0] == 1 else "RGB"
         path = isinstance(data, str | Path)
         arrays = path and Path(str(data)).suffix in (".npz", ".bin", ".gz", ".idx")
@@ -234,9 +244,12 @@ class ImageModel(NetModel):
         return class_scores(found.y, z)
 
     def draw(self, path: str | Path) -> Path:
-        """Draw into a file what people look at: the course of the training, the confusion matrix,
-        the filters of the first layer, and images that are taken for others, of the validation
-        images or those of the last `evaluate`. Needs matplotlib."""
+        """Draw into a file what people look at.
+
+        The course of the training, the confusion matrix, the filters of the first layer, and images
+        that are taken for others, of the validation images or those of the last `evaluate`. Needs
+        matplotlib.
+        """
         if self._last is None:
             raise OptionError("draw: a model that was loaded needs images: call evaluate first")
         found, z, rows = self._last

@@ -24,8 +24,11 @@ TIMES = 3
 def importances(
     p: Preprocessor, spec: Spec, weights: Mapping[str, Array], x: Array, y: Array
 ) -> dict[str, float]:
-    """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if its inputs
-    ``x`` (rows, width) are those of other rows; ``y``: class numbers or numbers of the target."""
+    """By column, the largest first: what shuffling it costs.
+
+    That is what the accuracy falls by, or the RMSE rises by, if its inputs ``x`` (rows, width) are
+    those of other rows; ``y``: class numbers or numbers of the target.
+    """
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(len(x))[:ROWS])
     x, y = np.array(x[chosen]), y[chosen]

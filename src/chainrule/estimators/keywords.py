@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from ..habits import HYPERPARAMETERS
+
 
 @dataclass(frozen=True)
 class Keywords:
@@ -19,8 +21,16 @@ class Keywords:
         for name in options:
             if name not in known:
                 close = difflib.get_close_matches(name, known, 1)
-                more = (
-                    f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
-                )
-                raise TypeError(f"{who} has no option {name!r}{more}")
+                if HYPERPARAMETERS.get(name) in known:
+                    more = f"write {HYPERPARAMETERS[name]}="
+                elif close:
+                    more = f"did you mean {close[0]!r}?"
+                else:
+                    more = f"there are {', '.join(known)}"
+                raise TypeError(f"{who} has no option {name!r}; {more}")
         return cls(**options)
+
+    @classmethod
+    def described_in(cls, held: Mapping[str, Any]) -> Self:
+        """From a description that has them among others."""
+        return cls(**{f.name: held[f.name] for f in fields(cls) if f.name in held})

@@ -30,8 +30,11 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class LearningOptions(Keywords):
-    """How to train: ``validation``, the share of the examples by which the epoch is chosen;
-    ``patience``: epochs without progress before it stops (None: never; the last is kept)."""
+    """How to train.
+
+    ``validation``, the share of the examples by which the epoch is chosen; ``patience``: epochs
+    without progress before it stops (None: never; the last is kept).
+    """
 
     validation: float = 0.1
     patience: int | None = 5

@@ -35,6 +35,7 @@ DAMAGE = (
 )
 """What a description that is damaged can raise."""
 VERSION = 1
+"""Of the format; files of another one are refused."""
 
 
 def write_model(
@@ -74,8 +75,11 @@ def kind_of(path: str | Path) -> str:
 
 
 def read_model(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The description and the weights in a file. Raises CheckpointError with the reason for what
-    is damaged, of another kind, or of a version that is not read here."""
+    """The description and the weights in a file.
+
+    Raises CheckpointError with the reason for what is damaged, of another kind, or of a version
+    that is not read here.
+    """
     path, found = Path(path), kind_of(path)
     if found != kind:
         raise CheckpointError(

@@ -1,5 +1,4 @@
-"""What happens between the epochs of an estimator's fit: when to stop, the learning rate, and the
-callbacks of scikit-learn's protocol."""
+"""Between the epochs of an estimator's fit: when to stop, rates, and scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ SMALLEST_RATE = 1e-6
 
 
 class Monitor(EarlyStopping):
-    """Stops by scikit-learn's rule: after more than ``patience`` epochs in a row in which the score
-    was below best + ``tol``. Larger scores are better; the best may creep up by less than ``tol``.
+    """Stops by scikit-learn's rule.
+
+    That is after more than ``patience`` epochs in a row in which the score was below best +
+    ``tol``. Larger scores are better; the best may creep up by less than ``tol``.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from .. import nn
 from ..core.node import Array
 from ..errors import CheckpointError, DataError, OptionError
 from ..tensor.value import array_of
-from ..train import History
+from ..train import History, Trainer
 from .learning import LearningOptions, seeded
 from .model_file import (
     DAMAGE,
@@ -59,6 +59,10 @@ class NetModel(ABC):
     @abstractmethod
     def evaluate(self, data: Any) -> dict[str, float]:
         """Measures of data whose answers are known."""
+
+    @abstractmethod
+    def example_step(self) -> tuple[Trainer, Any, Any]:
+        """A Trainer as in the training of this model, and one batch of made-up rows, x and y."""
 
     @abstractmethod
     def draw(self, path: str | Path) -> Path:
@@ -131,8 +135,10 @@ def _take(net: nn.Module, weights: Mapping[str, Array]) -> None:
 
 
 def check_shapes(weights: Mapping[str, Array], **expected: tuple[int, ...]) -> None:
-    """Raise DataError unless the weights named (``__`` for a dot) have these shapes: before a net
-    of the sizes that a file gives is made, these must be those of what the file holds."""
+    """Raise DataError unless the weights named (``__`` for a dot) have these shapes.
+
+    Before a net of the sizes that a file gives is made, these must be those of what the file holds.
+    """
     for name, shape in expected.items():
         key = name.replace("__", ".")
         found = weights[key].shape if key in weights else "missing"

@@ -51,6 +51,7 @@ LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson")
 MAX_SIZE = 1 << 20
 """No layer is wider: a number beyond this is a slip or a damaged file."""
 _PREDICTION_ROWS = 4096
+"""Rows at a time: the layers' outputs stay small, whatever the table."""
 
 
 def check_sizes(name: str, sizes: Iterable[Any]) -> None:
@@ -255,8 +256,10 @@ class Training:
 
 
 def outputs(spec: Spec, weights: Mapping[str, Array], x: Array) -> Array:
-    """float64 (rows, outputs): what the net computes, in double precision, so that a row's result
-    does not depend on the rows beside it."""
+    """float64 (rows, outputs): what the net computes, in double precision.
+
+    So a row's result does not depend on the rows beside it.
+    """
     layers = [
         (weights[f"layers.{i}.weight"].T.astype(np.float64), weights[f"layers.{i}.bias"])
         for i in range(len(spec.hidden) + 1)

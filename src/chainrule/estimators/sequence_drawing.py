@@ -1,5 +1,4 @@
-"""The figure of a model of sequences: how it learned, its answers beside the truth, and the
-sequences with the worst ones."""
+"""The figure of a model of sequences: learning, answers beside the truth, the worst answers."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from ..train import History
 from .drawing import confusion_matrix, loss_curve, scatter
 
 SHOWN = 6
+"""The worst answers, that many."""
 
 
 def draw(path: str | Path, found: Sequences, said: Array, rows: str, history: History) -> Path:

@@ -34,13 +34,18 @@ from .network import softmax
 from .sequence_drawing import draw
 from .sequence_nets import LAYERS, Standardized, net_of
 
+EXAMPLE = 128
+"""The length of made-up sequences: a model is of sequences of any length."""
 Data = str | Path | Array | Sequence[Any]
 
 
 @dataclass(frozen=True)
 class SequenceOptions(LearningOptions):
-    """What net to train on sequences, and how: ``model`` "gru", "lstm" or "conv", in ``layers``
-    (None: 1, of convolutions 3) of ``width`` units."""
+    """What net to train on sequences, and how.
+
+    ``model`` "gru", "lstm" or "conv", in ``layers`` (None: 1, of convolutions 3) of ``width``
+    units.
+    """
 
     validation: float = 0.2
     patience: int | None = 25
@@ -100,9 +105,11 @@ class SequenceModel(NetModel):
         checkpoint: Any = None,
         **options: Any,
     ) -> Self:
-        """Train on sequences: a path (see `data.load_sequences`), or a list of arrays (T,) or (T,
-        channels), or one array (N, T) or (N, T, channels), and their ``labels``: words or whole
-        numbers (classes), or floats (values).
+        """Train on sequences.
+
+        A path (see `data.load_sequences`), or a list of arrays (T,) or (T, channels), or one array
+        (N, T) or (N, T, channels), and their ``labels``: words or whole numbers (classes), or
+        floats (values).
 
         The other options, with their defaults, are those of `SequenceOptions`. Channels are
         standardized; a value that is missing (NaN) becomes the mean of its channel. ``validation``,
@@ -131,14 +138,7 @@ class SequenceModel(NetModel):
         model = cls(shape, found.classes)
         with seeded(chosen.seed):
             model._make(*(np.array(v, np.float32) for v in _moments(train.x)))
-            trainer = Trainer(
-                model.net,
-                CrossEntropyLoss() if found.classes else MSELoss(),
-                chosen.make_optimizer(model.net),
-                metrics=["accuracy"] if found.classes else ["mae"],
-                seed=chosen.seed,
-                clip_norm=1.0,
-            )
+            trainer = model._trainer(chosen)
             interrupted = learn(
                 trainer, chosen, (model._padded(train.x, longest), model._targets(train.y)),
                 (model._padded(asked.x, longest), model._targets(asked.y)),
@@ -160,6 +160,22 @@ class SequenceModel(NetModel):
         sizes = (s["channels"], outputs, s["width"], s["layers"], s["dropout"])
         self.net = Standardized(net_of(s["model"], *sizes), mean, std)
         self._outputs = Answers(self.net)
+
+    def _trainer(self, options: SequenceOptions) -> Trainer:
+        return Trainer(
+            self.net,
+            CrossEntropyLoss() if self.classes else MSELoss(),
+            options.make_optimizer(self.net),
+            metrics=["accuracy"] if self.classes else ["mae"],
+            seed=options.seed,
+            clip_norm=1.0,
+        )
+
+    def example_step(self) -> tuple[Trainer, dict[str, Array], Array]:
+        """A Trainer as in the training, and a batch of sequences of 0, `EXAMPLE` steps long."""
+        options = SequenceOptions.described_in(self.training)
+        x = [np.zeros((EXAMPLE, self.shape["channels"]), np.float32)] * options.batch_size
+        return self._trainer(options), self._padded(x), self._targets(np.zeros(len(x), np.int64))
 
     def __repr__(self) -> str:
         name, value = next(iter(self.metrics.items()), ("no measure", float("nan")))
@@ -183,13 +199,17 @@ class SequenceModel(NetModel):
         return np.asarray(self._said(self._read(data)))
 
     def evaluate(self, data: Data, labels: Any = None) -> dict[str, float]:
-        """Accuracy, log loss and F1, or RMSE, MAE and R², of sequences with their labels: a path
-        (of two parts, the one for tests), or sequences. They are what `draw` shows then."""
+        """Accuracy, log loss and F1, or RMSE, MAE and R², of sequences with their labels.
+
+        A path (of two parts, the one for tests), or sequences. They are what `draw` shows then.
+        """
         return self._measured(_given(data, labels, self.classes))
 
     def draw(self, path: str | Path) -> Path:
-        """Draw into a file the course of the training, answers beside the truth, and the worst
-        answers of the validation sequences or those of the last `evaluate`. Needs matplotlib."""
+        """Draw into a file the course of the training, answers beside the truth, and the worst.
+
+        Of the validation sequences or those of the last `evaluate`. Needs matplotlib.
+        """
         if self._last is None:
             raise OptionError("draw: a model that was loaded needs sequences: call evaluate first")
         return draw(path, *self._last, self.history)

@@ -34,8 +34,10 @@ class Recurrent(nn.Module):
 
 
 class Convolutional(nn.Module):
-    """Convolutions over 7, 5 and 3 steps, then the mean and the largest of each map over time
-    (without the normalization of Wang, Yan & Oates, 2017, which would mix what is padding)."""
+    """Convolutions over 7, 5 and 3 steps, then mean and largest of each map over time.
+
+    Without the normalization of Wang, Yan & Oates (2017), which would mix what is padding.
+    """
 
     def __init__(
         self, channels: int, outputs: int, width: int, layers: int, dropout: float

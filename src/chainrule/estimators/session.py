@@ -151,8 +151,7 @@ class Session:
         callbacks: Any = None,
         checkpoint: Any = None,
     ) -> History:
-        """Train on rows ``x``, targets ``y`` and, where given, one weight per row; the history of
-        this call."""
+        """Train on ``x``, ``y`` and, where given, a weight per row; this call's history."""
         t = self.training
         with shared_cores():
             return self.trainer.fit(

@@ -148,8 +148,7 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         with self._as_it_was(), self._task(as_given(X, y, sample_weight)) as given:
             first = not (self.warm_start and self.__sklearn_is_fitted__())
             x, y = self._checked(X, y, first)
-            kind = type_of_target(y)
-            classes = _classes_of(kind, y)
+            kind, classes = _classes_of(y)
             if not first and not _equal(classes, self.classes_):
                 raise DataError(
                     "warm_start can only be used where y has the same classes as in the last fit: "
@@ -199,7 +198,8 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         x, y = validate_data(
             self, x, y, reset=first, dtype=FLOATS, multi_output=True, y_numeric=False
         )
-        check_classification_targets(y)
+        if not _clearly_classes(y):
+            check_classification_targets(y)
         return x, _column(y)
 
     def _check_known(self, y: Array) -> None:
@@ -284,8 +284,10 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         return np.split(z, np.cumsum([len(c) for c in self.classes_])[:-1], axis=1)
 
     def decision_function(self, X: Any) -> Any:
-        """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels); a
-        list for several targets."""
+        """The logits: (rows,) of the second of two classes, (rows, classes) or (rows, labels).
+
+        A list for several targets.
+        """
         z = self._outputs(X)
         if self._kind == MULTIOUTPUT:
             return self._groups(z)
@@ -294,8 +296,10 @@ class BackpropClassifier(ClassifierMixin, Backprop):  # type: ignore[misc]
         return z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
 
     def predict_proba(self, X: Any) -> Any:
-        """(rows, classes): the probability of each class; or (rows, labels) of each label; for
-        several targets a list of the first."""
+        """(rows, classes): the probability of each class; or (rows, labels) of each label.
+
+        For several targets a list of the first.
+        """
         z = self._outputs(X)
         if self._kind == MULTIOUTPUT:
             return [softmax(g) for g in self._groups(z)]
@@ -500,11 +504,22 @@ def _column(y: Any) -> Array:
     return np.asarray(column_or_1d(y, warn=True)) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
-def _classes_of(kind: str, y: Array) -> Any:
-    """The classes of y, sorted; of several targets a list; of labels their numbers."""
-    if kind == MULTIOUTPUT:
-        return [np.unique(column) for column in y.T]
-    return np.arange(y.shape[1]) if kind == MULTILABEL else np.unique(y)
+def _clearly_classes(y: Array) -> bool:
+    """Whether scikit-learn's longer look at targets would find nothing to say: integers, of which
+    each stands for two rows or more."""
+    integers = y.ndim == 1 and y.dtype.kind in "biu"
+    return integers and 2 * len(np.unique(y)) <= len(y)
+
+
+def _classes_of(y: Array) -> tuple[str, Any]:
+    """The kind of checked targets, and their classes, sorted; of several targets a list; of labels
+    their numbers."""
+    if y.ndim == 1:
+        classes = np.unique(y)
+        return BINARY if len(classes) <= 2 else MULTICLASS, classes
+    if type_of_target(y) == MULTIOUTPUT:
+        return MULTIOUTPUT, [np.unique(column) for column in y.T]
+    return MULTILABEL, np.arange(y.shape[1])
 
 
 def _declared(y: Array, classes: Any) -> tuple[str, Any]:

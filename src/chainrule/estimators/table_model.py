@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..core.node import Array
 from ..data import Preprocessor, source_of
 from ..data.tables import Table
 from ..errors import CheckpointError, DataError, OptionError
-from ..train import History
+from ..train import History, Trainer
 from .as_estimator import Labels, estimator_tags, joined
 from .drawing import draw
 from .importance import ROWS, importances
@@ -27,9 +28,9 @@ from .model_file import (
     read_model,
     write_model,
 )
-from .network import Spec, outputs
+from .network import Spec, Training, outputs
 from .said import shown
-from .session import warn_interrupted
+from .session import Session, warn_interrupted
 from .table_fit import Trained, train_table
 from .table_options import DEFAULTS, TableOptions
 
@@ -156,6 +157,16 @@ class TableModel:
             f"{name} {value:.4g})"
         )
 
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training of this model, and one batch of made-up rows, x and y."""
+        training = Training(**{f.name: self.training[f.name] for f in fields(Training)})
+        rows, spec = training.batch_size, self.spec
+        labels = spec.loss == "cross_entropy"
+        y = np.zeros(rows, np.int64) if labels else np.zeros((rows, spec.outputs), np.float32)
+        trainer = Session(spec, self.weights, training).trainer
+        trainer.metrics = ["accuracy" if labels else "mae"]
+        return trainer, np.zeros((rows, spec.inputs), np.float32), y
+
     # -- as an estimator of scikit-learn -----------------------------------------------------------
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options given, and the defaults of the others."""
@@ -197,8 +208,10 @@ class TableModel:
     def predictions(
         self, data: Any, proba: bool = False, keep: Sequence[str] = ()
     ) -> Iterator[dict[str, Array]]:
-        """`predict`, piece by piece, for tables larger than memory; first the columns of the table
-        in ``keep``. Sets `notes` at the end."""
+        """`predict`, piece by piece, for tables larger than memory.
+
+        First the columns of the table in ``keep``. Sets `notes` at the end.
+        """
         p = self.preprocessor
         if proba and p.task == "regression":
             raise OptionError("probabilities need classes; this model predicts numbers")
@@ -238,16 +251,21 @@ class TableModel:
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
     def evaluate(self, data: Any) -> dict[str, float]:
-        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R², in the target's
-        unit. Rows without a target are left out."""
+        """Accuracy, log loss, F1 (and AUC of two classes); or RMSE, MAE and R².
+
+        In the target's unit. Rows without a target are left out.
+        """
         return self._measure(data)[0]
 
     measure = evaluate
     """The same: what `evaluate` was called before."""
 
     def importances(self, data: Any) -> dict[str, float]:
-        """By column, the largest first: what the accuracy falls by, or the RMSE rises by, if the
-        values of the column are shuffled among (at most 2000) rows of a table."""
+        """By column, the largest first: what shuffling it costs.
+
+        That is what the accuracy falls by, or the RMSE rises by, if the values of the column are
+        shuffled among (at most 2000) rows of a table.
+        """
         p, x, y, rows = self.preprocessor, [], [], 0
         for part, table in p.pieces(data, targets=True):
             known = ~np.any([table.missing(n) for n in p.target_names], axis=0)
@@ -260,9 +278,10 @@ class TableModel:
         return importances(p, self.spec, self.weights, np.concatenate(x), np.concatenate(y))
 
     def draw(self, path: str | Path, data: Any = None) -> Path:
-        """Draw into a file what people look at: true against predicted (or the confusion matrix)
-        and the importances of the columns, of a table's rows; without ``data``, of a model just
-        trained, those of its test rows (validation rows, if there are none) and the learning curve.
+        """Draw true against predicted (or the confusion matrix) and importances into a file.
+
+        Of a table's rows; without ``data``, of a model just trained, those of its test rows
+        (validation rows, if there are none) and the learning curve.
 
         Needs matplotlib.
         """
@@ -278,8 +297,10 @@ class TableModel:
         return draw(path, p, last.truth, last.answers, found, self.history, rows)
 
     def answers(self, data: Any) -> tuple[Array, Array]:
-        """The target of the rows that have one, and what the model says: class numbers (rows,) and
-        probabilities (rows, classes), or numbers (rows, targets) both."""
+        """The target of the rows that have one, and what the model says.
+
+        Class numbers (rows,) and probabilities (rows, classes), or numbers (rows, targets) both.
+        """
         _, truth, said = self._measure(data)
         return truth, said
 

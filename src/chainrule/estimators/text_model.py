@@ -37,6 +37,7 @@ LEAST = 100
 MEASURED = 1 << 16
 """Tokens that are looked at after each epoch; `evaluate` looks at all."""
 LONGEST_NAME = 256
+"""A text that is longer is no path, and no system is asked about it."""
 RATES = {"gpt": 1e-3, "lstm": 4e-3}
 
 
@@ -96,8 +97,10 @@ class TextOptions(LearningOptions):
 
 
 class _Reading(Trainer):
-    """Trains on pieces of a text: rows are twice as long as what is read at once, and each time
-    another part of a row is read."""
+    """Trains on pieces of a text: each time another part of a row.
+
+    Rows are twice as long as what is read at once.
+    """
 
     def __init__(self, net: Any, length: int, **options: Any) -> None:
         super().__init__(net, **options)
@@ -154,8 +157,9 @@ class TextModel(NetModel):
         checkpoint: Any = None,
         **options: Any,
     ) -> Self:
-        """Train on a text, or on the file at a ``Path`` (also with gzip): each token is to be told
-        from those before it.
+        """Train on a text, or on the file at a ``Path`` (also with gzip).
+
+        Each token is to be told from those before it.
 
         The other options, with their defaults, are those of `TextOptions`. The last share
         ``validation`` of the text is held out and measured after each epoch; training stops when it
@@ -199,12 +203,18 @@ class TextModel(NetModel):
             loss=nn.CrossEntropyLoss(),
             optimizer=adam,
             scheduler=course,
-            schedule="step",
+            scheduler_interval="step",
             clip_norm=1.0,
             seed=options.seed,
         )
         trainer.text_model = self  # type: ignore[attr-defined]
         return trainer
+
+    def example_step(self) -> tuple[Trainer, Array, Array]:
+        """A Trainer as in the training, and a batch of rows that repeat the first token."""
+        options = TextOptions.described_in(self.training)
+        x = np.zeros((options.batch_size, 2 * options.length), np.int64)
+        return self._trainer(options, UPDATES), x, x[:, 1 : options.length + 1]
 
     def __repr__(self) -> str:
         return (
@@ -260,9 +270,10 @@ class TextModel(NetModel):
     def evaluate(
         self, text: str | bytes | Path, *, encoding: str | None = None
     ) -> dict[str, float]:
-        """How well each token is foretold: ``loss``, the mean of -ln p in nats a token;
-        ``bits_per_character`` (not of words), and the ``perplexity`` exp(loss). ``encoding``: of a
-        file; None: that of the file that was trained on.
+        """How well each token is foretold: ``loss``, the mean of -ln p in nats a token.
+
+        And ``bits_per_character`` (not of words), and the ``perplexity`` exp(loss). ``encoding``:
+        of a file; None: that of the file that was trained on.
 
         Pieces of ``length`` tokens are read, each token once; characters that were never read raise
         a DataError, unknown words are ``<unk>``. Each token is counted but the first.
@@ -392,8 +403,10 @@ def _split(corpus: TextCorpus, options: TextOptions) -> tuple[TextCorpus, TextCo
 
 
 def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
-    """Rows (N, 2 length) that cover the text evenly, N a multiple of the batch, and what follows
-    the first tokens of each (N, length)."""
+    """Rows (N, 2 length) that cover the text evenly, and what follows the first tokens of each.
+
+    The latter (N, length); N is a multiple of the batch.
+    """
     steps = max(-(-len(tokens) // (length * batch)), LEAST)
     starts = np.linspace(0, len(tokens) - 2 * length, steps * batch).astype(np.int64)
     x = tokens[starts[:, None] + np.arange(2 * length)]
@@ -401,8 +414,10 @@ def _rows(tokens: Array, length: int, batch: int) -> tuple[Array, Array]:
 
 
 def _measured_rows(tokens: Array, length: int) -> tuple[Array, Array]:
-    """The same of the text that is held out, side by side; of a long one as many as each epoch
-    measures. A text that is shorter than a row is filled up with labels that do not count."""
+    """The same of the text that is held out, side by side; of a long one as many as are measured.
+
+    A text that is shorter than a row is filled up with labels that do not count.
+    """
     count = max(min((len(tokens) - 1) // length, MEASURED // length), 1)
     last = max(len(tokens) - 1 - length, 0)
     starts = np.linspace(0, last, count).astype(np.int64)

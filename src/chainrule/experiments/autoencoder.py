@@ -139,8 +139,10 @@ def rebuilt(net: nn.Sequential, x: Array) -> Array:
 def flat(
     lab: Lab, report: Report, plan: Plan, data: Images, machines: list[nn.RBM]
 ) -> dict[str, Array]:
-    """The test images' codes of two numbers: of a net whose code layer has two units (on the same
-    machines below), and of two principal components."""
+    """The test images' codes of two numbers: of a net, and of two principal components.
+
+    The net's code layer has two units (on the same machines below).
+    """
     top = stack(plan.layers[-2], FLAT)
     below = data.x
     for machine in machines[:-1]:

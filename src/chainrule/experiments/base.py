@@ -294,8 +294,10 @@ def run_experiment(
 
 @contextmanager
 def _clock(file: Path | None) -> Iterator[list[float]]:
-    """Seconds, and those of the processor, of this block; with a file, of all runs that it was kept
-    for, also those that were cut off by Ctrl-C."""
+    """Seconds, and those of the processor, of this block.
+
+    With a file, of all runs that it was kept for, also those that were cut off by Ctrl-C.
+    """
     spent = json.loads(file.read_text()) if file is not None and file.exists() else [0.0, 0.0]
     start, worked = time.perf_counter(), time.process_time()
     try:

@@ -41,8 +41,11 @@ QUICK, FULL = Plan(500, 128, 5000), Plan(1000, 256, 20_000)
 def fates(
     lab: Lab, what: str, weights: dict[str, Array], sweeps: int
 ) -> tuple[Array, Array, Array]:
-    """The fate of 2-2-1 nets that start from ``weights`` (R, ...): numbers of `FATES`, sweeps, and
-    E, each (R,). Stuck is E > 0.1 with a gradient below 0.01: a minimum, a plateau, a saddle."""
+    """The fate of 2-2-1 nets that start from ``weights`` (R, ...).
+
+    Numbers of `FATES`, sweeps, and E, each (R,). Stuck is E > 0.1 with a gradient below 0.01: a
+    minimum, a plateau, a saddle.
+    """
     nets = Replicas(TWO_HIDDEN, INPUTS, TARGETS, seeds=len(weights["W1"]), init=1.0)
     for name, w in weights.items():
         nets.weights[name].assign(f.tensor(w))

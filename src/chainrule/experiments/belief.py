@@ -1,5 +1,7 @@
-"""A belief net: layers up and down, the memory on top that knows labels, and how it learns as a
-whole by contrastive wake-sleep ("up-down")."""
+"""A belief net: layers up and down, and the memory on top that knows labels.
+
+It learns as a whole by contrastive wake-sleep ("up-down").
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,10 @@ class BeliefNet:
 def greedy(
     lab: Lab, up: nn.Sequential, machines: Sequence[nn.RBM], units: int, epochs: int, data: Images
 ) -> BeliefNet:
-    """The belief net whose layers ``up`` were pre-trained as these machines; its memory is trained
-    here, on what they make of the images and on the labels."""
+    """The belief net whose layers ``up`` were pre-trained as these machines.
+
+    Its memory is trained here, on what they make of the images and on the labels.
+    """
     seen = remembered(up, data)
     memory = nn.RBM(seen.shape[1], units, labels=CLASSES, generator=f.Generator(10))
     epochs = lab.epochs(epochs)
@@ -58,8 +62,10 @@ def remembered(up: nn.Sequential, data: Images) -> Array:
 
 
 def persist(lab: Lab, net: BeliefNet, data: Images, epochs: int) -> None:
-    """The memory alone goes on learning, by chains that are not started anew at the data: what it
-    would come to by itself, far from all data, is unlearned too (Tieleman, 2008)."""
+    """The memory alone goes on learning, by chains that are not started anew at the data.
+
+    What it would come to by itself, far from all data, is unlearned too (Tieleman, 2008).
+    """
     old, size = net.memory, min(100, len(data.x))
     options: Any = {"labels": CLASSES, "chains": size, "generator": f.Generator(12)}
     net.memory = nn.RBM(old.visible_features, old.hidden_features, **options)
@@ -78,10 +84,13 @@ def persist(lab: Lab, net: BeliefNet, data: Images, epochs: int) -> None:
 
 
 def up_down(lab: Lab, net: BeliefNet, data: Images, epochs: int, lr: float, k: int = 3) -> None:
-    """All layers at once. On the way up from an image each layer is drawn, and the way down learns
-    to say what was below; the memory goes ``k`` steps of Gibbs sampling from there and learns by
-    contrastive divergence; on the way down from what it came to, the way up learns to say what was
-    above. The rate falls to a tenth."""
+    """All layers at once.
+
+    On the way up from an image each layer is drawn, and the way down learns to say what was below;
+    the memory goes ``k`` steps of Gibbs sampling from there and learns by contrastive divergence;
+    on the way down from what it came to, the way up learns to say what was above. The rate falls to
+    a tenth.
+    """
     ups = [layer for layer in net.up if isinstance(layer, nn.Linear)]
     downs = [layer for layer in net.down if isinstance(layer, nn.Linear)][::-1]
     size = min(100, len(data.x))
@@ -142,8 +151,11 @@ def told_apart(
 
 
 def recall(lab: Lab, net: BeliefNet, each: int) -> Array:
-    """Images of each class: its label is held on in the memory for 1,000 steps of Gibbs sampling
-    that begin at random units, then one way down; (classes, images, side²)."""
+    """Images of each class, (classes, images, side²).
+
+    Its label is held on in the memory for 1,000 steps of Gibbs sampling that begin at random units,
+    then one way down.
+    """
     labels = np.repeat(np.arange(CLASSES), each)
     noise = np.random.default_rng(0).random((len(labels), net.width)) < 0.5
     first = np.concatenate([noise, np.eye(CLASSES)[labels]], 1).astype("float32")

@@ -20,8 +20,7 @@ from .replicas import Runs
 
 
 def correlations(codes: Array) -> Array:
-    """|correlation| of each unit's incoming weights (R, 24, 6) with nationality, generation,
-    branch: (R, 3, 6)."""
+    """|correlation| of units' weights (R, 24, 6) with nation, generation, branch: (R, 3, 6)."""
     labels = np.stack([NATIONALITY, GENERATION, BRANCH]).astype(float)
     labels = (labels - labels.mean(1, keepdims=True)) / labels.std(1, keepdims=True)
     codes = (codes - codes.mean(1, keepdims=True)) / codes.std(1, keepdims=True)

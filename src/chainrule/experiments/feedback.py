@@ -21,8 +21,10 @@ MEASURED = 300  # rows on which angles are measured
 
 @custom_vjp
 def joined(x: Tensor, weight: Tensor, back: Tensor) -> Tensor:
-    """x Wᵀ for x (N, n), W (m, n); the error comes down through ``back`` (m, n), whatever that
-    is: x̄ = g B,  W̄ = gᵀ x. Back-propagation is B = W."""
+    """x Wᵀ for x (N, n), W (m, n); the error comes down through ``back`` (m, n).
+
+    x̄ = g B,  W̄ = gᵀ x. Back-propagation is B = W.
+    """
     return x @ weight.T
 
 
@@ -91,8 +93,7 @@ class Net(nn.Module):
 
 
 def angles(net: Net, x: Array, y: Array) -> Array:
-    """The angle in degrees, layer by layer, between the change of the weights that the rule asks
-    for and the one that the gradient asks for."""
+    """Angles in degrees, by layer, between the rule's change of the weights and the gradient's."""
     asked = {}
     for rule in (net.rule, RULES[0]):
         own, net.rule = net.rule, rule

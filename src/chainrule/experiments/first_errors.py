@@ -71,8 +71,10 @@ def forward(
 def measured_errors(
     gains: Array, seeds: int, activation: str, norm: bool, size: float, layers: int
 ) -> Array:
-    """log₁₀ of |δ| of the first layer over |δ| of layer 1, 2, ...: (gains, layers), the median of
-    the seeds; inputs of mean square ``size``²."""
+    """log₁₀ of |δ| of the first layer over |δ| of layer 1, 2, ...: (gains, layers).
+
+    The median of the seeds; inputs of mean square ``size``².
+    """
     images, labels = digits()
     x, y = f.tensor(size * images), f.tensor(labels)
     zeros = [f.zeros((len(images), WIDE), dtype="float64") for _ in range(layers)]
@@ -94,8 +96,10 @@ def measured_errors(
 
 
 def expected_errors(gains: Array, activation: str, norm: bool, size: float, layers: int) -> Array:
-    """The same in nets of infinite width: (gains, layers). Source: Poole et al. 2016; Schoenholz
-    et al. 2017, equations 2 to 5."""
+    """The same in nets of infinite width: (gains, layers).
+
+    Source: Poole et al. 2016; Schoenholz et al. 2017, equations 2 to 5.
+    """
     z = np.linspace(-8, 8, 4000)  # fine, as φ' of large sums is a narrow peak; without 0
     p = np.exp(-(z**2) / 2)
     p = p / p.sum()

@@ -22,8 +22,11 @@ from .base import Experiment, Lab, Report, spread
 
 @dataclass(frozen=True)
 class Series:
-    """How a series is read: steps of a season, of the past that is seen and of the future that is
-    forecast, the last steps for testing, and whether its logarithm is forecast."""
+    """How a series is read.
+
+    Steps of a season, of the past that is seen and of the future that is forecast, the last steps
+    for testing, and whether its logarithm is forecast.
+    """
 
     title: str
     unit: str
@@ -47,8 +50,7 @@ Windows = tuple[Array, Array]  # x (N, seen + 2) and what follows, y (N, ahead)
 
 
 def windows_of(values: Array, series: Series, starts: Array) -> Windows:
-    """What is seen, with the place in the season as sine and cosine, and what follows from
-    ``starts`` (N,) on."""
+    """What is seen, with the season as sine and cosine, and what follows ``starts`` (N,)."""
     seen = np.stack([values[s - series.seen : s] for s in starts])
     angle = 2 * np.pi * starts / series.season
     place = np.stack([np.sin(angle), np.cos(angle)], 1)
@@ -83,8 +85,10 @@ def split(values: Array, series: Series) -> Split:
 
 
 class Forecaster(nn.Module):
-    """Changes from the last value: the past goes a straight way and through a hidden layer; x (N,
-    seen + 2) -> (N, ahead)."""
+    """Changes from the last value, by a straight way and a hidden layer.
+
+    x (N, seen + 2) -> (N, ahead).
+    """
 
     def __init__(self, series: Series) -> None:
         super().__init__()

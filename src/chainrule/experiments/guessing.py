@@ -1,5 +1,7 @@
-"""Weights that are guessed until one net is right (Hochreiter & Schmidhuber 1997, NIPS 9): what a
-task with long lags is worth as a test of learning."""
+"""Weights that are guessed until one net is right (Hochreiter & Schmidhuber 1997, NIPS 9).
+
+It says what a task with long lags is worth as a test of learning.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import numpy as np
 from ..core.node import Array
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
-from ..tensor.loops import scan
+from ..tensor.transform.loops import scan
 from .base import Lab, Report
 from .lstm1997_tasks import TESTED, Task
 from .online import Given
@@ -19,9 +21,10 @@ AT_ONCE, RANGE, LIMIT = 1024, 100.0, 200_000
 
 
 def answers(w: Any, x: Any, ends: Any) -> Any:
-    """What nets with weights w (nets, 2, 4) of two logistic units, each reading the input, both
-    units and a constant, have as their second unit at the ends of sequences x (T, N, 1): (nets,
-    N)."""
+    """What nets with weights w (nets, 2, 4) have as their second unit at the ends: (nets, N).
+
+    Of two logistic units each reads the input, both units and a constant; sequences x (T, N, 1).
+    """
 
     def step(y: Any, now: Any) -> Any:
         given, end = now
@@ -38,8 +41,10 @@ def answers(w: Any, x: Any, ends: Any) -> Any:
 
 
 def guess(task: Task, seed: int, limit: int, run: Any) -> tuple[int, float]:
-    """How many guesses until all of 100 sequences are within 0.1 (0: not within ``limit``), and how
-    many per cent of others are then wrong."""
+    """How many guesses until all of 100 sequences are within 0.1, and per cent of others wrong.
+
+    0: not within ``limit``.
+    """
     rng = np.random.default_rng(seed)
     learned, tested = task.of_seed(100, seed, 0), task.test()
     for tries in range(0, limit, AT_ONCE):

@@ -54,8 +54,10 @@ def mnist() -> Images:
 
 
 def cifar() -> Images:
-    """The subset of CIFAR-10, rows of 3 · 32² numbers of mean about 0 and variance about 1; raises
-    DataError that says where to get it."""
+    """The subset of CIFAR-10, rows of 3 · 32² numbers of mean about 0 and variance about 1.
+
+    Raises DataError that says where to get it.
+    """
     (x, y), (x_test, y_test) = load_cifar10(subset=True)
     scaled = [
         (a.reshape(len(a), -1) / np.float32(255) - np.float32(0.47)) / np.float32(0.25)
@@ -73,8 +75,11 @@ def stack(*sizes: int, unit: type[nn.Module] = nn.Sigmoid, last: bool = False) -
 
 
 def start(net: nn.Module, how: str, generator: Any = None) -> nn.Module:
-    """Initial weights, biases 0: "small", of deviation 1/√fan-in; "glorot", uniform, 4 times as
-    wide for logistic units as for tanh (Glorot & Bengio 2010); "he", for ReLU (He et al. 2015)."""
+    """Initial weights, biases 0.
+
+    "small", of deviation 1/√fan-in; "glorot", uniform, 4 times as wide for logistic units as for
+    tanh (Glorot & Bengio 2010); "he", for ReLU (He et al. 2015).
+    """
     for layer in net.modules():
         if isinstance(layer, nn.Linear) and layer.bias is not None:
             if how == "small":
@@ -105,8 +110,11 @@ def fine_tune(
     lr: float = 0.1,
     seed: int = 0,
 ) -> Array:
-    """Back-propagation, batches of 100, momentum 0.9, a rate that falls to a tenth; returns the
-    test error in per cent after each epoch; after the last alone where all take few steps."""
+    """Back-propagation; returns the test error in per cent after each epoch.
+
+    Batches of 100, momentum 0.9, a rate that falls to a tenth; after the last epoch alone where all
+    take few steps.
+    """
     epochs = lab.epochs(epochs)
     sgd = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
     falling = optim.lr_scheduler.LinearLR(sgd, 1.0, 0.1, epochs)

@@ -132,8 +132,10 @@ def describe(
 def program(
     net: nn.Module, x: Array, y: Array, rates: tuple[float, ...], system: System, seed: int
 ) -> tuple[Any, Any]:
-    """A step of gradient descent with momentum 0.9 on batches of 50 (the paper: online, each weight
-    with a rate of its own, from second derivatives), and its falling rate."""
+    """A step of gradient descent with momentum 0.9 on batches of 50, and its falling rate.
+
+    The paper: online, each weight with a rate of its own, from second derivatives.
+    """
     distort = RandomShift(system.shift, BACKGROUND) if system.shift else ()
     batches = Batches(x, y, min(50, len(x)), seed=seed, augment=distort)
     sgd = optim.SGD(net.parameters(), lr=rates[0], momentum=0.9)

@@ -41,8 +41,10 @@ class Course:
 def learn(
     lab: Lab, name: str, reader: Reader, updates: int, batches: int, folder: Path | None
 ) -> Course:
-    """Train from where the folder's state is, to the end or as long as the lab has time; look at
-    ``batches`` of other text now and then."""
+    """Train from the folder's state, to the end or as long as the lab has time.
+
+    Looks at ``batches`` of other text now and then.
+    """
     course, file = Course(), None if folder is None else folder / "state.safetensors"
     if file is not None and file.exists():
         course = resumed(file, reader, updates)

@@ -49,8 +49,10 @@ CELLS, BATCH, TESTED = 16, 50, 2560
 # -- the adding problem ----------------------------------------------------------------------------
 @dataclass
 class Added:
-    """One net on the adding problem: error and share of wrong answers by sequences seen; gradient
-    by lag, before and after training."""
+    """One net on the adding problem.
+
+    Error and share of wrong answers by sequences seen; gradient by lag, before and after training.
+    """
 
     net: Reader
     seen: list[int]

@@ -16,8 +16,10 @@ from .online import Course, with_weights
 
 
 def draw(figure: Any, tasks: list[Task], seen: dict[str, dict[str, Course]], reader: Any) -> None:
-    """Errors by sequences learned; gradients by lag; states and gates of nets while they tell an
-    order, read a string of the grammar, and add."""
+    """Errors by sequences learned; gradients by lag; states and gates.
+
+    Of nets while they tell an order, read a string of the grammar, and add.
+    """
     figure.set_size_inches(18, 14)
     axes = figure.subplots(4, 5)
     for ax, task in zip(axes[0], tasks, strict=False):

@@ -1,5 +1,6 @@
-"""Experiment 2a of Hochreiter & Schmidhuber (1997): two sequences that differ in their first and
-last symbols only, y a1 ... a99 y and x a1 ... a99 x; the next symbol is told at every step.
+"""Experiment 2a of Hochreiter & Schmidhuber (1997): sequences that differ at their ends only.
+
+Two of them, y a1 ... a99 y and x a1 ... a99 x; the next symbol is told at every step.
 
 Outputs read the inputs and one memory cell with an input gate and no output gate; the cell is added
 after outputs have learned what they can from the inputs.
@@ -15,8 +16,8 @@ from .. import nn
 from ..core.node import Array
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.transform import stop_gradient
+from ..tensor.transform.loops import scan
 from .base import Lab, Report
 from .online import Given, Online
 

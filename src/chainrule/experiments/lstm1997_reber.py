@@ -31,8 +31,10 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Grammar:
-    """Strings of each seed (seeds, 512, ...), the first 256 to learn: one-hot symbols, lengths,
-    targets, which steps count, and which symbols may follow."""
+    """Strings of each seed (seeds, 512, ...), the first 256 to learn.
+
+    One-hot symbols, lengths, targets, which steps count, and which symbols may follow.
+    """
 
     x: Array
     lengths: Array

@@ -1,5 +1,4 @@
-"""The rule of 1997 as its appendix has it: forward in time, with weights that change at every step
-that has a target.
+"""The rule of 1997 as its appendix has it: weights change at every step that has a target.
 
 What each state owes to the weights, ∂s/∂w, is carried along; what y(t-1) owes to them does not
 count. Where there is a target at the last step only, this is the gradient that
@@ -12,13 +11,15 @@ from typing import Any
 
 from ..models import LSTM1997
 from ..tensor import functions as f
-from ..tensor.loops import scan
+from ..tensor.transform.loops import scan
 from .online import Learn
 
 
 def at_every_step(net: LSTM1997, rate: float, near: float = 0.0) -> Learn:
-    """Learns a sequence by w ← w - ε ∂E(t)/∂w at every step t. ``near``: outputs that are that
-    near to their targets are no errors."""
+    """Learns a sequence by w ← w - ε ∂E(t)/∂w at every step t.
+
+    ``near``: outputs that are that near to their targets are no errors.
+    """
     b, size, cells = net.blocks, net.size, net.blocks * net.size
 
     def of_cells(gates: Any) -> Any:

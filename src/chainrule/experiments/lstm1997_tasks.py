@@ -21,10 +21,12 @@ TESTED = 2560
 
 @dataclass(frozen=True)
 class Task:
-    """A net (options of `models.LSTM1997`), what it learns, and when it has: the criteria with
-    their words, the first of which ``share`` of the seeds must meet within ``limit`` sequences; the
-    test errors allowed then. ``constant``: the squared error of the best constant.
-    ``tested``: what is drawn to test, where targets that are learned have noise."""
+    """A net (options of `models.LSTM1997`), what it learns, and when it has.
+
+    The criteria with their words, the first of which ``share`` of the seeds must meet within
+    ``limit`` sequences; the test errors allowed then. ``constant``: the squared error of the best
+    constant. ``tested``: what is drawn to test, where targets that are learned have noise.
+    """
 
     title: str
     net: dict[str, Any]

@@ -70,8 +70,10 @@ class Online:
         self._own = compiled(vmap(answer))
 
     def learn(self) -> tuple[Array, Array]:
-        """The next ``chunk`` sequences: of each, and each seed, the largest error of any output,
-        and the squared errors added up, (chunk, seeds)."""
+        """The next ``chunk`` sequences: largest errors and squared errors, (chunk, seeds).
+
+        Of each sequence and seed, the largest of any output, and the squares added up.
+        """
         given = [self.draw(self.chunk, s, self.seen // self.chunk) for s in range(self.seeds)]
         stacked = [np.stack([getattr(g, k) for g in given], 1) for k in ("x", "d", "counts")]
         self._row.assign(f.zeros_like(self._row))
@@ -161,9 +163,12 @@ def of_others(test: Given, near: float, wrong: int = 0, error: float = np.inf) -
 
 @dataclass
 class Course:
-    """What `course` saw: after how many sequences which errors (chunks, seeds); when each criterion
-    was met, by seed (criteria, seeds), 0: never; the nets as they were when all were, with their
-    errors on the test sequences (n, seeds)."""
+    """What `course` saw.
+
+    After how many sequences which errors (chunks, seeds); when each criterion was met, by seed
+    (criteria, seeds), 0: never; the nets as they were when all were, with their errors on the test
+    sequences (n, seeds).
+    """
 
     seen: Array
     squared: Array
@@ -176,8 +181,10 @@ class Course:
 def course(
     lab: Lab, what: str, nets: Online, criteria: Sequence[Criterion], test: Given, limit: int
 ) -> Course:
-    """Learn until every seed has met all ``criteria`` once, or has seen ``limit`` sequences; each
-    is then tested with the weights that it has."""
+    """Learn until every seed has met all ``criteria`` once, or has seen ``limit`` sequences.
+
+    Each is then tested with the weights that it has.
+    """
     took = np.zeros((len(criteria), nets.seeds), int)
     worst, squared = np.zeros((0, nets.seeds)), []
     chunks = max(1, lab.epochs(limit // nets.chunk))

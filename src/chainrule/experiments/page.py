@@ -20,8 +20,10 @@ Stored = dict[str, Any]  # what `Result.to_dict` makes
 
 
 def update_page(path: Path, results: Sequence[Result]) -> None:
-    """Store these results in the folder results beside the page, draw their figures into the
-    folder figures, and write the page anew."""
+    """Store these results beside the page, draw their figures, and write the page anew.
+
+    Results go into the folder results, figures into the folder figures.
+    """
     text = path.read_text(encoding="utf-8")
     for result in results:
         _place(text, result.name, path)
@@ -105,8 +107,10 @@ _SECTION = re.compile(r'<a id="(?P<name>[\w-]+)"></a>\n## (?P<title>.+)\n')
 
 
 def summary(text: str, kept: dict[str, Stored]) -> str:
-    """One row a section of the page: how many criteria there are and how many are met, of the
-    quick run and of the full one."""
+    """One row a section of the page: how many criteria there are and how many are met.
+
+    Of the quick run and of the full one.
+    """
     rows = [
         "| experiment | criteria met | processor time | with `--full` | processor time |",
         "|---|---|---|---|---|",

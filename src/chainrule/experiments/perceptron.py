@@ -109,10 +109,9 @@ def boolean(report: Report) -> Array:
     best = best_found(with_bias(bits(2)), tables[[6, 9]])
     report.add(
         "XOR and XNOR, 1,000 sweeps",
-        f"weights cycle through {sizes[0]} and {sizes[1]} values at the ends"
-        f" of sweeps, with {made[6]} and {made[9]} corrections a sweep; best unit met: "
-        f"{best[0]:.0f} and"
-        f" {best[1]:.0f} of 4 right",
+        f"weights cycle through {sizes[0]} and {sizes[1]} values at the ends of sweeps, with "
+        f"{made[6]} and {made[9]} corrections a sweep; best unit met: {best[0]:.0f} and "
+        f"{best[1]:.0f} of 4 right",
         bool(max(sizes) < 100 and min(made[6], made[9]) > 0 and max(best) == 3),
         reported="perceptron cycling theorem",
         criterion="a finite set of weights, corrections never end, the best single unit gets 3 of "

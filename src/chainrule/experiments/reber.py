@@ -27,8 +27,10 @@ def strings_of(seed: int, n: int = 256) -> tuple[list[str], list[str]]:
 
 
 def coded(strings: list[str], longest: int) -> tuple[Array, Array, Array, Array]:
-    """One-hot symbols (N, T, 7) without the last of each string, how many there are (N,), the
-    symbols that follow (N, T), and which may follow (N, T, 7)."""
+    """One-hot symbols (N, T, 7) without the last of each string, and how many there are (N,).
+
+    And the symbols that follow (N, T), and which may follow (N, T, 7).
+    """
     numbers = [np.array([REBER_SYMBOLS.index(s) for s in text]) for text in strings]
     allowed = np.zeros((len(strings), longest, 7), bool)
     for row, text in zip(allowed, strings, strict=True):
@@ -48,8 +50,10 @@ def legal(scores: Array, lengths: Array, allowed: Array) -> Array:
 
 
 def reber(lab: Lab, limit: int, kind: str, seed: int) -> tuple[int | None, float]:
-    """After how many strings all 256 and 256 others are right (None: never), and the share of
-    those others that is right at the end."""
+    """After how many strings all 256 and 256 others are right (None: never).
+
+    And the share of those others that is right at the end.
+    """
     f.manual_seed(seed)
     strings, others = strings_of(seed)
     longest = max(map(len, strings + others)) - 1

@@ -18,8 +18,11 @@ NETS = {"LSTM": nn.LSTM, "plain net": nn.RNN}
 
 
 class Reader(nn.Module):
-    """A recurrent layer and a linear map of its outputs: sequences (N, T, inputs) and their lengths
-    -> (N, T, outputs), or (N, outputs) behind the last step."""
+    """A recurrent layer and a linear map of its outputs.
+
+    Sequences (N, T, inputs) and their lengths -> (N, T, outputs), or (N, outputs) behind the last
+    step.
+    """
 
     def __init__(self, kind: str, inputs: int, cells: int, outputs: int, *, each: bool) -> None:
         super().__init__()
@@ -46,8 +49,10 @@ def set_gates(net: Reader, forget: float, shut: bool = False) -> None:
 
 
 def trained(net: Reader, batches: Batches, loss_of: Any, lr: float, end: float, of: int) -> Any:
-    """A program of one update by Adam, whose rate falls to the part ``end`` within ``of`` updates;
-    gradients are clipped at the norm 1."""
+    """A program of one update by Adam, with gradients clipped at the norm 1.
+
+    Its rate falls to the part ``end`` within ``of`` updates.
+    """
     adam = optim.Adam(net.parameters(), lr=lr)
     falling = optim.lr_scheduler.LinearLR(adam, 1.0, end, of)
 
@@ -66,8 +71,10 @@ def trained(net: Reader, batches: Batches, loss_of: Any, lr: float, end: float, 
 
 
 def cells_over_time(net: Reader, x: Array) -> Array:
-    """The state of each cell after each step (T, cells) of one sequence (T, inputs): that of its
-    pieces that end there."""
+    """The state of each cell after each step (T, cells) of one sequence (T, inputs).
+
+    It is that of the sequence's pieces that end there.
+    """
     steps = len(x)
     pieces = np.broadcast_to(x, (steps, *x.shape)).copy()
     with no_grad():

@@ -93,8 +93,10 @@ class Course:
 def course(
     lab: Lab, name: str, make: Any, rate: float, data: Images, epochs: int, seed: int
 ) -> Course:
-    """Gradient descent with momentum 0.9 and a decay of 1e-4, on images that are moved by up to 4
-    pixels and mirrored; the rate falls to 0 as a cosine."""
+    """Gradient descent with momentum 0.9 and a decay of 1e-4; the rate falls as a cosine.
+
+    On images that are moved by up to 4 pixels and mirrored.
+    """
     f.manual_seed(seed)
     net = make()
     augment: list[Any] = [RandomCrop(None, padding=4), RandomFlip()]

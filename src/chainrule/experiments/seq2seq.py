@@ -18,8 +18,11 @@ from .base import Lab
 
 
 class Tokens:
-    """Characters, or with ``unit`` "pairs" the ``size`` most frequent byte pairs of ``texts``, as
-    numbers from 3 on; an unknown character is left out."""
+    """Characters, or byte pairs, as numbers from 3 on.
+
+    With ``unit`` "pairs" the ``size`` most frequent pairs of ``texts``; an unknown character is
+    left out.
+    """
 
     def __init__(self, texts: Sequence[str], unit: str = "characters", size: Any = None) -> None:
         self._corpus = TextCorpus("\n".join(texts), unit, size=size)
@@ -128,7 +131,7 @@ class Teacher(Trainer):
         noam = optim.lr_scheduler.NoamLR(adam, width, warmup) if lr is None else None
         loss = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=smoothing)
         measures = [Nats(), "accuracy"]
-        super().__init__(model, loss, adam, noam, measures, seed, schedule="step")
+        super().__init__(model, loss, adam, noam, measures, seed, scheduler_interval="step")
 
     def forward(self, x: Any) -> Any:
         """Scores (N, vocabulary, T), as the loss wants them."""
@@ -137,8 +140,10 @@ class Teacher(Trainer):
     def learn(
         self, lab: Lab, what: str, train: Pairs, val: Pairs, epochs: int, checkpoint: Any = None
     ) -> float:
-        """Batches of 64; returns how many epochs it came. ``checkpoint``: a folder; a run that was
-        cut off there goes on with the same bits."""
+        """Batches of 64; returns how many epochs it came.
+
+        ``checkpoint``: a folder; a run that was cut off there goes on with the same bits.
+        """
         epochs, batch = lab.epochs(epochs), min(64, len(train.source))
         steps = -(-len(train.source) // batch)
         self.fit(

@@ -43,8 +43,10 @@ BATCH = 16
 
 
 class Convolutions(nn.Module):
-    """Three convolutions over time, the mean over the steps that are there, linear scores (Wang,
-    Yan & Oates, 2017, smaller): x (N, T, channels) -> (N, classes)."""
+    """Three convolutions over time, the mean over the steps that are there, linear scores.
+
+    x (N, T, channels) -> (N, classes). Source: Wang, Yan & Oates, 2017, smaller.
+    """
 
     def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()

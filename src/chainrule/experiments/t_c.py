@@ -138,8 +138,7 @@ def templates() -> dict[str, list[Array]]:
 
 
 def kind(field: Array) -> str:
-    """Compactness: nine weights of one sign and similar size; otherwise the template with |r| of at
-    least 0.7."""
+    """Compactness (nine weights of one sign and similar size), or a template with |r| ≥ 0.7."""
     if field.std() < 0.35 * abs(field.mean()):
         return "compactness"
     best, name = max(

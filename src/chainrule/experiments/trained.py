@@ -111,8 +111,10 @@ def digits(seed: int) -> Made:
 
 
 def belief_net(name: str, full: bool) -> Callable[[int], Made]:
-    """A recipe of a net that is pre-trained as a stack of restricted Boltzmann machines, then
-    learns by back-propagation, as in `reproduce dbn`."""
+    """A recipe of a net that is pre-trained, then learns by back-propagation.
+
+    As a stack of restricted Boltzmann machines, like in `reproduce dbn`.
+    """
 
     def make(seed: int) -> Made:
         lab, plan = Lab(full=full), dbn.FULL if full else dbn.QUICK

@@ -49,8 +49,10 @@ QUICK, FULL = Plan(SHORT, 1, 4, 2, 90), Plan(LONG, 5, 6, 3, 98, deep_seeds=5)
 
 
 def drawn(task: str, count: int, plan: Plan, seed: int, test: bool = False) -> Pairs:
-    """Fresh sequences of a task; for `LONGER` the tests have 11 to 20 symbols, for `ADD` they are
-    pairs that are never trained."""
+    """Fresh sequences of a task.
+
+    For `LONGER` the tests have 11 to 20 symbols, for `ADD` they are pairs that are never trained.
+    """
     if task == ADD:
         texts = make_sums(count, plan.digits, test, seed)
         x, y = ([np.array([SIGNS.index(c) for c in t]) for t in part] for part in texts)
@@ -81,8 +83,10 @@ def correct(model: Seq2SeqTransformer, pairs: Pairs) -> float:
 
 
 def course(lab: Lab, task: str, plan: Plan, seed: int, updates: int, **options: Any) -> Course:
-    """Train on fresh sequences, and look now and then. ``options``: layers, norm_first, and
-    lr instead of the schedule."""
+    """Train on fresh sequences, and look now and then.
+
+    ``options``: layers, norm_first, and lr instead of the schedule.
+    """
     f.manual_seed(seed)
     lr, layers = options.pop("lr", None), options.pop("layers", 2)
     model = Seq2SeqTransformer(VOCABULARY, WIDTH, 4, layers, 128, 0.0, **options)
@@ -100,8 +104,10 @@ def course(lab: Lab, task: str, plan: Plan, seed: int, updates: int, **options: 
 
 
 def looks(model: Seq2SeqTransformer, pairs: Pairs) -> Array:
-    """Mean attention of each head of the decoder to the source: (heads of all layers, places that
-    are written, places that are read)."""
+    """Mean attention of each head of the decoder to the source.
+
+    (heads of all layers, places that are written, places that are read).
+    """
     with no_grad():
         maps = model.eval().attention(*pairs.x)
     return np.concatenate([m.numpy().mean(0)[:, :LENGTH] for m in maps])

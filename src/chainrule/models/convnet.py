@@ -8,6 +8,7 @@ from .. import nn
 from ..nn.options import check, integer, number
 
 STAGES, SMALLEST = 4, 4
+"""So many stages at most, and no side of a map is shorter."""
 
 
 class ConvNet(nn.Sequential):

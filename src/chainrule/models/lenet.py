@@ -1,5 +1,7 @@
-"""LeNet-1, LeNet-4 and LeNet-5: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied
-to document recognition", Proceedings of the IEEE 86 (1998), pages 2278-2324.
+"""LeNet-1, LeNet-4 and LeNet-5.
+
+Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition",
+Proceedings of the IEEE 86 (1998), pages 2278-2324.
 
 Layers of shared weights (C), each followed by subsampling (S), then full connections (F). Images
 are (N, 1, H, W), their background at -0.1 and the ink at 1.175: a mean near 0, variance near 1.
@@ -25,6 +27,7 @@ from ..tensor.value import as_tensor, stored
 from .codes import digit_codes
 
 BACKGROUND, INK = -0.1, 1.175
+"""Pixels of mean about 0 and variance about 1 (section II.B)."""
 Table = Sequence[Sequence[int]]
 
 # Which maps of S2 each map of C3 reads. LeNet-1: two halves that see nothing of one another (Table
@@ -271,8 +274,9 @@ def _uniform(parameter: Tensor, fan_in: Array, generator: Generator | None) -> N
 
 
 class LeNet1(_LeNet):
-    """28 x 28 pixels -> C1 4 maps -> S2 -> C3 12 maps -> S4 -> 10 units: 2,578 parameters, 98,442
-    connections.
+    """28 x 28 pixels -> C1 4 maps -> S2 -> C3 12 maps -> S4 -> 10 units.
+
+    2,578 parameters, 98,442 connections.
 
     C3 reads the maps of S2 by `LENET1_C3`. x (N, 1, 28, 28), or smaller images, put in the middle;
     returns logits (N, 10), for `nn.CrossEntropyLoss`.

@@ -12,17 +12,18 @@ from ..errors import OptionError, ShapeError
 from ..nn.options import check, choice, integer
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
+from ..tensor.transform.loops import scan
 from ..tensor.value import as_tensor
 
 BIASES = ("none", "gates", "hidden", "all")
 
 
 class LSTM1997(nn.Module):
-    """Blocks of memory cells behind an input gate and an output gate, without forget gates or
-    peepholes (Hochreiter & Schmidhuber, 1997, Neural Computation 9, 1735-1780).
+    """Blocks of memory cells behind an input and an output gate, without forget gates or peepholes.
+
+    Source: Hochreiter & Schmidhuber, 1997, Neural Computation 9, 1735-1780.
 
         s(t) = s(t-1) + y_in(t) g(net_c(t)),    y_c(t) = y_out(t) h(s(t))
 
@@ -85,8 +86,10 @@ class LSTM1997(nn.Module):
             self.bias[first : first + self.blocks] = f.tensor(np.asarray(biases, np.float32))
 
     def states(self, x: Any) -> tuple[Tensor, Tensor]:
-        """Activities (T, ..., units) of input gates, output gates and cells, in this order, and the
-        states of the cells (T, ..., cells)."""
+        """Activities (T, ..., units) and the states of the cells (T, ..., cells).
+
+        Activities are of input gates, output gates and cells, in this order.
+        """
         x = as_tensor(x)
         if x.ndim not in (2, 3) or x.shape[-1] != self.inputs:
             raise ShapeError(

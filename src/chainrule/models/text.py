@@ -18,15 +18,17 @@ from ..nn.options import check, integer, number, optional
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.ops.random import Generator, drawing_from, exponential, next_key
 from ..tensor.tensor import Tensor
+from ..tensor.transform.loops import scan
 from ..tensor.value import array_of, make
 
 
 class CharLSTM(nn.Module):
-    """Embedding, LSTM layers, linear scores of the next token (Sutskever, Martens & Hinton, 2011,
-    with the cell of Hochreiter & Schmidhuber, 1997; Karpathy's char-rnn, 2015).
+    """Embedding, LSTM layers, linear scores of the next token.
+
+    Source: Sutskever, Martens & Hinton, 2011, with the cell of Hochreiter & Schmidhuber, 1997;
+    Karpathy's char-rnn, 2015.
 
     Tokens (N, T), integers below ``vocabulary`` -> scores (N, T, vocabulary). ``width``: of the
     embedding and of each of the ``layers``; ``dropout``: between the layers and before the scores.
@@ -74,8 +76,9 @@ class CharLSTM(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer of the `GPT`: y = x + attention(norm(x)), then y + W₂ gelu(W₁ norm(y)); each place
-    sees itself and what is before it.
+    """A layer of the `GPT`: y = x + attention(norm(x)), then y + W₂ gelu(W₁ norm(y)).
+
+    Each place sees itself and what is before it.
 
     x (N, T, width) -> (N, T, width); W₁ is (4 width, width).
     """
@@ -129,8 +132,10 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer (Radford, Narasimhan, Salimans & Sutskever, 2018; with the norms
-    before each part and the initial numbers of Radford et al., 2019, as in Karpathy's nanoGPT).
+    """A decoder-only transformer (Radford, Narasimhan, Salimans & Sutskever, 2018).
+
+    With the norms before each part and the initial numbers of Radford et al., 2019, as in
+    Karpathy's nanoGPT.
 
     x = table[token] + position; ``layers`` times x = x + attention(norm(x)), x = x + W₂ gelu(W₁
     norm(x)); scores = W norm(x). Tokens (N, T), T ≤ ``length`` -> scores (N, T, vocabulary) of the
@@ -227,8 +232,11 @@ class GPT(nn.Module):
 
     # -- one token at a time, for `generate` -------------------------------------------------------
     def begin(self, tokens: Any, taken: Any = None) -> Any:
-        """The state behind tokens (N, T), T ≤ ``length``: keys and values of each layer, (layers,
-        N, heads, length, width / heads), and how many places are taken: T, or ``taken``."""
+        """The state behind tokens (N, T), T ≤ ``length``.
+
+        Keys and values of each layer, (layers, N, heads, length, width / heads), and how many
+        places are taken: T, or ``taken``.
+        """
         tokens = f.asarray(tokens)
         rows, steps = tokens.shape
         taken = f.tensor(steps) if taken is None else taken
@@ -350,8 +358,7 @@ class Writer:
             return run(*arguments)
 
     def _draw(self, token: Any, state: Any, warmth: Any = None, key: Any = None) -> Any:
-        """The next token; without a ``key``, of which its random numbers are a function, the best
-        one."""
+        """The next token, by random numbers that are a function of ``key``; without it the best."""
         scores, state = self.model.advance(token, state)
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             scores = _best(scores, self.top_k)
@@ -375,8 +382,9 @@ def generate(
     generator: Generator | None = None,
     top_p: float | None = None,
 ) -> Tensor:
-    """``count`` tokens that the model writes behind the prompt: (T,) -> (T + count,), or each of
-    (N, T) -> (N, T + count), int64.
+    """``count`` tokens that the model writes behind the prompt.
+
+    (T,) -> (T + count,), or each of (N, T) -> (N, T + count), int64.
 
     A token is drawn with probability softmax(scores / temperature), after ``top_k`` only among the
     k best, after ``top_p`` only among the fewest of the most probable that together have this
@@ -419,8 +427,10 @@ HALVINGS = 40  # of the interval in which the least probability of a nucleus lie
 
 
 def _nucleus(scores: Tensor, p: float) -> Tensor:
-    """Scores (N, V) with -∞ for all but the fewest of the most probable whose probabilities sum to
-    p at least (of equal ones the first): those before which less than p lies."""
+    """Scores (N, V) with -∞ for all but the fewest whose probabilities sum to p at least.
+
+    These are the most probable (of equal ones the first): those before which less than p lies.
+    """
     share = f.softmax(scores, -1)
 
     def halved(bounds: Any, _: Any) -> Any:

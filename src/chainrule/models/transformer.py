@@ -16,8 +16,8 @@ from ..nn.options import check, integer, number
 from ..tensor import functions as f
 from ..tensor.compiling.compiled import compile as compiled
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
+from ..tensor.transform.loops import scan
 from ..tensor.value import array_of
 
 PAD, START, END = 0, 1, 2
@@ -94,8 +94,10 @@ class Seq2SeqTransformer(nn.Module):
         return self._scores(found)
 
     def attention(self, source: Any, target: Any) -> list[Tensor]:
-        """How much each place of ``target`` looks at each of ``source``, layer by layer: (N, heads,
-        T, S), rows sum to 1."""
+        """How much each place of ``target`` looks at each of ``source``, layer by layer.
+
+        (N, heads, T, S); rows sum to 1.
+        """
         asked: list[Any] = []
         layers = self.transformer.decoder.layers
         handles = [
@@ -140,8 +142,7 @@ class Seq2SeqTransformer(nn.Module):
         return Reading(keys, values, seen.reshape(len(seen), 1, 1, -1))
 
     def begin(self, rows: int, beams: int, length: int) -> State:
-        """The state before the first token, for ``rows`` times ``beams`` targets of at most
-        ``length`` tokens."""
+        """The state before the first of ``length`` tokens, for ``rows`` times ``beams`` targets."""
         a = self.transformer.decoder.layers[0].self_attn
         shape = (rows, beams, a.num_heads, length, a.head_dim)
         caches = tuple(
@@ -151,8 +152,7 @@ class Seq2SeqTransformer(nn.Module):
         return State(caches, f.tensor(0))
 
     def advance(self, token: Any, state: State, reading: Reading) -> tuple[Tensor, State]:
-        """Scores (N, beams, vocabulary) of what follows one more token (N, beams) of each target,
-        and the state behind it."""
+        """Scores (N, beams, vocabulary) of what follows a token (N, beams), and the state."""
         rows, beams = token.shape
         place = state.place
         x = self._embedded(token.reshape(-1, 1), place).reshape(rows, beams, -1)
@@ -192,8 +192,10 @@ class Seq2SeqTransformer(nn.Module):
 
 
 class Reading(NamedTuple):
-    """What a decoder looks at: keys and values of each layer, (N, heads, S, features), and which
-    places are no padding, (N, 1, 1, S)."""
+    """What a decoder looks at: keys and values of each layer, (N, heads, S, features).
+
+    And which places are no padding, (N, 1, 1, S).
+    """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -201,8 +203,10 @@ class Reading(NamedTuple):
 
 
 class State(NamedTuple):
-    """How far a decoder is: keys and values of each layer (N, beams, heads, length, features), and
-    how many places are taken."""
+    """How far a decoder is: keys and values of each layer, and how many places are taken.
+
+    Keys and values are (N, beams, heads, length, features).
+    """
 
     caches: tuple[Tensor, ...]
     place: Tensor
@@ -211,8 +215,9 @@ class State(NamedTuple):
 def beam_search(
     model: Any, source: Any, length: int, beams: int = 4, length_penalty: float = 0.6
 ) -> Tensor:
-    """What a `Seq2SeqTransformer` writes for each of ``source`` (N, S): tokens (N, ``length``)
-    without the start, 0 behind the end (token 2), int64.
+    """What a `Seq2SeqTransformer` writes for each of ``source`` (N, S).
+
+    Tokens (N, ``length``) without the start, 0 behind the end (token 2), int64.
 
     The ``beams`` most probable beginnings go on side by side; the one that is best in the end has
     the largest log P / ((5 + n) / 6)^``length_penalty``, n its tokens (Wu et al., 2016, equation

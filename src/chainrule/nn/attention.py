@@ -232,8 +232,10 @@ class MultiheadAttention(Module):
 def _hidden(
     name: str, mask: Any, shapes: dict[Shape, Shape], scores: Shape, dtype: DType
 ) -> Tensor:
-    """A mask in which True hides, as numbers to be added to scores. ``shapes``: what it may have,
-    and how each is meant."""
+    """A mask in which True hides, as numbers to be added to scores.
+
+    ``shapes``: what it may have, and how each is meant.
+    """
     mask = as_tensor(mask)
     if mask.shape not in shapes:
         allowed = " or ".join(map(str, shapes))

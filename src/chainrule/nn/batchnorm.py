@@ -13,7 +13,7 @@ from ..tensor.value import as_tensor, stored
 from . import functional as F
 from . import init, trail
 from .module import Module
-from .normalization import filled
+from .normalization import register_affine
 from .options import check, integer, number, optional
 from .parameter import Parameter
 
@@ -46,12 +46,7 @@ class _Tracked(Module):
         check(type(self).__name__, table, options)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.register_parameter(
-            "weight", filled(num_features, 1, device, dtype) if affine else None
-        )
-        self.register_parameter(
-            "bias", filled(num_features, 0, device, dtype) if affine and bias else None
-        )
+        register_affine(self, num_features, affine, affine and bias, device, dtype)
         kind = dt.dtype_of(dtype or dt.default_float)
         tracked = track_running_stats
         self.register_buffer(

@@ -11,9 +11,9 @@ from ..core import dtypes as dt
 from ..errors import DTypeError, OptionError, ShapeError
 from ..tensor import functions as f
 from ..tensor.grad_mode import no_grad
-from ..tensor.loops import scan
 from ..tensor.tensor import Tensor
 from ..tensor.transform import stop_gradient
+from ..tensor.transform.loops import scan
 from ..tensor.value import as_tensor, stored
 from . import functional as F
 from . import init, trail

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core import dtypes as dt
-from ..errors import DTypeError, OptionError, ShapeError
+from ..errors import OptionError, ShapeError
 from ..tensor.ops.shape import pad
 from ..tensor.tensor import Tensor
 from ..tensor.value import as_tensor
@@ -100,11 +99,7 @@ class _Convolution(Module):
                 f"{trail.title(self)} expects {self.in_channels} channels, got {x.shape[axis]}: "
                 f"input {x.shape}{advice}"
             )
-        if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
-            raise DTypeError(
-                f"{trail.title(self)} has {self.weight.dtype} weights, got {x.dtype} input: convert"
-                f" the input with x.to('{self.weight.dtype}'), or the model with .to('{x.dtype}')"
-            )
+        trail.check_dtype(self, x, self.weight.dtype)
         return x
 
     @staticmethod

@@ -30,8 +30,9 @@ ACTIVATIONS: dict[str, type[Module]] = {
 
 
 class Dense(Sequential):
-    """activation(x Wᵀ + b), from (..., inputs) to (..., units): ``LazyLinear(units)`` and the
-    activation behind it, as Keras's `Dense`.
+    """activation(x Wᵀ + b), from (..., inputs) to (..., units).
+
+    ``LazyLinear(units)`` and the activation behind it, as Keras's `Dense`.
 
     ``activation``: a name of ``relu``, ``tanh``, ``sigmoid``, ``softmax``, ``gelu``, …, a module,
     or None. The number of inputs is that of the first batch. Losses of logits want none at the end.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core import dtypes as dt
-from ..errors import DTypeError, OptionError, ShapeError
+from ..errors import OptionError, ShapeError
 from ..habits import LINEAR, knows
 from ..tensor.ops.create import check_device, zeros
 from ..tensor.tensor import Tensor
@@ -98,12 +97,7 @@ class Linear(Module):
         x = single_tensor(self, x)
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ShapeError(self._wrong_features(x))
-        if dt.is_float(x.dtype) and x.dtype != self.weight.dtype:
-            raise DTypeError(
-                f"{trail.title(self)} has {self.weight.dtype} weights, got {x.dtype} input:"
-                f" convert the input with x.to('{self.weight.dtype}'), or the model with "
-                f".to('{x.dtype}')"
-            )
+        trail.check_dtype(self, x, self.weight.dtype)
         return F.linear(x, self.weight, self.bias)
 
     def _wrong_features(self, x: Tensor) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,28 +14,14 @@ from ..errors import ChainruleError, CheckpointError, OptionError
 from ..habits import no_attribute
 from ..tensor.capture import active, depends_on
 from ..tensor.changes import Table, Versioned, changed
-from ..tensor.ops.create import check_device
+from ..tensor.ops.create import dtype_asked_for
 from ..tensor.tensor import Tensor
-from ..tensor.value import Value, array_of, snapshot, stored
+from ..tensor.value import stored
 from . import trail
 from .hooks import GradientWatch, Hook, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
+from .state_dict import IncompatibleKeys, as_it_is, convert, load
 from .summary import summary
-from .uninitialized import Uninitialized
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `Module.load_state_dict` found amiss when it was not strict."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-_SNAPSHOT = (
-    "a state dict holds the numbers as they were, to change them would not change the module; "
-    "write module.load_state_dict(changed), or change module.state_dict(keep_vars=True)[name] "
-    "under `with cr.no_grad():`"
-)
 
 
 class Module(Versioned):
@@ -108,8 +94,7 @@ class Module(Versioned):
             if value is not None:
                 raise TypeError(
                     f"{type(self).__name__}.{name} is a parameter: assign an nn.Parameter or None, "
-                    "got"
-                    f" {type(value).__name__} (to change its numbers: .{name}.assign(value))"
+                    f"got {type(value).__name__} (to change its numbers: .{name}.assign(value))"
                 )
             self._parameters[name] = None
         elif name in self._buffers:
@@ -370,10 +355,10 @@ class Module(Versioned):
             start = f"{path}." if path else ""
             for name, p in module._parameters.items():
                 if p is not None:
-                    result[start + name] = p if keep_vars else _as_it_is(p)
+                    result[start + name] = p if keep_vars else as_it_is(p)
             for name, b in module._buffers.items():
                 if b is not None and name not in module._transient:
-                    result[start + name] = b if keep_vars else _as_it_is(b)
+                    result[start + name] = b if keep_vars else as_it_is(b)
         return result
 
     def load_state_dict(
@@ -386,36 +371,7 @@ class Module(Versioned):
         missing keys, unexpected keys (both only if ``strict``), wrong shapes.
         """
         own = self.state_dict(keep_vars=True)
-        missing = [k for k in own if k not in state_dict]
-        unexpected = [k for k in state_dict if k not in own]
-        lazy = {k for k, t in own.items() if isinstance(t, Uninitialized)}
-        arrays = {
-            k: array_of(state_dict[k])
-            for k in own
-            if k in state_dict and not (k in lazy and isinstance(state_dict[k], Uninitialized))
-        }
-        shapes = [
-            f"{k}: the model has {own[k].shape}, the state dict {a.shape}"
-            for k, a in arrays.items()
-            if k not in lazy and a.shape != own[k].shape
-        ]
-        problems = [
-            f"{title}: {_listed(keys)}"
-            for title, keys in (("missing keys", missing), ("unexpected keys", unexpected))
-            if keys and strict
-        ]
-        problems += ["shapes differ:", *(f"  {s}" for s in shapes)] if shapes else []
-        if problems:
-            raise CheckpointError(
-                "\n    ".join([f"this state dict does not fit {type(self).__name__}:", *problems])
-            )
-        for k, array in arrays.items():
-            if k in lazy:
-                own[k].materialize(array)
-            if assign and dt.is_float(array.dtype) and dt.is_float(own[k].dtype):
-                _convert(own[k], array.dtype)
-            own[k].assign(stored(_read_only(array.astype(own[k].dtype))))
-        return IncompatibleKeys(missing, unexpected)
+        return load(own, state_dict, strict, assign, type(self).__name__)
 
     # -- modes -------------------------------------------------------------------------------------
     @property
@@ -470,23 +426,15 @@ class Module(Versioned):
 
         The dtype, or that of a tensor. The device "cpu" does nothing; others are refused.
         """
-        for arg in args:
-            if isinstance(arg, Value):
-                dtype = arg.dtype
-            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
-                device = arg
-            elif arg is not None:
-                dtype = arg
-        check_device(device)
-        return self if dtype is None else self._to(dtype)
-
-    def _to(self, dtype: Any) -> Self:
-        target = dt.dtype_of(dtype)
+        wanted = dtype_asked_for(args, dtype, device)
+        if wanted is None:
+            return self
+        target = dt.dtype_of(wanted)
         if not dt.is_float(target):
             raise OptionError(f"Module.to expects a float dtype, got {target}")
         for tensor in itertools.chain(self.parameters(), self.buffers()):
             if dt.is_float(tensor.dtype) and tensor.dtype != target:
-                _convert(tensor, target)
+                convert(tensor, target)
         return self
 
     def type(self, dst_type: Any) -> Self:
@@ -627,32 +575,3 @@ def _require(module: Any) -> Module:
     if not isinstance(module, Module):
         raise TypeError(f"set_submodule expects an nn.Module, got {type(module).__name__}")
     return module
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor if isinstance(tensor, Uninitialized) else snapshot(tensor, _SNAPSHOT)
-
-
-def _convert(tensor: Tensor, dtype: dt.DType) -> None:
-    if isinstance(tensor, Uninitialized):
-        tensor.convert(dtype)
-        return
-    array = tensor._read().astype(dtype)
-    requires_grad, grad = tensor._requires_grad, tensor._grad
-    tensor._separate()
-    tensor._shared = None
-    tensor._array, tensor._node, tensor._requires_grad = array, None, False
-    tensor.requires_grad_(requires_grad)
-    tensor._grad = None if grad is None else stored(_read_only(grad._read().astype(dtype)))
-    changed()
-
-
-def _read_only(array: Any) -> Any:
-    array = np.array(array, order="C")
-    array.setflags(write=False)
-    return array
-
-
-def _listed(keys: list[str], limit: int = 8) -> str:
-    shown = ", ".join(keys[:limit])
-    return shown if len(keys) <= limit else f"{shown} and {len(keys) - limit} more"

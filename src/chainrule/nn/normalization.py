@@ -27,6 +27,14 @@ def filled(shape: Any, value: float, device: Any, dtype: Any) -> Parameter:
     return Parameter(np.full(shape, value, dt.dtype_of(dtype or dt.default_float)))
 
 
+def register_affine(
+    module: Module, shape: Any, weight: bool, bias: bool, device: Any, dtype: Any
+) -> None:
+    """A weight of ones and a bias of zeros, or None in their places."""
+    module.register_parameter("weight", filled(shape, 1, device, dtype) if weight else None)
+    module.register_parameter("bias", filled(shape, 0, device, dtype) if bias else None)
+
+
 class LayerNorm(Module):
     """(x - μ) / √(σ² + eps) · weight + bias over the last axes; weight and bias have their shape.
 
@@ -53,12 +61,7 @@ class LayerNorm(Module):
             (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
-        self.register_parameter(
-            "weight", filled(shape, 1, device, dtype) if elementwise_affine else None
-        )
-        self.register_parameter(
-            "bias", filled(shape, 0, device, dtype) if elementwise_affine and bias else None
-        )
+        register_affine(self, shape, elementwise_affine, elementwise_affine and bias, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""
@@ -152,12 +155,7 @@ class GroupNorm(Module):
             eps,
             affine,
         )
-        self.register_parameter(
-            "weight", filled(num_channels, 1, device, dtype) if affine else None
-        )
-        self.register_parameter(
-            "bias", filled(num_channels, 0, device, dtype) if affine and bias else None
-        )
+        register_affine(self, num_channels, affine, affine and bias, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
         """The same shape."""

@@ -128,8 +128,10 @@ def check_order(owner: str, low: str, a: Any, high: str, b: Any) -> None:
 
 
 def takes_options(init: Init) -> Init:
-    """Makes a constructor whose signature is the table of its options: they go, by name and with
-    their defaults, to ``self._take(options, **others)``; then its body runs.
+    """Makes a constructor whose signature is the table of its options.
+
+    They go, by name and with their defaults, to ``self._take(options, **others)``; then its body
+    runs.
 
     >>> class Scale:
     ...     def _take(self, options):

@@ -76,8 +76,9 @@ class ZeroPad1d(_Pad):
 
 
 class ZeroPad2d(_Pad):
-    """`ZeroPad1d` for (N, C, H, W): ``padding`` is a number, or
-    (left, right, top, bottom).
+    """`ZeroPad1d` for (N, C, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -89,8 +90,9 @@ class ZeroPad2d(_Pad):
 
 
 class ZeroPad3d(_Pad):
-    """`ZeroPad1d` for (N, C, D, H, W): ``padding`` is a number, or
-    (left, right, top, bottom, front, back).
+    """`ZeroPad1d` for (N, C, D, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -116,8 +118,9 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """`ConstantPad1d` for (N, C, H, W): ``padding`` is a number, or
-    (left, right, top, bottom).
+    """`ConstantPad1d` for (N, C, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -129,8 +132,9 @@ class ConstantPad2d(_ConstantPad):
 
 
 class ConstantPad3d(_ConstantPad):
-    """`ConstantPad1d` for (N, C, D, H, W): ``padding`` is a number, or
-    (left, right, top, bottom, front, back).
+    """`ConstantPad1d` for (N, C, D, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -170,8 +174,9 @@ class ReflectionPad2d(_Pad):
 
 
 class ReflectionPad3d(_Pad):
-    """`ReflectionPad1d` for (N, C, D, H, W): ``padding`` is a number, or
-    (left, right, top, bottom, front, back).
+    """`ReflectionPad1d` for (N, C, D, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -212,8 +217,9 @@ class ReplicationPad2d(_Pad):
 
 
 class ReplicationPad3d(_Pad):
-    """`ReplicationPad1d` for (N, C, D, H, W): ``padding`` is a number, or
-    (left, right, top, bottom, front, back).
+    """`ReplicationPad1d` for (N, C, D, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -241,8 +247,9 @@ class CircularPad1d(_Pad):
 
 
 class CircularPad2d(_Pad):
-    """`CircularPad1d` for (N, C, H, W): ``padding`` is a number, or
-    (left, right, top, bottom).
+    """`CircularPad1d` for (N, C, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom).
 
     >>> import chainrule as cr
     >>> from chainrule import nn
@@ -255,8 +262,9 @@ class CircularPad2d(_Pad):
 
 
 class CircularPad3d(_Pad):
-    """`CircularPad1d` for (N, C, D, H, W): ``padding`` is a number, or
-    (left, right, top, bottom, front, back).
+    """`CircularPad1d` for (N, C, D, H, W).
+
+    ``padding`` is a number, or (left, right, top, bottom, front, back).
 
     >>> import chainrule as cr
     >>> from chainrule import nn

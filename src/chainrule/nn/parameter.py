@@ -32,8 +32,7 @@ class Parameter(Tensor):
         if requires_grad and not dt.is_float(array.dtype):
             raise GradientError(
                 f"nn.Parameter: only float tensors have gradients, this one is {array.dtype}; "
-                "convert it with"
-                " .float(), or say requires_grad=False"
+                "convert it with .float(), or say requires_grad=False"
             )
         super().__init__(array, requires_grad=requires_grad)
 

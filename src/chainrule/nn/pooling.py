@@ -263,8 +263,7 @@ class _AdaptiveMaxPool(_AdaptivePool):
         self.return_indices = return_indices
 
     def forward(self, x: Any) -> Any:
-        """X (N, C, *S) -> (N, C, *output_size), and where the maxima are with
-        ``return_indices``."""
+        """(N, C, *S) -> (N, C, *output_size), with ``return_indices`` also where the maxima are."""
         return pooled.adaptive_max_pool(
             trail.headline(self), x, self.rank, self.output_size, self.return_indices
         )
@@ -354,8 +353,10 @@ class _MaxUnpool(_Windows):
     ) -> None: ...
 
     def forward(self, x: Any, indices: Any, output_size: Any = None) -> Any:
-        """X's elements at ``indices``, zeros elsewhere; ``output_size``: the positions before the
-        pooling, where several give the same result."""
+        """X's elements at ``indices``, zeros elsewhere.
+
+        ``output_size``: the positions before the pooling, where several give the same result.
+        """
         return self._pooled(x, indices, output_size=output_size)
 
 

@@ -1,5 +1,4 @@
-"""Where in a model a call is: for messages like "Linear(30, 10) `net[3]` (train.py:12) expects
-...".
+"""Where in a model a call is, for messages: "Linear(30, 10) `net[3]` (train.py:12) expects ..."
 
 While a model runs, the stack of modules being called and the modules that have returned are kept,
 by thread. They are looked at only when an error is to be explained.
@@ -7,28 +6,27 @@ by thread. They are looked at only when an error is to be explained.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ChainruleError
+from ..core import dtypes as dt
+from ..core.dtypes import DType
+from ..errors import ChainruleError, DTypeError
+from ..tensor.capture import user_frame
 from ..tensor.value import Value
 
 if TYPE_CHECKING:
     from ..tensor.ranges import RangeCheck
     from .module import Module
 
-_PACKAGE = __name__.split(".", 1)[0]
-
 
 class _Trail(threading.local):
     def __init__(self) -> None:
         self.stack: list[Module] = []
-        self.returned: dict[
-            int, tuple[Module, tuple[int, ...]]
-        ] = {}  # by the id of the result's node
+        # by the id of the result's node
+        self.returned: dict[int, tuple[Module, tuple[int, ...]]] = {}
 
 
 _now = _Trail()
@@ -47,8 +45,10 @@ def entered(module: Module) -> Iterator[None]:
 
 
 def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
-    """``module`` has returned ``result`` (of several, the first counts). What returned first is
-    kept: a Sequential adds nothing."""
+    """``module`` has returned ``result`` (of several, the first counts).
+
+    What returned first is kept: a Sequential adds nothing.
+    """
     first = result[0] if isinstance(result, tuple) and result else result
     if isinstance(first, Value) and first._node is not None and args and isinstance(args[0], Value):
         _now.returned.setdefault(first._node.id, (module, args[0].shape))
@@ -56,18 +56,8 @@ def record(module: Module, args: tuple[Any, ...], result: Any) -> None:
 
 def where_made() -> str:
     """``file.py:12`` of the innermost frame outside the package."""
-    frame: Any = _user_frame()
+    frame: Any = user_frame()
     return f"{frame.f_code.co_filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frame.f_lineno}"
-
-
-def _user_frame() -> Any:
-    frame: Any = sys._getframe(1)
-    while (
-        frame.f_back is not None
-        and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE
-    ):
-        frame = frame.f_back
-    return frame
 
 
 def title(module: Module) -> str:
@@ -96,7 +86,7 @@ def path_of(module: Module) -> str:
 
 def _variable(root: Module) -> str:
     """The name of the user's variable that holds ``root``."""
-    frame = _user_frame()
+    frame = user_frame()
     for names in (frame.f_locals, frame.f_globals):
         for name, value in names.items():
             if value is root and name != "self" and not name.startswith("_"):
@@ -133,6 +123,15 @@ def name_layer(checks: Sequence[RangeCheck], module: Module) -> None:
     """Tell checks that are made later which module they come from, unless an inner one did."""
     for check in checks:
         check.layer = check.layer or title(module)
+
+
+def check_dtype(module: Module, x: Value, dtype: DType) -> None:
+    """Refuse floats of another dtype than a layer's weights have."""
+    if dt.is_float(x.dtype) and x.dtype != dtype:
+        raise DTypeError(
+            f"{title(module)} has {dtype} weights, got {x.dtype} input: convert the input with "
+            f"x.to('{dtype}'), or the model with .to('{x.dtype}')"
+        )
 
 
 def other_channels(x: Any, axis: int, expected: int, option: str) -> str:

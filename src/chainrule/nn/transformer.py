@@ -129,8 +129,9 @@ class TransformerEncoderLayer(TransformerLayer):
 
 
 class TransformerDecoderLayer(TransformerLayer):
-    """Self-attention, attention to ``memory`` (what an encoder made), then two linear maps; each is
-    added to what it reads.
+    """Self-attention, attention to ``memory``, then two linear maps, each added to what it reads.
+
+    ``memory``: what an encoder made.
 
     tgt (T, batch, d_model), memory (S, batch, d_model) -> (T, batch, d_model), or the batch first.
     y = norm1(x + attention(x)), z = norm2(y + attention(y, memory)), norm3(z + linear2(…(z)));

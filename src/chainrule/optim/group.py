@@ -62,8 +62,11 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
             self._rest[name] = tuple(rest)
 
     def as_numbers(self, name: str) -> tuple[Tensor, ...]:
-        """Keep a number, or each of a pair, as a tensor, which a step reads as it would read a
-        Python number; returns these tensors. What a schedule changes is a tensor already."""
+        """Keep a number, or each of a pair, as a tensor; returns these tensors.
+
+        A step reads it as it would read a Python number. What a schedule changes is a tensor
+        already.
+        """
         if name in self._tensors:
             return (self._tensors[name],)
         if name not in self._numbers:
@@ -114,7 +117,7 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         if name in self._numbers:
             values = value if isinstance(value, tuple) else (value,)
             for tensor, one in zip(self._numbers[name], values, strict=True):
-                tensor.assign(scalar(float(one)))
+                tensor._put(float(one))
             return
         if name not in self._tensors:
             self._options[name] = value
@@ -122,10 +125,11 @@ class ParamGroup(MutableMapping[str, Any], Versioned):
         if name in self._rest:
             value, *rest = value
             self._rest[name] = tuple(rest)
+        if not isinstance(value, Tensor):
+            self._tensors[name]._put(float(value))
+            return
         with no_grad():
-            self._tensors[name].assign(
-                value.double() if isinstance(value, Tensor) else scalar(float(value))
-            )
+            self._tensors[name].assign(value.double())
 
     def __delitem__(self, name: str) -> None:
         del self._options[name]

@@ -117,8 +117,7 @@ class LBFGS(Optimizer):
         if active.capture is not None:
             raise CompileError(
                 "LBFGS looks at values to choose its steps, so it cannot run inside a compiled "
-                "function;"
-                " compile the closure's loss instead"
+                "function; compile the closure's loss instead"
             )
         group = self.param_groups[0]
 

@@ -10,6 +10,7 @@ from ..core.node import Array
 
 Evaluate = Callable[[Array], tuple[float, Array]]
 DECREASE, CURVATURE = 1e-4, 0.9
+"""c₁ and c₂ of Nocedal & Wright (2006), section 3.1, for quasi-Newton methods."""
 
 
 class Point(NamedTuple):

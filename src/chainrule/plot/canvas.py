@@ -40,8 +40,10 @@ def check_matplotlib(who: str = "figures need") -> None:
 
 
 def save_figure(figure: Any, path: str | Path, **options: Any) -> Path:
-    """Write a figure of matplotlib, whole or not at all, as the ending says (PNG where there is
-    none). Raises WriteError, with the path, where that is not possible."""
+    """Write a figure of matplotlib, whole or not at all, as the ending says (else PNG).
+
+    Raises WriteError, with the path, where that is not possible.
+    """
     target = Path(path)
     with whole_file(target) as file:
         figure.savefig(file, format=target.suffix[1:] or "png", **options)

@@ -25,8 +25,9 @@ def hinton(
     numbers: int | None = None,
     holes: bool = False,
 ) -> None:
-    """Draw a matrix on matplotlib ``axes``: one square a weight, its area proportional to |weight|,
-    blue where it is positive, orange where it is negative.
+    """Draw a matrix on matplotlib ``axes``: one square a weight, its area proportional to |weight|.
+
+    Blue where it is positive, orange where it is negative.
 
     ``weights`` (rows, columns); ``largest``: the |weight| whose square fills its cell (default: the
     largest of them). ``rows`` and ``columns``: labels. ``numbers``: write each weight below its

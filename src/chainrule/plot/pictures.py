@@ -22,8 +22,11 @@ def tiles(
     signed: bool,
     labels: Sequence[str] = (),
 ) -> None:
-    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row, each with its
-    label in the corner; grey levels, or signed weights from orange to blue, scaled each."""
+    """Vectors of side² numbers (or height · width) as pictures, ``columns`` in a row.
+
+    Each with its label in the corner; grey levels, or signed weights from orange to blue, scaled
+    each.
+    """
     count = -(-len(rows) // columns)
     high, wide = side if isinstance(side, tuple) else (side, side)
     sheet = np.full((count * (high + 1) + 1, columns * (wide + 1) + 1), np.nan)

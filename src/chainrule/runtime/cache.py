@@ -38,7 +38,7 @@ _SUFFIX = ".crc"
 _TEMPORARY = ".tmp"
 _MARK = "chainrule-cache"  # an empty file of this name says that the folder is a cache of ours
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
-MAX_BYTES = 512 << 20
+MAX_BYTES = 512 << 20  # of all entries; what was used longest ago goes first
 # Not every system has all of them.
 _NOFOLLOW, _NONBLOCK, _BINARY = (
     getattr(os, f"O_{name}", 0) for name in ("NOFOLLOW", "NONBLOCK", "BINARY")

@@ -105,8 +105,7 @@ class Explanation:
                 level = k.level
             lines.append(
                 f"{i:>3} {k.name:<{width}} {k.microseconds:>9.4g} {k.wait_microseconds:>8.3g} "
-                f"{k.share:>6.1%}"
-                f" {k.gflops:>8.1f} {k.gbytes:>7.1f} {k.of_peak:>7.1%}  {k.schedule}"
+                f"{k.share:>6.1%} {k.gflops:>8.1f} {k.gbytes:>7.1f} {k.of_peak:>7.1%}  {k.schedule}"
             )
         return "\n".join(lines)
 

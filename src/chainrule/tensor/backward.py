@@ -88,9 +88,8 @@ def _forbid_foreign_graph(leaves: Sequence[tuple[Node, Value]]) -> None:
         if tensor._is_outside() and not tensor.is_leaf:
             raise GradientError(
                 f"backward inside a compiled function reaches a tensor of shape {tensor.shape} "
-                "that was"
-                " computed outside from tensors that require a gradient; compute it inside, or "
-                "detach it"
+                "that was computed outside from tensors that require a gradient; compute it "
+                "inside, or detach it"
             )
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
-from ..core.node import Node, Shape, copy_source, inputs_first, reachable
-from ..core.rewrite import with_inputs
+from ..core.node import Node, Shape, reachable
+from ..core.rewrite import substitute
 from ..runtime.realize import end, placeholder
 
 if TYPE_CHECKING:
@@ -133,23 +133,6 @@ class Capture:
         return substitute(nodes, self.cuts) if self.cuts else list(nodes)
 
 
-def substitute(nodes: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
-    """``nodes`` with some input nodes replaced, also within the replacements."""
-
-    def inputs_of(node: Node) -> tuple[Node, ...]:
-        return (replacement[node],) if node in replacement else node.inputs
-
-    new: dict[Node, Node] = {}
-    for node in inputs_first(nodes, inputs_of):
-        if node in replacement:
-            new[node] = new[replacement[node]]
-            continue
-        new[node] = with_inputs(node, tuple(new[i] for i in node.inputs))
-        if new[node] is not node:
-            copy_source(new[node], node)
-    return [new[n] for n in nodes]
-
-
 @dataclass
 class Source:
     """A key, and how many draws came from it; see `random.drawing_from`."""
@@ -215,12 +198,18 @@ def depends_on(owner: object, attribute: str) -> None:
 
 def user_line() -> str:
     """The user's line that called us, as ``file.py:12: `text` ``."""
+    frame = user_frame()
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"{file.rsplit('/', 1)[-1]}:{line}" + (f": `{text}`" if text else "")
+
+
+def user_frame() -> Any:
+    """The innermost frame outside of the package."""
     frame: Any = sys._getframe(1)
     while (
         frame.f_back is not None
         and str(frame.f_globals.get("__name__", "")).split(".")[0] == _PACKAGE
     ):
         frame = frame.f_back
-    file, line = frame.f_code.co_filename, frame.f_lineno
-    text = linecache.getline(file, line).strip()
-    return f"{file.rsplit('/', 1)[-1]}:{line}" + (f": `{text}`" if text else "")
+    return frame

@@ -6,16 +6,21 @@ Which they are, each file of `ops` says in its ``__all__``.
 from .ops.bits import *
 from .ops.contract import *
 from .ops.create import *
-from .ops.cumulative import *
+from .ops.diagonals import *
 from .ops.elementwise import *
-from .ops.index import *
+from .ops.indexing.gathering import *
+from .ops.indexing.sorting import *
 from .ops.joining import *
 from .ops.kinds import *
 from .ops.linalg.solving import *
+from .ops.operands import *
 from .ops.random import *
-from .ops.reduce import *
+from .ops.reductions.cumulative import *
+from .ops.reductions.norm import *
+from .ops.reductions.reduce import *
+from .ops.reductions.softmax import *
+from .ops.reductions.statistics import *
 from .ops.shape import *
-from .ops.statistics import *
 from .settings import *
 
 as_tensor = asarray  # PyTorch's name

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from .backward import backward as _backward
-from .ops import (
-    contract,
-    cumulative,
-    elementwise,
-    index,
-    joining,
-    linalg,
-    reduce,
-    shape,
-    statistics,
-)
+from .ops import contract, diagonals, elementwise, joining, linalg, shape
+from .ops.indexing import gathering, sorting
+from .ops.reductions import cumulative, reduce, statistics
+from .ops.reductions import norm as _norm
+from .ops.reductions import softmax as _softmax
 from .value import Value
 
 
@@ -124,10 +118,10 @@ class Methods(Value):
     cummax = cumulative.cummax
     cummin = cumulative.cummin
     logcumsumexp = cumulative.logcumsumexp
-    logsumexp = reduce.logsumexp
-    softmax = reduce.softmax
-    log_softmax = reduce.log_softmax
-    norm = reduce.norm
+    logsumexp = _softmax.logsumexp
+    softmax = _softmax.softmax
+    log_softmax = _softmax.log_softmax
+    norm = _norm.norm
     reshape = shape.reshape
     flatten = shape.flatten
     unflatten = shape.unflatten
@@ -146,24 +140,24 @@ class Methods(Value):
     repeat_interleave = joining.repeat_interleave
     flip = shape.flip
     roll = shape.roll
-    tril = shape.tril
-    triu = shape.triu
-    diagonal = shape.diagonal
-    diag = shape.diag
-    trace = shape.trace
+    tril = diagonals.tril
+    triu = diagonals.triu
+    diagonal = diagonals.diagonal
+    diag = diagonals.diag
+    trace = diagonals.trace
     expand = shape.broadcast_to
     broadcast_to = shape.broadcast_to
     t = shape.transpose
-    take = index.take
-    index_select = index.index_select
-    gather = index.gather
-    masked_select = index.masked_select
-    scatter = index.scatter
-    scatter_add = index.scatter_add
-    index_add = index.index_add
-    argsort = index.argsort
-    sort = index.sort
-    topk = index.topk
+    take = gathering.take
+    index_select = gathering.index_select
+    gather = gathering.gather
+    masked_select = gathering.masked_select
+    scatter = gathering.scatter
+    scatter_add = gathering.scatter_add
+    index_add = gathering.index_add
+    argsort = sorting.argsort
+    sort = sorting.sort
+    topk = sorting.topk
     matmul = contract.matmul
     dot = contract.dot
     outer = contract.outer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import opcode
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ from ..core.node import Array
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..habits import no_attribute
 from ..runtime import realize as rt
-from .methods import Methods
-from .ops import bits, contract, create, elementwise, index, joining, shape
+from .interchange import Interchange
+from .ops import bits, contract, create, elementwise, joining, shape
+from .ops.indexing import index
 from .settings import text_of
 from .value import Value, as_tensor, make, use, view_of
 from .view import Layout, Stop, contiguous, in_order
@@ -55,7 +55,7 @@ def _takes_two_apart(frame: Any) -> bool:
     return bool(code[i] == opcode.opmap.get("UNPACK_SEQUENCE") and code[i + 1] == 2)
 
 
-class Tensor(Methods):
+class Tensor(Interchange):
     """An n-dimensional array of numbers of one dtype, with automatic differentiation.
 
     Operations build a graph at once and compute numbers when they are asked for. Names are NumPy's
@@ -94,87 +94,6 @@ class Tensor(Methods):
             self.requires_grad_()
 
     # -- numbers -----------------------------------------------------------------------------------
-    def numpy(self) -> Array:
-        """The numbers as a NumPy array in the same memory: who writes to it changes the tensor.
-
-        It is a copy, and read-only, where a write could not reach the tensor: if that was computed
-        from tensors that require a gradient, is broadcast, or is an entry of a state dict. An array
-        of your own is ``x.numpy().copy()`` or ``np.array(x)``.
-
-        >>> import chainrule as cr
-        >>> x = cr.zeros(3)
-        >>> x.numpy()[0] = 5
-        >>> x
-        tensor([5., 0., 0.])
-        """
-        shared = self._share()
-        if shared is None:
-            shared = self._copied()
-            shared.setflags(write=False)
-        return shared
-
-    def _copied(self) -> Array:
-        """The numbers as an array of their own."""
-        return np.array(self._read(), dtype=self.dtype, order="C")
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self._read()
-        if copy is False:
-            if dtype is not None and np.dtype(dtype) != array.dtype:
-                raise ValueError(
-                    f"np.asarray(tensor, {dtype}, copy=False) of {array.dtype} needs a copy"
-                )
-            view = array.view()
-            view.setflags(write=False)
-            return view
-        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
-            return np.array(array, dtype=dtype or self.dtype)
-        return self.numpy()
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        function = _UFUNCS.get(ufunc.__name__)
-        if method != "__call__" or options or function is None:
-            raise TypeError(
-                f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method} does not take "
-                "a tensor;"
-                " convert it with .numpy(), or use the function of chainrule"
-            )
-        return function(*inputs)
-
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[int, int] | None = None,
-        copy: bool | None = None,
-    ) -> Any:
-        given: dict[str, Any] = {
-            "max_version": max_version,
-            "dl_device": dl_device,
-            "copy": copy,
-        }
-        asked = {name: value for name, value in given.items() if value is not None}
-        return self.numpy().__dlpack__(stream=stream, **asked)
-
-    def __dlpack_device__(self) -> Any:
-        return (1, 0)
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        """The module `chainrule`, which has the functions of the Array API standard."""
-        module = importlib.import_module(__name__.split(".", 1)[0])
-        if api_version not in (None, module.__array_api_version__):
-            raise OptionError(
-                f"__array_namespace__: version {module.__array_api_version__} of the standard is"
-                f" there, got {api_version!r}"
-            )
-        return module
-
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
-        """The tensor itself: there is the CPU only."""
-        create.check_device(device)
-        return self
-
     def item(self) -> Any:
         """The only element, as a Python number."""
         array = self._read()
@@ -258,16 +177,10 @@ class Tensor(Methods):
         return copy
 
     # -- kinds and copies --------------------------------------------------------------------------
-    def to(self, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, **_: Any) -> Tensor:
         """Converted to a dtype (or to that of another tensor); "cpu" does nothing."""
-        for arg in args:
-            if isinstance(arg, Value):
-                dtype = arg.dtype
-            elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
-                create.check_device(arg)
-            else:
-                dtype = arg
-        return self if dtype is None else self.astype(dtype)
+        wanted = create.dtype_asked_for(args, dtype, device)
+        return self if wanted is None else self.astype(wanted)
 
     def astype(self, dtype: Any) -> Tensor:
         """Converted to ``dtype``; floats outside an integer type's range are clamped to it."""
@@ -580,29 +493,3 @@ def _restore(kind: Any, array: Array, requires_grad: bool, name: str) -> Tensor:
 
 
 Value.kind = Tensor
-
-
-_UFUNCS: dict[str, Callable[..., Tensor]] = {
-    name: getattr(elementwise, name)
-    for name in (
-        "add subtract multiply divide floor_divide remainder power maximum minimum logaddexp equal "
-        "not_equal"
-        " less less_equal greater greater_equal logical_and logical_or logical_xor logical_not exp "
-        "expm1 log"
-        " log1p log2 log10 exp2 arcsin arccos arctan arctan2 arcsinh arccosh arctanh hypot copysign"
-        " nextafter signbit positive sqrt reciprocal sin cos tan sinh cosh tanh negative absolute"
-        " sign "
-        "square floor"
-        " ceil trunc isnan isinf isfinite"
-    ).split()
-} | {
-    "matmul": contract.matmul,
-    "bitwise_and": bits.bitwise_and,
-    "bitwise_or": bits.bitwise_or,
-    "bitwise_xor": bits.bitwise_xor,
-    "invert": bits.bitwise_invert,
-    "left_shift": bits.bitwise_left_shift,
-    "right_shift": bits.bitwise_right_shift,
-    "rint": elementwise.round,
-    "fabs": elementwise.absolute,
-}

@@ -13,7 +13,7 @@ from ..core import dtypes as dt
 from ..core import graph as g
 from ..core.dtypes import DType
 from ..core.host.memory import aligned
-from ..core.host.plain import plain_numbers
+from ..core.host.plain import listed_numbers, plain_numbers, refuse_kind
 from ..core.node import Array, Node, Shape
 from ..errors import CompileError, DTypeError, GradientError, OptionError, ShapeError
 from ..runtime import realize as rt
@@ -334,6 +334,14 @@ class Value:
         self._array, self._node = array, None
         return self
 
+    def _put(self, numbers: Any) -> None:
+        """`assign` plain numbers of this shape, where possible in place: programs that are bound to
+        the array stay so."""
+        if active.capture is not None or active.transforms:
+            self.assign(stored(np.array(numbers, self.dtype)))
+        else:
+            self._storage_for_update()[...] = numbers
+
     def _become(self, new: Value, what: str) -> Self:
         """In-place change ``what``: this tensor object now means ``new``."""
         if new.shape != self.shape:
@@ -354,8 +362,7 @@ class Value:
             if active.grad_enabled:
                 raise GradientError(
                     f"{what} in place on a tensor that requires a gradient: the gradient would be "
-                    "of the old"
-                    f" value; put it under `with cr.no_grad():`, or {_instead(what)}"
+                    f"of the old value; put it under `with cr.no_grad():`, or {_instead(what)}"
                 )
             return self.assign(new)
         if self._is_outside():
@@ -489,14 +496,12 @@ def no_value_message(purpose: str) -> str:
     if purpose == rt.ENDED:
         return (
             f"{user_line()}: this tensor was made inside a function that cr.compile or cr.vmap "
-            "traced and"
-            " has no value outside it; return it from the function"
+            "traced and has no value outside it; return it from the function"
         )
     return (
         f"{user_line()} asks for the value of a tensor inside {purpose}, where it has none yet. "
-        "Choose with"
-        " cr.where instead of if, keep shapes static, return the tensor, or move the line out of "
-        "the function"
+        "Choose with cr.where instead of if, keep shapes static, return the tensor, or move the "
+        "line out of the function"
     )
 
 
@@ -595,37 +600,12 @@ def array_of(data: Any, dtype: DType | None = None) -> Array:
     elif hasattr(data, "__dlpack__"):
         array = np.from_dlpack(data)
     else:
-        array = _from_python(data)
+        array = listed_numbers(data)
         if dtype is None and array.dtype == np.float64:
             dtype = dt.default_float
-    if dtype is None:
-        dtype = dt.dtype_of(array.dtype) if array.dtype.kind in "biuf" else _reject(array, data)
-    elif array.dtype.kind not in "biuf":
-        _reject(array, data)
-    return array.astype(dtype, copy=False)
-
-
-def _from_python(data: Any) -> Array:
-    try:
-        return plain_numbers(data, "the list")
-    except ValueError as error:
-        if "inhomogeneous" in str(error):
-            raise ShapeError(
-                "a tensor needs rows of equal length, got a ragged list; pad the rows to one length"
-            ) from None
-        raise
-
-
-def _reject(array: Array, data: Any) -> DType:
-    if array.dtype.kind == "c":
-        raise DTypeError(
-            f"complex numbers ({array.dtype}) are not supported: keep real and imaginary parts as"
-            " two tensors"
-        )
-    raise DTypeError(
-        f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
-        "expected"
-    )
+    if array.dtype.kind not in "biuf":
+        refuse_kind(array, data)
+    return array.astype(dt.dtype_of(array.dtype) if dtype is None else dtype, copy=False)
 
 
 def as_tensor(x: Any, like: DType | None = None) -> Tensor:

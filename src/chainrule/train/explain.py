@@ -15,8 +15,9 @@ from .trainer import Trainer
 
 
 def explain(target: Any, *args: Any, **options: Any) -> Explanation:
-    """Explain the program of a compiled function, ``explain(step, *its arguments)``, or of a
-    Trainer's training step, ``explain(trainer, x, y, batch_size=32)``.
+    """Explain the program of a compiled function or of a Trainer's training step.
+
+    ``explain(step, *its arguments)``, or ``explain(trainer, x, y, batch_size=32)``.
 
     The program runs for about 0.2 s on copies of its state: nothing is trained. Returns an
     `Explanation`: ``print`` it for the kernels with their loops, times, GFLOP/s and GB/s;

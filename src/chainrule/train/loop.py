@@ -1,5 +1,4 @@
-"""Loop: one run of `Trainer.fit`: epochs of native chunks, with Python in between for those who
-listen."""
+"""Loop: one run of `Trainer.fit`: native epochs, between which listeners are told."""
 
 from __future__ import annotations
 
@@ -28,6 +27,7 @@ from .step.schedules import epochs_foreseen, wants_metric
 from .step.steps import Steps
 
 MOST_STEPS = 1 << 30
+"""A native run is no longer, where nobody asks for a look."""
 
 
 class Loop(Run):
@@ -53,8 +53,7 @@ class Loop(Run):
         )
 
     def _is_quick(self) -> bool:
-        """Whether many epochs can be run without Python: of one step each, and only the loss is
-        asked for."""
+        """Whether many epochs run without Python: of one step each, asked only for the loss."""
         task, plan, meter = self.task, self.plan, self.steps.meter
         nothing = not (plan.callbacks or plan.validation or meter.metrics or meter.parts)
         return nothing and not self.data.keyed and not task.schedulers and task.accumulate == 1
@@ -95,6 +94,8 @@ class Loop(Run):
                 self._end_epoch()
         self.steps.per_step[self.data.batch] = self.per_step
         self.sentinel.leave()
+        if self._epochs is not None:
+            self._epochs.leave()
         self._mark(task._stop)
 
     def _mark(self, stopped: str) -> None:
@@ -186,8 +187,7 @@ class Loop(Run):
         )
 
     def _run_many_epochs(self) -> None:
-        """Epochs of one step each: the program notes their losses. The last one is left to
-        `_end_epoch`."""
+        """Epochs of one step each, whose losses the program notes; `_end_epoch` does the last."""
         task, left = self.task, self.plan.epochs - self.epoch
         limit = int(CHUNK_SECONDS / self.per_step) if self.per_step else 1
         n = min(left, max(limit, 1), RECORD, self._steps_until_called())
@@ -222,7 +222,7 @@ class Loop(Run):
         n = min(n, self._steps_until_called() // steps)
         if n > 1 and self._epochs is None:
             best = any(c.restore_best for c in plan.callbacks)
-            self._epochs = Epochs(self.steps, self.data, plan.validation, best)
+            self._epochs = Epochs.of(self.steps, self.data, plan.validation, best)
         if self._epochs is None:
             return 1
         return min(n, self._epochs.most)

@@ -1,5 +1,4 @@
-"""Greedy pre-training: each layer of a net learns, as a restricted Boltzmann machine, what the
-layers below make of the data; no labels are needed."""
+"""Greedy pre-training: layer by layer, each a restricted Boltzmann machine, without labels."""
 
 from __future__ import annotations
 
@@ -30,7 +29,9 @@ from .trainer import Trainer
 Watch = Callable[[int, int, float], object]  # layer, epoch (both from 1), error of reconstruction
 
 EARLY_MOMENTUM, EARLY_EPOCHS = 0.5, 5
+"""Hinton (2010), A practical guide to training restricted Boltzmann machines, section 9."""
 MEASURED_ROWS = 200
+"""Rows by which the error of reconstruction is told after each epoch."""
 
 _OPTIONS: dict[str, Constraint] = {
     "epochs": integer(1),

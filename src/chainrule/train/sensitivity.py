@@ -23,11 +23,15 @@ from .names import loss_of
 from .seeds.first import first_states, times_gain
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.4, 2.0, 2.8, 4.0)
+"""A quarter to four times the first weights, in steps of √2."""
 
 
 class Sensitivity:
-    """What `sensitivity` found: ``gains`` (G,), ``first`` and ``last`` loss (G, seeds), and
-    ``gradients``, the norm of the gradient of every weight at the start, (G, seeds) by name."""
+    """What `sensitivity` found.
+
+    ``gains`` (G,), ``first`` and ``last`` loss (G, seeds), and ``gradients``, the norm of the
+    gradient of every weight at the start, (G, seeds) by name.
+    """
 
     def __init__(
         self, gains: Array, first: Array, last: Array, gradients: dict[str, Array]
@@ -37,8 +41,7 @@ class Sensitivity:
 
     @property
     def best(self) -> float:
-        """The gain with the lowest median of the last losses; a loss that is not finite counts as
-        infinite."""
+        """The gain with the lowest median of the last losses (what is not finite is infinite)."""
         return float(self.gains[np.argmin(self._medians())])
 
     def _medians(self) -> Array:
@@ -55,8 +58,10 @@ class Sensitivity:
         }
 
     def table(self) -> str:
-        """A line a gain: losses before and after, and the gradients of the first and last weight;
-        medians of the seeds."""
+        """A line a gain, medians of the seeds.
+
+        Losses before and after, and the gradients of the first and last weight.
+        """
         names = list(self.gradients)
         ends = [names[0], names[-1]] if len(names) > 1 else names
         heads = ["gain", "first loss", "last loss", "worst seed", *(f"|grad {n}|" for n in ends)]
@@ -72,8 +77,10 @@ class Sensitivity:
         return "\n".join(lines)
 
     def plot(self, path: str | Path) -> Path:
-        """Draw the last losses by gain, and the gradients at the start by weight and gain, into a
-        file. Needs matplotlib."""
+        """Draw the last losses by gain, and the gradients at the start, into a file.
+
+        Needs matplotlib.
+        """
         figure = matplotlib_of().figure.Figure(figsize=(10, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         low, middle, high = (

@@ -33,7 +33,7 @@ _OPTIONS: dict[str, Constraint] = {
     "clip_norm": optional(number(0, brackets="()")),
     "clip_value": optional(number(0, brackets="()")),
     "seed": integer(),
-    "schedule": choice("epoch", "step"),
+    "scheduler_interval": choice("epoch", "step"),
 }
 
 
@@ -57,13 +57,13 @@ class Task:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        schedule: str = "epoch",
+        scheduler_interval: str = "epoch",
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
         used = _check_kinds(model, optimizer_of(model, optimizer))
-        options = {"clip_norm": clip_norm, "clip_value": clip_value, "seed": seed}
-        check("Trainer", _OPTIONS, {"accumulate": accumulate, **options, "schedule": schedule})
-        self.model, self.optimizer, self.schedule = model, used, schedule
+        given = locals()
+        check("Trainer", _OPTIONS, {name: given[name] for name in _OPTIONS})
+        self.model, self.optimizer, self.scheduler_interval = model, used, scheduler_interval
         self.schedulers = _schedulers(scheduler, used)
         self._loss, self._loss_weights = loss, loss_weights
         self.objective, self.seed = Objective(loss, loss_weights), int(seed)
@@ -133,8 +133,10 @@ class Task:
         return [self.model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
 
     def _check_parts(self, again: bool = True) -> None:
-        """Whether model, optimizer and schedule belong together: at first and ``again`` before
-        each training, for they may have been replaced."""
+        """Whether model, optimizer and schedule belong together, at first and ``again``.
+
+        Again before each training, for they may have been replaced.
+        """
         _check_kinds(self.model, self.optimizer)
         _schedulers(self.schedulers, self.optimizer)
         used = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -156,8 +158,7 @@ class Task:
 
     # -- what a subclass may change ----------------------------------------------------------------
     def forward(self, x: Any) -> Any:
-        """The prediction for a batch: ``model(x)``; a tuple of inputs are arguments, a dict named
-        ones."""
+        """The prediction for a batch: ``model(x)``; tuples are arguments, dicts named ones."""
         if isinstance(x, Mapping):
             return self.model(**x)
         return self.model(*x) if isinstance(x, tuple) else self.model(x)
@@ -189,8 +190,7 @@ class Task:
         return self.objective(prediction, batch).total
 
     def after_update(self) -> None:
-        """After each update, inside the compiled step: tensor operations and ``assign`` (an average
-        of weights)."""
+        """After each update, in the compiled step: tensor operations and ``assign``."""
 
     # -- what the rooms ask of it ------------------------------------------------------------------
     def while_traced(self) -> contextlib.AbstractContextManager[None]:
@@ -221,7 +221,7 @@ class Task:
     @property
     def epochly(self) -> bool:
         """Whether there are schedules that are stepped after each epoch."""
-        return bool(self.schedulers) and self.schedule == "epoch"
+        return bool(self.schedulers) and self.scheduler_interval == "epoch"
 
     @property
     def trained(self) -> list[Any]:
@@ -255,8 +255,7 @@ class Task:
         self._stop = reason
 
     def remember_best(self) -> None:
-        """Keep a copy of the weights as they are now (as they were after the epoch, where a
-        callback is told of one late)."""
+        """Keep a copy of the weights as they are, or were after the epoch told of late."""
         if self.weights_of_epoch is not None:
             self._best = self.weights_of_epoch()
         else:
@@ -282,8 +281,7 @@ class Task:
 
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
-        """All modules in training or evaluation mode, and afterwards as they were (frozen ones stay
-        in eval)."""
+        """All modules in training or evaluation mode, and afterwards as they were."""
         before = [(m, m._training) for m in self._known.modules]
         try:
             if not training or not self.model._training:

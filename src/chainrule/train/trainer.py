@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import OptionError
-from ..habits import (
-    EVALUATE,
-    EVALUATE_SYNONYMS,
-    FIT,
-    FIT_SYNONYMS,
-    PREDICT,
-    PREDICT_SYNONYMS,
-    knows,
-    no_attribute,
-)
+from ..habits import FIT, FIT_SYNONYMS, TRAINER, Renamed, knows, no_attribute
 from ..nn.module import Module
 from ..nn.options import Constraint, check, choice, integer, number, optional
 from ..optim.optimizer import Optimizer
 from ..tensor.capture import active
 from .alone import one_thread
+from .evaluator import Evaluator
 from .inspect.diagnosis import Diagnosis, diagnose
 from .inspect.lr_finder import LRSearch, find_lr
 from .interrupt import interruptible
@@ -32,17 +24,12 @@ from .listeners.given import as_callbacks
 from .loop import Loop
 from .measure.history import History
 from .measure.measures import Measures
-from .measure.probabilities import probabilities
-from .rows.dataset import EVALUATION_BATCH, Dataset
 from .rows.loaders import gives_batches, training_rows
 from .run import Plan
 from .state.checkpoint import as_checkpoint, read_file, save_state
 from .state.meta import HISTORY
 from .state.snapshot import restore, state_of
 from .step import given
-from .step.prediction import outputs_of
-from .step.steps import Steps
-from .task import Task
 
 BATCH = 32
 _FIT: dict[str, Constraint] = {
@@ -57,18 +44,19 @@ _FIT: dict[str, Constraint] = {
 }
 
 
-class Trainer(Task):
+class Trainer(Evaluator):
     """Trains a model: draws minibatches, back-propagates and updates in one native program.
 
     ``loss``: a loss of `nn` or its name ("cross_entropy", "mse"), or a function (prediction,
     target) -> scalar tensor; a list or dict of them for a model with several outputs, weighed by
     ``loss_weights``. ``optimizer``: one of `optim`, or the name or class of one, which then has its
-    defaults and all parameters of the model. ``metrics``: names, `Metric`
-    objects or functions, computed in the program (for several outputs: a dict output -> metrics).
-    ``scheduler``: a learning rate schedule, stepped after each epoch or, with ``schedule="step"``,
-    inside the program. ``clip_norm``, ``clip_value``: bounds on the gradients. ``accumulate``:
-    batches per update. ``seed``: of the order of the rows. ``seeds``: how many nets, or the seeds
-    of them: makes a `SeedTrainer`, which trains them all; ``vary``: what differs between them.
+    defaults and all parameters of the model. ``metrics``: names, `Metric` objects or functions,
+    computed in the program (for several outputs: a dict output -> metrics); those given to `fit`
+    take their place. ``scheduler``: a learning rate schedule, stepped after each epoch or, with
+    ``scheduler_interval="step"``, after each update, inside the program. ``clip_norm``,
+    ``clip_value``: bounds on the gradients. ``accumulate``: batches per update. ``seed``: of the
+    order of the rows. ``seeds``: how many nets, or the seeds of them: makes a `SeedTrainer`, which
+    trains them all; ``vary``: what differs between them.
 
     A subclass may override `training_step` (and `forward`).
 
@@ -88,6 +76,7 @@ class Trainer(Task):
     1.0
     """
 
+    schedule = Renamed("a Trainer", "Trainer")
     _of_seeds: ClassVar[Any] = None  # `SeedTrainer`, which is made of this class
 
     def __new__(cls, *args: Any, seeds: Any = None, **options: Any) -> Any:
@@ -98,11 +87,12 @@ class Trainer(Task):
             return super().__new__(cls)
         return Trainer._of_seeds(*args, seeds=seeds, kind=cls, **options)
 
+    @knows(TRAINER)
     def __init__(
         self,
         model: Module,
         loss: Any,
-        optimizer: Optimizer | type[Optimizer] | str | None = None,
+        optimizer: Optimizer | type[Optimizer] | str,
         scheduler: Any = None,
         metrics: Any = None,
         seed: int = 0,
@@ -110,46 +100,15 @@ class Trainer(Task):
         clip_value: float | None = None,
         accumulate: int = 1,
         loss_weights: Any = None,
-        schedule: str = "epoch",
+        scheduler_interval: str = "epoch",
         *,
         seeds: Any = None,
         vary: Any = None,
     ) -> None:
         """Raises OptionError for arguments that do not fit together."""
         parts = model, loss, optimizer, scheduler, loss_weights
-        super().__init__(*parts, seed, clip_norm, clip_value, accumulate, schedule)
-        self.metrics = metrics
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the compiled steps: a copy makes its own."""
-        return {name: part for name, part in self.__dict__.items() if name != "_compiled"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.metrics = self._metrics
-
-    @property
-    def metrics(self) -> Any:
-        """The metrics, as they were given; others are measured from the next call on."""
-        return self._metrics
-
-    @metrics.setter
-    def metrics(self, metrics: Any) -> None:
-        self._metrics, self._compiled = metrics, Steps(self)
-
-    @property
-    def _steps(self) -> Steps:
-        """The compiled steps for the loss that there is now."""
-        if self._compiled.objective is not self.objective:
-            self.metrics = self._metrics
-        return self._compiled
-
-    @property
-    def measures(self) -> list[str]:
-        """The names of what `fit` measures in each epoch."""
-        own = ["loss", *(f"{p.name}_loss" for p in self.objective.parts if p.name)]
-        own += [name for _, name, _ in self._steps.meter.metrics]
-        return own + ([f"val_{name}" for name in own] if self.has_validation else [])
+        options = seed, clip_norm, clip_value, accumulate, scheduler_interval
+        super().__init__(*parts, *options, metrics=metrics)
 
     # -- training ----------------------------------------------------------------------------------
     @knows(FIT, FIT_SYNONYMS)
@@ -190,7 +149,7 @@ class Trainer(Task):
         no longer than those (up to 8 lengths, a program for each; rows are shuffled among those of
         their length). ``validation_data``: (x, y) or (x, y,
         sample_weight), measured after each epoch; or ``validation_split``, the share of rows taken
-        from the end.
+        from the end. ``metrics``: the Trainer's from now on.
         ``sample_weight``: one number per row, of which only ratios matter; ``class_weight``: a dict
         or "balanced" (weights are for the loss; metrics count every row alike).
         ``early_stopping``: an `EarlyStopping`, or its patience. ``checkpoint``: a folder; a run
@@ -234,6 +193,7 @@ class Trainer(Task):
         with self._mode(True):
             wanted = self.metrics if metrics is None else metrics
             self._compiled = given.with_metrics(self._steps, wanted, data)
+            self._metrics = wanted
             folder, look = as_checkpoint(checkpoint), bool(diagnose)
             parts = (data, validation, int(epochs), max_seconds, progress, listeners, folder, look)
             history: History = self._run(Plan(*parts))
@@ -254,64 +214,6 @@ class Trainer(Task):
         found = self.fit(x, y, 1, rows, shuffle=False, progress=False, diagnose=False, **options)
         return Measures({name: values[-1] for name, values in found.items() if values})
 
-    # -- evaluation --------------------------------------------------------------------------------
-    @knows(EVALUATE, EVALUATE_SYNONYMS)
-    @one_thread()
-    def evaluate(
-        self,
-        x: Any,
-        y: Any = None,
-        batch_size: int = EVALUATION_BATCH,
-        *,
-        sample_weight: Any = None,
-        metrics: Any = None,
-    ) -> dict[str, float]:
-        """Loss and metrics over the rows of ``x`` and ``y``, in evaluation mode; nothing is
-        changed.
-
-        The result does not depend on ``batch_size``: it is over all rows that count. A dict by
-        name; unpacking it is a TypeError.
-        """
-        check("evaluate", {"batch_size": integer(1)}, {"batch_size": batch_size})
-        data = given.evaluation_set(self._steps, x, y, sample_weight, int(batch_size))
-        if metrics is not None or not self._steps.meter.metrics:
-            wanted = self.metrics if metrics is None else metrics
-            self._compiled = given.with_metrics(self._steps, wanted, data)
-        else:
-            self._steps.prepare_meters(data, training=False)
-        return Measures(self._evaluate(data))
-
-    def _evaluate(self, data: Dataset) -> Any:
-        return self._steps.measure(data)
-
-    @knows(PREDICT, PREDICT_SYNONYMS)
-    @one_thread()
-    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
-        """The model's outputs for the rows of ``x``, in evaluation mode, as NumPy arrays.
-
-        A last batch that is smaller is filled up with copies of its last row, so that few sizes are
-        compiled.
-        """
-        check("predict", {"batch_size": integer(1)}, {"batch_size": batch_size})
-        data = given.prediction_set(self._steps, x, int(batch_size))
-        with self._mode(False):
-            prediction = given.prediction_of("predict", self._steps, data)
-            return outputs_of(data, int(batch_size), prediction, self._predicted)
-
-    @knows(PREDICT, PREDICT_SYNONYMS)
-    def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH) -> Any:
-        """Probabilities, as the loss understands the outputs: the softmax of logits over axis 1
-        (``CrossEntropyLoss``), their sigmoid (``BCEWithLogitsLoss``), the exponential of
-        log-probabilities (``NLLLoss``).
-
-        Raises OptionError for another loss, or several.
-        """
-        loss = self.objective.parts[0].loss if self.objective.single else self.loss
-        return probabilities(loss, self.predict(x, batch_size))
-
-    def _predicted(self, data: Dataset, tensors: Any) -> Any:
-        return self._steps.run_prediction(data, tensors)
-
     # -- looking at it -----------------------------------------------------------------------------
     @one_thread(long=True)
     def find_lr(
@@ -324,8 +226,7 @@ class Trainer(Task):
         stop: float = 10.0,
         steps: int = 100,
     ) -> LRSearch:
-        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches; the model
-        stays as it is.
+        """Raise the learning rate from ``start`` to ``stop`` over ``steps`` batches, and look.
 
         Ends early where the loss grows fourfold. See ``.suggestion``, ``.table()`` and
         ``.plot(path)``.
@@ -336,9 +237,8 @@ class Trainer(Task):
             return find_lr(given.with_metrics(self._steps, None, data), data, start, stop, steps)
 
     @one_thread()
-    def diagnose(self, x: Any, y: Any = None, rows: int = 256) -> Diagnosis:
-        """Look at one step on the first ``rows`` rows: dead or saturated units, gradients and
-        updates by layer.
+    def diagnose(self, x: Any, y: Any = None, *, rows: int = 256) -> Diagnosis:
+        """Look at one step on the first ``rows`` rows: its units, gradients and updates.
 
         Nothing is changed; ``print`` the result.
         """
@@ -351,8 +251,9 @@ class Trainer(Task):
 
     @one_thread()
     def save(self, path: str | Path) -> Path:
-        """Write the whole state (weights, optimizer, schedule, counters, random numbers, history)
-        into a file.
+        """Write the whole state into a file.
+
+        Weights, optimizer, schedule, counters, random numbers and history.
 
         Weights alone: `Module.state_dict`. The file is written whole or not at all. Raises
         WriteError if its folder does not exist or nothing can be written there.
@@ -361,8 +262,7 @@ class Trainer(Task):
 
     @one_thread()
     def load(self, path: str | Path) -> None:
-        """Take back what `save` (or a checkpoint of `fit`) wrote; the next `fit` goes on from
-        there.
+        """Take back what `save` (or a checkpoint of `fit`) wrote; `fit` goes on from there.
 
         Raises CheckpointError, and changes nothing, if the file is damaged or of another model or
         optimizer.

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError, OptionError
 from ..habits import answers_of as _answers_of
 from ..tensor.ops.create import asarray
-from ..tensor.ops.index import getitem
+from ..tensor.ops.indexing.index import getitem
 from ..tensor.ops.joining import stack
 from ..tensor.ops.random import Generator, randperm
 from ..tensor.tensor import Tensor
@@ -92,8 +92,9 @@ class Subset(Dataset):
 def random_split(
     dataset: Any, lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset]:
-    """The data set in parts of random items: ``lengths`` are numbers of items, or shares that add
-    up to 1. Raises OptionError if they do not add up.
+    """The data set in parts of random items.
+
+    ``lengths`` are numbers of items, or shares that add up to 1. Raises OptionError if they do not.
 
     >>> import chainrule as cr
     >>> from chainrule.utils.data import random_split
@@ -118,8 +119,9 @@ def random_split(
 
 
 def default_collate(items: Sequence[Any]) -> Any:
-    """A list of items as a batch: numbers, arrays and tensors are stacked; tuples and dicts are
-    taken apart first.
+    """A list of items as a batch: numbers, arrays and tensors are stacked.
+
+    Tuples and dicts are taken apart first.
 
     >>> from chainrule.utils.data import default_collate
     >>> default_collate([(1.0, 0), (2.0, 1)])

@@ -123,24 +123,36 @@ def cast(f: Function, a: Value, source: DType, result: DType) -> Value:
 
 
 def maximum(f: Function, kind: str, a: Value, b: Value) -> Value:
-    """max with NaN of either side; kept short when one side is a literal."""
-    if kind == "b":
-        return _or(f, a, b)
-    if kind != "f":
-        return f.select(f.compare("sgt" if kind == "i" else "ugt", a, b), a, b)
-    if not b.text.startswith("%") and "7FF" not in b.text:
-        return f.select(f.compare("ugt", a, b), a, b)  # unordered only if a is NaN: keep it
-    return f.select(_or(f, f.compare("ogt", a, b), _is_nan(f, a)), a, b)
+    """max; NaN if one is NaN."""
+    return _or(f, a, b) if kind == "b" else _extreme(f, kind, a, b, "gt")
 
 
 def minimum(f: Function, kind: str, a: Value, b: Value) -> Value:
-    if kind == "b":
-        return _and(f, a, b)
+    """min; NaN if one is NaN."""
+    return _and(f, a, b) if kind == "b" else _extreme(f, kind, a, b, "lt")
+
+
+def _extreme(f: Function, kind: str, a: Value, b: Value, than: str) -> Value:
     if kind != "f":
-        return f.select(f.compare("slt" if kind == "i" else "ult", a, b), a, b)
-    if not b.text.startswith("%") and "7FF" not in b.text:
-        return f.select(f.compare("ult", a, b), a, b)
-    return f.select(_or(f, f.compare("olt", a, b), _is_nan(f, a)), a, b)
+        return f.select(f.compare(("s" if kind == "i" else "u") + than, a, b), a, b)
+    if not b.text.startswith("%") and "7FF" not in b.text:  # a literal, and not NaN
+        return f.select(f.compare("u" + than, a, b), a, b)  # unordered only if a is NaN: keep it
+    return f.select(_or(f, f.compare("o" + than, a, b), _is_nan(f, a)), a, b)
+
+
+def is_larger(f: Function, kind: str, a: Value, b: Value) -> Value:
+    """Whether a is larger than b; NaN is larger than all numbers."""
+    if kind != "f":
+        return f.compare("sgt" if kind == "i" else "ugt", a, b)
+    more = f.compare("ogt", a, b)
+    return _or(f, more, _and(f, _is_nan(f, a), f.compare("ord", b, b)))
+
+
+def is_same(f: Function, kind: str, a: Value, b: Value) -> Value:
+    """Whether a and b are equal; NaN equals NaN."""
+    if kind != "f":
+        return f.compare("eq", a, b)
+    return _or(f, f.compare("oeq", a, b), _and(f, _is_nan(f, a), _is_nan(f, b)))
 
 
 def _divide(f: Function, kind: str, a: Value, b: Value) -> Value:
@@ -149,31 +161,24 @@ def _divide(f: Function, kind: str, a: Value, b: Value) -> Value:
     quotient, remainder, zero, wraps = _safe_divide(f, kind, a, b)
     if kind == "u":
         return f.select(zero, const(a.type, 0), quotient)
-    inexact = f.compare("ne", remainder, const(a.type, 0))
-    signs = f.compare("slt", f.binary("xor", remainder, b), const(a.type, 0))
-    down = f.select(_and(f, inexact, signs), f.sub(quotient, const(a.type, 1)), quotient)
+    above = _is_above_floor(f, kind, remainder, b)
+    down = f.select(above, f.sub(quotient, const(a.type, 1)), quotient)
     return f.select(zero, const(a.type, 0), f.select(wraps, f.neg(a), down))
 
 
 def _modulo(f: Function, kind: str, a: Value, b: Value) -> Value:
     if kind == "f":
         remainder = f.binary("frem", a, b)
-        nonzero = f.compare("une", remainder, const(a.type, 0.0))
-        signs = f.binary(
-            "xor",
-            f.compare("olt", remainder, const(a.type, 0.0)),
-            f.compare("olt", b, const(a.type, 0.0)),
-        )
-        shifted = f.select(_and(f, nonzero, signs), f.add(remainder, b), remainder)
+        above = _is_above_floor(f, kind, remainder, b)
+        shifted = f.select(above, f.add(remainder, b), remainder)
         zero = f.intrinsic("copysign", a.type, const(a.type, 0.0), b)
         is_zero = f.compare("oeq", remainder, const(a.type, 0.0))
         return f.select(is_zero, zero, shifted)
     _, remainder, zero, wraps = _safe_divide(f, kind, a, b)
     if kind == "u":
         return f.select(zero, const(a.type, 0), remainder)
-    inexact = f.compare("ne", remainder, const(a.type, 0))
-    signs = f.compare("slt", f.binary("xor", remainder, b), const(a.type, 0))
-    shifted = f.select(_and(f, inexact, signs), f.add(remainder, b), remainder)
+    above = _is_above_floor(f, kind, remainder, b)
+    shifted = f.select(above, f.add(remainder, b), remainder)
     return f.select(_or(f, zero, wraps), const(a.type, 0), shifted)
 
 
@@ -182,9 +187,8 @@ def _floor_divide(f: Function, kind: str, a: Value, b: Value) -> Value:
     remainder = f.binary("frem", a, b)
     zero = const(a.type, 0.0)
     quotient = f.fdiv(f.sub(a, remainder), b)
-    nonzero = f.compare("une", remainder, zero)
-    signs = f.binary("xor", f.compare("olt", remainder, zero), f.compare("olt", b, zero))
-    down = f.select(_and(f, nonzero, signs), f.sub(quotient, const(a.type, 1)), quotient)
+    above = _is_above_floor(f, kind, remainder, b)
+    down = f.select(above, f.sub(quotient, const(a.type, 1)), quotient)
     low = f.intrinsic("floor", a.type, down)
     more = f.compare("ogt", f.sub(down, low), const(a.type, 0.5))
     whole = f.select(more, f.add(low, const(a.type, 1)), low)
@@ -218,6 +222,17 @@ def _power(f: Function, kind: str, a: Value, b: Value) -> Value:
     units = f.select(f.compare("eq", a, const(a.type, -1)), minus, zero)
     units = f.select(f.compare("eq", a, one), one, units)
     return f.select(f.compare("slt", b, zero), units, result)
+
+
+def _is_above_floor(f: Function, kind: str, remainder: Value, b: Value) -> Value:
+    """Whether a quotient that was cut is above its floor: the remainder has not b's sign."""
+    zero = const(b.type, 0)
+    inexact = compare(f, "ne", remainder, zero, kind)
+    if kind == "f":
+        signs = f.binary("xor", f.compare("olt", remainder, zero), f.compare("olt", b, zero))
+    else:
+        signs = f.compare("slt", f.binary("xor", remainder, b), zero)
+    return _and(f, inexact, signs)
 
 
 def _safe_divide(f: Function, kind: str, a: Value, b: Value) -> tuple[Value, Value, Value, Value]:

@@ -22,6 +22,7 @@ from .workload import Net, Workload, layered
 
 RELU, TANH, GELU = Activation("ReLU"), Activation("Tanh"), Activation("GELU")
 WORDS = 65
+"""Different characters of Tiny Shakespeare."""
 
 
 def lenet() -> Net:

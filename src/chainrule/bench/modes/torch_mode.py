@@ -1,5 +1,8 @@
-"""PyTorch: eager with its modules and fused optimizers, also with channels last; torch.compile, of
-the whole step as one graph where the net is dense, else of the forward and backward pass."""
+"""PyTorch: eager with its modules and fused optimizers, or compiled; also with channels last.
+
+torch.compile is of the whole step as one graph where the net is dense, else of the forward and
+backward pass.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from . import layers as of
 from .layers import Array, Layer, Shape
 
 ROWS = 8192
+"""Rows of a data set, where a workload says no other number."""
 EPOCH = 2e10
 """Arithmetic of an epoch of a net of layers, about a tenth of a second: what a Trainer does at
 once."""
@@ -115,14 +116,16 @@ class Workload:
 
     @property
     def flops(self) -> float:
-        """Of the contractions of one step: forward, gradients of the weights, gradients of all but
-        the first input."""
+        """Of the contractions of one step: forward, and all gradients but the first input's."""
         first = 0.0 if self.words else self.layers[0].input_flops(self.row)
         return self.batch * (3 * of.flops(self.layers, self.row) - first)
 
     def data(self) -> tuple[Array, Array]:
-        """Inputs (rows, *row) and targets: numbers (rows, outputs), classes int64 (rows,), or of
-        words those that follow, int64 (rows, steps)."""
+        """Inputs (rows, *row) and targets.
+
+        Numbers (rows, outputs), classes int64 (rows,), or of words those that follow, int64
+        (rows, steps).
+        """
         if self.name == "xor":
             x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], self.dtype)
             return x, np.array([[0], [1], [1], [0]], self.dtype)

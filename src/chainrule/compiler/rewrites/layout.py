@@ -25,6 +25,7 @@ from ...core import graph as g
 from ...core.node import Node, copy_source, intern, reachable
 from ...core.rewrite import with_inputs
 from ..views import axis_groups
+from .windows import OFTEN
 
 
 class Laid(NamedTuple):
@@ -77,7 +78,6 @@ WORTH_TURNING = 1.25  # times as long, with channels innermost
 NEAR = 512  # terms of a sum whose vectors stay in the first cache from one tile of rows to the next
 FAR_TERMS = 0.4  # the speed of longer ones with the batch innermost, channels innermost being 1
 SUMS_OF_LANES = 0.65  # that of the gradients of weights
-OFTEN = 8  # times that a weight is read: copying it then costs little
 
 
 def batch_axes(order: Sequence[Node]) -> dict[Node, tuple[int, ...]]:

@@ -286,8 +286,7 @@ def _identity_rows(n: int, b: int, dtype: dt.DType) -> Node:
 
 
 def _in_order(values: Node, rows: Node, descending: bool) -> tuple[Node, Node]:
-    """Values (n, b) sorted, (b, 1, n), and the rows (n, b, l) that go with them as columns,
-    (b, l, n)."""
+    """Values (n, b) sorted, (b, 1, n), and their rows (n, b, l) as columns, (b, l, n)."""
     n, b = values.shape
     shape = (b, n, n)
     values = op.permute(values, (1, 0))

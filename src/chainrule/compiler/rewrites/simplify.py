@@ -293,7 +293,8 @@ def outer_product(node: Node) -> Node | None:
     return g.mul(g.broadcast(a, node.shape), g.broadcast(b, node.shape))
 
 
-SPLIT_OVER = 16384  # elements reduced into one
+SPLIT_OVER = 16384  # elements reduced into one: work enough for several threads
+FEW = 8  # elements kept
 
 
 def split_reduction(node: Node) -> Node | None:
@@ -301,7 +302,7 @@ def split_reduction(node: Node) -> Node | None:
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)
-    if long < SPLIT_OVER or node.size > 8 or axes != tuple(range(x.ndim - len(axes), x.ndim)):
+    if long < SPLIT_OVER or node.size > FEW or axes != tuple(range(x.ndim - len(axes), x.ndim)):
         return None
     kept = x.shape[: x.ndim - len(axes)]
     chunks = next(
@@ -319,8 +320,7 @@ LEADING = 8  # long enough an axis for several threads
 
 
 def split_rows(node: Node) -> Node | None:
-    """a long sum over several axes into few elements = a sum over one axis of sums over the others,
-    which several threads share"""
+    """a long sum over axes to few elements = a sum over one of sums over others: for threads"""
     (x,) = node.inputs
     axes = node.params["axes"]
     long = math.prod(x.shape[a] for a in axes)

@@ -16,15 +16,9 @@ from ...core import graph as g
 from ...core.node import Node
 
 
-def _part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
-    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
-    starts[axis], stops[axis], steps[axis] = start, stop, step
-    return g.slice(x, starts, stops, steps)
-
-
 def _wider(x: Node, axis: int, low: int, high: int) -> Node:
     """Zeros around one axis; less than none: cut."""
-    x = _part(x, axis, max(-low, 0), x.shape[axis] - max(-high, 0))
+    x = g.part(x, axis, max(-low, 0), x.shape[axis] - max(-high, 0))
     lows, highs = [0] * x.ndim, [0] * x.ndim
     lows[axis], highs[axis] = max(low, 0), max(high, 0)
     return g.pad(x, lows, highs)
@@ -75,7 +69,7 @@ def conv_phases(node: Node) -> Node | None:
             shape = (*node.shape[: axis + 1], most, *node.shape[axis + 2 :])
             phases.append(g.full(shape, 0, node.dtype))
             continue
-        kernel = _part(w, axis, first, taps, every)
+        kernel = g.part(w, axis, first, taps, every)
         begin = -(phase * stride + first * dilation - low) // hole
         step, spread = stride * period // hole, dilation * every // hole
         end = (count - 1) * step + (kernel.shape[axis] - 1) * spread + 1 - begin - size
@@ -92,7 +86,7 @@ def conv_phases(node: Node) -> Node | None:
     apart = [g.reshape(y, (*sizes[: axis + 2], 1, *sizes[axis + 2 :])) for y in phases]
     sizes[axis + 1] *= period
     beside = g.reshape(g.concat(apart, axis + 2), sizes)
-    return _part(beside, axis + 1, 0, outputs)
+    return g.part(beside, axis + 1, 0, outputs)
 
 
 def conv_of_nothing(node: Node) -> Node | None:
@@ -120,6 +114,7 @@ def conv_of_nothing(node: Node) -> Node | None:
 OFTEN = 8  # times that a weight is read: copying it then costs little
 LONG_SUM = 16384  # terms
 LEADING = 8  # long enough an axis to be summed last
+MOST_OUTPUTS = 4  # of a group of one channel: more are columns enough for a contraction
 
 
 def conv_depthwise(node: Node) -> Node | None:
@@ -130,7 +125,7 @@ def conv_depthwise(node: Node) -> Node | None:
     taps, channels, groups, outputs = w.shape[:-3], *w.shape[-3:]
     if groups == 1 or not _is_plain(node) or 0 in (*taps, channels):
         return None
-    if outputs > 1 and (channels > 1 or outputs > 4):
+    if outputs > 1 and (channels > 1 or outputs > MOST_OUTPUTS):
         return None
     rows = g.window(x, range(1, rank + 1), taps, p["strides"], p["dilation"])  # (N, *T, G, C, *K)
     if w.size * OFTEN <= node.size and not w.primitive.copies:
@@ -159,7 +154,7 @@ def conv_pointwise(node: Node) -> Node | None:
     if math.prod(w.shape[:-3]) != 1 or w.shape[-2] != 1 or not _is_plain(node):
         return None
     for a, stride in enumerate(p["strides"]):
-        x = _part(x, a + 1, 0, (node.shape[a + 1] - 1) * stride + 1, stride)
+        x = g.part(x, a + 1, 0, (node.shape[a + 1] - 1) * stride + 1, stride)
     rows = g.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
     return g.reshape(g.dot(rows, g.reshape(w, (w.shape[-3], w.shape[-1]))), node.shape)
 
@@ -190,7 +185,7 @@ def window_tiles(node: Node) -> Node | None:
         place.append(len(shape))
         if a in axes:
             k = sizes[axes.index(a)]
-            x = _part(x, a, 0, node.shape[a] * k)
+            x = g.part(x, a, 0, node.shape[a] * k)
             shape += [node.shape[a], k]
             inside.append(len(shape) - 1)
         else:
@@ -237,7 +232,7 @@ def fold_taps(node: Node) -> Node | None:
     shape = node.params["shape"]
     total: Node | None = None
     for k in range(size):
-        part = _part(y, y.ndim - 1, k, k + 1)
+        part = g.part(y, y.ndim - 1, k, k + 1)
         part = g.reshape(part, y.shape[:-1])
         part = _placed(part, axis, k * dilation, stride, shape[axis])
         total = part if total is None else g.add(total, part)
@@ -251,5 +246,5 @@ def _placed(x: Node, axis: int, start: int, stride: int, size: int) -> Node:
         apart = g.reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
         apart = _wider(apart, axis + 1, 0, stride - 1)
         x = g.reshape(apart, (*x.shape[:axis], n * stride, *x.shape[axis + 1 :]))
-        x = _part(x, axis, 0, (n - 1) * stride + 1)
+        x = g.part(x, axis, 0, (n - 1) * stride + 1)
     return _wider(x, axis, start, size - start - x.shape[axis])

@@ -23,6 +23,11 @@ def address(array: Array) -> int:
         return array.ctypes.data
 
 
+def whole_lines(size: int) -> int:
+    """Bytes, up to the end of a cache line."""
+    return -(-size // CACHE_LINE) * CACHE_LINE
+
+
 def aligned(array: Array) -> Array:
     """A copy in C order that begins at a cache line."""
     memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)

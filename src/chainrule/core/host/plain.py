@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from ...errors import DataError, DTypeError
+from ...errors import DataError, DTypeError, ShapeError
 from ..node import Array
 
 _INT64 = np.iinfo(np.int64)
@@ -37,8 +37,10 @@ def is_real(value: Any) -> bool:
 
 
 def plain(data: Any, what: str) -> Array:
-    """``data`` as an array of its own dtype, native and without a mask; ``what`` names it in
-    errors. Objects stay objects."""
+    """``data`` as an array of its own dtype, native and without a mask; objects stay objects.
+
+    ``what`` names it in errors.
+    """
     if type(data) is np.ndarray and data.dtype.isnative and data.dtype.names is None:
         return data
     refuse_masked(data, what)
@@ -58,6 +60,31 @@ def plain_numbers(data: Any, what: str) -> Array:
     if objects and (is_real(array.flat[0]) or is_missing(array.flat[0])):
         return numbers(array, what)
     return array
+
+
+def listed_numbers(data: Any) -> Array:
+    """`plain_numbers` of a nested list; a ragged one is refused."""
+    try:
+        return plain_numbers(data, "the list")
+    except ValueError as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(
+                "a tensor needs rows of equal length, got a ragged list; pad the rows to one length"
+            ) from None
+        raise
+
+
+def refuse_kind(array: Array, data: Any) -> NoReturn:
+    """Raise DTypeError for ``data`` whose array has no numbers or bools."""
+    if array.dtype.kind == "c":
+        raise DTypeError(
+            f"complex numbers ({array.dtype}) are not supported: keep real and imaginary parts as"
+            " two tensors"
+        )
+    raise DTypeError(
+        f"cannot make a tensor of {type(data).__name__} with dtype {array.dtype}: numbers or bools "
+        "expected"
+    )
 
 
 def is_nullable(dtype: Any) -> bool:

@@ -71,8 +71,7 @@ _PER_AXIS = ("strides", "low", "high", "hole", "dilation")
 def tap_slices(
     tap: int, size: int, count: int, stride: int, low: int, hole: int, dilation: int
 ) -> Slices | None:
-    """The outputs (of ``count``) that one tap reaches, and the inputs (of ``size``) it reads for
-    them; None: no output."""
+    """Outputs (of ``count``) that a tap reaches, inputs (of ``size``) it reads; or None."""
     offset = tap * dilation - low  # i = t stride + offset
     period = hole // math.gcd(stride, hole)
     first = next((t for t in range(period) if (t * stride + offset) % hole == 0), None)

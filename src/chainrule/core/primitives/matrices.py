@@ -1,5 +1,4 @@
-"""Solutions and decompositions of the matrices in the last two axes: shapes, and meanings by
-LAPACK.
+"""Solutions and decompositions of matrices in the last two axes: shapes, and LAPACK's meanings.
 
 A matrix that has no answer (a singular one in `solve`, one that is not positive definite in
 `cholesky`) gives NaN for itself, and nothing else of its batch. What consists of several arrays is
@@ -74,8 +73,7 @@ def svd_shape(params: Params, a: Node) -> tuple[Shape, DType]:
 
 # -- meanings --------------------------------------------------------------------------------------
 def _each(f: Callable[..., Array], shape: Shape, *batches: Array) -> Array:
-    """``f`` of all matrices at once; where LAPACK refuses one of them, one by one, NaN for those
-    refused."""
+    """``f`` of all matrices at once, or one by one where LAPACK refuses some: these are NaN."""
     try:
         return f(*batches)
     except np.linalg.LinAlgError:

@@ -144,8 +144,11 @@ def sum_(params: Params, x: Array) -> Array:
 
 
 def _sum(x: Array, axes: tuple[int, ...]) -> Array:
-    """NumPy adds pairwise along the last axes only; along others in blocks, blocks of blocks, …,
-    so that the error grows like the logarithm of their length."""
+    """Sums whose error grows like the logarithm of their length.
+
+    NumPy adds pairwise along the last axes only; along others it is done in blocks, blocks of
+    blocks, …
+    """
     x, shape = np.asarray(x, order="C"), x.shape
     last_kept = max((a for a in range(x.ndim) if a not in axes), default=-1)
     long = [a for a in axes if a < last_kept and shape[a] > ADDED_IN_A_ROW]

@@ -2,7 +2,7 @@
 
 A row is all that compiler and backends may know of a primitive beside its shape rule and meaning;
 `Primitive` says what its columns mean. A primitive also has a derivative and a batching rule in
-`autodiff` and, unless it is elementwise, a view or a reduction, its loops in `compiler.lower`.
+`autodiff` and, unless it is elementwise, a view or a reduction, its loops in `compiler`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,13 @@ from ...core.dtypes import is_float
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
+from ...tensor.ops.axes import normalize_axis
+from ...tensor.ops.elementary import relu as relu_node
 from ...tensor.ops.elementwise import select
+from ...tensor.ops.operands import float_node
+from ...tensor.ops.reductions.norm import norm
+from ...tensor.ops.reductions.softmax import log_softmax as log_softmax_
+from ...tensor.ops.reductions.softmax import softmax as softmax_
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, as_tensor, make, use
 from ..options import check, check_order, choice, number
@@ -34,8 +39,8 @@ def relu(x: Any, inplace: bool = False) -> Tensor:
     >>> F.relu([-1.0, 0.0, 2.0]).tolist()
     [0.0, 0.0, 2.0]
     """
-    node, tensor = e.float_node(x)
-    return make(e.relu_node(node), tensor)
+    node, tensor = float_node(x)
+    return make(relu_node(node), tensor)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, inplace: bool = False) -> T
     tensor([-0.02,  0.  ,  2.  ])
     """
     check("leaky_relu", {"negative_slope": number()}, {"negative_slope": negative_slope})
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     y = g.where(g.lt(full(node, 0), node), node, g.mul(node, full(node, negative_slope)))
     return make(g.custom_vjp(y, [node], _SlopeRule(number_node(negative_slope))), tensor)
 
@@ -75,8 +80,7 @@ def prelu(x: Any, weight: Any) -> Tensor:
     if weight.shape[0] not in (1, channels):
         raise ShapeError(
             f"prelu: weight has {weight.shape[0]} slopes, the input {x.shape} has {channels} "
-            "channels;"
-            f" set num_parameters={channels} or 1"
+            f"channels; set num_parameters={channels} or 1"
         )
     if x.ndim > 2 and weight.shape[0] != 1:
         weight = weight.reshape(-1, *[1] * (x.ndim - 2))
@@ -104,7 +108,7 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool 
     tensor([-1.,  0.,  1.])
     """
     check_order("hardtanh", "min_val", min_val, "max_val", max_val)
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     y = g.min(g.max(node, full(node, min_val)), full(node, max_val))
     rule = _InsideRule(number_node(min_val), number_node(max_val))
     return make(g.custom_vjp(y, [node], rule), tensor)
@@ -137,7 +141,7 @@ def hardswish(x: Any, inplace: bool = False) -> Tensor:
     >>> F.hardswish([-2.0, 0.0, 2.0])
     tensor([-0.3333,  0.    ,  1.6667])
     """
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     y = g.mul(node, use(hardsigmoid(make(node))))
     return make(g.custom_vjp(y, [node], _hardswish_rule), tensor)
 
@@ -223,7 +227,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     tensor([0.1269, 0.6931, 2.1269])
     """
     check("softplus", {"beta": number(0, brackets="()")}, {"beta": beta})
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     plain = not isinstance(beta, Value) and beta == 1
     scaled = node if plain else g.mul(node, full(node, beta))
     y = softplus_node(scaled)
@@ -238,7 +242,7 @@ def logsigmoid(x: Any) -> Tensor:
     >>> F.logsigmoid([-2.0, 0.0, 2.0])
     tensor([-2.1269, -0.6931, -0.1269])
     """
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     return make(g.neg(softplus_node(g.neg(node))), tensor)
 
 
@@ -289,7 +293,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     tensor([-0.1587,  0.    ,  0.8413])
     """
     check("gelu", {"approximate": choice("none", "tanh")}, {"approximate": approximate})
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     if approximate == "tanh":  # x (1 + tanh z) / 2 = x sigmoid(2z), also right for small results
         cubic = g.mul(g.mul(node, node), full(node, 0.044715))
         slope = g.mul(node, g.add(full(node, 1), cubic))
@@ -326,7 +330,7 @@ def mish(x: Any, inplace: bool = False) -> Tensor:
     >>> F.mish([-2.0, 0.0, 2.0])
     tensor([-0.2525,  0.    ,  1.944 ])
     """
-    node, tensor = e.float_node(x)
+    node, tensor = float_node(x)
     return make(g.mul(node, g.tanh(softplus_node(node))), tensor)
 
 
@@ -357,12 +361,12 @@ def glu(x: Any, dim: int = -1) -> Tensor:
     >>> F.glu([1.0, 2.0, 0.0, 4.0])
     tensor([0.5  , 1.964])
     """
-    node, tensor = e.float_node(x)
-    axis = r.normalize_axis(dim, node.ndim, "glu")
+    node, tensor = float_node(x)
+    axis = normalize_axis(dim, node.ndim, "glu")
     half, odd = divmod(node.shape[axis], 2)
     if odd:
         raise ShapeError(f"glu halves axis {dim}: its length must be even, got shape {node.shape}")
-    a, b = r.part(node, axis, 0, half), r.part(node, axis, half, 2 * half)
+    a, b = g.part(node, axis, 0, half), g.part(node, axis, half, 2 * half)
     return make(g.mul(a, g.sigmoid(b)), tensor)
 
 
@@ -387,7 +391,7 @@ def softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([0.2689, 0.7311])
     """
     x, axis = _axis("softmax", x, dim, dtype)
-    return r.softmax(x, axis)
+    return softmax_(x, axis)
 
 
 def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -398,7 +402,7 @@ def softmin(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([0.7311, 0.2689])
     """
     x, axis = _axis("softmin", x, dim, dtype)
-    return r.softmax(-x, axis)
+    return softmax_(-x, axis)
 
 
 def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -409,7 +413,7 @@ def log_softmax(x: Any, dim: int | None = None, dtype: Any = None) -> Tensor:
     tensor([-1.3133, -0.3133])
     """
     x, axis = _axis("log_softmax", x, dim, dtype)
-    return r.log_softmax(x, axis)
+    return log_softmax_(x, axis)
 
 
 def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -420,7 +424,7 @@ def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tenso
     tensor([[0.6, 0.8]])
     """
     x = as_tensor(x)
-    return e.divide(x, e.maximum(r.norm(x, p, dim, keepdims=True), eps))
+    return e.divide(x, e.maximum(norm(x, p, dim, keepdims=True), eps))
 
 
 def require_float(name: str, x: Tensor) -> Tensor:

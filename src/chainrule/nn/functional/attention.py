@@ -13,9 +13,9 @@ from ...core.dtypes import DType
 from ...core.node import Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
 from ...tensor.ops.elementary import SoftmaxRule
 from ...tensor.ops.joining import repeat
+from ...tensor.ops.reductions import reduce as r
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, number, optional

@@ -12,8 +12,9 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ...tensor.ops import elementwise as e
+from ...tensor.ops.axes import keep
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.reduce import keep
+from ...tensor.ops.operands import broadcast_shapes
 from ...tensor.ranges import check_known, check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
@@ -43,7 +44,7 @@ def times(factor: Node, x: Node) -> Node:
 
 def weighed(loss: Tensor, weight: Tensor) -> Tensor:
     """loss · weight of equal shapes; 0 where the weight is 0 and the loss infinite."""
-    shape = e.broadcast_shapes(loss.shape, weight.shape, name="weight")
+    shape = broadcast_shapes(loss.shape, weight.shape, name="weight")
     w = g.expand(g.cast(use(weight), loss.dtype), shape)
     return make(times(w, g.expand(use(loss), shape)), loss, weight)
 

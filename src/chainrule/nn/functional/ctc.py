@@ -13,16 +13,16 @@ import numpy as np
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DataError, DTypeError, ShapeError
-from ...tensor.loops import scan
 from ...tensor.ops import elementwise as e
 from ...tensor.ops.create import arange, full, zeros
-from ...tensor.ops.cumulative import cumsum
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.index import take, take_along_axis
+from ...tensor.ops.indexing.gathering import take, take_along_axis
 from ...tensor.ops.joining import concatenate, stack
+from ...tensor.ops.reductions.cumulative import cumsum
 from ...tensor.ops.shape import broadcast_to
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
+from ...tensor.transform.loops import scan
 from ...tensor.value import as_tensor, make, use
 from ..options import check, check_reduction, integer
 from .known import known_values

@@ -11,7 +11,8 @@ from ...core import graph as g
 from ...core.node import Node, Shape
 from ...errors import ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops.elementwise import float_node, select
+from ...tensor.ops.elementwise import select
+from ...tensor.ops.operands import float_node
 from ...tensor.ops.random import Generator, next_key, rand
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
@@ -146,8 +147,9 @@ def alpha_dropout(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Dropout for selu networks: dropped elements become -scale·alpha, then an affine map restores
-    mean 0 and variance 1 (Klambauer et al., 2017).
+    """Dropout for selu networks (Klambauer et al., 2017).
+
+    Dropped elements become -scale·alpha, then an affine map restores mean 0 and variance 1.
 
     >>> import chainrule as cr
     >>> from chainrule.nn import functional as F

@@ -12,9 +12,9 @@ from ...core.node import Node
 from ...errors import DataError, DTypeError, OptionError, OutOfRangeError, ShapeError
 from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
 from ...tensor.ops.elementwise import select
-from ...tensor.ops.index import one_hot as build_one_hot
+from ...tensor.ops.indexing.gathering import one_hot as build_one_hot
+from ...tensor.ops.reductions.norm import norm
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
@@ -111,7 +111,7 @@ def _check_index(name: str, index: Tensor, weight: Tensor) -> None:
 def _shorten(weight: Tensor, counts: Tensor, max_norm: float, norm_type: float) -> None:
     """Make the rows that are looked up at most ``max_norm`` long."""
     with no_grad():
-        size = r.norm(weight, norm_type, -1, keepdims=True)
+        size = norm(weight, norm_type, -1, keepdims=True)
         long = (size > max_norm) & (counts.unsqueeze(-1) > 0)
         weight.assign(weight * select(long, max_norm / (size + 1e-7), 1.0))
 

@@ -12,9 +12,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.ops.random import rand
-from ...tensor.ops.reduce import argmax
+from ...tensor.ops.reductions.reduce import argmax
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import number
@@ -64,7 +64,8 @@ def fractional_max_pool3d(
     return_indices: bool = False,
     _random_samples: Any = None,
 ) -> Any:
-    """`fractional_max_pool2d` over three positions: x (N, C, D, H, W) or (C, D, H, W);
+    """`fractional_max_pool2d` over three positions: x (N, C, D, H, W) or (C, D, H, W).
+
     ``_random_samples`` (N, C, 3), of x's first position first, as in PyTorch.
 
     >>> import chainrule as cr

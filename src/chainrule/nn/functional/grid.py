@@ -17,7 +17,8 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Array, Node
 from ...errors import DTypeError, ShapeError
-from ...tensor.ops.elementwise import float_node, where
+from ...tensor.ops.elementwise import where
+from ...tensor.ops.operands import float_node
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 from ..options import check, choice, integer

@@ -20,8 +20,10 @@ def known_values(x: Value) -> Array | None:
 
 
 def static_values(x: Any) -> Array | None:
-    """The numbers of ``x`` if they are the same at each call of the function that runs now; in
-    compiled functions those of constants only."""
+    """The numbers of ``x`` if they are the same at each call of the function that runs now.
+
+    In compiled functions those of constants only.
+    """
     if not isinstance(x, Value):
         return array_of(x)
     if active.capture is None:

@@ -11,8 +11,9 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...errors import DTypeError, ShapeError
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
 from ...tensor.ops import shape as s
+from ...tensor.ops.reductions import reduce as r
+from ...tensor.ops.reductions.norm import norm
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use
 
@@ -35,8 +36,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     if node.dtype != w.dtype:
         raise DTypeError(
             f"linear: the input is {x.dtype}, the weight {weight.dtype}; convert one with .to(), "
-            "as in"
-            f" x.to('{weight.dtype}')"
+            f"as in x.to('{weight.dtype}')"
         )
     rows = g.reshape(node, (math.prod(node.shape[:-1]), node.shape[-1]))
     y = g.dot(rows, g.permute(w, (1, 0)))
@@ -93,7 +93,7 @@ def pairwise_distance(
     >>> F.pairwise_distance([[3.0, 4.0]], [[0.0, 0.0]], eps=0)
     tensor([5.])
     """
-    return r.norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
+    return norm(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdims=keepdim)
 
 
 def pdist(x: Any, p: float = 2.0) -> Tensor:
@@ -107,4 +107,4 @@ def pdist(x: Any, p: float = 2.0) -> Tensor:
     if x.ndim != 2:
         raise ShapeError(f"pdist expects a matrix (rows, features), got {x.shape}")
     i, j = np.triu_indices(x.shape[0], 1)
-    return r.norm(x[i] - x[j], p, -1)
+    return norm(x[i] - x[j], p, -1)

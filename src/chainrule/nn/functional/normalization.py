@@ -13,8 +13,7 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, OptionError, ShapeError
 from ...tensor.grad_mode import no_grad
-from ...tensor.ops.elementwise import float_node
-from ...tensor.ops.reduce import part
+from ...tensor.ops.operands import float_node
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value, make, use
 from ..options import check, integer
@@ -171,8 +170,7 @@ def batch_norm(
         if count < 2:
             raise DataError(
                 "batch_norm in training needs more than one value per channel, got an input of "
-                "shape"
-                f" {node.shape}; use a larger batch, or .eval()"
+                f"shape {node.shape}; use a larger batch, or .eval()"
             )
         mean = _mean(node, axes)
         centred = g.sub(node, _wide(mean, node, axes))
@@ -259,9 +257,9 @@ def local_response_norm(
     low, high = [0] * node.ndim, [0] * node.ndim
     low[1], high[1] = size // 2, (size - 1) // 2
     padded = g.pad(square, low, high)
-    total = part(padded, 1, 0, node.shape[1])
+    total = g.part(padded, 1, 0, node.shape[1])
     for i in range(1, size):
-        total = g.add(total, part(padded, 1, i, i + node.shape[1]))
+        total = g.add(total, g.part(padded, 1, i, i + node.shape[1]))
     scale = g.add(g.mul(total, full(total, alpha / size)), full(total, k))
     return make(g.div(node, g.pow(scale, full(scale, beta))), x)
 

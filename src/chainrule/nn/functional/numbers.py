@@ -15,8 +15,7 @@ def number_node(value: Any) -> float | Node:
 
 
 def full(like: Node, value: Any) -> Node:
-    """An array like ``like`` of one number: a Python number, a tensor that stands for one, or its
-    node."""
+    """An array like ``like`` of one Python number, tensor that stands for one, or its node."""
     node = value._exact_node if isinstance(value, Value) else value
     if isinstance(node, Node):
         return g.expand(g.cast(node, like.dtype), like.shape)

@@ -18,8 +18,10 @@ MODES = ("constant", "reflect", "replicate", "circular")
 def pad(
     input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
-    """x with elements before and after its last axes: ``pad`` = (before, after) of the last axis,
-    then of the one before it, and so on; less than 0 cuts off.
+    """x with elements before and after its last axes.
+
+    ``pad`` = (before, after) of the last axis, then of the one before it, and so on; less than 0
+    cuts off.
 
     ``mode``: "constant" (``value``, 0 if None), "reflect", "replicate" or "circular". Cuts come
     first. Raises ShapeError where nothing is left, or reflect reaches farther than the axis.

@@ -16,7 +16,7 @@ from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Node
 from ...errors import DataError, DTypeError, OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.ranges import check_later
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make, use

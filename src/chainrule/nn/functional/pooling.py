@@ -242,8 +242,10 @@ def lp_pool1d(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``; 0, without gradient, where the
-    sum is not positive. Windows that ``ceil_mode`` cuts off count as if whole, as in PyTorch.
+    """(Σ xᵖ)^(1/p) of each window of x (N, C, L), p = ``norm_type``.
+
+    0, without gradient, where the sum is not positive. Windows that ``ceil_mode`` cuts off count as
+    if whole, as in PyTorch.
 
     >>> from chainrule.nn import functional as F
     >>> F.lp_pool1d([[3.0, 4.0]], 2, 2)

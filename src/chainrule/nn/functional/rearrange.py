@@ -8,7 +8,7 @@ from typing import Any
 from ...core import graph as g
 from ...core.primitives.convolution import output_size as count
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor, make
 from ..options import check, integer

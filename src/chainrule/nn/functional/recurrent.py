@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...tensor.loops import scan
 from ...tensor.ops.create import zeros_like
 from ...tensor.ops.elementwise import where
 from ...tensor.ops.joining import chunk
 from ...tensor.tensor import Tensor
+from ...tensor.transform.loops import scan
 from .activations import relu, sigmoid, tanh
 from .linear import linear
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -75,8 +76,10 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
 
 
 def _quadratic_below(bound: float, d: Tensor) -> Tensor:
-    """d² / 2 where |d| ≤ bound, else bound (|d| - bound / 2): of an infinite d too, its slope is
-    ± bound."""
+    """d² / 2 where |d| ≤ bound, else bound (|d| - bound / 2).
+
+    Of an infinite d too its slope is ± bound.
+    """
     size = e.abs(d)
     near = e.clip(size, None, bound)
     return near * (size - 0.5 * near)
@@ -238,15 +241,9 @@ def triplet_margin_loss(
     >>> F.triplet_margin_loss([[0.0, 0.0]], [[1.0, 0.0]], [[3.0, 4.0]])
     tensor(0.)
     """
-    name = "triplet_margin_loss"
-    check_reduction(name, reduction)
-    a, b, c = (require_float(name, as_tensor(x)) for x in (anchor, positive, negative))
-    same_shape(name, a, b, "positive")
-    same_shape(name, a, c, "negative")
-    near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
-    if swap:
-        far = e.minimum(far, pairwise_distance(b, c, p, eps))
-    return reduced(e.clip(margin + near - far, min=0), reduction)
+    given = (anchor, positive, negative)
+    distance = functools.partial(pairwise_distance, p=p, eps=eps)
+    return _triplet("triplet_margin_loss", given, distance, margin, swap, reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -270,10 +267,23 @@ def triplet_margin_with_distance_loss(
     name = "triplet_margin_with_distance_loss"
     check_reduction(name, reduction)
     check(name, {"margin": number(0, brackets="()")}, {"margin": margin})
-    a, b, c = (require_float(name, as_tensor(x)) for x in (anchor, positive, negative))
+    given = (anchor, positive, negative)
+    distance = pairwise_distance if distance_function is None else distance_function
+    return _triplet(name, given, distance, margin, swap, reduction)
+
+
+def _triplet(
+    name: str,
+    given: tuple[Any, Any, Any],
+    distance: Callable[[Tensor, Tensor], Tensor],
+    margin: float,
+    swap: bool,
+    reduction: str,
+) -> Tensor:
+    check_reduction(name, reduction)
+    a, b, c = (require_float(name, as_tensor(x)) for x in given)
     same_shape(name, a, b, "positive")
     same_shape(name, a, c, "negative")
-    distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(a, b), distance(a, c)
     if swap:
         far = e.minimum(far, distance(b, c))

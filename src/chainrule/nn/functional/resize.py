@@ -16,7 +16,6 @@ import numpy as np
 from ...core import graph as g
 from ...core.node import Array, Node
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.reduce import part
 from ...tensor.tensor import Tensor
 from ...tensor.value import as_tensor
 from ..options import check, choice, number
@@ -38,8 +37,9 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """x (N, C, L), (N, C, H, W) or (N, C, D, H, W) with ``size``, or ``scale_factor`` times as
-    many, positions.
+    """x with ``size``, or ``scale_factor`` times as many, positions.
+
+    x (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
     ``mode``: "nearest" (element ⌊i L / T⌋, exactly), "nearest-exact" (⌊(i + ½) L / T⌋), "linear",
     "bilinear", "trilinear", "bicubic" or "area" (means of windows). ``align_corners``: first and
@@ -149,7 +149,7 @@ def _along(x: Node, axis: int, new: int, factor: float | None, mode: str, corner
             return _repeated(x, axis, ratio.denominator)
         if ratio.denominator == 1:
             step = ratio.numerator
-            return part(x, axis, 0, (new - 1) * step + 1, step)
+            return g.part(x, axis, 0, (new - 1) * step + 1, step)
     first = g.permute(x, (axis, *(a for a in range(x.ndim) if a != axis)))
     total: Node | None = None
     positions, weights = _table(old, new, ratio, mode, corners)

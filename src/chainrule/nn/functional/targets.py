@@ -51,8 +51,10 @@ def check_range(name: str, x: Tensor, low: float, high: float, what: str, hint: 
 
 
 def label_numbers(target: Node) -> Node:
-    """Integer labels as int32, for quick comparisons with the numbers of classes. What int32 does
-    not hold becomes its end, which is no class: bits are never cut off."""
+    """Integer labels as int32, for quick comparisons with the numbers of classes.
+
+    What int32 does not hold becomes its end, which is no class: bits are never cut off.
+    """
     least, most = interval(target)
     low, high = np.iinfo(np.int32).min, np.iinfo(np.int32).max
     if most > high:

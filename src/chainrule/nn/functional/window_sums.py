@@ -20,8 +20,10 @@ from .windows import OUTSIDE, Axis, Regular, along, windows
 
 
 def covering(y: Node, axes: Sequence[Regular], fill: float) -> Node:
-    """y (N, *T, C) -> (N, Q, stride, …, C, *J): for each element of x, y at the windows that may
-    hold it, the first window first."""
+    """y (N, *T, C) at the windows that may hold each element: (N, Q, stride, …, C, *J).
+
+    The first window comes first.
+    """
     rank = len(axes)
     low, high = [0] * y.ndim, [0] * y.ndim
     sizes, shape, whole = [], [y.shape[0]], [y.shape[0]]
@@ -77,8 +79,10 @@ def total(x: Node, axes: Sequence[Axis]) -> Node:
 
 # -- the largest element ---------------------------------------------------------------------------
 def first_place(w: Node, largest: Node, axes: tuple[Axis, ...]) -> tuple[Node, Node]:
-    """For windows w and their maxima: the position of each element in one image, counted row by
-    row; and, for each window, the first of the maxima (NaN counts as one)."""
+    """For windows w and their maxima: each element's position, and each window's first maximum.
+
+    Positions are counted in one image, row by row; NaN counts as a maximum.
+    """
     rank = len(axes)
     place: Node | None = None
     step = math.prod(a.size for a in axes)
@@ -136,8 +140,10 @@ class _MaxRule:
 
 
 def maximum(x: Node, axes: Sequence[Axis], with_places: bool) -> tuple[Node, Node | None]:
-    """The largest elements (N, *T, C) of the windows of x (N, *S, C), and where they are; -1 for a
-    window of padding alone (a dilated one may step over x)."""
+    """The largest elements (N, *T, C) of the windows of x (N, *S, C), and where they are.
+
+    -1 for a window of padding alone (a dilated one may step over x).
+    """
     w = windows(x, axes, -math.inf)
     largest = g.reduce_max(w, range(w.ndim - len(axes), w.ndim))
     regulars = tuple(a for a in axes if isinstance(a, Regular))

@@ -17,7 +17,7 @@ from ...core import graph as g
 from ...core.node import Array, Node
 from ...core.primitives.convolution import output_size
 from ...errors import OptionError, ShapeError
-from ...tensor.ops.elementwise import float_node
+from ...tensor.ops.operands import float_node
 from ...tensor.tensor import Tensor
 from ...tensor.value import make
 from ..options import integer, optional
@@ -45,9 +45,13 @@ class Regular:
 
     def table(self) -> Array:
         """The positions (T, K) that the windows read; -1 outside."""
-        t, k = np.arange(self.outputs)[:, None], np.arange(self.kernel)
-        found = t * self.stride + k * self.dilation - self.padding
+        found = self.places()
         return np.where((found >= 0) & (found < self.size), found, -1)
+
+    def places(self) -> Array:
+        """The same, where they would be outside."""
+        t, k = np.arange(self.outputs)[:, None], np.arange(self.kernel)
+        return t * self.stride + k * self.dilation - self.padding
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,7 @@ def counts(axes: Sequence[Axis], ends: Sequence[tuple[int, int]]) -> Array:
     found = np.ones((), np.int64)
     for axis, (start, stop) in zip(axes, ends, strict=True):
         if isinstance(axis, Regular):
-            t, k = np.arange(axis.outputs)[:, None], np.arange(axis.kernel)
-            places = t * axis.stride + k * axis.dilation - axis.padding
+            places = axis.places()
             number = ((places >= start) & (places < stop)).sum(1)
         else:
             number = (axis.table() >= 0).sum(1)

@@ -10,9 +10,9 @@ from ...core import dtypes as dt
 from ...errors import GradientError
 from ...tensor.grad_mode import no_grad
 from ...tensor.ops import elementwise as e
-from ...tensor.ops import reduce as r
 from ...tensor.ops.create import tensor
 from ...tensor.ops.joining import stack
+from ...tensor.ops.reductions.norm import norm as p_norm
 from ...tensor.tensor import Tensor
 from ...tensor.value import Value
 from ..options import check, number
@@ -53,7 +53,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
             total = total + (wide * wide).sum()
         norm = e.sqrt(total)
     else:
-        norm = r.norm(stack([r.norm(t.double(), norm_type) for t in tensors]), norm_type)
+        norm = p_norm(stack([p_norm(t.double(), norm_type) for t in tensors]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise GradientError(
             f"the norm of the gradients is {norm.item()}: one of them has NaN or infinite elements;"

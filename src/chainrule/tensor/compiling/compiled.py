@@ -165,8 +165,8 @@ class Compiled:
                 except TypeError:
                     raise CompileError(
                         f"{self.name}: an argument of type {type(x).__name__} is neither a tensor, "
-                        "an array,"
-                        " a number nor hashable; convert it with cr.tensor, or pass its parts"
+                        "an array, a number nor hashable; convert it with cr.tensor, or pass its "
+                        "parts"
                     ) from None
 
     def _warn_if_many(self) -> None:

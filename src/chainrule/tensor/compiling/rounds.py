@@ -42,17 +42,14 @@ class Rounds:
 
     def __init__(self, parts: Sequence[Turn | Copy]) -> None:
         """The functions are ones that `can_turn`."""
-        self.parts = parts
-        self.traces = list({id(p.trace): p.trace for p in parts if isinstance(p, Turn)}.values())
-        self._lasting = True  # whether its arrays are those of tensors
+        turns = [p for p in parts if isinstance(p, Turn)]
+        self._parts = [p if isinstance(p, Copy) else None for p in parts]  # None: the next turn
+        self.traces = list({id(t.trace): t.trace for t in turns}.values())
         read: dict[int, Value] = {}
         written: dict[int, Value] = {}
         for part in parts:
             if isinstance(part, Turn):
-                leaves = [part.leaves[i] for i in part.trace.arguments]
-                self._lasting = self._lasting and all(isinstance(x, Value) for x in leaves)
-                tensors = [x for x in leaves if isinstance(x, Value)]
-                read |= {id(t): t for t in (*part.trace.state, *tensors)}
+                read |= {id(t): t for t in part.trace.state}
                 updated = zip(part.trace.state, part.trace.updated, strict=True)
                 written |= {id(t): t for t, changed in updated if changed}
             else:
@@ -60,31 +57,56 @@ class Rounds:
                 written |= {id(part.target): part.target} if isinstance(part.target, Value) else {}
         self._tensors, self._written = list(read.values()), list(written.values())
         self._arrays: list[Array | None] = []  # of the tensors, where they were when it was built
+        self._states: list[list[Array]] = []  # of the turns
         self._native: base.Rounds | None = None
+        self._take(turns)
+
+    def _take(self, turns: Sequence[Turn]) -> None:
+        self._turns = turns
+        leaves = [turn.leaves[i] for turn in turns for i in turn.trace.arguments]
+        self._leaves = [x for x in leaves if isinstance(x, Value)]
+        self._lasting = len(self._leaves) == len(leaves)  # whether the arrays are those of tensors
+        self._given: list[Array | None] = []  # of the leaves, where they were when it took them
+
+    def give(self, turns: Sequence[Turn]) -> None:
+        """Turns of the same functions, as often and in the same order, with other arguments."""
+        self._take(turns)
+
+    def forget(self) -> None:
+        """Keep no arguments alive; others are given before it runs again."""
+        self._take(())
+        if self._native is not None:
+            self._native.give(())
 
     def run(self, count: int) -> None:
         """Run ``count`` rounds. Raises OutOfRangeError, after them, for an index outside."""
-        if self._native is None or not (self._lasting and self._as_built()):
+        if self._native is None or not self._as_built():
             for tensor in self._written:  # from here on with numbers of their own
                 tensor._storage_for_update()
             self._native = rounds(self._bound())
             self._arrays = list(map(_array, self._tensors))
+        elif not (self._lasting and _same(self._leaves, self._given)):
+            pairs = zip(self._turns, self._states, strict=True)
+            self._native.give([turn.trace.inputs(turn.leaves, state) for turn, state in pairs])
+        self._given = list(map(_array, self._leaves))
         self._native.run(count)
         for trace in self.traces:
             trace.look()
 
     def _as_built(self) -> bool:
         """Whether the tensors have the arrays they had, and no expression needs the old numbers."""
-        same = all(map(operator.is_, map(_array, self._tensors), self._arrays))
-        return same and not any(map(_node, self._written))
+        return _same(self._tensors, self._arrays) and not any(map(_node, self._written))
 
     def _bound(self) -> list[base.Run | base.Copy]:
         """The parts with the arrays that their tensors have now."""
         found: list[base.Run | base.Copy] = []
-        for part in self.parts:
-            if isinstance(part, Turn):
-                inputs, state = part.trace.bound(part.leaves)
-                found.append(base.Run(part.trace.program, inputs, state, part.steps, part.outputs))
+        turns, self._states = iter(self._turns), []
+        for part in self._parts:
+            if part is None:
+                turn = next(turns)
+                inputs, state = turn.trace.bound(turn.leaves)
+                self._states.append(state)
+                found.append(base.Run(turn.trace.program, inputs, state, turn.steps, turn.outputs))
                 continue
             source, target = part
             of = source._storage() if isinstance(source, Value) else source
@@ -94,6 +116,10 @@ class Rounds:
 
 
 _array, _node = operator.attrgetter("_array"), operator.attrgetter("_node")
+
+
+def _same(tensors: Sequence[Value], arrays: Sequence[Array | None]) -> bool:
+    return len(tensors) == len(arrays) and all(map(operator.is_, map(_array, tensors), arrays))
 
 
 def can_turn(trace: Trace) -> bool:

@@ -140,13 +140,17 @@ class Trace:
     def bound(self, leaves: Sequence[Any]) -> tuple[list[Array], list[Array]]:
         """The arrays that the program takes: inputs, and state."""
         state = self.own_state()
+        return self.inputs(leaves, state), [*state, *self.extremes.arrays]
+
+    def inputs(self, leaves: Sequence[Any], state: Sequence[Array]) -> list[Array]:
+        """The arrays of the inputs, beside those of the state."""
         inputs = [array_of_leaf(leaves[i]) for i in self.arguments]
         if self.grads_read:
             inputs += [t._grad._storage() for t in self.grads_read]  # type: ignore[union-attr]
         if self.changes:
-            owned = {id(a) for a, updated in zip(state, self.updated, strict=True) if updated}
+            owned = {id(a) for a, updated in zip(state, self.updated, strict=False) if updated}
             inputs = [a.copy() if id(a) in owned else a for a in inputs]
-        return inputs, [*state, *self.extremes.arrays]
+        return inputs
 
     def look(self) -> None:
         """After a run: raise OutOfRangeError if an index was outside."""

@@ -10,7 +10,7 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError
 from ..value import Tensor, as_tensor, make
-from .elementwise import common
+from .operands import common
 
 # fmt: off
 __all__ = [  # what `chainrule` offers

@@ -11,8 +11,10 @@ from ...core import graph as g
 from ...core.node import Node
 from ...errors import DTypeError, OptionError, ShapeError
 from ..value import Tensor, Value, as_tensor, make, use
-from .elementwise import add, broadcast_shapes, multiply
-from .reduce import normalize_axis, sum
+from .axes import normalize_axis
+from .elementwise import add, multiply
+from .operands import broadcast_shapes
+from .reductions.reduce import sum
 from .shape import reshape
 
 # fmt: off
@@ -49,8 +51,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if x.shape[-1] != last:
         raise ShapeError(
             f"matmul: shapes {x.shape} and {y.shape}: the last axis of the left, {x.shape[-1]}, "
-            "must"
-            f" equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
+            f"must equal the {'only' if y.ndim == 1 else 'second-last'} axis of the right, {last}"
         )
     row, column = x.ndim == 1, y.ndim == 1
     x = g.reshape(x, (1, *x.shape)) if row else x

@@ -40,6 +40,19 @@ def check_device(given: Any) -> None:
         device(str(given))
 
 
+def dtype_asked_for(args: Sequence[Any], dtype: Any, device: Any) -> Any:
+    """What ``x.to(*args)`` converts to: a dtype, that of a tensor, or None for no other."""
+    for arg in args:
+        if isinstance(arg, Value):
+            dtype = arg.dtype
+        elif isinstance(arg, str) and arg.split(":")[0] in ("cpu", "cuda", "mps", "gpu"):
+            device = arg
+        elif arg is not None:
+            dtype = arg
+    check_device(device)
+    return dtype
+
+
 def _of_tensors(data: Any) -> Any:
     """A list that holds tensors as one tensor; anything else as it is."""
     if isinstance(data, list | tuple) and any(isinstance(i, Value) for i in data):

@@ -1,4 +1,4 @@
-"""Elementary functions that are composed of primitives: on float nodes of one shape and dtype.
+"""Elementary functions composed of primitives, on float nodes (few take others) of one shape.
 
 Each is within 4 units in the last place over the whole range, and nothing overflows on the way to a
 result that does not. Where the gradient of the formula would (or would lose its digits), the
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core import graph as g
-from ...core.dtypes import bool_
+from ...core.dtypes import bool_, is_float
 from ...core.node import Node
 
 Rule = Callable[..., list[Node | None]]
@@ -39,6 +39,74 @@ def _odd(y: Node, x: Node) -> Node:
 
 def _ruled(formula: Callable[[Node], Node], rule: Rule) -> Callable[[Node], Node]:
     return lambda x: g.custom_vjp(formula(x), [x], rule)
+
+
+# -- of whole numbers too --------------------------------------------------------------------------
+def absolute(x: Node) -> Node:
+    """|x|"""
+    return x if x.dtype.kind == "u" else g.abs(x)
+
+
+def square(x: Node) -> Node:
+    """x²"""
+    return g.mul(x, x)
+
+
+def floor(x: Node) -> Node:
+    """⌊x⌋"""
+    return g.floor(x) if is_float(x.dtype) else x
+
+
+def ceil(x: Node) -> Node:
+    """⌈x⌉ = -⌊-x⌋"""
+    return g.neg(g.floor(g.neg(x))) if is_float(x.dtype) else x
+
+
+def trunc(x: Node) -> Node:
+    """x without its fraction."""
+    if not is_float(x.dtype):
+        return x
+    return g.where(g.lt(x, g.zeros_like(x)), ceil(x), g.floor(x))
+
+
+def nearest(x: Node) -> Node:
+    """The nearest integer, of two the even one; a zero keeps the sign of x."""
+    if not is_float(x.dtype):
+        return x
+    low = g.floor(x)
+    rest = g.sub(x, low)
+    half, zero = number(x, 0.5), number(x, 0)
+    odd = g.ne(g.mod(low, number(x, 2)), zero)
+    up = g.or_(g.lt(half, rest), g.and_(g.eq(rest, half), odd))
+    whole = g.where(up, g.add(low, number(x, 1)), low)
+    return g.where(g.eq(whole, zero), g.mul(x, zero), whole)
+
+
+def floor_divide(a: Node, b: Node) -> Node:
+    """⌊a / b⌋"""
+    return g.floordiv(a, b) if is_float(a.dtype) else g.div(a, b)
+
+
+def whole_power(x: Node, exponent: int) -> Node:
+    """x to a power ≥ 0, by squares."""
+    result: Node | None = None
+    power = x
+    while exponent:
+        if exponent & 1:
+            result = power if result is None else g.mul(result, power)
+        exponent >>= 1
+        power = g.mul(power, power) if exponent else power
+    return result if result is not None else g.ones_like(x)
+
+
+def relu_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
+    """x̄ = g where y > 0, else 0 (as PyTorch at 0); NaN passes. Only the output is needed."""
+    return [g.where(g.le(y, g.zeros_like(y)), g.zeros_like(grad), grad)]
+
+
+def relu(x: Node) -> Node:
+    """max(x, 0)"""
+    return g.custom_vjp(g.max(x, g.zeros_like(x)), [x], relu_rule)
 
 
 # -- with another gradient at a kink ---------------------------------------------------------------
@@ -247,6 +315,13 @@ def tan_rule(grad: Node, y: Node, x: Node) -> list[Node | None]:
 
 
 tan = _ruled(lambda x: g.div(g.sin(x), g.cos(x)), tan_rule)
+
+
+def softplus(x: Node) -> Node:
+    """max(x, 0) + log1p(e^-|x|), with branches chosen so that the gradient at 0 is sigmoid(0)."""
+    zero = number(x, 0)
+    positive = g.lt(zero, x)
+    return g.add(g.where(positive, x, zero), g.log1p(g.exp(g.where(positive, g.neg(x), x))))
 
 
 def exp2(x: Node) -> Node:

@@ -11,8 +11,8 @@ from ...core.node import Node
 from ...errors import OptionError, ShapeError
 from ..value import Tensor, as_tensor, make, use, view_of
 from ..view import Slice
-from .elementwise import of_one_dtype
-from .reduce import normalize_axis, part, pick
+from .axes import normalize_axis, pick
+from .operands import of_one_dtype
 from .shape import ravel, reshape, sizes, squeeze
 
 # fmt: off
@@ -56,8 +56,7 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0, *, dim: int | None = No
         ):
             raise ShapeError(
                 f"concatenate along axis {along}: tensor 0 has shape {nodes[0].shape}, tensor {i} "
-                "has"
-                f" {n.shape}; all other axes must be equal"
+                f"has {n.shape}; all other axes must be equal"
             )
     return make(g.concat(nodes, along), *tensors)
 
@@ -249,7 +248,7 @@ def repeat(
         return tensor
     node = use(tensor)
     pieces = [
-        repeat(make(part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
+        repeat(make(g.part(node, along, i, i + 1), tensor), r, along) for i, r in enumerate(counts)
     ]
     return concatenate(pieces, along)
 

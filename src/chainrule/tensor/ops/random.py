@@ -22,8 +22,9 @@ from ...core.node import Array, Node, Shape
 from ...errors import DTypeError, OptionError, ShapeError
 from ..capture import Source, active, user_line
 from ..value import Tensor, Value, array_of, as_tensor, make, stored
-from .elementwise import add, broadcast_shapes, float_node, multiply
-from .index import known_now
+from .elementwise import add, multiply
+from .indexing.index import known_values
+from .operands import broadcast_shapes, float_node
 from .shape import sizes
 
 # fmt: off
@@ -60,8 +61,8 @@ class Generator:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
             raise OptionError(f"a seed is an integer, got {seed!r}")
         words = [int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF]
-        self.key.assign(stored(np.array(words, np.uint32)))
-        self.counter.assign(stored(np.zeros((), np.uint32)))
+        self.key._put(words)
+        self.counter._put(0)
         return self
 
     def next_key(self) -> Node:
@@ -394,7 +395,7 @@ def multinomial(
 
 def _refuse_odd(name: str, p: Any, fits: Callable[[Array], Any], what: str) -> None:
     """Raise OptionError for what is no probability, where the numbers are known."""
-    values = known_now(as_tensor(p))
+    values = known_values(as_tensor(p))
     if values is None:
         return
     odd = ~np.asarray(fits(values))

@@ -10,19 +10,19 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core import graph as g
-from ...core.node import Node, Shape
+from ...core.node import Shape
 from ...errors import OptionError, ShapeError
-from ..value import Tensor, as_tensor, constant, make, use, view_of
-from ..view import Diagonal, Expand, Flip, Permute, Reshape, reshaped
-from .elementwise import broadcast_shapes, operand, select
-from .reduce import Axis, normalize_axes, normalize_axis, part, pick, sum
+from ..value import Tensor, as_tensor, make, use, view_of
+from ..view import Expand, Flip, Permute, Reshape, reshaped
+from .axes import Axis, normalize_axes, normalize_axis, pick
+from .elementwise import select
+from .operands import broadcast_shapes, operand
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "diag", "diagonal", "expand_dims",
-    "flatten", "flip", "matrix_transpose", "moveaxis", "pad", "permute", "permute_dims", "ravel",
-    "reshape", "roll", "squeeze", "swapaxes", "trace", "transpose", "tril", "triu", "unflatten",
-    "unsqueeze",
+    "broadcast_arrays", "broadcast_tensors", "broadcast_to", "expand_dims", "flatten", "flip",
+    "matrix_transpose", "moveaxis", "pad", "permute", "permute_dims", "ravel", "reshape", "roll",
+    "squeeze", "swapaxes", "transpose", "unflatten", "unsqueeze",
 ]
 # fmt: on
 
@@ -67,7 +67,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     return view_of(x, Reshape(_resolve(x.shape, sizes("view", shape))))
 
 
-def _fresh(x: Tensor) -> Tensor:
+def fresh(x: Tensor) -> Tensor:
     """``x`` as a tensor with elements of its own: changes of it change nothing else."""
     return make(use(x), x)
 
@@ -407,7 +407,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
     axis, _ = pick("roll", axis, dim, None, None)
     tensor = as_tensor(x)
     if axis is None:
-        return _fresh(reshape(roll(ravel(tensor), shift, 0), tensor.shape))
+        return fresh(reshape(roll(ravel(tensor), shift, 0), tensor.shape))
     axes = [axis] if isinstance(axis, int) else list(axis)
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
     if len(shifts) != len(axes):
@@ -417,96 +417,5 @@ def roll(x: Any, shift: int | Sequence[int], axis: Axis = None, *, dim: Axis = N
         a = normalize_axis(along, node.ndim, "roll")
         cut = -by % node.shape[a] if node.shape[a] else 0
         if cut:
-            node = g.concat([part(node, a, cut, node.shape[a]), part(node, a, 0, cut)], a)
+            node = g.concat([g.part(node, a, cut, node.shape[a]), g.part(node, a, 0, cut)], a)
     return make(node, tensor)
-
-
-# -- triangles and diagonals -----------------------------------------------------------------------
-def _below(shape: Shape, k: int) -> Node:
-    """Whether column - row ≤ k, in the last two axes."""
-    rows, columns = g.iota(shape[-2:], 0, dt.int64), g.iota(shape[-2:], 1, dt.int64)
-    return g.le(g.sub(columns, rows), g.full(shape[-2:], k, dt.int64))
-
-
-def tril(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
-    """The lower triangle, zero above the k-th diagonal, of the last two axes.
-
-    >>> import chainrule as cr
-    >>> cr.tril([[1, 2], [3, 4]])
-    tensor([[1, 0],
-            [3, 4]])
-    """
-    return _triangle("tril", x, k if diagonal is None else diagonal, lower=True)
-
-
-def triu(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
-    """The upper triangle, zero below the k-th diagonal, of the last two axes.
-
-    >>> import chainrule as cr
-    >>> cr.triu([[1, 2], [3, 4]])
-    tensor([[1, 2],
-            [0, 4]])
-    """
-    return _triangle("triu", x, k if diagonal is None else diagonal, lower=False)
-
-
-def _triangle(name: str, x: Any, k: int, lower: bool) -> Tensor:
-    tensor = as_tensor(x)
-    if tensor.ndim < 2:
-        raise ShapeError(f"{name} needs a matrix, got shape {tensor.shape}")
-    node = use(tensor)
-    inside = _below(node.shape, k) if lower else g.not_(_below(node.shape, k - 1))
-    return make(g.where(g.expand(inside, node.shape), node, g.zeros_like(node)), tensor)
-
-
-def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """x[i, i + offset], with the diagonal as the last axis.
-
-    >>> import chainrule as cr
-    >>> cr.diagonal([[1, 2], [3, 4]])
-    tensor([1, 4])
-    """
-    tensor = as_tensor(x)
-    if tensor.ndim < 2:
-        raise ShapeError(f"diagonal needs a matrix, got shape {tensor.shape}")
-    moved = moveaxis(tensor, (axis1, axis2), (-2, -1))
-    rows, columns = moved.shape[-2:]
-    first, second = max(-offset, 0), max(offset, 0)
-    n = max(min(rows - first, columns - second), 0)
-    if n == 0:
-        return make(g.full((*moved.shape[:-2], 0), 0, moved.dtype), tensor)
-    return view_of(moved, Diagonal(first, second, n))
-
-
-_diagonal = diagonal  # `diag` has an argument of this name
-
-
-def diag(x: Any, k: int = 0, *, diagonal: int | None = None) -> Tensor:
-    """The k-th diagonal of a matrix; or the matrix with a vector as its k-th diagonal.
-
-    >>> import chainrule as cr
-    >>> cr.diag([1, 2])
-    tensor([[1, 0],
-            [0, 2]])
-    """
-    tensor = as_tensor(x)
-    k = k if diagonal is None else diagonal
-    if tensor.ndim == 2:
-        return _fresh(_diagonal(tensor, k))
-    if tensor.ndim != 1:
-        raise ShapeError(f"diag takes a vector or a matrix, got shape {tensor.shape}")
-    n = tensor.shape[0] + abs(k)
-    placed = pad(tensor, (max(k, 0), max(-k, 0)))
-    rows, columns = g.iota((n, n), 0, dt.int64), g.iota((n, n), 1, dt.int64)
-    on = make(g.eq(g.sub(columns, rows), g.full((n, n), k, dt.int64)))
-    return select(on, broadcast_to(placed, (n, n)), make(constant(0, tensor.dtype)))
-
-
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Σ x[i, i + offset].
-
-    >>> import chainrule as cr
-    >>> cr.trace([[1, 2], [3, 4]])
-    tensor(5)
-    """
-    return sum(diagonal(x, offset, axis1, axis2), -1)

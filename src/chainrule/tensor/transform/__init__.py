@@ -19,4 +19,3 @@ from .derivatives import vjp as vjp
 from .mapping import vmap as vmap
 from .tracers import Argnums as Argnums
 from .tracers import Function as Function
-from .tracers import tracing as tracing

@@ -36,21 +36,28 @@ def _scalar_loss(name: str, out: Any) -> Tensor:
     return out  # type: ignore[return-value]
 
 
-def _select(name: str, args: Sequence[Any], argnums: Argnums) -> list[int]:
-    listed = [argnums] if isinstance(argnums, int) else list(argnums)
-    for i in listed:
-        if not -len(args) <= i < len(args):
-            raise OptionError(
-                f"{name}: argnums={argnums}, but the function was called with {len(args)} arguments"
-            )
-    return [i % len(args) for i in listed]
+class _Arguments:
+    """The arguments of a call of which some, ``argnums``, are tracers."""
 
+    def __init__(self, name: str, args: Sequence[Any], argnums: Argnums) -> None:
+        listed = [argnums] if isinstance(argnums, int) else list(argnums)
+        for i in listed:
+            if not -len(args) <= i < len(args):
+                raise OptionError(
+                    f"{name}: argnums={argnums}, but the function was called with {len(args)} "
+                    "arguments"
+                )
+        self.one = isinstance(argnums, int)
+        leaves, self.structure = flatten([args[i] for i in listed])
+        self.tracers = Tracers(name, leaves)
+        self.traced = list(args)
+        for i, x in zip(listed, unflatten(self.structure, self.tracers.tensors), strict=True):
+            self.traced[i] = x
 
-def _with(args: Sequence[Any], chosen: Sequence[int], new: Sequence[Any]) -> list[Any]:
-    result = list(args)
-    for i, x in zip(chosen, new, strict=True):
-        result[i] = x
-    return result
+    def like(self, found: Sequence[Tensor]) -> Any:
+        """One tensor for each tracer, in the structure of the arguments."""
+        given = unflatten(self.structure, found)
+        return given[0] if self.one else tuple(given)
 
 
 def _or_zeros(grads: Sequence[Node | None], like: Sequence[Node]) -> list[Node]:
@@ -69,11 +76,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
     @functools.wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
-        chosen = _select("grad", args, argnums)
-        leaves, structure = flatten([args[i] for i in chosen])
-        tracers = Tracers("grad", leaves)
+        arguments = _Arguments("grad", args, argnums)
+        tracers = arguments.tracers
         with tracers.replacing():
-            out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
+            out = f(*arguments.traced, **options)
             if has_aux and not (isinstance(out, tuple) and len(out) == 2):
                 raise OptionError(
                     "grad with has_aux=True: the function must return a pair (loss, aux)"
@@ -82,19 +88,15 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             loss = _scalar_loss("grad", out[0] if has_aux else out)
             aux, aux_structure = flatten(out[1] if has_aux else None)
             grads = reverse.gradients([loss.node], [g.ones_like(loss.node)], tracers.nodes)
-            extra = [t for t in aux if isinstance(t, Value)]
             found = _or_zeros(grads, tracers.nodes)
-            extra_nodes = [t.node for t in extra]
-        value, *rest = tracers.finish([loss.node, *found, *extra_nodes])
-        gradient = unflatten(structure, rest[: len(found)])
-        result = gradient[0] if isinstance(argnums, int) else tuple(gradient)
+            extra = [t.node for t in aux if isinstance(t, Value)]
+        value, *rest = tracers.finish([loss.node, *found, *extra])
+        gradient = arguments.like(rest[: len(found)])
         if not has_aux:
-            return value, result
+            return value, gradient
         replaced = iter(rest[len(found) :])
-        new_aux = unflatten(
-            aux_structure, [next(replaced) if isinstance(t, Value) else t for t in aux]
-        )
-        return (value, new_aux), result
+        new_aux = [next(replaced) if isinstance(t, Value) else t for t in aux]
+        return (value, unflatten(aux_structure, new_aux)), gradient
 
     return wrapped
 
@@ -194,11 +196,10 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
     @functools.wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
-        chosen = _select("jacobian", args, argnums)
-        leaves, structure = flatten([args[i] for i in chosen])
-        tracers = Tracers("jacobian", leaves)
+        arguments = _Arguments("jacobian", args, argnums)
+        tracers = arguments.tracers
         with tracers.replacing():
-            out = f(*_with(args, chosen, unflatten(structure, tracers.tensors)), **options)
+            out = f(*arguments.traced, **options)
             tracers.require_unchanged("jacobian")
             [result] = _outputs([out], "jacobian")[0]
             y = result.node
@@ -210,8 +211,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
             g.reshape(n if mapped else g.expand(n, (y.size, *n.shape)), (*y.shape, *x.shape))
             for (n, mapped), x in zip(rows, tracers.nodes, strict=True)
         ]
-        found = unflatten(structure, tracers.finish(shaped))
-        return found[0] if isinstance(argnums, int) else tuple(found)
+        return arguments.like(tracers.finish(shaped))
 
     return wrapped
 
@@ -255,20 +255,12 @@ def check_grads(f: Function, args: Sequence[Any], order: int = 1, **options: Any
     wide = [
         as_tensor(x).double() if is_float else x for x, is_float in zip(leaves, floats, strict=True)
     ]
-    tracers = Tracers(
-        "check_grads", [x for x, is_float in zip(wide, floats, strict=True) if is_float]
-    )
+    pairs = list(zip(wide, floats, strict=True))
+    tracers = Tracers("check_grads", [x for x, is_float in pairs if is_float])
     tensors = iter(tracers.tensors)
+    traced = [next(tensors) if is_float else x for x, is_float in pairs]
     with tracers.replacing():
-        out = f(
-            *unflatten(
-                structure,
-                [
-                    next(tensors) if is_float else x
-                    for x, is_float in zip(wide, floats, strict=True)
-                ],
-            )
-        )
+        out = f(*unflatten(structure, traced))
         outputs = [t.node for t in _outputs(out, "check_grads")[0]]
     inputs = {n: rt.values[n] for n in reachable(outputs) if n.op == "input"}
     inputs |= {n: array_of(t) for n, t in zip(tracers.nodes, tracers.originals, strict=True)}

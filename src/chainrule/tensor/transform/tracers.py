@@ -10,10 +10,11 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core.node import Node
+from ...core.rewrite import substitute
 from ...errors import GradientError
 from ...runtime import realize as rt
 from ..backward import depends_on_leaf
-from ..capture import active, substitute
+from ..capture import active
 from ..ranges import RangeCheck, settle
 from ..value import Tensor, Value, as_tensor, make, register_leaf
 
@@ -102,8 +103,7 @@ def _differentiable(name: str, x: Any) -> Tensor:
     if not isinstance(x, Value | np.ndarray | float | np.floating):
         raise GradientError(
             f"{name} differentiates by float tensors, got {type(x).__name__}; for the parameters "
-            "of a module"
-            " use loss.backward(), or choose arguments with argnums="
+            "of a module use loss.backward(), or choose arguments with argnums="
         )
     tensor = as_tensor(x)
     if not dt.is_float(tensor.dtype):

@@ -20,7 +20,9 @@ from ..state.snapshot import tensors_of
 from ..step.steps import Steps
 
 SMOOTHING = 0.9
+"""The share that the mean of the losses keeps at each step."""
 DIVERGED = 4.0
+"""The search ends where the smoothed loss is so many times its smallest (fastai's rule)."""
 
 
 class LRSearch:

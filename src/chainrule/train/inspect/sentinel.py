@@ -1,5 +1,6 @@
-"""Sentinel: finds the step, the operation and the rows where a loss became NaN or infinite, or
-where an index was outside its axis.
+"""Sentinel: finds where a loss became NaN or infinite, or an index was outside its axis.
+
+That is the step, the operation and the rows.
 
 The program sums the losses of an epoch, and a sum keeps NaN and infinity: looking at that one
 number whenever the program returns to Python finds every bad step, at no cost inside the loop. Now
@@ -121,8 +122,10 @@ class Sentinel:
         return NonFiniteLossError("\n    ".join(lines))
 
     def locate(self, error: OutOfRangeError, last: int, run: Run) -> OutOfRangeError:
-        """``error``, which came after a native run that ended with the batch before ``last``, with
-        the step and the row; the model is brought back to before that step."""
+        """``error`` of a native run, with the step and the row.
+
+        The run ended with the batch before ``last``; the model goes back to before that step.
+        """
         kept = self.kept
         if kept is None:
             return error
@@ -185,8 +188,7 @@ class Sentinel:
         return self._rows(bad % steps)
 
     def _nearer(self, kept: Held, last: int, run: Run) -> Held:
-        """Of epochs of one batch: a copy that all is well after, at most `NEAR` of them before the
-        first bad one."""
+        """A copy after which all is well, at most `NEAR` epochs of one batch before the bad one."""
         while last - kept.batch > NEAR:
             n = min((last - kept.batch) // 2, RECORD)
             self._restore(kept)

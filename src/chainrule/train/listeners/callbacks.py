@@ -43,9 +43,11 @@ class Callback:
     """Whether `on_epoch_end` calls `Trainer.remember_best`."""
 
     def may_wait(self, epoch: int) -> float:
-        """How many epochs, from number ``epoch`` of this call of `fit` on, may run before
-        `on_epoch_begin` and `on_epoch_end` are called for them, one after the other: epochs in
-        which this callback changes nothing and stops nothing, unless in the last.
+        """How many epochs may run before this callback must be told of them.
+
+        ``epoch``: the number of the first in this call of `fit`. `on_epoch_begin` and
+        `on_epoch_end` are then called for all, one after the other: it changes nothing in them
+        and stops nothing, unless in the last.
 
         Several epochs together run without Python between them. Here 1: each is reported at once.
         A callback that only reads ``logs`` may return ``math.inf``. A subclass that overrides
@@ -74,8 +76,7 @@ class Callback:
             self.on_steps(trainer, trainer.step, pause.logs())
 
     def _at_rest(self, trainer: Any, epoch: int, batch: int, last: bool) -> None:
-        """Before a batch of an epoch: the tensors alone say what follows. ``last``: nothing does,
-        unless the run is resumed."""
+        """Before a batch: the tensors alone say what follows; ``last``: nothing, unless resumed."""
 
     def _as_settings(self, trainer: Any) -> dict[str, Any]:
         """Options by which a run is another run, as JSON values."""

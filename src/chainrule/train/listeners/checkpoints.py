@@ -33,8 +33,11 @@ class RunFolder(Callback):
         data: tuple[Dataset, Dataset | None],
         traces: Callable[[], Iterable[Trace]],
     ) -> None:
-        """``options``: what must be the same for a resumed run to be the same run, besides the
-        ``data`` and the steps; ``traces``: all kinds of training steps, compiled."""
+        """A folder of checkpoints of one run.
+
+        ``options``: what must be the same, besides the ``data`` and the steps, for a resumed
+        run to be the same run; ``traces``: all kinds of training steps, compiled.
+        """
         self.checkpoint, self.callbacks, self.traces = checkpoint, callbacks, traces
         self.every = checkpoint.every_steps or 0
         self.where = f"the checkpoint in {checkpoint.folder}"
@@ -43,8 +46,7 @@ class RunFolder(Callback):
         self._failed = False  # whether the last one could not be written
 
     def settings(self, compiled: bool = True) -> Settings:
-        """By which a run is another run; all but the computation itself is known before anything is
-        compiled."""
+        """What makes a run another run, but for the computation: known before any compiling."""
         if not self._known:
             self._known = {**data_of(*self._data), **self._options}
         if compiled and "step" not in self._known:
@@ -62,8 +64,7 @@ class RunFolder(Callback):
             )
 
     def write(self, state: State, place: dict[str, Any], step: int, last: bool) -> None:
-        """Write a state, and its place in the run. Where that cannot be training goes on, with a
-        warning."""
+        """Write a state and its place in the run; warn, and train on, where that cannot be."""
         own = [c.state_dict() for c in self.callbacks]
         state.meta["fit"] = {**place, "settings": self.settings(), "callbacks": own}
         try:

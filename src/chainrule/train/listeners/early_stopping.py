@@ -154,8 +154,10 @@ class EarlyStopping(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue as if there had been no interruption. Raises CheckpointError, and changes
-        nothing, for what `state_dict` cannot have given."""
+        """Continue as if there had been no interruption.
+
+        Raises CheckpointError, and changes nothing, for what `state_dict` cannot have given.
+        """
         best, epoch, waited = (state.get(k) for k in ("best", "best_epoch", "waited"))
         counts = all(isinstance(n, int) and -1 <= n < 2**32 for n in (epoch, waited))
         if not counts or not (best is None or isinstance(best, int | float)):

@@ -109,8 +109,7 @@ def _check_function(function: Callable[..., object]) -> None:
 
 
 def as_callbacks(given: Any) -> list[Callback]:
-    """Callbacks from one or a list of Callback objects and functions ``f(trainer, epoch, logs)``
-    or ``f(epoch, logs)``."""
+    """Callbacks from one or a list of Callbacks, and functions of ([trainer,] epoch, logs)."""
     if given is None:
         return []
     items = list(given) if isinstance(given, list | tuple) else [given]

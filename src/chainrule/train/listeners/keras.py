@@ -1,5 +1,4 @@
-"""Callbacks with Keras's names and arguments: `LambdaCallback`, `LearningRateScheduler`,
-`ReduceLROnPlateau`, and classes that were written for Keras."""
+"""Callbacks with Keras's names and arguments, and classes that were written for Keras."""
 
 from __future__ import annotations
 
@@ -147,8 +146,10 @@ class LambdaCallback(Callback):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate of all groups before each epoch: ``schedule(epoch, rate)``, or
-    ``schedule(epoch)``. Schedules that run inside the native loop are in `optim.lr_scheduler`.
+    """Sets the learning rate of all groups before each epoch.
+
+    To ``schedule(epoch, rate)``, or ``schedule(epoch)``. Schedules that run inside the native loop
+    are in `optim.lr_scheduler`.
 
     Raises OptionError where it gives no number.
 
@@ -174,8 +175,10 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience``
-    epochs; the rule is that of `optim.lr_scheduler.ReduceLROnPlateau`, the names are Keras's.
+    """Multiplies the learning rate by ``factor`` where a measure stays on a plateau.
+
+    That is, ``monitor`` has not improved for ``patience`` epochs, by the rule of
+    `optim.lr_scheduler.ReduceLROnPlateau`, with Keras's names.
 
     ``monitor`` and ``mode`` as in `EarlyStopping`. ``min_delta``: how much counts as better;
     ``cooldown``: epochs of rest after a reduction; ``min_lr``: the least rate.

@@ -33,8 +33,10 @@ class Recorder(Callback):
 
 
 class ModelCheckpoint(Callback):
-    """Writes the model's weights into a file (safetensors) after an epoch: after each one in which
-    ``monitor`` is better than ever before, or with ``save_best_only=False`` after each.
+    """Writes the model's weights into a file (safetensors) after an epoch.
+
+    After each one in which ``monitor`` is better than ever before, or with ``save_best_only=False``
+    after each.
 
     ``path`` may have places for the epoch (from 1) and measures: ``"net-{epoch:03d}.safetensors"``.
     Read it with ``model.load_state_dict(cr.load(path))``. To resume a training that was
@@ -108,9 +110,9 @@ class ModelCheckpoint(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes a line of measures into a CSV file after each epoch; anew, or with ``append`` below
-    what is there, in its columns. All at once: `History.to_csv`.
+    """Writes a line of measures into a CSV file after each epoch.
 
+    Anew, or with ``append`` below what is there, in its columns. All at once: `History.to_csv`.
     Raises OptionError where measures have no column in the file that is there.
 
     >>> from chainrule.train import CSVLogger

@@ -26,6 +26,7 @@ COST = 0.01
 FIRST_COST = 0.01
 """Seconds that the first look is expected to take, besides what grows with the step."""
 ROWS = 64
+"""Rows of a look, at most: as many as a minibatch usually has."""
 STEPS = 50
 """Steps before the first look: what is odd at the start may be so for good reasons."""
 PROGRESS = 0.8

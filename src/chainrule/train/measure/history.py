@@ -55,8 +55,10 @@ class ByEpoch:
         raise NotImplementedError
 
     def plot(self, path: str | Path) -> Path:
-        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending); of many seeds the
-        median, and the band where eight of ten are. Needs matplotlib."""
+        """Draw the learning curves into a file (PNG, SVG or PDF, by its ending).
+
+        Of many seeds the median, and the band where eight of ten are. Needs matplotlib.
+        """
         shown = [n for n in self if not n.startswith("val_") and n not in self.hidden]
         size = (5.0 * max(len(shown), 1), 3.6)
         mpl = matplotlib_of(f"{type(self).__name__}.plot needs")

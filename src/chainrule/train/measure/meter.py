@@ -187,8 +187,10 @@ class Meter:
         return self.record._read()[:n].copy()
 
     def say_noted(self, n: int, rows: int) -> None:
-        """`logs` says the last of the ``n`` losses noted, of an epoch of so many rows; `total` is
-        the first that is not finite, if there is one."""
+        """Let `logs` say the last of the ``n`` losses noted, of an epoch of so many rows.
+
+        `total` is then the first that is not finite, if there is one.
+        """
         losses = self.record._read()[:n]
         finite = np.isfinite(losses)
         loss = losses[-1] if finite.all() else losses[finite.argmin()]
@@ -225,8 +227,10 @@ class Meter:
         return {name: float(column[0]) for name, column in self.columns(numbers, prefix).items()}
 
     def columns(self, numbers: Mapping[str, Array], prefix: str = "") -> dict[str, Array]:
-        """The means by the numbers of `tensors`, each with an axis before its own, as after several
-        passes over so many rows as now."""
+        """The means after several passes over so many rows as now, by name.
+
+        ``numbers``: those of `tensors`, each with an axis of passes before its own.
+        """
         means = {name: self._mean(name, numbers[f"part.{name}"], numbers) for name in self.parts}
         mean = self._mean("", numbers["loss"], numbers)
         for name in self._counting - {""}:  # the others are in the sum of the whole loss

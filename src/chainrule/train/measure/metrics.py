@@ -85,8 +85,9 @@ def _is_binary(prediction: Tensor, target: Tensor) -> bool:
 
 
 class Accuracy(_Mean):
-    """The share of rows that are right: argmax of several outputs, or one output above its
-    threshold.
+    """The share of rows that are right.
+
+    By the argmax of several outputs, or one output above its threshold.
 
     ``multilabel``: several outputs are independent yes-or-no answers, and each counts; None: as the
     Trainer's loss takes them.
@@ -172,9 +173,11 @@ class _Counts(Metric):
         ignore_index: int | None = None,
         multilabel: bool | None = None,
     ) -> None:
-        """``average``: "binary" (class 1; of several labels all that are yes), "macro" (mean over
-        the classes, or labels); "auto": by the classes. ``ignore_index`` and ``multilabel`` as in
-        `Accuracy`."""
+        """``average``: "binary" (class 1), "macro" (mean over classes), "auto" (by their number).
+
+        Of several labels "binary" is of all that are yes, "macro" the mean over labels.
+        ``ignore_index`` and ``multilabel`` as in `Accuracy`.
+        """
         if average not in ("auto", "binary", "macro"):
             raise OptionError(
                 f'{type(self).__name__}: average is "binary", "macro" or "auto", got {average!r}'
@@ -457,8 +460,9 @@ class AUC(Metric):
 
 
 class FunctionMetric(Metric):
-    """A function f(prediction, target) of the user's: a scalar (the mean of a batch) or one number
-    per row (or per label).
+    """A function f(prediction, target) of the user's.
+
+    It gives a scalar (the mean of a batch) or one number per row (or per label).
 
     Of numbers per row those of ignored labels are left out. A scalar counts by the rows of its
     batch; a function that gives one sees ignored labels in ``target`` and must leave them out.

@@ -1,5 +1,4 @@
-"""Objective: from predictions and targets of a batch to the loss, weighted by rows, over one or
-several outputs."""
+"""Objective: from predictions and targets of a batch to the loss, weighted by rows and outputs."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ...core import dtypes as dt
 from ...errors import OptionError, ShapeError
@@ -120,8 +120,10 @@ class Objective:
 
     @property
     def padding_label(self) -> int | None:
-        """The label of padded steps, if there is one loss: the one that does not count; where all
-        labels count, one that every loss takes (padded steps are left out of its mean)."""
+        """The label of padded steps, if there is one loss: the one that does not count.
+
+        Where all count, one that every loss takes: padded steps are left out of its mean.
+        """
         if not self.single:
             return None
         known = isinstance(module_of(self.parts[0].loss), Loss)
@@ -178,8 +180,7 @@ def match_target(loss: Any, prediction: Any, y: Any) -> Any:
 
 
 def mean_loss(loss: Any, prediction: Any, y: Any, batch: Batch) -> Mean:
-    """The loss of a batch as a scalar, and what it counts; with ``batch.steps`` the mean is over
-    these."""
+    """The loss of a batch as a scalar (over ``batch.steps``, if there are), and what it counts."""
     name, rows, row_weight, steps = loss_name(loss), batch.rows, batch.weight, batch.steps
     weights = _label_weights(loss, prediction, y)
     padded = steps is not None and not _ignores(loss, y)
@@ -267,14 +268,23 @@ def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
         return loss(prediction, y), divide
 
 
+_DEFAULT_LABELS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Of functions: to ask for a signature takes a tenth of a short `fit`."""
+
+
+def _default_label(function: Any) -> Any:
+    if function not in _DEFAULT_LABELS:
+        option = inspect.signature(function).parameters.get("ignore_index")
+        _DEFAULT_LABELS[function] = None if option is None else option.default
+    return _DEFAULT_LABELS[function]
+
+
 def ignored_label(loss: Any) -> int | None:
-    """The label of rows that do not count in this loss, also of a function that takes
-    ``ignore_index``; None if all do."""
+    """The label of rows that do not count in this loss, a module or a function; None: all do."""
     known = module_of(loss)
     found = getattr(known, "ignore_index", None)
     if found is None and inspect.isfunction(getattr(known, "func", known)):
-        option = inspect.signature(known).parameters.get("ignore_index")
-        found = None if option is None else option.default
+        found = _default_label(known)
     return found if isinstance(found, int) else None
 
 

@@ -295,8 +295,10 @@ def row_weights(
     dtype: DType = dt.float32,
     ignore_index: int | None = None,
 ) -> Array | None:
-    """One weight per row, from weights per row and per class, with the mean 1 over the labels that
-    are not ignored; None if neither is given."""
+    """One weight per row, from weights per row and per class; None if neither is given.
+
+    Their mean is 1 over the labels that are not ignored.
+    """
     rows = y.rows
     weights: Array | None = None
     if sample_weight is not None:
@@ -324,8 +326,7 @@ def row_weights(
 
 
 def labels_that_count(y: Arrays, ignore_index: int | None) -> Array:
-    """How many labels (or targets of steps) of each row are not ignored and no padding; where all
-    are, 1 for each row."""
+    """How many targets of each row are not ignored and no padding: 1 for each if all."""
     if y.lengths is not None and (ignore_index is None or y.arrays[0].dtype.kind == "f"):
         return y.lengths.astype(np.float64)
     if ignore_index is None or not y.single:

@@ -16,6 +16,7 @@ from ...core.node import Array
 from ...tensor.value import stored
 
 MOST_GROUPS = 8
+"""Groups of lengths, at most: a program is compiled for each."""
 WORTH = 0.05
 """The share of all steps (of sequences and of padding) that one more group must save."""
 CANDIDATES = 64
@@ -23,8 +24,7 @@ CANDIDATES = 64
 
 
 class ByLength:
-    """The order of one epoch: ``rows`` (N,), a tensor that programs read, and for each batch the
-    length its sequences are cut to."""
+    """The order of one epoch: ``rows`` (N,), a tensor, and the length of each batch."""
 
     def __init__(self, lengths: Array, batch: int) -> None:
         self.batch = batch
@@ -38,8 +38,7 @@ class ByLength:
         np.copyto(self.rows._storage_for_update(), self.order(seed, epoch))
 
     def order(self, seed: int, epoch: int) -> Array:
-        """The rows in the order of (seed, epoch), uint32 (N,). ``lengths`` are then those of
-        ``seed``, in all epochs."""
+        """The rows in the order of (seed, epoch), uint32 (N,); ``lengths`` follow from ``seed``."""
         count, low, high = len(self._group), seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
         of_seed, of_epoch = (philox(n, low, high)[0] for n in (0, epoch + 1))
         places = np.arange(count, dtype=np.uint32)
@@ -47,8 +46,10 @@ class ByLength:
         return self._order(philox(places, of_epoch, high)[0], np.argsort(turns, kind="stable"))
 
     def _order(self, words: Array, batches: Array) -> Array:
-        """Rows of a group in the order of their ``words``; full batches in the order ``batches``,
-        where those of the shortest are first. What is left over makes the last batch."""
+        """Rows of a group in the order of their ``words``, those left over in the last batch.
+
+        Full batches in the order ``batches``, where those of the shortest are first.
+        """
         rows = np.lexsort((words, self._group)).astype(np.uint32)
         left = len(rows) - len(batches) * self.batch
         order = rows[: len(rows) - left].reshape(-1, self.batch)

@@ -17,8 +17,10 @@ def columns_of(x: Any) -> Columns:
 
 
 def check_columns(where: str, x: Any, known: Columns, only_order: bool = False) -> None:
-    """Raise DataError where ``x`` is a table of other columns than ``known``, or (``only_order``)
-    of the same ones in another order."""
+    """Raise DataError where ``x`` is a table of other columns than ``known``, or in another order.
+
+    ``only_order``: only for the same ones in another order.
+    """
     found = columns_of(x)
     if found is None or known is None or found == known:
         return

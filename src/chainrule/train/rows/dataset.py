@@ -17,6 +17,7 @@ from .by_length import ByLength
 from .sequences import Padded, StepTargets
 
 EVALUATION_BATCH = 1024
+"""Rows of a batch of `evaluate` and `predict`: what is measured does not depend on it."""
 MOST_ROWS = 2**32 - 1  # row numbers are 32 bits
 
 
@@ -190,8 +191,11 @@ def _validation_data(
     ignore_index: int | None,
     padded: tuple[bool, bool],
 ) -> Dataset:
-    """The user's own validation data, of the same kind as the training data. ``padded``: whether x
-    and y are lists of sequences, the longest of which may have another length here."""
+    """The user's own validation data, of the same kind as the training data.
+
+    ``padded``: whether x and y are lists of sequences, the longest of which may have another length
+    here.
+    """
     parts = tuple(given) if isinstance(given, tuple | list) else (given,)
     if len(parts) not in (2, 3):
         kind = type(given).__name__

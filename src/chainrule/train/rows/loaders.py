@@ -40,8 +40,11 @@ def gives_batches(data: Any) -> bool:
 
 
 def rows_of(where: str, loader: Any, training: bool = False) -> Rows:
-    """All rows of a loader, read once. With ``training``, a UserWarning where each pass over it may
-    give other rows; otherwise ``drop_last`` leaves out those behind its last full batch."""
+    """All rows of a loader, read once.
+
+    With ``training``, a UserWarning where each pass over it may give other rows; otherwise
+    ``drop_last`` leaves out those behind its last full batch.
+    """
     rows = _all_rows(where, loader, training)
     return rows if training or not rows.drop_last else _full_batches(where, rows)
 

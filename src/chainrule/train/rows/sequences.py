@@ -135,8 +135,7 @@ def first_steps(parts: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
 
 
 def spread(steps: Tensor, values: Tensor) -> Tensor | None:
-    """``steps`` (N, T) for each of ``values`` (N, T, *), axes of length 1 aside; None if these
-    have other axes."""
+    """``steps`` (N, T) for each of ``values`` (N, T, *), axes of length 1 aside; or None."""
     lead, axes = ([n for n in t.shape if n != 1] for t in (steps, values))
     if axes[: len(lead)] != lead:
         return None

@@ -192,8 +192,10 @@ class SeedEpochs:
         return found
 
     def state_at(self, tensor: Value, epochs: Array, seeds: Array) -> Array:
-        """What a tensor was for some seeds (by their places), each after an epoch of the last run;
-        of one that is not kept: what it is."""
+        """What a tensor was for some seeds (by place), each after an epoch of the last run.
+
+        Of one that is not kept: what it is.
+        """
         if id(tensor) in self._kept:
             return self._kept[id(tensor)][1].rows_at(epochs, seeds)
         found: Array = self.stack.rows(tensor)[seeds]

@@ -19,8 +19,10 @@ Model = Module | Callable[[], Module]
 
 @dataclass(frozen=True)
 class FirstStates:
-    """What the seeds begin with: a net, and its parameters and buffers of all seeds, (R, …) by
-    name; ``key`` (R, 2) and ``counter`` (R,) of the random numbers that follow."""
+    """What the seeds begin with: a net, and its tensors of all seeds, (R, …) by name.
+
+    ``key`` (R, 2) and ``counter`` (R,): of the random numbers that follow.
+    """
 
     net: Module
     tensors: dict[str, Array]
@@ -29,8 +31,10 @@ class FirstStates:
 
 
 def first_states(where: str, model: Model, seeds: Sequence[int]) -> FirstStates:
-    """A net for every seed: ``model()`` after ``manual_seed(s)``, or, of a module, all its parts'
-    ``reset_parameters`` after it. The module, and the default generator, stay as they were.
+    """A net for every seed.
+
+    ``model()`` after ``manual_seed(s)``, or, of a module, ``reset_parameters`` of all its parts.
+    The module, and the default generator, stay as they were.
 
     Raises OptionError for a module with weights that cannot be made anew, or for nets that are not
     of one shape (ShapeError).

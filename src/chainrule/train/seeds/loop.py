@@ -1,9 +1,9 @@
-"""SeedLoop: one run of `SeedTrainer.fit`: native runs of epochs, with Python in between for those
-who listen."""
+"""SeedLoop: one run of `SeedTrainer.fit`: native epochs, between which listeners are told."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 import warnings
@@ -15,7 +15,7 @@ from ...core.node import Array
 from ...errors import OptionError
 from ...habits import user_level
 from ..inspect.sentinel import NonFiniteLossError
-from ..listeners.callbacks import Callback, Pause, waiting
+from ..listeners.callbacks import Callback, Pause, told, waiting
 from ..listeners.early_stopping import EarlyStopping
 from ..listeners.progress import Progress
 from ..listeners.watch import TrainingWarning
@@ -92,6 +92,7 @@ class SeedLoop(Run):
 
     def _listening(self, display: Progress) -> list[Callback]:
         self.display = display  # it shows medians
+        self._shown = told([display], "on_epoch_end")
         return [*self.callbacks, *self.limit, *([] if self.folder is None else [self.folder])]
 
     def _train(self) -> None:
@@ -165,15 +166,13 @@ class SeedLoop(Run):
             logs = self.epochs.run(n, groups, look)
         self.per_epoch = self.passes.seconds[self.epochs.key] = (time.perf_counter() - start) / n
         n = self._note(logs)
-        last = {k: v[n - 1] for k, v in logs.items()}  # those of seeds that ended, too
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of nothing but NaN
-            medians = {k: float(np.nanmedian(v)) for k, v in last.items()}
         share, each = self.epoch / self.plan.epochs, self.per_epoch / self.data.steps
-        pause = Pause(self.epoch - 1, share, each, lambda: medians)
+        medians = functools.partial(_medians, {k: v[n - 1] for k, v in logs.items()})
+        pause = Pause(self.epoch - 1, share, each, medians)
         self.display._at_pause(nets, pause)
         self._pause(pause)
-        self.display.on_epoch_end(nets, self.epoch - 1, medians)
+        for ended in self._shown:
+            ended(nets, self.epoch - 1, medians())
 
     @contextlib.contextmanager
     def _whole_epochs(self) -> Iterator[Look]:
@@ -197,16 +196,17 @@ class SeedLoop(Run):
             raise
 
     def _note(self, logs: Columns) -> int:
-        """See who fails, improves or stops in epochs that have run, write them into the history and
-        tell of them. Returns how many they are, up to the one in which the last seed ended."""
+        """Write epochs that have run into the history; returns how many they are.
+
+        That is up to the one in which the last seed ended. Tells who fails, improves or stops.
+        """
         nets, loss = self.nets, logs["loss"]
         n = len(loss)
-        bad = np.isfinite(loss)
-        np.logical_not(bad, out=bad)
-        failed = bad.any(axis=0) & self.alive
+        fine = np.isfinite(loss)
+        failed = self.alive & ~(fine.all() or fine.all(axis=0))
         ends = np.where(self.alive, n, 0)  # how many of these epochs each seed has
-        ends[failed] = bad[:, failed].argmax(axis=0) + 1
-        stopped = self._look_at(logs, bad, ends)
+        ends[failed] = fine[:, failed].argmin(axis=0) + 1
+        stopped = self._look_at(logs, fine, ends)
         failed &= ~stopped
         for i in np.flatnonzero(failed).tolist():
             epoch = nets.epochs[i] + ends[i]
@@ -222,13 +222,14 @@ class SeedLoop(Run):
         self._tell(logs, n, ends)
         return n
 
-    def _look_at(self, logs: Columns, bad: Array, ends: Array) -> Array:
-        """Early stopping: which seeds stop in these epochs; ``ends`` says after how many."""
+    def _look_at(self, logs: Columns, fine: Array, ends: Array) -> Array:
+        """Early stopping: which seeds stop in these epochs; ``ends`` says after how many. ``fine``:
+        whose losses are finite."""
         nets = self.nets
         stopped, best = np.zeros(len(ends), bool), np.full(len(ends), -1)
         running = self.alive.copy()
-        for i in range(len(bad) if self.stops else 0):
-            running &= ~bad[i]
+        for i in range(len(fine) if self.stops else 0):
+            running &= fine[i]
             for stop in self.stops:
                 values, epochs = logs[stop.monitor][i], nets.epochs + i + 1
                 improved, over = stop.look(values, running, epochs, self.epoch + i)
@@ -256,8 +257,7 @@ class SeedLoop(Run):
         return stopped
 
     def _tell(self, logs: Columns, n: int, ends: Array) -> None:
-        """Count ``n`` epochs, of which each seed has so many, and tell who wants to know of
-        each."""
+        """Count ``n`` epochs, of which each seed has so many, and tell listeners of each."""
         nets, first, began, told = self.nets, self.epoch, self.nets.epochs.copy(), 0
 
         def count(epochs: int) -> None:
@@ -281,3 +281,10 @@ class SeedLoop(Run):
             if told < n:
                 count(n)
         self.ran = n
+
+
+def _medians(last: Columns) -> dict[str, float]:
+    """Of what the seeds measured, those that ended included."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing but NaN
+        return {name: float(np.nanmedian(values)) for name, values in last.items()}

@@ -18,10 +18,10 @@ from ...autodiff.batching import vmap_nodes
 from ...core import dtypes as dt
 from ...core import graph as g
 from ...core.node import Array, Node, reachable
+from ...core.rewrite import substitute
 from ...core.signature import Signature
 from ...errors import OptionError
 from ...runtime.program import build
-from ...tensor.capture import substitute
 from ...tensor.compiling.trace import Trace
 from ...tensor.value import Value
 from .stack import Stack
@@ -125,8 +125,10 @@ class Mapped:
 
 
 class Noted:
-    """Up to ``most`` steps of a group, with what each of them leaves in the meter, which begins
-    anew before each: epochs of one step. All of it is one program."""
+    """Up to ``most`` epochs of one step of a group, as one program.
+
+    It keeps what each leaves in the meter, which begins anew before each.
+    """
 
     def __init__(self, mapped: Mapped, beginning: Sequence[tuple[Value, Array]], most: int) -> None:
         self.mapped, self.most = mapped, most
@@ -157,8 +159,7 @@ class Noted:
         return [found[id(t)] for t in self.tensors]
 
     def run(self, leaves: Sequence[Any], number: int, steps: int, records: Sequence[Array]) -> None:
-        """``steps`` steps of a group; what they leave of each tensor goes into ``records``, (most,
-        group, *shape) each."""
+        """``steps`` steps of a group, whose traces go into ``records`` (most, group, *shape)."""
         state = self.mapped.state(number)
         self.slot[...] = 0
         own = [state[i] for i in self.kept]

@@ -44,7 +44,7 @@ class Nets:
     def tensors(self) -> dict[str, Any]:
         """Every tensor that training changes, by name, but the sums of an epoch."""
         found = tensors_of(self.one, self.one._steps)
-        if self.one.schedule == "step":
+        if self.one.scheduler_interval == "step":
             for i, schedule in enumerate(schedulers(self.one.optimizer)):
                 held = [schedule._count, *schedule._factors, *schedule._since]
                 found |= {f"schedule.{i}.{k}": t for k, t in enumerate(held)}

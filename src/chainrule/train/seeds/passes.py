@@ -63,8 +63,7 @@ class Passes:
         return meter.columns(numbers, prefix)
 
     def training(self, data: Dataset) -> list[Turn]:
-        """The training steps of an epoch. The first call for a kind of data says how large the
-        groups are."""
+        """The training steps of an epoch; the first call for a kind of data sizes the groups."""
         steps, k = self.one._steps, self.one.accumulate
         steps.prepare(data)
         self.stack.add(steps.cursor.order)
@@ -99,8 +98,7 @@ class Passes:
         return self.logs(steps.eval_meter, data.rows, prefix)
 
     def predict(self, data: Dataset, tensors: tuple[Tensor, ...]) -> Any:
-        """What the nets of all seeds return for a batch, each array with the seeds as its second
-        axis, (N, R, …)."""
+        """What the nets of all seeds return for a batch, each array (N, R, …)."""
         trace, leaves, _, _ = self.one._steps.prediction_turn(data, tensors)
         mapped = self.mapped(trace)
         parts = [mapped.run(leaves, i, 1) for i in range(self.stack.groups)]

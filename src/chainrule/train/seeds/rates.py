@@ -60,8 +60,7 @@ class Rates:
                 self.stack.rows(tensor)[seeds] = tensor._read()
 
     def foresee(self, count: int, note: Callable[[int], object]) -> None:
-        """Step to the last of the next ``count`` epochs; ``note`` is called in each, when its rates
-        are in the stack."""
+        """Step to the last of ``count`` epochs; ``note`` is called with the rates of each set."""
         self._before, self._seen = list(self.states), count
         for epoch in range(count):
             if epoch:

@@ -10,8 +10,7 @@ from .stack import Stack
 
 
 class Record:
-    """The rows of a tensor for every seed, in up to ``most`` epochs: an array (most, group, *shape)
-    for each group of a stack."""
+    """A tensor's rows of every seed in up to ``most`` epochs: (most, group, *shape) a group."""
 
     def __init__(self, stack: Stack, tensor: Value, most: int) -> None:
         self.stack, self.shape = stack, tensor.shape

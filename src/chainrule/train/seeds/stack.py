@@ -13,9 +13,11 @@ from ..kept import write_array
 
 
 class Stack:
-    """An array (P, *shape) for each tensor: a row for each of R seeds, in groups of ``group`` seeds
-    that are trained together; behind the last seed there are copies of the first, so that all
-    groups are whole."""
+    """An array (P, *shape) for each tensor: a row for each of R seeds.
+
+    In groups of ``group`` seeds that are trained together; behind the last seed there are copies of
+    the first, so that all groups are whole.
+    """
 
     def __init__(self, seeds: int) -> None:
         self.seeds, self.group = seeds, seeds
@@ -87,8 +89,10 @@ class Stack:
         return self._views[key]
 
     def memory_of(self, tensor: Value, most: int) -> list[Array]:
-        """Arrays (most, group, *shape) for each group, to be written to: those of the last time,
-        where they fit, for fresh pages take longer than the numbers."""
+        """Arrays (most, group, *shape) for each group, to be written to.
+
+        Those of the last time, where they fit: fresh pages take longer than the numbers.
+        """
         shape, held = (most, *self.lead, *tensor.shape), self._memory.get(id(tensor))
         if held is None or (held[0].shape, held[0].dtype) != (shape, tensor.dtype):
             held = [np.empty(shape, tensor.dtype) for _ in range(self.groups)]

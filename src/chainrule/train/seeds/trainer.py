@@ -32,8 +32,7 @@ from .vary import varied
 
 
 class _One(Trainer):
-    """The trainer of one net, whose steps are mapped over the seeds; what it would run itself,
-    ``over`` runs for all of them."""
+    """The trainer of one net; its steps are mapped over the seeds, and ``over`` runs them."""
 
     over: SeedTrainer
 
@@ -82,7 +81,7 @@ class SeedTrainer(Nets):
         self,
         model: Model,
         loss: Any,
-        optimizer: Any = None,
+        optimizer: Any,
         scheduler: Any = None,
         *,
         seeds: int | Sequence[int],
@@ -90,8 +89,10 @@ class SeedTrainer(Nets):
         kind: type[Trainer] = Trainer,
         **options: Any,
     ) -> None:
-        """``kind``: the class of Trainer that says what a step is. Raises OptionError for arguments
-        that do not fit together."""
+        """``kind``: the class of Trainer that says what a step is.
+
+        Raises OptionError for arguments that do not fit together.
+        """
         numbers = _seeds(seeds)
         if options.pop("seed", 0):
             raise OptionError("Trainer: give seed= or seeds=, not both; seeds=[7] is one net")
@@ -114,10 +115,10 @@ class SeedTrainer(Nets):
         one = type(kind.__name__, (_One, kind), {"over": self})(
             net, loss, optimizer, scheduler, **options
         )
-        if "lr" in differing and one.schedule == "step" and one.schedulers:
+        if "lr" in differing and one.scheduler_interval == "step" and one.schedulers:
             raise OptionError(
-                "Trainer: vary['lr'] with schedule='step': the rate that the schedule multiplies "
-                "is part of the program; use schedule='epoch'"
+                "Trainer: vary['lr'] with scheduler_interval='step': the rate that the schedule "
+                "multiplies is part of the program; use scheduler_interval='epoch'"
             )
         super().__init__(one, numbers, differing)
         self._begin(first)
@@ -156,8 +157,7 @@ class SeedTrainer(Nets):
     def evaluate(
         self, x: Any, y: Any = None, batch_size: int = EVALUATION_BATCH, **options: Any
     ) -> dict[str, Array]:
-        """Loss and metrics of each seed, arrays (R,) by name; arguments as of
-        `Trainer.evaluate`."""
+        """Loss and metrics of each seed, arrays (R,) by name; see `Trainer.evaluate`."""
         found: Any = self.one.evaluate(x, y, batch_size, **options)
         return dict(found.items())
 
@@ -201,8 +201,10 @@ class SeedTrainer(Nets):
 
     @property
     def best_seed(self) -> int:
-        """The seed whose "val_loss" (without validation: "loss") is lowest: the best of its epochs
-        where early stopping went back to it, otherwise that of the last one."""
+        """The seed whose "val_loss" (without validation: "loss") is lowest.
+
+        The best of its epochs where early stopping went back to it, otherwise the last one's.
+        """
         name = "val_loss" if "val_loss" in self.history else "loss"
         if not len(self.history):
             raise OptionError("SeedTrainer: nothing is trained yet, so no seed is the best")
@@ -232,8 +234,10 @@ class SeedTrainer(Nets):
         return save_state(path, state_of(self))
 
     def load(self, path: str | Path) -> None:
-        """Take back what `save` wrote (or a checkpoint of `fit`), by a trainer made with the same
-        arguments; the next `fit` goes on from there."""
+        """Take back what `save` (or a checkpoint of `fit`) wrote; `fit` goes on from there.
+
+        The trainer must be made with the same arguments.
+        """
         restore(self, read_file(Path(path)), str(path), only=LOADED)
 
     if not TYPE_CHECKING:

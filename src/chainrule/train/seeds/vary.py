@@ -38,8 +38,10 @@ _APART = "for settings in ...: cr.Trainer(make(settings), ...)"
 
 
 def varied(given: Any, seeds: int) -> dict[str, Array]:
-    """Hyper-parameters by name, (R,) each, or (R, k) for one that is k numbers. Raises OptionError
-    for what is none."""
+    """Hyper-parameters by name, (R,) each, or (R, k) for one that is k numbers.
+
+    Raises OptionError for what is none.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -68,8 +70,7 @@ def varied(given: Any, seeds: int) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Place:
-    """An attribute that holds a number, in an object found by a ``path`` in the model (None: it is
-    no part of it)."""
+    """An attribute that holds a number, in an object at ``path`` in the model (None: not in it)."""
 
     name: str
     owner: Any
@@ -141,8 +142,10 @@ class Vary:
         return bool(found)
 
     def _found(self, name: str) -> Iterator[tuple[Any, str, str | None]]:
-        """Owner, attribute and path of what is called so, in the trainer, in its losses, or else in
-        layers: of all, or of the one that a dotted name says."""
+        """Owner, attribute and path of what is called so: in the trainer, its losses, or layers.
+
+        Of all layers, or of the one that a dotted name says.
+        """
         one = self.one
         if name in CLIP:
             yield one, name, None

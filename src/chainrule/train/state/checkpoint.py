@@ -173,8 +173,10 @@ class Checkpoint:
         return time.perf_counter() - self._last > max(self.every_seconds, self._cost / COST)
 
     def write(self, step: int, state: State) -> Path:
-        """Write a checkpoint and remove those before the last one. Raises WriteError, with the
-        path, if the system cannot."""
+        """Write a checkpoint and remove those before the last one.
+
+        Raises WriteError, with the path, if the system cannot.
+        """
         start = time.perf_counter()
         path = self.folder / f"checkpoint-{step:012d}.safetensors"
         try:

@@ -28,6 +28,8 @@ CHUNK = 1 << 22
 """Bytes that are hashed at a time: rows that do not lie together are copied first."""
 HINTS = "attributes of own modules"
 """These may hold anything (a time, a path): they explain a step that differs, and are no reason."""
+OPTIONS = {"schedule": "scheduler_interval"}
+"""Options that are called otherwise now than in the files."""
 WORDS = {
     "data": "the training data differ",
     "validation data": "the validation data differ",
@@ -36,15 +38,14 @@ WORDS = {
 
 
 def options_of(task: Task, metrics: Iterable[Measured], stops: Iterable[Settings]) -> Settings:
-    """Everything but data and graph, as it is before the first step; ``stops``: the settings of
-    early stopping."""
+    """All before the first step but data and graph; ``stops``: settings of early stopping."""
     found: Settings = {
         "version": __version__,
         "seed": task.seed,
         "accumulate": task.accumulate,
         "clip_norm": task.clip_norm,
         "clip_value": task.clip_value,
-        "schedule": task.schedule,
+        "schedule": task.scheduler_interval,
         "metrics": [name for _, name, _ in metrics],
         "trainer": type(task).__qualname__,
     }
@@ -113,7 +114,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], limit: int = 
         odd += hints
     odd.sort(key=lambda k: k in WORDS)
     found = [
-        WORDS[k] if k in WORDS else f"{k} differ: {there.get(k)} there, {here.get(k)} here"
+        WORDS.get(k) or f"{OPTIONS.get(k, k)} differ: {there.get(k)} there, {here.get(k)} here"
         for k in odd[:limit]
     ]
     return found + ([f"and {len(odd) - limit} more"] if len(odd) > limit else [])

@@ -70,8 +70,10 @@ def read_meta(state: State, where: str) -> Meta:
 
 
 def read_fit(meta: Mapping[str, Any], epochs: int, where: str) -> FitMeta:
-    """What `Fit` added; ``epochs``: those of the trainer. Raises CheckpointError if there is
-    nothing, or something else."""
+    """What `Fit` added; ``epochs``: those of the trainer.
+
+    Raises CheckpointError if there is nothing, or something else.
+    """
     fit = meta.get("fit")
     if not isinstance(fit, dict) or not isinstance(fit.get("settings"), dict):
         raise CheckpointError(f"{where} was not written by fit")

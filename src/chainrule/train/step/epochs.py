@@ -7,13 +7,14 @@ validation. What Python has to do between epochs it does afterwards, from the re
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ...core.node import Array
-from ...tensor.compiling.rounds import Copy, Rounds, Turn, can_turn
+from ...tensor.compiling.rounds import Copy, Rounds, Turn
 from ...tensor.value import Value
 from ..kept import write_array
 from ..measure.meter import Meter
@@ -31,10 +32,23 @@ Columns = dict[str, Array]
 
 
 class Epochs:
-    """The epochs of one `fit`.
+    """The epochs of a `fit`, and of later ones that are made of the same.
 
     ``weights``: keep the model as it is after each epoch.
     """
+
+    @classmethod
+    def of(cls, steps: Steps, data: Dataset, validation: Dataset | None, weights: bool) -> Epochs:
+        """Those that an earlier fit has left, with other data, if they fit; otherwise new ones."""
+        found: Epochs | None = steps.epochs
+        steps.epochs = None
+        turns = cls._turns(steps, data, validation)
+        parts = cls._made_of(steps, data, [turn for part in turns for turn in part], weights)
+        if found is None or not found._is_of(parts):
+            return cls(steps, data, validation, weights, turns, parts)
+        found.data, found.validation = data, validation
+        found._rounds.give([turn for part in turns for turn in part])
+        return found
 
     def __init__(
         self,
@@ -42,9 +56,13 @@ class Epochs:
         data: Dataset,
         validation: Dataset | None,
         weights: bool,
+        turns: tuple[list[Turn], list[Turn]],
+        made_of: list[Any],
     ) -> None:
+        """See `of`."""
         task = steps.task
         self.steps, self.data, self.validation = steps, data, validation
+        self._made = made_of
         model = task.model_tensors() if weights else {}
         kept = sum(t.numel() * t.dtype.itemsize for t in model.values())
         kept += data.rows * 4 if data.by_length is not None else 0
@@ -61,21 +79,51 @@ class Epochs:
         self._trained = self._record(steps.meter)
         self._validated = {} if validation is None else self._record(steps.eval_meter)
         parts: list[Turn | Copy] = [Copy(rows, t) for t, rows in self._rates]
-        turns = [steps.training_turn(data, *turn) for turn in data.turns(task.accumulate)]
-        parts += self._pass(steps.meter, steps.cursor, turns, self._trained)
+        parts += self._pass(steps.meter, steps.cursor, turns[0], self._trained)
         if data.keyed:
             parts.insert(0, Copy(self._orders, steps.cursor.order))
         if data.by_length is not None:
             self._row_orders = self._rows(data.by_length.rows)
             parts.insert(0, Copy(self._row_orders, data.by_length.rows))
         if validation is not None:
-            with task._mode(False):
-                turns = [steps.evaluation_turn(validation, *turn) for turn in validation.turns()]
-            parts += self._pass(steps.eval_meter, steps.eval_cursor, turns, self._validated)
+            parts += self._pass(steps.eval_meter, steps.eval_cursor, turns[1], self._validated)
         parts += [Copy(t, self._weights[k]) for k, t in model.items()]
         parts += [Copy(*pair) for pair in self._lr.values()]
-        self.possible = all(can_turn(p.trace) for p in parts if isinstance(p, Turn))
         self._rounds = Rounds(parts)
+
+    @staticmethod
+    def _turns(
+        steps: Steps, data: Dataset, validation: Dataset | None
+    ) -> tuple[list[Turn], list[Turn]]:
+        """The steps of an epoch, and those of its validation."""
+        train = [steps.training_turn(data, *turn) for turn in data.turns(steps.task.accumulate)]
+        if validation is None:
+            return train, []
+        with steps.task._mode(False):
+            return train, [steps.evaluation_turn(validation, *t) for t in validation.turns()]
+
+    @staticmethod
+    def _made_of(steps: Steps, data: Dataset, turns: list[Turn], weights: bool) -> list[Any]:
+        """All that an epoch is made of, besides arguments of its steps."""
+        task = steps.task
+        tensors = [t for group in task.optimizer.param_groups for t in group._tensors.values()]
+        scheduled = [*task.schedulers, *tensors] if task.schedulers else []
+        model = task.model_tensors() if weights else {}
+        meters = [steps.meter.states, steps.eval_meter.states]
+        counts = tuple(turn.steps for turn in turns), len(scheduled)
+        plain = *counts, tuple(model), data.keyed, task.epochly
+        traces = [turn.trace for turn in turns]
+        return [plain, data.by_length, *meters, *traces, *scheduled, *model.values()]
+
+    def _is_of(self, parts: list[Any]) -> bool:
+        same = len(parts) == len(self._made) and self._made[0] == parts[0]
+        return same and all(map(operator.is_, self._made[1:], parts[1:]))
+
+    def leave(self) -> None:
+        """The fit is over: let the next one have them, without the data."""
+        self._rounds.forget()
+        self.data = self.validation = None  # type: ignore[assignment]
+        self.steps.epochs = self
 
     def _rows(self, tensor: Value) -> Array:
         return np.empty((self.most, *tensor.shape), tensor.dtype)
@@ -97,8 +145,7 @@ class Epochs:
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, count: int, first: int) -> tuple[Array, Columns]:
-        """Run ``count`` epochs, from number ``first`` of the fit on; returns the sums of their
-        losses, and their measures."""
+        """Run ``count`` epochs from number ``first`` on; returns sums of losses, and measures."""
         steps, task = self.steps, self.steps.task
         self._first = first
         if self.data.keyed:

@@ -1,5 +1,4 @@
-"""What fit, evaluate and predict are given, as data sets that the model takes: layers fit, labels
-are in range."""
+"""What fit, evaluate and predict are given, as data sets that the model was seen to take."""
 
 from __future__ import annotations
 
@@ -72,12 +71,15 @@ def prediction_set(steps: Steps, x: Any, batch: int) -> Dataset:
     return Dataset(arrays, None, None, batch, False, where="predict")
 
 
-def with_metrics(steps: Steps, given: Any, data: Dataset) -> Steps:
-    """Steps that measure these metrics of the data: those there are, while the metrics stay."""
+def with_metrics(steps: Steps, given: Any, data: Dataset, training: bool = True) -> Steps:
+    """Steps that measure these metrics: those there are, while the metrics stay.
+
+    ``training``: in training too.
+    """
     key = metric_key(given)
     if key != steps.key:
         steps = Steps(steps.task, named_metrics(given, steps.objective, data.y), key)
-    steps.prepare_meters(data)
+    steps.prepare_meters(data, training)
     return steps
 
 
@@ -97,8 +99,11 @@ def checked(where: str, steps: Steps, data: Dataset) -> Dataset:
 
 
 def prediction_of(where: str, steps: Steps, data: Dataset) -> Any:
-    """A prediction without numbers. Raises ShapeError where ``x`` is one row without the axis of
-    rows: a vector that the model takes as a row, but not in any number."""
+    """A prediction without numbers.
+
+    Raises ShapeError where ``x`` is one row without the axis of rows: a vector that the model takes
+    as a row, but not in any number.
+    """
     vectors = [n for n, a in zip(data.x.names, data.x.arrays, strict=True) if a.ndim == 1]
     problem = ""
     try:

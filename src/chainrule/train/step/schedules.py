@@ -1,5 +1,4 @@
-"""Schedules of the learning rate between epochs: how far ahead they are known, and many of their
-steps at a time."""
+"""Schedules stepped after epochs: how far ahead they are known, and many steps at a time."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ class Schedules:
     def listed(self) -> list[Any]:
         """Those that are stepped after each epoch."""
         task = self.task
-        return [s for s in task.schedulers if task.schedule == "epoch" and not wants_metric(s)]
+        return [s for s in task.schedulers if task.epochly and not wants_metric(s)]
 
     def _read(self) -> list[Any]:
         return [Part(self.task, "schedulers", "optimizer")]

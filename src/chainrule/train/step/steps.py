@@ -1,5 +1,4 @@
-"""Steps: what one training or evaluation step computes, as compiled functions, and the tensors they
-share.
+"""Steps: what a training or evaluation step computes, as compiled functions.
 
 A step draws its minibatch itself (`cursor`). Everything it changes is a tensor, so a step is a
 function of that state, and can be run again from a copy of it.
@@ -63,13 +62,14 @@ class Steps:
         self.per_step: dict[int, float] = {}  # seconds, by the rows of a batch
         self.schedules = Schedules(task)
         self.memory: dict[int, Array] = {}  # of the sentinel's copies, by tensor
+        self.epochs: Any = None  # `Epochs` of the last fit
         self._probes: dict[Any, Probe] = {}
 
     # -- what the steps read -----------------------------------------------------------------------
     def _read_in_training(self) -> list[Any]:
         task = self.task
-        options = ("clip_norm", "clip_value", "accumulate", "schedule")
-        schedulers = ("schedulers",) if task.schedule == "step" else ()
+        options = ("clip_norm", "clip_value", "accumulate", "scheduler_interval")
+        schedulers = ("schedulers",) if task.scheduler_interval == "step" else ()
         own = Part(task, "model", "objective", "optimizer", *options, *schedulers)
         return [own, Part(self.meter, "metrics")]
 
@@ -110,8 +110,7 @@ class Steps:
         return Batch(inputs, targets, rows, w[0] if w else None, there)
 
     def given(self, data: Dataset, rows: Array | slice = slice(None), weigh: bool = False) -> Batch:
-        """Some rows of the data as a batch, outside of compiled steps; ``weigh``: with their
-        weights."""
+        """Some rows of the data as a batch, outside of compiled steps; ``weigh``: with weights."""
         assert data.y is not None
         arrays = (data.x.arrays, data.y.arrays)
         x, y = (tuple(stored(np.ascontiguousarray(a[rows])) for a in part) for part in arrays)
@@ -151,7 +150,7 @@ class Steps:
             if task.clip_norm is not None:
                 clip_grad_norm_(params, task.clip_norm)
             task.optimizer.step()
-            if task.schedule == "step":
+            if task.scheduler_interval == "step":
                 for scheduler in task.schedulers:
                     scheduler.step()
             task.after_update()
@@ -172,8 +171,7 @@ class Steps:
             )
 
     def _accumulate(self, params: list[Any], count: Any, update: bool) -> None:
-        """Sum gradients times what their batch counts; with ``update``, leave the weighted mean in
-        ``.grad``."""
+        """Sum gradients times what their batch counts; with ``update``, to a mean in ``.grad``."""
         sums = self.task.objective.sums
         factor: Any = 1.0 if sums else count
         with no_grad():
@@ -263,8 +261,10 @@ class Steps:
             return self._turn(self.predict, data, 1, arguments)
 
     def run_training(self, data: Dataset, kind: Kind, n: int) -> float:
-        """``n`` training steps in one native run; returns the seconds they took. Of a kind that is
-        noted the meter has noted each loss (n ≤ `RECORD`)."""
+        """``n`` training steps in one native run; returns the seconds they took.
+
+        Of a kind that is noted the meter has noted each loss (n ≤ `RECORD`).
+        """
         start = time.perf_counter()
         if kind.noted:
             self.meter.start_record()
@@ -298,8 +298,9 @@ class Steps:
             return turn.run()
 
     def probe(self, data: Dataset, more: int = 0) -> Any:
-        """The prediction for a batch (of ``more`` rows more), without numbers: for shapes, and to
-        find mistakes in the model.
+        """The prediction for a batch (of ``more`` rows more), without numbers.
+
+        For shapes, and to find mistakes in the model.
 
         Where the model does not take integers, ``data.to_float`` is set.
         """
@@ -350,8 +351,7 @@ class Steps:
 
 @dataclass
 class Probe:
-    """A prediction without numbers and its target, what is to be looked at in the data, and what
-    the model was."""
+    """A prediction without numbers, its target, the data to look at, and what the model was."""
 
     prediction: Any
     target: Any
@@ -388,8 +388,10 @@ def _placeholder(array: Array, rows: int) -> Any:
 
 
 class Static:
-    """All that is plain about a batch, as one argument of a compiled function: its kind, and the
-    structures in which the user gave inputs and targets. What is equal is the same trace."""
+    """All that is plain about a batch, as one argument of a compiled function.
+
+    Its kind, and the structures of inputs and targets. What is equal is the same trace.
+    """
 
     def __init__(self, data: Dataset, kind: Kind) -> None:
         x, y = data.x, data.y

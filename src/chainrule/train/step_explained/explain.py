@@ -25,6 +25,7 @@ from ..kept import Kept
 from ..measure.objective import Objective, is_label_loss, loss_name
 from ..measure.targets import prepare_targets
 from ..rows.arrays import arrays_of, check_same_rows
+from ..task import Task
 from .explained import Explained
 from .network import layers_of
 from .passes import Run
@@ -38,7 +39,7 @@ LIMIT = 400
 
 
 def explain_step(
-    model: Module, x: Any, y: Any, loss: Any = None, optimizer: Optimizer | None = None
+    model: Module | Task, x: Any, y: Any, loss: Any = None, optimizer: Optimizer | None = None
 ) -> Explained:
     """Explain one step of back-propagation, in numbers and formulas.
 
@@ -51,9 +52,10 @@ def explain_step(
     in the order in which they are computed, v1, v2, … to the error E. Each has an equation forward,
     and one backward by the chain rule: for every number of a small value, for one of a large one.
 
-    ``x``, ``y``: some rows, or one row; the target of a module that returns several tensors is that
-    of the first. ``loss`` and ``optimizer``: as for the `Trainer`; by default CrossEntropyLoss for
-    labels and MSELoss otherwise, and SGD(lr=0.1). Nothing is changed.
+    ``model``: a module, or a Trainer, for its model, loss and optimizer. ``x``, ``y``: some rows,
+    or one row; the target of a module that returns several tensors is that of the first. ``loss``
+    and ``optimizer``: as for the `Trainer`; by default CrossEntropyLoss for labels and MSELoss
+    otherwise, and SGD(lr=0.1). Nothing is changed.
 
     ``print`` what is returned (an `ExplainedStep`, or an `ExplainedTape`, which can ``draw`` too),
     or ``.save("step.html")``. Raises OptionError, DataError, ShapeError as `fit` does.
@@ -73,6 +75,10 @@ def explain_step(
       w₂₁ ← w₂₁ − lr·∂E/∂w₂₁ = 0.5 − 0.1·(−8) = 1.3
     ...
     """
+    if isinstance(model, Task):
+        _check_plain(model)
+        loss, optimizer = loss or model.loss, optimizer or model.optimizer
+        model = model.model
     _check_arguments(model, optimizer)
     xs, ys = _rows(model, x, y)
     layers = layers_of(model, int(np.prod(xs.shape[1:])))
@@ -92,11 +98,21 @@ def explain_step(
 
 
 # -- checks ----------------------------------------------------------------------------------------
+def _check_plain(task: Task) -> None:
+    """Whether its step is no more than a loss, its gradients and an update."""
+    more = [name for name in ("clip_norm", "clip_value") if getattr(task, name) is not None]
+    more += ["training_step"] * task.own_step + ["accumulate"] * (task.accumulate > 1)
+    if more:
+        raise OptionError(
+            f"explain_step: the Trainer's {more[0]} is not written down; give trainer.model, with"
+            " loss= and optimizer="
+        )
+
+
 def _check_arguments(model: Any, optimizer: Any) -> None:
     if not isinstance(model, Module):
         raise OptionError(
-            f"explain_step: model must be an nn.Module, got {type(model).__name__}"
-            + ("; give trainer.model" if hasattr(model, "training_step") else "")
+            f"explain_step: model must be an nn.Module or a Trainer, got {type(model).__name__}"
         )
     if optimizer is None:
         return

@@ -24,8 +24,10 @@ ATOM, PRODUCT, SUM = 0, 1, 2
 
 @dataclass(frozen=True)
 class Written:
-    """An expression: ``rule`` in symbols, ``template`` with {} for each of ``numbers``; ``level``
-    says how tightly it binds; ``value`` is what it comes to."""
+    """An expression: ``rule`` in symbols, and its ``value``.
+
+    ``template`` has {} for each of ``numbers``; ``level`` says how tightly it binds.
+    """
 
     rule: str
     template: str
@@ -256,8 +258,7 @@ def _dot(w: Writer, node: Node, at: Index) -> Written:
 
 
 def _conv(w: Writer, node: Node, at: Index) -> Written:
-    """Σ x[n, t·stride − low + k·dilation, g, c] w[k, c, g, o]; where x has holes, only what is in
-    it."""
+    """Σ x[n, t·stride − low + k·dilation, g, c] w[k, c, g, o], without the holes of x."""
     x, taps = node.inputs
     p, rank = node.params, x.ndim - 3
     n, *t, group, o = at

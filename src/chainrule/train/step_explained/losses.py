@@ -97,8 +97,10 @@ class Terms:
 def _assembled(
     terms: Terms, loss: Any, at: Outputs, values: Array, per_output: bool, skip_zero: bool = False
 ) -> Explained:
-    """Error of a row: the sum over outputs; E: the sum over rows, over the number of rows (and
-    outputs if ``per_output``) unless the loss is summed. ``values``: y, or probabilities.
+    """Error of a row: the sum over outputs; E: the sum over rows, over what counts.
+
+    That is the number of rows (and outputs if ``per_output``), unless the loss is summed.
+    ``values``: y, or probabilities.
 
     ``skip_zero``: outputs of target 0 have no part in the error.
     """

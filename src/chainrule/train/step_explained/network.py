@@ -34,8 +34,10 @@ class Layer:
 
 
 def layers_of(model: Module, inputs: int) -> list[Layer] | None:
-    """The layers of a model for ``inputs`` inputs, which are the units 1 to ``inputs``; None where
-    it is not a row of Linear layers and elementwise activations."""
+    """The layers of a model for ``inputs`` inputs, which are the units 1 to ``inputs``.
+
+    None where it is not a row of Linear layers and elementwise activations.
+    """
     found: list[tuple[str, Linear | None, Module | None]] = []
     for name, module in _modules(model, ""):
         if type(module) is Linear:

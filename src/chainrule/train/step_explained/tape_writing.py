@@ -74,8 +74,10 @@ class ExplainedTape(Explained):
         return whole_page(self.title, STYLE, [*body, *(section(b, digits) for b in self.blocks)])
 
     def draw(self, path: str | Path) -> Path:
-        """What each module made, as a picture of the first row: the numbers above, ∂E/∂ of them
-        below; blue +, orange −. Needs matplotlib."""
+        """What each module made of the first row, above; ∂E/∂ of it, below.
+
+        Blue is positive, orange negative. Needs matplotlib.
+        """
         return _draw(self, path)
 
     def _legend(self) -> list[str]:

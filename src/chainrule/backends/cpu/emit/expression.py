@@ -83,8 +83,7 @@ class Emitter:
 
     # -- hoisting ---------------------------------------------------------------------------------
     def hoist(self, statements: Iterable[Statement], variables: frozenset[Var]) -> None:
-        """Compute now, in the innermost open scope, every largest subexpression free of
-        ``variables``."""
+        """Compute now, in the innermost scope, the largest subexpressions free of ``variables``."""
         for s in statements:
             self._hoist(s.value, variables)
 

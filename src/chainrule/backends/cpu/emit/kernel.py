@@ -113,5 +113,6 @@ def _scatter(
             move(r, lanes)
         with f.for_range(whole, last) as r:
             move(r, 1)
-    serial = body.count * body.row < SERIAL_CYCLES * 4 or body.row < 16
+    few = body.count * body.row < SERIAL_CYCLES * 4  # about four elements a cycle
+    serial = few or body.row < 16  # columns, which the threads share
     return serial, "one thread" if serial else "columns shared"

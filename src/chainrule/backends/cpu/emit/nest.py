@@ -22,6 +22,7 @@ from ....compiler.loops import (
     Var,
     walk,
 )
+from ....core.host.memory import whole_lines
 from ...llvm import primitives as ops
 from ...llvm.builder import Function, Value, i64
 from ..schedule.nest import NestSchedule
@@ -33,7 +34,7 @@ from .shares import part
 def scratch_bytes(nest: Nest, schedule: NestSchedule) -> int:
     """What one thread needs for the rows kept between stages."""
     lanes = schedule.lanes if schedule.vector_outer is not None else 1
-    return sum(-(-n * lanes * d.itemsize // 64) * 64 for n, d in nest.scratch)
+    return sum(whole_lines(n * lanes * d.itemsize) for n, d in nest.scratch)
 
 
 def pieces(extent: int, lanes: int) -> tuple[int, int, int]:
@@ -79,7 +80,7 @@ class NestEmitter:
         self.e.scratch_lanes = lanes
         for i, (count, dtype) in enumerate(nest.scratch):
             self.e.scratch[i] = f.gep(scratch, offset, "i8")
-            offset += -(-count * lanes * dtype.itemsize // 64) * 64
+            offset += whole_lines(count * lanes * dtype.itemsize)
         self.jammed = frozenset(loop.var for loop in schedule.jammed)
         self.outer_vars = self.jammed | {loop.var for loop in schedule.outer}
 

@@ -4,10 +4,14 @@ are put together from short ones, so that their errors do not grow with their le
 
 from __future__ import annotations
 
+from typing import Any
+
 from ....compiler.loops import Accumulate
 from ...llvm import primitives as ops
 from ...llvm.builder import Function, Value, const, vector
 from .expression import Emitter
+
+NOWHERE = 2**62  # the position of what holds no element yet
 
 Cell = tuple[Value, ...]  # places, and at the end a zero of their type
 
@@ -23,7 +27,7 @@ def new_cell(f: Function, s: Accumulate, lanes: int, is_long: bool = False) -> C
     if s.position is not None:
         f.store(const(type_, ops.identity_of("reduce_max", s.dtype)), cell)
         where = f.alloca(vector("i64", lanes))
-        f.store(const(vector("i64", lanes), 2**62), where)
+        f.store(const(vector("i64", lanes), NOWHERE), where)
         return cell, where, const(type_, 0)
     f.store(const(type_, ops.identity_of(s.combine, s.dtype)), cell)
     if not (is_long and is_float_sum(s)):
@@ -45,56 +49,37 @@ def put_away(f: Function, cell: Cell) -> None:
 def accumulate(e: Emitter, s: Accumulate, cell: Cell, within: bool) -> None:
     """cell = combine(cell, value); ``within``: lanes are iterations of the reduction itself, and
     those that hold none count for nothing."""
-    f = e.f
-    type_ = cell[-1].type
-    lanes = cell[-1].lanes
-    narrow = f.splat(e.emit(s.value), e.lanes)
-    how = s.combine if s.position is None else "reduce_max"
-    neutral = ops.identity_of(how, s.dtype)
+    f, type_ = e.f, cell[-1].type
+    value = f.splat(e.emit(s.value), e.lanes)
+    neutral = ops.identity_of(s.combine if s.position is None else "reduce_max", s.dtype)
     if e.count < e.lanes and within:
         mask = const(vector("i1", e.lanes), [k < e.count for k in range(e.lanes)])
-        narrow = f.select(mask, narrow, const(narrow.type, neutral))
-    if narrow.lanes < lanes:  # the remainder is narrower than the accumulator
-        filler = const(narrow.type, neutral)
-        narrow = (
-            f.shuffle(
-                narrow, filler, [k if k < narrow.lanes else narrow.lanes for k in range(lanes)]
-            )
-            if narrow.lanes > 1
-            else f.insert(const(type_, neutral), narrow, 0)
-        )
+        value = f.select(mask, value, const(value.type, neutral))
+    value = _widened(f, value, cell[-1].lanes, neutral)
     if s.position is None:
-        f.store(ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), narrow), cell[0])
+        f.store(ops.combine(f, s.combine, s.dtype.kind, f.load(type_, cell[0]), value), cell[0])
         return
-    index_type = vector("i64", lanes)
+    lanes = value.lanes
     index = f.splat(e.positions(s.position, "i64", e.lanes), e.lanes)
-    if index.lanes < lanes:
-        index = (
-            f.shuffle(
-                index,
-                const(index.type, 2**62),
-                [k if k < index.lanes else index.lanes for k in range(lanes)],
-            )
-            if index.lanes > 1
-            else f.insert(const(index_type, 2**62), index, 0)
-        )
-    best, where = f.load(type_, cell[0]), f.load(index_type, cell[1])
-    empty = f.compare("eq", where, const(index_type, 2**62))
-    if s.dtype.kind == "f":
-        better = f.binary(
-            "or",
-            f.compare("ogt", narrow, best),
-            f.binary("and", f.compare("uno", narrow, narrow), f.compare("ord", best, best)),
-        )
-    else:
-        better = f.compare("sgt" if s.dtype.kind == "i" else "ugt", narrow, best)
+    index = _widened(f, index, lanes, NOWHERE)
+    best, where = f.load(type_, cell[0]), f.load(index.type, cell[1])
+    empty = f.compare("eq", where, const(index.type, NOWHERE))
+    better = f.binary("or", ops.is_larger(f, s.dtype.kind, value, best), empty)
     if lanes > 1 and e.count < lanes and within:
         valid = const(vector("i1", lanes), [k < e.count for k in range(lanes)])
-        better = f.binary("and", f.binary("or", better, empty), valid)
-    else:
-        better = f.binary("or", better, empty)
-    f.store(f.select(better, narrow, best), cell[0])
+        better = f.binary("and", better, valid)
+    f.store(f.select(better, value, best), cell[0])
     f.store(f.select(better, index, where), cell[1])
+
+
+def _widened(f: Function, value: Value, lanes: int, filler: Any) -> Value:
+    """A remainder in as many lanes as the accumulator has, ``filler`` in the others."""
+    if value.lanes >= lanes:
+        return value
+    if value.lanes == 1:
+        return f.insert(const(vector(value.scalar, lanes), filler), value, 0)
+    places = [min(k, value.lanes) for k in range(lanes)]
+    return f.shuffle(value, const(value.type, filler), places)
 
 
 def result(e: Emitter, s: Accumulate, cell: Cell) -> Value:
@@ -110,15 +95,8 @@ def result(e: Emitter, s: Accumulate, cell: Cell) -> Value:
         if total.lanes > e.lanes:
             best = ops.horizontal(f, "reduce_max", s.dtype.kind, total)
             wide = f.splat(best, total.lanes)
-            if s.dtype.kind == "f":
-                same = f.binary(
-                    "or",
-                    f.compare("oeq", total, wide),
-                    f.binary("and", f.compare("uno", total, total), f.compare("uno", wide, wide)),
-                )
-            else:
-                same = f.compare("eq", total, wide)
-            where = f.select(same, where, const(where.type, 2**62))
+            same = ops.is_same(f, s.dtype.kind, total, wide)
+            where = f.select(same, where, const(where.type, NOWHERE))
             where = ops.horizontal(f, "reduce_min", "i", where)
         return where
     if total.lanes > e.lanes:

@@ -23,7 +23,7 @@ class Target(NamedTuple):
     """A processor as the emitters see it.
 
     ``features`` is LLVM's feature string; ``vector_bytes`` the widest vector worth using;
-    ``vector_registers`` how many of them there are; cache sizes are per core.
+    ``vector_registers`` how many of them there are; ``l2_bytes`` is of one core.
     """
 
     name: str
@@ -32,7 +32,6 @@ class Target(NamedTuple):
     vector_bytes: int
     vector_registers: int
     has_fma: bool
-    l1_bytes: int = 32 << 10
     l2_bytes: int = 512 << 10
 
     def lanes(self, dtype: str) -> int:
@@ -101,9 +100,9 @@ def _as_llvm_says() -> Target:
     _initialize()
     features = llvm.get_host_cpu_features()
     text = features.flatten()
-    l1, l2 = _cache_bytes(1, 32 << 10), _cache_bytes(2, 512 << 10)
+    l2 = _l2_bytes()
     if not llvm.get_process_triple().startswith(("x86_64", "amd64")):
-        return Target("host", llvm.get_host_cpu_name(), text, 16, 32, True, l1, l2)
+        return Target("host", llvm.get_host_cpu_name(), text, 16, 32, True, l2)
     has_fma = bool(features.get("fma"))
     avx512 = all(features.get(f) for f in ("avx512f", "avx512vl", "avx512dq", "avx512bw"))
     size, registers = (64, 32) if avx512 else (32, 16) if features.get("avx2") else (16, 16)
@@ -114,21 +113,20 @@ def _as_llvm_says() -> Target:
         size,
         registers,
         has_fma,
-        l1,
         l2,
     )
 
 
-def _cache_bytes(level: int, default: int) -> int:
+def _l2_bytes(default: int = 512 << 10) -> int:
+    """The second cache of a core; the default where a machine does not say, for any plausible size
+    only costs speed."""
     for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         try:
-            if (index / "level").read_text().strip() != str(level):
-                continue
-            if (index / "type").read_text().strip() != "Instruction":
+            if (index / "level").read_text().strip() == "2":
                 size = (index / "size").read_text().strip()
                 return int(size[:-1]) << {"K": 10, "M": 20}[size[-1]]
         except (OSError, ValueError, KeyError):
-            return default  # a machine that does not say: any plausible size only costs speed
+            return default
     return default
 
 

@@ -234,7 +234,8 @@ def register_artifact(graph: Signature, target: Target) -> Artifact | None:
     slots = tuple(Slot(kind, i) for kind, nodes in kinds for i in range(len(nodes)))
     name = "r" + hashlib.blake2b(kernel.text.encode(), digest_size=8).hexdigest()
     text = kernel.text.replace("@KERNEL(", f"@{name}(", 1)
-    calls = (Call(name, tuple(range(len(slots))), 0 if kernel.serial else None, True),)
+    serial = 0 if kernel.serial else None
+    calls = (Call(name, tuple(range(len(slots))), serial, shared=kernel.shared),)
     objects = program_objects([text], Schedule(calls, whole_loop=True), target, opt=kernel.opt)
     own = (kernel.scratch_bytes, kernel.serial, 0)
     return Artifact(slots, calls, True, (), 0, *own, tuple(objects))

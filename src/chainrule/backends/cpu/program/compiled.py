@@ -30,6 +30,7 @@ from .fingerprint import fingerprint
 from .step_loop import Schedule, StepLoop
 
 PAGE = 4096
+"""An arena begins on a page."""
 
 
 def compile_program(
@@ -123,6 +124,11 @@ class CompiledProgram:
             self._user = weakref.ref(user)
             return held
         return []
+
+    def take_back(self, user: object) -> None:
+        """Let the next `lend` to ``user`` point anew: the arrays are others."""
+        if self._user is not None and self._user() is user:
+            self._user = None
 
     def profile(
         self,

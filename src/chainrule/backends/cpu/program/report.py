@@ -22,6 +22,7 @@ from .build import translate
 from .compiled import CompiledProgram
 
 PROFILE_SECONDS = 0.2
+"""Of all ten runs of a profile together."""
 ALL = 1 << 30  # threads
 
 

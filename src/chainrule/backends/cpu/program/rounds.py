@@ -36,14 +36,12 @@ class NativeRounds:
 
     def __init__(self, parts: Sequence[Run | Copy]) -> None:
         self._parts = list(parts)  # keeps the arrays
-        self._runs = [(i, p, _program(p)) for i, p in enumerate(parts) if isinstance(p, Run)]
         self._alone = [isinstance(p, Copy) or _program(p).artifact.one_thread for p in parts]
-        programs = {id(p): (p, r) for _, r, p in self._runs}
-        self._programs = dict(sorted(programs.items()))  # locked in this order
-        self._check_runs()
-        self._at, self._longest, program = max(self._runs, key=lambda r: r[1].steps)
+        self._list_runs()
+        self._at, longest, program = max(self._runs, key=lambda r: r[1].steps)
         self._program, self._pace = program, program.round_pace
-        self._pace.longest = LONGEST * self._longest.steps
+        self._longest = longest.steps
+        self._pace.longest = LONGEST * self._longest
         self._per_round = 0.0  # seconds, measured
         self._held: dict[int, list[Array]] = {}
         self._scratch: list[int] = []
@@ -55,8 +53,19 @@ class NativeRounds:
         self._entry = native.library().address(RUN_ROUNDS)
         self._write_records()
 
-    def _check_runs(self) -> None:
-        for _, run, program in self._runs:
+    def give(self, inputs: Sequence[Sequence[Array]]) -> None:
+        given = iter(inputs)
+        for i, run, program in self._runs:
+            self._parts[i] = run._replace(inputs=next(given, ()))
+            program.take_back(self)
+        self._held = {}
+        self._list_runs()
+
+    def _list_runs(self) -> None:
+        runs = [(i, p, _program(p)) for i, p in enumerate(self._parts) if isinstance(p, Run)]
+        programs = {id(p): (p, r) for _, r, p in runs}
+        self._runs, self._programs = runs, dict(sorted(programs.items()))  # locked in this order
+        for _, run, program in runs:
             _, first = self._programs[id(program)]
             pairs = [*zip(run.inputs, first.inputs, strict=True)]
             pairs += zip(run.state, first.state, strict=True)
@@ -93,7 +102,7 @@ class NativeRounds:
     def _is_long(self, most: int) -> bool:
         """Whether a trial of numbers of threads takes few of a round's steps."""
         per_step = self._program.loop.pace.per_step
-        return most > 1 and not self._alone[self._at] and self._longest.steps * per_step > 2 * TURN
+        return most > 1 and not self._alone[self._at] and self._longest * per_step > 2 * TURN
 
     def _run_by_steps(self, count: int, most: int) -> None:
         """Rounds on as many threads as the steps of the longest part find to be best: where a trial
@@ -107,7 +116,7 @@ class NativeRounds:
                 self._run(n, pace.threads)
             else:
                 self._run_parts(0, self._at, pace.threads)
-                self._program.loop.run(self._longest.steps)
+                self._program.loop.run(self._longest)
                 self._run_parts(self._at + 1, len(self._parts), pace.threads)
                 self._control[0] += 1
                 n = 1

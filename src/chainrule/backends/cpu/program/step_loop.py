@@ -177,13 +177,14 @@ class StepLoop:
             barrier = self._schedule.barrier_after(index)
             if isinstance(call, LoopEnd):
                 first, times, depth, _ = call
-                self._records[index] = (0, 0, 0, barrier, depth, 0, 0, first, times)
+                self._records[index] = (0, 0, 0, barrier, depth, 0, 0, first, times, 0)
                 continue
             serial = -1 if call.serial is None else call.serial
             steps, count = self._moved[index], len(call.pointers)
             entry = self._code.address(thunk(call.kernel))
             where = steps.ctypes.data
-            self._records[index] = (entry, at, serial, barrier, call.depth, where, count, 0, 0)
+            loops = (call.depth, where, count, 0, 0)
+            self._records[index] = (entry, at, serial, barrier, *loops, call.shared)
             at += 8 * count
         self._control[_WORD["records"]] = self._records.ctypes.data
         self._control[_WORD["calls"]] = len(calls)

@@ -33,6 +33,11 @@ from ....core.primitives.table import TABLE
 from ..machine.target import Target
 
 SERIAL_CYCLES = 2500  # work below which waking the other threads costs more than it gains
+# Cycles, estimated: only their order among the loops that could be the vector counts.
+SCATTERED_LOAD, SCATTERED_STORE = 1.5, 2.0  # of an element that lies alone
+FOLDED_LANES = 8  # at the end of a sum along the vector
+LIGHT, HEAVY = 6, 24  # operations in an iteration: up to which four vectors, and two, gain
+EVEN_SHARES = 16  # iterations: two for each of eight threads
 
 
 @dataclass
@@ -96,12 +101,14 @@ def _statement_cost(s: Statement, var: Var | None, lanes: float) -> float:
         if isinstance(e, (Load, Kept, Gather)):
             c = e.address.coefficient(var) if var is not None else 0
             varying = isinstance(e, Gather) and var is not None and depends_on(e.args[0], var)
-            cost += 1.5 if (c not in (0, 1) or varying) and var is not None else 1 / lanes
+            scattered = (c not in (0, 1) or varying) and var is not None
+            cost += SCATTERED_LOAD if scattered else 1 / lanes
         else:
             cost += e.cost / lanes
     if isinstance(s, (Store, Keep)):
         c = s.address.coefficient(var) if var is not None else 1
-        cost += 2.0 if c != 1 and var is not None else 1 / lanes
+        scattered = c != 1 and var is not None
+        cost += SCATTERED_STORE if scattered else 1 / lanes
     else:
         cost += TABLE[s.combine].cost / lanes
     return cost
@@ -143,7 +150,7 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
                 lanes = _useful(loop.extent, width)
                 cost = count * sum(_statement_cost(s, loop.var, lanes) for s in stage.statements)
                 reductions = sum(isinstance(s, Accumulate) for s in stage.statements)
-                cost += count / max(loop.extent, 1) * reductions * 8
+                cost += count / max(loop.extent, 1) * reductions * FOLDED_LANES
                 options.append((cost, loop.var))
             cost, var = min(options, key=lambda o: o[0])
             total += cost
@@ -165,7 +172,7 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
     jammed = _jammed(outer, stages, (vector_outer, parallel), target)
     if jammed:
         copies = math.prod(loop.extent for loop in jammed)
-        lanes = min(lanes, width * max(1, target.vector_registers * 5 // 8 // copies))
+        lanes = min(lanes, width * max(1, _registers_for_sums(target) // copies))
         outer = [loop for loop in outer if loop not in jammed]
         parallel = _parallel(outer, vector_outer, lanes)
     serial = cycles < SERIAL_CYCLES
@@ -188,7 +195,7 @@ def _jammed(
     if not all(isinstance(s, Accumulate) and s.position is None for s in statements):
         return ()
     loads = [e for s in statements for e in walk(s.value) if isinstance(e, (Load, Gather))]
-    free = target.vector_registers * 5 // 8 // len(statements)
+    free = _registers_for_sums(target) // len(statements)
     found: list[Loop] = []
     for loop in reversed(outer):
         shared = [e for e in loads if not depends_on(e, loop.var)]
@@ -197,6 +204,11 @@ def _jammed(
         found.insert(0, loop)
         free //= loop.extent
     return tuple(found)
+
+
+def _registers_for_sums(target: Target) -> int:
+    """Those that jammed sums may take: 20 of 32, 10 of 16; the rest holds what is added up."""
+    return target.vector_registers * 5 // 8
 
 
 def _unroll(
@@ -221,7 +233,7 @@ def _unroll(
     )
     heavy = _cost_of_an_iteration(stages)
     chained = any(isinstance(e, (Apply, Random)) and TABLE[e.name].chain for e in exprs)
-    if strided or (heavy > 24 and not chained):
+    if strided or (heavy > HEAVY and not chained):
         return 1
     if vector_outer is not None:
         extent = next(o.extent for o in outer if o.var == vector_outer)
@@ -234,7 +246,7 @@ def _unroll(
         ]
         extent = max(extents, default=1)
     reduces = any(isinstance(s, Accumulate) for s in statements)
-    for unroll in (4, 2) if reduces or heavy <= 6 or chained else (2,):
+    for unroll in (4, 2) if reduces or heavy <= LIGHT or chained else (2,):
         if extent >= (1 if chained else 2) * unroll * width:
             return unroll
     return 1
@@ -254,6 +266,6 @@ def _parallel(outer: list[Loop], vector_outer: Var | None, lanes: int) -> Var | 
         for loop in outer
     ]
     for var, count in counts:
-        if count >= 16:
+        if count >= EVEN_SHARES:
             return var
     return max(counts, key=lambda c: c[1])[0] if counts else None

@@ -67,6 +67,7 @@ def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
     registers = target.vector_registers - spare
     vectors = -(-c.n // lanes)
     # A register tile of v vectors and r rows needs r v accumulators and v columns.
+    # With few rows, more columns: sums enough side by side hide the latency of a multiply-add.
     width = min(2, vectors)
     if c.m < 4:
         width = min(vectors, 8, registers // (c.m + 1))
@@ -85,6 +86,8 @@ def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
     contiguous = c.a.col_stride == 1
     total_panels = panels + (rest is not None)
     step_bytes = abs(c.a.col_stride) * size
+    # Rows are packed where reading them as they lie is slow: packing others made a step of a GPT
+    # 8 % slower and one of an LSTM of 256 units 4 %.
     if c.a.table:
         bad = False
     elif contiguous:  # rows that fall into few sets of the first cache, unless these hold them

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ RECORD = (  # i64 each
     "count",  # how many pointers, if they move
     "back",  # end of a loop: its first record
     "times",  # end of a loop: how many iterations
+    "shared",  # of a whole loop: see `Call`
 )
 ROUNDS = ("first", "count", "parts", "length")  # the control block of rounds, i64 each
 PART = (  # of a round, i64 each
@@ -65,7 +66,9 @@ class Call(NamedTuple):
 
     ``pointers`` are indices into the program's pointer table. ``serial=j``: thread ``j % nt`` runs
     it alone (the kernel sees tid 0 of 1), the others go on. ``barrier_after``: nobody passes until
-    all threads have come here; the end of a step always is such a place.
+    all threads have come here; the end of a step always is such a place. ``shared``, of a whole
+    loop: all threads read and compute what they have in common, and when all are done the last one
+    is called once more, without steps, to write it.
     """
 
     kernel: str
@@ -73,6 +76,7 @@ class Call(NamedTuple):
     serial: int | None = None
     barrier_after: bool = True
     depth: int = 0  # how many loops are around it
+    shared: bool = False
 
 
 class LoopEnd(NamedTuple):
@@ -112,8 +116,7 @@ def thunk(kernel: str) -> str:
 
 
 def with_thunks(text: str, counts: Mapping[str, int], whole_loop: bool = False) -> str:
-    """The module ``text`` with a thunk for every kernel it defines that has one of these
-    ``counts`` of pointers."""
+    """The module ``text`` with a thunk for each kernel of ``counts`` (of pointers) in it."""
     heads = re.findall(r"^define void @([\w.$-]+)\(([^)]*)", text, re.M)
     module = Module("thunks")
     for name, arguments in heads:
@@ -166,10 +169,7 @@ class _Loop:
             name, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")]
         )
         self._generation = _generation(f)
-        self.control = {
-            name: f.load("i64", f.gep(f.args["control"], n, "i64"))
-            for n, name in enumerate(CONTROL)
-        }
+        self.control = _words(f, f.args["control"], CONTROL)
         own = f.add(self.control["scratch"], f.mul(self.control["stride"], f.args["tid"]))
         self.scratch = f.convert("inttoptr", own, "ptr")
 
@@ -196,6 +196,11 @@ class _Loop:
             f.store(f.add(f.load("i64", at), f.sub(stop, start)), at)
 
 
+def _words(f: Function, at: Value, names: Sequence[str]) -> dict[str, Value]:
+    """The i64 that lie there, by their names."""
+    return {name: f.load("i64", f.gep(at, n, "i64")) for n, name in enumerate(names)}
+
+
 def _generation(f: Function) -> Value:
     """How many barriers this thread has passed since the job began, in a place of its own."""
     place, none = f.alloca("i32"), f.alloca("i32")
@@ -212,7 +217,7 @@ def _rounds(module: Module) -> None:
     f = module.function(
         RUN_ROUNDS, [("ptr noalias", "control"), ("i64", "tid"), ("i64", "nt"), ("ptr", "lines")]
     )
-    word = {n: f.load("i64", f.gep(f.args["control"], i, "i64")) for i, n in enumerate(ROUNDS)}
+    word = _words(f, f.args["control"], ROUNDS)
     tid, nt, lines = f.args["tid"], f.args["nt"], f.args["lines"]
     parts = f.convert("inttoptr", word["parts"], "ptr")
     one, several = f.compare("eq", tid, i64(0)), f.compare("ne", nt, i64(1))
@@ -222,7 +227,7 @@ def _rounds(module: Module) -> None:
         f.for_range(0, word["length"], hint="part") as p,
     ):
         part = f.gep(parts, f.mul(p, i64(len(PART))), "i64")
-        at = {n: f.load("i64", f.gep(part, i, "i64")) for i, n in enumerate(PART)}
+        at = _words(f, part, PART)
         own = f.compare("ne", at["alone"], i64(0))
         with f.if_then(f.binary("or", one, f.compare("eq", at["alone"], i64(0)))):
             source, target = (f.convert("inttoptr", at[n], "ptr") for n in ("source", "target"))
@@ -258,7 +263,7 @@ def _record_loop(module: Module, timed: bool) -> None:
         f.branch_if(f.compare("slt", c, calls), call, done)
         f.start_block(call)
         record = f.gep(records, f.mul(c, i64(len(RECORD))), "i64")
-        word = {name: f.load("i64", f.gep(record, n, "i64")) for n, name in enumerate(RECORD)}
+        word = _words(f, record, RECORD)
         f.store(f.add(c, i64(1)), at)
         with f.if_then(f.compare("eq", word["thunk"], i64(0))):
             _end_of_loop(run, word, at, iterations)
@@ -333,9 +338,7 @@ def _pointers(run: _Loop, word: Mapping[str, Value], iterations: Value) -> Value
 def _whole_loop(module: Module) -> None:
     run = _Loop(module, RUN_WHOLE, timed=False)
     f = run.f
-    word = {
-        name: f.load("i64", f.gep(run.at("records"), n, "i64")) for n, name in enumerate(RECORD)
-    }
+    word = _words(f, run.at("records"), RECORD)
     kernel, pointers = (f.convert("inttoptr", word[n], "ptr") for n in ("thunk", "pointers"))
     serial = f.compare("sge", word["serial"], i64(0))
     tid, nt = f.args["tid"], f.select(serial, i64(1), f.args["nt"])
@@ -344,4 +347,8 @@ def _whole_loop(module: Module) -> None:
             f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, "
             f"{run.control['steps']})"
         )
+    with f.if_then(f.compare("ne", word["shared"], i64(0))):
+        run.barrier()
+        with f.if_then(f.compare("eq", f.add(tid, i64(1)), nt)):
+            f.line(f"call void {kernel.text}({pointers}, {run.scratch}, {tid}, {nt}, i64 0)")
     f.ret()

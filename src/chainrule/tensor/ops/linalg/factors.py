@@ -8,6 +8,7 @@ from ....core import graph as g
 from ....errors import OptionError
 from ...value import Tensor, make, use
 from .. import shape
+from ..diagonals import triu
 from ..joining import concatenate
 from .matrices import answered, matrices, rows, turned
 
@@ -72,7 +73,7 @@ def qr(x: Any, mode: str = "reduced") -> QR:
     m, n = tensor.shape[-2:]
     left = tensor[..., : min(m, n)]
     q = make(g.qr(use(left), mode == "complete" and m > n), left)
-    r = shape.triu(shape.matrix_transpose(q) @ tensor)
+    r = triu(shape.matrix_transpose(q) @ tensor)
     return QR(q[..., :0, :0] if mode == "r" else q, r)
 
 

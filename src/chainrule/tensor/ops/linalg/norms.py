@@ -7,10 +7,11 @@ from typing import Any
 
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor
-from .. import reduce as r
 from .. import shape
+from ..axes import Axis
 from ..elementwise import absolute
-from ..reduce import Axis
+from ..reductions import reduce as r
+from ..reductions.norm import norm as p_norm
 from .factors import svdvals
 from .solving import inv
 
@@ -37,7 +38,7 @@ def vector_norm(
     if ord == 0:
         tensor = as_tensor(x)
         return r.sum((tensor != 0).astype(tensor.dtype), axis, keepdims=keepdims)
-    return r.norm(x, ord, axis, keepdims=keepdims)
+    return p_norm(x, ord, axis, keepdims=keepdims)
 
 
 def _pair(name: str, axes: Axis, ndim: int) -> tuple[int, int]:
@@ -83,7 +84,7 @@ def matrix_norm(
 def _of_last_axes(x: Tensor, order: float | str) -> Tensor:
     match order:
         case "fro":
-            return r.norm(x, 2, (-2, -1))
+            return p_norm(x, 2, (-2, -1))
         case "nuc":
             return r.sum(svdvals(x), -1)
         case 2:

@@ -7,11 +7,13 @@ from typing import Any
 
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, as_tensor, make
-from .. import reduce as r
-from .. import shape
+from .. import diagonals, shape
+from ..axes import normalize_axis
 from ..contract import matmul
 from ..create import eye
-from ..elementwise import common, multiply, subtract
+from ..elementwise import multiply, subtract
+from ..operands import common
+from ..reductions import reduce as r
 from .solving import inv
 
 
@@ -24,7 +26,7 @@ def cross(a: Any, b: Any, axis: int = -1, *, dim: int | None = None) -> Tensor:
     """
     axis = axis if dim is None else dim
     for t in (as_tensor(a), as_tensor(b)):
-        if t.shape[r.normalize_axis(axis, t.ndim, "cross")] != 3:
+        if t.shape[normalize_axis(axis, t.ndim, "cross")] != 3:
             raise ShapeError(f"cross: axis {axis} has length 3, got shape {t.shape}")
     nodes, tensors = common("cross", a, b)
     x, y = (make(n, *tensors) for n in nodes)
@@ -42,7 +44,7 @@ def diagonal(x: Any, offset: int = 0) -> Tensor:
     >>> cr.linalg.diagonal([[1, 2], [3, 4]])
     tensor([1, 4])
     """
-    return shape.diagonal(x, offset, -2, -1)
+    return diagonals.diagonal(x, offset, -2, -1)
 
 
 def trace(x: Any, offset: int = 0, dtype: Any = None) -> Tensor:

@@ -11,9 +11,10 @@ from ....core import graph as g
 from ....errors import OptionError, ShapeError
 from ...value import Tensor, make, use
 from .. import elementwise as e
-from .. import reduce as r
 from .. import shape
 from ..create import eye
+from ..operands import broadcast_shapes
+from ..reductions import reduce as r
 from .factors import svd, svdvals
 from .matrices import answered, matrices
 
@@ -51,7 +52,7 @@ def _solve(name: str, a: Any, b: Any, triangular: str | None = None) -> Tensor:
             f"{name}: matrices of shape {left.shape} need {n} rows on the right, got shape"
             f" {right.shape}"
         )
-    batch = e.broadcast_shapes(x.shape[:-2], y.shape[:-2], name=f"{name} (leading axes)")
+    batch = broadcast_shapes(x.shape[:-2], y.shape[:-2], name=f"{name} (leading axes)")
     x, y = g.expand(x, (*batch, n, n)), g.expand(y, (*batch, n, y.shape[-1]))
     found = make(g.solve(x, y, triangular), left, right)
     answered(found, _SINGULAR.format(name), make(x), make(y))

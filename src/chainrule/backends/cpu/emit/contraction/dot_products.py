@@ -31,6 +31,7 @@ def block_of(c: Contraction, target: Target) -> tuple[int, int]:
     lanes, many = target.lanes(c.dtype), target.vector_registers >= 32
     if c.n == 1:
         return min(8, lanes, _power_of_two(c.m)), 1
+    # As many sums as registers leave room for beside the operands: 24 of 32, 12 of 16.
     rows = -(-c.m // -(-c.m // 4))
     columns = {1: 8, 2: 8 if many else 4, 3: 8 if many else 4, 4: 4 if many else 2}[rows]
     return rows, min(columns, lanes, _power_of_two(c.n))

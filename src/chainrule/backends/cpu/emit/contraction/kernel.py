@@ -19,7 +19,7 @@ from .....compiler.loops import (
     walk,
 )
 from .....core.dtypes import DType
-from .....core.host.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE, whole_lines
 from ....llvm.builder import Function, Value
 from ....llvm.index import plus, scaled
 from ....llvm.primitives import row_number
@@ -178,7 +178,7 @@ def _table(
         first = plus(f, scaled(f, number, rows.size), access.address.constant)
         f.store(f.gep(pointer, first, scalar), f.gep(table, i, "ptr"))
     e.scopes.pop()
-    return -(-count * TABLE_ENTRY // CACHE_LINE) * CACHE_LINE
+    return whole_lines(count * TABLE_ENTRY)
 
 
 def _matrices(body: Contract) -> dict[tuple[int, Affine], tuple[str, bool]]:

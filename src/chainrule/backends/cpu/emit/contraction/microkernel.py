@@ -68,8 +68,7 @@ class Tile(NamedTuple):
         return SCALAR_OF_DTYPE[self.dtype]
 
     def shares(self, steps: int, registers: int) -> bool:
-        """Whether so many steps of k lead from row to row, and what they meet again fits into
-        registers beside the sums."""
+        """Whether steps of k lead from row to row, and what they meet again fits into registers."""
         row, step = self.a_strides
         if self.by_table or self.together > 1 or not follows(step, row, self.rows):
             return False
@@ -230,7 +229,8 @@ def _ask(
 
 
 def steps_at_once(multiply_adds: int, k: int) -> int:
-    """How many steps of k make a turn of the loop, given the multiply-adds of one."""
+    """How many steps of k make a turn of the loop, given the multiply-adds of one; it
+    turns eight times at least."""
     count = 1
     while count * multiply_adds < ENOUGH and count < MOST_AT_ONCE and k >= 8 * count:
         count *= 2

@@ -63,8 +63,7 @@ def copy(
     panel: Panel,
     width: int,
 ) -> None:
-    """Vector by vector where the source is contiguous along j, element by element where it is
-    not."""
+    """Vector by vector where the source is contiguous along j, else element by element."""
     stride = source.j_stride
     with f.for_range(*steps, hint="k") as k:
         if source.table:

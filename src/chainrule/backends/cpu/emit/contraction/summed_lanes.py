@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, prod
 
-from .....core.host.memory import CACHE_LINE
+from .....core.host.memory import whole_lines
 from ....llvm.builder import Function, Value, const, i64, vector
 from ....llvm.index import divide, least, plus, scaled
 from ...machine.target import Target
@@ -34,6 +34,7 @@ def block_of(c: Windowed, target: Target) -> tuple[int, int]:
     """Rows and columns of a block: those that take the least cycles for all. The sums of a row's
     columns end up in the lanes of one vector."""
     lanes = target.lanes(c.dtype)
+    # The other registers hold operands, and products where they are not added at once.
     sums = target.vector_registers * 3 // 4 if target.has_fma else target.vector_registers // 2
     free = target.vector_registers - 1
 
@@ -68,7 +69,7 @@ def scratch_bytes(c: Windowed, target: Target) -> int:
         return 0
     rows, columns = block_of(c, target)
     blocks = prod(d.extent for d in c.batch) * ceil(c.m.extent / rows) * ceil(c.n.extent / columns)
-    return -(-blocks * rows * columns * target.vector_bytes // CACHE_LINE) * CACHE_LINE
+    return whole_lines(blocks * rows * columns * target.vector_bytes)
 
 
 def emit(

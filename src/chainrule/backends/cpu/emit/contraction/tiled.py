@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
-from .....core.host.memory import CACHE_LINE
+from .....core.host.memory import CACHE_LINE, whole_lines
 from ....llvm.builder import Function, Value, i64, vector
 from ....llvm.index import divide, divide_up, known, least, minus, plus, scaled
 from ...machine.target import Target
@@ -72,11 +72,11 @@ def scratch_bytes(c: Contraction, target: Target) -> int:
 def _b_bytes(c: Contraction, plan: Plan) -> int:
     panels = plan.panels + (plan.rest is not None)
     panels = panels if plan.keeps_b else min(plan.group, panels)
-    return -(-c.k * plan.width * panels * c.itemsize // 64) * 64 if plan.pack_b else 0
+    return whole_lines(c.k * plan.width * panels * c.itemsize) if plan.pack_b else 0
 
 
 def _a_bytes(c: Contraction, plan: Plan) -> int:
-    return -(-c.k * plan.strip * plan.block * c.itemsize // 64) * 64 if plan.pack_a else 0
+    return whole_lines(c.k * plan.strip * plan.block * c.itemsize) if plan.pack_a else 0
 
 
 def kept_panels(c: Contraction, target: Target) -> int:
@@ -467,8 +467,7 @@ class TileEmitter:
                 pack_tile(tile, (0, c.k))
 
     def _heights(self, is_tall: Value) -> list[tuple[int, AbstractContextManager[None]]]:
-        """The numbers of rows tiles have, each with a context that holds for the tiles that have
-        it."""
+        """How many rows tiles have, each with a context that holds for those tiles."""
         f, plan = self.f, self.plan
         if plan.tall == plan.tiles:
             return [(plan.rows, nullcontext())]

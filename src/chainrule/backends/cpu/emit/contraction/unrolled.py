@@ -10,7 +10,7 @@ from ..shares import equal_share
 from .packing import strided_load
 
 MOST_STEPS = 96  # multiply-adds of vectors written out
-MOST_EPILOGUES = 8
+MOST_EPILOGUES = 8  # vectors of results, each with what follows it
 
 
 def suits(c: Contraction, target: Target) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from math import ceil, prod
 from typing import NamedTuple
 
-from .....core.host.memory import CACHE_LINE
+from .....core.host.memory import whole_lines
 from ....llvm.builder import Function, Value, const, i64
 from ....llvm.index import divide, divide_up, least, minus, plus, scaled
 from ...machine.target import Target
@@ -78,8 +78,7 @@ def together(c: Windowed, target: Target) -> int:
 
 
 def _in_pieces(c: Windowed) -> Windowed:
-    """The innermost loop over k as two, if what one tile reads in it would not stay in the second
-    cache."""
+    """The innermost loop over k as two, if what a tile reads in it would not stay in the L2."""
     last = c.k[-1]
     size = next(n for n in range(min(last.extent, LONGEST), 0, -1) if last.extent % n == 0)
     if last.extent <= LONGEST or size < LONGEST // 8 or c.n.b != 1:
@@ -187,7 +186,7 @@ def _panel_bytes(c: Windowed, layout: Layout) -> int:
     """Of the packed panels of a group."""
     plan = layout.plan
     size = layout.packed(c) * plan.width * plan.group * c.flat.itemsize
-    return -(-size // CACHE_LINE) * CACHE_LINE if plan.pack_b else 0
+    return whole_lines(size) if plan.pack_b else 0
 
 
 def _sums_bytes(c: Windowed, layout: Layout) -> int:

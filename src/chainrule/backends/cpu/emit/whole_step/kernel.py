@@ -28,9 +28,10 @@ from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
 from .primitives import ELEMENTS, LOADED, Held, Unroller, in_memory
 from .records import Record, records
 
-# of IR in a step: beyond, compiling takes long and calls of kernels cost little beside the work
-LINES = 4000
-NODES = 2000
+# More than that compile for long, and calls of kernels cost little beside so much work.
+LINES = 4000  # of IR in a step
+NODES = 2000  # of the graph
+SCRATCH_BYTES = 8  # for a number of what replicas have in common
 FEW = 4  # replicas: fewer are a tiny program, if they fit (and 2 may be the words of a random key)
 
 
@@ -38,7 +39,9 @@ class RegisterKernel(NamedTuple):
     """A program as one function ``@KERNEL(ptr…, ptr scratch, i64 tid, i64 nt, i64 steps)``.
 
     The pointers are those of the inputs, the state and the outputs. ``steps`` is at least 1.
-    ``serial``: one thread runs it alone, as tid 0 of 1. Compile it with ``opt``.
+    ``serial``: one thread runs it alone, as tid 0 of 1. ``shared``: replicas have state in common,
+    which is left in the scratch; with 0 steps the last thread writes it from there. Compile it with
+    ``opt``.
     """
 
     text: str
@@ -46,6 +49,7 @@ class RegisterKernel(NamedTuple):
     serial: bool
     note: str
     opt: int = 2
+    shared: bool = False
 
 
 def register_program(graph: Signature, target: Target) -> RegisterKernel | None:
@@ -102,9 +106,8 @@ class _Frame:
             [*pointers, ("ptr", "scratch"), ("i64", "tid"), ("i64", "nt"), ("i64", "steps")],
         )
         args = [self.f.args[name] for _, name in pointers]
-        n, k = len(program.inputs), len(program.inputs) + len(program.state)
         self.pointer_of = dict(zip([*program.inputs, *program.state], args, strict=False))
-        self.state_pointers, self.output_pointers = args[n:k], args[k:]
+        self.output_pointers = args[len(program.inputs) + len(program.state) :]
 
     def memory(self, node: Node) -> str:
         return SCALAR_OF_DTYPE[node.dtype.name]
@@ -251,22 +254,31 @@ class _Replicated(_Frame):
             n: [c.value for c in self._load_common(n).cells.reshape(-1)] for n in self.common_state
         }
         ends = {n: [f.alloca(v.type) for v in values] for n, values in begin.items()}
+        places = [(n, k, p) for n, at in ends.items() for k, p in enumerate(at)]
+        more = f.compare("ne", f.args["steps"], i64(0))
+        with f.if_then(f.compare("eq", f.args["steps"], i64(0))):
+            for i, (node, k, _) in enumerate(places):
+                memory = self.memory(node)
+                value = f.load(memory, f.gep(f.args["scratch"], SCRATCH_BYTES * i, "i8"))
+                f.store(value, f.gep(self.pointer_of[node], k, memory))
         tid, nt = f.args["tid"], f.args["nt"]
         total = -(-self.replicas // lanes)
         low, high = part(f, total, tid, nt)
+        high = f.select(more, high, low)
         self.staging = f.alloca("i8", 8 * lanes * self._largest(), align=64)
         with f.for_range(low, high, hint="chunk") as chunk:
             self.first = f.mul(chunk, i64(lanes))
             rest = f.sub(i64(self.replicas), self.first)
             self.active = f.select(f.compare("slt", rest, i64(lanes)), rest, i64(lanes))
             self._chunk(chunk, dict(common), begin, ends)
-        for node, places in ends.items():
-            for k, place in enumerate(places):
+        with f.if_then(f.compare("slt", low, high)):
+            for i, (node, _, place) in enumerate(places):
                 value = ops.to_memory(f, f.load(ops.register_type(node.dtype), place))
-                f.store(value, f.gep(self.pointer_of[node], k, self.memory(node)))
+                f.store(value, f.gep(f.args["scratch"], SCRATCH_BYTES * i, "i8"))
         f.ret()
         note = f"register program, {self.replicas} replicas, {lanes} in a vector"
-        return RegisterKernel(str(self.module), 0, bool(ends), note)
+        scratch = SCRATCH_BYTES * len(places)
+        return RegisterKernel(str(self.module), scratch, False, note, shared=bool(places))
 
     def _largest(self) -> int:
         sizes = [n.size for n in [*self.own, *self.own_state, *self.program.outputs]]

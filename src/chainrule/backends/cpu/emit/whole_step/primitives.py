@@ -25,6 +25,8 @@ from .cells import Arithmetic, Cell, Cells, Packed, Unsuited, array_of
 
 ELEMENTS = 1 << 20  # of arrays handled while compiling
 LOADED = 256  # elements of an input held in registers; larger ones stay in memory
+TABLE_BYTES = 1 << 18  # of a constant that is written into the code
+POSITIONS = 4096  # numbers of an iota that are written out
 _CONTRACTED = ("add", "sub", "mul")
 
 
@@ -141,7 +143,7 @@ class Unroller:
         value: Array = node.params["value"].array
         if value.size <= LOADED:
             return Held(self._literals(value))
-        if value.nbytes > 1 << 18:
+        if value.nbytes > TABLE_BYTES:
             raise Unsuited
         module = self.f.module
         name = f"@table{len(module.globals)}"
@@ -153,7 +155,7 @@ class Unroller:
 
     def _iota(self, node: Node) -> Held:
         axis = node.params["axis"]
-        if node.shape[axis] > 4096:
+        if node.shape[axis] > POSITIONS:
             raise Unsuited
         line = self._literals(np.arange(node.shape[axis]).astype(node.dtype))
         line = line.reshape([-1 if i == axis else 1 for i in range(node.ndim)])
@@ -300,11 +302,7 @@ class Unroller:
         f, cells = self.f, np.moveaxis(self.loaded(x).cells, axis, 0)
 
         def better(value: Value, position: Value, best: Value, where: Value) -> tuple[Value, Value]:
-            if source.kind == "f":
-                nan = f.binary("and", f.compare("uno", value, value), f.compare("ord", best, best))
-                wins = f.binary("or", f.compare("ogt", value, best), nan)
-            else:
-                wins = f.compare("sgt" if source.kind == "i" else "ugt", value, best)
+            wins = ops.is_larger(f, source.kind, value, best)
             return f.select(wins, value, best), f.select(wins, position, where)
 
         best, where = cells[0, ...], np.broadcast_to(self._literals(np.array(0)), cells.shape[1:])

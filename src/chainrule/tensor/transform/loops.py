@@ -11,18 +11,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..autodiff.recurrence import loop
-from ..core import dtypes as dt
-from ..core import graph as g
-from ..core.node import Node
-from ..errors import CompileError, OptionError, ShapeError
-from ..runtime import realize as rt
-from .backward import depends_on_leaf
-from .capture import active
-from .pytree import LEAF, NOTHING, Structure, flatten, unflatten
-from .ranges import settle
-from .transform import tracing
-from .value import Tensor, Value, as_tensor, make, use
+from ...autodiff.recurrence import loop
+from ...core import dtypes as dt
+from ...core import graph as g
+from ...core.node import Node
+from ...errors import CompileError, OptionError, ShapeError
+from ...runtime import realize as rt
+from ..backward import depends_on_leaf
+from ..capture import active
+from ..pytree import LEAF, NOTHING, Structure, flatten, unflatten
+from ..ranges import settle
+from ..value import Tensor, Value, as_tensor, make, use
+from .tracers import tracing
 
 
 def scan(

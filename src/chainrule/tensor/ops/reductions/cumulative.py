@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from ...autodiff.recurrence import loop
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import OptionError
-from ..value import Tensor, as_tensor, make, use
-from . import elementary as el
-from .elementwise import float_node
-from .index import take_along_axis
-from .reduce import Extreme, normalize_axis, number_node, part, pick
+from ....autodiff.recurrence import loop
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import OptionError
+from ...value import Tensor, as_tensor, make, use
+from .. import elementary as el
+from ..axes import normalize_axis, pick
+from ..indexing.gathering import take_along_axis
+from ..operands import float_node
+from .reduce import Extreme, number_node
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
@@ -50,7 +51,7 @@ def _by_doubling(x: Node, axis: int, combine: Combine, neutral: Any) -> Node:
         front = list(x.shape)
         front[axis] = shift
         filler = g.full(tuple(front), neutral, x.dtype)
-        x = combine(g.concat([filler, part(x, axis, 0, n - shift)], axis), x)
+        x = combine(g.concat([filler, g.part(x, axis, 0, n - shift)], axis), x)
         shift *= 2
     return x
 
@@ -71,9 +72,9 @@ def _by_blocks(x: Node, combine: Combine, neutral: Any) -> Node:
     totals, inner = _steps(g.permute(g.reshape(x, (count, size, *rest)), swap), combine, neutral)
     upto = _cumulated(totals, 0, combine, neutral)  # (count, *rest)
     filler = g.full((1, *rest), neutral, x.dtype)
-    before = g.concat([filler, part(upto, 0, 0, count - 1)], 0)
+    before = g.concat([filler, g.part(upto, 0, 0, count - 1)], 0)
     joined = combine(g.expand(g.reshape(before, (1, *before.shape)), inner.shape), inner)
-    return part(g.reshape(g.permute(joined, swap), x.shape), 0, 0, n)
+    return g.part(g.reshape(g.permute(joined, swap), x.shape), 0, 0, n)
 
 
 def _steps(rows: Node, combine: Combine, neutral: Any) -> tuple[Node, Node]:

@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.node import Node
-from ...errors import DataError, DTypeError, OptionError, ShapeError
-from ..value import Tensor, array_of, as_tensor, make
-from . import elementwise as e
-from . import reduce as r
-from . import shape as s
-from .index import index_add, sort, take, take_along_axis
-from .joining import narrow, stack
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import DataError, DTypeError, OptionError, ShapeError
+from ...value import Tensor, array_of, as_tensor, make
+from .. import elementwise as e
+from .. import shape as s
+from ..axes import normalize_axis
+from ..indexing.gathering import index_add, take, take_along_axis
+from ..indexing.sorting import sort
+from ..joining import narrow, stack
+from .norm import norm
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
@@ -82,7 +84,7 @@ def median(
     if dim is None:
         return quantile(_floats(x), 0.5, axis, keepdims)
     tensor = as_tensor(x)
-    along = r.normalize_axis(dim, tensor.ndim, "median")
+    along = normalize_axis(dim, tensor.ndim, "median")
     there = (tensor == tensor).sum(axis=along, keepdims=True)  # NaN, if one is there, comes after
     n = tensor.shape[along]
     place = e.where(there < n, there, (n - 1) // 2)
@@ -100,7 +102,7 @@ def _sorted(name: str, x: Any, axis: int | None) -> tuple[Tensor, int]:
     tensor = _floats(x)
     if axis is None:
         tensor, axis = tensor.reshape(-1), 0
-    along = r.normalize_axis(axis, tensor.ndim, name)
+    along = normalize_axis(axis, tensor.ndim, name)
     if tensor.shape[along] == 0:
         raise ShapeError(f"{name}: axis {along} of shape {tensor.shape} has no element")
     bad = e.isnan(tensor).any(axis=along, keepdims=True)
@@ -187,7 +189,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
         raise ShapeError(
             f"cdist: rows of equal length are expected, got shapes {a.shape} and {b.shape}"
         )
-    return r.norm(s.unsqueeze(a, -2) - s.unsqueeze(b, -3), p, axis=-1)
+    return norm(s.unsqueeze(a, -2) - s.unsqueeze(b, -3), p, axis=-1)
 
 
 # -- the different elements, by the Array API's four names -----------------------------------------

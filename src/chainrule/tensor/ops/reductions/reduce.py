@@ -1,4 +1,4 @@
-"""Reductions: axes disappear. ``axis``, ``keepdims`` (NumPy) are ``dim``, ``keepdim`` (PyTorch)."""
+"""Reductions: axes disappear."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ...core import dtypes as dt
-from ...core import graph as g
-from ...core.dtypes import DType
-from ...core.node import Node
-from ...errors import DTypeError, OptionError, ShapeError
-from ..value import Tensor, as_tensor, make, use
-from . import elementary as el
-from .elementwise import float_node, of_one_dtype
+from ....core import dtypes as dt
+from ....core import graph as g
+from ....core.node import Node
+from ....errors import OptionError, ShapeError
+from ...value import Tensor, as_tensor, make, use
+from .. import elementary as el
+from ..axes import Axis, Keep, keep, normalize_axes, normalize_axis, pick
+from ..operands import float_node, of_one_dtype
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "diff", "log_softmax",
-    "logsumexp", "max", "mean", "min", "norm", "prod", "result_dtype", "softmax", "std", "sum",
-    "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "diff", "max", "mean", "min",
+    "prod", "std", "sum", "var",
 ]
 # fmt: on
-
-
-Axis = int | Sequence[int] | None
-Keep = bool | None
 
 
 class Extreme(NamedTuple):
@@ -36,42 +31,10 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def normalize_axis(axis: int, ndim: int, name: str) -> int:
-    """``axis`` counted from 0."""
-    if not isinstance(axis, int) and not hasattr(axis, "__index__"):
-        raise OptionError(f"{name}: an axis is an integer, got {axis!r}")
-    axis = int(axis)
-    if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}: axis {axis} of a tensor with {ndim} axes")
-    return axis % ndim
-
-
-def normalize_axes(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
-    """All axes for None; otherwise the axes counted from 0, in order."""
-    if axis is None:
-        return tuple(range(ndim))
-    listed = list(axis) if isinstance(axis, Sequence) else [axis]
-    axes = tuple(sorted(normalize_axis(a, ndim, name) for a in listed))
-    if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: an axis is named twice in {tuple(listed)}")
-    return axes
-
-
-def pick(name: str, axis: Any, dim: Any, keepdims: Keep, keepdim: Keep) -> tuple[Any, bool]:
-    """One of ``axis``/``dim`` and one of ``keepdims``/``keepdim``."""
-    if axis is not None and dim is not None:
-        raise OptionError(f"{name}: axis and dim are the same argument; give one of them")
-    return dim if axis is None else axis, bool(keepdims or keepdim)
-
-
-def keep(node: Node, before: Node, axes: Sequence[int]) -> Node:
-    """``node`` with the reduced ``axes`` back, of length 1."""
-    return g.reshape(node, [1 if i in axes else n for i, n in enumerate(before.shape)])
-
-
-def _reduced(
+def reduced(
     x: Node, axes: Sequence[int], keepdims: bool, reduce: Callable[[Node, Sequence[int]], Node]
 ) -> Node:
+    """x reduced, with the axes as lengths of 1 if they are kept."""
     result = reduce(x, axes)
     return keep(result, x, axes) if keepdims else result
 
@@ -94,7 +57,7 @@ def sum(
     axis, keepdims = pick("sum", axis, dim, keepdims, keepdim)
     tensor = as_tensor(x)
     node = number_node(use(tensor), dtype)
-    return make(_reduced(node, normalize_axes(axis, node.ndim, "sum"), keepdims, g.sum), tensor)
+    return make(reduced(node, normalize_axes(axis, node.ndim, "sum"), keepdims, g.sum), tensor)
 
 
 def number_node(node: Node, dtype: Any) -> Node:
@@ -117,7 +80,7 @@ def mean(
     axis, keepdims = pick("mean", axis, dim, keepdims, keepdim)
     node, tensor = float_node(x)
     axes = normalize_axes(axis, node.ndim, "mean")
-    return make(_reduced(node, axes, keepdims, _mean), tensor)
+    return make(reduced(node, axes, keepdims, _mean), tensor)
 
 
 def _mean(x: Node, axes: Sequence[int]) -> Node:
@@ -151,7 +114,7 @@ def var(
     node, tensor = float_node(x)
     axes = normalize_axes(axis, node.ndim, "var")
     centred = g.sub(node, g.broadcast(keep(_mean(node, axes), node, axes), node.shape))
-    total = _reduced(g.mul(centred, centred), axes, keepdims, g.sum)
+    total = reduced(g.mul(centred, centred), axes, keepdims, g.sum)
     count = builtins.max(math.prod(node.shape[a] for a in axes) - ddof, 0)
     return make(g.div(total, g.full(total.shape, count, total.dtype)), tensor)
 
@@ -196,7 +159,7 @@ def _extreme(
     axes = normalize_axes(axis, node.ndim, name)
     if builtins.any(node.shape[a] == 0 for a in axes):
         raise ShapeError(f"{name} over an empty axis has no value: shape {node.shape}, axis {axis}")
-    return make(_reduced(node, axes, keepdims, reduce), tensor)
+    return make(reduced(node, axes, keepdims, reduce), tensor)
 
 
 def _with_positions(
@@ -349,7 +312,7 @@ def _truth(
             return g.full([m for i, m in enumerate(n.shape) if i not in over], empty, dt.bool_)  # type: ignore[arg-type]
         return reduce(n, over)
 
-    return make(_reduced(node, axes, keepdims, reduce_or_empty))
+    return make(reduced(node, axes, keepdims, reduce_or_empty))
 
 
 def any(
@@ -416,23 +379,16 @@ def prod(
             n = _prod(n, a)
         return n
 
-    return make(_reduced(node, axes, keepdims, reduce), tensor)
+    return make(reduced(node, axes, keepdims, reduce), tensor)
 
 
 def _prod(x: Node, axis: int) -> Node:
     while x.shape[axis] > 1:
         half, odd = divmod(x.shape[axis], 2)
-        pairs = g.mul(part(x, axis, 0, half), part(x, axis, half, 2 * half))
-        x = g.concat([pairs, part(x, axis, 2 * half, 2 * half + 1)], axis) if odd else pairs
+        pairs = g.mul(g.part(x, axis, 0, half), g.part(x, axis, half, 2 * half))
+        x = g.concat([pairs, g.part(x, axis, 2 * half, 2 * half + 1)], axis) if odd else pairs
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     return g.reshape(x, shape) if x.shape[axis] else g.full(shape, 1, x.dtype)
-
-
-def part(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node:
-    """x[..., start:stop:step, ...] along one axis."""
-    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
-    starts[axis], stops[axis], steps[axis] = start, stop, step
-    return g.slice(x, starts, stops, steps)
 
 
 def diff(
@@ -460,140 +416,6 @@ def diff(
         length = node.shape[along]
         if length == 0:
             break
-        after, before = part(node, along, 1, length), part(node, along, 0, length - 1)
+        after, before = g.part(node, along, 1, length), g.part(node, along, 0, length - 1)
         node = g.ne(after, before) if node.dtype == dt.bool_ else g.sub(after, before)
     return make(node, *tensors)
-
-
-# -- of exponentials -------------------------------------------------------------------------------
-def _shifted(name: str, x: Any, axes: Axis) -> tuple[Node, Node, tuple[int, ...], Tensor]:
-    """x minus its maximum m over the axes, and m (without gradient: it cancels)."""
-    node, tensor = float_node(x)
-    over = normalize_axes(axes, node.ndim, name)
-    if not node.size:
-        return node, g.sum(node, over), over, tensor
-    m = g.stop_gradient(g.reduce_max(node, over))
-    finite = g.lt(g.abs(m), g.full(m.shape, math.inf, m.dtype))
-    m = g.where(finite, m, g.zeros_like(m))
-    return g.sub(node, g.broadcast(keep(m, node, over), node.shape)), m, over, tensor
-
-
-def logsumexp(
-    x: Any, axis: Axis = None, *, dim: Axis = None, keepdims: Keep = None, keepdim: Keep = None
-) -> Tensor:
-    """ln Σ eˣ over ``axis``, without overflow.
-
-    >>> import chainrule as cr
-    >>> cr.logsumexp([1000.0, 1000.0])
-    tensor(1000.6932)
-    """
-    axis, keepdims = pick("logsumexp", axis, dim, keepdims, keepdim)
-    shifted, m, over, tensor = _shifted("logsumexp", x, axis)
-    result = g.add(g.log(g.sum(g.exp(shifted), over)), m)
-    return make(keep(result, shifted, over) if keepdims else result, tensor)
-
-
-def softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
-    """eˣ / Σ eˣ over ``axis`` (the last by default).
-
-    >>> import chainrule as cr
-    >>> cr.softmax([0.0, 1.0, 2.0])
-    tensor([0.09  , 0.2447, 0.6652])
-    """
-    shifted, _, over, tensor = _shifted("softmax", x, axis if dim is None else dim)
-    e = g.exp(shifted)
-    y = g.div(e, g.broadcast(keep(g.sum(e, over), e, over), e.shape))
-    return make(g.custom_vjp(y, [shifted], el.SoftmaxRule(tuple(over))), tensor)
-
-
-def log_softmax(x: Any, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
-    """x - ln Σ eˣ over ``axis`` (the last by default), without overflow.
-
-    >>> import chainrule as cr
-    >>> cr.log_softmax([0.0, 0.0])
-    tensor([-0.6931, -0.6931])
-    """
-    shifted, _, over, tensor = _shifted("log_softmax", x, axis if dim is None else dim)
-    total = g.log(g.sum(g.exp(shifted), over))
-    return make(g.sub(shifted, g.broadcast(keep(total, shifted, over), shifted.shape)), tensor)
-
-
-def norm(
-    x: Any,
-    ord: float | str = 2,
-    axis: Axis = None,
-    *,
-    p: float | None = None,
-    dim: Axis = None,
-    keepdims: Keep = None,
-    keepdim: Keep = None,
-) -> Tensor:
-    """The vector norm (Σ |x|^ord)^(1/ord) over ``axis``; ord (or p) may be inf. Its gradient at 0
-    is 0. Powers of elements do not overflow: only a norm above the dtype's largest number is inf.
-
-    >>> import chainrule as cr
-    >>> cr.norm([3.0, 4.0])
-    tensor(5.)
-    """
-    axis, keepdims = pick("norm", axis, dim, keepdims, keepdim)
-    order = p if p is not None else 2 if ord == "fro" else ord
-    if isinstance(order, str) or order <= 0:
-        raise OptionError(f"norm: ord is a positive number or inf, got {order!r}")
-    node, tensor = float_node(x)
-    axes = normalize_axes(axis, node.ndim, "norm")
-    size = g.abs(node)
-    if order == math.inf:
-        return make(_reduced(size, axes, keepdims, g.reduce_max), tensor)
-    if order == 1:
-        return make(_reduced(size, axes, keepdims, g.sum), tensor)
-    if order == 2 and node.dtype != dt.float64:  # squares of float32 fit float64
-        wide = g.cast(node, dt.float64)
-        total = _root(_reduced(g.mul(wide, wide), axes, keepdims, g.sum), 2)
-        return make(g.cast(total, node.dtype), tensor)
-    # ‖x‖ = m ‖x / m‖ for any m; with the largest element, powers neither overflow nor vanish.
-    if not node.size:
-        return make(_reduced(size, axes, keepdims, g.sum), tensor)
-    largest = g.stop_gradient(_reduced(size, axes, True, g.reduce_max))
-    usable = g.and_(g.ne(largest, g.zeros_like(largest)), g.lt(largest, _inf(largest)))
-    largest = g.where(usable, largest, g.ones_like(largest))
-    base = g.div(node if order == 2 else size, g.broadcast(largest, size.shape))
-    powers = g.mul(base, base) if order == 2 else _power(base, order)
-    total = _root(_reduced(powers, axes, keepdims, g.sum), order)
-    return make(g.mul(total, g.reshape(largest, total.shape)), tensor)
-
-
-def _constant(like: Node, value: float) -> Node:
-    return g.full(like.shape, value, like.dtype)
-
-
-def _inf(like: Node) -> Node:
-    return _constant(like, math.inf)
-
-
-def _root(total: Node, order: float) -> Node:
-    """total^(1/order) with the derivative 0 at 0, where that of a root is infinite."""
-    zero = g.zeros_like(total)
-    positive = g.ne(total, zero)
-    safe = g.where(positive, total, g.ones_like(total))
-    root = g.sqrt(safe) if order == 2 else g.pow(safe, _constant(total, 1 / order))
-    return g.where(positive, root, zero)
-
-
-def _power(x: Node, exponent: float) -> Node:
-    """x to a power for x ≥ 0, with gradient 0 at 0."""
-    positive = g.ne(x, g.zeros_like(x))
-    safe = g.where(positive, x, g.ones_like(x))
-    raised = g.pow(safe, g.full(x.shape, exponent, x.dtype))
-    return g.where(positive, raised, g.zeros_like(x))
-
-
-def result_dtype(*xs: Any) -> DType:
-    """The dtype that operations between the arguments have.
-
-    >>> import numpy as np
-    >>> result_dtype(np.zeros(2, np.float32), np.zeros(2, np.int64))
-    dtype('float32')
-    """
-    if not xs:
-        raise DTypeError("result_dtype needs an argument")
-    return dt.promote(*(as_tensor(x).dtype for x in xs))

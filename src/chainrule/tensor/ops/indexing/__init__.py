@@ -1,0 +1,1 @@
+"""Elements and parts of tensors, by position and in order."""

@@ -1,0 +1,1 @@
+"""Functions along axes: sums and what is made of them."""

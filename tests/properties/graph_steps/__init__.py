@@ -1,0 +1,1 @@
+"""One random primitive after another."""
