@@ -227,8 +227,8 @@ def text_of(data: bytes, name: str, encoding: str = "utf-8") -> str:
         at = error.start + (len(_BOM) if data.startswith(_BOM) else 0)
         raise DataError(
             f"{name}: byte {at} is {data[at]:#04x}, which is not {encoding} ({error.reason}); say "
-            'which encoding it is, as in --encoding latin-1 (encoding="latin-1"), or take bytes for '
-            'tokens: --tokens bytes (unit="bytes")'
+            'which encoding it is, as in --encoding latin-1 (encoding="latin-1"), or take bytes '
+            'for tokens: --tokens bytes (unit="bytes")'
         ) from None
     except LookupError:
         raise OptionError(f"unknown encoding {encoding!r}") from None
