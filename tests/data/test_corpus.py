@@ -32,8 +32,14 @@ def test_a_mark_and_line_ends_are_no_characters(tmp_path: Path, packed: bool) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("ab".encode("utf-16"), 'byte 0 is 0xff: the mark of UTF-16, not UTF-8; say encoding="utf'),
-        ("ab".encode("utf-16-le"), 'byte 1 is 0, .* UTF-16 .say encoding="utf-16-le".'),
+        (
+            "ab".encode("utf-16"),
+            'byte 0 is 0xff: the mark of UTF-16, not UTF-8; say --encoding utf-16 .encoding="utf',
+        ),
+        (
+            "ab".encode("utf-16-le"),
+            'byte 1 is 0, .* UTF-16 .say --encoding utf-16-le; encoding="utf-16-le".',
+        ),
         ("caf\xe9".encode("latin-1"), 'byte 3 is 0xe9, .*unexpected end of data.*encoding="latin'),
         (b"\xef\xbb\xbfa\xff", "byte 4 is 0xff, which is not utf-8"),
         (b"ab\0c", "byte 2 is 0, which no text has"),

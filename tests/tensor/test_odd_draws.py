@@ -50,3 +50,8 @@ def test_quantiles_beside_infinite_numbers() -> None:
     np.testing.assert_allclose(
         cr.grad(lambda x: cr.quantile(x, 0.3))(cr.tensor([1.0, inf, 2.0])).numpy(), [0.4, 0, 0.6]
     )
+
+
+def test_a_jacobian_is_of_one_tensor() -> None:
+    with pytest.raises(cr.errors.GradientError, match="must return one tensor, it returned 2"):
+        cr.jacobian(lambda x: (x, 2 * x))(cr.tensor([1.0, 2.0]))

@@ -180,8 +180,8 @@ def command(
 
     model, runs = training.run(lambda: fit(training.checkpoint), others)
     if as_json:
-        found = {**training.described(model), "task": model.preprocessor.task, **_report(model)}
-        print_json(found | ({"seeds": runs} if len(runs) > 1 else {}))
+        found = training.described(model, task=model.preprocessor.task)
+        print_json(found | _report(model) | ({"seeds": runs} if len(runs) > 1 else {}))
         return training.code
     print_metrics(model.metrics, model.baseline)
     if model.test_metrics:

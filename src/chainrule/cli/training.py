@@ -288,11 +288,10 @@ class Training(Generic[Model]):
         self.code = 130 if model.interrupted or presses.count else 0
         return model, found
 
-    def described(self, model: Model) -> dict[str, Any]:
-        """What every JSON document says."""
-        figure = self.picture and str(self.picture)
-        found = {"model": str(self.out), "figure": figure, "notes": model.notes}
-        return found | {"stopped": model.history.stopped}
+    def described(self, model: Model, **kind: Any) -> dict[str, Any]:
+        """What every JSON document says; ``kind``: of what the model is."""
+        files = {"model": str(self.out), "figure": self.picture and str(self.picture)}
+        return {**files, **kind, "notes": model.notes, "stopped": model.history.stopped}
 
     def print_files(self) -> None:
         """The last lines on stdout."""

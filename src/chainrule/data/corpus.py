@@ -219,7 +219,7 @@ def text_of(data: bytes, name: str, encoding: str = "utf-8") -> str:
         if data.startswith(mark) and encoding == "utf-8":
             raise DataError(
                 f"{name}: byte 0 is {data[0]:#04x}: the mark of UTF-16, not UTF-8; say "
-                f'encoding="{kind}"'
+                f'--encoding {kind} (encoding="{kind}")'
             )
     try:
         text = data.removeprefix(_BOM).decode(encoding)
@@ -227,7 +227,8 @@ def text_of(data: bytes, name: str, encoding: str = "utf-8") -> str:
         at = error.start + (len(_BOM) if data.startswith(_BOM) else 0)
         raise DataError(
             f"{name}: byte {at} is {data[at]:#04x}, which is not {encoding} ({error.reason}); say "
-            'which encoding it is, as in encoding="latin-1", or use unit="bytes"'
+            'which encoding it is, as in --encoding latin-1 (encoding="latin-1"), or take bytes '
+            'for tokens: --tokens bytes (unit="bytes")'
         ) from None
     except LookupError:
         raise OptionError(f"unknown encoding {encoding!r}") from None
@@ -235,7 +236,8 @@ def text_of(data: bytes, name: str, encoding: str = "utf-8") -> str:
         at = data.index(b"\0")
         raise DataError(
             f"{name}: byte {at} is 0, which no text has; it may be UTF-16 (say "
-            'encoding="utf-16-le"), or no text (use unit="bytes")'
+            '--encoding utf-16-le; encoding="utf-16-le"), or no text (take bytes for tokens: '
+            '--tokens bytes; unit="bytes")'
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,12 +30,21 @@ Average = Callable[[Tensor, Tensor, Tensor], Any]
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """average ← decay · average + (1 - decay) · new."""
     check("get_ema_avg_fn", {"decay": number(0, 1)}, {"decay": decay})
-    return lambda average, new, count: decay * average + (1 - decay) * new
+    return functools.partial(_ema, decay)
 
 
 def get_swa_avg_fn() -> Average:
     """average ← average + (new - average) / (count + 1): the plain mean."""
-    return lambda average, new, count: average + (new - average) / (count + 1).to(average.dtype)
+    return _mean
+
+
+# Functions with names: a model of averages can be pickled.
+def _ema(decay: float, average: Tensor, new: Tensor, count: Tensor) -> Tensor:
+    return decay * average + (1 - decay) * new
+
+
+def _mean(average: Tensor, new: Tensor, count: Tensor) -> Tensor:
+    return average + (new - average) / (count + 1).to(average.dtype)
 
 
 MultiAverage = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]
@@ -42,11 +52,14 @@ MultiAverage = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]
 
 
 def _of_all(average: Average) -> MultiAverage:
-    def change(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor) -> None:
-        for old, new in zip(averages, values, strict=True):
-            old.assign(average(old.detach(), new, count))
+    return functools.partial(_change, average)
 
-    return change
+
+def _change(
+    average: Average, averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor
+) -> None:
+    for old, new in zip(averages, values, strict=True):
+        old.assign(average(old.detach(), new, count))
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverage:

@@ -296,11 +296,6 @@ class Tensor(Interchange):
         """False."""
         return False
 
-    @property
-    def is_floating(self) -> Any:
-        """Whether the dtype is a float."""
-        return dt.is_float(self.dtype)
-
     def is_floating_point(self) -> Any:
         """Whether the dtype is a float."""
         return dt.is_float(self.dtype)

@@ -201,7 +201,13 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         with tracers.replacing():
             out = f(*arguments.traced, **options)
             tracers.require_unchanged("jacobian")
-            [result] = _outputs([out], "jacobian")[0]
+            results = _outputs([out], "jacobian")[0]
+            if len(results) != 1:
+                raise GradientError(
+                    f"jacobian: the function must return one tensor, it returned {len(results)}; "
+                    "take the jacobian of each, or of cr.concat of them"
+                )
+            [result] = results
             y = result.node
             row = g.input(y.shape, y.dtype)
             grads = _or_zeros(reverse.gradients([y], [row], tracers.nodes), tracers.nodes)

@@ -173,10 +173,10 @@ class _Counts(Metric):
         ignore_index: int | None = None,
         multilabel: bool | None = None,
     ) -> None:
-        """``average``: "binary" (class 1; of several labels all that are yes), "macro", or "auto".
+        """``average``: "binary" (class 1), "macro" (mean over classes), "auto" (by their number).
 
-        "macro": the mean over the classes, or labels; "auto": by the classes. ``ignore_index`` and
-        ``multilabel`` as in `Accuracy`.
+        Of several labels "binary" is of all that are yes, "macro" the mean over labels.
+        ``ignore_index`` and ``multilabel`` as in `Accuracy`.
         """
         if average not in ("auto", "binary", "macro"):
             raise OptionError(
