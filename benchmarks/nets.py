@@ -1,4 +1,4 @@
-"""Convolutional, recurrent and attending nets beside PyTorch: milliseconds of a training step.
+"""Nets that are no layers in a row, beside PyTorch: milliseconds of a training step.
 
     python benchmarks/nets.py [NET ...] [--threads 2] [--rounds 5] [--cpu] [--markdown]
 
@@ -29,82 +29,11 @@ RNG = np.random.default_rng(1)
 
 @dataclass(frozen=True)
 class Net:
-    """A net of either library's ``nn``, and a minibatch: a target of labels means cross-entropy."""
+    """A net of either library's ``nn``, and a minibatch with labels."""
 
     make: Callable[[Any], Any]
     x: np.ndarray
     y: np.ndarray
-
-
-def lenet(nn: Any) -> Any:
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()),
-        *(nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)),
-    )
-
-
-def cifar(nn: Any) -> Any:
-    def pair(inputs: int, outputs: int) -> tuple[Any, ...]:
-        first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        second = nn.Conv2d(outputs, outputs, 3, padding=1)
-        return first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2)
-
-    return nn.Sequential(*pair(3, 32), *pair(32, 64), nn.Flatten(), nn.Linear(4096, 10))
-
-
-def residual(nn: Any) -> Any:
-    class Block(nn.Module):
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-            self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-            self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-
-        def forward(self, x: Any) -> Any:
-            h = self.norm1(self.conv1(x)).relu()
-            return (x + self.norm2(self.conv2(h))).relu()
-
-    ends = (nn.Conv2d(3, 16, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return nn.Sequential(ends[0], Block(16), Block(16), *ends[1:], nn.Linear(16, 10))
-
-
-def separable(nn: Any) -> Any:
-    def pair(inputs: int, outputs: int) -> tuple[Any, ...]:
-        deep = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
-        flat = nn.Conv2d(inputs, outputs, 1, bias=False)
-        return deep, nn.BatchNorm2d(inputs), nn.ReLU(), flat, nn.BatchNorm2d(outputs), nn.ReLU()
-
-    first = nn.Conv2d(3, 32, 3, padding=1)
-    last = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-    return nn.Sequential(first, *pair(32, 64), *pair(64, 64), *last)
-
-
-def signal(nn: Any) -> Any:
-    return nn.Sequential(
-        *(nn.Conv1d(9, 64, 3), nn.ReLU(), nn.Conv1d(64, 64, 3), nn.ReLU(), nn.MaxPool1d(2)),
-        *(nn.Flatten(), nn.Linear(62 * 64, 100), nn.ReLU(), nn.Linear(100, 6)),
-    )
-
-
-def recurrent(kind: str, inputs: int, hidden: int, words: int = 0) -> Callable[[Any], Any]:
-    """Of ``words``: the next one at each step; else one number from the last state."""
-
-    def make(nn: Any) -> Any:
-        class Net(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.embedding = nn.Embedding(words, inputs) if words else nn.Identity()
-                self.recurrent = getattr(nn, kind)(inputs, hidden, batch_first=True)
-                self.out = nn.Linear(hidden, words or 1)
-
-            def forward(self, x: Any) -> Any:
-                h = self.recurrent(self.embedding(x))[0]
-                return self.out(h).reshape(-1, words) if words else self.out(h[:, -1])
-
-        return Net()
-
-    return make
 
 
 def resnet20(nn: Any) -> Any:
@@ -165,27 +94,9 @@ def images(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     return RNG.normal(size=shape).astype("f"), RNG.integers(0, 6, shape[0])
 
 
-def numbers(*shape: int) -> tuple[np.ndarray, np.ndarray]:
-    return RNG.normal(size=shape).astype("f"), RNG.normal(size=(shape[0], 1)).astype("f")
-
-
-def text(rows: int, length: int, words: int) -> tuple[np.ndarray, np.ndarray]:
-    found = RNG.integers(0, words, (rows, length + 1))
-    return found[:, :-1].copy(), found[:, 1:].ravel()
-
-
 NETS = {
-    "lenet": Net(lenet, *images(64, 1, 28, 28)),
-    "cifar": Net(cifar, *images(64, 3, 32, 32)),
-    "residual": Net(residual, *images(64, 3, 32, 32)),
     "resnet-20": Net(resnet20, *images(64, 3, 32, 32)),
     "transformer": Net(transformer, *copied(64)),
-    "separable": Net(separable, *images(64, 3, 32, 32)),
-    "signal": Net(signal, *images(32, 9, 128)),
-    "lstm-text": Net(recurrent("LSTM", 64, 256, 65), *text(32, 64, 65)),
-    "lstm-small": Net(recurrent("LSTM", 10, 32), *numbers(16, 50, 10)),
-    "gru": Net(recurrent("GRU", 64, 128), *numbers(32, 100, 64)),
-    "rnn": Net(recurrent("RNN", 16, 64), *numbers(32, 64, 16)),
 }
 
 
@@ -207,11 +118,10 @@ def ours(net: Net) -> Run:
     module.load_state_dict({k: cr.tensor(v) for k, v in weights(module).items()}, strict=False)
     optimizer = optim.Adam(module.parameters(), lr=RATE)
     x, y = cr.tensor(net.x), cr.tensor(net.y)
-    loss_of = F.cross_entropy if net.y.dtype.kind == "i" else F.mse_loss
 
     @cr.compile
     def step(x: Any, y: Any) -> Any:
-        loss = loss_of(module(x), y)
+        loss = F.cross_entropy(module(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -231,12 +141,11 @@ def torch(net: Net, way: str, threads: int) -> Run:
     if way == "last":
         x, module = (part.to(memory_format=torch.channels_last) for part in (x, module))
     optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=True)
-    loss_of = F.cross_entropy if net.y.dtype.kind == "i" else F.mse_loss
     call = torch.compile(module) if way == "compile" else module
 
     def run(steps: int) -> float:
         for _ in range(steps):
-            loss = loss_of(call(x), y)
+            loss = F.cross_entropy(call(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -242,6 +242,7 @@ PLACES = {
     "backends/llvm/primitives.py",
     "backends/llvm/elementary/__init__.py",
     "backends/cpu/emit/whole_step/primitives.py",
+    "backends/cpu/emit/whole_step/indices.py",
     "backends/cpu/emit/whole_step/records.py",
 }
 

@@ -86,6 +86,29 @@ def test_native_rounds_are_the_parts_one_after_another(
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("make", [native_rounds, InterpretedRounds])
+def test_other_inputs_may_be_given(make: Any) -> None:
+    total = cr.zeros(3)
+
+    @cr.compile
+    def step(x: Any) -> None:
+        total.assign(total + x)
+
+    one, two = (np.array(v, np.float32) for v in ([1, 2, 3], [10, 20, 30]))
+    trace = step.program(one)
+    inputs, state = trace.bound([one])
+    rounds = make([Run(trace.program, inputs, state, 2), Run(trace.program, inputs, state, 1)])
+    rounds.run(2)
+    assert total.tolist() == [6, 12, 18]
+    rounds.give(())
+    rounds.give([[two], [two]])
+    rounds.run(1)
+    assert total.tolist() == [36, 72, 108]
+    if make is native_rounds:
+        with pytest.raises(InternalError, match="two sets"):
+            rounds.give([[one], [two]])
+
+
 def test_others_may_run_the_programs_between_two_runs() -> None:
     listed, written = parts(4, 6)
     rounds = native_rounds(listed)

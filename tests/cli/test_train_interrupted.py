@@ -39,7 +39,7 @@ def press_in(monkeypatch: pytest.MonkeyPatch, epoch: int, times: int = 1) -> Non
             for _ in range(times if now == epoch else 0):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("chainrule.cli.train_table.Callback", Press)
+    monkeypatch.setattr("chainrule.cli.training.Callback", Press)
 
 
 def run(capsys: Any, *more: str) -> tuple[int, str, list[str]]:

@@ -431,6 +431,15 @@ def test_a_pickle_is_not_read(tmp_path: Any) -> None:
             cr.load(path)
 
 
+def test_a_file_that_begins_as_a_pickle_does_is_read(tmp_path: Any) -> None:
+    path, begins = tmp_path / "net.safetensors", set()
+    for n in range(1, 260, 8):  # the length of the header, which the file begins with
+        cr.save({"x" * n: cr.ones(2)}, path)
+        begins.add(path.read_bytes()[:1])
+        assert cr.load(path)["x" * n].shape == (2,)
+    assert b"\x80" in begins
+
+
 def test_a_training_is_saved_and_loaded_as_nested_dicts(tmp_path: Any) -> None:
     t = trainer()
     t.fit(X, Y, epochs=1, progress=False)

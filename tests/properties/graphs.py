@@ -87,9 +87,8 @@ def assert_close(
     graph: Graph, actual: Sequence[Array], expected: Sequence[Array], factor: float = 1.0
 ) -> None:
     """Floats equal up to rounding, NaN and infinities in the same places; others exactly."""
-    single = any(
-        n.dtype == dt.float32 for n in reachable(graph.outputs)
-    )  # a cast keeps float32's rounding
+    # A cast keeps float32's rounding.
+    single = any(n.dtype == dt.float32 for n in reachable(graph.outputs))
     try:
         for y, a, e in zip(graph.outputs, actual, expected, strict=True):
             assert a.shape == e.shape == y.shape and a.dtype == e.dtype == y.dtype, (

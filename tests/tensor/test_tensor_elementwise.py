@@ -145,7 +145,7 @@ def test_promotion(left: str, right: str, expected: str) -> None:
     assert (a + b).dtype == expected
     assert (b * a).dtype == expected
     assert cr.where(cr.tensor([True, False]), a, b).dtype == expected
-    assert cr.result_dtype(a, b) == expected
+    assert cr.result_type(a, b) == expected
 
 
 @pytest.mark.parametrize("number", [2, 2.5, True, np.float64(2.5), np.int64(2)])

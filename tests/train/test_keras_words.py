@@ -130,6 +130,11 @@ def test_probabilities_are_what_the_loss_understands() -> None:
     np.testing.assert_allclose(
         single.predict_proba(X), 1 / (1 + np.exp(-single.predict(X))), rtol=1e-6
     )
+    several = trainer(nn.MultiLabelSoftMarginLoss(), 2)
+    said, answers = several.predict_proba(X), np.stack([Y, 1 - Y], 1).astype("float32")
+    np.testing.assert_allclose(said, 1 / (1 + np.exp(-several.predict(X))), rtol=1e-6)
+    accuracy = several.evaluate(X, answers, metrics=["accuracy"])["accuracy"]
+    assert accuracy == pytest.approx(((said > 0.5) == answers).mean())
     with pytest.raises(OptionError, match="predict_proba: MSELoss does not say what is probable"):
         trainer("mse").predict_proba(X)
 

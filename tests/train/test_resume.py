@@ -72,9 +72,8 @@ def test_a_run_that_is_cut_off_ends_with_the_same_bits(step: int, tmp_path: Path
     expected = straight.fit(X, Y, **FIT, callbacks=[cr.train.Callback()], early_stopping=50)
     options: dict[str, Any] = {"early_stopping": 50}
     cut_off_at(step, tmp_path, **options)
-    resumed = trainer_with(
-        seed=99
-    )  # other weights, other random numbers: all comes from the checkpoint
+    # Other weights, other random numbers: all comes from the checkpoint.
+    resumed = trainer_with(seed=99)
     if step <= 3:  # nothing was written yet
         resumed = trainer_with()
     history = resumed.fit(

@@ -134,9 +134,8 @@ def _differences(
     error = np.abs(analytic - numeric)
     wrong = ~(error <= atol + rtol * (scale + scale.mean()))
     if wrong.any():
-        at = np.unravel_index(
-            np.argmax(np.where(wrong, error, -1)), error.shape
-        )  # NaN counts as largest
+        # NaN counts as largest.
+        at = np.unravel_index(np.argmax(np.where(wrong, error, -1)), error.shape)
         relative = f" ({error[at] / scale[at]:.2g} of it)" if 0 < scale[at] < np.inf else ""
         yield (
             f"{name}: {wrong.sum()} of {wrong.size} wrong; the worst is {[int(i) for i in at]}: "

@@ -18,7 +18,7 @@ from ..errors import GradientError
 
 
 # -- small words -----------------------------------------------------------------------------------
-def _t(x: Node) -> Node:
+def t(x: Node) -> Node:
     """The transpose of each matrix."""
     return op.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
 
@@ -56,11 +56,11 @@ def _by_column(x: Node, row: Node) -> Node:
 
 
 def _symmetric(x: Node) -> Node:
-    return op.mul(op.add(x, _t(x)), op.full(x.shape, 0.5, x.dtype))
+    return op.mul(op.add(x, t(x)), op.full(x.shape, 0.5, x.dtype))
 
 
 def _skew(x: Node) -> Node:
-    return op.sub(x, _t(x))
+    return op.sub(x, t(x))
 
 
 def _inverse_or_zero(x: Node) -> Node:
@@ -74,7 +74,7 @@ def _gaps(row: Node) -> Node:
     """F[i, j] = 1 / (row[j] - row[i]), 0 where they are equal."""
     n = row.shape[-1]
     shape = (*row.shape[:-2], n, n)
-    return _inverse_or_zero(op.sub(op.broadcast(row, shape), op.broadcast(_t(row), shape)))
+    return _inverse_or_zero(op.sub(op.broadcast(row, shape), op.broadcast(t(row), shape)))
 
 
 def _solve(a: Node, b: Node, triangular: str | None = None) -> Node:
@@ -87,17 +87,17 @@ _TRANSPOSED = {None: None, "lower": "upper", "upper": "lower"}
 
 def _solve_right(g: Node, y: Node, a: Node, b: Node) -> Node:
     """b̄ = a⁻ᵀ g"""
-    return _solve(_t(a), g, _TRANSPOSED[y.params["triangular"]])
+    return _solve(t(a), g, _TRANSPOSED[y.params["triangular"]])
 
 
 def _solve_matrix(g: Node, y: Node, a: Node, b: Node) -> Node:
     """ā = -b̄ yᵀ, of a triangular matrix its triangle"""
-    slope = op.neg(op.dot(_solve_right(g, y, a, b), _t(y)))
+    slope = op.neg(op.dot(_solve_right(g, y, a, b), t(y)))
     match y.params["triangular"]:
         case "lower":
             return _lower(slope)
         case "upper":
-            return _t(_lower(_t(slope)))
+            return t(_lower(t(slope)))
     return slope
 
 
@@ -107,14 +107,14 @@ def slogdet(g: Node, y: Node, a: Node) -> Node:
     eye = op.broadcast(_diagonal(op.full((*batch, 1, n), 1.0, a.dtype)), a.shape)
     slope = op.slice(g, [0] * len(batch) + [1], [*batch, 2], [1] * g.ndim)
     scale = op.broadcast(op.reshape(slope, (*batch, 1, 1)), a.shape)
-    return op.mul(scale, _solve(_t(a), eye))
+    return op.mul(scale, _solve(t(a), eye))
 
 
 def cholesky(g: Node, y: Node, a: Node) -> Node:
     """ā = sym(L⁻ᵀ Φ(Lᵀ g) L⁻¹), where Φ takes the lower triangle with half of the diagonal"""
-    phi = _lower(op.dot(_t(y), _lower(g)), 0.5)
-    left = _solve(_t(y), phi, "upper")
-    return _symmetric(_t(_solve(_t(y), _t(left), "upper")))
+    phi = _lower(op.dot(t(y), _lower(g)), 0.5)
+    left = _solve(t(y), phi, "upper")
+    return _symmetric(t(_solve(t(y), t(left), "upper")))
 
 
 def qr(g: Node, y: Node, a: Node) -> Node:
@@ -125,10 +125,10 @@ def qr(g: Node, y: Node, a: Node) -> Node:
             f'qr(mode="complete") of shape {a.shape} has no gradient: its last {m - n} columns are'
             ' any basis of what is left; write mode="reduced"'
         )
-    product = op.dot(_t(g), y)
-    mirrored = op.add(_lower(product), _t(_lower(product, 0.0)))
+    product = op.dot(t(g), y)
+    mirrored = op.add(_lower(product), t(_lower(product, 0.0)))
     slope = op.sub(g, op.dot(y, mirrored))
-    return _t(_solve(op.dot(_t(y), a), _t(slope), "upper"))
+    return t(_solve(op.dot(t(y), a), t(slope), "upper"))
 
 
 def eigh(g: Node, y: Node, a: Node) -> Node:
@@ -136,8 +136,8 @@ def eigh(g: Node, y: Node, a: Node) -> Node:
     n = a.shape[-1]
     w, v = _rows(y, 0, 1), _rows(y, 1, 1 + n)
     dw, dv = _rows(g, 0, 1), _rows(g, 1, 1 + n)
-    inner = op.add(_diagonal(dw), op.mul(_gaps(w), op.dot(_t(v), dv)))
-    return _symmetric(op.dot(op.dot(v, inner), _t(v)))
+    inner = op.add(_diagonal(dw), op.mul(_gaps(w), op.dot(t(v), dv)))
+    return _symmetric(op.dot(op.dot(v, inner), t(v)))
 
 
 def svd(g: Node, y: Node, a: Node) -> Node:
@@ -149,16 +149,16 @@ def svd(g: Node, y: Node, a: Node) -> Node:
     s, u, v = _rows(y, 0, 1), _rows(y, 1, 1 + m), _rows(y, 1 + m, 1 + m + n)
     ds, du, dv = _rows(g, 0, 1), _rows(g, 1, 1 + m), _rows(g, 1 + m, 1 + m + n)
     gaps, inverse = _gaps(op.mul(s, s)), _inverse_or_zero(s)
-    of_u, of_v = op.dot(_t(u), du), op.dot(_t(v), dv)
+    of_u, of_v = op.dot(t(u), du), op.dot(t(v), dv)
     turned_u = _by_column(op.mul(gaps, _skew(of_u)), s)
-    turned_v = _t(_by_column(_t(op.mul(gaps, _skew(of_v))), s))
+    turned_v = t(_by_column(t(op.mul(gaps, _skew(of_v))), s))
     slope = op.dot(u, op.add(_diagonal(ds), op.add(turned_u, turned_v)))
     if m > n:
         slope = op.add(slope, _by_column(op.sub(du, op.dot(u, of_u)), inverse))
-    slope = op.dot(slope, _t(v))
+    slope = op.dot(slope, t(v))
     if n > m:
         outside = _by_column(op.sub(dv, op.dot(v, of_v)), inverse)
-        slope = op.add(slope, op.dot(u, _t(outside)))
+        slope = op.add(slope, op.dot(u, t(outside)))
     return slope
 
 
@@ -167,10 +167,10 @@ def pinv(g: Node, y: Node, a: Node) -> list[Node]:
 
     Source: Golub & Pereyra 1973.
     """
-    turned = _t(g)
-    both = op.dot(_t(y), op.dot(g, _t(y)))
-    left = op.dot(op.dot(turned, y), _t(y))
-    right = op.dot(_t(y), op.dot(y, turned))
+    turned = t(g)
+    both = op.dot(t(y), op.dot(g, t(y)))
+    left = op.dot(op.dot(turned, y), t(y))
+    right = op.dot(t(y), op.dot(y, turned))
     left = op.sub(left, op.dot(a, op.dot(y, left)))
     right = op.sub(right, op.dot(op.dot(right, y), a))
     return [op.sub(op.add(left, right), both)]

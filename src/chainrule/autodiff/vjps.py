@@ -163,11 +163,6 @@ def _conv_weights(g: Node, y: Node, x: Node, w: Node) -> Node:
     return op.permute(out, (*range(1, rank + 1), 0, rank + 1, rank + 2))
 
 
-def _swap(x: Node) -> Node:
-    """The transpose of each matrix."""
-    return op.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
-
-
 def _custom(g: Node, y: Node, out: Node, *args: Node) -> list[Node | None]:
     """The user's rule. Its output is y itself, so second derivatives obey the rule too."""
     rule = y.params["rule"]
@@ -274,8 +269,8 @@ VJPS: dict[str, Rule] = {
     "argmax": (None,),
     # Contractions.
     "dot": (  # y = a b:  ā = g bᵀ, b̄ = aᵀ g, for each batch element
-        lambda g, y, a, b: op.dot(g, _swap(b)),
-        lambda g, y, a, b: op.dot(_swap(a), g),
+        lambda g, y, a, b: op.dot(g, matrices.t(b)),
+        lambda g, y, a, b: op.dot(matrices.t(a), g),
     ),
     "conv": (_conv_input, _conv_weights),  # two more convolutions
     # Solutions and decompositions: see `matrices`.

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import statistics
-import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from ..estimators.network import ACTIVATIONS, OPTIMIZERS
-from ..estimators.schedule import SCHEDULES
-from ..estimators.session import INTERRUPTION
+from ..estimators.network import ACTIVATIONS
 from ..estimators.table_model import TableModel
 from ..estimators.table_options import DEFAULTS, TABLE_LOSSES
-from ..runtime.threads import MOST_THREADS, set_num_threads
-from ..train import Callback, Checkpoint
-from ..train.interrupt import interrupts
-from .live import LiveCurve
-from .output import data, print_json, progress
+from ..train import Checkpoint
+from .output import data, print_json
 from .tables import names as _names
 from .tables import opened, table_options
-from .training import checkpoint_of, configure, drawn, places, print_metrics, remarks
+from .training import (
+    epochs_options,
+    file_options,
+    fitted,
+    learning_options,
+    prepared,
+    print_metrics,
+)
 
 
 def _items(value: object) -> list[str]:
@@ -76,24 +77,9 @@ def _class_weight(
 
 
 @click.command(name="train")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=configure,
-    help="Options from a TOML file, such as epochs = 50.",
-)
+@file_options("--model")
 @click.option(
     "--target", required=True, callback=_names, help="The column to predict (several: A,B)."
-)
-@click.option(
-    "--out",
-    "--model",
-    "out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The model file (default: FILE.safetensors).",
 )
 @click.option(
     "--task", type=click.Choice(["auto", "binary", "multiclass", "regression"]), default="auto"
@@ -121,43 +107,7 @@ def _class_weight(
     show_default=True,
     help="Share of hidden units dropped; one for all layers, or one for each.",
 )
-@click.option(
-    "--optimizer",
-    type=click.Choice(list(OPTIMIZERS)),
-    default=DEFAULTS.optimizer,
-    show_default=True,
-)
-@click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(list(SCHEDULES)),
-    default=DEFAULTS.schedule,
-    show_default=True,
-    help="How the learning rate changes over the epochs.",
-)
-@click.option(
-    "--weight-decay", type=click.FloatRange(0), default=DEFAULTS.weight_decay, show_default=True
-)
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=DEFAULTS.batch_size, show_default=True
-)
-@click.option("--epochs", type=click.IntRange(1), default=DEFAULTS.epochs, show_default=True)
-@click.option(
-    "--patience",
-    type=click.IntRange(0),
-    default=DEFAULTS.patience,
-    show_default=True,
-    help="Epochs without progress before it stops; 0: never.",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=DEFAULTS.validation,
-    show_default=True,
-    help="Share of rows by which the epoch is chosen.",
-)
+@epochs_options(DEFAULTS)
 @click.option(
     "--test",
     metavar="FILE|SHARE|last:N",
@@ -190,24 +140,7 @@ def _class_weight(
     metavar="N",
     help="Train with N seeds and report the spread; the first one's model is written.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=DEFAULTS.seed, show_default=True)
-@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Default: all cores.")
-@click.option(
-    "--figure/--no-figure",
-    default=True,
-    help="Draw the learning curve, true against predicted and the columns' importance beside the "
-    "model (needs matplotlib).",
-)
-@click.option(
-    "--checkpoint",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write the state of the training there now and then, so that no crash loses it.",
-)
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in the checkpoint folder, to the same bits."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@learning_options(DEFAULTS)
 def command(
     file: Path,
     target: tuple[str, ...],
@@ -230,80 +163,34 @@ def command(
     if not target:
         raise click.UsageError("--target: name a column")
     source = opened(file, options)
-    out, picture = places(file, out, figure, table=True)
-    if options["threads"]:
-        set_num_threads(options["threads"])
-    console = progress()
-    held = checkpoint_of(checkpoint, resume)
-    with interrupts() as presses:
-        model = _train(source, target, held, options)
-        model.save(out)
-        runs = _seeds(source, target, options, model)
-        picture = picture and drawn(model, picture)
-        presses.answered = True
-    for line in remarks(model, held):
-        console.print(line, markup=False, soft_wrap=True)
-    code = 130 if model.interrupted or presses.count else 0
+    threads, seeds = options.pop("threads"), options.pop("seeds") or 1
+    training = prepared(file, out, figure, threads, checkpoint, resume, table=True)
+
+    def fit(checkpoint: Checkpoint | None, **changed: Any) -> TableModel:
+        given = {**options, **changed, "checkpoint": checkpoint}
+        return fitted(TableModel.fit, source, target, **given)
+
+    def others(first: TableModel) -> list[dict[str, float]]:
+        """The measures of the same with other seeds, one after the other."""
+        found = [first.test_metrics or first.metrics]
+        for i in range(1, 1 if first.interrupted else seeds):
+            model = fit(None, seed=options["seed"] + i)
+            found.append(model.test_metrics or model.metrics)
+        return found
+
+    model, runs = training.run(lambda: fit(training.checkpoint), others)
     if as_json:
-        print_json(
-            {
-                "model": str(out),
-                "figure": picture and str(picture),
-                "task": model.preprocessor.task,
-                "notes": model.notes,
-                "stopped": model.history.stopped,
-                **_report(model),
-                **({"seeds": runs} if len(runs) > 1 else {}),
-            }
-        )
-        return code
+        found = training.described(model, task=model.preprocessor.task)
+        print_json(found | _report(model) | ({"seeds": runs} if len(runs) > 1 else {}))
+        return training.code
     print_metrics(model.metrics, model.baseline)
     if model.test_metrics:
         data().print()
         print_metrics(model.test_metrics, model.test_baseline, "test rows")
     if len(runs) > 1:
         _print_spread(runs)
-    data().print(f"model {out}", markup=False, soft_wrap=True)
-    if picture:
-        data().print(f"figure {picture}", markup=False, soft_wrap=True)
-    return code
-
-
-def _train(
-    source: Any, target: tuple[str, ...], checkpoint: Checkpoint | None, options: dict[str, Any]
-) -> TableModel:
-    console = progress()
-    skipped = ("threads", "seeds")
-    given = {k: v for k, v in options.items() if k not in skipped}
-    given["patience"] = options["patience"] or None
-    live = LiveCurve(console) if console.is_terminal else Callback()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", INTERRUPTION, UserWarning)  # said in a line instead
-            return TableModel.fit(
-                source,
-                target,
-                progress=not console.is_terminal,
-                callbacks=live,
-                checkpoint=checkpoint,
-                **given,
-            )
-    finally:
-        if isinstance(live, LiveCurve):
-            live.close()
-
-
-def _seeds(
-    source: Any, target: tuple[str, ...], options: dict[str, Any], first: TableModel
-) -> list[dict[str, float]]:
-    """The measures of the same with other seeds, one after the other."""
-    found = [first.test_metrics or first.metrics]
-    for i in range(1, options["seeds"] or 1):
-        if first.interrupted:
-            break
-        model = _train(source, target, None, options | {"seed": options["seed"] + i})
-        found.append(model.test_metrics or model.metrics)
-    return found
+    training.print_files()
+    return training.code
 
 
 def _report(model: TableModel) -> dict[str, Any]:

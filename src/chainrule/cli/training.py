@@ -6,8 +6,9 @@ import difflib
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import click
 from rich.table import Table
@@ -20,11 +21,14 @@ from ..estimators.network import OPTIMIZERS
 from ..estimators.schedule import SCHEDULES
 from ..estimators.session import INTERRUPTION
 from ..estimators.table_model import TableModel
+from ..estimators.table_options import TableOptions
 from ..runtime.threads import MOST_THREADS, set_num_threads
 from ..train import Callback, Checkpoint
 from ..train.interrupt import interrupts
 from .live import LiveCurve
 from .output import can_draw, data, print_json, progress
+
+Model = TypeVar("Model", TableModel, NetModel)
 
 
 def configure(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -131,8 +135,8 @@ def added(*options: Callable[..., Any]) -> Callable[[Any], Any]:
     return decorated
 
 
-def file_options() -> Callable[[Any], Any]:
-    """FILE, --config and --out."""
+def file_options(*also: str) -> Callable[[Any], Any]:
+    """FILE, --config and --out; ``also``: other names of --out."""
     return added(
         click.argument("file", type=click.Path(path_type=Path)),
         click.option(
@@ -145,6 +149,8 @@ def file_options() -> Callable[[Any], Any]:
         ),
         click.option(
             "--out",
+            *also,
+            "out",
             type=click.Path(dir_okay=False, path_type=Path),
             help="The model file (default: beside FILE, with its name and .safetensors).",
         ),
@@ -163,7 +169,7 @@ def dropout_option(default: float) -> Callable[[Any], Any]:
     return click.option("--dropout", type=share, default=default, show_default=True)
 
 
-def epochs_options(defaults: LearningOptions) -> Callable[[Any], Any]:
+def epochs_options(defaults: LearningOptions | TableOptions) -> Callable[[Any], Any]:
     """--epochs, --optimizer and --schedule."""
     return added(
         click.option(
@@ -192,8 +198,8 @@ def epochs_options(defaults: LearningOptions) -> Callable[[Any], Any]:
     )
 
 
-def learning_options(defaults: LearningOptions) -> Callable[[Any], Any]:
-    """The options that every command has which trains a net for something else than a table."""
+def learning_options(defaults: LearningOptions | TableOptions) -> Callable[[Any], Any]:
+    """The options that every command has which trains a net."""
     return added(
         click.option(
             "--weight-decay",
@@ -240,6 +246,71 @@ def learning_options(defaults: LearningOptions) -> Callable[[Any], Any]:
     )
 
 
+def fitted(
+    fit: Callable[..., Model], *given: Any, callbacks: Iterable[Callback] = (), **options: Any
+) -> Model:
+    """The model that ``fit`` trains, with what a terminal shows meanwhile."""
+    console = progress()
+    live = LiveCurve(console) if console.is_terminal else Callback()
+    options["patience"] = options["patience"] or None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", INTERRUPTION, UserWarning)  # said in a line instead
+            shown = {"progress": not console.is_terminal, "callbacks": [live, *callbacks]}
+            return fit(*given, **shown, **options)
+    finally:
+        if isinstance(live, LiveCurve):
+            live.close()
+
+
+@dataclass
+class Training(Generic[Model]):
+    """A command that trains: where its files go, and what came of it.
+
+    ``run`` gives the model, with its other runs, and writes it; ``code`` is then the exit code.
+    """
+
+    out: Path
+    picture: Path | None
+    checkpoint: Checkpoint | None
+    code: int = 0
+
+    def run(self, fit: Callable[[], Model], more: Callable[[Model], Any]) -> tuple[Model, Any]:
+        """The model of ``fit``, written and drawn, and what ``more`` makes of it."""
+        with interrupts() as presses:
+            model = fit()
+            model.save(self.out)
+            found = more(model)
+            self.picture = self.picture and drawn(model, self.picture)
+            presses.answered = True
+        for line in remarks(model, self.checkpoint):
+            progress().print(line, markup=False, soft_wrap=True)
+        self.code = 130 if model.interrupted or presses.count else 0
+        return model, found
+
+    def described(self, model: Model, **kind: Any) -> dict[str, Any]:
+        """What every JSON document says; ``kind``: of what the model is."""
+        files = {"model": str(self.out), "figure": self.picture and str(self.picture)}
+        return {**files, **kind, "notes": model.notes, "stopped": model.history.stopped}
+
+    def print_files(self) -> None:
+        """The last lines on stdout."""
+        data().print(f"model {self.out}", markup=False, soft_wrap=True)
+        if self.picture:
+            data().print(f"figure {self.picture}", markup=False, soft_wrap=True)
+
+
+def prepared(
+    file: Path, out: Path | None, figure: bool, threads: int | None, checkpoint: Path | None,
+    resume: bool, table: bool = False,
+) -> Training[Any]:  # fmt: skip
+    """All that can be refused before any work."""
+    out, picture = places(file, out, figure, table)
+    if threads:
+        set_num_threads(threads)
+    return Training(out, picture, checkpoint_of(checkpoint, resume))
+
+
 def train_net(
     fit: Callable[..., NetModel],
     file: Path,
@@ -252,45 +323,19 @@ def train_net(
     callbacks: Callable[[Any], list[Callback]] = lambda console: [],
     **options: Any,
 ) -> int:
-    """Train by ``fit(file, ...)``, write model and figure, and say what came of it. ``callbacks``:
-    more of them, from the console for what happens meanwhile."""
-    out, picture = places(file, out, figure)
-    if threads:
-        set_num_threads(threads)
-    console = progress()
-    held = checkpoint_of(checkpoint, resume)
-    live = LiveCurve(console) if console.is_terminal else Callback()
-    options["patience"] = options["patience"] or None
-    with interrupts() as presses:
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", INTERRUPTION, UserWarning)  # said in a line
-                model = fit(
-                    file,
-                    progress=not console.is_terminal,
-                    callbacks=[live, *callbacks(console)],
-                    checkpoint=held,
-                    **options,
-                )
-        finally:
-            if isinstance(live, LiveCurve):
-                live.close()
-        model.save(out)
-        picture = picture and drawn(model, picture)
-        presses.answered = True
-    for line in remarks(model, held):
-        console.print(line, markup=False, soft_wrap=True)
-    code = 130 if model.interrupted or presses.count else 0
+    """Train by ``fit(file, ...)``, write model and figure, and say what came of it.
+
+    ``callbacks``: more of them, from the console for what happens meanwhile.
+    """
+    training = prepared(file, out, figure, threads, checkpoint, resume)
+    options |= {"callbacks": callbacks(progress()), "checkpoint": training.checkpoint}
+    model, _ = training.run(lambda: fitted(fit, file, **options), lambda model: None)
     if as_json:
-        found = {"model": str(out), "figure": picture and str(picture), "notes": model.notes}
-        found |= {"stopped": model.history.stopped, **model.describe()}
-        print_json(found)
-        return code
+        print_json(training.described(model) | model.describe())
+        return training.code
     print_metrics(model.metrics, model.baseline, "validation")
-    data().print(f"model {out}", markup=False, soft_wrap=True)
-    if picture:
-        data().print(f"figure {picture}", markup=False, soft_wrap=True)
-    return code
+    training.print_files()
+    return training.code
 
 
 def remarks(model: TableModel | NetModel, checkpoint: Checkpoint | None) -> Iterator[str]:

@@ -132,9 +132,8 @@ def through(node: Node, index: Index) -> Index:
     raise AssertionError(node)
 
 
-Bind = tuple[
-    int | None, ...
-]  # per axis: the outer loop it is bound to, or None (size 1, or inside)
+# Per axis: the outer loop it is bound to, or None (size 1, or inside).
+Bind = tuple[int | None, ...]
 
 
 def push_bind(view: Node, bind: Bind) -> Bind | None:

@@ -19,10 +19,10 @@ from .columns import KIND_NAMES, Column, NumberColumn, NumberStatistics, WordCol
 from .columns import column_from_json as _column_from_json
 from .moments import DateStatistics
 from .notes import Notes
-from .reading import column_names, source_of
+from .reading import source_of
 from .tables import Table, no_column
 from .target import LINKS, TASKS, Answers, class_numbers, learn_answers, listed, missing_target
-from .understood import Reading, Understood, reading_of
+from .understood import Reading, Understood, column_names, reading_of
 from .written import MISSING, Kind
 
 

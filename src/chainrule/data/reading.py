@@ -145,13 +145,6 @@ def _raw(data: Any, name: str) -> Source:
     return FrameSource(frame, name)
 
 
-def column_names(names: Any) -> list[str]:
-    """Columns as the user names them, by their text: a DataFrame may number its columns."""
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        return [str(names)]
-    return [str(n) for n in names]
-
-
 def _named(data: Any, name: str) -> Any:
     """A pandas DataFrame whose columns are called by texts, no two alike."""
     if not (hasattr(data, "set_axis") and hasattr(data, "columns")):

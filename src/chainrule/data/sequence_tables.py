@@ -12,9 +12,10 @@ import numpy as np
 from ..core.node import Array
 from ..errors import DataError, OptionError
 from .corpus import text_of
-from .reading import column_names, table_of
+from .reading import table_of
 from .sequences import LIMIT, Sequences
 from .tables import Table, no_column
+from .understood import column_names
 from .unpacking import unpacked
 from .written import number_of
 

@@ -116,20 +116,21 @@ def reading_of(
     if isinstance(dates, Mapping):
         orders = {str(k): str(v) for k, v in dates.items()}
     else:
-        parts = [d.rpartition(":") for d in _several(dates)]
+        parts = [d.rpartition(":") for d in column_names(dates)]
         orders = {n: o if o in ORDERS else "" for n, _, o in parts if n and o in ORDERS}
         orders |= {n + mark + o: "" for n, mark, o in parts if not n or o not in ORDERS}
-    words, exact = frozenset(_several(categorical)), frozenset(_several(text))
+    words, exact = frozenset(column_names(categorical)), frozenset(column_names(text))
     both = sorted((words | exact) & set(orders))
     if both:
         raise OptionError(f"column {both[0]!r} is to be read as dates and as words; choose one")
-    return Reading(decimal, thousands, tuple(_several(missing)), words, exact, orders)
+    return Reading(decimal, thousands, tuple(column_names(missing)), words, exact, orders)
 
 
-def _several(given: Any) -> list[str]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        return [str(given)]
-    return [str(v) for v in given]
+def column_names(names: Any) -> list[str]:
+    """Columns as the user names them, by their text: a DataFrame may number its columns."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        return [str(names)]
+    return [str(n) for n in names]
 
 
 class Understood(Source):

@@ -505,15 +505,19 @@ def _column(y: Any) -> Array:
 
 
 def _clearly_classes(y: Array) -> bool:
-    """Whether scikit-learn's longer look at targets would find nothing to say: integers, of which
-    each stands for two rows or more."""
+    """Whether scikit-learn's longer look at targets would find nothing to say.
+
+    That is so of integers, of which each stands for two rows or more.
+    """
     integers = y.ndim == 1 and y.dtype.kind in "biu"
     return integers and 2 * len(np.unique(y)) <= len(y)
 
 
 def _classes_of(y: Array) -> tuple[str, Any]:
-    """The kind of checked targets, and their classes, sorted; of several targets a list; of labels
-    their numbers."""
+    """The kind of checked targets, and their classes, sorted.
+
+    Of several targets a list; of labels their numbers.
+    """
     if y.ndim == 1:
         classes = np.unique(y)
         return BINARY if len(classes) <= 2 else MULTICLASS, classes

@@ -11,16 +11,15 @@ import numpy as np
 from ..core.node import Array
 from ..data import Preprocessor, source_of
 from ..data.preprocess import read_answers
-from ..data.reading import column_names
 from ..data.target import Answers
-from ..data.understood import Understood
+from ..data.understood import Understood, column_names
 from ..errors import DataError, OptionError
 from ..train import EarlyStopping, History
 from ..train.interrupt import interrupts
 from .doubts import doubts
 from .importance import ROWS
 from .measure import scores_of
-from .network import Spec, outputs
+from .network import Spec, Training, outputs
 from .parts import parts_of
 from .said import shown
 from .schedule import schedules_of
@@ -55,6 +54,78 @@ class Trained:
     """Inputs of some of these rows."""
 
 
+class _Rows:
+    """The rows of a table as a net takes them: those learned from, held out, and for the test."""
+
+    def __init__(self, options: TableOptions, data: Any, target: Any, seed: int) -> None:
+        """Raises DataError and OptionError for a table, or options, that no net can learn from."""
+        source = source_of(data).read_as(options.reading())
+        names, drop = column_names(target), column_names(options.drop)
+        self.answers = answers = read_answers(source, names, options.task, drop)
+        self.link = _link(options, answers, source, names)
+        known = np.flatnonzero(answers.known)
+        self.notes: list[str] = []
+        if len(known) < source.rows:
+            self.notes.append(f"{source.rows - len(known)} rows without a target are left out")
+        if len(known) < 5:
+            few = "1 row is" if len(known) == 1 else f"{len(known)} rows are"
+            raise DataError(f"{source.name}: {few} too few; give at least 5")
+        classes = answers.values[known] if answers.classes else None
+        self.parts = parts = parts_of(
+            source, known, options.validation, options.test, options.split, seed, classes
+        )
+        learned = np.zeros(source.rows, bool)
+        learned[parts.kept] = True
+        self.preprocessor = p = Preprocessor.fit(
+            source, names, options.task, drop, (), answers, learned, link=self.link
+        )
+        self.notes += p.notes
+        self.x, self.xv, self.xt = _encode(p, source, [parts.kept, parts.validation, parts.test])
+        self.y, self.yv = (
+            answers.values[i] if answers.classes else p.standardised(answers.values[i])
+            for i in (parts.kept, parts.validation)
+        )
+
+    def session(self, options: TableOptions, training: Training) -> Session:
+        """A net for them, ready to be trained."""
+        p, link = self.preprocessor, self.link
+        loss = "poisson" if link == "log" else "cross_entropy" if self.answers.classes else "mse"
+        activation, dropout = _plain(options.activation), _plain(options.dropout)
+        spec = Spec(p.width, tuple(options.hidden), p.outputs, activation, dropout, loss)
+        weights = spec.new_weights(training.seed)
+        if link == "log":  # the net begins at the mean
+            weights[f"layers.{len(spec.hidden)}.bias"][:] = np.log(self.y.mean(0))
+        session = Session(spec, weights, training)
+        trainer = session.trainer
+        trainer.schedulers = schedules_of(options.schedule, trainer.optimizer, training.epochs)
+        return session
+
+    def described(self, options: TableOptions) -> dict[str, Any]:
+        """What a model file says of them."""
+        own: dict[str, Any] = {"schedule": options.schedule, "validation": options.validation}
+        own |= {"patience": options.patience}
+        own |= {"rows": len(self.x), "validation_rows": len(self.xv)}
+        own |= {"test_rows": len(self.xt)} if len(self.xt) else {}
+        return own | ({"split": options.split} if options.split != "random" else {})
+
+    def measure(self, found: Trained) -> None:
+        """Measure a net by the rows that are held out, and by those for the test."""
+        answers, parts = self.answers, self.parts
+        found.constant, found.other = _constant(answers, parts.kept), parts.other is not None
+        held: list[tuple[Array, Array]] = [(parts.validation, self.xv)]
+        held += [(parts.test, self.xt)] if len(self.xt) else []
+        for rows, x in held:
+            metrics, found.answers = measured(
+                self.preprocessor, found.spec, found.weights, answers, rows, x
+            )
+            baseline = _baseline(answers, found.constant, rows)
+            found.truth, found.rows = answers.values[rows], x[:ROWS]
+            if x is self.xv:
+                found.metrics, found.baseline = metrics, baseline
+            else:
+                found.test_metrics, found.test_baseline = metrics, baseline
+
+
 def train_table(
     options: TableOptions,
     data: Any,
@@ -65,83 +136,35 @@ def train_table(
 ) -> Trained:
     """Train on a table; see `TableModel.fit`."""
     training = options.for_training()
-    source = source_of(data).read_as(options.reading())
-    names, drop = column_names(target), column_names(options.drop)
-    answers = read_answers(source, names, options.task, drop)
-    link = _link(options, answers, source, names)
-    known = np.flatnonzero(answers.known)
-    notes = []
-    if len(known) < source.rows:
-        notes.append(f"{source.rows - len(known)} rows without a target are left out")
-    if len(known) < 5:
-        few = "1 row is" if len(known) == 1 else f"{len(known)} rows are"
-        raise DataError(f"{source.name}: {few} too few; give at least 5")
-    classes = answers.values[known] if answers.classes else None
-    parts = parts_of(
-        source, known, options.validation, options.test, options.split, training.seed, classes
-    )
-    learned = np.zeros(source.rows, bool)
-    learned[parts.kept] = True
-    p = Preprocessor.fit(source, names, options.task, drop, (), answers, learned, link=link)
-    notes += p.notes
-    x, xv, xt = _encode(p, source, [parts.kept, parts.validation, parts.test])
-    y, yv = (
-        answers.values[i] if answers.classes else p.standardised(answers.values[i])
-        for i in (parts.kept, parts.validation)
-    )
-    spec = Spec(
-        p.width,
-        tuple(options.hidden),
-        p.outputs,
-        _plain(options.activation),
-        _plain(options.dropout),
-        "poisson" if link == "log" else "cross_entropy" if answers.classes else "mse",
-    )
-    weights = spec.new_weights(training.seed)
-    if link == "log":  # the net begins at the mean
-        weights[f"layers.{len(spec.hidden)}.bias"][:] = np.log(y.mean(0))
-    session = Session(spec, weights, training)
-    trainer = session.trainer
-    trainer.schedulers = schedules_of(options.schedule, trainer.optimizer, training.epochs)
-    by_class = _class_weights(options.class_weight, answers, parts.kept)
+    rows = _Rows(options, data, target, training.seed)
+    p, answers, kept = rows.preprocessor, rows.answers, rows.parts.kept
+    session = rows.session(options, training)
+    validation: tuple[Array, ...] = (rows.xv, rows.yv)
+    by_class = _class_weights(options.class_weight, answers, kept)
+    if by_class is not None:
+        validation = (*validation, by_class[rows.yv])
     with interrupts() as presses:
         interrupted = session.fit_until_interrupted(
             presses,
-            x,
-            y,
-            None if by_class is None else by_class[y],
-            (xv, yv) if by_class is None else (xv, yv, by_class[yv]),
+            rows.x,
+            rows.y,
+            None if by_class is None else by_class[rows.y],
+            validation,
             EarlyStopping("val_loss", options.patience) if options.patience else None,
             metrics=["accuracy"] if answers.classes else ["mae"],
             progress=progress,
             callbacks=callbacks,
             checkpoint=checkpoint,
         )
-        history = trainer.history
-        own: dict[str, Any] = {"schedule": options.schedule, "validation": options.validation}
-        own |= {"patience": options.patience, "rows": len(x), "validation_rows": len(xv)}
-        own |= {"test_rows": len(xt)} if len(xt) else {}
-        own |= {"split": options.split} if options.split != "random" else {}
-        own |= {"epochs_run": len(history)}
-        found = Trained(p, spec, session.weights(), training.__dict__ | own, {}, {}, notes=notes)
-        found.metrics, found.answers = measured(
-            p, spec, found.weights, answers, parts.validation, xv
-        )
-        found.truth = answers.values[parts.validation]
-        found.constant, found.other = _constant(answers, parts.kept), parts.other is not None
-        found.baseline = _baseline(answers, found.constant, parts.validation)
-        if len(xt):
-            found.test_metrics, found.answers = measured(
-                p, spec, found.weights, answers, parts.test, xt
-            )
-            found.truth = answers.values[parts.test]
-            found.test_baseline = _baseline(answers, found.constant, parts.test)
-        found.rows = (xt if len(xt) else xv)[:ROWS]
+        history = session.trainer.history
+        said = training.__dict__ | rows.described(options) | {"epochs_run": len(history)}
+        found = Trained(p, session.spec, session.weights(), said, {}, {}, notes=rows.notes)
+        rows.measure(found)
         found.history = history
         found.interrupted = interrupted or presses.waiting
         presses.answered = presses.answered or found.interrupted
-    plain = y if answers.classes else answers.values[parts.kept]
-    found.notes += doubts(p, x, plain, found.metrics, found.baseline)
+    plain = rows.y if answers.classes else answers.values[kept]
+    found.notes += doubts(p, rows.x, plain, found.metrics, found.baseline)
     return found
 
 

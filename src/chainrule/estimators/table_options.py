@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..data.reading import column_names
-from ..data.understood import Reading, reading_of
+from ..data.understood import Reading, column_names, reading_of
 from ..errors import OptionError
 from .keywords import Keywords
 from .network import Training
@@ -84,12 +83,6 @@ class TableOptions(Keywords):
         """The options of the training itself."""
         own = {k: getattr(self, k) for k in TRAINING}
         return Training(**(own | dict(self.training or {})))
-
-    def with_seed(self, seed: int) -> TableOptions:
-        """The same with another seed."""
-        more = dict(self.training or {})
-        more.pop("seed", None)
-        return replace(self, seed=seed, training=more)
 
 
 DEFAULTS = TableOptions()

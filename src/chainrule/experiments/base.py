@@ -23,9 +23,8 @@ from ..runtime.threads import get_num_threads
 from .networks import Net
 from .replicas import Measure, Replicas, Runs, squared_error
 
-Watch = Callable[
-    [str, int, int, int, int], None
-]  # what, sweeps done, sweeps in all, seeds solved, seeds (0: it is not about solving)
+# What, sweeps done, sweeps in all, seeds solved, seeds (0: it is not about solving).
+Watch = Callable[[str, int, int, int, int], None]
 
 
 @dataclass(frozen=True)

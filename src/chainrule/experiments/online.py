@@ -41,9 +41,8 @@ def at_the_end(x: Array, lengths: Array, d: Array) -> Given:
 
 
 Draw = Callable[[int, int, int], Given]  # how many, the seed, which chunk of its sequences
-Learn = Callable[
-    [Any, Any, Any, Any], Any
-]  # weights, x, d, counts of one sequence -> weights, the largest error, squared errors
+# Weights, x, d, counts of one sequence -> weights, the largest error, squared errors.
+Learn = Callable[[Any, Any, Any, Any], Any]
 
 
 class Online:

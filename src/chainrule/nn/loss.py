@@ -400,6 +400,7 @@ class MultiLabelSoftMarginLoss(_Compared):
     """
 
     function = F.multilabel_soft_margin_loss
+    prediction, target = "logits", "probabilities"
 
     @takes_options
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None: ...

@@ -71,9 +71,8 @@ def users_folder() -> Path:
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        base = (
-            base if os.path.isabs(base) else "~/.cache"
-        )  # the XDG rule: relative paths are ignored
+        # The XDG rule: relative paths are ignored.
+        base = base if os.path.isabs(base) else "~/.cache"
     return Path(base).expanduser() / "chainrule"
 
 
@@ -160,9 +159,8 @@ class Cache:
 
     @staticmethod
     def _write(path: Path, entry: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(
-            prefix=_PREFIX, suffix=_TEMPORARY, dir=path.parent
-        )  # readable by us only
+        # Readable by us only.
+        handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_TEMPORARY, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(entry)

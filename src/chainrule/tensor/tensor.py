@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import opcode
 import sys
 from collections.abc import Callable, Iterator
@@ -267,7 +268,7 @@ class Tensor(Interchange):
 
     def numel(self) -> Any:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def dim(self) -> Any:
         """The number of axes."""
@@ -294,11 +295,6 @@ class Tensor(Interchange):
     def is_cuda(self) -> Any:
         """False."""
         return False
-
-    @property
-    def is_floating(self) -> Any:
-        """Whether the dtype is a float."""
-        return dt.is_float(self.dtype)
 
     def is_floating_point(self) -> Any:
         """Whether the dtype is a float."""

@@ -20,7 +20,7 @@ from ..nn.module import Module
 
 class _Works(Protocol):
     @property
-    def _modules(self) -> Sequence[Module]: ...
+    def _exclusive(self) -> Sequence[Module]: ...
 
 
 _Self = TypeVar("_Self", bound=_Works)
@@ -41,14 +41,14 @@ _users: dict[int, _User] = {}  # by the module's id: who works with it
 
 
 @contextmanager
-def alone(roots: Iterable[Module], what: str, long: bool = False) -> Iterator[None]:
-    """These modules and those inside are used by this thread only while it is open.
+def alone(used: Iterable[Module], what: str, long: bool = False) -> Iterator[None]:
+    """These modules are used by this thread only while it is open.
 
     Raises:
         ThreadError: another thread's ``long`` work uses one of them.
     """
     own = threading.get_ident()
-    modules = [id(m) for root in roots if _has_state(root) for m in root.modules()]
+    modules = [*map(id, used)]
     with _changed:
         while True:
             user = next((u for m in modules if (u := _users.get(m)) and u.thread != own), None)
@@ -72,12 +72,6 @@ def alone(roots: Iterable[Module], what: str, long: bool = False) -> Iterator[No
             _changed.notify_all()
 
 
-def _has_state(root: Module) -> bool:
-    """Whether a module's mode can matter: one loss may serve many threads."""
-    parts = (root.parameters(), root.buffers(), root.children())
-    return any(next(iter(p), None) is not None for p in parts)
-
-
 def one_thread(
     long: bool = False,
 ) -> Callable[[Callable[Concatenate[_Self, _P], _R]], Callable[Concatenate[_Self, _P], _R]]:
@@ -88,7 +82,7 @@ def one_thread(
     ) -> Callable[Concatenate[_Self, _P], _R]:
         @functools.wraps(method)
         def run(self: _Self, /, *args: _P.args, **options: _P.kwargs) -> _R:
-            with alone(self._modules, method.__name__, long):
+            with alone(self._exclusive, method.__name__, long):
                 return method(self, *args, **options)
 
         return run

@@ -44,7 +44,7 @@ def explain(target: Any, *args: Any, **options: Any) -> Explanation:
 
 
 def _trainer(trainer: Trainer, x: Any, y: Any = None, batch_size: int = 32) -> Explanation:
-    with alone(trainer._modules, "explain"), trainer._mode(True):
+    with alone(trainer._exclusive, "explain"), trainer._mode(True):
         data, _ = training_sets(trainer._steps, x, y, batch_size, True)
         trainer._compiled = steps = with_metrics(trainer._steps, trainer.metrics, data)
         steps.prepare(data)

@@ -132,6 +132,11 @@ class Task:
         """The model, and the losses that are modules."""
         return [self.model, *(p.loss for p in self.objective.parts if isinstance(p.loss, Module))]
 
+    @property
+    def _exclusive(self) -> list[Module]:
+        """The modules that one thread at a time may work with."""
+        return self._known.exclusive
+
     def _check_parts(self, again: bool = True) -> None:
         """Whether model, optimizer and schedule belong together, at first and ``again``.
 
@@ -301,12 +306,19 @@ class _Parts:
     def __init__(self, key: tuple[object, ...], roots: list[Module]) -> None:
         self.key = key
         self.modules = list({id(m): m for root in roots for m in root.modules()}.values())
+        self.exclusive = [m for root in roots if _has_state(root) for m in root.modules()]
         self.parameters = {id(p) for root in roots for p in root.parameters()}
         self.tensors: dict[str, Tensor] = {}
         for i, root in enumerate(roots):
             prefix = "" if i == 0 else f"loss{i - 1}."
             self.tensors |= {prefix + k: p for k, p in root.named_parameters()}
             self.tensors |= {prefix + k: b for k, b in root.named_buffers()}
+
+
+def _has_state(root: Module) -> bool:
+    """Whether a module's mode can matter: one loss may serve many threads."""
+    parts = (root.parameters(), root.buffers(), root.children())
+    return any(next(iter(p), None) is not None for p in parts)
 
 
 def _schedulers(given: Any, optimizer: Optimizer) -> list[Any]:

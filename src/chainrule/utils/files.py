@@ -89,13 +89,6 @@ def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: b
     check_device(map_location)
     source = Path(path)
     try:
-        with open(source, "rb") as file:
-            start = file.read(4)
-        if start.startswith(_PICKLES):
-            raise CheckpointError(
-                f"{source} is a pickle, which is a program and is not run; write the weights with"
-                " safetensors.torch.save_file(model.state_dict(), path) in PyTorch"
-            )
         with safe_open(source, framework="np") as f:
             info = f.metadata() or {}
             tensors = {k: _tensor(f.get_tensor(k)) for k in f.keys()}
@@ -105,8 +98,19 @@ def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: b
     except CheckpointError:
         raise
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        if isinstance(error, SafetensorError) and _is_pickle(source):
+            raise CheckpointError(
+                f"{source} is a pickle, which is a program and is not run; write the weights with"
+                " safetensors.torch.save_file(model.state_dict(), path) in PyTorch"
+            ) from None
         what = str(error).splitlines()[0] if str(error) else repr(error)
         raise CheckpointError(f"{source} is damaged or no safetensors file: {what}") from error
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file that is no safetensors file, some of which begin so too, looks like one."""
+    with open(path, "rb") as file:
+        return file.read(4).startswith(_PICKLES)
 
 
 def _tensor(array: Array) -> Tensor:

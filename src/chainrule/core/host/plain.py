@@ -134,7 +134,7 @@ def numbers(array: Array, what: str, missing: float | None = None) -> Array:
             whole = whole and isinstance(value, Integral)
             floats[at] = value
         else:
-            raise DTypeError(f"{what} has {_short(value)} at position {at}; numbers are expected")
+            raise DTypeError(f"{what} has {short(value)} at position {at}; numbers are expected")
     if not array.size:
         return floats
     if truth:
@@ -153,6 +153,7 @@ def numbers(array: Array, what: str, missing: float | None = None) -> Array:
     return array.astype(np.int64) if whole else floats
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value in an error: its repr, of at most 40 characters."""
     text = repr(str(value) if isinstance(value, np.str_) else value)
     return text if len(text) <= 40 else text[:37] + "..."

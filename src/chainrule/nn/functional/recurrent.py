@@ -105,8 +105,7 @@ def run(
         kept = tuple(where(keep, a, b) for a, b in zip(new, state, strict=True))
         return kept, where(keep, new[0], zeros_like(new[0]))
 
-    rows = (
-        x if remat else projected(cell, x, w)
-    )  # with remat by blocks: G H numbers a step are many
+    # With remat by blocks: G H numbers a step are many.
+    rows = x if remat else projected(cell, x, w)
     last, outputs = scan(step, state, (rows, alive), reverse=reverse, remat=remat)
     return outputs, last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -197,33 +197,9 @@ def trace(
     static = [x for k, x in zip(keys, leaves, strict=True) if k[0] == "static"]
     roots = roots or (lambda: (function, *static))
     watched = follow(roots)
-    gradients = active.grad_enabled
     capture = Capture(name, make, register_leaf)
-    with capturing(capture):
-        inner = [
-            _tracer(k, capture) if k[0] == "tensor" else x
-            for k, x in zip(keys, leaves, strict=True)
-        ]
-        nodes = {i: t._exact_node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
-        args, options = unflatten(structure, inner)
-        out, out_structure = flatten(function(*args, **options))
-        if active.grad_enabled is not gradients:
-            active.grad_enabled = gradients
-            raise CompileError(
-                f"{name} switches gradients {'off' if gradients else 'on'} for what comes after "
-                "it, which a program cannot do; write `with cr.set_grad_enabled(...):`, or call "
-                "it outside"
-            )
-        outputs: list[Node] = []
-
-        def output(value: Value) -> int:
-            outputs.append(value.node)
-            return len(outputs) - 1
-
-        results = [_result(x, output) for x in out]
-        changed_arguments = [i for i, n in nodes.items() if inner[i]._exact_node is not n]
-        assigned = [(i, output(inner[i])) for i in changed_arguments]
-        grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
+    ran = _run(function, name, keys, structure, leaves, capture)
+    nodes, outputs = ran.nodes, ran.outputs
     for message in watched.unwatched(capture.arrays.values()):
         warnings.warn(f"{name}: {message}", RuntimeWarning, stacklevel=4)
     watched = _settled(watched, roots).also(capture.guards)
@@ -259,10 +235,10 @@ def trace(
         updated=[u is not s for s, u in zip(signature.state, signature.updates, strict=True)][
             : len(tensors)
         ],
-        results=results,
-        structure=out_structure,
-        grad_results=grads,
-        assigned_arguments=assigned,
+        results=ran.results,
+        structure=ran.structure,
+        grad_results=ran.grads,
+        assigned_arguments=ran.assigned,
         grad_presence=(
             [s.tensor for s in capture.grads.values() if s.read and s.had_grad],
             [s.tensor for s in capture.grads.values() if s.read and not s.had_grad],
@@ -270,6 +246,54 @@ def trace(
         watch=watched.also(kinds),
         extremes=extremes,
     )
+
+
+class _Run(NamedTuple):
+    """What a function has done with placeholders."""
+
+    nodes: dict[int, Node]  # what stands for each argument that is a tensor
+    outputs: list[Node]
+    results: list[Result]
+    structure: Structure  # of the results
+    assigned: list[tuple[int, int]]  # arguments changed in place, and the outputs they become
+    grads: list[GradResult]
+
+
+def _run(
+    function: Callable[..., Any],
+    name: str,
+    keys: Sequence[tuple[Any, ...]],
+    structure: Structure,
+    leaves: Sequence[Any],
+    capture: Capture,
+) -> _Run:
+    gradients = active.grad_enabled
+    outputs: list[Node] = []
+
+    def output(value: Value) -> int:
+        outputs.append(value.node)
+        return len(outputs) - 1
+
+    with capturing(capture):
+        inner = [
+            _tracer(k, capture) if k[0] == "tensor" else x
+            for k, x in zip(keys, leaves, strict=True)
+        ]
+        nodes = {i: t._exact_node for i, t in enumerate(inner) if keys[i][0] == "tensor"}
+        args, options = unflatten(structure, inner)
+        out, out_structure = flatten(function(*args, **options))
+        if active.grad_enabled is not gradients:
+            active.grad_enabled = gradients
+            raise CompileError(
+                f"{name} switches gradients {'off' if gradients else 'on'} for what comes after "
+                "it, which a program cannot do; write `with cr.set_grad_enabled(...):`, or call "
+                "it outside"
+            )
+        results = [_result(x, output) for x in out]
+        changed = [i for i, n in nodes.items() if inner[i]._exact_node is not n]
+        assigned = [(i, output(inner[i])) for i in changed]
+        grads = _gradients(capture, {i: inner[i] for i in nodes}, output)
+    return _Run(nodes, outputs, results, out_structure, assigned, grads)
 
 
 def _settled(before: Watch, roots: Callable[[], Iterable[Any]]) -> Watch:

@@ -16,8 +16,7 @@ from .operands import is_number
 
 # fmt: off
 __all__ = [  # what `chainrule` offers
-    "astype", "can_cast", "finfo", "iinfo", "is_tensor", "isdtype", "result_dtype",
-    "result_type",
+    "astype", "can_cast", "finfo", "iinfo", "is_tensor", "isdtype", "result_type",
 ]
 # fmt: on
 
@@ -196,15 +195,3 @@ class NamespaceInfo:
 def array_namespace_info() -> NamespaceInfo:
     """The library's answers to the standard's questions: its dtypes, devices, capabilities."""
     return NamespaceInfo()
-
-
-def result_dtype(*xs: Any) -> DType:
-    """The dtype that operations between the arguments have.
-
-    >>> import numpy as np
-    >>> result_dtype(np.zeros(2, np.float32), np.zeros(2, np.int64))
-    dtype('float32')
-    """
-    if not xs:
-        raise DTypeError("result_dtype needs an argument")
-    return dt.promote(*(as_tensor(x).dtype for x in xs))

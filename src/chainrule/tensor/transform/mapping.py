@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,14 +58,50 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "sa
 
     @functools.wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
+        given = _Arguments(args, in_axes)
+        mapped, length = given.mapped, given.length
+
+        def batch_first(nodes: list[Node]) -> list[Node]:
+            return [n for n, _ in batching.vmap_nodes(nodes, mapped)]
+
+        with transforming(batch_first):
+            with _drawing(randomness, mapped, length):
+                out = f(*given.for_one, **options)
+            results, out_structure = flatten(out)
+            changed = [
+                (x, t.node, axis) for x, t, node, axis in given.tensors if t.node is not node
+            ]
+            nodes = [as_tensor(t).node for t in results] + [node for _, node, _ in changed]
+            batched = batching.vmap_nodes(nodes, mapped)
+        rt.end(mapped)
+        for (x, _, axis), (n, m) in zip(changed, batched[len(results) :], strict=True):
+            new = _placed(n, m, axis, length)  # changed in place: so is the argument
+            tracked = active.grad_enabled and depends_on_leaf(new)
+            x._become(make(new, requires_grad=tracked), "the function given to vmap changes x")
+        places = broadcast_prefix(out_axes, out)
+        found = [
+            _placed(n, m, place, length) for (n, m), place in zip(batched, places, strict=False)
+        ]
+        return unflatten(
+            out_structure,
+            [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in found],
+        )
+
+    return wrapped
+
+
+class _Arguments:
+    """The arguments of a mapped function, and what stands for them in it."""
+
+    def __init__(self, args: Sequence[Any], in_axes: Any) -> None:
         leaves, structure = flatten(list(args))
         if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
             raise OptionError(f"vmap: in_axes={in_axes} for {len(args)} arguments")
         axes = broadcast_prefix(
             list(in_axes) if isinstance(in_axes, tuple) else in_axes, list(args)
         )
-        mapped: dict[Node, Node] = {}
-        arguments: list[tuple[Tensor, Tensor, Node, int]] = []
+        self.mapped: dict[Node, Node] = {}  # of one example to those of all, which come first
+        self.tensors: list[tuple[Tensor, Tensor, Node, int]] = []
         inner: list[Any] = []
         lengths: dict[int, Any] = {}
         for x, axis in zip(leaves, axes, strict=True):
@@ -81,10 +117,10 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "sa
             lengths[tensor.shape[axis]] = tensor.shape
             front = tensor.moveaxis(axis, 0)
             node = rt.placeholder(front.shape[1:], front.dtype, rt.MAPPED)
-            mapped[node] = front.node
+            self.mapped[node] = front.node
             inner.append(make(node, front))
             if isinstance(x, Value):
-                arguments.append((tensor, inner[-1], node, axis))
+                self.tensors.append((tensor, inner[-1], node, axis))
             if inner[-1].requires_grad:
                 register_leaf(node, inner[-1])
         if len(lengths) != 1:
@@ -92,33 +128,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "sa
             raise ShapeError(
                 f"vmap: mapped arguments must have one length along in_axes, got {shown}"
             )
-
-        def batch_first(nodes: list[Node]) -> list[Node]:
-            return [n for n, _ in batching.vmap_nodes(nodes, mapped)]
-
-        with transforming(batch_first):
-            with _drawing(randomness, mapped, next(iter(lengths))):
-                out = f(*unflatten(structure, inner), **options)
-            results, out_structure = flatten(out)
-            changed = [(x, t.node, axis) for x, t, node, axis in arguments if t.node is not node]
-            nodes = [as_tensor(t).node for t in results] + [node for _, node, _ in changed]
-            batched = batching.vmap_nodes(nodes, mapped)
-        rt.end(mapped)
-        for (x, _, axis), (n, m) in zip(changed, batched[len(results) :], strict=True):
-            new = _placed(n, m, axis, next(iter(lengths)))  # changed in place: so is the argument
-            tracked = active.grad_enabled and depends_on_leaf(new)
-            x._become(make(new, requires_grad=tracked), "the function given to vmap changes x")
-        places = broadcast_prefix(out_axes, out)
-        found = [
-            _placed(n, m, place, next(iter(lengths)))
-            for (n, m), place in zip(batched, places, strict=False)
-        ]
-        return unflatten(
-            out_structure,
-            [make(n, requires_grad=active.grad_enabled and depends_on_leaf(n)) for n in found],
-        )
-
-    return wrapped
+        [self.length] = lengths
+        self.for_one = unflatten(structure, inner)
 
 
 def _placed(node: Node, mapped: bool, axis: Any, length: int) -> Node:

@@ -113,6 +113,7 @@ class CSVLogger(Callback):
     """Writes a line of measures into a CSV file after each epoch.
 
     Anew, or with ``append`` below what is there, in its columns. All at once: `History.to_csv`.
+
     Raises OptionError where measures have no column in the file that is there.
 
     >>> from chainrule.train import CSVLogger

@@ -30,8 +30,10 @@ def zero(shape: Shape = ()) -> Array:
 
 def quotient(sums: Array, counts: Array) -> Array:
     """sum / count; NaN of nothing."""
+    if counts.all():
+        return sums / counts
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / counts if counts.all() else np.where(counts == 0, np.nan, sums / counts)
+        return np.where(counts == 0, np.nan, sums / counts)
 
 
 class Metric:

@@ -9,7 +9,8 @@ import numpy as np
 from ...core.node import Array
 from ...errors import OptionError
 from ...nn import functional as f
-from ...nn import loss as nn_loss
+from ...nn.loss import module_of
+from .objective import target_of
 
 
 def probabilities(loss: Any, outputs: Any) -> Array:
@@ -17,20 +18,15 @@ def probabilities(loss: Any, outputs: Any) -> Array:
 
     Raises OptionError where the loss takes neither logits nor log-probabilities.
     """
-    found = np.asarray(outputs)
-    if isinstance(loss, nn_loss.CrossEntropyLoss) or loss is f.cross_entropy:
-        softmax: Array = f.softmax(found, dim=min(1, found.ndim - 1)).numpy()
-        return softmax
-    if isinstance(loss, nn_loss.NLLLoss) or loss is f.nll_loss:
-        likely: Array = np.exp(found)
-        return likely
-    if (
-        isinstance(loss, nn_loss.BCEWithLogitsLoss | nn_loss.MultiLabelSoftMarginLoss)
-        or loss is f.binary_cross_entropy_with_logits
-    ):
-        sigmoid: Array = f.sigmoid(found).numpy()
-        return sigmoid
-    if isinstance(loss, nn_loss.BCELoss) or loss is f.binary_cross_entropy:
+    found: Array = np.asarray(outputs)
+    takes, target = getattr(module_of(loss), "prediction", ""), target_of(loss)
+    if takes == "logits" and target == "labels":
+        return np.asarray(f.softmax(found, dim=min(1, found.ndim - 1)).numpy())
+    if takes == "logits":
+        return np.asarray(f.sigmoid(found).numpy())
+    if takes == "log-probabilities":
+        return np.asarray(np.exp(found))
+    if takes == "probabilities":
         return found
     name = getattr(loss, "__name__", type(loss).__name__)
     raise OptionError(

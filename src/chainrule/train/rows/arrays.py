@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core import dtypes as dt
 from ...core.dtypes import DType
-from ...core.host.plain import is_missing, is_real, numbers, plain
+from ...core.host.plain import is_missing, is_real, numbers, plain, short
 from ...core.node import Array
 from ...errors import DataError, DTypeError, ShapeError
 from ...tensor.value import Value
@@ -22,14 +22,13 @@ from .sequences import StepTargets
 
 _CHECK_ROWS = 1 << 16  # rows looked at in one piece, so that a check needs little memory
 _NUMBER = (int, float, np.integer, np.floating)
-_WIDER: dict[str, DType] = {
-    "int8": dt.int32,
-    "int16": dt.int32,
-    "uint16": dt.int32,
-    "uint64": dt.int64,
-    "float16": dt.float32,
-    "longdouble": dt.float64,
-    "float128": dt.float64,
+_WIDER: dict[tuple[str, int], DType] = {  # by kind and bytes, in any byte order
+    ("i", 1): dt.int32,
+    ("i", 2): dt.int32,
+    ("u", 2): dt.int32,
+    ("u", 8): dt.int64,
+    ("f", 2): dt.float32,
+    ("f", np.dtype("longdouble").itemsize): dt.float64,
 }
 
 
@@ -121,30 +120,23 @@ def arrays_of(
 
 
 def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
-    if hasattr(data, "toarray"):
-        raise DTypeError(
-            f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), "
-            "or train on blocks of rows"
+    """Rows of numbers, contiguous, of a dtype that programs read."""
+    array = _rows_of_numbers(where, name, data)
+    if array.shape[0] == 0:
+        raise DataError(
+            f"{where}: {name} has no rows (shape {array.shape}); give at least one example"
         )
-    if isinstance(data, Value):
-        array = data._read()
-    elif hasattr(data, "columns") and hasattr(data, "dtypes"):
-        array = _table(where, name, data)
-    elif isinstance(data, Iterator) or callable(data):
-        raise DTypeError(
-            f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
-            "table"
+    if array.size == 0:
+        raise DataError(
+            f"{where}: {name} has shape {array.shape}, so no numbers; every axis needs a length of "
+            "at least 1"
         )
-    else:
-        try:
-            array = np.array(data) if isinstance(data, Value) else plain(data, f"{where}: {name}")
-        except ValueError as error:
-            if "inhomogeneous" not in str(error):
-                raise
-            raise ShapeError(
-                f"{where}: the rows of {name} have unequal lengths; pad them to one length, or let "
-                "the model's forward take lengths= (then a list of sequences is padded here)"
-            ) from None
+    return _converted(where, name, array, float_dtype)
+
+
+def _rows_of_numbers(where: str, name: str, data: Any) -> Array:
+    """What the user gave as an array of numbers with an axis of rows, of its own dtype."""
+    array = _read(where, name, data)
     if array.ndim == 0 and array.dtype.kind == "O":
         raise DTypeError(
             f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
@@ -161,19 +153,43 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
             f"{where}: {name} has dtype {array.dtype}{_first_odd(array)}; numbers are expected."
             " Encode categories as integers or one-hot columns"
         )
-    if array.shape[0] == 0:
-        raise DataError(
-            f"{where}: {name} has no rows (shape {array.shape}); give at least one example"
+    return array
+
+
+def _read(where: str, name: str, data: Any) -> Array:
+    """An array of whatever the user gave."""
+    if hasattr(data, "toarray"):
+        raise DTypeError(
+            f"{where}: {name} is a sparse matrix ({type(data).__name__}); pass {name}.toarray(), "
+            "or train on blocks of rows"
         )
-    if array.size == 0:
-        raise DataError(
-            f"{where}: {name} has shape {array.shape}, so no numbers; every axis needs a length of "
-            "at least 1"
+    if isinstance(data, Value):
+        return data._read()
+    if hasattr(data, "columns") and hasattr(data, "dtypes"):
+        return _table(where, name, data)
+    if isinstance(data, Iterator) or callable(data):
+        raise DTypeError(
+            f"{where}: {name} is a {type(data).__name__}; give all rows as one array, tensor or "
+            "table"
         )
-    dtype = _WIDER.get(array.dtype.name, array.dtype)
+    try:
+        return plain(data, f"{where}: {name}")
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(
+            f"{where}: the rows of {name} have unequal lengths; pad them to one length, or let "
+            "the model's forward take lengths= (then a list of sequences is padded here)"
+        ) from None
+
+
+def _converted(where: str, name: str, array: Array, float_dtype: DType) -> Array:
+    """The numbers in a dtype that programs read; floats in that of the model."""
+    kind = array.dtype.kind, array.dtype.itemsize
+    dtype = _WIDER.get(kind, array.dtype)
     if dtype.kind == "f":
         dtype = float_dtype
-    if array.dtype.name == "uint64" and array.max() > np.iinfo(np.int64).max:
+    if kind == ("u", 8) and array.max() > np.iinfo(np.int64).max:
         raise DTypeError(
             f"{where}: {name} has integers larger than int64 holds (up to {array.max()})"
         )
@@ -186,8 +202,7 @@ def _array(where: str, name: str, data: Any, float_dtype: DType) -> Array:
         at = np.argwhere(np.isinf(converted) & np.isfinite(array))[0]
         raise DataError(
             f"{where}: {name} has {array[tuple(at)]} at {_place(at)}, more than {dtype} holds "
-            "(3.4e38); scale the"
-            " column, or use model.double()"
+            "(3.4e38); scale the column, or use model.double()"
         )
     return converted
 
@@ -218,7 +233,7 @@ def _numbers(where: str, name: str, column: Array) -> Array:
     for row, value in enumerate(column):
         if not (is_real(value) or is_missing(value)):
             raise DTypeError(
-                f"{where}: {name} has {_short(value)} at row {row}; numbers are expected. Encode "
+                f"{where}: {name} has {short(value)} at row {row}; numbers are expected. Encode "
                 "categories as integers or one-hot columns"
             )
     return numbers(column, f"{where}: {name}", np.nan)
@@ -228,13 +243,8 @@ def _first_odd(array: Array) -> str:
     """`` (row 0, column 2 is 'red')``: the first element that is not a number."""
     for at in np.ndindex(array.shape):
         if not isinstance(array[at], int | float | np.number):
-            return f" ({_place(at)} is {_short(array[at])})"
+            return f" ({_place(at)} is {short(array[at])})"
     return ""
-
-
-def _short(value: object) -> str:
-    text = repr(str(value) if isinstance(value, np.str_) else value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _place(at: Any) -> str:

@@ -51,6 +51,9 @@ class Dataset:
     checked: set[Any] = field(default_factory=set)  # which indices among them have been looked at
 
     def __post_init__(self) -> None:
+        self.probed: Any = (
+            None  # a prediction without numbers and its target, once it was asked for
+        )
         self.rows = self.x.rows
         self.batch = min(self.batch, self.rows)
         self.full, self.rest = divmod(self.rows, self.batch)

@@ -21,7 +21,6 @@ from ..listeners.progress import Progress
 from ..listeners.watch import TrainingWarning
 from ..run import CHUNK_SECONDS, Plan, Run
 from ..step.epochs import Columns
-from ..step.schedules import epochs_foreseen, wants_metric
 from .checkpoints import SeedFolder
 from .epochs import Look, SeedEpochs
 from .nets import Nets
@@ -138,7 +137,7 @@ class SeedLoop(Run):
     def _how_many(self) -> int:
         """How many epochs may run without Python between them."""
         nets, steps = self.nets, self.data.steps
-        if not self.per_epoch or any(map(wants_metric, self._epochly)):
+        if not self.per_epoch:
             return 1
         n = int(CHUNK_SECONDS / self.per_epoch)
         if self.stops and n > 1 and not self.epochs.keeps:
@@ -148,7 +147,8 @@ class SeedLoop(Run):
             self.epochs = SeedEpochs(nets, self.plan, self.turns, kept)
         n = min(n, self.plan.epochs - self.epoch, self.epochs.most)
         n = int(min([n, *(may_wait(self.epoch) for may_wait in self._waits)]))
-        n = int(min([n, *map(epochs_foreseen, self._epochly)]))
+        if self._epochly and self.rates is not None:
+            n = int(min(n, self.rates.foreseen()))
         if self.folder is not None and self.folder.every:
             n = min(n, -(-(self.folder.every - nets.step % self.folder.every) // steps))
         return max(n, 1)
@@ -215,7 +215,7 @@ class SeedLoop(Run):
         self.alive &= ~(failed | stopped)
         n = n if self.alive.any() else int(ends.max())
         if self._epochly and self.rates is not None:
-            self.rates.close(n, logs.get("val_loss", loss)[-1])
+            self.rates.close(logs.get("val_loss", loss)[:n])
         if (ends < n).any():
             there = np.arange(n)[:, None] < ends
             logs = {k: np.where(there, v[:n], math.nan) for k, v in logs.items()}

@@ -99,10 +99,6 @@ class Stack:
             self._memory[id(tensor)] = held
         return held
 
-    def copy_of(self, tensors: Mapping[str, Value]) -> dict[str, Array]:
-        """Copies of the rows of those of some tensors that have rows, by name."""
-        return {k: self.rows(t).copy() for k, t in tensors.items() if t in self}
-
     def take(self, tensors: Mapping[str, Value], seed: int) -> None:
         """Give tensors the numbers of a seed (by its place)."""
         for tensor in tensors.values():

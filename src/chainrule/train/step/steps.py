@@ -215,8 +215,10 @@ class Steps:
     def prepare_meters(self, data: Dataset, training: bool = True) -> None:
         """Tensors for the metrics of a batch, in evaluation and in ``training``."""
         if self.meter.metrics:
-            with self.task._mode(False):
-                prediction, target = self.probe(data)
+            if data.probed is None:
+                with self.task._mode(False):
+                    self.probe(data)
+            prediction, target = data.probed
             for meter in (self.meter, self.eval_meter) if training else (self.eval_meter,):
                 meter.prepare(prediction, target)
 
@@ -312,12 +314,14 @@ class Steps:
         )
         data.to_float = tuple(False for _ in whole)
         try:
-            return self._probe(data, count)
+            found = self._probe(data, count)
         except (TypeError, GradientError):  # DTypeError is a TypeError
             if not any(whole):
                 raise
-        data.to_float = whole
-        return self._probe(data, count)
+            data.to_float = whole
+            found = self._probe(data, count)
+        data.probed = data.probed if more else found
+        return found
 
     def _probe(self, data: Dataset, count: int) -> tuple[Any, Any]:
         arrays = (*data.x.arrays, *(data.y.arrays if data.y is not None else ()))

@@ -65,6 +65,8 @@ class NativeRounds:
         runs = [(i, p, _program(p)) for i, p in enumerate(self._parts) if isinstance(p, Run)]
         programs = {id(p): (p, r) for _, r, p in runs}
         self._runs, self._programs = runs, dict(sorted(programs.items()))  # locked in this order
+        if len(programs) == len(runs):
+            return
         for _, run, program in runs:
             _, first = self._programs[id(program)]
             pairs = [*zip(run.inputs, first.inputs, strict=True)]

@@ -130,35 +130,9 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
     width = _width(nest, target)
     rows = math.prod(loop.extent for loop in outer)
 
-    best: tuple[float, Var | None, list[Var | None]] | None = None
-    for candidate in [*(loop for loop in reversed(outer)), None]:
-        total = 0.0
-        inner_vars: list[Var | None] = []
-        for loops, stage in stages:
-            count = rows * math.prod(loop.extent for loop in loops)
-            if candidate is not None:
-                lanes = _useful(candidate.extent, width)
-                total += count * sum(
-                    _statement_cost(s, candidate.var, lanes) for s in stage.statements
-                )
-                inner_vars.append(None)
-                continue
-            options: list[tuple[float, Var | None]] = [
-                (count * sum(_statement_cost(s, None, 1.0) for s in stage.statements), None)
-            ]
-            for loop in loops:
-                lanes = _useful(loop.extent, width)
-                cost = count * sum(_statement_cost(s, loop.var, lanes) for s in stage.statements)
-                reductions = sum(isinstance(s, Accumulate) for s in stage.statements)
-                cost += count / max(loop.extent, 1) * reductions * FOLDED_LANES
-                options.append((cost, loop.var))
-            cost, var = min(options, key=lambda o: o[0])
-            total += cost
-            inner_vars.append(var)
-        if best is None or total < best[0]:
-            best = (total, candidate.var if candidate is not None else None, inner_vars)
-    assert best is not None
-    cycles, vector_outer, vector_inner = best
+    candidates = [_with_vector(loop, stages, rows, width) for loop in reversed(outer)]
+    candidates.append(_with_inner_vectors(stages, rows, width))
+    cycles, vector_outer, vector_inner = min(candidates, key=lambda c: c[0])
 
     lanes = width * _unroll(nest, vector_outer, outer, stages, vector_inner, width)
     if vector_outer is not None:
@@ -181,9 +155,43 @@ def plan_nest(nest: Nest, target: Target) -> NestSchedule:
     )
 
 
+Stages = list[tuple[list[Loop], Stage]]
+Vectors = tuple[float, Var | None, list[Var | None]]
+"""The cycles with an outer loop as the vector, or with one in each stage."""
+
+
+def _cycles(stage: Stage, count: float, loop: Loop | None, width: int) -> float:
+    """Of ``count`` iterations of a stage."""
+    var = None if loop is None else loop.var
+    lanes = 1.0 if loop is None else _useful(loop.extent, width)
+    return count * sum(_statement_cost(s, var, lanes) for s in stage.statements)
+
+
+def _with_vector(loop: Loop, stages: Stages, rows: int, width: int) -> Vectors:
+    total = 0.0
+    for loops, stage in stages:
+        total += _cycles(stage, rows * math.prod(inner.extent for inner in loops), loop, width)
+    return total, loop.var, [None] * len(stages)
+
+
+def _with_inner_vectors(stages: Stages, rows: int, width: int) -> Vectors:
+    total, found = 0.0, []
+    for loops, stage in stages:
+        count = rows * math.prod(loop.extent for loop in loops)
+        sums = sum(isinstance(s, Accumulate) for s in stage.statements)
+        options: list[tuple[float, Var | None]] = [(_cycles(stage, count, None, width), None)]
+        for loop in loops:
+            folded = count / max(loop.extent, 1) * sums * FOLDED_LANES
+            options.append((_cycles(stage, count, loop, width) + folded, loop.var))
+        cycles, var = min(options, key=lambda o: o[0])
+        total += cycles
+        found.append(var)
+    return total, None, found
+
+
 def _jammed(
     outer: list[Loop],
-    stages: list[tuple[list[Loop], Stage]],
+    stages: Stages,
     taken: tuple[Var | None, Var | None],
     target: Target,
 ) -> tuple[Loop, ...]:
@@ -215,7 +223,7 @@ def _unroll(
     nest: Nest,
     vector_outer: Var | None,
     outer: list[Loop],
-    stages: list[tuple[list[Loop], Stage]],
+    stages: Stages,
     vector_inner: list[Var | None],
     width: int,
 ) -> int:
@@ -252,7 +260,7 @@ def _unroll(
     return 1
 
 
-def _cost_of_an_iteration(stages: list[tuple[list[Loop], Stage]]) -> float:
+def _cost_of_an_iteration(stages: Stages) -> float:
     """Operations in one iteration of the longest stage, those of shorter stages spread over it."""
     trips = [math.prod(loop.extent for loop in loops) for loops, _ in stages]
     costs = [sum(e.cost for s in stage.statements for e in walk(s.value)) for _, stage in stages]

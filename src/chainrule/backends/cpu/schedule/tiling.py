@@ -59,6 +59,19 @@ class Plan(NamedTuple):
         return vectors + (len(self.rest.vectors) if self.rest and group == self.groups - 1 else 0)
 
 
+def _is_read_slowly(c: Contraction, rows: int, panels: int) -> bool:
+    """Whether reading a as it lies, once a panel, takes longer than packing it. (Packing all else,
+    too, made a step of a GPT 8 % slower and one of an LSTM of 256 units 4 %.)"""
+    if c.a.col_stride == 1:  # rows that fall into few sets of the first cache, and do not fit there
+        row_bytes = abs(c.a.row_stride) * c.itemsize
+        in_a_set = -(-rows // (PAGE // math.gcd(row_bytes, PAGE))) if row_bytes else 0
+        return row_bytes % 1024 == 0 and in_a_set > WAYS and panels > 8
+    step_bytes = abs(c.a.col_stride) * c.itemsize
+    # The micro-kernel asks ahead for what is not too far away.
+    near = c.a.row_stride == 1 and step_bytes <= 2048 and panels <= 16 and c.n >= 32
+    return c.k * step_bytes > 1 << 16 and not near
+
+
 @functools.lru_cache(maxsize=1024)
 def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
     """Choose tiles, of ``tallest`` rows at most, panels and what is packed."""
@@ -82,21 +95,9 @@ def plan_of(c: Contraction, target: Target, tallest: int = 14) -> Plan:
     full = panel_of(width * lanes, lanes, 16 // size) if panels else None
     rest = panel_of(columns, lanes, 16 // size) if columns else None
 
-    row_bytes = abs(c.a.row_stride) * size
-    contiguous = c.a.col_stride == 1
     total_panels = panels + (rest is not None)
-    step_bytes = abs(c.a.col_stride) * size
-    # Rows are packed where reading them as they lie is slow: packing others made a step of a GPT
-    # 8 % slower and one of an LSTM of 256 units 4 %.
-    if c.a.table:
-        bad = False
-    elif contiguous:  # rows that fall into few sets of the first cache, unless these hold them
-        in_a_set = -(-rows // (PAGE // math.gcd(row_bytes, PAGE))) if row_bytes else 0
-        bad = row_bytes % 1024 == 0 and in_a_set > WAYS and total_panels > 8
-    else:  # the micro-kernel asks ahead for what is not too far away
-        near = c.a.row_stride == 1 and step_bytes <= 2048 and total_panels <= 16 and c.n >= 32
-        bad = c.k * step_bytes > 1 << 16 and not near
-    pack_a = c.a.table == "columns" or (bad and total_panels >= 4 and c.m > 1)
+    slow = not c.a.table and _is_read_slowly(c, rows, total_panels)
+    pack_a = c.a.table == "columns" or (slow and total_panels >= 4 and c.m > 1)
     pack_b = bool(c.b.table) or (c.n > 1 and not (c.b.col_stride == 1 and tiles <= 2))
     panel_bytes = max(c.k * width * lanes * size, 1)
     a_bytes = c.m * c.k * size

@@ -30,9 +30,8 @@ def pow(f: Function, x: Value, y: Value) -> Value:
         p_low = power.times_plus(low, p_low)
         # beyond 1000 the tail is no matter, and may be NaN
         result = exp_of(p, p_low.where(p.magnitude() < 1000.0, 0.0))
-    result = base.like(1.0).where(
-        size.equals(1.0) & (power.equals(power)), result
-    )  # even for y = ±inf
+    # Even for y = ±inf.
+    result = base.like(1.0).where(size.equals(1.0) & (power.equals(power)), result)
 
     # a negative base: the sign of odd y, NaN for fractions
     whole, odd = _parity(form, power.magnitude())

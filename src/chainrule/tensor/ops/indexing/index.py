@@ -248,6 +248,7 @@ def wrap_index(index: Value, n: int, axis: int) -> Node:
 
 
 def known_values(index: Value) -> Array | None:
+    """The values of a tensor if they are known now; None inside traced functions."""
     if index._is_outside():
         return None
     if index._array is not None:

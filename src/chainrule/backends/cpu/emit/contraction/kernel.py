@@ -3,6 +3,7 @@ on each finished vector of sums."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from .....compiler.loops import (
@@ -103,7 +104,6 @@ def emit_contract(
 ) -> tuple[int, bool, str]:
     """Emit the contraction; returns scratch bytes, whether one thread runs it, and the schedule in
     words."""
-    batch_vars = [loop.var for loop in body.batch]
     c = _contraction(body)
     windowed = windows.prepared(_windowed(body), target) if _is_windowed(body) else None
     e = Emitter(f, pointers)
@@ -120,49 +120,59 @@ def emit_contract(
             operands.append(f.gep(scratch, need, "i8"))
             need += _table(f, e, access, access.rows, body, operands[-1])
     a, b = operands
-    terms = [loop.var for loop in (*body.outer_k, body.k)]
-    every = frozenset({-1, body.m.var, body.n.var, *terms, *batch_vars})
-    e.hoist(body.statements, every)
-    sums = {id(x): x for s in body.statements for x in walk(s.value) if isinstance(x, Local)}
-
-    def epilogue(
-        f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
-    ) -> None:
-        e.f = f
-        for var, value in zip(batch_vars, batch, strict=True):
-            e.variables[var] = value
-        e.variables[body.m.var], e.variables[body.n.var] = m, n
-        e.vector, e.lanes, e.count = body.n.var, acc.lanes, count
-        e.scopes.append(dict.fromkeys(sums, acc))
-        e.stores(body.statements)
-        e.scopes.pop()
-
-    touched = _matrices(body)
-
-    def announce(
-        f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
-    ) -> list[tuple[Value, bool]]:
-        e.f = f
-        for var, value in zip([*batch_vars, body.m.var, body.n.var], [*batch, m, n], strict=True):
-            e.variables[var] = value
-        lines = []
-        for (buffer, address), (scalar, written) in touched.items():
-            start = f.gep(pointers[buffer], e.address(address), scalar)
-            for column in range(0, count, CACHE_LINE // SIZE_OF_SCALAR[scalar]):
-                lines.append((f.gep(start, column, scalar), written))
-        return lines
-
+    behind = _Behind(e, body)
+    epilogue, announce = behind.epilogue, behind.announce
     if windowed is None:
         emit_contraction(f, c, target, a, b, scratch, tid, nt, epilogue, announce, queue, kept)
     elif along:
         summed_lanes.emit(f, windowed, target, a, b, scratch, tid, nt, epilogue)
     else:
         windows.emit_windowed(f, windowed, target, a, b, scratch, tid, nt, epilogue, announce)
-    elements = c.m * c.n
-    for n in c.batch:
-        elements *= n
+    elements = math.prod((c.m, c.n, *c.batch))
     serial = 2.0 * elements * body.terms + 10 * elements < SERIAL_FLOPS
     return need, serial, "one thread" if serial else "shared"
+
+
+class _Behind:
+    """What follows a contraction, element by element, and the cache lines that it touches."""
+
+    def __init__(self, e: Emitter, body: Contract) -> None:
+        self.e, self.body, self.batch = e, body, [loop.var for loop in body.batch]
+        terms = [loop.var for loop in (*body.outer_k, body.k)]
+        e.hoist(body.statements, frozenset({-1, body.m.var, body.n.var, *terms, *self.batch}))
+        statements = body.statements
+        self.sums = {id(x): x for s in statements for x in walk(s.value) if isinstance(x, Local)}
+        self.touched = _matrices(body)
+
+    def _go_to(self, f: Function, batch: Sequence[Value], m: Value, n: Value) -> None:
+        e, body = self.e, self.body
+        e.f = f
+        for var, value in zip([*self.batch, body.m.var, body.n.var], [*batch, m, n], strict=True):
+            e.variables[var] = value
+
+    def epilogue(
+        self, f: Function, batch: Sequence[Value], m: Value, n: Value, acc: Value, count: int
+    ) -> None:
+        """The statements for ``count`` columns from n on, whose sums are ``acc``."""
+        e = self.e
+        self._go_to(f, batch, m, n)
+        e.vector, e.lanes, e.count = self.body.n.var, acc.lanes, count
+        e.scopes.append(dict.fromkeys(self.sums, acc))
+        e.stores(self.body.statements)
+        e.scopes.pop()
+
+    def announce(
+        self, f: Function, batch: Sequence[Value], m: Value, n: Value, count: int
+    ) -> list[tuple[Value, bool]]:
+        """An address in each line that the epilogue touches there, and whether it is written."""
+        e = self.e
+        self._go_to(f, batch, m, n)
+        lines = []
+        for (buffer, address), (scalar, written) in self.touched.items():
+            start = f.gep(e.pointers[buffer], e.address(address), scalar)
+            for column in range(0, count, CACHE_LINE // SIZE_OF_SCALAR[scalar]):
+                lines.append((f.gep(start, column, scalar), written))
+        return lines
 
 
 def _table(

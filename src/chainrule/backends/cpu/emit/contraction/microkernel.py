@@ -108,105 +108,130 @@ def accumulate(
     ``[row][vector]``; ``at_once`` steps of k a turn of the loop. ``lines``: addresses that are
     asked for on the way, how many, and whether to write to them. ``counts``: of the loops that are
     told how often they turn."""
-    scalar, vectors = tile.scalar, tile.panel.vectors
-    each, rows = len(vectors), range(tile.rows)
-    starts = [f.load("ptr", f.gep(a, row, "ptr")) for row in rows] if tile.by_table else []
+    each, group = len(tile.panel.vectors), tile.together
+    sums = _Sums(f, tile, a, at_once, registers, lines)
     begin = f.mul(start, i64(tile.a_strides[1]))
-    begin = begin if tile.by_table else f.gep(a, begin, scalar)
-    b = f.gep(b, f.mul(start, i64(tile.b_stride)), scalar)
-
-    def elements(at_a: Value, row: int, steps: int, lanes: int) -> Value:
-        """Those of so many steps, again and again. ``at_a``: an address, or with a table the
-        distance from the rows' first elements."""
-        if tile.by_table:
-            return f.splat(f.load(scalar, f.gep(starts[row], at_a, scalar)), lanes)
-        at = f.gep(at_a, row * tile.a_strides[0], scalar)
-        if steps == 1:
-            return f.splat(f.load(scalar, at), lanes)
-        found = f.load(vector(scalar, steps), at)
-        return f.shuffle(found, None, [i % steps for i in range(lanes)])
-
-    # Of a transposed, each step of k is another line far away: the processor does not ask ahead.
-    stride = tile.a_strides[1]
-    far = tile.k * stride * SIZE_OF_SCALAR[scalar] > FAR and tile.a_strides[0] == 1
-    far = far and tile.rows > 1 and not tile.by_table
-
-    group = tile.together  # a column has so many lanes
-
-    def step(number: int, at_a: Value, at_b: Value, *every: Value, steps: int = 1) -> list[Value]:
-        first = number % tile.parts * each * tile.rows
-        sums = every[first : first + each * tile.rows]
-        for row in (0, tile.rows - 1) if far else ():
-            f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
-        columns = []
-        for v in vectors:
-            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes * group)
-            count = v.lanes * group if tile.packed else v.count
-            columns.append(f.load_first(type_, pointer, count))
-        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, steps * stride, scalar)
-        new = []
-        for row in rows:
-            x = elements(at_a, row, steps, columns[0].lanes)
-            for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
-                new.append(f.multiply_add(x, column, old))
-        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
-        return [*after, *every[:first], *new, *every[first + len(new) :]]
-
-    zeros = [const(vector(scalar, v.lanes * group), 0) for v in vectors]
-
-    def apart(i: int, steps: int) -> None:
-        """What two steps load together takes registers from the sums, unless it is the same."""
-        if i and not tile.shares(steps, registers):
-            f.in_order()
-
-    def terms(values: list[Value]) -> list[Value]:
-        """All steps of k, from these addresses and sums on."""
-        if group > 1:
-            with f.fold(i64(tile.k // group), values) as loop:
-                loop.next = step(0, *loop.values, steps=group)
-            values = loop.values
-            for _ in range(tile.k % group):
-                values = step(0, *values)
-            return values
-        if tile.outer and tile.k <= MOST_AT_ONCE:
-            for i in range(tile.k):
-                apart(i, tile.k)
-                values = step(i, *values)
-            return values
-        turns, rest = divmod(tile.k, at_once)
-        with f.fold(i64(turns), values) as loop:
-            loop.next = loop.values
-            for i in range(at_once):
-                apart(i, at_once)
-                for table, count, write in lines:
-                    _ask(f, table, count, write, loop.index, turns, i)
-                loop.next = step(i, *loop.next)
-        if rest:
-            with f.fold(i64(rest), loop.values) as loop:
-                loop.next = step(0, *loop.values)
-        return loop.values
-
-    def nest(
-        loops: Sequence[tuple[int, int, int]], told: Sequence[Value], values: list[Value]
-    ) -> list[Value]:
-        if not loops:
-            return terms(values)
-        (count, a_step, b_step), *inner = loops
-        turns, told = (i64(count), told) if count else (told[0], told[1:])
-        with f.fold(turns, values) as loop:
-            at_a, at_b = loop.values[:2]
-            sums = nest(inner, told, loop.values)[2:]
-            loop.next = [f.gep(at_a, a_step, scalar), f.gep(at_b, b_step, scalar), *sums]
-        return loop.values
-
+    begin = begin if tile.by_table else f.gep(a, begin, tile.scalar)
+    b = f.gep(b, f.mul(start, i64(tile.b_stride)), tile.scalar)
+    zeros = [const(vector(tile.scalar, v.lanes * group), 0) for v in tile.panel.vectors]
+    totals = sums.nest(tile.outer, counts, [begin, b, *zeros * tile.rows * tile.parts])[2:]
     count = tile.rows * each
-    totals = nest(tile.outer, counts, [begin, b, *zeros * tile.rows * tile.parts])[2:]
     while len(totals) > count:
         before, last = totals[-2 * count : -count], totals[-count:]
         totals = [*totals[: -2 * count], *(f.add(x, y) for x, y in zip(before, last, strict=True))]
     if group > 1:
         totals = [_sum_of_groups(f, total, group) for total in totals]
-    return [totals[row * each : (row + 1) * each] for row in rows]
+    return [totals[row * each : (row + 1) * each] for row in range(tile.rows)]
+
+
+class _Sums:
+    """Loops over k that carry values: where they are in a and in b, and the sums."""
+
+    def __init__(
+        self,
+        f: Function,
+        tile: Tile,
+        a: Value,
+        at_once: int,
+        registers: int,
+        lines: Sequence[tuple[Value, int, bool]],
+    ) -> None:
+        self.f, self.tile, self.at_once, self.lines = f, tile, at_once, lines
+        self.scalar, self.registers = tile.scalar, registers
+        self.starts = [
+            f.load("ptr", f.gep(a, row, "ptr")) for row in range(tile.rows) if tile.by_table
+        ]
+        # Of a transposed, each step of k is another line far away: the processor does not ask
+        # ahead.
+        across = tile.k * tile.a_strides[1] * SIZE_OF_SCALAR[self.scalar]
+        self.far = across > FAR and tile.a_strides[0] == 1 and tile.rows > 1 and not tile.by_table
+
+    def nest(
+        self,
+        loops: Sequence[tuple[int, int, int]],
+        told: Sequence[Value],
+        values: list[Value],
+    ) -> list[Value]:
+        """What is carried behind the ``loops`` around k, the outermost first."""
+        if not loops:
+            return self.terms(values)
+        f = self.f
+        (count, a_step, b_step), *inner = loops
+        turns, told = (i64(count), told) if count else (told[0], told[1:])
+        with f.fold(turns, values) as loop:
+            at_a, at_b = loop.values[:2]
+            sums = self.nest(inner, told, loop.values)[2:]
+            loop.next = [f.gep(at_a, a_step, self.scalar), f.gep(at_b, b_step, self.scalar), *sums]
+        return loop.values
+
+    def terms(self, values: list[Value]) -> list[Value]:
+        """All steps of k, from these addresses and sums on."""
+        f, tile, group = self.f, self.tile, self.tile.together
+        if group > 1:
+            with f.fold(i64(tile.k // group), values) as loop:
+                loop.next = self.step(0, *loop.values, steps=group)
+            values = loop.values
+            for _ in range(tile.k % group):
+                values = self.step(0, *values)
+            return values
+        if tile.outer and tile.k <= MOST_AT_ONCE:
+            for i in range(tile.k):
+                self.apart(i, tile.k)
+                values = self.step(i, *values)
+            return values
+        turns, rest = divmod(tile.k, self.at_once)
+        with f.fold(i64(turns), values) as loop:
+            loop.next = loop.values
+            for i in range(self.at_once):
+                self.apart(i, self.at_once)
+                for table, count, write in self.lines:
+                    _ask(f, table, count, write, loop.index, turns, i)
+                loop.next = self.step(i, *loop.next)
+        if rest:
+            with f.fold(i64(rest), loop.values) as loop:
+                loop.next = self.step(0, *loop.values)
+        return loop.values
+
+    def apart(self, i: int, steps: int) -> None:
+        """What two steps load together takes registers from the sums, unless it is the same."""
+        if i and not self.tile.shares(steps, self.registers):
+            self.f.in_order()
+
+    def step(
+        self, number: int, at_a: Value, at_b: Value, *every: Value, steps: int = 1
+    ) -> list[Value]:
+        """One step of k, or as many as lie side by side, added to the sums that it counts for."""
+        f, tile, scalar, stride = self.f, self.tile, self.scalar, self.tile.a_strides[1]
+        each, group = len(tile.panel.vectors), tile.together
+        first = number % tile.parts * each * tile.rows
+        sums = every[first : first + each * tile.rows]
+        for row in (0, tile.rows - 1) if self.far else ():
+            f.prefetch(f.gep(at_a, AHEAD * stride + row, scalar), False)
+        columns = []
+        for v in tile.panel.vectors:
+            pointer, type_ = f.gep(at_b, v.offset, scalar), vector(scalar, v.lanes * group)
+            count = v.lanes * group if tile.packed else v.count
+            columns.append(f.load_first(type_, pointer, count))
+        next_a = f.add(at_a, i64(stride)) if tile.by_table else f.gep(at_a, steps * stride, scalar)
+        new = []
+        for row in range(tile.rows):
+            x = self.elements(at_a, row, steps, columns[0].lanes)
+            for column, old in zip(columns, sums[row * each : (row + 1) * each], strict=True):
+                new.append(f.multiply_add(x, column, old))
+        after = [next_a, f.gep(at_b, tile.b_stride, scalar)]
+        return [*after, *every[:first], *new, *every[first + len(new) :]]
+
+    def elements(self, at_a: Value, row: int, steps: int, lanes: int) -> Value:
+        """Those of so many steps, again and again. ``at_a``: an address, or with a table the
+        distance from the rows' first elements."""
+        f, scalar = self.f, self.scalar
+        if self.tile.by_table:
+            return f.splat(f.load(scalar, f.gep(self.starts[row], at_a, scalar)), lanes)
+        at = f.gep(at_a, row * self.tile.a_strides[0], scalar)
+        if steps == 1:
+            return f.splat(f.load(scalar, at), lanes)
+        found = f.load(vector(scalar, steps), at)
+        return f.shuffle(found, None, [i % steps for i in range(lanes)])
 
 
 def _sum_of_groups(f: Function, total: Value, group: int) -> Value:

@@ -219,9 +219,8 @@ class TileEmitter:
         batch, inside = self._outer(work, plan.tiles * sum(weights), batches(self.c))
         block, inside = self._outer(inside, plan.block * sum(weights), plan.blocks)
         tiles = self._tiles_in(block)
-        others = scaled(
-            f, tiles, plan.groups - 1
-        )  # units of the groups but the last, and their work
+        # Units of the groups but the last, and their work.
+        others = scaled(f, tiles, plan.groups - 1)
         before = scaled(f, others, each)
         in_others = divide_up(f, inside, each)
         in_last = plus(f, others, divide_up(f, minus(f, inside, before), last))

@@ -25,8 +25,9 @@ from ....llvm.types import SCALAR_OF_DTYPE
 from ...machine.target import Target
 from ..shares import part
 from .cells import Cell, Cells, Lanes, Packed, Unsuited, array_of, chunks
-from .primitives import ELEMENTS, LOADED, Held, Unroller, in_memory
+from .primitives import Unroller
 from .records import Record, records
+from .values import ELEMENTS, LOADED, Held, in_memory
 
 # More than that compile for long, and calls of kernels cost little beside so much work.
 LINES = 4000  # of IR in a step
