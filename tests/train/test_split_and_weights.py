@@ -45,6 +45,17 @@ def test_row_weights_count_in_the_validation_also_beside_class_weights() -> None
     assert abs(expected - trainer.evaluate(X[80:], Y[80:])["loss"]) > 1e-3
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
+def test_weights_of_one_change_no_loss(reduction: str) -> None:
+    shares = np.abs(rng.normal(size=(100, 3)))
+    shares /= shares.sum(1, keepdims=True)
+    trainer = _trainer()
+    trainer.loss = nn.KLDivLoss(reduction=reduction)
+    expected = trainer.evaluate(X, shares)["loss"]
+    found = trainer.evaluate(X, shares, sample_weight=np.ones(100))["loss"]
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_share_is_not_a_row_short() -> None:
     trainer, history = _fitted(validation_split=0.29)  # 100 · 0.29 is 28.999999999999996
     expected = trainer.evaluate(X[71:], Y[71:])["loss"]

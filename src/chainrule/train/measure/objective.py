@@ -188,7 +188,7 @@ def mean_loss(loss: Any, prediction: Any, y: Any, batch: Batch) -> Mean:
         value = _scalar(name, loss(prediction, y))
         count = rows if weights is None else weights.sum().double()
         return Mean(value, count, count)
-    each, divide = _each(loss, prediction, y)
+    each, reduction = _each(loss, prediction, y)
     each = _tensor(name, each)
     if padded and steps is not None:
         if row_weight is None and each.ndim == 0 and not _is_float(y):
@@ -201,7 +201,7 @@ def mean_loss(loss: Any, prediction: Any, y: Any, batch: Batch) -> Mean:
                 f'{each.shape}; let it take reduction="none" and return shape {steps.shape}'
             )
         each = e.where(there, each, 0.0)
-        if divide:  # the mean over the elements of a step, and over the steps
+        if reduction not in ("sum", "batchmean"):  # the mean over steps and their elements
             each = each / (each.node.size // steps.node.size)
             weights = e.where(steps, 1.0 if weights is None else weights, 0.0).to(each.dtype)
     if each.ndim == 0 or each.shape[0] != rows:
@@ -218,8 +218,8 @@ def mean_loss(loss: Any, prediction: Any, y: Any, batch: Batch) -> Mean:
             counted = weights * _by_row(row_weight, weights)
         value = make(F.classification.mean_over(use(total), use(count)), total)
         return Mean(value, count.double(), counted.sum().double())
-    if divide:  # the mean over the elements of a row, and over the rows
-        total = total / each.node.size
+    if reduction != "sum":  # the mean over the rows, and over the elements of a row
+        total = total / (rows if reduction == "batchmean" else each.node.size)
     return Mean(total, rows, rows)
 
 
@@ -255,17 +255,17 @@ def _scalar(name: str, value: Any) -> Tensor:
     return found
 
 
-def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, bool]:
-    """The loss of each row (or of each of its elements), and whether the loss is their mean."""
+def _each(loss: Any, prediction: Any, y: Any) -> tuple[Any, str]:
+    """The loss of each row (or of each of its elements), and how the loss reduces them."""
     if isinstance(loss, Loss):
         single: Loss = copy.copy(loss)
         single.reduction = "none"
-        return single(prediction, y), loss.reduction != "sum"
-    divide = getattr(module_of(loss), "reduction", "mean") != "sum"
+        return single(prediction, y), loss.reduction
+    reduction = getattr(module_of(loss), "reduction", "mean")
     try:
-        return loss(prediction, y, reduction="none"), divide
+        return loss(prediction, y, reduction="none"), reduction
     except TypeError:
-        return loss(prediction, y), divide
+        return loss(prediction, y), reduction
 
 
 _DEFAULT_LABELS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
