@@ -34,7 +34,8 @@ def many(*works):
 
 def test_threads_predict_and_evaluate_with_one_trainer():
     trainer = trainer_of(model())
-    want = trainer.predict(X), trainer.evaluate(X, Y, metrics=["accuracy"])
+    trainer.metrics = ["accuracy"]
+    want = trainer.predict(X), trainer.evaluate(X, Y)
     predicted, measured = many(lambda: trainer.predict(X), lambda: trainer.evaluate(X, Y))
     assert all(np.array_equal(p, want[0]) for p in predicted)
     assert measured == [want[1]] * 6
