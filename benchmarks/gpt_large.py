@@ -36,6 +36,7 @@ def given(updates: int) -> dict[str, np.ndarray]:
 
 def train(file: str, dropout: float, threads: int) -> None:
     """PyTorch's side: a line with the loss for each update."""
+    sys.path.insert(0, str(Path(__file__).parent))  # -I leaves it out
     import torch
     from torch_gpt import GPT, adam_of
 
