@@ -88,7 +88,7 @@ def test_schedules_accumulation_and_stopping_continue(tmp_path: Path) -> None:
     def make(seed: int = 5) -> cr.Trainer:
         trainer = trainer_with(seed=seed, accumulate=2, clip_norm=1.0)
         trainer.schedulers = [optim.lr_scheduler.StepLR(trainer.optimizer, 3, 0.5)]
-        trainer.schedule = "step"
+        trainer.scheduler_interval = "step"
         return trainer
 
     options: dict[str, Any] = {"early_stopping": EarlyStopping(patience=1), "epochs": 40}

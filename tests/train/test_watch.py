@@ -121,7 +121,7 @@ def test_the_weights_are_the_same_with_looks_and_without(batch: int) -> None:
         trainer = trainer_of(*layers, clip_norm=1.0, accumulate=1 if batch == 200 else 2)
         if batch == 20:  # its steps are state of the program that no optimizer has
             trainer.scheduler = optim.lr_scheduler.ExponentialLR(trainer.optimizer, 0.99)
-            trainer.schedule = "step"
+            trainer.scheduler_interval = "step"
         history = trainer.fit(
             X, T, epochs=100 if batch == 200 else 8, batch_size=batch, diagnose=diagnose
         )
