@@ -51,7 +51,7 @@ def fit(kind: str, table: str, stopping: str) -> tuple[float, int]:
 
 def first(kind: str, table: str, stopping: str) -> tuple[float, int]:
     """The same of a new process."""
-    command = [sys.executable, __file__, "--serve", kind, table, stopping]
+    command = [sys.executable, "-I", __file__, "--serve", kind, table, stopping]
     taken, epochs = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.split()
