@@ -1,10 +1,10 @@
 """Fits of small tables against scikit-learn's MLPClassifier: milliseconds of `fit` alone.
 
-    python benchmarks/short_fits.py [--rounds 9] [--first]
+    python benchmarks/short_fits.py [--rounds 9] [--first] [--batch-size 32]
 
-iris, wine and breast cancer, hidden layers of 16, 32 and 64, batches of 32, at most 200 epochs, one
-thread, in turns; the least of the rounds, of fits in a process that has made some. With --first the
-first fit of a new process instead, whose programs are in the disk cache. Prints a Markdown table.
+iris, wine and breast cancer, hidden layers of 16, 32 and 64, at most 200 epochs, one thread, in
+turns; the least of the rounds, of fits in a process that has made some. With --first the first fit
+of a new process instead, whose programs are in the disk cache. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -37,21 +37,26 @@ STOPPING: dict[str, dict[str, Any]] = {
 KINDS = {"ours": BackpropClassifier, "scikit-learn": MLPClassifier}
 
 
-def fit(kind: str, table: str, stopping: str) -> tuple[float, int]:
+def fit(kind: str, table: str, stopping: str, batch: str) -> tuple[float, int]:
     """Milliseconds and epochs of a fit."""
     load, width = TABLES[table]
     x, y = load(return_X_y=True)
     x = scale(x)
-    options = {"batch_size": 32, "max_iter": 200, "random_state": 0, **STOPPING[stopping]}
+    options = {
+        "batch_size": batch if batch == "auto" else int(batch),
+        "max_iter": 200,
+        "random_state": 0,
+        **STOPPING[stopping],
+    }
     net = KINDS[kind]((width,), **options)
     start = time.perf_counter()
     net.fit(x, y)
     return 1000 * (time.perf_counter() - start), net.n_iter_
 
 
-def first(kind: str, table: str, stopping: str) -> tuple[float, int]:
+def first(*which: str) -> tuple[float, int]:
     """The same of a new process."""
-    command = [sys.executable, "-I", __file__, "--serve", kind, table, stopping]
+    command = [sys.executable, "-I", __file__, "--serve", *which]
     taken, epochs = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -64,7 +69,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--first", action="store_true")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--batch-size", default="32", help="or auto: all rows, up to 200")
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     a = parser.parse_args()
     set_num_threads(1)
     warnings.simplefilter("ignore")  # of MLPClassifier, that 200 epochs are not all it could do
@@ -77,7 +83,10 @@ def main() -> None:
         print("|---|---|---:|---:|---:|")
         for table in TABLES:
             for stopping in STOPPING:
-                rounds = [[measure(k, table, stopping) for k in KINDS] for _ in range(a.rounds)]
+                rounds = [
+                    [measure(k, table, stopping, a.batch_size) for k in KINDS]
+                    for _ in range(a.rounds)
+                ]
                 (ours, n), (theirs, m) = (min(column) for column in zip(*rounds, strict=True))
                 cells = f"{ours:.1f} ({n} epochs) | {theirs:.1f} ({m}) | {theirs / ours:.1f}"
                 print(f"| {table} | {stopping} | {cells} |", flush=True)

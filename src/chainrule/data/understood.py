@@ -269,7 +269,8 @@ class Understood(Source):
             )
         for table in self.raw.batches([name]) if order != "number" else ():
             values = table.columns[name]
-            odd = (np.abs(values) < 1e8) & ~np.isin(values, [*filter(is_day, values.tolist())])
+            days = [*filter(is_day, np.unique(values).tolist())]
+            odd = (np.abs(values) < 1e8) & ~np.isin(values, days)
             if odd.any():
                 row = int(odd.argmax())
                 raise DataError(

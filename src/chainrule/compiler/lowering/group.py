@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from ...core.dtypes import DType
-from ...core.node import ConstantValue, Node
+from ...core.node import ConstantValue, Node, Shape
 from ..fuse import Group
 from ..loops import (
     ZERO,
@@ -105,11 +105,16 @@ class Lowering:
     # -- loops of a member ------------------------------------------------------------------------
     def canonical(self, node: Node) -> Index:
         """The index of a member in its own loops: outer variables, then inner ones by position."""
+        given = [None if b is None else variable(b) for b in self.group.bind[node]]
+        return self._filled(node.shape, given)
+
+    def _filled(self, shape: Shape, given: Sequence[Affine | None]) -> Index:
+        """An index with those of some axes given, and inner variables for the others."""
         inner = self.frame
         index = []
-        for n, bound in zip(node.shape, self.group.bind[node], strict=True):
-            if bound is not None:
-                index.append(variable(bound))
+        for n, known in zip(shape, given, strict=True):
+            if known is not None:
+                index.append(known)
             elif n == 1:
                 index.append(ZERO)
             else:
@@ -127,19 +132,9 @@ class Lowering:
 
     def _reduced_index(self, node: Node) -> Index:
         """The index of a reduction's input: kept axes bound, reduced axes inner."""
-        axes = _axes(node)
-        kept = iter(self.canonical(node))
-        inner = self.frame
-        index = []
-        for a, n in enumerate(node.inputs[0].shape):
-            if a not in axes:
-                index.append(next(kept))
-            elif n == 1:
-                index.append(ZERO)
-            else:
-                index.append(variable(inner))
-                inner += 1
-        return tuple(index)
+        axes, kept = _axes(node), iter(self.canonical(node))
+        shape = node.inputs[0].shape
+        return self._filled(shape, [None if a in axes else next(kept) for a in range(len(shape))])
 
     # -- levels -----------------------------------------------------------------------------------
     def _place_members(self) -> None:

@@ -122,7 +122,7 @@ class Epochs:
     def leave(self) -> None:
         """The fit is over: let the next one have them, without the data."""
         self._rounds.forget()
-        self.data = self.validation = None  # type: ignore[assignment]
+        del self.data, self.validation
         self.steps.epochs = self
 
     def _rows(self, tensor: Value) -> Array:
